@@ -1,0 +1,93 @@
+"""The closed vocabularies of the catalogue: what a column with a choice may hold."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class View(StrEnum):
+    RECTO = "recto"
+    VERSO = "verso"
+    DETAIL = "detail"
+    MOUNT = "mount"
+    TARGET = "target"
+
+
+RESTORABLE_VIEWS = (View.RECTO, View.DETAIL)
+
+
+class Access(StrEnum):
+    OPEN = "open"
+    RESTRICTED = "restricted"
+    SENSITIVE = "sensitive"
+
+
+class Polarity(StrEnum):
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
+class StageTask(StrEnum):
+    RESTORATION = "restoration"
+    STYLE = "style"
+
+
+class DerivativeKind(StrEnum):
+    RESTORED = "restored"
+    STYLED = "styled"
+
+
+class BatchKind(StrEnum):
+    RESTORE = "restore"
+    RERUN = "rerun"
+
+
+class TaskStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Decision(StrEnum):
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class AgentType(StrEnum):
+    """PREMIS 3 agent types in use."""
+
+    PERSON = "person"
+    SOFTWARE = "software"
+
+
+class EventType(StrEnum):
+    """PREMIS 3 event types (https://id.loc.gov/vocabulary/preservation/eventType.html) where it has one, else our own."""
+
+    INGESTION = "ingestion"
+    METADATA_MODIFICATION = "metadata modification"
+    RELOCATION = "relocation"
+    FIXITY_CHECK = "fixity check"
+    DERIVATION = "derivation"
+    REVIEW = "review"
+    MODEL_REGISTRATION = "model registration"
+    ALIAS_CHANGE = "alias change"
+
+
+class Outcome(StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+class ScoredImage(StrEnum):
+    SOURCE = "source"
+    DERIVATIVE = "derivative"
+
+
+class ComparedWith(StrEnum):
+    SOURCE = "source"
+    REFERENCE = "reference"
+    STAGE_INPUT = "stage_input"
+    STYLE = "style"

@@ -1,0 +1,41 @@
+"""Colour work on encoded values: luma and photographic toning.
+
+Pictures are float32 arrays of shape (H, W, 3) or (H, W, 1), channel order RGB, encoded values in [0, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+LUMA_WEIGHTS = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
+"""Rec. 709 weights, those of ``skimage.color.rgb2gray``."""
+
+
+def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The luma of a picture of shape (H, W, 3), or its only channel, as (H, W)."""
+    if picture.shape[-1] == 1:
+        return picture[..., 0]
+    return picture @ LUMA_WEIGHTS
+
+
+def tone(
+    grey: NDArray[np.float32], *, shadows: tuple[float, float, float], highlights: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """A toned print of a neutral picture, as albumen, sepia, selenium or cyanotype prints show it.
+
+    Each channel runs from black over a tinted middle to a tinted paper white: the shadow colour is strongest at a
+    quarter of the scale, the highlight colour at white.
+
+    Args:
+        grey: (H, W), encoded values in [0, 1].
+        shadows: added to R, G and B in the shadows, in encoded units, small (within about 0.1).
+        highlights: factors on R, G and B in the highlights, in (0, 1].
+
+    Returns:
+        (H, W, 3), encoded values in [0, 1].
+    """
+    value = grey[..., None]
+    paper = 1.0 + value * (np.asarray(highlights, dtype=np.float32) - 1.0)
+    middle = 4.0 * value * (1.0 - value) * (1.0 - value)
+    return np.clip(value * paper + middle * np.asarray(shadows, dtype=np.float32), 0.0, 1.0).astype(np.float32)

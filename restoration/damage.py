@@ -1,0 +1,123 @@
+"""Physical damage: scratches, hairs, dust, stains, spots, cracks and folds, drawn by chance or from scanned masks.
+
+A mask is a float32 array (H, W) in [0, 1], 1 where the picture is lost under it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """How much of each kind. Counts are a picture of 256 by 256 pixels' worth, scaled with its area.
+
+    ``mask`` is a scanned mask of real damage, (H, W) in [0, 1], laid over the picture at ``mask_offset``, repeated.
+    """
+
+    scratches: float = 0.0
+    hairs: float = 0.0
+    specks: float = 0.0
+    foxing: float = 0.0
+    folds: float = 0.0
+    mask: Array | None = None
+    mask_offset: tuple[int, int] = (0, 0)
+    lightness: float = 0.9  # of what shows in the damage: paper white, or black
+    seed: int = 0
+
+
+def sample_damage(rng: np.random.Generator) -> Damage:
+    """Draws a moderate amount of damage, each kind present in some pictures and absent in others."""
+
+    def some(most: float, probability: float) -> float:
+        return float(rng.uniform(0, most)) if rng.random() < probability else 0.0
+
+    return Damage(
+        scratches=some(6, 0.5),
+        hairs=some(4, 0.4),
+        specks=some(40, 0.6),
+        foxing=some(6, 0.2),
+        folds=some(1.5, 0.2),
+        lightness=float(rng.uniform(0.75, 1.0) if rng.random() < 0.7 else rng.uniform(0.0, 0.25)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Lays damage over a picture (H, W, C).
+
+    Scratches, folds, dust and hairs replace what was there by the colour of bared paper or of the dust; foxing
+    multiplies it with a brown.
+
+    Returns:
+        The damaged picture and the mask of all damage.
+    """
+    height, width, channels = picture.shape
+    hard = _draw_hard(height, width, damage)
+    if damage.mask is not None:
+        hard = np.maximum(hard, _laid(damage.mask, height, width, damage.mask_offset))
+    soft = _draw_foxing(height, width, damage)
+    lightness = damage.lightness + rng.normal(0, 0.03, (height, width, 1)).astype(np.float32)
+    bared = np.clip(lightness * np.ones(channels, dtype=np.float32), 0, 1)
+    brown = np.array([0.80, 0.62, 0.42], dtype=np.float32) if channels == 3 else np.float32(0.65)
+    stained = picture * (1 - soft[..., None] * (1 - brown))
+    damaged = stained * (1 - hard[..., None]) + bared * hard[..., None]
+    return damaged.astype(np.float32), np.maximum(hard, (soft > 0.1).astype(np.float32))
+
+
+def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Array:
+    rows = (np.arange(height) + offset[0]) % mask.shape[0]
+    columns = (np.arange(width) + offset[1]) % mask.shape[1]
+    return mask[rows][:, columns]
+
+
+def _draw_hard(height: int, width: int, damage: Damage) -> Array:
+    """Lines and specks, drawn twice as large and reduced, so that their edges are soft as scanned ones are."""
+    rng = np.random.default_rng(damage.seed)
+    scale = height * width / 65536
+    canvas = Image.new("L", (2 * width, 2 * height))
+    draw = ImageDraw.Draw(canvas)
+    for _ in range(rng.poisson(damage.scratches * scale)):
+        start = rng.uniform(0, 1, 2) * (2 * width, 2 * height)
+        angle, length = rng.normal(np.pi / 2, 0.4), rng.uniform(20, 260)
+        end = start + length * np.array([np.cos(angle), np.sin(angle)])
+        draw.line([*start, *end], fill=int(rng.uniform(110, 255)), width=int(rng.integers(1, 5)))
+    for _ in range(rng.poisson(damage.hairs * scale)):
+        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.25, 40))
+        step = rng.uniform(1, 4)
+        start = rng.uniform(0, 1, 2) * (2 * width, 2 * height)
+        points = start + np.cumsum(step * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+        draw.line([tuple(point) for point in points], fill=int(rng.uniform(130, 255)), width=int(rng.integers(1, 4)))
+    for _ in range(rng.poisson(damage.specks * scale)):
+        x, y = rng.uniform(0, 1, 2) * (2 * width, 2 * height)
+        a, b = rng.exponential(2.0, 2) + 0.8
+        draw.ellipse([x - a, y - b, x + a, y + b], fill=int(rng.uniform(120, 255)))
+    for _ in range(rng.poisson(damage.folds * scale)):
+        x, drift = rng.uniform(0, 2 * width), np.cumsum(rng.normal(0, 0.8, 2 * height))
+        points = np.stack([x + drift, np.arange(2 * height)], axis=1)
+        if rng.random() < 0.5:
+            points = points[:, ::-1]
+        draw.line([tuple(point) for point in points], fill=int(rng.uniform(120, 255)), width=int(rng.integers(1, 6)))
+    reduced = canvas.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(reduced, dtype=np.float32) / 255
+
+
+def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
+    """Rust-brown spots of fungus or iron in paper: soft blots."""
+    soft = np.zeros((height, width), dtype=np.float32)
+    if damage.foxing <= 0:
+        return soft
+    rng = np.random.default_rng(damage.seed + 1)
+    for _ in range(rng.poisson(damage.foxing * height * width / 65536)):
+        row, column = rng.integers(height), rng.integers(width)
+        soft[row, column] += rng.uniform(0.3, 1.0)
+    radius = float(rng.uniform(1.5, 5.0))
+    blots = ndimage.gaussian_filter(soft, radius) * (2 * np.pi * radius**2)
+    return np.clip(blots, 0, 0.9).astype(np.float32)

@@ -1,0 +1,134 @@
+"""Which device does the work, how fast arithmetic may be, and what is recorded of both."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from restoration.errors import DeviceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a recipe is carried out, not what it makes: outside the recipe, inside the record.
+
+    ``device`` is ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
+    ``precision`` is ``auto`` (bfloat16 where the device is fast at it, else float32), ``fp32`` or ``bf16``.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    tile_size: int = 512
+    threads: int | None = None
+    seed: int = 0
+
+    def resolved(self) -> ResolvedExecution:
+        """What this means on this machine.
+
+        Raises:
+            DeviceError: the device isn't there, or a name is unknown.
+        """
+        device = _device(self.device)
+        return ResolvedExecution(
+            device=device,
+            precision=_precision(self.precision, device),
+            tile_size=self.tile_size,
+            threads=self.threads or torch.get_num_threads(),
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedExecution:
+    """A device that is there, and the arithmetic in use on it."""
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+    tile_size: int
+    threads: int
+    seed: int
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """The type that torch casts to, or None for float32 throughout."""
+        return torch.bfloat16 if self.precision == "bf16" else None
+
+    def described(self) -> dict[str, str]:
+        """The device's name, its instruction set, the precision and the libraries, for people and records."""
+        return {
+            "device": device_name(self.device),
+            "instruction_set": instruction_set(self.device),
+            "precision": self.precision,
+            "torch": str(torch.__version__),
+            "library": library(self.device),
+        }
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"the device {name!r} is unknown: use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"the device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = torch.cuda.device_count()
+        raise DeviceError(f"the device {name} is not there: this machine has {there} CUDA devices; use --device cpu")
+    return device
+
+
+def _precision(name: str, device: torch.device) -> Literal["fp32", "bf16"]:
+    if name == "fp32":
+        return "fp32"
+    if name == "bf16":
+        return "bf16"
+    if name != "auto":
+        raise DeviceError(f"the precision {name!r} is unknown: use auto, fp32 or bf16")
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
+    return "bf16" if _bfloat16_flags() else "fp32"
+
+
+def device_name(device: torch.device) -> str:
+    """The device's kind and model, such as ``cuda NVIDIA H100`` or ``cpu AMD EPYC``."""
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return f"cpu {_cpu_info('model name') or platform.processor() or platform.machine()}"
+
+
+def instruction_set(device: torch.device) -> str:
+    """What arithmetic the device has: on a CPU torch's choice of vector unit and its bfloat16 flags, else capability."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"sm_{major}{minor}"
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *_bfloat16_flags()])
+
+
+def library(device: torch.device) -> str:
+    """The library that does the convolutions, with its version."""
+    if device.type == "cuda":
+        return f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    return "oneDNN" if torch.backends.mkldnn.is_available() else "native"
+
+
+def _bfloat16_flags() -> list[str]:
+    flags = _cpu_info("flags").split()
+    return [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+
+
+def _cpu_info(key: str) -> str:
+    """A field of the first processor in Linux's list; empty elsewhere."""
+    if os.name != "posix" or not Path("/proc/cpuinfo").exists():
+        return ""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""

@@ -1,0 +1,265 @@
+"""Model versions on disk: a folder with ``card.json`` and ``weights.safetensors``, checked before use.
+
+Torch-free until :meth:`ModelFolder.load_weights` is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from restoration.errors import CardError, RecipeError, WeightsError
+from restoration.recipe import ParameterValue, RecipeStage, StageTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CARD_NAME = "card.json"
+WEIGHTS_NAME = "weights.safetensors"
+SHIPPED = Path(__file__).parent / "weights"
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter that a model version takes, as its card declares it.
+
+    A ``number`` lies in the closed interval ``minimum`` to ``maximum``; a ``choices`` parameter is an ordered subset of
+    ``choices``.
+    """
+
+    name: str
+    kind: Literal["number", "choices"]
+    default: ParameterValue
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    description: str = ""
+
+    def checked(self, value: Any) -> ParameterValue:
+        """``value`` in the form in which a recipe holds it.
+
+        Raises:
+            RecipeError: the value is of the wrong kind or out of range.
+        """
+        if self.kind == "number":
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise RecipeError(f"{self.name} must be a number, not {value!r}")
+            low, high = cast(float, self.minimum), cast(float, self.maximum)
+            if not low <= value <= high:
+                raise RecipeError(f"{self.name} must lie between {low:g} and {high:g}, not {value!r}")
+            return float(value)
+        wanted = set(value)
+        if unknown := sorted(wanted - set(self.choices)):
+            raise RecipeError(f"{self.name} knows {', '.join(self.choices)}, not {', '.join(map(str, unknown))}")
+        return tuple(choice for choice in self.choices if choice in wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suitability:
+    """What a model version was made for. An unknown polarity or process always suits."""
+
+    polarity: tuple[str, ...]
+    unsuited_processes: tuple[str, ...]
+    minimum_size_px: int
+
+    def objection(self, *, polarity: str | None, process: str | None, width: int, height: int) -> str | None:
+        """Why a master is unsuited, in words, or None where it suits."""
+        if polarity is not None and polarity not in self.polarity:
+            return f"{polarity} polarity"
+        words = (process or "").casefold()
+        for unsuited in self.unsuited_processes:
+            if unsuited.casefold() in words:
+                return f"process {unsuited}"
+        if min(width, height) < self.minimum_size_px:
+            return f"smaller than {self.minimum_size_px} px"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """The typed part of ``card.json``; ``content`` holds the whole of it."""
+
+    name: str
+    version: str
+    task: StageTask
+    architecture: str
+    network: Mapping[str, Any]
+    parameters: tuple[Parameter, ...]
+    suited_to: Suitability
+    weights_sha256: str
+    content: Mapping[str, Any]
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    def stage(self, given: Mapping[str, Any]) -> RecipeStage:
+        """A recipe stage of this version: the parameters given, checked, and the defaults of the others.
+
+        Raises:
+            RecipeError: a parameter is unknown to this version or out of range.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        if unknown := sorted(set(given) - set(known)):
+            raise RecipeError(
+                f"{self.reference} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
+            )
+        return RecipeStage(
+            task=self.task,
+            model=self.name,
+            version=self.version,
+            weights_sha256=self.weights_sha256,
+            parameters={name: known[name].checked(given.get(name, known[name].default)) for name in known},
+        )
+
+
+def parse_card(content: Mapping[str, Any]) -> ModelCard:
+    """The card that ``content``, read from JSON, describes.
+
+    Raises:
+        CardError: a needed entry is missing or of the wrong kind.
+    """
+    try:
+        architecture = content["architecture"]
+        card = ModelCard(
+            name=str(content["name"]),
+            version=str(content["version"]),
+            task=content["task"],
+            architecture=str(architecture["name"]),
+            network={key: value for key, value in architecture.items() if key != "name"},
+            parameters=tuple(_parse_parameter(name, entry) for name, entry in content["parameters"].items()),
+            suited_to=Suitability(
+                polarity=tuple(content["suited_to"]["polarity"]),
+                unsuited_processes=tuple(content["suited_to"]["unsuited_processes"]),
+                minimum_size_px=int(content["suited_to"]["minimum_size_px"]),
+            ),
+            weights_sha256=str(content["weights_sha256"]),
+            content=dict(content),
+        )
+    except KeyError as error:
+        raise CardError(f"the card has no {error.args[0]!r}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CardError(f"the card has an entry of the wrong kind: {error}") from error
+    if card.task not in ("restoration", "style"):
+        raise CardError(f"the card's task is {card.task!r}: it must be restoration or style")
+    if not _NAME.fullmatch(card.name):
+        raise CardError(f"the model name {card.name!r} must be lower-case words joined by '-'")
+    if not _VERSION.fullmatch(card.version):
+        raise CardError(f"the version {card.version!r} must start with a digit")
+    if not re.fullmatch("[0-9a-f]{64}", card.weights_sha256):
+        raise CardError("weights_sha256 must be 64 hex digits")
+    for entry in ("training", "evaluation"):
+        if entry not in content:
+            raise CardError(f"the card has no {entry!r}")
+    try:
+        card.stage({})
+    except RecipeError as error:
+        raise CardError(f"a default is not allowed by its own range: {error}") from error
+    return card
+
+
+def _parse_parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
+    description = str(entry.get("description", ""))
+    if "choices" in entry:
+        return Parameter(
+            name=name,
+            kind="choices",
+            default=tuple(entry["default"]),
+            choices=tuple(entry["choices"]),
+            description=description,
+        )
+    low, high = entry["range"]
+    return Parameter(
+        name=name,
+        kind="number",
+        default=float(entry["default"]),
+        minimum=float(low),
+        maximum=float(high),
+        description=description,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """A model version's files."""
+
+    path: Path
+    card: ModelCard
+
+    @classmethod
+    def open(cls, path: Path) -> ModelFolder:
+        """The version in the folder ``path``; its weights are not read yet.
+
+        Raises:
+            CardError: there is no card, or it is not a valid one.
+        """
+        try:
+            content = json.loads((path / CARD_NAME).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise CardError(f"{path} holds no {CARD_NAME}: name a model version's folder") from error
+        except (OSError, ValueError) as error:
+            raise CardError(f"{path / CARD_NAME} can't be read: {error}") from error
+        if not isinstance(content, dict):
+            raise CardError(f"{path / CARD_NAME} holds no JSON object")
+        try:
+            return cls(path=path, card=parse_card(content))
+        except CardError as error:
+            raise CardError(f"{path / CARD_NAME}: {error}") from error
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / WEIGHTS_NAME
+
+    def check_weights(self) -> None:
+        """Reads the weights file and compares its SHA-256 with the card's.
+
+        Raises:
+            WeightsError: the file is missing, unreadable or not the card's.
+        """
+        self._read_checked()
+
+    def load_weights(self) -> dict[str, Tensor]:
+        """The checked weights, as float32 or as stored, on the CPU. The bytes checked are the bytes parsed.
+
+        Raises:
+            WeightsError: the file is missing, not the card's, or no safetensors file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            return load(self._read_checked())
+        except SafetensorError as error:
+            raise WeightsError(f"{self.weights_path} is no safetensors file: {error}") from error
+
+    def _read_checked(self) -> bytes:
+        try:
+            data = self.weights_path.read_bytes()
+        except OSError as error:
+            raise WeightsError(f"the weights {self.weights_path} can't be read: {error.strerror}") from error
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self.card.weights_sha256:
+            raise WeightsError(
+                f"the weights {self.weights_path} are not those of {self.card.reference}: "
+                f"SHA-256 {digest}, the card says {self.card.weights_sha256}"
+            )
+        return data
+
+
+def shipped() -> Iterator[ModelFolder]:
+    """The model versions that come with this software, by name and version folder.
+
+    Raises:
+        CardError: a shipped card is not valid.
+    """
+    for path in sorted(SHIPPED.glob(f"*/{CARD_NAME}")):
+        yield ModelFolder.open(path.parent)

@@ -1,0 +1,8 @@
+"""Training of restoration models: data, losses, the adversarial game, evaluation and the release of a version folder."""
+
+from __future__ import annotations
+
+from restoration.training.adversarial import LossWeights
+from restoration.training.trainer import TrainingSettings, train
+
+__all__ = ["LossWeights", "TrainingSettings", "train"]

@@ -1,0 +1,167 @@
+"""Training pictures: clean photographs from a folder, aged by chance, in pairs.
+
+Pair ``i`` of a set depends on the set's seed and ``i`` alone, so that training can stop, resume and give the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from restoration.colour import luma, tone
+from restoration.degradation import AgedPair, Ageing, age, sample_ageing
+from restoration.errors import TrainingError
+
+Array = NDArray[np.float32]
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+_BORDER = 16  # px around a patch that the ageing may use and that is then cut off
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPictures:
+    """Where the clean photographs and the masks of real damage lie, parted into training and validation."""
+
+    training: tuple[Path, ...]
+    validation: tuple[Path, ...]
+    damage: tuple[Path, ...]
+
+
+def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPictures:
+    """The pictures in ``folder``: in its subfolders ``photographs`` and ``damage`` where there are such, else all in it.
+
+    Every n-th picture by name goes to validation, at least one.
+
+    Raises:
+        TrainingError: there are fewer than two pictures.
+    """
+    photographs = folder / "photographs" if (folder / "photographs").is_dir() else folder
+    pictures = _images(photographs)
+    if len(pictures) < 2:
+        raise TrainingError(f"{photographs} holds {len(pictures)} pictures; training needs at least two")
+    every = max(2, round(1 / validation_share))
+    validation = tuple(pictures[every - 1 :: every]) or (pictures[-1],)
+    return TrainingPictures(
+        training=tuple(path for path in pictures if path not in validation),
+        validation=validation,
+        damage=tuple(_images(folder / "damage")),
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
+
+
+class AgedPairs(Dataset[tuple[Tensor, Tensor]]):
+    """Pairs of aged and target patches, each (3, size, size) float32, RGB, encoded values.
+
+    The target lies in [0, 1]; the aged patch may reach beyond where the noise isn't clipped.
+    """
+
+    def __init__(self, photographs: tuple[Path, ...], damage: tuple[Path, ...], *, patch_px: int, seed: int) -> None:
+        self.patch_px = patch_px
+        self.seed = seed
+        self._photographs = [_read_bytes(path) for path in photographs]
+        self._masks = [_read_mask(path) for path in damage]
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        clean, monochrome = self._draw(rng)
+        pair = age(clean, self._with_real_damage(sample_ageing(rng, monochrome=monochrome), rng), rng)
+        inner = slice(_BORDER, _BORDER + self.patch_px)
+        return _as_tensor(pair.aged[inner, inner]), _as_tensor(pair.target[inner, inner])
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Array, bool]:
+        """A clean patch with its border, turned and mirrored, as a colour photograph or as a neutral or toned print."""
+        size = self.patch_px + 2 * _BORDER
+        photograph = self._photographs[rng.integers(len(self._photographs))]
+        height, width = photograph.shape[:2]
+        pad_rows, pad_columns = max(0, size - height), max(0, size - width)
+        if pad_rows or pad_columns:
+            photograph = np.pad(photograph, ((0, pad_rows), (0, pad_columns), (0, 0)), mode="symmetric")
+            height, width = photograph.shape[:2]
+        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+        patch = photograph[top : top + size, left : left + size].astype(np.float32) / 255
+        patch = np.rot90(patch, rng.integers(4))
+        if rng.random() < 0.5:
+            patch = patch[:, ::-1]
+        monochrome = bool(rng.random() < 0.55)
+        return (_as_print(patch, rng) if monochrome else np.ascontiguousarray(patch)), monochrome
+
+    def _with_real_damage(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
+        if ageing.damage is None or not self._masks or rng.random() < 0.5:
+            return ageing
+        mask = self._masks[rng.integers(len(self._masks))]
+        offset = (int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1])))
+        real = mask.astype(np.float32) / 255
+        return replace(ageing, damage=replace(ageing.damage, mask=real, mask_offset=offset))
+
+
+def _as_print(patch: Array, rng: np.random.Generator) -> Array:
+    grey = luma(patch)
+    if rng.random() < 0.5:
+        return np.repeat(grey[..., None], 3, axis=2)
+    warmth = rng.uniform(0, 0.08)
+    return tone(
+        grey,
+        shadows=(float(warmth), float(0.3 * warmth), float(-0.6 * warmth)),
+        highlights=(1.0, float(rng.uniform(0.9, 1.0)), float(rng.uniform(0.7, 0.98))),
+    )
+
+
+def _read_bytes(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise TrainingError(f"{path} can't be read for training: {error}") from error
+
+
+def _read_mask(path: Path) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
+    except OSError as error:
+        raise TrainingError(f"the damage mask {path} can't be read: {error}") from error
+
+
+def _as_tensor(picture: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+class From(Sampler[int]):
+    """The whole numbers from ``first`` up to before ``last``: where a resumed training goes on."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last = first, last
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.last))
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+
+def validation_pairs(pictures: TrainingPictures, *, size_px: int, seed: int) -> list[AgedPair]:
+    """One aged pair of each validation photograph's middle, always the same for the same seed."""
+    pairs = []
+    for index, path in enumerate(pictures.validation):
+        rng = np.random.default_rng([seed, index])
+        photograph = _read_bytes(path)
+        top = max(0, (photograph.shape[0] - size_px) // 2)
+        left = max(0, (photograph.shape[1] - size_px) // 2)
+        patch = photograph[top : top + size_px, left : left + size_px].astype(np.float32) / 255
+        # Generators take multiples of a small power of two.
+        patch = patch[: patch.shape[0] // 16 * 16, : patch.shape[1] // 16 * 16]
+        monochrome = index % 2 == 0
+        clean = _as_print(patch, rng) if monochrome else patch
+        pairs.append(age(clean, replace(sample_ageing(rng, monochrome=monochrome), clip=True), rng))
+    return pairs

@@ -1,0 +1,42 @@
+"""The losses of restoration: pixels, features, and the game against the discriminator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Judgements = list[tuple[Tensor, list[Tensor]]]
+
+
+def pixel_loss(restored: Tensor, target: Tensor, *, epsilon: float = 1e-3) -> Tensor:
+    """Charbonnier's smooth absolute difference (Charbonnier et al. 1994), a scalar in encoded units."""
+    return torch.sqrt((restored.float() - target.float()) ** 2 + epsilon**2).mean() - epsilon
+
+
+def feature_loss(restored: Judgements, target: Judgements) -> Tensor:
+    """Mean absolute difference of the discriminator's features (Larsen et al. 2016; Wang et al. 2018), a scalar.
+
+    Each layer weighs the same; the target's features are taken as given.
+    """
+    differences = [
+        functional.l1_loss(of_restored.float(), of_target.detach().float())
+        for (_, restored_features), (_, target_features) in zip(restored, target, strict=True)
+        for of_restored, of_target in zip(restored_features, target_features, strict=True)
+    ]
+    return torch.stack(differences).mean()
+
+
+def adversarial_loss(restored: Judgements) -> Tensor:
+    """The generator's side of the hinge game (Lim and Ye 2017): to be judged a photograph."""
+    return torch.stack([-scores.float().mean() for scores, _ in restored]).mean()
+
+
+def discriminator_loss(real: Judgements, restored: Judgements) -> Tensor:
+    """The discriminator's side of the hinge game: real above 1, restored below -1."""
+    return torch.stack(
+        [
+            functional.relu(1 - real_scores.float()).mean() + functional.relu(1 + restored_scores.float()).mean()
+            for (real_scores, _), (restored_scores, _) in zip(real, restored, strict=True)
+        ]
+    ).mean()
