@@ -38,4 +38,5 @@ def tone(
     value = grey[..., None]
     paper = 1.0 + value * (np.asarray(highlights, dtype=np.float32) - 1.0)
     middle = 4.0 * value * (1.0 - value) * (1.0 - value)
-    return np.clip(value * paper + middle * np.asarray(shadows, dtype=np.float32), 0.0, 1.0).astype(np.float32)
+    toned = value * paper + middle * np.asarray(shadows, dtype=np.float32)
+    return np.asarray(np.clip(toned, 0.0, 1.0), dtype=np.float32)

@@ -75,7 +75,8 @@ def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> tu
 def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Array:
     rows = (np.arange(height) + offset[0]) % mask.shape[0]
     columns = (np.arange(width) + offset[1]) % mask.shape[1]
-    return mask[rows][:, columns]
+    laid: Array = mask[rows][:, columns]
+    return laid
 
 
 def _draw_hard(height: int, width: int, damage: Damage) -> Array:
@@ -106,7 +107,7 @@ def _draw_hard(height: int, width: int, damage: Damage) -> Array:
             points = points[:, ::-1]
         draw.line([tuple(point) for point in points], fill=int(rng.uniform(120, 255)), width=int(rng.integers(1, 6)))
     reduced = canvas.resize((width, height), Image.Resampling.BOX)
-    return np.asarray(reduced, dtype=np.float32) / 255
+    return np.asarray(reduced, dtype=np.float32) / np.float32(255)
 
 
 def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
@@ -120,4 +121,4 @@ def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
         soft[row, column] += rng.uniform(0.3, 1.0)
     radius = float(rng.uniform(1.5, 5.0))
     blots = ndimage.gaussian_filter(soft, radius) * (2 * np.pi * radius**2)
-    return np.clip(blots, 0, 0.9).astype(np.float32)
+    return np.asarray(np.clip(blots, 0, 0.9), dtype=np.float32)

@@ -207,7 +207,8 @@ def without_fading(ageing: Ageing) -> Ageing:
 def soften(picture: Array, softness: Softness) -> Array:
     """Blurs: a lens out of focus (disc), diffusion in emulsion and paper (Gaussian), camera or subject motion."""
     if softness.kind == "gaussian":
-        return ndimage.gaussian_filter(picture, (softness.extent_px, softness.extent_px, 0), mode="reflect", truncate=3)
+        sigma = (softness.extent_px, softness.extent_px, 0)
+        return np.asarray(ndimage.gaussian_filter(picture, sigma, mode="reflect", truncate=3), dtype=np.float32)
     kernel = blur_kernel(softness)
     return np.stack(
         [ndimage.convolve(picture[..., channel], kernel, mode="reflect") for channel in range(picture.shape[-1])],
@@ -240,7 +241,7 @@ def blur_kernel(softness: Softness) -> Array:
         index = np.clip(((points + size / 2) * fine).astype(int), 0, size * fine - 1)
         np.add.at(weights, (index[:, 0], index[:, 1]), 1.0)
     kernel = weights.reshape(size, fine, size, fine).sum(axis=(1, 3))
-    return (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
 def _path(softness: Softness) -> NDArray[np.float64]:
@@ -273,7 +274,7 @@ def add_grain(picture: Array, rng: np.random.Generator, *, strength: float, size
         field /= max(float(field.std()), 1e-6)
     light = np.clip(luma(picture), 0, 1)[..., None]
     amplitude = strength * (0.25 + 0.75 * 2.0 * np.sqrt(light * (1 - light)))
-    return (picture + amplitude * field).astype(np.float32)
+    return np.asarray(picture + amplitude * field, dtype=np.float32)
 
 
 def add_noise(picture: Array, rng: np.random.Generator, *, sigma: float, colour: float = 1.0) -> Array:
@@ -307,13 +308,14 @@ def fade(picture: Array, fading: Fading) -> Array:
     row = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     column = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     corners = 1 - fading.vignette * ((row**2 + column**2) / 2)[..., None]
-    return ((black + (white - black) * picture) * tint * corners).astype(np.float32)
+    return np.asarray((black + (white - black) * picture) * tint * corners, dtype=np.float32)
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int) -> Array:
     """A smooth field of about unit range and zero mean: coarse noise, interpolated."""
     coarse = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
-    return ndimage.zoom(coarse, (height / 4, width / 4), order=1, grid_mode=True, mode="nearest")
+    smooth = ndimage.zoom(coarse, (height / 4, width / 4), order=1, grid_mode=True, mode="nearest")
+    return np.asarray(smooth, dtype=np.float32)
 
 
 def rescale(picture: Array, factor: float) -> Array:
@@ -335,5 +337,5 @@ def compress_jpeg(picture: Array, quality: int) -> Array:
     image = Image.fromarray(as_bytes[..., 0] if as_bytes.shape[-1] == 1 else as_bytes)
     image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
     with Image.open(buffer) as decoded:
-        values = np.asarray(decoded, dtype=np.float32) / 255
+        values = np.asarray(decoded, dtype=np.float32) / np.float32(255)
     return values.reshape(picture.shape)

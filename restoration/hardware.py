@@ -104,7 +104,7 @@ def device_name(device: torch.device) -> str:
 
 
 def instruction_set(device: torch.device) -> str:
-    """What arithmetic the device has: on a CPU torch's choice of vector unit and its bfloat16 flags, else capability."""
+    """What arithmetic the device has: a CPU's vector unit in use and its bfloat16 flags, or a GPU's capability."""
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"sm_{major}{minor}"

@@ -64,7 +64,7 @@ class AgentType(StrEnum):
 
 
 class EventType(StrEnum):
-    """PREMIS 3 event types (https://id.loc.gov/vocabulary/preservation/eventType.html) where it has one, else our own."""
+    """PREMIS 3 event types where it has one (id.loc.gov/vocabulary/preservation/eventType), else our own."""
 
     INGESTION = "ingestion"
     METADATA_MODIFICATION = "metadata modification"

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 class Generator(nn.Module):
     """A network from pictures to pictures.
 
-    ``forward`` takes float (N, 3, h, w), RGB, encoded values about [0, 1], with h and w multiples of ``multiple_px``, and
-    gives the same shape, not clamped. An output pixel depends on no input pixel further away than ``margin_px``, as
-    long as regions begin at multiples of ``multiple_px``.
+    ``forward`` takes float (N, 3, h, w), RGB, encoded values about [0, 1], with h and w multiples of ``multiple_px``,
+    and gives the same shape, not clamped. An output pixel depends on no input pixel further away than ``margin_px``,
+    as long as regions begin at multiples of ``multiple_px``.
     """
 
     margin_px: int
@@ -44,9 +44,9 @@ class ResidualBlock(nn.Module):
 class ResidualUNet(Generator):
     """A residual U-Net that works on 2x2 pixels at a time and predicts what to add to the picture.
 
-    The picture is folded into twelve channels at half its size (as in FFDNet, Zhang et al. 2018), goes down ``len(widths) - 1`` times
-    through residual blocks (as in DRUNet, Zhang et al. 2021, without its noise map), up again with skips that are
-    added, and is unfolded.
+    The picture is folded into twelve channels at half its size (as in FFDNet, Zhang et al. 2018), goes down
+    ``len(widths) - 1`` times through residual blocks (as in DRUNet, Zhang et al. 2021, without its noise map), up
+    again with skips that are added, and is unfolded.
 
     Args:
         widths: channels at each depth, finest first.
@@ -100,4 +100,4 @@ class ResidualUNet(Generator):
         features = self.encoders[-1](features)
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             features = decoder(up(features) + skip)
-        return cast(Tensor, picture + nn.functional.pixel_shuffle(self.tail(features), 2))
+        return picture + nn.functional.pixel_shuffle(self.tail(features), 2)

@@ -7,12 +7,15 @@ generator learns to come near the target in pixels and features, and to be taken
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from restoration.networks import Generator, PatchDiscriminator
 from restoration.training.losses import adversarial_loss, discriminator_loss, feature_loss, pixel_loss
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,8 @@ class RestorationGAN:
         autocast: torch.dtype | None,
         ema_decay: float = 0.999,
     ) -> None:
-        self.generator = generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = discriminator.to(device, memory_format=torch.channels_last)
+        self.generator = _placed(generator, device)
+        self.discriminator = _placed(discriminator, device)
         self.weights = weights
         self.device = device
         self.autocast = autocast
@@ -95,6 +98,11 @@ class RestorationGAN:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+
+
+def _placed(network: Network, device: torch.device) -> Network:
+    # channels_last is what the fast convolutions of CPUs and GPUs want; torch's stubs don't know the argument.
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _require_gradients(network: nn.Module, *, required: bool) -> None:

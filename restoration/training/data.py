@@ -1,6 +1,6 @@
 """Training pictures: clean photographs from a folder, aged by chance, in pairs.
 
-Pair ``i`` of a set depends on the set's seed and ``i`` alone, so that training can stop, resume and give the same result.
+Pair ``i`` of a set depends on the set's seed and on ``i`` alone, so that a resumed training gives the same result.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TrainingPictures:
 
 
 def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPictures:
-    """The pictures in ``folder``: in its subfolders ``photographs`` and ``damage`` where there are such, else all in it.
+    """The pictures in ``folder``, or in its subfolders ``photographs`` and ``damage`` where it has them.
 
     Every n-th picture by name goes to validation, at least one.
 
@@ -89,8 +89,8 @@ class AgedPairs(Dataset[tuple[Tensor, Tensor]]):
             photograph = np.pad(photograph, ((0, pad_rows), (0, pad_columns), (0, 0)), mode="symmetric")
             height, width = photograph.shape[:2]
         top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
-        patch = photograph[top : top + size, left : left + size].astype(np.float32) / 255
-        patch = np.rot90(patch, rng.integers(4))
+        patch = photograph[top : top + size, left : left + size].astype(np.float32) / np.float32(255)
+        patch = np.rot90(patch, int(rng.integers(4)))
         if rng.random() < 0.5:
             patch = patch[:, ::-1]
         monochrome = bool(rng.random() < 0.55)
@@ -101,7 +101,7 @@ class AgedPairs(Dataset[tuple[Tensor, Tensor]]):
             return ageing
         mask = self._masks[rng.integers(len(self._masks))]
         offset = (int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1])))
-        real = mask.astype(np.float32) / 255
+        real = mask.astype(np.float32) / np.float32(255)
         return replace(ageing, damage=replace(ageing.damage, mask=real, mask_offset=offset))
 
 
@@ -158,7 +158,7 @@ def validation_pairs(pictures: TrainingPictures, *, size_px: int, seed: int) -> 
         photograph = _read_bytes(path)
         top = max(0, (photograph.shape[0] - size_px) // 2)
         left = max(0, (photograph.shape[1] - size_px) // 2)
-        patch = photograph[top : top + size_px, left : left + size_px].astype(np.float32) / 255
+        patch = photograph[top : top + size_px, left : left + size_px].astype(np.float32) / np.float32(255)
         # Generators take multiples of a small power of two.
         patch = patch[: patch.shape[0] // 16 * 16, : patch.shape[1] // 16 * 16]
         monochrome = index % 2 == 0

@@ -34,8 +34,8 @@ def evaluate(
     """Mean PSNR and SSIM on the validation photographs before and after, aged by the full model and by one defect each.
 
     Returns:
-        Rows by name, each with ``pictures``, ``psnr_before``, ``psnr_after``, ``ssim_before`` and ``ssim_after``; PSNR in
-        dB on encoded RGB with data range 1, against the target that keeps fading; None where a mean is infinite.
+        Rows by name, each with ``pictures``, ``psnr_before``, ``psnr_after``, ``ssim_before`` and ``ssim_after``;
+        PSNR in dB on encoded RGB with data range 1, against the target that keeps fading; None where infinite.
     """
     generator.eval()
     aged = validation_pairs(pictures, size_px=_SIZE_PX, seed=_SEED)

@@ -67,8 +67,8 @@ def write_version(
                 "terms": settings.data_terms,
             },
             "losses": (
-                "Charbonnier pixel loss; then pixel, discriminator-feature and hinge adversarial losses in turns with a "
-                "spectral-norm patch discriminator at two scales"
+                "Charbonnier pixel loss; then pixel, discriminator-feature and hinge adversarial losses, in turns "
+                "with a spectral-norm patch discriminator at two scales"
             ),
             "settings": asdict(settings),
             "environment": environment,

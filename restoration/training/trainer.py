@@ -1,7 +1,7 @@
 """The training loop: a pixel-loss phase, then the adversarial phase from it, with checkpoints that resume.
 
-The folder that a training writes holds ``checkpoint.safetensors`` while it runs, ``log.jsonl`` with a line of losses every
-few steps, and at its end a model version: ``card.json`` and ``weights.safetensors``.
+The folder that a training writes holds ``checkpoint.safetensors`` while it runs, ``log.jsonl`` with a line of losses
+every few steps, and at its end a model version: ``card.json`` and ``weights.safetensors``.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Progress = Callable[[int, int, dict[str, float]], None]
 class TrainingSettings:
     """Everything that a training's result depends on but the pictures. Kept in the checkpoint and in the card.
 
-    ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning rates
-    fall along a cosine within each phase.
+    ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
+    rates fall along a cosine within each phase.
     """
 
     name: str = "denoise-deblur"

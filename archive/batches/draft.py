@@ -1,0 +1,193 @@
+"""A plan in the making: masters are collected for recipes, counted, and written as a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, select, true, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.agents import software
+from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
+from archive.catalogue.tables import Recipe as RecipeRow
+from archive.catalogue.vocabulary import BatchKind, DerivativeKind, StageTask, TaskStatus, View
+from restoration.recipe import Recipe
+
+_CHUNK = 5_000  # rows read or written at once: memory stays flat, round trips few
+_CHUNK_OF_IDS = 500  # ids in one statement, below every database's limit on variables
+
+Objection = Callable[[Row[Any]], str | None]
+"""Why a master (its row) is to be left out, in words, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a batch is going to do, and what it leaves out and why."""
+
+    batch_id: int | None  # None where nothing was written: a dry run, or no tasks
+    tasks: int
+    recipes: Mapping[str, int]  # tasks by recipe in words, such as "denoise-deblur@0.1 strength=1"
+    already_made: int  # asked for, and made before by the same recipe
+    left_out: Mapping[str, int]  # masters by the reason why they were left out
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """A plan in the making: which masters get which recipe, and which are left out."""
+
+    recipes: dict[str, Recipe] = field(default_factory=dict)  # by digest
+    masters: dict[str, list[int]] = field(default_factory=dict)  # ids by the recipe's digest
+    already_made: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    refusals: dict[str | None, list[int]] = field(default_factory=dict)  # ids by their new refusal; None takes it away
+
+    def collect(
+        self,
+        session: Session,
+        wanted: ColumnElement[bool],
+        recipe: Recipe,
+        *,
+        views: Collection[View] | None,
+        objection: Objection | None,
+    ) -> None:
+        """Takes in the ``wanted`` masters without a derivative of ``recipe``; ``views`` None takes any view."""
+        made = _made(session, recipe)
+        in_views = true() if views is None else Master.view.in_(views)
+        self.already_made += session.scalar(count(wanted & in_views & made)) or 0
+        self.recipes[recipe.sha256] = recipe
+        masters = self.masters.setdefault(recipe.sha256, [])
+        for row in _candidates(session, wanted & ~made):
+            if views is not None and row.view not in views:
+                self.left_out[f"view {row.view}"] += 1
+                continue
+            reason = objection(row) if objection else None
+            if reason is None:
+                masters.append(row.id)
+            else:
+                self.left_out[reason] += 1
+            if reason != row.refusal:
+                self.refusals.setdefault(reason, []).append(row.id)
+
+    def plan(self, *, batch_id: int | None) -> Plan:
+        counts: Counter[str] = Counter()
+        for digest, masters in self.masters.items():
+            if masters:
+                counts[in_words(self.recipes[digest])] += len(masters)
+        return Plan(
+            batch_id=batch_id,
+            tasks=counts.total(),
+            recipes=dict(counts),
+            already_made=self.already_made,
+            left_out=dict(self.left_out.most_common()),
+        )
+
+    def write(
+        self, catalogue: Catalogue, session: Session, kind: BatchKind, query: str | None, options: dict[str, Any]
+    ) -> Plan:
+        """Writes the refusals and, where there is anything to do, the batch with its tasks."""
+        for refusal, ids in self.refusals.items():
+            for chunk in _chunks(ids, _CHUNK_OF_IDS):
+                session.execute(
+                    update(Master).where(Master.id.in_(chunk)).values(refusal=refusal),
+                    execution_options={"synchronize_session": False},
+                )
+        if not any(self.masters.values()):
+            return self.plan(batch_id=None)
+        batch = Batch(
+            kind=kind, query=query, options=options, created_at=catalogue.now(session), agent=software(session)
+        )
+        session.add(batch)
+        session.flush()
+        for digest, masters in self.masters.items():
+            if masters:
+                self._write_tasks(session, batch.id, _stored(session, self.recipes[digest]), masters)
+        return self.plan(batch_id=batch.id)
+
+    @staticmethod
+    def _write_tasks(session: Session, batch_id: int, recipe_id: int, masters: Sequence[int]) -> None:
+        for chunk in _chunks(masters, _CHUNK):
+            session.execute(
+                insert(Task),
+                [
+                    {"batch_id": batch_id, "master_id": id_, "recipe_id": recipe_id, "status": TaskStatus.PENDING}
+                    for id_ in chunk
+                ],
+            )
+
+
+def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Row[Any]]:
+    """What is looked at of each wanted master, in the order of lists, read in chunks."""
+    statement = (
+        of_masters(wanted)
+        .with_only_columns(
+            Master.id, Master.view, Master.width, Master.height, Master.refusal, Item.polarity, Item.process
+        )
+        .order_by(Item.accession_number, Master.sequence)
+    )
+    yield from session.execute(statement, execution_options={"yield_per": _CHUNK})
+
+
+def of_masters(wanted: ColumnElement[bool]) -> Select[Any]:
+    return select(Master.id).join(Item, Master.item_id == Item.id).where(wanted)
+
+
+def count(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
+    return of_masters(wanted).with_only_columns(func.count(Master.id))
+
+
+def _made(session: Session, recipe: Recipe) -> ColumnElement[bool]:
+    """Whether a master has a derivative of ``recipe``, which the catalogue need not know yet."""
+    recipe_id = session.scalar(select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256))
+    return exists().where(Derivative.master_id == Master.id, Derivative.recipe_id == recipe_id)
+
+
+def _stored(session: Session, recipe: Recipe) -> int:
+    """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
+    find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
+    if (known := session.scalar(find)) is not None:
+        return known
+    try:
+        with session.begin_nested():
+            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=DerivativeKind.RESTORED)
+            row.stages = [
+                RecipeStage(
+                    position=position,
+                    task=StageTask(stage.task),
+                    version=session.execute(
+                        select(ModelVersion)
+                        .join(Model, ModelVersion.model_id == Model.id)
+                        .where(Model.name == stage.model, ModelVersion.version == stage.version)
+                    ).scalar_one(),
+                )
+                for position, stage in enumerate(recipe.stages)
+            ]
+            session.add(row)
+    except IntegrityError:  # planned by another process at the same moment
+        return session.execute(find).scalar_one()
+    return row.id
+
+
+def _chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "+".join(value) if isinstance(value, tuple) else str(value)
+
+
+def in_words(recipe: Recipe) -> str:
+    """One line for people: each stage's model, version and parameters."""
+    return ", then ".join(
+        " ".join(
+            [f"{stage.model}@{stage.version}", *(f"{name}={_plain(v)}" for name, v in sorted(stage.parameters.items()))]
+        )
+        for stage in recipe.stages
+    )

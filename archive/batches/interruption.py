@@ -1,0 +1,36 @@
+"""Ctrl-C during a batch: the first one lets the task in hand end, the second one stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+
+class Interruption:
+    """While it is entered, the first SIGINT only sets ``asked`` and the second raises KeyboardInterrupt.
+
+    Outside of the main thread, where signals can't be handled, it changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        self._before: signal._HANDLER = signal.SIG_DFL
+
+    def __enter__(self) -> Self:
+        if self._in_main_thread:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._in_main_thread:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -1,0 +1,135 @@
+"""Recording: the one transaction in which a derivative's file and its rows become one fact, and the other outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.batches.claims import Claim, existing_derivative, holding, mark_skipped
+from archive.catalogue import Catalogue
+from archive.catalogue.agents import record_event
+from archive.catalogue.current import refresh_current
+from archive.catalogue.tables import Derivative, Master, QualityScore, Task
+from archive.catalogue.vocabulary import ComparedWith, EventType, Outcome, ScoredImage, TaskStatus
+from archive.errors import StorageError
+from archive.storage import publish
+from restoration.quality import Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A derivative that lies, flushed, under its temporary name, and what the catalogue is to know of it."""
+
+    temporary: Path
+    sha256: str
+    size_bytes: int
+    pixel_sha256: str
+    environment: Mapping[str, Any]
+    stage_records: Sequence[Mapping[str, Any]]
+    notes: Sequence[str]
+    scores: Sequence[Score]
+
+
+def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> None:
+    """Publishes the derivative and writes all of its rows, or nothing.
+
+    The file gets its final name while the task and its master are locked and the lease is known to be ours: a file under
+    that name can only be what an earlier holder published and did not commit, and is replaced. Where another batch made
+    the same derivative meanwhile, the task is skipped.
+
+    Raises:
+        LeaseLostError: another process has taken the task; nothing is published.
+        StorageError: the file can't be published.
+    """
+    with holding(catalogue, claim) as (session, task):
+        # Two batches may hold a task each for one master and recipe: the master's lock lets one after the other in.
+        master = session.execute(select(Master).where(Master.id == claim.master_id).with_for_update()).scalar_one()
+        if (existing := existing_derivative(session, task)) is not None:
+            mark_skipped(catalogue, session, task, existing)
+            return
+        if session.scalar(select(Derivative.id).where(Derivative.path == claim.stored_path)) is not None:
+            raise StorageError(f"{claim.final} is the file of another derivative: it is not written over")
+        publish(made.temporary, claim.final, replace=claim.final.exists())
+        _write_rows(catalogue, session, task, master, claim, made)
+
+
+def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
+    """Marks the task, and its master's last task, as failed with ``reason``.
+
+    Raises:
+        LeaseLostError: another process has taken the task; nothing is marked.
+    """
+    with holding(catalogue, claim) as (session, task):
+        at = catalogue.now(session)
+        task.status, task.lease_token = TaskStatus.FAILED, None
+        task.error, task.finished_at = reason, at
+        task.master.last_task_status = TaskStatus.FAILED
+        record_event(
+            session,
+            EventType.DERIVATION,
+            outcome=Outcome.FAILURE,
+            detail=f"{_recipe_in_events(claim)}: {reason}",
+            master=task.master,
+            at=at,
+        )
+
+
+def _write_rows(
+    catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, made: Made
+) -> None:
+    at = catalogue.now(session)
+    derivative = Derivative(
+        master_id=master.id,
+        recipe_id=task.recipe_id,
+        batch_id=task.batch_id,
+        kind=claim.kind,
+        path=claim.stored_path,
+        sha256=made.sha256,
+        pixel_sha256=made.pixel_sha256,
+        size=made.size_bytes,
+        master_sha256=claim.master_sha256,
+        environment=dict(made.environment),
+        stage_records=[dict(record) for record in made.stage_records],
+        notes=list(made.notes),
+        created_at=at,
+    )
+    derivative.scores = [_score_row(score) for score in made.scores]
+    session.add(derivative)
+    session.flush()
+    task.status, task.lease_token = TaskStatus.DONE, None
+    task.derivative_id, task.finished_at = derivative.id, at
+    master.last_task_status = TaskStatus.DONE
+    record_event(
+        session,
+        EventType.DERIVATION,
+        outcome=Outcome.SUCCESS,
+        detail=_recipe_in_events(claim),
+        master=master,
+        derivative=derivative,
+        at=at,
+    )
+    refresh_current(session, master)
+
+
+def _recipe_in_events(claim: Claim) -> str:
+    models = ", ".join(f"{stage.model}@{stage.version}" for stage in claim.recipe.stages)
+    return f"recipe {claim.recipe.sha256} of {models}"
+
+
+def _score_row(score: Score) -> QualityScore:
+    return QualityScore(
+        metric=score.metric,
+        value=score.value,
+        image=ScoredImage(score.image),
+        stage=score.stage,
+        compared_with=None if score.compared_with is None else ComparedWith(score.compared_with),
+        colour_space=score.colour_space,
+        data_range=score.data_range,
+        implementation=score.implementation,
+        detail=score.detail,
+    )

@@ -1,0 +1,262 @@
+"""Running a batch: its pending tasks one after the other, each with its outcome recorded, whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from archive import models
+from archive.batches.claims import Claim, LeaseLostError, claim_next, release, take_back
+from archive.batches.interruption import Interruption
+from archive.batches.record import record_failure, record_made
+from archive.batches.roots import require_roots
+from archive.batches.work import MakeModels, Models, make
+from archive.catalogue import Catalogue
+from archive.catalogue.tables import Batch, Item, Master, Model, ModelVersion, Recipe, RecipeStage, Task
+from archive.catalogue.vocabulary import TaskStatus
+from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoundError
+from archive.progress import Progress, Silent
+from archive.storage import temporary
+from restoration import recipe as recipes
+from restoration.errors import DeviceError, ModelError, RestorationError
+from restoration.models import ModelFolder
+from restoration.pipeline import Execution, LoadedModels
+
+_log = logging.getLogger(__name__)
+
+# A disk that takes no more is not a bad scan: every task after it would fail too.
+_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A master that the batch could not restore, and why."""
+
+    accession_number: str
+    sequence: int
+    path: str  # of the master, absolute
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchResult:
+    """How the whole batch stands after a run, earlier runs of it included."""
+
+    batch_id: int
+    done: int
+    failed: int
+    skipped: int
+    pending: int
+    failures: tuple[Failure, ...]
+    interrupted: bool  # by Ctrl-C; what is pending can be resumed
+
+
+def run_batch(
+    catalogue: Catalogue,
+    batch_id: int,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    until: time | None = None,
+    progress: Progress | None = None,
+    make_models: MakeModels = LoadedModels,
+    clock: Callable[[], datetime] = datetime.now,
+) -> BatchResult:
+    """Works through the pending tasks of a batch, new or resumed.
+
+    A task that fails is marked with its reason and the next one is taken. The first Ctrl-C lets the task in hand end,
+    the second stops at once; either way the rest stays pending. ``until`` is a local time of day, at or after which no
+    more task is taken. ``device`` and ``precision`` take the place of what the batch was planned with.
+
+    Raises:
+        NotFoundError: there is no such batch.
+        ModelRegistryError: weights are missing or changed; no task was begun.
+        BatchError: the masters' folder, the device, the disk or the database can't be used; nothing was marked as failed.
+    """
+    with catalogue.reading() as session:
+        batch = session.get(Batch, batch_id)
+        if batch is None:
+            raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
+        execution = Execution(
+            device=device or batch.options.get("device", "auto"),
+            precision=precision or batch.options.get("precision", "auto"),
+            tile_size=catalogue.settings.tile_size,
+        )
+    interrupted = False
+    if open_tasks := _count_open(catalogue, batch_id):
+        ready = _ready_models(catalogue, batch_id, execution, make_models)
+        require_roots(catalogue, batch_id)
+        take_back(catalogue, batch_id)
+        run = _Run(catalogue=catalogue, batch_id=batch_id, models=ready, progress=progress or Silent())
+        stop_at = None if until is None else next_moment(until, clock())
+        interrupted = run.work(open_tasks, lambda: stop_at is not None and clock() >= stop_at)
+    return _result(catalogue, batch_id, interrupted=interrupted)
+
+
+def next_moment(of_day: time, now: datetime) -> datetime:
+    """The next time that it is ``of_day``, after ``now``."""
+    moment = datetime.combine(now.date(), of_day, now.tzinfo)
+    return moment if moment > now else moment + timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    catalogue: Catalogue
+    batch_id: int
+    models: Models
+    progress: Progress
+
+    def work(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
+        """Takes tasks until none is left or it is to stop; whether it was interrupted."""
+        self.progress.start(tasks, "masters")
+        try:
+            with Interruption() as interruption:
+                while not interruption.asked and not time_is_up():
+                    claim = claim_next(self.catalogue, self.batch_id)
+                    if claim is None:
+                        return False
+                    self._work_on(claim)
+                    self.progress.advance(1, claim.accession_number)
+                return interruption.asked
+        except KeyboardInterrupt:
+            return True
+        finally:
+            self.progress.finish()
+
+    def _work_on(self, claim: Claim) -> None:
+        """Ends the task with its outcome, or puts it back and raises where going on makes no sense."""
+        try:
+            self._restore(claim)
+        except LeaseLostError as error:
+            _log.warning("%s", error)
+        except SQLAlchemyError as error:
+            # The task stays running: the next run takes it back.
+            raise BatchError(
+                f"the catalogue's database failed: {error}. Run `archive batch resume {self.batch_id}` when it is back"
+            ) from error
+        except ModelError as error:
+            release(self.catalogue, claim)
+            raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
+        except KeyboardInterrupt:
+            release(self.catalogue, claim)
+            raise
+        except Exception as error:
+            self._fail(claim, error)
+
+    def _restore(self, claim: Claim) -> None:
+        path = temporary(claim.final, claim.token)
+        try:
+            made = make(claim, self.models, temporary=path, max_pixels=self.catalogue.settings.max_pixels)
+            record_made(self.catalogue, claim, made)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _fail(self, claim: Claim, error: Exception) -> None:
+        if _is_disk_trouble(error):
+            release(self.catalogue, claim)
+            raise BatchError(
+                f"batch {self.batch_id} stopped, because nothing more can be written: {error}. "
+                f"Make room on the disk of {self.catalogue.settings.home}, then run "
+                f"`archive batch resume {self.batch_id}`"
+            ) from error
+        # os.path.exists, because an unreachable share raises errors that Path.exists lets through.
+        if os.path.exists(claim.master_path):  # noqa: PTH110
+            reason = _reason(error)
+        else:
+            try:
+                require_roots(self.catalogue, self.batch_id)
+            except BatchError:
+                release(self.catalogue, claim)
+                raise
+            reason = f"the master {claim.master_path} is missing: bring it back, or ingest the place it was moved to"
+        try:
+            record_failure(self.catalogue, claim, reason)
+        except LeaseLostError as lost:
+            _log.warning("%s", lost)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RestorationError | ArchiveError | OSError):
+        return str(error)
+    _log.error("an unexpected error", exc_info=error)
+    return f"unexpected {type(error).__name__}: {error}"
+
+
+def _is_disk_trouble(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+            return True
+        error = error.__cause__
+    return False
+
+
+def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make_models: MakeModels) -> Models:
+    """The models of the batch's open tasks, their weights checked and loaded before the first task begins."""
+    with catalogue.reading() as session:
+        open_recipes = select(Task.recipe_id).where(*_open(batch_id))
+        versions = session.scalars(
+            select(ModelVersion)
+            .where(ModelVersion.id.in_(select(RecipeStage.version_id).where(RecipeStage.recipe_id.in_(open_recipes))))
+            .order_by(ModelVersion.id)
+        ).all()
+        texts = session.scalars(select(Recipe.canonical_json).where(Recipe.id.in_(open_recipes))).all()
+    folders: dict[tuple[str, str], ModelFolder] = {}
+    for version in versions:
+        folder = models.folder_for(catalogue, version)
+        folders[folder.card.name, folder.card.version] = folder
+    try:
+        ready = make_models(lambda stage: folders[stage.model, stage.version], execution)
+        for text in texts:
+            for stage in recipes.Recipe.from_json(text).stages:
+                ready.stage(stage)
+    except DeviceError as error:
+        raise BatchError(f"batch {batch_id} can't be run: {error}") from error
+    except ModelError as error:
+        raise ModelRegistryError(f"batch {batch_id} can't be run: {error}") from error
+    return ready
+
+
+def _open(batch_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Tasks that are not ended: pending, or running in a run that died."""
+    return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+
+
+def _count_open(catalogue: Catalogue, batch_id: int) -> int:
+    with catalogue.reading() as session:
+        return session.scalar(select(func.count(Task.id)).where(*_open(batch_id))) or 0
+
+
+def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
+    with catalogue.reading() as session:
+        counts = dict(
+            session.execute(
+                select(Task.status, func.count(Task.id)).where(Task.batch_id == batch_id).group_by(Task.status)
+            ).all()
+        )
+        failed = session.execute(
+            select(Item.accession_number, Master.sequence, Master.path, Task.error)
+            .select_from(Task)
+            .join(Master, Task.master_id == Master.id)
+            .join(Item, Master.item_id == Item.id)
+            .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
+            .order_by(Item.accession_number, Master.sequence)
+        ).all()
+    return BatchResult(
+        batch_id=batch_id,
+        done=counts.get(TaskStatus.DONE, 0),
+        failed=counts.get(TaskStatus.FAILED, 0),
+        skipped=counts.get(TaskStatus.SKIPPED, 0),
+        pending=counts.get(TaskStatus.PENDING, 0),
+        failures=tuple(
+            Failure(accession_number=number, sequence=sequence, path=str(catalogue.path_of(path)), reason=error or "")
+            for number, sequence, path, error in failed
+        ),
+        interrupted=interrupted,
+    )

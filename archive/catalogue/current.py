@@ -1,0 +1,57 @@
+"""Which derivative of a master is current: kept on the master's row, so that questions are quick."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, ScalarSelect, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue.tables import Derivative, Master, QualityScore, Review
+from archive.catalogue.vocabulary import ComparedWith, Decision, DerivativeKind, ScoredImage
+
+
+def newest_decision(derivative_id: ColumnElement[int]) -> ScalarSelect[Decision]:
+    """The decision of the newest review of a derivative, NULL where there is none: the one that counts."""
+    return (
+        select(Review.decision)
+        .where(Review.derivative_id == derivative_id)
+        .order_by(Review.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def refresh_current(session: Session, master: Master) -> None:
+    """Sets the master's current derivatives and headline scores after a derivative or a review was added.
+
+    Per kind, the current one is the newest accepted, else the newest unreviewed; a rejected one is never current. The
+    scores are those of the current restored derivative.
+    """
+    reviewed = session.execute(
+        select(Derivative.id, Derivative.kind, newest_decision(Derivative.id.expression))
+        .where(Derivative.master_id == master.id)
+        .order_by(Derivative.id.desc())
+    ).all()
+    current: dict[DerivativeKind, int | None] = {}
+    for kind in DerivativeKind:
+        of_kind = [(decision, identity) for identity, its_kind, decision in reviewed if its_kind is kind]
+        accepted = [identity for decision, identity in of_kind if decision is Decision.ACCEPTED]
+        unreviewed = [identity for decision, identity in of_kind if decision is None]
+        current[kind] = next(iter(accepted + unreviewed), None)
+    master.current_restored_id = current[DerivativeKind.RESTORED]
+    master.current_styled_id = current[DerivativeKind.STYLED]
+    scores = _headline_scores(session, master.current_restored_id)
+    for metric in ("psnr", "ssim"):
+        for compared_with in (ComparedWith.SOURCE, ComparedWith.REFERENCE):
+            setattr(master, f"{metric}_{compared_with}", scores.get((metric, compared_with)))
+    session.flush()
+
+
+def _headline_scores(
+    session: Session, derivative_id: int | None
+) -> dict[tuple[str, ComparedWith | None], float | None]:
+    whole = select(QualityScore.metric, QualityScore.compared_with, QualityScore.value).where(
+        QualityScore.derivative_id == derivative_id,
+        QualityScore.image == ScoredImage.DERIVATIVE,
+        QualityScore.stage.is_(None),
+    )
+    return {(metric, compared_with): value for metric, compared_with, value in session.execute(whole)}

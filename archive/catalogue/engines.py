@@ -1,0 +1,111 @@
+"""Database engines, set up so that SQLite and PostgreSQL keep the same promises."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from archive.errors import HomeError
+from archive.settings import Settings
+
+_WRITES = "archive_writes"
+BUSY_TIMEOUT_SECONDS = 60
+
+_NETWORK_FILE_SYSTEMS = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|coda|ceph|glusterfs|lustre|beegfs|gpfs|pvfs2|orangefs|ocfs2|gfs2|9p"
+    r"|fuse\.(sshfs|ceph|glusterfs|davfs2?|rclone|s3fs|gcsfuse|smbnetfs|curlftpfs|mfs|juicefs|nfs.*|cephfs.*)|davfs2?"
+)
+
+
+def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
+    """The engine of the home's database.
+
+    ``migrating`` leaves foreign keys unchecked on SQLite, where changing a table means to copy and drop it.
+
+    Raises:
+        HomeError: the URL is not one, or SQLite would lie on a network file system.
+    """
+    path = settings.sqlite_path
+    if path is None:
+        try:
+            url = make_url(settings.database_url)
+        except ArgumentError as error:
+            raise HomeError("the database URL can't be read: it must be postgresql+psycopg://user@host/name") from error
+        return create_engine(url)
+    refuse_network_file_system(path)
+    # URL.create takes the path as it is, whatever characters it holds.
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite_migration if migrating else _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def reader(engine: Engine) -> Engine:
+    """``engine`` for transactions that only read, each of one state of the catalogue through all of its questions."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def writer(engine: Engine) -> Engine:
+    """``engine`` for transactions that write; on SQLite, which has one writer at a time, each waits at its start."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None:
+    """Refuses ``path`` as an SQLite database where its folder lies on a network file system.
+
+    SQLite's locks and shared memory can't be relied on there. ``mountinfo`` is the text of ``/proc/self/mountinfo``.
+
+    Raises:
+        HomeError: it does; the message names PostgreSQL.
+    """
+    if mountinfo is None:
+        try:
+            mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:  # no Linux: nothing is known about mounts
+            return
+    kind = _file_system(Path(os.path.realpath(path)), mountinfo)
+    if kind is not None and _NETWORK_FILE_SYSTEMS.fullmatch(kind):
+        raise HomeError(
+            f"the SQLite catalogue {path} would lie on a network file system ({kind}), where its locks don't hold. "
+            "Keep the home on a local disk, or use PostgreSQL: --database postgresql+psycopg://user@host/name"
+        )
+
+
+def _file_system(path: Path, mountinfo: str) -> str | None:
+    """The type of the file system that ``path`` lies on; of mounts at one place the last covers the others."""
+    found: tuple[int, str] | None = None
+    for line in mountinfo.splitlines():
+        mount, _, source = line.partition(" - ")
+        fields = mount.split(" ")
+        if len(fields) < 5 or not source:
+            continue
+        # Spaces and the like are written as three octal digits.
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
+        if path.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
+            found = len(point.parts), source.split(" ")[0]
+    return found[1] if found else None
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    _prepare_sqlite_migration(connection, _record)
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _prepare_sqlite_migration(connection: Any, _record: object) -> None:
+    # Python's own way of beginning transactions begins them too late: _begin_sqlite does it.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writes else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

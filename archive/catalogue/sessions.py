@@ -1,0 +1,86 @@
+"""One open catalogue: its database and the sessions in which it is read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from archive.catalogue import revision
+from archive.catalogue.engines import make_engine, reader, writer
+from archive.errors import HomeError
+from archive.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """An open catalogue. Its sessions may be used from several threads, each its own."""
+
+    settings: Settings
+    engine: Engine
+
+    @classmethod
+    def open(cls, settings: Settings, *, check_schema: bool = True) -> Catalogue:
+        """The catalogue of a home, which ``archive init`` has made.
+
+        Raises:
+            HomeError: the database is absent, can't be reached, lies as SQLite on a network file system, or its schema
+                is not the one that this software works with.
+        """
+        path = settings.sqlite_path
+        if path is not None and not path.exists():
+            raise HomeError(f"there is no catalogue {path}. Run `archive init {settings.home}`")
+        engine = make_engine(settings)
+        try:
+            with engine.connect() as connection:
+                found = revision.current(connection)
+        except DBAPIError as error:
+            raise HomeError(f"the catalogue {engine.url!r} can't be opened: {error.orig}") from error
+        if check_schema and found != revision.head():
+            state = "has no tables" if found is None else f"is at schema {found}"
+            raise HomeError(
+                f"the catalogue {engine.url!r} {state}, and this software works with {revision.head()}. "
+                "Run `archive db upgrade`, or a newer version of the software"
+            )
+        return cls(settings=settings, engine=engine)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that writes: all of it is committed at the end, or none of it after an error.
+
+        SQLite has one writer at a time: this waits for its turn at the start, not in the middle.
+        """
+        with self._session(writer(self.engine)) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees the catalogue as it is at its first question, and that can't write."""
+        with self._session(reader(self.engine)) as session:
+            yield session
+
+    def now(self, session: Session) -> datetime:
+        """The time by the database's clock, which all machines that work on the catalogue share."""
+        if self.engine.dialect.name == "sqlite":
+            written: str = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
+            return datetime.fromisoformat(written).replace(tzinfo=UTC)
+        moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+
+    def path_of(self, stored: str) -> Path:
+        """The absolute path of what a row's ``path`` names: below the home where it is relative."""
+        return self.settings.home / stored
+
+    def close(self) -> None:
+        """Closes the database's connections."""
+        self.engine.dispose()
+
+    def _session(self, engine: Engine) -> Session:
+        # Rows are looked at after the commit too, to be printed. Reads give absolute paths, for which they need the home.
+        return Session(engine, expire_on_commit=False, info={"home": self.settings.home})

@@ -1,0 +1,98 @@
+"""``archive``: the group of all commands and the one place where errors become a message and an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import archive
+from archive.cli.options import Context, LazyGroup, epilog
+from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveError
+from restoration.errors import RestorationError
+
+COMMANDS = {
+    "init": "archive.cli.home:init",
+    "ingest": "archive.cli.ingest:ingest",
+    "restore": "archive.cli.restore:restore",
+    "rerun": "archive.cli.restore:rerun",
+    "list": "archive.cli.ask:list_command",
+    "show": "archive.cli.ask:show",
+    "review": "archive.cli.review:review",
+    "verify": "archive.cli.verify:verify",
+    "report": "archive.cli.report:report",
+    "batch": "archive.cli.batch:batch",
+    "model": "archive.cli.model:model",
+    "db": "archive.cli.db:db",
+    "demo": "archive.cli.demo:demo",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy_commands=COMMANDS,
+    epilog=epilog("archive init museum", "archive --home museum ingest scans", "archive --home museum restore"),
+)
+@click.version_option(archive.__version__, prog_name=archive.SOFTWARE_NAME)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Restore scanned photographs in batches, and tell of each what was done to it.
+
+    A home is the folder that holds the catalogue and the restored derivatives: make one with `archive init`. A command
+    finds it by --home, by the variable ARCHIVE_HOME, or by being run inside it.
+    """
+    context.obj = context.obj or Context()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script: runs a command and ends the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
+    try:
+        code = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`archive list | head`); the exit must not stumble over the unsent rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_DONE
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code; expected errors are one message on standard error, no traceback."""
+    try:
+        with cli.make_context("archive", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            result = cli.invoke(context)
+        return result if isinstance(result, int) else EXIT_DONE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        message = _expected(error)
+        if message is None:
+            raise
+        click.echo(f"archive: {message}", err=True)
+        return error.exit_code if isinstance(error, ArchiveError) else EXIT_FAILED
+
+
+def _expected(error: Exception) -> str | None:
+    """What to tell the user, or None for a fault of this software, whose traceback is worth having."""
+    if isinstance(error, ArchiveError | RestorationError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    database = sys.modules.get("sqlalchemy.exc")  # not imported for a command that opened no catalogue
+    if database and isinstance(error, database.OperationalError):
+        return f"the database can't be used: {error.orig}"
+    return None

@@ -1,0 +1,172 @@
+"""What commands share: commands that load when they are used, the home, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from archive.catalogue import Catalogue
+    from archive.settings import Settings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+EXITS = {
+    EXIT_DONE: "done",
+    EXIT_FAILED: "failed",
+    EXIT_USAGE: "wrong usage",
+    EXIT_PARTLY: "done, but some failed",
+    EXIT_INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(kw_only=True)
+class Context:
+    """What the global options said."""
+
+    home: Path | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the home in use.
+
+        Raises:
+            HomeError: there is none, or it can't be used.
+        """
+        from archive.settings import find_home, load_settings
+
+        return load_settings(find_home(self.home))
+
+    def catalogue(self) -> Catalogue:
+        """The catalogue of the home in use, its schema checked.
+
+        Raises:
+            HomeError: there is no home, or its database can't be used.
+        """
+        from archive.catalogue import Catalogue
+
+        return Catalogue.open(self.settings)
+
+
+pass_context = click.make_pass_decorator(Context, ensure=True)
+
+
+def _remember_home(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    # The option may stand before the command's name or after it; the one given counts.
+    shared = context.ensure_object(Context)
+    if value is not None:
+        shared.home = value
+
+
+def _home_option() -> click.Option:
+    return click.Option(
+        ["--home"],
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="The home; else ARCHIVE_HOME; else the nearest folder upward with archive.toml.",
+        expose_value=False,
+        callback=_remember_home,
+    )
+
+
+class ArchiveCommand(click.Command):
+    """A command that takes --home."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.params.append(_home_option())
+
+
+class ArchiveGroup(click.Group):
+    """A group that takes --home, of commands that do."""
+
+    command_class = ArchiveCommand
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.params.append(_home_option())
+
+
+class LazyGroup(ArchiveGroup):
+    """A group whose commands are imported when one is used or the help lists them.
+
+    Args:
+        lazy_commands: command name -> ``module:attribute``, in the order in which the help lists them.
+    """
+
+    def __init__(self, *arguments: Any, lazy_commands: Mapping[str, str], **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.lazy_commands = dict(lazy_commands)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.lazy_commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy_commands:
+            return None
+        module, _, attribute = self.lazy_commands[cmd_name].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), attribute))
+
+
+def command(name: str, *, examples: tuple[str, ...], partly: str | None = None) -> Callable[[Any], click.Command]:
+    """A decorator that makes a function a command whose help ends with examples and exit statuses.
+
+    Args:
+        partly: what exit status 3 means for this command, if it has one.
+    """
+    return click.command(name, cls=ArchiveCommand, epilog=epilog(*examples, partly=partly))
+
+
+def epilog(*examples: str, partly: str | None = None) -> str:
+    """The end of a help text: examples as they are typed, and what each exit status means."""
+    exits = {code: meaning for code, meaning in EXITS.items() if code != EXIT_PARTLY or partly}
+    if partly:
+        exits[EXIT_PARTLY] = partly
+    shown = "\n".join(f"  {example}" for example in examples)
+    statuses = ", ".join(f"{code} {meaning}" for code, meaning in exits.items())
+    title = "Example" if len(examples) == 1 else "Examples"
+    wrapped = textwrap.indent(textwrap.fill(statuses, 76), "  ")
+    return f"\b\n{title}:\n{shown}\n\n\b\nExit status:\n{wrapped}"
+
+
+def query_argument(function: Function) -> Function:
+    """QUERY: which masters or items, in Lucene syntax; all where it is missing."""
+    return click.argument("query", metavar="[QUERY]", required=False)(function)
+
+
+def device_options(function: Function) -> Function:
+    """--device and --precision: how pixels are computed, not what."""
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        help="Arithmetic; auto takes bf16 where the device is fast at it.",
+    )
+    device = click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where networks run; auto takes a GPU.")
+    return device(precision(function))
+
+
+class Words(click.ParamType):
+    """Comma-separated words, each one of the known."""
+
+    name = "words"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in str(value).split(",") if word.strip())
+        if not words:
+            self.fail(f"nothing is named; known are {', '.join(self.known)}", param, ctx)
+        if unknown := [word for word in words if word not in self.known]:
+            self.fail(f"unknown: {', '.join(unknown)}; known are {', '.join(self.known)}", param, ctx)
+        return words

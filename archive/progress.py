@@ -1,0 +1,31 @@
+"""How long work tells whoever started it how far it has come."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Something that is told of progress: a bar on a terminal, lines in a log, or nothing at all."""
+
+    def start(self, total: int, what: str) -> None:
+        """``total`` steps of ``what`` (a plural noun, such as ``"masters"``) are about to begin."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """``n`` more steps are done; ``note`` says what the last one was, or is empty."""
+
+    def finish(self) -> None:
+        """No more steps will come, whether or not all were made."""
+
+
+class Silent:
+    """Progress that nobody looks at."""
+
+    def start(self, total: int, what: str) -> None:
+        pass
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        pass
+
+    def finish(self) -> None:
+        pass

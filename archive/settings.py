@@ -1,0 +1,134 @@
+"""The home of an archive and its settings: ``archive.toml`` and the environment, read once into a frozen record."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archive.errors import HomeError
+
+HOME_VARIABLE = "ARCHIVE_HOME"
+DATABASE_VARIABLE = "ARCHIVE_DATABASE_URL"
+SETTINGS_NAME = "archive.toml"
+SQLITE_PREFIX = "sqlite:///"
+POSTGRESQL_PREFIX = "postgresql+psycopg://"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an archive is told once and for all commands. Every field but ``home`` can stand in ``archive.toml``."""
+
+    home: Path
+    """The home folder, absolute."""
+    database_url: str
+    """``sqlite:///<absolute path>`` or ``postgresql+psycopg://…``."""
+    max_pixels: int = 2_000_000_000
+    """Masters with more pixels than this (width times height) are refused, against decompression bombs."""
+    tile_size: int = 512
+    """Side of the squares that pictures are restored in, px."""
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database's file, absolute, or None on PostgreSQL."""
+        if not self.database_url.startswith(SQLITE_PREFIX):
+            return None
+        return self.home / self.database_url.removeprefix(SQLITE_PREFIX)
+
+
+def find_home(explicit: Path | None) -> Path:
+    """The home to work in: ``explicit``, else ``ARCHIVE_HOME``, else the nearest folder upward with ``archive.toml``.
+
+    Raises:
+        HomeError: there is no home there.
+    """
+    if explicit is not None:
+        return _existing_home(explicit, "--home")
+    if named := os.environ.get(HOME_VARIABLE):
+        return _existing_home(Path(named), HOME_VARIABLE)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / SETTINGS_NAME).is_file():
+            return folder
+    raise HomeError(
+        f"no archive home: neither {here} nor a folder above it holds {SETTINGS_NAME}. "
+        f"Run `archive init`, or name the home with --home or {HOME_VARIABLE}"
+    )
+
+
+def load_settings(home: Path) -> Settings:
+    """The settings of the home: ``archive.toml``, with ``ARCHIVE_DATABASE_URL`` before its ``database``.
+
+    Raises:
+        HomeError: ``archive.toml`` is missing, is no TOML, or holds an entry that is unknown or of the wrong kind.
+    """
+    home = home.expanduser().absolute()
+    path = home / SETTINGS_NAME
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise HomeError(f"{home} is no archive home: it holds no {SETTINGS_NAME}. Run `archive init {home}`") from error
+    except (OSError, ValueError) as error:
+        raise HomeError(f"{path} can't be read: {error}") from error
+    kinds: dict[str, type[Any]] = {"database": str, "max_pixels": int, "tile_size": int}
+    for name, value in content.items():
+        if name not in kinds:
+            raise HomeError(f"{path} has an unknown entry {name!r}; known are {', '.join(kinds)}")
+        if type(value) is not kinds[name] or value in ("", 0) or (isinstance(value, int) and value < 0):
+            wanted = "text" if kinds[name] is str else "a whole number above 0"
+            raise HomeError(f"{path}: {name} must be {wanted}, not {value!r}")
+    written = content.pop("database", None)
+    return Settings(
+        home=home, database_url=_database_url(home, os.environ.get(DATABASE_VARIABLE) or written), **content
+    )
+
+
+def create_home(home: Path, *, database: str | None) -> Settings:
+    """Makes ``home`` a home with ``database`` written in its ``archive.toml``; an existing home is left as it is.
+
+    Raises:
+        HomeError: the folder can't be made, the URL is not one that can be used, or the home exists with another database.
+    """
+    home = home.expanduser().absolute()
+    path = home / SETTINGS_NAME
+    content = "# The home of an archive. Its settings are told in the documentation.\n"
+    if database is not None:
+        _database_url(home, database)
+        content += f"database = {json.dumps(database)}\n"  # a JSON string is a TOML basic string
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError as error:
+        if not path.is_file():
+            raise HomeError(f"{home} can't be made a home: it is no folder") from error
+        if database is not None and tomllib.loads(path.read_text(encoding="utf-8")).get("database") != database:
+            raise HomeError(
+                f"{home} is a home already, with another database: change `database` in {path} by hand if you mean to"
+            ) from error
+    except OSError as error:
+        raise HomeError(f"{home} can't be made a home: {error.strerror}") from error
+    return load_settings(home)
+
+
+def _existing_home(home: Path, named_by: str) -> Path:
+    home = home.expanduser().absolute()
+    if not (home / SETTINGS_NAME).is_file():
+        raise HomeError(f"{home}, named by {named_by}, holds no {SETTINGS_NAME}. Run `archive init {home}`")
+    return home
+
+
+def _database_url(home: Path, url: str | None) -> str:
+    if url is None:
+        return f"{SQLITE_PREFIX}{home / 'catalogue.db'}"
+    if url.startswith(SQLITE_PREFIX) and url != SQLITE_PREFIX:
+        return f"{SQLITE_PREFIX}{home / url.removeprefix(SQLITE_PREFIX)}"
+    if url.startswith(POSTGRESQL_PREFIX):
+        return url
+    raise HomeError(
+        f"the database URL starts with {url.split(':')[0]!r}: "
+        f"it must be {POSTGRESQL_PREFIX}user@host/name or {SQLITE_PREFIX}path"
+    )

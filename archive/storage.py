@@ -1,0 +1,266 @@
+"""Files that are written once: where they lie in the home, how they are published, and how they are digested.
+
+A finished file never appears under its final name half written, and never takes the place of another: it is written
+under a temporary name in the same folder, flushed to the disk, and then published by a hard link (or a rename that
+refuses to replace), after which the folder is flushed too.
+
+The slug of an accession number does not by itself promise uniqueness: ``LC/1`` has the slug ``LC-1-2a9f53``, which
+another item may bear as its literal accession number; six hexadecimal digits can collide; and a file system without
+regard to case takes ``A1`` for ``a1``. Nothing is ever written over for that: publishing refuses a name that is taken,
+the catalogue's paths are unique, and copies of masters carry their own digest in their name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from archive.errors import StorageError
+
+DERIVATIVES = "derivatives"
+MASTERS = "masters"
+MODELS = "models"
+
+_PLAIN_SLUG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
+_SLUG_LENGTH = 80
+_BLOCK_BYTES = 1 << 20
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+# What a file system without hard links (FAT, some network shares) answers to a link.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+
+
+class Numbered(Protocol):
+    """Whatever has an accession number: an item."""
+
+    @property
+    def accession_number(self) -> str: ...
+
+
+class Identity(NamedTuple):
+    """What tells that a path still leads to the same, unchanged file."""
+
+    device: int
+    inode: int
+    size: int  # bytes
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """The identity in what ``stat`` or ``fstat`` answered."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def slug(accession_number: str) -> str:
+    """The name that an accession number has in the home: safe as a file name on any system, at most 87 characters.
+
+    An accession number of ``A-Z a-z 0-9 . _ -``, at most 80 long and not starting with a dot, is its own slug. Else
+    other characters become ``-``, the whole is cut to 80, and ``-`` with 6 hex digits of the SHA-256 of its UTF-8
+    bytes is added.
+    """
+    if _PLAIN_SLUG.fullmatch(accession_number):
+        return accession_number
+    kept = re.sub(r"[^A-Za-z0-9._-]", "-", accession_number)[:_SLUG_LENGTH]
+    return f"{kept}-{hashlib.sha256(accession_number.encode()).hexdigest()[:6]}"
+
+
+def derivative_path(item: Numbered, sequence: int, kind: str, recipe_sha256: str) -> str:
+    """Where a derivative goes, relative to the home."""
+    name = slug(item.accession_number)
+    return f"{DERIVATIVES}/{name}/{name}_{sequence:03d}_{kind}_{recipe_sha256[:8]}.tif"
+
+
+def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
+    """Where the copy of a master goes, relative to the home.
+
+    The name holds the digest and not the sequence, which a later spreadsheet may change. ``suffix`` (``.tif``) is the
+    original's, left out where it is not plain.
+    """
+    name = slug(accession_number)
+    return f"{MASTERS}/{name}/{name}_{sha256[:16]}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+
+
+def weights_path(model: str, version: str) -> str:
+    """Where the checked copy of a model version's weights lies, relative to the home."""
+    return f"{MODELS}/{model}/{version}/weights.safetensors"
+
+
+def temporary(final: Path, token: str) -> Path:
+    """The hidden name, beside ``final``, under which the holder of ``token`` writes; the folder is made if need be."""
+    make_folder(final.parent)
+    return final.with_name(f".{final.name}.{token}.partial")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each flushed into its parent so that it survives a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise StorageError(f"{folder} is needed as a folder, but a file has that name: move it away") from None
+    _flush_folder(folder.parent)
+
+
+def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
+    """Flush ``temporary`` to the disk and give it its final name, in the same folder.
+
+    Args:
+        temporary: a finished file; it is gone afterwards.
+        final: the name it gets.
+        replace: take the place of a file that has the name; only for the holder of the lease, who knows that no row
+            of the catalogue names that file.
+
+    Raises:
+        StorageError: the name is taken (and ``replace`` is false), or the file system can't publish without replacing.
+    """
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    if replace:
+        temporary.replace(final)
+    else:
+        _publish_new(temporary, final)
+    _flush_folder(final.parent)
+
+
+def digest_file(path: Path) -> tuple[str, int]:
+    """SHA-256 (hex) and size in bytes of a file, in one pass through one descriptor.
+
+    Raises:
+        StorageError: the file changed while it was read.
+        OSError: it isn't there or can't be read.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb", buffering=0) as file:
+        before = Identity.of(os.fstat(file.fileno()))
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+        if Identity.of(os.fstat(file.fileno())) != before or size != before.size:
+            raise StorageError(f"{path} changed while it was read: wait until nothing writes to it, then try again")
+    return digest.hexdigest(), size
+
+
+def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | None = None) -> tuple[Path, str]:
+    """Copy ``source`` to a temporary file beside ``final``, flush it, and read it back.
+
+    Args:
+        source: the file to copy.
+        final: the name that the copy is going to get.
+        token: whose temporary file it is.
+        sha256: the bytes that ``source`` must hold (hex); None takes what it holds.
+
+    Returns:
+        The temporary file, to be handed to :func:`publish_once` or removed; and its SHA-256.
+
+    Raises:
+        StorageError: ``source`` holds other bytes, or the copy reads back with others; nothing is left behind.
+        OSError: reading or writing failed; nothing is left behind.
+    """
+    copy = temporary(final, token)
+    try:
+        found = _copy(source, copy)
+        _check_copy(source, copy, found, sha256 or found)
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
+    return copy, found
+
+
+def publish_once(temporary: Path, final: Path, *, sha256: str) -> None:
+    """Publish a file whose bytes are those of ``sha256``; a final file that already holds them is left as it is.
+
+    An interrupted run leaves such a file without a row: it is complete, since it was published.
+
+    Raises:
+        StorageError: ``final`` exists and holds other bytes.
+    """
+    try:
+        publish(temporary, final)
+    except StorageError:
+        temporary.unlink(missing_ok=True)
+        if not final.is_file() or digest_file(final)[0] != sha256:
+            raise
+
+
+def copy_checked(source: Path, target: Path, token: str, *, sha256: str | None = None) -> None:
+    """Copy ``source`` to ``target`` without ever replacing other bytes; with ``sha256``, only those bytes.
+
+    Raises:
+        StorageError: ``source`` or an existing ``target`` holds other bytes.
+        OSError: reading or writing failed.
+    """
+    copy, found = copy_to_temporary(source, target, token, sha256=sha256)
+    publish_once(copy, target, sha256=found)
+
+
+def _copy(source: Path, copy: Path) -> str:
+    """Copy and flush; returns the SHA-256 of what was read."""
+    digest = hashlib.sha256()
+    with source.open("rb", buffering=0) as reader, copy.open("xb") as writer:
+        while block := reader.read(_BLOCK_BYTES):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _check_copy(source: Path, copy: Path, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise StorageError(f"{source} doesn't hold the bytes of SHA-256 {wanted} (any more): nothing was copied")
+    if digest_file(copy)[0] != wanted:
+        raise StorageError(f"the copy of {source} reads back with other bytes: check the disk of {copy.parent}")
+
+
+def _publish_new(temporary: Path, final: Path) -> None:
+    taken = StorageError(f"{final} is already there and is not written over: move it away, or find out what made it")
+    try:
+        final.hardlink_to(temporary)
+    except FileExistsError:
+        raise taken from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            _rename_without_replacing(temporary, final)
+        except FileExistsError:
+            raise taken from None
+    else:
+        temporary.unlink()
+
+
+def _rename_without_replacing(temporary: Path, final: Path) -> None:
+    """``renameat2`` with RENAME_NOREPLACE, which Python doesn't offer itself."""
+    library = ctypes.CDLL(None, use_errno=True)
+    rename = getattr(library, "renameat2", None)
+    number = errno.ENOSYS
+    if rename is not None:
+        result = rename(_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE)
+        if result == 0:
+            return
+        number = ctypes.get_errno()
+    if number == errno.EEXIST:
+        raise FileExistsError(number, os.strerror(number), str(final))
+    raise StorageError(
+        f"the file system that holds {final.parent} can neither link nor rename without replacing "
+        f"({os.strerror(number)}): put the home on another one"
+    )
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,30 @@
+"""Pictures as windowed sources and their sinks: formats, bit depth, colour profile, resolution and orientation.
+
+Needs no torch. TIFF, JPEG and PNG of 8 or 16 bits, grey or RGB, are read; everything else is refused with the reason,
+and never converted in silence.
+"""
+
+from __future__ import annotations
+
+from restoration.image.formats import inspect, looks_like_image
+from restoration.image.info import DEFAULT_MAX_PIXELS, Area, ImageInfo, Resolution
+from restoration.image.picture import Crop, Picture, Source
+from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
+from restoration.image.stored import Samples
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "Area",
+    "ArraySink",
+    "Crop",
+    "ImageInfo",
+    "Picture",
+    "Resolution",
+    "Samples",
+    "Sink",
+    "Source",
+    "TiffSink",
+    "inspect",
+    "looks_like_image",
+    "pixel_sha256",
+]

@@ -1,0 +1,118 @@
+"""What is known of a picture before its pixels are touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from restoration.errors import ImageError, ImageTooLargeError
+
+DEFAULT_MAX_PIXELS = 2_000_000_000
+"""A file that declares more pixels is refused unless the caller says otherwise."""
+
+Unit = Literal["inch", "centimetre"]
+ExtraSample = Literal["unspecified", "associated alpha", "unassociated alpha"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """Pixels per unit of length, along the upright picture's width (``x``) and height (``y``)."""
+
+    x: float
+    y: float
+    unit: Unit
+
+    @property
+    def ppi(self) -> float:
+        """Pixels per inch along the width."""
+        return self.x if self.unit == "inch" else self.x * 2.54
+
+    def turned(self) -> Resolution:
+        """The same with width and height exchanged."""
+        return Resolution(x=self.y, y=self.x, unit=self.unit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """What a scan's embedded EXIF, IPTC and XMP say that the catalogue asks for."""
+
+    captured_at: str | None = None
+    captured_by: str | None = None
+    title: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInfo:
+    """The facts about an image, of the upright picture.
+
+    ``samples_per_pixel`` counts everything stored; the first ``colour_channels`` of them (1 grey, 3 RGB) are what
+    models see, and the others, named in ``extra_samples``, are copied untouched. ``problems`` tells in words what
+    stands in the file but isn't carried, because it is broken or because it only repeats the picture.
+    """
+
+    format: Literal["TIFF", "JPEG", "PNG", "array"]
+    width: int
+    height: int
+    bits_per_sample: Literal[8, 16]
+    samples_per_pixel: int
+    colour_channels: Literal[1, 3]
+    extra_samples: tuple[ExtraSample, ...] = ()
+    resolution: Resolution | None = None
+    icc_profile: bytes | None = field(default=None, repr=False)
+    icc_description: str | None = None
+    captured_at: str | None = None
+    captured_by: str | None = None
+    title: str | None = None
+    description: str | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def largest_sample(self) -> int:
+        """The stored value that stands for 1.0: 255 or 65535."""
+        return 255 if self.bits_per_sample == 8 else 65535
+
+    @property
+    def colour_space(self) -> str:
+        """The space that the encoded values are in, in words: ``encoded RGB, Adobe RGB (1998)``."""
+        kind = "encoded grey" if self.colour_channels == 1 else "encoded RGB"
+        if self.icc_profile is None:
+            return f"{kind}, no profile"
+        return f"{kind}, {self.icc_description or 'unnamed profile'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """A rectangle in the upright picture, in pixels from its top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def check_within(self, info: ImageInfo) -> None:
+        """Checks that the rectangle isn't empty and lies inside the picture.
+
+        Raises:
+            ImageError: it is empty, or reaches out of the picture.
+        """
+        inside = (
+            self.x >= 0 and self.y >= 0 and self.x + self.width <= info.width and self.y + self.height <= info.height
+        )
+        if self.width < 1 or self.height < 1 or not inside:
+            raise ImageError(
+                f"the area {self.x} {self.y} {self.width} {self.height} (x y width height) isn't inside the picture of "
+                f"{info.width}x{info.height} px: correct the picture area"
+            )
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Checks a declared size before any pixel is decoded.
+
+    Raises:
+        ImageTooLargeError: it holds more than ``max_pixels`` pixels.
+    """
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"the picture of {width}x{height} px has more than {max_pixels} pixels: raise max_pixels if that is right"
+        )

@@ -1,0 +1,197 @@
+"""Pictures as windowed sources: any region as float32, from a file or an array, never more in memory than asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from io import BufferedReader
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restoration.errors import ChangedImageError, ImageError
+from restoration.image.formats import open_stored
+from restoration.image.info import DEFAULT_MAX_PIXELS, Area, ImageInfo, Resolution
+from restoration.image.stored import Opened, Samples, WholePixels
+
+
+class Source(Protocol):
+    """A picture that is read by window."""
+
+    @property
+    def info(self) -> ImageInfo:
+        """What the picture is; ``width``, ``height`` and ``colour_channels`` hold for every read."""
+        ...
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1], R G B."""
+        ...
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        """The window's further samples (alpha, infrared) as stored, (height, width, count), count 0 as a rule."""
+        ...
+
+
+class Picture:
+    """A picture from a file or an array. Use it in a ``with`` statement, or :meth:`close` it.
+
+    The file is opened for reading only, and every byte comes through that one descriptor.
+    """
+
+    def __init__(
+        self, opened: Opened, *, file: BinaryIO | None = None, state: tuple[int, ...] = (), name: str = "array"
+    ) -> None:
+        self.info = opened.info
+        self._pixels = opened.pixels
+        self._orientation = opened.orientation
+        self._file = file
+        self._name = name
+        self._state = state
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, expected_sha256: str | None = None
+    ) -> Self:
+        """Opens the image file ``path``, upright.
+
+        Args:
+            path: a TIFF, JPEG or PNG.
+            max_pixels: a file that declares more is refused before any pixel is decoded.
+            expected_sha256: what the file's bytes must hash to, in hex; they are read through once for it.
+
+        Raises:
+            UnreadableImageError: the bytes can't be decoded.
+            UnsupportedImageError: it is a kind of image that can't be carried faithfully.
+            ImageTooLargeError: it has too many pixels.
+            ChangedImageError: the bytes aren't those of ``expected_sha256``.
+            OSError: the file can't be opened.
+        """
+        file = Path(path).open("rb")  # noqa: SIM115  (the picture closes it)
+        try:
+            # Taken before the digest, so that a change while it is computed shows too.
+            state = _file_state(file)
+            if expected_sha256 is not None:
+                _check_digest(file, expected_sha256, name=str(path))
+            opened = open_stored(file, name=str(path), max_pixels=max_pixels)
+        except BaseException:
+            file.close()
+            raise
+        return cls(opened, file=file, state=state, name=str(path))
+
+    @classmethod
+    def from_array(
+        cls, array: NDArray[Any], *, resolution: Resolution | None = None, icc_profile: bytes | None = None
+    ) -> Self:
+        """A picture of ``array``: (H, W) or (H, W, 3), uint8, uint16, or float in [0, 1] (written as 16-bit).
+
+        Raises:
+            ImageError: the array has another shape or type, or values that aren't in [0, 1].
+        """
+        samples = array[..., np.newaxis] if array.ndim == 2 else array
+        if samples.ndim != 3 or samples.shape[2] not in (1, 3) or 0 in samples.shape:
+            raise ImageError(f"an array of shape {array.shape} isn't a picture: give (H, W) or (H, W, 3)")
+        if not (array.dtype in (np.uint8, np.uint16) or np.issubdtype(array.dtype, np.floating)):
+            raise ImageError(f"an array of {array.dtype} isn't a picture: give uint8, uint16 or floats in [0, 1]")
+        is_float = bool(np.issubdtype(array.dtype, np.floating))
+        if is_float and not (samples.min() >= 0 and samples.max() <= 1):
+            raise ImageError("the array holds values outside [0, 1]: divide by the largest value that stands for white")
+        channels: Literal[1, 3] = 3 if samples.shape[2] == 3 else 1
+        info = ImageInfo(
+            format="array",
+            width=samples.shape[1],
+            height=samples.shape[0],
+            bits_per_sample=8 if array.dtype == np.uint8 else 16,
+            samples_per_pixel=channels,
+            colour_channels=channels,
+            resolution=resolution,
+            icc_profile=icc_profile,
+        )
+        return cls(Opened(info=info, pixels=WholePixels(lambda: samples, shape=samples.shape)))
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1], R G B.
+
+        Raises:
+            ImageError: the window isn't inside the picture, or its bytes can't be decoded.
+        """
+        colours = self._read_samples(x, y, width, height)[..., : self.info.colour_channels].transpose(2, 0, 1)
+        values: NDArray[np.float32] = colours.astype(np.float32)
+        if np.issubdtype(colours.dtype, np.integer):
+            values /= np.float32(self.info.largest_sample)
+        return values.reshape(1, *values.shape)
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        """The window's further samples as stored, (height, width, count)."""
+        if not self.info.extra_samples:
+            return np.empty((height, width, 0), np.uint8 if self.info.bits_per_sample == 8 else np.uint16)
+        return self._read_samples(x, y, width, height)[..., self.info.colour_channels :]
+
+    def _read_samples(self, x: int, y: int, width: int, height: int) -> Samples:
+        Area(x=x, y=y, width=width, height=height).check_within(self.info)
+        stored_width, stored_height = self._orientation.size(self.info.width, self.info.height)
+        window = self._orientation.stored_window(
+            x, y, width, height, stored_width=stored_width, stored_height=stored_height
+        )
+        try:
+            return self._orientation.upright(self._pixels.read(*window))
+        except ImageError as error:
+            raise type(error)(f"{self._name}: {error}") from error
+
+    def verify_unchanged(self) -> None:
+        """Checks that the file wasn't written to since it was opened.
+
+        Raises:
+            ChangedImageError: it was.
+        """
+        if self._file is not None and _file_state(self._file) != self._state:
+            raise ChangedImageError(f"{self._name} was changed while it was read: leave masters alone during a batch")
+
+    def close(self) -> None:
+        """Closes the file. Doing it twice is harmless."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Crop:
+    """The rectangle ``area`` of another source, as a source."""
+
+    def __init__(self, source: Source, area: Area) -> None:
+        """Takes the rectangle.
+
+        Raises:
+            ImageError: it isn't inside the source.
+        """
+        area.check_within(source.info)
+        self.info = replace(source.info, width=area.width, height=area.height)
+        self._source = source
+        self._area = area
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        return self._source.read(x + self._area.x, y + self._area.y, width, height)
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        return self._source.read_extra(x + self._area.x, y + self._area.y, width, height)
+
+
+def _check_digest(file: BufferedReader, expected_sha256: str, *, name: str) -> None:
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected_sha256:
+        raise ChangedImageError(f"{name} isn't the file asked for: its SHA-256 is {found}, not {expected_sha256}")
+
+
+def _file_state(file: BinaryIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

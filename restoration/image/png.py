@@ -1,0 +1,141 @@
+"""PNG: the chunks are walked here, imagecodecs decodes the pixels (Pillow reads 16-bit RGB as 8-bit)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal
+
+import imagecodecs
+import numpy as np
+
+from restoration.errors import UnreadableImageError, UnsupportedImageError
+from restoration.image.embedded import Blocks, make_resolution, read_embedded, read_exif, read_profile
+from restoration.image.info import ImageInfo, Resolution, check_size
+from restoration.image.orientation import from_tag
+from restoration.image.stored import Opened, Samples, WholePixels
+
+_MAX_METADATA_BYTES = 64 * 1024 * 1024
+_READ_CHUNKS = frozenset({b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tRNS", b"acTL"})
+_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type
+_CENTIMETRES_PER_METRE = 100
+
+
+def open_png(file: BinaryIO, *, max_pixels: int) -> Opened:
+    """Reads a PNG's chunks; its pixels are decoded at the first read.
+
+    Raises:
+        UnreadableImageError: it is no whole PNG.
+        UnsupportedImageError: it is a palette picture, of less than 8 bits, animated or has a transparent colour.
+        ImageTooLargeError: it declares more than ``max_pixels``.
+    """
+    problems: list[str] = []
+    chunks = dict(_walk(file, problems))
+    width, height, bits, samples = _header(chunks)
+    check_size(width, height, max_pixels)
+    blocks = Blocks(exif=chunks.get(b"eXIf"), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
+    tags = read_exif(blocks)
+    embedded = read_embedded(blocks, tags)
+    channels: Literal[1, 3] = 3 if samples >= 3 else 1
+    profile, profile_name = read_profile(_profile(chunks.get(b"iCCP")), channels, problems)
+    orientation, trouble = from_tag(tags.get(274))
+    resolution = _resolution(chunks.get(b"pHYs"), problems)
+    upright_width, upright_height = orientation.size(width, height)
+    info = ImageInfo(
+        format="PNG",
+        width=upright_width,
+        height=upright_height,
+        bits_per_sample=bits,
+        samples_per_pixel=samples,
+        colour_channels=channels,
+        extra_samples=("unassociated alpha",) if samples in (2, 4) else (),
+        resolution=resolution.turned() if resolution and orientation.transpose else resolution,
+        icc_profile=profile,
+        icc_description=profile_name,
+        problems=(*problems, *trouble),
+        **vars(embedded),
+    )
+    pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
+    return Opened(info=info, pixels=pixels, orientation=orientation)
+
+
+def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:
+    """Name and body of every chunk that is read here, to the end of the file; broken metadata is passed over."""
+    file.seek(8)
+    while True:
+        head = file.read(8)
+        if len(head) < 8:
+            raise UnreadableImageError("the PNG ends before its end chunk: it is truncated")
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IEND":
+            return
+        if name not in _READ_CHUNKS or length > _MAX_METADATA_BYTES:
+            file.seek(length + 4, 1)
+            continue
+        body, checksum = file.read(length), file.read(4)
+        if checksum != struct.pack(">I", zlib.crc32(name + body)):
+            if name == b"IHDR":
+                raise UnreadableImageError("the PNG's header is corrupt")
+            problems.append(f"the {name.decode()} block is corrupt and was left out (its checksum is wrong)")
+        elif name != b"iTXt" or body.startswith(b"XML:com.adobe.xmp\0"):
+            yield name, body
+
+
+def _header(chunks: dict[bytes, bytes]) -> tuple[int, int, Literal[8, 16], int]:
+    header = chunks.get(b"IHDR", b"")
+    if len(header) != 13:
+        raise UnreadableImageError("the PNG has no header")
+    width, height, bits, colour_type = struct.unpack_from(">IIBB", header)
+    if width == 0 or height == 0:
+        raise UnreadableImageError("the PNG doesn't say its size")
+    if colour_type not in _SAMPLES:
+        raise UnsupportedImageError("a PNG with a palette: convert it to RGB or grey, and save it as TIFF")
+    if b"tRNS" in chunks:
+        raise UnsupportedImageError("a PNG with a transparent colour: save it with an alpha channel, or without")
+    if b"acTL" in chunks:
+        raise UnsupportedImageError("an animated PNG: save its picture by itself")
+    if bits in (8, 16):
+        return width, height, 8 if bits == 8 else 16, _SAMPLES[colour_type]
+    raise UnsupportedImageError(f"a PNG of {bits} bits a sample: save it with 8 or 16")
+
+
+def _profile(chunk: bytes | None) -> bytes | None:
+    """The inflated ICC profile; empty where it can't be inflated."""
+    if chunk is None:
+        return None
+    try:
+        return zlib.decompressobj().decompress(chunk[chunk.index(b"\0") + 2 :], _MAX_METADATA_BYTES)
+    except (ValueError, zlib.error):
+        return b""
+
+
+def _resolution(chunk: bytes | None, problems: list[str]) -> Resolution | None:
+    if chunk is None or len(chunk) != 9:
+        return None
+    x, y, unit = struct.unpack(">IIB", chunk)
+    per_centimetre = x / _CENTIMETRES_PER_METRE, y / _CENTIMETRES_PER_METRE
+    return make_resolution(*per_centimetre, "centimetre" if unit == 1 else None, problems)
+
+
+def _xmp(chunk: bytes, problems: list[str]) -> bytes | None:
+    """The XMP packet in an ``iTXt`` chunk: keyword, two flags, language, translated keyword, then the text."""
+    if not chunk:
+        return None
+    try:
+        _, rest = chunk.split(b"\0", 1)
+        compressed, text = rest[0], rest[2:].split(b"\0", 2)[2]
+        return zlib.decompressobj().decompress(text, _MAX_METADATA_BYTES) if compressed else text
+    except (ValueError, IndexError, zlib.error) as error:
+        problems.append(f"the XMP block is corrupt and was left out ({error})")
+        return None
+
+
+def _decode(file: BinaryIO) -> Samples:
+    file.seek(0)
+    try:
+        decoded: Any = imagecodecs.png_decode(file.read())
+    except (RuntimeError, ValueError) as error:
+        raise UnreadableImageError(f"the PNG's pixels can't be decoded: {error}") from error
+    samples: Samples = np.asarray(decoded)
+    return samples

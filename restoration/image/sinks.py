@@ -1,0 +1,205 @@
+"""Where a restored picture goes: an array, or an uncompressed TIFF written as the bands arrive."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import TiffWriter
+
+from restoration.errors import ImageError
+from restoration.image.info import ImageInfo
+from restoration.image.picture import Source
+from restoration.image.stored import Samples
+
+_BIGTIFF_FROM_BYTES = 4_000_000_000  # leaves room for the profile and the directory below 2**32
+_STRIP_BYTES = 1 << 20
+_DIGEST_BAND_ROWS = 256
+
+
+class Sink(Protocol):
+    """Takes a picture in bands of whole rows, from top to bottom."""
+
+    def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
+        """Takes the rows that begin at ``y``.
+
+        Args:
+            y: the first row; each band must begin where the last one ended.
+            band: encoded values, (1, colour channels, rows, picture's width), float32; clipped to [0, 1] and rounded.
+            extra: further samples as stored, (rows, picture's width, count).
+        """
+        ...
+
+    @property
+    def pixel_sha256(self) -> str:
+        """SHA-256, in hex, of the quantised samples: row by row, chunky, little endian; once all rows are there."""
+        ...
+
+
+class _Quantiser:
+    """Rounds bands to the samples of ``info``, digests them and sees that every row comes once, in order."""
+
+    def __init__(self, info: ImageInfo) -> None:
+        self.info = info
+        self._digest = hashlib.sha256()
+        self._next_row = 0
+
+    def quantised(self, y: int, band: NDArray[np.float32], extra: Samples) -> Samples:
+        """The band's samples, (rows, width, samples per pixel), little endian."""
+        info, rows = self.info, band.shape[2]
+        if y != self._next_row or y + rows > info.height:
+            raise ImageError(f"rows {y} to {y + rows} came where row {self._next_row} of {info.height} was to come")
+        expected = (1, info.colour_channels, rows, info.width), (rows, info.width, len(info.extra_samples))
+        if (band.shape, extra.shape) != expected:
+            raise ImageError(f"a band of {band.shape} and {extra.shape} came where {expected} was to come")
+        samples = np.empty((rows, info.width, info.samples_per_pixel), "u1" if info.bits_per_sample == 8 else "<u2")
+        values = np.clip(band[0].transpose(1, 2, 0), 0, 1) * np.float32(info.largest_sample)
+        samples[..., : info.colour_channels] = np.rint(values, out=values)
+        samples[..., info.colour_channels :] = extra
+        self._digest.update(samples.data)
+        self._next_row += rows
+        return samples
+
+    @property
+    def complete(self) -> bool:
+        return self._next_row == self.info.height
+
+    @property
+    def pixel_sha256(self) -> str:
+        if not self.complete:
+            raise ImageError(f"the picture isn't whole: {self._next_row} of {self.info.height} rows came")
+        return self._digest.hexdigest()
+
+
+class ArraySink:
+    """Keeps the picture as :attr:`array`: (H, W) or (H, W, samples), uint8 or uint16 as ``info`` says."""
+
+    def __init__(self, info: ImageInfo) -> None:
+        self._quantiser = _Quantiser(info)
+        dtype = np.uint8 if info.bits_per_sample == 8 else np.uint16
+        self._samples: Samples = np.zeros((info.height, info.width, info.samples_per_pixel), dtype)
+
+    def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
+        self._samples[y : y + band.shape[2]] = self._quantiser.quantised(y, band, extra)
+
+    @property
+    def array(self) -> Samples:
+        return self._samples[..., 0] if self._samples.shape[2] == 1 else self._samples
+
+    @property
+    def pixel_sha256(self) -> str:
+        return self._quantiser.pixel_sha256
+
+
+class TiffSink:
+    """Writes an uncompressed TIFF that carries on ``info``: depth, samples, resolution and ICC profile byte for byte.
+
+    Use it in a ``with`` statement: the file is finished at its end, or removed where an error ends it. Nothing is
+    flushed to the disk itself (fsync); that is the caller's to do, before the file gets its final name.
+    """
+
+    def __init__(
+        self, path: str | Path, info: ImageInfo, *, description: str | None = None, software: str = ""
+    ) -> None:
+        """Creates the file, which must not exist, and writes all but its pixels.
+
+        Args:
+            path: the new file.
+            info: the picture that it is to hold, as a source has it.
+            description: a text for the file's ImageDescription.
+            software: a text for the file's Software tag.
+
+        Raises:
+            ImageError: the file exists.
+            OSError: it can't be created.
+        """
+        self._path = Path(path)
+        self._quantiser = _Quantiser(info)
+        try:
+            self._file: BinaryIO = self._path.open("x+b")
+        except FileExistsError as error:
+            raise ImageError(f"{path} exists already: name another file, or move that one away") from error
+        try:
+            self._offset = _write_header(self._file, info, description=description, software=software)
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
+        samples = self._quantiser.quantised(y, band, extra)
+        self._file.seek(self._offset)
+        self._file.write(samples.data)
+        self._offset += samples.nbytes
+
+    @property
+    def pixel_sha256(self) -> str:
+        return self._quantiser.pixel_sha256
+
+    def close(self) -> None:
+        """Finishes the file.
+
+        Raises:
+            ImageError: rows are missing; the file is removed.
+        """
+        if not self._quantiser.complete:
+            self.abort()
+            raise ImageError(f"{self._path} was not written: not all rows came")
+        self._file.close()
+
+    def abort(self) -> None:
+        """Closes the file and removes it."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _write_header(file: BinaryIO, info: ImageInfo, *, description: str | None, software: str) -> int:
+    """Writes the directory and room for the pixels; gives the pixels' offset, from which all rows follow."""
+    samples, size = info.samples_per_pixel, info.bits_per_sample // 8
+    shape = (info.height, info.width, samples) if samples > 1 else (info.height, info.width)
+    row_bytes = info.width * samples * size
+    kinds = {"unspecified": 0, "associated alpha": 1, "unassociated alpha": 2}
+    resolution = info.resolution
+    with TiffWriter(file, bigtiff=info.height * row_bytes > _BIGTIFF_FROM_BYTES, byteorder="<") as writer:
+        place = writer.write(
+            shape=shape,
+            dtype="u1" if size == 1 else "<u2",
+            photometric="rgb" if info.colour_channels == 3 else "minisblack",
+            planarconfig="contig" if samples > 1 else None,
+            extrasamples=[kinds[kind] for kind in info.extra_samples] or None,
+            rowsperstrip=max(1, min(info.height, _STRIP_BYTES // row_bytes)),
+            iccprofile=info.icc_profile,
+            resolution=(resolution.x, resolution.y) if resolution else None,
+            resolutionunit=(2 if resolution.unit == "inch" else 3) if resolution else None,
+            description=description.encode() if description else None,
+            software=software.encode() or False,
+            metadata=None,
+            returnoffset=True,
+        )
+    if place is None:
+        raise ImageError("the TIFF's pixels can't be laid out in one piece")
+    return place[0]
+
+
+def pixel_sha256(source: Source) -> str:
+    """SHA-256, in hex, of a source's samples as a sink digests them, by which two pictures' pixels are compared."""
+    info = source.info
+    quantiser = _Quantiser(info)
+    for y in range(0, info.height, _DIGEST_BAND_ROWS):
+        window = (0, y, info.width, min(_DIGEST_BAND_ROWS, info.height - y))
+        quantiser.quantised(y, source.read(*window), source.read_extra(*window))
+    return quantiser.pixel_sha256

@@ -1,0 +1,55 @@
+"""The seam between file formats and pictures: samples as they are stored, by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restoration.errors import UnreadableImageError
+from restoration.image.info import ImageInfo
+from restoration.image.orientation import UPRIGHT, Orientation
+
+Samples = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16, as stored."""
+
+
+class StoredPixels(Protocol):
+    """The samples of one stored picture."""
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        """The window's samples, (height, width, samples per pixel), native byte order, black is 0.
+
+        Raises:
+            UnreadableImageError: the bytes of the window can't be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One file, its header read: what it is, how to read it, and how it was turned when stored."""
+
+    info: ImageInfo
+    pixels: StoredPixels
+    orientation: Orientation = UPRIGHT
+
+
+class WholePixels:
+    """Pixels of a format that can only be decoded whole: decoded at the first read, then kept."""
+
+    def __init__(self, decode: Callable[[], Samples], *, shape: tuple[int, int, int]) -> None:
+        self._decode = decode
+        self._shape = shape
+        self._samples: Samples | None = None
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        if self._samples is None:
+            samples = self._decode()
+            if samples.size != np.prod(self._shape):
+                raise UnreadableImageError(f"the decoded pixels {samples.shape} don't fit the header's {self._shape}")
+            self._samples = samples.reshape(self._shape)
+        return self._samples[y : y + height, x : x + width]

