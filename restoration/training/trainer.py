@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -39,8 +40,8 @@ class TrainingSettings:
     rates fall along a cosine within each phase.
     """
 
-    name: str = "denoise-deblur"
-    version: str = "0.1"
+    name: str
+    version: str
     description: str = ""
     data_terms: str = ""
     widths: tuple[int, ...] = (48, 96, 160)
@@ -55,6 +56,21 @@ class TrainingSettings:
     ema_decay: float = 0.999
     seed: int = 0
     checkpoint_every: int = 250
+
+    @classmethod
+    def named_after(cls, folder: Path) -> TrainingSettings:
+        """The default settings for a version named as its folder is: ``street-views-0.2`` or ``street-views@0.2``.
+
+        Raises:
+            TrainingError: the folder's name isn't a model name and a version.
+        """
+        named = re.fullmatch(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*?)[-@]([0-9][0-9A-Za-z.+_]*)", folder.name)
+        if named is None:
+            raise TrainingError(
+                f"the folder {folder.name!r} names the model: call it like denoise-deblur-0.2, "
+                "lower-case words and a version that starts with a digit"
+            )
+        return cls(name=named[1], version=named[2])
 
     @property
     def steps(self) -> int:
@@ -87,7 +103,8 @@ def train(
         output: a new or empty folder; with ``resume`` one that holds a checkpoint.
         data: a folder of clean photographs (see :func:`restoration.training.data.find_pictures`); with ``resume`` the
             checkpoint's own unless another is named.
-        settings: what to train and how; with ``resume`` they are the checkpoint's.
+        settings: what to train and how, by default :meth:`TrainingSettings.named_after` ``output``; with ``resume``
+            they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
         execution: device and precision.
@@ -132,10 +149,11 @@ def _start(
         return _settings_from(facts["settings"]), data or Path(facts["data"]), step
     if data is None:
         raise TrainingError("name a folder of clean photographs to train on: --data DIR")
+    settings = settings or TrainingSettings.named_after(output)
     if output.exists() and any(output.iterdir()):
         raise TrainingError(f"{output} is not empty: name a new folder, or go on with --resume")
     output.mkdir(parents=True, exist_ok=True)
-    return settings or TrainingSettings(), data, 0
+    return settings, data, 0
 
 
 def _settings_from(stored: dict[str, Any]) -> TrainingSettings:

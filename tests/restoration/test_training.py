@@ -21,6 +21,8 @@ from restoration.training.data import AgedPairs, find_pictures
 from restoration.training.losses import adversarial_loss, discriminator_loss, feature_loss, pixel_loss
 
 TINY = TrainingSettings(
+    name="tiny",
+    version="0.1",
     widths=(8, 12),
     blocks=(1, 1),
     pixel_steps=12,
@@ -153,14 +155,27 @@ def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path:
 
 def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="--data"):
-        train(tmp_path / "out", data=None)
+        train(tmp_path / "out-1.0", data=None)
     with pytest.raises(TrainingError, match="without --resume"):
         train(tmp_path / "out", data=pictures, resume=True)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    (tmp_path / "full-1.0").mkdir()
+    (tmp_path / "full-1.0" / "thesis.txt").write_text("mine")
     with pytest.raises(TrainingError, match="not empty"):
-        train(tmp_path / "full", data=pictures)
-    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+        train(tmp_path / "full-1.0", data=pictures)
+    assert (tmp_path / "full-1.0" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_folder_names_the_model_version(tmp_path: Path) -> None:
+    for folder, expected in {
+        "denoise-deblur-0.2": ("denoise-deblur", "0.2"),
+        "street-views@1.0.3": ("street-views", "1.0.3"),
+        "a2-b-10": ("a2-b", "10"),
+    }.items():
+        settings = TrainingSettings.named_after(tmp_path / folder)
+        assert (settings.name, settings.version) == expected
+    for folder in ("out", "Denoise-1.0", "-1.0", "denoise"):
+        with pytest.raises(TrainingError, match="names the model"):
+            TrainingSettings.named_after(tmp_path / folder)
 
 
 def test_the_learning_rate_warms_up_falls_and_starts_anew_for_the_adversarial_phase() -> None:

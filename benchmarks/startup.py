@@ -1,0 +1,51 @@
+"""How long ``archive --help`` and ``archive list`` take from the shell, and that neither imports torch.
+
+    python benchmarks/startup.py [RUNS]
+
+Aim: under 0.6 s each.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+
+
+def seconds(arguments: list[str]) -> float:
+    """Seconds that one run of the command takes."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "archive", *arguments], check=True, capture_output=True)  # noqa: S603
+    return time.perf_counter() - started
+
+
+def imports_torch(arguments: list[str]) -> bool:
+    """Whether the command loads torch."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-X", "importtime", "-m", "archive", *arguments], check=True, capture_output=True, text=True
+    )
+    return any(line.split("|")[-1].strip() == "torch" for line in done.stderr.splitlines())
+
+
+def main() -> None:
+    """Prints one line a command: median, slowest, torch or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = str(Path(folder) / "home")
+        subprocess.run([sys.executable, "-m", "archive", "init", home], check=True, capture_output=True)  # noqa: S603
+        for arguments in (["--help"], ["--home", home, "list"], ["--home", home, "list", "status:restored"]):
+            seconds(arguments)
+            times = [seconds(arguments) for _ in range(RUNS)]
+            shown = " ".join(argument for argument in arguments if argument not in ("--home", home))
+            print(
+                f"archive {shown:24} median {statistics.median(times):.2f} s  slowest {max(times):.2f} s  "
+                f"torch {'imported' if imports_torch(arguments) else 'not imported'}"
+            )
+
+
+if __name__ == "__main__":
+    main()
