@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import person, record_event
+from archive.catalogue.conditions import APPROVED
 from archive.catalogue.search import find_version
 from archive.catalogue.tables import Agent, Model, ModelAlias, ModelVersion
 from archive.catalogue.vocabulary import EventType, StageTask
@@ -27,9 +28,6 @@ from archive.errors import ModelRegistryError, StorageError, UsageError
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
 from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelCard, ModelFolder, parse_card, shipped
-
-APPROVED = "approved"
-"""The alias of the version that a museum runs."""
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
@@ -101,18 +99,20 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
     """Makes ``name@alias`` mean ``name@version`` from now on, as an event of the person who decided it.
 
     Raises:
-        UsageError: the alias is not one, or there is no person's name.
+        UsageError: the alias or the version is not one, or there is no person's name.
         NotFoundError: there is no such version.
     """
     if not _ALIAS.fullmatch(alias):
         raise UsageError(
             f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'"
         )
+    if not version[:1].isdecimal():
+        raise UsageError(f"{version!r} is no version: an alias is made to mean a version, such as 1.0")
     if not person_name.strip():
         raise UsageError("moving an alias is a person's decision: name who decides")
     with catalogue.session() as session:
         found = find_version(session, f"{name}@{version}")
-        _point(catalogue, session, found, alias, agent=person(session, person_name))
+        _point(catalogue, session, found, alias, agent=person(session, person_name.strip()))
 
 
 def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
@@ -281,7 +281,7 @@ def _copy(source: Path, kept: Path, version: ModelVersion) -> None:
     try:
         for name in (CARD_NAME, WEIGHTS_NAME):
             if not (kept / name).exists():
-                digest = version.weights_sha256 if name == WEIGHTS_NAME else digest_file(source / name)[0]
-                copy_checked(source / name, kept / name, token, sha256=digest)
+                registered = version.weights_sha256 if name == WEIGHTS_NAME else None
+                copy_checked(source / name, kept / name, token, sha256=registered)
     except (OSError, StorageError) as error:
         raise ModelRegistryError(f"the model version in {source} can't be copied to {kept}: {error}") from error

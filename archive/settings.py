@@ -90,7 +90,7 @@ def create_home(home: Path, *, database: str | None) -> Settings:
     """Makes ``home`` a home with ``database`` written in its ``archive.toml``; an existing home is left as it is.
 
     Raises:
-        HomeError: the folder can't be made, the URL is not one that can be used, or the home exists with another database.
+        HomeError: the folder can't be made, the URL can't be used, or the home exists with another database.
     """
     home = home.expanduser().absolute()
     path = home / SETTINGS_NAME

@@ -18,7 +18,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from archive.errors import StorageError
 
@@ -56,6 +56,13 @@ class Identity(NamedTuple):
     def of(cls, status: os.stat_result) -> Identity:
         """The identity in what ``stat`` or ``fstat`` answered."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a file that should hold certain bytes."""
+
+    problem: Literal["missing", "changed", "unreadable"]
+    detail: str  # in words
 
 
 def slug(accession_number: str) -> str:
@@ -149,6 +156,19 @@ def digest_file(path: Path) -> tuple[str, int]:
         if Identity.of(os.fstat(file.fileno())) != before or size != before.size:
             raise StorageError(f"{path} changed while it was read: wait until nothing writes to it, then try again")
     return digest.hexdigest(), size
+
+
+def trouble_of(path: Path, sha256: str) -> Trouble | None:
+    """What keeps a file from being the bytes of ``sha256``, or None where it is just those."""
+    try:
+        found, _ = digest_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Trouble("missing", "it is not there")
+    except OSError as error:
+        return Trouble("unreadable", f"it can't be read: {error.strerror or error}")
+    except StorageError as error:
+        return Trouble("changed", str(error))
+    return None if found == sha256 else Trouble("changed", f"it has SHA-256 {found}, not {sha256}")
 
 
 def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | None = None) -> tuple[Path, str]:

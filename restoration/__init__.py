@@ -1,1 +1,92 @@
-"""t"""
+"""Restoration of scanned photographs, tile by tile, from file to file or in a notebook.
+
+>>> import numpy as np
+>>> from restoration import Picture
+>>> scan = Picture.from_array(np.array([[0, 51, 102], [153, 204, 255]], np.uint8))
+>>> scan.info.width, scan.info.height, scan.info.bits_per_sample
+(3, 2, 8)
+>>> scan.read(x=1, y=0, width=2, height=2)
+array([[[[0.2, 0.4],
+         [0.8, 1. ]]]], dtype=float32)
+
+A file is restored into a TIFF of the same bit depth, colour profile and resolution::
+
+    from restoration import Picture, TiffSink, restore, score, shipped_recipe
+
+    recipe = shipped_recipe("denoise-deblur", strength=0.8)
+    with Picture.open("scan.tif") as scan, TiffSink("restored.tif", scan.info) as sink:
+        record = restore(scan, recipe, sink)
+
+    with Picture.open("scan.tif") as scan, Picture.open("restored.tif") as restored:
+        for value in score(derivative=restored, source=scan):
+            print(value.metric, value.image, value.compared_with, value.value)
+
+An array gives an array: ``restore_array(scan, recipe)``. Names are loaded when they are first used, and torch with the
+first network.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from restoration.hardware import Execution as Execution
+    from restoration.image import Area as Area
+    from restoration.image import ArraySink as ArraySink
+    from restoration.image import ImageInfo as ImageInfo
+    from restoration.image import Picture as Picture
+    from restoration.image import Resolution as Resolution
+    from restoration.image import Sink as Sink
+    from restoration.image import Source as Source
+    from restoration.image import TiffSink as TiffSink
+    from restoration.image import inspect as inspect
+    from restoration.models import ModelFolder as ModelFolder
+    from restoration.models import shipped as shipped
+    from restoration.pipeline import LoadedModels as LoadedModels
+    from restoration.pipeline import RestorationRecord as RestorationRecord
+    from restoration.pipeline import restore as restore
+    from restoration.pipeline import restore_array as restore_array
+    from restoration.pipeline import shipped_recipe as shipped_recipe
+    from restoration.quality import Score as Score
+    from restoration.quality import score as score
+    from restoration.recipe import Recipe as Recipe
+    from restoration.recipe import RecipeStage as RecipeStage
+
+_HOMES = {
+    "Area": "image",
+    "ArraySink": "image",
+    "Execution": "hardware",
+    "ImageInfo": "image",
+    "LoadedModels": "pipeline",
+    "ModelFolder": "models",
+    "Picture": "image",
+    "Recipe": "recipe",
+    "RecipeStage": "recipe",
+    "Resolution": "image",
+    "RestorationRecord": "pipeline",
+    "Score": "quality",
+    "Sink": "image",
+    "Source": "image",
+    "TiffSink": "image",
+    "inspect": "image",
+    "restore": "pipeline",
+    "restore_array": "pipeline",
+    "score": "quality",
+    "shipped": "models",
+    "shipped_recipe": "pipeline",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

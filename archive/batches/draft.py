@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Select, exists, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,14 +15,27 @@ from archive.catalogue import Catalogue
 from archive.catalogue.agents import software
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.tables import Recipe as RecipeRow
-from archive.catalogue.vocabulary import BatchKind, DerivativeKind, StageTask, TaskStatus, View
+from archive.catalogue.vocabulary import BatchKind, DerivativeKind, Polarity, StageTask, TaskStatus, View
 from restoration.recipe import Recipe
 
 _CHUNK = 5_000  # rows read or written at once: memory stays flat, round trips few
 _CHUNK_OF_IDS = 500  # ids in one statement, below every database's limit on variables
 
-Objection = Callable[[Row[Any]], str | None]
-"""Why a master (its row) is to be left out, in words, or None."""
+
+class Candidate(NamedTuple):
+    """What planning looks at of a master."""
+
+    id: int
+    view: View
+    width: int
+    height: int
+    refusal: str | None
+    polarity: Polarity | None
+    process: str | None
+
+
+Objection = Callable[[Candidate], str | None]
+"""Why a master is to be left out, in words, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +133,7 @@ class Draft:
             )
 
 
-def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Row[Any]]:
+def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candidate]:
     """What is looked at of each wanted master, in the order of lists, read in chunks."""
     statement = (
         of_masters(wanted)
@@ -129,14 +142,17 @@ def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Row[A
         )
         .order_by(Item.accession_number, Master.sequence)
     )
-    yield from session.execute(statement, execution_options={"yield_per": _CHUNK})
+    for row in session.execute(statement, execution_options={"yield_per": _CHUNK}):
+        yield Candidate(*row)
 
 
 def of_masters(wanted: ColumnElement[bool]) -> Select[Any]:
+    """The ids of the wanted masters, with their items at hand."""
     return select(Master.id).join(Item, Master.item_id == Item.id).where(wanted)
 
 
 def count(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
+    """How many masters are wanted."""
     return of_masters(wanted).with_only_columns(func.count(Master.id))
 
 

@@ -6,17 +6,16 @@ Torch-free and set-based: the database chooses, and rows are written in bulk.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from archive.batches.draft import Draft, Objection, Plan, count, of_masters
+from archive.batches.draft import Candidate, Draft, Objection, Plan, count, of_masters
 from archive.catalogue import Catalogue
+from archive.catalogue.conditions import APPROVED, STALE
 from archive.catalogue.query import parse
 from archive.catalogue.search import find_version
-from archive.catalogue.status import STALE
-from archive.catalogue.tables import Derivative, Master, ModelAlias, ModelVersion
+from archive.catalogue.tables import Derivative, Master, ModelAlias, ModelVersion, RecipeStage
 from archive.catalogue.tables import Recipe as RecipeRow
 from archive.catalogue.vocabulary import RESTORABLE_VIEWS, BatchKind, View
 from archive.errors import ModelRegistryError, UsageError
@@ -90,20 +89,15 @@ def plan_rerun(
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
-    wanted = parse(query)
+    wanted = STALE if query is None and model is None else parse(query)
     with catalogue.reading() if dry_run else catalogue.session() as session:
-        if model is None:
-            targets = _approved_cards(session)
-            if query is None:
-                wanted = STALE
-        else:
-            card = _card(find_version(session, model))
-            targets = {card.name: card}
+        named = None if model is None else _card(find_version(session, model))
+        targets = _approved_cards(session) if named is None else {named.name: named}
         draft = Draft()
-        for row, old in _current_recipes(session, wanted):
-            if query is None and model is not None and all(_uses(old, card) for card in targets.values()):
+        for recipe_id, old in _current_recipes(session, wanted):
+            if query is None and named is not None and not _made_by_another_version(old, named):
                 continue
-            of_recipe = wanted & Master.current_restored.has(Derivative.recipe_id == row.id)
+            of_recipe = wanted & Master.current_restored.has(Derivative.recipe_id == recipe_id)
             _collect_rerun(session, draft, of_recipe, old, targets)
         if dry_run:
             return draft.plan(batch_id=None)
@@ -112,7 +106,7 @@ def plan_rerun(
 
 
 def repeated(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:
-    """``recipe`` with the stages of the models in ``targets`` (by name) moved to the versions there.
+    """``recipe`` as the pipeline of today has it, its stages of the models in ``targets`` (by name) moved to those.
 
     Raises:
         RecipeError: a parameter's value is out of the new version's range.
@@ -137,10 +131,9 @@ def _collect_rerun(
     """Takes the ``wanted`` masters, whose current restored recipe is ``old``, into ``draft`` for the ``targets``."""
     cards = [targets[stage.model] for stage in old.stages if stage.model in targets]
     if not cards:
-        others = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
-        draft.left_out[f"restored by {others}, of which no other version was named"] += (
-            session.scalar(count(wanted)) or 0
-        )
+        models = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
+        reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
+        draft.left_out[reason] += session.scalar(count(wanted)) or 0
         return
     try:
         new = repeated(old, targets)
@@ -149,15 +142,15 @@ def _collect_rerun(
         return
     before = [_card(version) for version in _versions(session, old)]
 
-    def objection(row: Row[Any]) -> str | None:
-        if any(_unsuited_to(card)(row) for card in before):
+    def objection(master: Candidate) -> str | None:
+        if any(_unsuited_to(card)(master) for card in before):
             return None  # taken in then, in full knowledge
-        return next((reason for card in cards if (reason := _unsuited_to(card)(row))), None)
+        return next((reason for card in cards if (reason := _unsuited_to(card)(master))), None)
 
     draft.collect(session, wanted, new, views=None, objection=objection)
 
 
-def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[Row[Any], Recipe]]:
+def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[int, Recipe]]:
     """The recipes by which the current restored derivatives of the wanted masters were made, with their ids."""
     recipe_ids = (
         of_masters(wanted)
@@ -167,19 +160,18 @@ def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tupl
     rows = session.execute(
         select(RecipeRow.id, RecipeRow.canonical_json).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id)
     )
-    return [(row, Recipe.from_json(row.canonical_json)) for row in rows]
+    return [(row.id, Recipe.from_json(row.canonical_json)) for row in rows]
 
 
-def _uses(recipe: Recipe, card: ModelCard) -> bool:
-    versions = {stage.version for stage in recipe.stages if stage.model == card.name}
-    return versions <= {card.version}
+def _made_by_another_version(recipe: Recipe, card: ModelCard) -> bool:
+    return any(stage.model == card.name and stage.version != card.version for stage in recipe.stages)
 
 
 def _approved_cards(session: Session) -> dict[str, ModelCard]:
     statement = (
         select(ModelVersion)
         .join(ModelAlias, ModelAlias.version_id == ModelVersion.id)
-        .where(ModelAlias.alias == "approved")
+        .where(ModelAlias.alias == APPROVED)
     )
     return {card.name: card for card in map(_card, session.scalars(statement))}
 
@@ -202,7 +194,9 @@ def _card(version: ModelVersion) -> ModelCard:
 
 
 def _unsuited_to(card: ModelCard) -> Objection:
-    def objection(row: Row[Any]) -> str | None:
-        return card.suited_to.objection(polarity=row.polarity, process=row.process, width=row.width, height=row.height)
+    def objection(master: Candidate) -> str | None:
+        return card.suited_to.objection(
+            polarity=master.polarity, process=master.process, width=master.width, height=master.height
+        )
 
     return objection

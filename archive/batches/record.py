@@ -38,9 +38,9 @@ class Made:
 def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> None:
     """Publishes the derivative and writes all of its rows, or nothing.
 
-    The file gets its final name while the task and its master are locked and the lease is known to be ours: a file under
-    that name can only be what an earlier holder published and did not commit, and is replaced. Where another batch made
-    the same derivative meanwhile, the task is skipped.
+    The file gets its final name while the task and its master are locked and the lease is known to be ours: a file
+    under that name can only be what an earlier holder published and did not commit, and is replaced. Where another
+    batch made the same derivative meanwhile, the task is skipped.
 
     Raises:
         LeaseLostError: another process has taken the task; nothing is published.
@@ -79,9 +79,7 @@ def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
         )
 
 
-def _write_rows(
-    catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, made: Made
-) -> None:
+def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, made: Made) -> None:
     at = catalogue.now(session)
     derivative = Derivative(
         master_id=master.id,

@@ -8,26 +8,34 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from archive import models
-from archive.batches.claims import Claim, LeaseLostError, claim_next, release, take_back
+from archive.batches.claims import Claim, LeaseLostError, claim_next, release, sweep, take_back
 from archive.batches.interruption import Interruption
 from archive.batches.record import record_failure, record_made
 from archive.batches.roots import require_roots
-from archive.batches.work import MakeModels, Models, make
+from archive.batches.work import make
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Batch, Item, Master, Model, ModelVersion, Recipe, RecipeStage, Task
+from archive.catalogue.tables import Batch, Item, Master, ModelVersion, Recipe, RecipeStage, Task
 from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoundError
 from archive.progress import Progress, Silent
 from archive.storage import temporary
-from restoration import recipe as recipes
 from restoration.errors import DeviceError, ModelError, RestorationError
 from restoration.models import ModelFolder
-from restoration.pipeline import Execution, LoadedModels
+from restoration.pipeline import LoadedModels
+from restoration.recipe import PIPELINE_VERSION
+from restoration.recipe import Recipe as FullRecipe
+from restoration.recipe import RecipeStage as Stage
+
+if TYPE_CHECKING:
+    from restoration.hardware import Execution
+
+MakeModels = Callable[[Callable[[Stage], ModelFolder], "Execution"], LoadedModels]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +61,7 @@ class BatchResult:
     done: int
     failed: int
     skipped: int
-    pending: int
+    pending: int  # not ended yet, those that another process holds included
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
 
@@ -78,20 +86,17 @@ def run_batch(
     Raises:
         NotFoundError: there is no such batch.
         ModelRegistryError: weights are missing or changed; no task was begun.
-        BatchError: the masters' folder, the device, the disk or the database can't be used; nothing was marked as failed.
+        BatchError: the masters' folder, the device, the disk or the database can't be used; nothing is marked for it.
     """
     with catalogue.reading() as session:
         batch = session.get(Batch, batch_id)
         if batch is None:
             raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
-        execution = Execution(
-            device=device or batch.options.get("device", "auto"),
-            precision=precision or batch.options.get("precision", "auto"),
-            tile_size=catalogue.settings.tile_size,
-        )
+        device = device or batch.options["device"]
+        precision = precision or batch.options["precision"]
     interrupted = False
     if open_tasks := _count_open(catalogue, batch_id):
-        ready = _ready_models(catalogue, batch_id, execution, make_models)
+        ready = _ready_models(catalogue, batch_id, _execution(catalogue, device, precision), make_models)
         require_roots(catalogue, batch_id)
         take_back(catalogue, batch_id)
         run = _Run(catalogue=catalogue, batch_id=batch_id, models=ready, progress=progress or Silent())
@@ -110,7 +115,7 @@ def next_moment(of_day: time, now: datetime) -> datetime:
 class _Run:
     catalogue: Catalogue
     batch_id: int
-    models: Models
+    models: LoadedModels
     progress: Progress
 
     def work(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
@@ -127,6 +132,12 @@ class _Run:
                 return interruption.asked
         except KeyboardInterrupt:
             return True
+        except (OperationalError, InterfaceError) as error:
+            # A task in hand stays running, and the next run takes it back.
+            raise BatchError(
+                f"batch {self.batch_id} stopped, because the catalogue's database failed: {error.orig}. "
+                f"When it is back, run `archive batch resume {self.batch_id}`"
+            ) from error
         finally:
             self.progress.finish()
 
@@ -136,22 +147,22 @@ class _Run:
             self._restore(claim)
         except LeaseLostError as error:
             _log.warning("%s", error)
-        except SQLAlchemyError as error:
-            # The task stays running: the next run takes it back.
-            raise BatchError(
-                f"the catalogue's database failed: {error}. Run `archive batch resume {self.batch_id}` when it is back"
-            ) from error
         except ModelError as error:
             release(self.catalogue, claim)
             raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
         except KeyboardInterrupt:
             release(self.catalogue, claim)
             raise
+        except (OperationalError, InterfaceError):
+            raise
         except Exception as error:
             self._fail(claim, error)
 
     def _restore(self, claim: Claim) -> None:
         path = temporary(claim.final, claim.token)
+        sweep(self.catalogue, claim.final)
+        if claim.already_made:
+            return
         try:
             made = make(claim, self.models, temporary=path, max_pixels=self.catalogue.settings.max_pixels)
             record_made(self.catalogue, claim, made)
@@ -184,9 +195,12 @@ class _Run:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, RestorationError | ArchiveError | OSError):
-        return str(error)
-    _log.error("an unexpected error", exc_info=error)
-    return f"unexpected {type(error).__name__}: {error}"
+        text = str(error)
+    else:
+        _log.error("an unexpected error", exc_info=error)
+        text = f"unexpected {type(error).__name__}: {error}"
+    # Databases take neither NUL nor the stand-ins for undecodable bytes of file names.
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _is_disk_trouble(error: BaseException | None) -> bool:
@@ -197,7 +211,13 @@ def _is_disk_trouble(error: BaseException | None) -> bool:
     return False
 
 
-def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make_models: MakeModels) -> Models:
+def _execution(catalogue: Catalogue, device: str, precision: str) -> Execution:
+    from restoration.hardware import Execution  # brings torch, which a batch with nothing to do does not need
+
+    return Execution(device=device, precision=precision, tile_size=catalogue.settings.tile_size)
+
+
+def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make_models: MakeModels) -> LoadedModels:
     """The models of the batch's open tasks, their weights checked and loaded before the first task begins."""
     with catalogue.reading() as session:
         open_recipes = select(Task.recipe_id).where(*_open(batch_id))
@@ -207,14 +227,20 @@ def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, mak
             .order_by(ModelVersion.id)
         ).all()
         texts = session.scalars(select(Recipe.canonical_json).where(Recipe.id.in_(open_recipes))).all()
+    wanted = [FullRecipe.from_json(text) for text in texts]
+    if any(recipe.pipeline_version != PIPELINE_VERSION for recipe in wanted):
+        raise BatchError(
+            f"batch {batch_id} was planned for another pipeline than this software's, version {PIPELINE_VERSION}: "
+            "plan it again with `archive restore` or `archive rerun`"
+        )
     folders: dict[tuple[str, str], ModelFolder] = {}
     for version in versions:
         folder = models.folder_for(catalogue, version)
         folders[folder.card.name, folder.card.version] = folder
     try:
         ready = make_models(lambda stage: folders[stage.model, stage.version], execution)
-        for text in texts:
-            for stage in recipes.Recipe.from_json(text).stages:
+        for recipe in wanted:
+            for stage in recipe.stages:
                 ready.stage(stage)
     except DeviceError as error:
         raise BatchError(f"batch {batch_id} can't be run: {error}") from error
@@ -253,7 +279,7 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
         done=counts.get(TaskStatus.DONE, 0),
         failed=counts.get(TaskStatus.FAILED, 0),
         skipped=counts.get(TaskStatus.SKIPPED, 0),
-        pending=counts.get(TaskStatus.PENDING, 0),
+        pending=counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0),
         failures=tuple(
             Failure(accession_number=number, sequence=sequence, path=str(catalogue.path_of(path)), reason=error or "")
             for number, sequence, path, error in failed

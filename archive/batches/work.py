@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
+from archive import SOFTWARE_NAME, __version__
 from archive.batches.claims import Claim
 from archive.batches.record import Made
 from archive.storage import digest_file
 from restoration.errors import ImageError
 from restoration.image import Picture, TiffSink
-from restoration.models import ModelFolder
-from restoration.pipeline import Environment, Execution, restore
+from restoration.pipeline import LoadedModels, restore
 from restoration.quality import Score, score
-from restoration.recipe import RecipeStage
-from restoration.stages import Stage
+
+_SOFTWARE = f"{SOFTWARE_NAME} {__version__}"
 
 
-class Models(Protocol):
-    """Gives the stages of recipes, ready to work, and tells what they work on."""
-
-    @property
-    def environment(self) -> Environment: ...
-
-    def stage(self, stage: RecipeStage) -> Stage: ...
-
-
-MakeModels = Callable[[Callable[[RecipeStage], ModelFolder], Execution], Models]
-
-
-def make(claim: Claim, models: Models, *, temporary: Path, max_pixels: int) -> Made:
+def make(claim: Claim, models: LoadedModels, *, temporary: Path, max_pixels: int) -> Made:
     """Restores the claimed master into ``temporary`` and scores the result as it was written.
 
     Raises:
@@ -40,7 +25,7 @@ def make(claim: Claim, models: Models, *, temporary: Path, max_pixels: int) -> M
         OSError: a file can't be read or written.
     """
     with Picture.open(claim.master_path, max_pixels=max_pixels, expected_sha256=claim.master_sha256) as master:
-        with TiffSink(temporary, master.info) as sink:
+        with TiffSink(temporary, master.info, description=_description(claim), software=_SOFTWARE) as sink:
             record = restore(master, claim.recipe, sink, models=models, picture_area=claim.picture_area)
         with Picture.open(temporary, max_pixels=max_pixels) as derivative:
             scores, notes = _scored(claim, master=master, derivative=derivative, max_pixels=max_pixels)
@@ -52,18 +37,21 @@ def make(claim: Claim, models: Models, *, temporary: Path, max_pixels: int) -> M
         sha256=sha256,
         size_bytes=size_bytes,
         pixel_sha256=record.pixel_sha256,
-        environment=asdict(record.environment),
+        environment=record.environment.as_dict(),
         stage_records=[asdict(stage) for stage in record.stages],
-        notes=[*master.info.problems, *record.notes, *notes],
+        notes=[*record.notes, *notes],
         scores=scores,
     )
 
 
-def _scored(
-    claim: Claim, *, master: Picture, derivative: Picture, max_pixels: int
-) -> tuple[list[Score], list[str]]:
+def _description(claim: Claim) -> str:
+    """What the file says of itself when it leaves the archive."""
+    return f"Digitally restored derivative of the master {claim.master_sha256} by the recipe {claim.recipe.sha256}"
+
+
+def _scored(claim: Claim, *, master: Picture, derivative: Picture, max_pixels: int) -> tuple[list[Score], list[str]]:
     """The scores, and notes about a reference that could not be used: that is no reason to withhold a derivative."""
-    notes = []
+    notes: list[str] = []
     if claim.reference_path is not None:
         try:
             with Picture.open(claim.reference_path, max_pixels=max_pixels) as reference:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, ScalarSelect, select
+from typing import Any
+
+from sqlalchemy import ScalarSelect, SQLColumnExpression, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue.tables import Derivative, Master, QualityScore, Review
 from archive.catalogue.vocabulary import ComparedWith, Decision, DerivativeKind, ScoredImage
 
 
-def newest_decision(derivative_id: ColumnElement[int]) -> ScalarSelect[Decision]:
+def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Decision]:
     """The decision of the newest review of a derivative, NULL where there is none: the one that counts."""
     return (
         select(Review.decision)
@@ -27,7 +29,7 @@ def refresh_current(session: Session, master: Master) -> None:
     scores are those of the current restored derivative.
     """
     reviewed = session.execute(
-        select(Derivative.id, Derivative.kind, newest_decision(Derivative.id.expression))
+        select(Derivative.id, Derivative.kind, newest_decision(Derivative.id))
         .where(Derivative.master_id == master.id)
         .order_by(Derivative.id.desc())
     ).all()

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from archive.errors import HomeError
@@ -25,6 +25,7 @@ _NETWORK_FILE_SYSTEMS = re.compile(
 def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
     """The engine of the home's database.
 
+    A connection lives as long as its session: none goes stale over a long night, none is left open at the end.
     ``migrating`` leaves foreign keys unchecked on SQLite, where changing a table means to copy and drop it.
 
     Raises:
@@ -34,12 +35,13 @@ def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
     if path is None:
         try:
             url = make_url(settings.database_url)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise HomeError("the database URL can't be read: it must be postgresql+psycopg://user@host/name") from error
-        return create_engine(url)
+        return create_engine(url, poolclass=NullPool)
     refuse_network_file_system(path)
     # URL.create takes the path as it is, whatever characters it holds.
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite_migration if migrating else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

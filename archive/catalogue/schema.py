@@ -12,9 +12,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from archive.catalogue import revision
+from archive.catalogue import revision, tables
 from archive.catalogue.engines import make_engine, writer
-from archive.catalogue.tables import Table
 from archive.errors import HomeError
 from archive.resources import migrations_folder
 from archive.settings import Settings
@@ -77,7 +76,8 @@ def check(settings: Settings) -> list[str]:
             return [f"the schema is at {found}, not at {head()}: run `archive db upgrade`"]
         context = MigrationContext.configure(connection)
         differences = [
-            f"the schema differs from the software's: {each!r}" for each in compare_metadata(context, Table.metadata)
+            f"the schema differs from the software's: {each!r}"
+            for each in compare_metadata(context, tables.Item.metadata)
         ]
         return differences + _broken_constraints(connection)
 
@@ -104,8 +104,6 @@ def _migrating(settings: Settings) -> Iterator[Connection]:
             yield connection
     except DBAPIError as error:
         raise HomeError(f"the catalogue {engine.url!r} can't be used: {error.orig}") from error
-    finally:
-        engine.dispose()
 
 
 def _config(connection: Connection) -> Config:

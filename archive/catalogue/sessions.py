@@ -77,10 +77,6 @@ class Catalogue:
         """The absolute path of what a row's ``path`` names: below the home where it is relative."""
         return self.settings.home / stored
 
-    def close(self) -> None:
-        """Closes the database's connections."""
-        self.engine.dispose()
-
     def _session(self, engine: Engine) -> Session:
-        # Rows are looked at after the commit too, to be printed. Reads give absolute paths, for which they need the home.
+        # Rows are looked at after the commit too, to be printed. Reads give absolute paths and need the home for that.
         return Session(engine, expire_on_commit=False, info={"home": self.settings.home})

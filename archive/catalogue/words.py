@@ -8,6 +8,7 @@ import unicodedata
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from archive.catalogue.patterns import ANY, ONE, is_wild
 from archive.catalogue.tables import Item, ItemWord
 
 TEXT_FIELDS = ("title", "description", "creator", "place", "process")
@@ -16,6 +17,7 @@ TEXT_FIELDS = ("title", "description", "creator", "place", "process")
 LONGEST_WORD = 100
 
 _WORD = re.compile(r"[^\W_]+")
+_WORD_PATTERN = re.compile(rf"(?:[^\W_]|[{ANY}{ONE}])+")
 
 
 def fold_characters(text: str) -> str:
@@ -27,6 +29,11 @@ def fold_characters(text: str) -> str:
 def fold(text: str) -> list[str]:
     """The words of ``text``, folded, in order: ``"L'Été à Paris"`` gives ``["l", "ete", "a", "paris"]``."""
     return [word[:LONGEST_WORD] for word in _WORD.findall(fold_characters(text))]
+
+
+def fold_pattern(pattern: str) -> list[str]:
+    """The patterns of the words of ``pattern``, folded as :func:`fold` does, each with the wildcards it holds."""
+    return [word if is_wild(word) else word[:LONGEST_WORD] for word in _WORD_PATTERN.findall(fold_characters(pattern))]
 
 
 def reindex(session: Session, item: Item) -> None:

@@ -41,8 +41,8 @@ COMMANDS = {
 def cli(context: click.Context) -> None:
     """Restore scanned photographs in batches, and tell of each what was done to it.
 
-    A home is the folder that holds the catalogue and the restored derivatives: make one with `archive init`. A command
-    finds it by --home, by the variable ARCHIVE_HOME, or by being run inside it.
+    A home is the folder that holds the catalogue and the restored derivatives: make one with `archive init`. A
+    command finds it by --home, by the variable ARCHIVE_HOME, or by being run inside it.
     """
     context.obj = context.obj or Context()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +106,10 @@ class LazyGroup(ArchiveGroup):
         super().__init__(*arguments, **keywords)
         self.lazy_commands = dict(lazy_commands)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _context: click.Context) -> list[str]:
         return list(self.lazy_commands)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _context: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lazy_commands:
             return None
         module, _, attribute = self.lazy_commands[cmd_name].partition(":")
@@ -131,10 +131,9 @@ def epilog(*examples: str, partly: str | None = None) -> str:
     if partly:
         exits[EXIT_PARTLY] = partly
     shown = "\n".join(f"  {example}" for example in examples)
-    statuses = ", ".join(f"{code} {meaning}" for code, meaning in exits.items())
+    statuses = "\n".join(f"  {code:<4}{exits[code]}" for code in sorted(exits))
     title = "Example" if len(examples) == 1 else "Examples"
-    wrapped = textwrap.indent(textwrap.fill(statuses, 76), "  ")
-    return f"\b\n{title}:\n{shown}\n\n\b\nExit status:\n{wrapped}"
+    return f"\b\n{title}:\n{shown}\n\n\b\nExit status:\n{statuses}"
 
 
 def query_argument(function: Function) -> Function:
@@ -153,7 +152,7 @@ def device_options(function: Function) -> Function:
     return device(precision(function))
 
 
-class Words(click.ParamType):
+class Words(click.ParamType[tuple[str, ...]]):
     """Comma-separated words, each one of the known."""
 
     name = "words"
@@ -170,3 +169,15 @@ class Words(click.ParamType):
         if unknown := [word for word in words if word not in self.known]:
             self.fail(f"unknown: {', '.join(unknown)}; known are {', '.join(self.known)}", param, ctx)
         return words
+
+
+def login_name() -> str:
+    """The name of whoever is logged in, for decisions that a person answers for.
+
+    Raises:
+        UsageError: the system knows none.
+    """
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise click.UsageError("the system doesn't know your name: give it as an option") from error

@@ -188,7 +188,7 @@ def _date(value: str) -> str:
     try:
         date_range(value)
     except ValueError as error:
-        raise ValueError(f"is not an EDTF date, such as 1906, 1906~ or 190X: {error}") from error
+        raise ValueError(f"can't be used: {error}") from error
     return value
 
 

@@ -12,17 +12,9 @@ import numpy as np
 from PIL import JpegImagePlugin
 
 from restoration.errors import UnreadableImageError, UnsupportedImageError
-from restoration.image.embedded import (
-    Blocks,
-    iptc_of_photoshop,
-    make_resolution,
-    read_embedded,
-    read_exif,
-    read_profile,
-    read_resolution,
-)
-from restoration.image.info import ImageInfo, Resolution, Unit, check_size
-from restoration.image.orientation import from_tag
+from restoration.image.embedded import Blocks, iptc_of_photoshop, make_resolution, read_exif, read_resolution
+from restoration.image.header import upright_info
+from restoration.image.info import Resolution, Unit, check_size
 from restoration.image.stored import Opened, Samples, WholePixels
 
 _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE
@@ -78,23 +70,17 @@ def open_jpeg(file: BinaryIO, *, max_pixels: int) -> Opened:
     tags = read_exif(blocks)
     if segments.more_pictures:
         problems.append("the file holds further pictures (MPF): only the first is carried")
-    embedded = read_embedded(blocks, tags)
-    profile, profile_name = read_profile(_profile(segments), channels, problems)
-    orientation, trouble = from_tag(tags.get(274))
-    resolution = _resolution(segments, problems) or read_resolution(tags, problems)
-    upright_width, upright_height = orientation.size(width, height)
-    info = ImageInfo(
+    info, orientation = upright_info(
         format="JPEG",
-        width=upright_width,
-        height=upright_height,
+        width=width,
+        height=height,
         bits_per_sample=8,
-        samples_per_pixel=channels,
         colour_channels=channels,
-        resolution=resolution.turned() if resolution and orientation.transpose else resolution,
-        icc_profile=profile,
-        icc_description=profile_name,
-        problems=(*problems, *trouble),
-        **vars(embedded),
+        extra_samples=(),
+        resolution=_resolution(segments, problems) or read_resolution(tags, problems),
+        profile=_profile(segments),
+        blocks=blocks,
+        tags=tags,
     )
     pixels = WholePixels(lambda: _decode(file), shape=(height, width, channels))
     return Opened(info=info, pixels=pixels, orientation=orientation)

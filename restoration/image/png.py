@@ -11,13 +11,14 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError, UnsupportedImageError
-from restoration.image.embedded import Blocks, make_resolution, read_embedded, read_exif, read_profile
-from restoration.image.info import ImageInfo, Resolution, check_size
-from restoration.image.orientation import from_tag
+from restoration.image.embedded import Blocks, make_resolution, read_exif
+from restoration.image.header import upright_info
+from restoration.image.info import Resolution, check_size
 from restoration.image.stored import Opened, Samples, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
-_READ_CHUNKS = frozenset({b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tRNS", b"acTL"})
+_COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
+_READ_CHUNKS = _COLOUR_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tRNS", b"acTL"}
 _SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type
 _CENTIMETRES_PER_METRE = 100
 
@@ -36,25 +37,20 @@ def open_png(file: BinaryIO, *, max_pixels: int) -> Opened:
     check_size(width, height, max_pixels)
     blocks = Blocks(exif=chunks.get(b"eXIf"), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
     tags = read_exif(blocks)
-    embedded = read_embedded(blocks, tags)
-    channels: Literal[1, 3] = 3 if samples >= 3 else 1
-    profile, profile_name = read_profile(_profile(chunks.get(b"iCCP")), channels, problems)
-    orientation, trouble = from_tag(tags.get(274))
-    resolution = _resolution(chunks.get(b"pHYs"), problems)
-    upright_width, upright_height = orientation.size(width, height)
-    info = ImageInfo(
+    profile = _profile(chunks.get(b"iCCP"))
+    if profile is None and (colour := sorted(name.decode() for name in _COLOUR_CHUNKS & set(chunks))):
+        problems.append(f"the colour that the PNG states in {', '.join(colour)}, without a profile, isn't carried")
+    info, orientation = upright_info(
         format="PNG",
-        width=upright_width,
-        height=upright_height,
+        width=width,
+        height=height,
         bits_per_sample=bits,
-        samples_per_pixel=samples,
-        colour_channels=channels,
+        colour_channels=3 if samples >= 3 else 1,
         extra_samples=("unassociated alpha",) if samples in (2, 4) else (),
-        resolution=resolution.turned() if resolution and orientation.transpose else resolution,
-        icc_profile=profile,
-        icc_description=profile_name,
-        problems=(*problems, *trouble),
-        **vars(embedded),
+        resolution=_resolution(chunks.get(b"pHYs"), problems),
+        profile=profile,
+        blocks=blocks,
+        tags=tags,
     )
     pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
     return Opened(info=info, pixels=pixels, orientation=orientation)

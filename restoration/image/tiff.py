@@ -12,9 +12,9 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from restoration.errors import ImageError, UnreadableImageError, UnsupportedImageError
-from restoration.image.embedded import Blocks, iptc_of_photoshop, read_embedded, read_profile, read_resolution
-from restoration.image.info import ExtraSample, ImageInfo, check_size
-from restoration.image.orientation import from_tag
+from restoration.image.embedded import Blocks, iptc_of_photoshop, read_resolution
+from restoration.image.header import upright_info
+from restoration.image.info import ExtraSample, check_size
 from restoration.image.stored import Opened, Samples, StoredPixels
 
 # tifffile reports what it finds odd to this logger; what matters of it is checked and said here.
@@ -24,6 +24,7 @@ _CACHE_BYTES = 256 * 1024 * 1024
 _JPEG_COMPRESSIONS = (6, 7)
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _EXTRA_SAMPLES: dict[int, ExtraSample] = {0: "unspecified", 1: "associated alpha", 2: "unassociated alpha"}
+_COLOUR_TAGS = {301: "TransferFunction", 318: "WhitePoint", 319: "PrimaryChromaticities"}
 _REFUSED_PHOTOMETRICS = {
     _PALETTE: "a palette picture: convert it to RGB or grey",
     4: "a transparency mask: name the picture that it belongs to",
@@ -68,24 +69,20 @@ def _open_pages(file: BinaryIO, tiff: TiffFile, pages: list[TiffPage], max_pixel
     if exif is not None and not isinstance(exif, dict):
         problems.append("the EXIF block is corrupt and was left out")
     blocks = Blocks(xmp=_as_bytes(tags.get(700)), iptc=_iptc(tags), problems=problems)
-    embedded = read_embedded(blocks, tags | _exif_dates(exif))
-    profile, profile_name = read_profile(_as_bytes(tags.get(34675)), channels, problems)
-    orientation, trouble = from_tag(tags.get(274))
-    resolution = read_resolution(tags, problems)
-    width, height = orientation.size(page.imagewidth, page.imagelength)
-    info = ImageInfo(
+    profile = _as_bytes(tags.get(34675))
+    if profile is None and (colour := [name for tag, name in _COLOUR_TAGS.items() if tag in tags]):
+        problems.append(f"the colour that the TIFF states in {', '.join(colour)}, without a profile, isn't carried")
+    info, orientation = upright_info(
         format="TIFF",
-        width=width,
-        height=height,
+        width=page.imagewidth,
+        height=page.imagelength,
         bits_per_sample=8 if page.bitspersample == 8 else 16,
-        samples_per_pixel=page.samplesperpixel,
         colour_channels=channels,
         extra_samples=_extra_samples(page, channels),
-        resolution=resolution.turned() if resolution and orientation.transpose else resolution,
-        icc_profile=profile,
-        icc_description=profile_name,
-        problems=(*problems, *trouble),
-        **vars(embedded),
+        resolution=read_resolution(tags, problems),
+        profile=profile,
+        blocks=blocks,
+        tags=tags | _exif_dates(exif),
     )
     pixels: StoredPixels = _TiffPixels(file, tiff, page)
     if page.photometric == _WHITE_IS_ZERO:
@@ -170,7 +167,7 @@ class _TiffPixels:
     """
 
     def __init__(self, file: BinaryIO, tiff: TiffFile, page: TiffPage) -> None:
-        self._descriptor = file.fileno()
+        self._file = file
         self._page = page
         self._stored_dtype = np.dtype(f"{tiff.byteorder}u{page.bitspersample // 8}")
         self._dtype = self._stored_dtype.newbyteorder("=")
@@ -240,7 +237,7 @@ class _TiffPixels:
     def _read_bytes(self, offset: int, count: int) -> bytes:
         # A single read gives at most 2 GiB.
         parts = []
-        while count > 0 and (part := os.pread(self._descriptor, min(count, 1 << 30), offset)):
+        while count > 0 and (part := os.pread(self._file.fileno(), min(count, 1 << 30), offset)):
             parts.append(part)
             offset, count = offset + len(part), count - len(part)
         if count > 0:

@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from archive.catalogue import Catalogue, schema
 from archive.errors import HomeError
+from archive.resources import migrations_folder
 from archive.settings import Settings
+from tests.support import add_item
 
 
-def test_a_new_database_is_brought_to_head_and_has_nothing_to_complain_of(tmp_path: Path, empty_database_url: str) -> None:
+def test_a_new_database_is_brought_to_head_and_has_nothing_to_complain_of(
+    tmp_path: Path, empty_database_url: str
+) -> None:
     settings = Settings(home=tmp_path, database_url=empty_database_url)
     assert schema.current(settings) is None
+    assert "no tables" in schema.check(settings)[0]
     schema.upgrade(settings)
     assert schema.current(settings) == schema.head()
     assert schema.check(settings) == []
@@ -21,3 +30,76 @@ def test_a_new_database_is_brought_to_head_and_has_nothing_to_complain_of(tmp_pa
 def test_upgrading_twice_changes_nothing(settings: Settings) -> None:
     schema.upgrade(settings)
     assert schema.check(settings) == []
+
+
+def test_the_head_that_is_read_from_file_names_is_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.head()
+
+
+def test_a_difference_from_the_softwares_tables_is_found(settings: Settings, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        session.execute(text("CREATE INDEX ix_extra ON items (title)"))
+    (problem,) = schema.check(settings)
+    assert "ix_extra" in problem
+
+
+def test_a_broken_foreign_key_is_found(settings: Settings, catalogue: Catalogue) -> None:
+    if settings.sqlite_path:
+        with closing(sqlite3.connect(settings.sqlite_path)) as connection:  # which checks no foreign keys
+            connection.execute("INSERT INTO model_aliases VALUES (7, 'approved', 8)")
+            connection.commit()
+    else:
+        name = "fk_model_aliases_model_id_models"
+        with catalogue.session() as session:
+            session.execute(text(f"ALTER TABLE model_aliases DROP CONSTRAINT {name}"))
+            foreign_key = "FOREIGN KEY (model_id) REFERENCES models (id) NOT VALID"
+            session.execute(text(f"ALTER TABLE model_aliases ADD CONSTRAINT {name} {foreign_key}"))
+    problems = schema.check(settings)
+    assert problems
+    assert all("model_aliases" in problem for problem in problems)
+
+
+def test_a_catalogue_of_another_schema_is_not_opened(settings: Settings, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(HomeError, match="9999"):
+        Catalogue.open(settings)
+    with pytest.raises(HomeError, match="newer"):
+        schema.upgrade(settings)
+    Catalogue.open(settings, check_schema=False)
+
+
+def test_a_database_without_tables_is_not_opened(tmp_path: Path, empty_database_url: str) -> None:
+    with pytest.raises(HomeError, match=r"archive (init|db upgrade)"):
+        Catalogue.open(Settings(home=tmp_path, database_url=empty_database_url))
+    assert not (tmp_path / "empty.db").exists()
+
+
+def test_a_database_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("no database at all, but text" * 100)
+    settings = Settings(home=tmp_path, database_url=f"sqlite:///{tmp_path / 'notes.db'}")
+    with pytest.raises(HomeError, match="not a database"):
+        Catalogue.open(settings)
+    with pytest.raises(HomeError, match="not a database"):
+        schema.upgrade(settings)
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://museum:secret@/catalogue?host={tmp_path}"
+    with pytest.raises(HomeError) as raised:
+        Catalogue.open(Settings(home=tmp_path, database_url=url))
+    assert "museum" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_failed_upgrade_leaves_the_database_as_it_was(settings: Settings, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        add_item(session, "A")
+        session.execute(text("DELETE FROM alembic_version"))
+    with pytest.raises(HomeError):  # the tables are there already
+        schema.upgrade(settings)
+    with catalogue.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM items")).scalar_one() == 1
+        assert session.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 0

@@ -1,0 +1,311 @@
+"""The fields that a query can ask about, each with the condition on ``masters`` joined to ``items`` that it means.
+
+Conditions are true or false of a row, never NULL: ``NOT`` takes exactly the others. A value that makes no sense is a
+``ValueError`` in words; the parser adds where it stands.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from archive.catalogue import patterns
+from archive.catalogue.conditions import STATUSES
+from archive.catalogue.dates import date_range
+from archive.catalogue.patterns import ANY, ONE
+from archive.catalogue.tables import (
+    Derivative,
+    Item,
+    ItemWord,
+    Master,
+    Model,
+    ModelAlias,
+    ModelVersion,
+    QualityScore,
+    RecipeStage,
+    Review,
+    Task,
+)
+from archive.catalogue.vocabulary import Access, Decision, ScoredImage, StageTask, View
+from archive.catalogue.words import TEXT_FIELDS, fold_pattern
+
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")  # what fits a database's integer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A value as a query gives it."""
+
+    text: str
+    """As written, without quotation marks and backslashes."""
+    pattern: str
+    """The same with wildcards, where it was not quoted (see :mod:`archive.catalogue.patterns`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """A range; an end that is None is open."""
+
+    low: Term | None = None
+    high: Term | None = None
+    includes_low: bool = True
+    includes_high: bool = True
+
+
+class Field(Protocol):
+    """What a field makes of the values that a query asks for."""
+
+    takes_negative: bool
+    """Whether ``field:-5`` means a number below 0, and not "anything but 5"."""
+    cost: int
+    """How much work a value is for the database: 1 for one comparison, more for a look elsewhere."""
+
+    def equals(self, term: Term) -> ColumnElement[bool]: ...
+    def within(self, bounds: Bounds) -> ColumnElement[bool]: ...
+    def present(self) -> ColumnElement[bool]: ...
+
+
+class _Unordered:
+    takes_negative = False
+    cost = 5
+
+    def within(self, bounds: Bounds) -> ColumnElement[bool]:  # noqa: ARG002
+        raise ValueError("this field has no ranges: give a value, or a pattern with * and ?")
+
+
+@dataclass(frozen=True)
+class Words(_Unordered):
+    """Text: whole words in any of ``names``, several of one value next to each other in that order."""
+
+    names: tuple[str, ...]
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        words = fold_pattern(term.pattern)
+        if not words:
+            raise ValueError(f"{term.text!r} holds no word to look for")
+        first = aliased(ItemWord)
+        found = select(first.item_id).where(first.field.in_(self.names), patterns.matches(first.word, words[0]))
+        for distance, word in enumerate(words[1:], start=1):
+            next_word = aliased(ItemWord)
+            found = found.join(
+                next_word,
+                and_(
+                    next_word.item_id == first.item_id,
+                    next_word.field == first.field,
+                    next_word.position == first.position + distance,
+                    patterns.matches(next_word.word, word),
+                ),
+            )
+        return Item.id.in_(found)
+
+    def present(self) -> ColumnElement[bool]:
+        return or_(*(getattr(Item, name).is_not(None) for name in self.names))
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Text that is compared by code point."""
+
+    column: InstrumentedAttribute[Any]
+    takes_negative = False
+    cost = 1
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        return patterns.matches(self.column, term.pattern)
+
+    def within(self, bounds: Bounds) -> ColumnElement[bool]:
+        return _within(self.column, bounds, lambda term: term.text)
+
+    def present(self) -> ColumnElement[bool]:
+        return self.column.is_not(None)
+
+
+@dataclass(frozen=True)
+class Choice(_Unordered):
+    """One of a few known values, each with the condition that it stands for."""
+
+    conditions: Mapping[str, ColumnElement[bool]]
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        matching = patterns.regex(term.pattern)
+        found = [condition for value, condition in self.conditions.items() if matching.fullmatch(value)]
+        if not found:
+            raise ValueError(f"{term.text!r} is not known here; known are {', '.join(self.conditions)}")
+        return or_(*found)
+
+    def present(self) -> ColumnElement[bool]:
+        return or_(*self.conditions.values())
+
+
+class Date:
+    """The item's date: true where the days that it may mean and the days asked for overlap."""
+
+    takes_negative = True
+    cost = 5
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        return self.within(Bounds(low=term, high=term))
+
+    def within(self, bounds: Bounds) -> ColumnElement[bool]:
+        low = date_range(bounds.low.text) if bounds.low else None
+        high = date_range(bounds.high.text) if bounds.high else None
+        if low and high and high[1] < low[0]:
+            raise ValueError("the range ends before it starts")
+        conditions = [self.present()]
+        if low:
+            last = Item.date_latest
+            conditions.append(last >= low[0] if bounds.includes_low else last > low[1])
+        if high:
+            first = Item.date_earliest
+            conditions.append(first <= high[1] if bounds.includes_high else first < high[0])
+        return and_(*conditions)
+
+    def present(self) -> ColumnElement[bool]:
+        return and_(Item.date_earliest.is_not(None), Item.date_latest.is_not(None))
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of the master or of its item."""
+
+    column: InstrumentedAttribute[Any]
+    read: Callable[[Term], float]
+    takes_negative = True
+    cost = 5
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        return and_(self.column.is_not(None), self.column == self.read(term))
+
+    def within(self, bounds: Bounds) -> ColumnElement[bool]:
+        return _within(self.column, bounds, self.read)
+
+    def present(self) -> ColumnElement[bool]:
+        return self.column.is_not(None)
+
+
+@dataclass(frozen=True)
+class Through:
+    """A number in another table, where a row of ``selection``, ids to be found in ``column``, has it."""
+
+    number: Number
+    column: InstrumentedAttribute[Any]
+    selection: Any
+    takes_negative = True
+    cost = 5
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        return self._has(self.number.equals(term))
+
+    def within(self, bounds: Bounds) -> ColumnElement[bool]:
+        return self._has(self.number.within(bounds))
+
+    def present(self) -> ColumnElement[bool]:
+        return self._has(self.number.present())
+
+    def _has(self, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        return and_(self.column.is_not(None), self.column.in_(self.selection.where(condition)))
+
+
+@dataclass(frozen=True)
+class Used(_Unordered):
+    """The model versions that stages of one task used in the current derivative that ``column`` points at."""
+
+    column: InstrumentedAttribute[int | None]
+    task: StageTask
+
+    def equals(self, term: Term) -> ColumnElement[bool]:
+        name, at, version = term.pattern.partition("@")
+        condition = patterns.matches(Model.name, name)
+        if at and not version:
+            raise ValueError(f"{term.text!r} lacks a version or an alias after the @")
+        if version[:1].isdecimal() or version[:1] in (ANY, ONE):
+            condition = and_(condition, patterns.matches(ModelVersion.version, version))
+        elif at:
+            aliased_versions = select(ModelAlias.version_id).where(patterns.matches(ModelAlias.alias, version))
+            condition = and_(condition, ModelVersion.id.in_(aliased_versions))
+        return self._by(condition)
+
+    def present(self) -> ColumnElement[bool]:
+        return self._by(None)
+
+    def _by(self, condition: ColumnElement[bool] | None) -> ColumnElement[bool]:
+        found = (
+            select(Derivative.id)
+            .join(RecipeStage, and_(RecipeStage.recipe_id == Derivative.recipe_id, RecipeStage.task == self.task))
+            .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
+            .join(Model, Model.id == ModelVersion.model_id)
+        )
+        if condition is not None:
+            found = found.where(condition)
+        return and_(self.column.is_not(None), self.column.in_(found))
+
+
+def _within(column: InstrumentedAttribute[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
+    low = read(bounds.low) if bounds.low else None
+    high = read(bounds.high) if bounds.high else None
+    if low is not None and high is not None and high < low:
+        raise ValueError("the range ends before it starts")
+    conditions = [column.is_not(None)]
+    if low is not None:
+        conditions.append(column >= low if bounds.includes_low else column > low)
+    if high is not None:
+        conditions.append(column <= high if bounds.includes_high else column < high)
+    return and_(*conditions)
+
+
+def _number(term: Term) -> float:
+    if not _NUMBER.fullmatch(term.text) or not math.isfinite(value := float(term.text)):
+        raise ValueError(f"{term.text!r} is no number")
+    return value
+
+
+def _whole_number(term: Term) -> int:
+    if not _WHOLE_NUMBER.fullmatch(term.text):
+        raise ValueError(f"{term.text!r} is no whole number")
+    return int(term.text)
+
+
+def _metric(name: str) -> Field:
+    of_whole = select(QualityScore.derivative_id).where(
+        QualityScore.metric == name, QualityScore.image == ScoredImage.DERIVATIVE, QualityScore.stage.is_(None)
+    )
+    return Through(Number(QualityScore.value, _number), Master.current_restored_id, of_whole)
+
+
+def _reviewed(decision: Decision) -> ColumnElement[bool]:
+    newer = aliased(Review)
+    overruled = select(newer.id).where(newer.derivative_id == Review.derivative_id, newer.id > Review.id).exists()
+    decided = select(Derivative.master_id).join(Review).where(Review.decision == decision, ~overruled)
+    return Master.id.in_(decided)
+
+
+HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
+OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share")
+
+FREE_WORDS = Words(("title", "description"))
+"""What words without a field are looked for in."""
+
+FIELDS: dict[str, Field] = {
+    "id": Number(Item.id, _whole_number),
+    "accession_number": Exact(Item.accession_number),
+    **{name: Words((name,)) for name in TEXT_FIELDS},
+    "date": Date(),
+    "collection": Exact(Item.collection),
+    "access": Choice({value: Item.access == value for value in Access}),
+    "view": Choice({value: Master.view == value for value in View}),
+    "status": Choice(STATUSES),
+    "model": Used(Master.current_restored_id, StageTask.RESTORATION),
+    "style": Used(Master.current_styled_id, StageTask.STYLE),
+    "batch": Through(Number(Task.batch_id, _whole_number), Master.id, select(Task.master_id)),
+    "review": Choice({decision: _reviewed(decision) for decision in Decision}),
+    **{name: Number(getattr(Master, name), _number) for name in HEADLINE_METRICS},
+    **{name: _metric(name) for name in OTHER_METRICS},
+}
+"""The fields by name, in the order in which they are told to a user."""

@@ -1,0 +1,165 @@
+"""The query language: Lucene syntax, as museums know it from Solr, turned into one condition on the catalogue."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from luqum import tree
+from luqum.exceptions import ParseError
+from luqum.thread import parse as parse_lucene
+from sqlalchemy import ColumnElement, and_, not_, or_, true
+
+from archive.catalogue import patterns
+from archive.catalogue.fields import FIELDS, FREE_WORDS, Bounds, Field, Term, Words
+from archive.catalogue.words import fold
+from archive.errors import QueryError
+
+# What both databases can still work through as one expression, in seconds: a word costs 5, an accession number 1.
+HIGHEST_COST = 400
+DEEPEST = 25
+LONGEST = 50_000
+
+_POSITION = re.compile(r"at position (\d+)")
+
+
+def parse(text: str | None) -> ColumnElement[bool]:
+    """The condition on ``select(Master).join(Item)`` that the query means; none, or an empty one, is true of all.
+
+    Raises:
+        QueryError: the query has a mistake; the message says where, and what is known there.
+    """
+    if text is None or not text.strip():
+        return true()
+    if len(text) > LONGEST:
+        raise QueryError(f"the query has {len(text)} characters, more than {LONGEST}: ask in several queries")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _mistake(text, error.start, "this character is no text") from error
+    if (position := text.find("\0")) >= 0:
+        raise _mistake(text, position, "this character can't be in any text of the catalogue")
+    try:
+        parsed = parse_lucene(text)
+    except ParseError as error:
+        found = _POSITION.search(str(error))
+        raise _mistake(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
+    except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is no number
+        raise _mistake(text, None, "there is a ~ or ^ with something other than a number after it") from error
+    return _Translation(text).translate(parsed, FREE_WORDS, 0)
+
+
+@dataclass
+class _Translation:
+    """One query on its way into a condition."""
+
+    text: str
+    cost: int = 0
+
+    def translate(self, node: tree.Item, field: Field, depth: int) -> ColumnElement[bool]:
+        """The condition of ``node``, whose values without a field of their own are looked for in ``field``."""
+        if depth > DEEPEST:
+            raise self._mistake(node, f"the query is nested more than {DEEPEST} deep")
+        match node:
+            case tree.SearchField():
+                return self._field(node, depth)
+            case tree.Group() | tree.FieldGroup():
+                return self.translate(node.expr, field, depth + 1)
+            case tree.OrOperation():
+                return or_(*(self.translate(each, field, depth + 1) for each in node.operands))
+            case tree.AndOperation() | tree.UnknownOperation():
+                return and_(*(self.translate(each, field, depth + 1) for each in node.operands))
+            case tree.Plus():
+                return self.translate(node.a, field, depth + 1)
+            case tree.Prohibit(a=tree.Word()) if field.takes_negative:
+                return self._value(node, field)
+            case tree.Not() | tree.Prohibit():
+                return not_(self.translate(node.a, field, depth + 1))
+        return self._value(node, field)
+
+    def _field(self, node: tree.SearchField, depth: int) -> ColumnElement[bool]:
+        name = node.name
+        if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
+            return true()
+        if name not in FIELDS:
+            raise self._mistake(node, f"there is no field {name!r}; known are {', '.join(FIELDS)}")
+        return self.translate(node.expr, FIELDS[name], depth + 1)
+
+    def _value(self, node: tree.Item, field: Field) -> ColumnElement[bool]:
+        self._charge(node, field)
+        try:
+            match node:
+                case tree.Range():
+                    return field.within(
+                        Bounds(
+                            low=self._bound(node.low),
+                            high=self._bound(node.high),
+                            includes_low=node.include_low,
+                            includes_high=node.include_high,
+                        )
+                    )
+                case tree.From():
+                    return field.within(Bounds(low=self._bound(node.a), includes_low=node.include))
+                case tree.To():
+                    return field.within(Bounds(high=self._bound(node.a), includes_high=node.include))
+                case tree.Word(value="*"):
+                    return true() if field is FREE_WORDS else field.present()
+                case tree.Word() | tree.Phrase() | tree.Prohibit():
+                    return field.equals(self._term(node))
+            raise ValueError(_unsupported(node))  # noqa: TRY301
+        except ValueError as error:
+            raise self._mistake(node, str(error)) from error
+
+    def _charge(self, node: tree.Item, field: Field) -> None:
+        words = len(fold(node.value)) if isinstance(field, Words) and isinstance(node, tree.Term) else 1
+        self.cost += field.cost * words
+        if self.cost > HIGHEST_COST:
+            raise self._mistake(node, "here the query becomes too much for one: ask in several")
+
+    def _bound(self, node: tree.Item) -> Term | None:
+        if isinstance(node, tree.Word) and node.value == "*":
+            return None
+        return self._term(node)
+
+    def _term(self, node: tree.Item) -> Term:
+        match node:
+            case tree.Prohibit():
+                inner = self._term(node.a)
+                return Term(text=f"-{inner.text}", pattern=f"-{inner.pattern}")
+            case tree.Phrase():
+                text = re.sub(r"\\(.)", r"\1", node.value[1:-1], flags=re.DOTALL)
+                return Term(text=text, pattern=text)
+            case tree.Word():
+                text = re.sub(r"\\(.)", r"\1", node.value, flags=re.DOTALL)
+                return Term(text=text, pattern=patterns.from_lucene(node.value))
+        raise ValueError(_unsupported(node))
+
+    def _mistake(self, node: tree.Item, message: str) -> QueryError:
+        return _mistake(self.text, node.pos, message)
+
+
+def _unsupported(node: tree.Item) -> str:
+    match node:
+        case tree.Fuzzy():
+            return f'~ after a word is not supported; a date with ~ must be quoted: "{node.term.value}~"'
+        case tree.Proximity():
+            return '~ after a phrase is not supported; the ~ of a date goes inside the quotation marks: "1906~"'
+        case tree.Boost():
+            return "^ is not supported: lists are ordered by accession number, not by how well an item fits"
+        case tree.Regex():
+            return "/regular expressions/ are not supported: use * and ?, or put the value in quotation marks"
+    return "this is not understood here: put a value with special characters in quotation marks"
+
+
+def _syntax_advice(text: str, found: re.Match[str] | None) -> str:
+    if found is None:
+        return "the query ends too early: a value, a closing bracket or a quotation mark is missing"
+    return f"{text[int(found[1])]!r} is not understood here: put a value with special characters in quotation marks"
+
+
+def _mistake(text: str, position: int | None, message: str) -> QueryError:
+    if position is None:
+        return QueryError(f"the query {text[:200]!r} has a mistake: {message}")
+    return QueryError(
+        f"the query has a mistake at character {position + 1}, {text[position : position + 30]!r}: {message}"
+    )

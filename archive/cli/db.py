@@ -1,0 +1,58 @@
+"""``archive db upgrade|current|check``."""
+
+from __future__ import annotations
+
+import click
+
+from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context
+from archive.errors import EXIT_DONE, EXIT_FAILED
+
+
+@click.group("db", cls=ArchiveGroup, epilog=epilog("archive db check"))
+def db() -> None:
+    """Look after the catalogue's database."""
+
+
+@command("upgrade", examples=("archive db upgrade",))
+@pass_context
+def upgrade(context: Context) -> None:
+    """Bring the database to the schema of this version of the software.
+
+    Make a backup first. Model versions that came with the software are registered; no alias is moved.
+    """
+    from archive.catalogue import Catalogue, schema
+    from archive.models import register_shipped
+
+    settings = context.settings
+    schema.upgrade(settings)
+    for reference in register_shipped(Catalogue.open(settings)):
+        click.echo(f"model: {reference}")
+    click.echo(f"schema: {schema.current(settings)}")
+
+
+@command("current", examples=("archive db current",))
+@pass_context
+def current(context: Context) -> None:
+    """Say which schema the database has, and which the software wants."""
+    from archive.catalogue import schema
+
+    click.echo(f"database: {schema.current(context.settings) or 'no tables'}")
+    click.echo(f"software: {schema.head()}")
+
+
+@command("check", examples=("archive db check",))
+@pass_context
+def check(context: Context) -> int:
+    """Check that the schema is the software's and that all constraints hold."""
+    from archive.catalogue import schema
+
+    problems = schema.check(context.settings)
+    for problem in problems:
+        click.echo(problem)
+    if not problems:
+        click.echo("the database is as it should be")
+    return EXIT_FAILED if problems else EXIT_DONE
+
+
+for each in (upgrade, current, check):
+    db.add_command(each)

@@ -1,0 +1,73 @@
+"""``archive demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archive.cli.home import make_home
+from archive.cli.ingest import print_ingest
+from archive.cli.options import Context, command, pass_context
+from archive.cli.output import print_table
+from archive.cli.progress import make_progress
+from archive.cli.restore import PARTLY, print_plan, run_and_tell
+from archive.errors import EXIT_DONE
+
+if TYPE_CHECKING:
+    from archive.catalogue import Catalogue
+
+REPORT_NAME = "report.html"
+
+
+@command("demo", examples=("archive demo", "archive demo /tmp/try-it"), partly=PARTLY)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@pass_context
+def demo(context: Context, folder: Path | None) -> int:
+    """Try everything on the sample scans, offline.
+
+    The small scans that come with the software go through init, ingest, restore and report. DIR is the home, else
+    --home, else ./demo-archive. Doing it again makes nothing new and writes the report anew.
+    """
+    from archive.batches.plan import plan_restore
+    from archive.catalogue import Catalogue
+    from archive.ingest import ingest
+    from archive.report import write_report
+    from archive.resources import sample_archive_folder
+
+    settings, _ = make_home(folder or context.home or Path("demo-archive"), None)
+    click.echo(f"home: {settings.home}")
+    catalogue = Catalogue.open(settings)
+    # Copied, since the software's own folder is no place for an archive's masters.
+    scans = ingest(
+        catalogue, [sample_archive_folder()], metadata=None, copy=True, dry_run=False, progress=make_progress()
+    )
+    print_ingest(scans)
+    plan = plan_restore(catalogue, None, model="denoise-deblur")
+    print_plan(plan, err=False)
+    code = EXIT_DONE if plan.batch_id is None else run_and_tell(catalogue, plan.batch_id)
+    _print_gains(catalogue)
+    report = settings.home / REPORT_NAME
+    write_report(catalogue, None, report, include_restricted=False)
+    click.echo(f"report: {report}")
+    return code
+
+
+def _print_gains(catalogue: Catalogue) -> None:
+    """How much nearer the derivatives are to the clean references than the aged scans were."""
+    from archive.report import gains, mean_gain
+
+    found = gains(catalogue, None)
+    rows = (
+        {
+            "accession_number": gain.accession_number,
+            "psnr": f"{gain.psnr_before:.2f} -> {gain.psnr_after:.2f} dB",
+            "ssim": f"{gain.ssim_before:.3f} -> {gain.ssim_after:.3f}",
+        }
+        for gain in found
+    )
+    click.echo("against the clean references, master -> derivative:")
+    print_table(rows, ("accession_number", "psnr", "ssim"))
+    if mean := mean_gain(found):
+        click.echo(f"mean gain of {mean[0]}: {mean[1]:+.2f} dB PSNR, {mean[2]:+.4f} SSIM")

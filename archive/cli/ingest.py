@@ -1,0 +1,76 @@
+"""``archive ingest``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archive.cli.options import Context, command, pass_context
+from archive.cli.output import counted, visible
+from archive.cli.progress import make_progress
+from archive.errors import EXIT_DONE, EXIT_PARTLY
+
+if TYPE_CHECKING:
+    from archive.ingest import IngestReport
+
+
+@command(
+    "ingest",
+    examples=(
+        "archive ingest /scans/2024",
+        "archive ingest /scans/2024 --metadata glass-plates.csv --dry-run",
+    ),
+    partly="done, but some files were refused",
+)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--metadata",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="ITEMS.csv",
+    help="A spreadsheet with a row a file; else the items.csv in each folder.",
+)
+@click.option("--copy", is_flag=True, help="Copy the masters into the home; else they stay where they are.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@pass_context
+def ingest(context: Context, paths: tuple[Path, ...], metadata: Path | None, copy: bool, dry_run: bool) -> int:
+    """Take scans, or folders of scans, into the catalogue as masters.
+
+    Masters are only read, never changed. Each is digested (SHA-256) and its metadata taken from the spreadsheet. A
+    file that the catalogue holds already is passed over; one that was moved is found again; one whose bytes changed
+    is refused.
+    """
+    from archive.ingest import ingest as run
+
+    report = run(context.catalogue(), paths, metadata=metadata, copy=copy, dry_run=dry_run, progress=make_progress())
+    print_ingest(report)
+    return EXIT_PARTLY if report.failures else EXIT_DONE
+
+
+def print_ingest(report: IngestReport) -> None:
+    """The counts on standard output; what a person should look at on standard error."""
+    for line in report.lines:
+        click.echo(visible(line))
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "duplicates": report.duplicates,
+        "passed over": report.passed_over,
+        "refused": len(report.failures),
+    }
+    click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
+    _list_on_stderr(f"{counted(len(report.rows_without_files), 'row')} without a file", report.rows_without_files)
+    _list_on_stderr(f"{counted(len(report.files_without_rows), 'image')} without a row", report.files_without_rows)
+    _list_on_stderr(counted(len(report.notes), "note"), report.notes)
+    refused = [f"{path}: {reason}" for path, reason in report.failures]
+    _list_on_stderr(f"{counted(len(refused), 'file')} refused", refused)
+
+
+def _list_on_stderr(heading: str, lines: Sequence[str]) -> None:
+    if lines:
+        click.echo(f"{heading}:", err=True)
+        for line in lines:
+            click.echo(f"  {visible(line)}", err=True)

@@ -1,0 +1,142 @@
+"""``archive model list|show|verify|add|alias|train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context
+from archive.cli.output import as_json, print_table, visible
+from archive.cli.progress import make_progress
+from archive.errors import EXIT_DONE, EXIT_PARTLY
+
+FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
+
+
+@click.group("model", cls=ArchiveGroup, epilog=epilog("archive model list", "archive model add denoise-deblur-1.0"))
+def model() -> None:
+    """Look at model versions, add, approve or train one.
+
+    REF is name@version, name@alias, or a name, which means name@approved.
+    """
+
+
+@command("list", examples=("archive model list",))
+@pass_context
+def list_command(context: Context) -> None:
+    """List the model versions that the catalogue knows, with their aliases."""
+    from archive.catalogue.search import models
+
+    with context.catalogue().reading() as session:
+        print_table(({**row, "aliases": ", ".join(row["aliases"])} for row in models(session)), FIELDS)
+
+
+@command("show", examples=("archive model show denoise-deblur",))
+@click.argument("reference", metavar="REF")
+@pass_context
+def show(context: Context, reference: str) -> None:
+    """Print a version's card as JSON: what it suits, its parameters, what it was trained on, how it measures."""
+    from archive.catalogue.search import find_version
+
+    with context.catalogue().reading() as session:
+        click.echo(as_json(find_version(session, reference).card, indent=2))
+
+
+@command(
+    "verify",
+    examples=("archive model verify",),
+    partly="some weights are missing, or are not those of their card and the catalogue",
+)
+@pass_context
+def verify(context: Context) -> int:
+    """Check every version's weights against its card and the catalogue."""
+    from archive.models import verify as check
+
+    problems = check(context.catalogue())
+    for problem in problems:
+        click.echo(f"{problem.reference}  {visible(str(problem.path))}: {visible(problem.problem)}")
+    if not problems:
+        click.echo("all weights are as they should be")
+    return EXIT_PARTLY if problems else EXIT_DONE
+
+
+@command("add", examples=("archive model add ~/models/denoise-deblur-1.0",))
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@pass_context
+def add(context: Context, folder: Path) -> None:
+    """Register the version in FOLDER, which holds card.json and weights.safetensors, and keep a copy in the home.
+
+    It becomes @approved only if its model has no approved version yet; else decide with `archive model alias`.
+    """
+    from archive.models import add as register
+
+    version = register(context.catalogue(), folder)
+    click.echo(f"model: {version.card['name']}@{version.version}")
+
+
+@command("alias", examples=("archive model alias denoise-deblur 1.0 approved --reviewer 'A. Curator'",))
+@click.argument("name", metavar="NAME")
+@click.argument("version", metavar="VERSION")
+@click.argument("alias_name", metavar="ALIAS")
+@click.option("--reviewer", metavar="NAME", help="Who decides; else the name you are logged in with.")
+@pass_context
+def alias(context: Context, name: str, version: str, alias_name: str, reviewer: str | None) -> None:
+    """Let NAME@ALIAS mean VERSION from now on.
+
+    Which version is @approved is what a museum decides: the change is kept as an event with your name.
+    """
+    from archive.models import set_alias
+
+    alias_name = alias_name.removeprefix("@")
+    set_alias(context.catalogue(), name, version, alias_name, reviewer or login_name())
+    click.echo(f"{name}@{alias_name} is now {name}@{version}")
+
+
+@command(
+    "train",
+    examples=(
+        "archive model train --data photographs --output denoise-deblur-1.0",
+        "archive model train --output denoise-deblur-1.0 --resume",
+    ),
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="A new folder for the version; it holds checkpoints while training.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="A folder of clean photographs; needed unless --resume.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER.")
+def train(output: Path, data: Path | None, resume: bool) -> None:
+    """Train a restoration model on clean photographs, which are aged by the software itself.
+
+    It takes hours on a GPU and days on a CPU. FOLDER becomes a model version for `archive model add`.
+    """
+    from restoration.training import train as run
+
+    bar = make_progress()
+    steps_done = 0
+
+    def advance(step: int, steps: int, losses: dict[str, float]) -> None:
+        nonlocal steps_done
+        if not steps_done:
+            bar.start(steps, "steps")
+        bar.advance(step - steps_done, " ".join(f"{name} {value:.3g}" for name, value in losses.items()))
+        steps_done = step
+
+    try:
+        folder = run(output, data=data, resume=resume, progress=advance)
+    finally:
+        bar.finish()
+    click.echo(f"model: {folder.card.reference} in {folder.path}")
+
+
+for each in (list_command, show, verify, add, alias, train):
+    model.add_command(each)

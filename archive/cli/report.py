@@ -1,0 +1,36 @@
+"""``archive report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archive.cli.options import Context, command, pass_context, query_argument
+from archive.cli.output import counted
+
+
+@command(
+    "report",
+    examples=("archive report --output report.html", "archive report 'batch:3' --output batch-3.html"),
+)
+@query_argument
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="Where to write it; a report that is there is replaced.",
+)
+@click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
+@pass_context
+def report(context: Context, query: str | None, output: Path, include_restricted: bool) -> None:
+    """Write an HTML file of photographs before and after.
+
+    Each is shown with its scores and history. The file needs no network. Only items whose access is open enter it
+    unless you say otherwise.
+    """
+    from archive.report import write_report
+
+    shown = write_report(context.catalogue(), query, output, include_restricted=include_restricted)
+    click.echo(f"{output.absolute()}: {counted(shown, 'restored photograph')}")

@@ -1,0 +1,37 @@
+"""``archive verify``."""
+
+from __future__ import annotations
+
+import click
+
+from archive.cli.options import Context, command, pass_context, query_argument
+from archive.cli.output import counted, visible
+from archive.cli.progress import make_progress
+from archive.errors import EXIT_DONE, EXIT_PARTLY
+
+
+@command(
+    "verify",
+    examples=("archive verify", "archive verify 'collection:Lange' --older-than 90 --limit 1000"),
+    partly="some fixity is broken: files are missing, changed or unreadable",
+)
+@query_argument
+@click.option("--older-than", type=click.IntRange(min=0), metavar="DAYS", help="Only what was not checked since then.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many files; else all.")
+@pass_context
+def verify(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
+    """Check the bytes of all files against the catalogue.
+
+    Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
+    first. Each check is an event in the history. Broken files are named on standard output, one a line.
+    """
+    from archive.fixity import verify as check
+
+    report = check(context.catalogue(), query, older_than_days=older_than, limit=limit, progress=make_progress())
+    for kind, path, problem in report.broken:
+        click.echo(f"{kind}  {problem}  {visible(str(path))}")
+    click.echo(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken", err=True)
+    for folder, masters in report.absent_folders.items():
+        unchecked = f"{counted(masters, 'master')} of {folder} could not be checked"
+        click.echo(f"{visible(unchecked)}: the folder is gone or empty. Is its share mounted?", err=True)
+    return EXIT_PARTLY if report.broken or report.absent_folders else EXIT_DONE

@@ -1,0 +1,237 @@
+"""Verify: whether the bytes of masters, derivatives and weights are still those that the catalogue holds the digest of.
+
+What was checked longest ago comes first, what was never checked before all. Every check leaves an event. Files are read
+outside of any transaction, and what was found is committed every few files, so that a check can be broken off and taken
+up again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Select, exists, func, literal, or_, select, union_all
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.agents import record_event
+from archive.catalogue.query import parse
+from archive.catalogue.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
+from archive.catalogue.vocabulary import EventType, Outcome
+from archive.progress import Progress, Silent
+from archive.storage import MASTERS, Trouble, trouble_of, weights_path
+
+_PAGE = 1000  # files that are looked up at a time
+_CHUNK = 20  # files between two commits
+
+Kind = Literal["master", "derivative", "weights"]
+_KINDS: tuple[Kind, ...] = ("master", "derivative", "weights")
+_IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
+
+
+class Broken(NamedTuple):
+    """A file that isn't what the catalogue says."""
+
+    kind: Kind
+    path: Path
+    problem: Literal["missing", "changed", "unreadable"]
+
+
+@dataclass(kw_only=True)
+class FixityReport:
+    """What a verify found."""
+
+    checked: int = 0
+    broken: list[Broken] = field(default_factory=list)
+    absent_folders: dict[Path, int] = field(default_factory=dict)
+    """Folders that masters were ingested from and that are gone or empty, as of an unmounted share, with the number of
+    their masters: these were neither checked nor marked."""
+
+
+class _Due(NamedTuple):
+    """One file that is to be checked."""
+
+    kind: Kind
+    id: int
+    stored: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What one verify is about."""
+
+    query: str | None
+    before: datetime
+    """Files that were checked since are left alone."""
+    weights: dict[int, Path]
+    """The copies of weights in the home, by the id of their version."""
+    absent_root_ids: set[int]
+
+
+def verify(
+    catalogue: Catalogue,
+    query: str | None = None,
+    *,
+    older_than_days: int | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> FixityReport:
+    """Read files and compare them with their digests.
+
+    Args:
+        catalogue: what is checked.
+        query: only the masters that it matches, and their derivatives; without it everything, weights too.
+        older_than_days: only what was last checked longer ago than this, or never.
+        limit: at most so many files.
+        progress: is told of each file.
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    report = FixityReport()
+    with catalogue.reading() as session:
+        started = catalogue.now(session)
+        absent = _absent_roots(session, query)
+        wanted = _Wanted(
+            query=query,
+            before=started if older_than_days is None else started - timedelta(days=older_than_days),
+            weights=_copied_weights(catalogue, session) if query is None else {},
+            absent_root_ids={root_id for root_id, _, _ in absent},
+        )
+        total = session.scalar(select(func.count()).select_from(_due(wanted).subquery())) or 0
+    report.absent_folders = {folder: masters for _, folder, masters in absent}
+    progress = progress or Silent()
+    progress.start(total if limit is None else min(limit, total), "files")
+    try:
+        while page := _next_page(catalogue, wanted, _PAGE if limit is None else min(_PAGE, limit - report.checked)):
+            for start in range(0, len(page), _CHUNK):
+                _check(catalogue, page[start : start + _CHUNK], started, report, progress)
+    finally:
+        progress.finish()
+    return report
+
+
+def _due(wanted: _Wanted) -> Select[Any]:
+    """Order of the kind, id, stored path, digest and last check of what is due, the oldest check first."""
+    matching = select(Master.id).join(Item).where(parse(wanted.query))
+    weights_checked = (
+        select(func.max(Event.at))
+        .where(Event.version_id == ModelVersion.id, Event.type == EventType.FIXITY_CHECK)
+        .scalar_subquery()
+    )
+    files = union_all(
+        select(
+            literal(0).label("kind"), Master.id, Master.path, Master.sha256, Master.verified_at.label("checked")
+        ).where(Master.id.in_(matching), or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY)),
+        select(literal(1), Derivative.id, Derivative.path, Derivative.sha256, Derivative.verified_at).where(
+            Derivative.master_id.in_(matching)
+        ),
+        select(literal(2), ModelVersion.id, literal(""), ModelVersion.weights_sha256, weights_checked).where(
+            ModelVersion.id.in_(wanted.weights)
+        ),
+    ).subquery()
+    return (
+        select(files)
+        .where(or_(files.c.checked.is_(None), files.c.checked < wanted.before))
+        .order_by(files.c.checked.nulls_first(), files.c.kind, files.c.id)
+    )
+
+
+def _next_page(catalogue: Catalogue, wanted: _Wanted, limit: int) -> list[_Due]:
+    """The next files; those that were checked before have a later check by now."""
+    with catalogue.reading() as session:
+        rows = session.execute(_due(wanted).limit(limit)).all()
+    return [
+        _Due(
+            kind=_KINDS[kind],
+            id=row_id,
+            stored=stored,
+            path=wanted.weights[row_id] if _KINDS[kind] == "weights" else catalogue.path_of(stored),
+            sha256=sha256,
+        )
+        for kind, row_id, stored, sha256, _ in rows
+    ]
+
+
+def _check(
+    catalogue: Catalogue, chunk: list[_Due], started: datetime, report: FixityReport, progress: Progress
+) -> None:
+    """Read a few files, then record all that was found in one transaction."""
+    found: list[tuple[_Due, Trouble | None]] = []
+    for due in chunk:
+        found.append((due, trouble_of(due.path, due.sha256)))
+        progress.advance(note=due.path.name)
+    with catalogue.session() as session:
+        at = max(catalogue.now(session), started)  # a clock that is set back must not make a file due again
+        recorded = [(due, trouble) for due, trouble in found if _record(session, due, trouble, at)]
+    report.checked += len(recorded)
+    report.broken += [Broken(due.kind, due.path, trouble.problem) for due, trouble in recorded if trouble is not None]
+
+
+def _record(session: Session, due: _Due, trouble: Trouble | None, at: datetime) -> bool:
+    """Leave the event of one check; False where the file was moved meanwhile, so that it comes up once more."""
+    about: dict[str, Any]
+    if due.kind == "weights":
+        about = {"version": session.get_one(ModelVersion, due.id)}
+    else:
+        row: Master | Derivative
+        row = session.get_one(Master, due.id) if due.kind == "master" else session.get_one(Derivative, due.id)
+        if row.path != due.stored:
+            return False
+        row.verified_at = at
+        about = {due.kind: row}
+    record_event(
+        session,
+        EventType.FIXITY_CHECK,
+        outcome=Outcome.SUCCESS if trouble is None else Outcome.FAILURE,
+        detail=f"{due.path}: {'as recorded' if trouble is None else trouble.detail}",
+        at=at,
+        **about,
+    )
+    return True
+
+
+def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
+    """The weights that lie in the home, or should: those of versions that a derivative was made with."""
+    used = exists().where(RecipeStage.version_id == ModelVersion.id, RecipeStage.recipe_id == Derivative.recipe_id)
+    versions = session.execute(select(ModelVersion.id, Model.name, ModelVersion.version, used).join(Model))
+    paths = {}
+    for version_id, name, version, is_used in versions:
+        path = catalogue.path_of(weights_path(name, version))
+        if is_used or path.parent.is_dir():
+            paths[version_id] = path
+    return paths
+
+
+def _absent_roots(session: Session, query: str | None) -> list[tuple[int, Path, int]]:
+    """Id, folder and number of masters of each root that is gone; an empty one counts as gone, as of a lost mount.
+
+    Where an empty folder held a single master, that one file is lost as likely as not: it is named as missing.
+    """
+    matching = select(Master.id).join(Item).where(parse(query))
+    roots = session.execute(
+        select(Root.id, Root.path, func.count())
+        .join(Master, Master.root_id == Root.id)
+        .where(Master.id.in_(matching), ~_IS_COPY)
+        .group_by(Root.id, Root.path)
+        .order_by(Root.path)
+    )
+    absent = []
+    for root_id, stored, masters in roots:
+        folder = Path(stored)
+        if not folder.is_dir() or (masters > 1 and _is_empty(folder)):
+            absent.append((root_id, folder, masters))
+    return absent
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:  # its files will tell why
+        return False

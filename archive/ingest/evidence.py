@@ -1,0 +1,83 @@
+"""All that must be known of one file before it can be recorded, gathered outside of any writing transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.tables import Item, Master
+from archive.errors import IngestError
+from archive.ingest.matching import Entry
+from archive.ingest.record import Holder, Recorder
+from archive.ingest.scan import Scan, examine, inspect_image
+from archive.storage import trouble_of
+from restoration.errors import ImageError
+from restoration.image import looks_like_image
+
+
+class NoImageError(Exception):
+    """The file is no image, nor is it named as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One scan, what is stated of it, and how it is with the recorded file where that is another one."""
+
+    scan: Scan
+    entry: Entry
+    holder: Holder | None
+
+
+def gather(catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: Entry) -> Evidence:
+    """Read and inspect one file.
+
+    Raises:
+        NoImageError: it is no image by its bytes and its name.
+        IngestError: its row names what is no image, or it changed meanwhile.
+        StorageError: it changed while it was digested.
+        ImageError: it can't be read as an image, or is of a kind that can't be carried faithfully.
+        OSError: it can't be read.
+    """
+    if not looks_like_image(path):
+        if entry.row is not None:
+            raise IngestError(f"{entry.row.where} names it, but it is no image")
+        raise NoImageError
+    _check_reference(catalogue, entry)
+    scan = examine(
+        path,
+        root,
+        known=lambda sha256: _recorded(catalogue, sha256) is not None,
+        max_pixels=catalogue.settings.max_pixels,
+    )
+    return Evidence(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
+
+
+def _check_reference(catalogue: Catalogue, entry: Entry) -> None:
+    if entry.row is None or entry.reference is None:
+        return
+    try:
+        inspect_image(entry.reference, max_pixels=catalogue.settings.max_pixels)
+    except FileNotFoundError:
+        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} is not there") from None
+    except (ImageError, OSError) as error:
+        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {error}") from error
+
+
+def _recorded(catalogue: Catalogue, sha256: str) -> tuple[str, str] | None:
+    """The stored path and accession number of the master of these bytes."""
+    with catalogue.reading() as session:
+        wanted = select(Master.path, Item.accession_number).join(Item).where(Master.sha256 == sha256)
+        found = session.execute(wanted).one_or_none()
+    return None if found is None else (found.path, found.accession_number)
+
+
+def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> Holder | None:
+    recorded = _recorded(catalogue, scan.sha256)
+    if recorded is None or recorded[0] == str(scan.path):
+        return None
+    stored, number = recorded
+    trouble = None if recorder.is_confirmed(scan.sha256) else trouble_of(catalogue.path_of(stored), scan.sha256)
+    return Holder(stored=stored, accession_number=number, trouble=None if trouble is None else trouble.detail)

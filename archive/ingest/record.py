@@ -1,0 +1,273 @@
+"""The catalogue's side of ingesting one scan: what its row of the catalogue is, becomes, or why it can't be."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.agents import record_event
+from archive.catalogue.tables import Item, Master, Root
+from archive.catalogue.vocabulary import Access, EventType, View
+from archive.catalogue.words import reindex
+from archive.errors import IngestError
+from archive.ingest.changes import check_area, check_sequence, rename, set_area, state_item, state_master
+from archive.ingest.matching import Entry
+from archive.ingest.scan import Scan
+from archive.storage import MASTERS, publish_once
+from restoration.image import ImageInfo
+
+
+class ChangedError(IngestError):
+    """The catalogue holds other bytes under the file's path. ``renamed``: it holds the file's under another path."""
+
+    def __init__(self, message: str, *, renamed: bool) -> None:
+        super().__init__(message)
+        self.renamed = renamed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Where the catalogue says that a scan's bytes lie, if not where the scan was met, and how it is with that file."""
+
+    stored: str
+    accession_number: str
+    trouble: str | None
+    """None where it holds the bytes; else what is wrong, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The path under which a master is going to be recorded; a copy that is to be published there first."""
+
+    stored: str  # absolute; of a copy relative to the home
+    temporary: Path | None = None
+    final: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one file."""
+
+    action: Literal["added", "duplicate", "moved", "updated"]
+    detail: str
+    changes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def accession_number(path: Path, entry: Entry) -> str:
+    """The accession number that a new scan gets: its row's, else its file's stem (accents composed)."""
+    if entry.row is not None and entry.row.accession_number is not None:
+        return entry.row.accession_number
+    return unicodedata.normalize("NFC", path.stem)
+
+
+class Recorder:
+    """Records scans one by one, each in a session of the caller's; knows what this run has seen so far."""
+
+    def __init__(self, catalogue: Catalogue, *, stated: set[str]) -> None:
+        """``stated`` are the accession numbers that the run's rows name, refused ones too."""
+        self._catalogue = catalogue
+        self._stated = stated
+        self._confirmed: set[str] = set()
+        self._described: set[str] = set()
+
+    def is_confirmed(self, sha256: str) -> bool:
+        """Whether the recorded file of these bytes was read, or recorded, in this run."""
+        return sha256 in self._confirmed
+
+    def record(self, session: Session, scan: Scan, entry: Entry, holder: Holder | None, place: Place) -> Outcome:
+        """Write what follows from one scan.
+
+        Raises:
+            ChangedError: the catalogue holds other bytes under the scan's path.
+            IngestError: the scan or its row can't be recorded.
+            StorageError: its copy can't be published.
+        """
+        here = session.scalar(select(Master).where(Master.path == str(scan.path)))
+        known = session.scalar(select(Master).where(Master.sha256 == scan.sha256))
+        if here is not None and here is not known:
+            raise _changed(here, known)
+        if known is None:
+            outcome = self._add(session, scan, entry, place)
+        elif known is here:
+            outcome = self._describe(session, known, entry, "duplicate", f"held as {known.item.accession_number!r}")
+        elif self._still_held(known, holder):
+            outcome = self._second(session, known, scan, entry)
+        else:
+            outcome = self._move(session, known, scan, entry, holder, place)
+        self._confirmed.add(scan.sha256)
+        return outcome
+
+    def _still_held(self, known: Master, holder: Holder | None) -> bool:
+        if known.sha256 in self._confirmed:
+            return True
+        if holder is None or holder.stored != known.path:
+            raise IngestError("it was recorded by another run meanwhile: ingest again")
+        return holder.trouble is None
+
+    def _second(self, session: Session, known: Master, scan: Scan, entry: Entry) -> Outcome:
+        """A second file of bytes that the recorded file still holds.
+
+        Its row says nothing about the master, but for the file that a copy in the home was made of: it has no other.
+        """
+        held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
+        if known.path.startswith(f"{MASTERS}/") and scan.sha256 not in self._described:
+            return self._describe(session, known, entry, "duplicate", held)
+        notes = [f"{entry.row.where} was not used: {scan.path} has {held}"] if entry.row is not None else []
+        return Outcome(action="duplicate", detail=held, notes=notes)
+
+    def _describe(
+        self, session: Session, master: Master, entry: Entry, action: Literal["duplicate", "moved"], detail: str
+    ) -> Outcome:
+        """Bring a known master and its item up to what its row states."""
+        self._described.add(master.sha256)
+        if entry.row is None:
+            return Outcome(action=action, detail=detail)
+        item = master.item
+        of_item = rename(session, item, entry.row, self._stated) + state_item(session, item, entry.facts)
+        of_master = state_master(session, master, entry)
+        at = self._catalogue.now(session)
+        for changes, about in ((of_item, None), (of_master, master)):
+            if changes:
+                text = f"{entry.row.where}: {'; '.join(changes)}"
+                record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, master=about, at=at)
+        changes = of_item + of_master
+        if changes and action == "duplicate":
+            return Outcome(action="updated", detail="; ".join(changes), changes=changes)
+        return Outcome(action=action, detail="; ".join([detail, *changes]), changes=changes)
+
+    def _move(
+        self, session: Session, known: Master, scan: Scan, entry: Entry, holder: Holder | None, place: Place
+    ) -> Outcome:
+        before = self._catalogue.path_of(known.path)
+        _settle(place, scan)
+        known.path, known.root = place.stored, self._root(session, scan)
+        trouble = holder.trouble if holder is not None else None
+        detail = f"from {before} ({trouble}) to {self._catalogue.path_of(place.stored)}"
+        record_event(
+            session,
+            EventType.RELOCATION,
+            detail=detail,
+            item=known.item,
+            master=known,
+            at=self._catalogue.now(session),
+        )
+        return self._describe(session, known, entry, "moved", detail)
+
+    def _add(self, session: Session, scan: Scan, entry: Entry, place: Place) -> Outcome:
+        info = scan.info
+        if info is None:
+            raise IngestError("the catalogue changed meanwhile: ingest again")
+        number = accession_number(scan.path, entry)
+        item = session.scalar(select(Item).where(Item.accession_number == number))
+        if item is not None and (entry.row is None or entry.row.accession_number is None):
+            raise _ambiguous(session, item)
+        at = self._catalogue.now(session)
+        is_new = item is None
+        if item is None:
+            item = Item(accession_number=number, access=Access.OPEN, extra={}, created_at=at)
+            session.add(item)
+            session.flush()
+        changes = state_item(session, item, entry.facts) + _take_embedded(session, item, info)
+        if changes and not is_new:
+            text = f"with {scan.path}: {'; '.join(changes)}"
+            record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, at=at)
+        master = self._new_master(session, item, scan, entry, info)
+        _settle(place, scan)
+        master.path, master.root, master.ingested_at = place.stored, self._root(session, scan), at
+        session.add(master)
+        problems = [f"{scan.path}: {problem}" for problem in info.problems]
+        detail = "; ".join([f"from {scan.path}, SHA-256 {scan.sha256}", *info.problems])
+        record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
+        self._described.add(scan.sha256)
+        return Outcome(
+            action="added", detail=f"as {number!r}, sequence {master.sequence}, {master.view}", notes=problems
+        )
+
+    def _new_master(self, session: Session, item: Item, scan: Scan, entry: Entry, info: ImageInfo) -> Master:
+        row = entry.row
+        master = Master(
+            item_id=item.id,
+            sequence=_sequence(session, item, entry),
+            view=row.view if row is not None and row.view is not None else View.RECTO,
+            sha256=scan.sha256,
+            size=scan.size,
+            format=info.format,
+            width=info.width,
+            height=info.height,
+            bits_per_sample=info.bits_per_sample,
+            samples_per_pixel=info.samples_per_pixel,
+            ppi=info.resolution.ppi if info.resolution is not None else None,
+            icc_profile=_clean(info.icc_description),
+            reference_path=None if entry.reference is None else str(entry.reference),
+            captured_at=_clean(info.captured_at),
+            captured_by=_clean(info.captured_by),
+        )
+        if row is not None and row.picture_area is not None:
+            check_area(row, info.width, info.height)
+            set_area(master, row.picture_area)
+        return master
+
+    def _root(self, session: Session, scan: Scan) -> Root:
+        path = str(scan.root)
+        root = session.scalar(select(Root).where(Root.path == path))
+        if root is None:
+            root = Root(path=path)
+            session.add(root)
+        return root
+
+
+def _settle(place: Place, scan: Scan) -> None:
+    """Put a copy under its final name before a row says that it is there."""
+    if place.temporary is not None and place.final is not None:
+        publish_once(place.temporary, place.final, sha256=scan.sha256)
+
+
+def _sequence(session: Session, item: Item, entry: Entry) -> int:
+    """The sequence that a row states, else the first that is neither taken nor stated by another row."""
+    if entry.row is not None and entry.row.sequence is not None:
+        check_sequence(session, item, entry.row.sequence, entry.row)
+        return entry.row.sequence
+    taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))
+    return next(number for number in range(1, len(taken) + 2) if number not in taken)
+
+
+def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:
+    """Title and description from IPTC or XMP where nothing else has told them."""
+    changes = []
+    for name, value in (("title", _clean(info.title)), ("description", _clean(info.description))):
+        if value is not None and getattr(item, name) is None:
+            setattr(item, name, value)
+            changes.append(f"{name}: (empty) -> {value}")
+    if changes:
+        reindex(session, item)
+    return changes
+
+
+def _clean(text: str | None) -> str | None:
+    """Embedded text as every database takes it: without NUL and halves of characters."""
+    if text is None:
+        return None
+    return text.replace("\0", "").encode("utf-8", "replace").decode().strip() or None
+
+
+def _changed(here: Master, known: Master | None) -> ChangedError:
+    message = (
+        f"its bytes are not those that were ingested from this path as {here.item.accession_number!r} "
+        f"(SHA-256 {here.sha256}): bring the master back, or give the new scan a name of its own"
+    )
+    return ChangedError(message, renamed=known is not None)
+
+
+def _ambiguous(session: Session, item: Item) -> IngestError:
+    held = session.scalar(select(Master.path).where(Master.item_id == item.id).order_by(Master.sequence).limit(1))
+    return IngestError(
+        f"its stem is the accession number {item.accession_number!r}, which the catalogue holds with {held}. It may be "
+        "another view of it or another photograph: say so in a row of items.csv with accession_number and view"
+    )

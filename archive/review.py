@@ -1,0 +1,107 @@
+"""Reviews: a person's decision about one derivative's exact bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.agents import person, record_event
+from archive.catalogue.current import refresh_current
+from archive.catalogue.tables import Derivative, Item, Master, Review
+from archive.catalogue.vocabulary import Decision, EventType
+from archive.errors import FixityError, NotFoundError, UsageError
+from archive.storage import digest_file
+
+
+def decide(
+    catalogue: Catalogue,
+    accession_number: str,
+    *,
+    decision: Decision,
+    derivative_id: int | None = None,
+    reason: str | None = None,
+    reviewer: str,
+) -> Review:
+    """Accepts or rejects a derivative of the item: the one named, else its current restored one.
+
+    The file's bytes are checked first, so that the decision is about what the reviewer has in front of them.
+
+    Raises:
+        UsageError: a rejection without a reason, no reviewer, or several masters have a current restored derivative.
+        NotFoundError: no such item, or it has no such derivative.
+        FixityError: the derivative's file is missing or its bytes are not those that were recorded.
+    """
+    reason = (reason or "").strip() or None
+    if decision is Decision.REJECTED and reason is None:
+        raise UsageError("a rejection needs a reason, so that it can be understood later: give --reason TEXT")
+    if not reviewer.strip():
+        raise UsageError("a review is a person's decision: name who decides with --reviewer NAME")
+    with catalogue.reading() as session:
+        derivative = _find(catalogue, session, accession_number, derivative_id)
+    _check_bytes(catalogue, derivative)
+    with catalogue.session() as session:
+        master = session.execute(select(Master).where(Master.id == derivative.master_id).with_for_update()).scalar_one()
+        at = catalogue.now(session)
+        agent = person(session, reviewer.strip())
+        review = Review(
+            derivative_id=derivative.id, sha256=derivative.sha256, decision=decision, reason=reason, agent=agent, at=at
+        )
+        session.add(review)
+        session.flush()
+        detail = f"{decision}, SHA-256 {derivative.sha256}" + (f": {reason}" if reason else "")
+        record_event(session, EventType.REVIEW, at=at, detail=detail, agent=agent, master=master, derivative=derivative)
+        refresh_current(session, master)
+    return review
+
+
+def _find(catalogue: Catalogue, session: Session, accession_number: str, derivative_id: int | None) -> Derivative:
+    item_id = session.scalar(select(Item.id).where(Item.accession_number == accession_number))
+    if item_id is None:
+        raise NotFoundError(f"there is no item {accession_number!r}: `archive list` shows those there are")
+    rows = session.execute(
+        select(Derivative, Master.sequence, Derivative.id == Master.current_restored_id)
+        .join(Master, Derivative.master_id == Master.id)
+        .where(Master.item_id == item_id)
+        .order_by(Master.sequence, Derivative.id)
+    ).all()
+    all_of_item = [(derivative, sequence) for derivative, sequence, _ in rows]
+    if derivative_id is not None:
+        chosen = [each for each in all_of_item if each[0].id == derivative_id]
+        wanted = f"derivative {derivative_id}"
+    else:
+        chosen = [(derivative, sequence) for derivative, sequence, is_current in rows if is_current]
+        wanted = "current restored derivative"
+    if not chosen:
+        known = _listed(catalogue, all_of_item) or ": restore it first"
+        raise NotFoundError(f"the item {accession_number!r} has no {wanted}{known}")
+    if len(chosen) > 1:
+        raise UsageError(
+            f"several masters of the item {accession_number!r} have a current restored derivative, "
+            f"name one with --derivative ID{_listed(catalogue, chosen)}"
+        )
+    return chosen[0][0]
+
+
+def _listed(catalogue: Catalogue, rows: Sequence[tuple[Derivative, int]]) -> str:
+    return "".join(
+        f"\n  derivative {derivative.id} of master {sequence}: {catalogue.path_of(derivative.path)}"
+        for derivative, sequence in rows
+    )
+
+
+def _check_bytes(catalogue: Catalogue, derivative: Derivative) -> None:
+    path = catalogue.path_of(derivative.path)
+    try:
+        found, _ = digest_file(path)
+    except FileNotFoundError as error:
+        raise FixityError(f"{path} is missing: bring it back from a copy before it is reviewed") from error
+    except OSError as error:
+        raise FixityError(f"{path} can't be read, so it can't be reviewed: {error.strerror}") from error
+    if found != derivative.sha256:
+        raise FixityError(
+            f"{path} does not hold the bytes that were recorded (SHA-256 {found}, not {derivative.sha256}), "
+            "so it can't be reviewed: bring it back from a copy"
+        )

@@ -1,0 +1,49 @@
+"""How scores and recipes are told to people, the same in the text of a command and in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+
+_IMAGES = {"source": "master", "derivative": "derivative"}
+_COMPARED_WITH = {
+    None: "",
+    "source": " against the master (how much was changed)",
+    "reference": " against the clean reference (how good it is)",
+    "stage_input": " against the stage's input",
+    "style": " against the style",
+}
+_UNITS = {"psnr": " dB"}
+
+
+def score_subject(score: Record) -> str:
+    """Which metric, of which image, compared with what; ``score`` is one of ``archive show``'s ``quality``."""
+    stage = "" if score["stage"] is None else f" after stage {score['stage'] + 1}"
+    return f"{score['metric']} of the {_IMAGES[score['image']]}{stage}{_COMPARED_WITH[score['compared_with']]}"
+
+
+def score_value(score: Record) -> str:
+    """The value with its unit, or why there is none."""
+    if score["value"] is None:
+        return score["detail"] or "none"
+    shown = f"{score['value']:.4f}" if abs(score["value"]) <= 1 else f"{score['value']:.2f}"
+    detail = f" ({score['detail']})" if score["detail"] else ""
+    return f"{shown}{_UNITS.get(score['metric'], '')}{detail}"
+
+
+def recipe_in_words(recipe: Record) -> str:
+    """``denoise-deblur 0.1 (strength 1)``, stage by stage; ``recipe`` is one of ``archive show``'s."""
+    return ", then ".join(map(_stage_in_words, recipe["stages"]))
+
+
+def _stage_in_words(stage: Record) -> str:
+    parameters = ", ".join(f"{name} {_plain(value)}" for name, value in sorted(stage["parameters"].items()))
+    return f"{stage['model']} {stage['version']}" + (f" ({parameters})" if parameters else "")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "+".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

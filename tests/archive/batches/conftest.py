@@ -1,0 +1,199 @@
+"""A small archive to plan and run batches in: real TIFF masters, registered models, and stages that need no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from safetensors.numpy import save
+from sqlalchemy import select
+
+from archive import models
+from archive.batches.plan import Plan, plan_restore
+from archive.batches.run import BatchResult, run_batch
+from archive.catalogue import Catalogue
+from archive.catalogue.tables import Derivative, Item, Master, ModelVersion, Root, Task
+from archive.catalogue.vocabulary import Access, Polarity, TaskStatus, View
+from restoration.pipeline import Environment, LoadedModels
+from restoration.recipe import RecipeStage
+from restoration.stages import Stage
+
+Region = NDArray[np.float32]
+
+
+class Greyer:
+    """A stage that draws every value half way to mid grey."""
+
+    margin_px = 0
+    multiple_px = 1
+
+    def __call__(self, region: Region) -> Region:
+        return region * np.float32(0.5) + np.float32(0.25)
+
+
+class StandIns(LoadedModels):
+    """Models whose every stage is ``work``; no network is loaded."""
+
+    def __init__(self, work: Stage) -> None:
+        self.work = work
+
+    @property
+    def tile_size(self) -> int:
+        return 16
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(
+            software_version="1.2.3",
+            torch_version="none",
+            device="stand-in",
+            instruction_set="numpy",
+            precision="fp32",
+            tile_size=self.tile_size,
+            threads=1,
+            seed=0,
+            libraries={},
+        )
+
+    def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
+        return self.work
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """An archive with a folder of scans beside it."""
+
+    catalogue: Catalogue
+    scans: Path
+    model_folders: Path
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
+
+    def model(
+        self,
+        version: str = "1.0",
+        *,
+        name: str = "mend",
+        parameters: Mapping[str, Any] | None = None,
+        task: str = "restoration",
+        unsuited: Iterable[str] = (),
+        weights: bytes | None = None,
+        architecture: Mapping[str, Any] | None = None,
+    ) -> ModelVersion:
+        folder = self.model_folders / name / version
+        folder.mkdir(parents=True)
+        weights = weights or save({"w": self.rng.random(4, dtype=np.float32)})
+        (folder / "weights.safetensors").write_bytes(weights)
+        card = {
+            "name": name,
+            "version": version,
+            "task": task,
+            "architecture": architecture or {"name": "none"},
+            "parameters": {"strength": {"default": 1.0, "range": [0, 1]}} if parameters is None else parameters,
+            "suited_to": {"polarity": ["positive"], "unsuited_processes": list(unsuited), "minimum_size_px": 16},
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "training": {},
+            "evaluation": {},
+        }
+        (folder / "card.json").write_text(json.dumps(card))
+        return models.add(self.catalogue, folder)
+
+    def approve(self, version: str, *, name: str = "mend") -> None:
+        models.set_alias(self.catalogue, name, version, "approved", "A. Curator")
+
+    def master(
+        self,
+        accession_number: str,
+        *,
+        view: View = View.RECTO,
+        size: tuple[int, int] = (40, 32),
+        polarity: Polarity | None = None,
+        process: str | None = None,
+        root: str = "scans",
+        with_reference: bool = False,
+    ) -> int:
+        """Writes a 16-bit grey TIFF of ``size`` (width, height) and enters it; its id."""
+        folder = self.scans / root
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{hashlib.sha256(accession_number.encode()).hexdigest()[:8]}-{view}.tif"
+        pixels = self.rng.integers(0, 65536, (size[1], size[0]), dtype=np.uint16)
+        tifffile.imwrite(path, pixels, photometric="minisblack")
+        reference = path.with_suffix(".reference.tif")
+        if with_reference:
+            tifffile.imwrite(reference, pixels // 2 + 16000, photometric="minisblack")
+        with self.catalogue.session() as session:
+            now = self.catalogue.now(session)
+            item = session.scalar(select(Item).where(Item.accession_number == accession_number))
+            if item is None:
+                item = Item(
+                    accession_number=accession_number,
+                    access=Access.OPEN,
+                    extra={},
+                    created_at=now,
+                    polarity=polarity,
+                    process=process,
+                )
+            row = session.scalar(select(Root).where(Root.path == str(folder))) or Root(path=str(folder))
+            master = Master(
+                item=item,
+                sequence=len(item.masters) + 1,
+                view=view,
+                root=row,
+                path=str(path),
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                size=path.stat().st_size,
+                format="TIFF",
+                width=size[0],
+                height=size[1],
+                bits_per_sample=16,
+                samples_per_pixel=1,
+                reference_path=str(reference) if with_reference else None,
+                ingested_at=now,
+            )
+            session.add(master)
+            session.flush()
+            return master.id
+
+    def plan(self, query: str | None = None, *, model: str = "mend", **options: Any) -> Plan:
+        return plan_restore(self.catalogue, query, model=model, **options)
+
+    def planned(self, query: str | None = None, **options: Any) -> int:
+        """Plans a batch that is known to have tasks; its id."""
+        batch_id = self.plan(query, **options).batch_id
+        assert batch_id is not None
+        return batch_id
+
+    def run(self, batch_id: int, work: Stage | None = None, **options: Any) -> BatchResult:
+        stand_ins = StandIns(work or Greyer())
+        return run_batch(self.catalogue, batch_id, make_models=lambda _folder_of, _execution: stand_ins, **options)
+
+    def path_of(self, master_id: int) -> Path:
+        with self.catalogue.reading() as session:
+            return Path(session.get_one(Master, master_id).path)
+
+    def tasks(self, batch_id: int) -> list[Task]:
+        with self.catalogue.reading() as session:
+            return list(session.scalars(select(Task).where(Task.batch_id == batch_id).order_by(Task.id)))
+
+    def statuses(self, batch_id: int) -> list[TaskStatus]:
+        return [task.status for task in self.tasks(batch_id)]
+
+    def derivatives(self) -> list[Derivative]:
+        with self.catalogue.reading() as session:
+            return list(session.scalars(select(Derivative).order_by(Derivative.id)))
+
+    def files(self) -> list[Path]:
+        """Everything that lies below ``derivatives`` in the home, hidden temporary files included."""
+        return sorted(path for path in (self.catalogue.settings.home / "derivatives").rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def workshop(catalogue: Catalogue, tmp_path: Path) -> Workshop:
+    return Workshop(catalogue=catalogue, scans=tmp_path / "pictures", model_folders=tmp_path / "models")

@@ -1,0 +1,60 @@
+"""What a derivative's rows are good for: making it again, with the network itself and not a stand-in."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from sqlalchemy import select
+
+from archive import models
+from archive.batches.run import run_batch
+from archive.catalogue.tables import Derivative
+from restoration.hardware import Execution
+from restoration.image import ArraySink, Picture
+from restoration.networks import build
+from restoration.pipeline import LoadedModels, restore
+from restoration.recipe import Recipe
+
+_NUMBERS = {"widths": [4, 8], "blocks": [1, 1]}
+
+
+def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any) -> None:
+    torch.manual_seed(3)
+    weights = save(build("residual-unet", _NUMBERS).state_dict())
+    workshop.model(weights=weights, architecture={"name": "residual-unet", **_NUMBERS})
+    workshop.master("A", size=(70, 50))
+    assert run_batch(workshop.catalogue, workshop.planned(strength=0.5, precision="fp32"), device="cpu").done == 1
+
+    with workshop.catalogue.reading() as session:
+        derivative = session.scalars(select(Derivative)).one()
+        recipe = Recipe.from_json(derivative.recipe.canonical_json)
+        versions = {(v.model.name, v.version): v for v in (stage.version for stage in derivative.recipe.stages)}
+        master = derivative.master
+    environment = derivative.environment
+    execution = Execution(
+        device=environment["device"].split()[0],
+        precision=environment["precision"],
+        tile_size=environment["tile_size"],
+        threads=environment["threads"],
+        seed=environment["seed"],
+    )
+    loaded = LoadedModels(
+        lambda stage: models.folder_for(workshop.catalogue, versions[stage.model, stage.version]), execution
+    )
+    with Picture.open(master.path, expected_sha256=derivative.master_sha256) as picture:
+        sink = ArraySink(picture.info)
+        restore(picture, recipe, sink, models=loaded)
+    assert sink.pixel_sha256 == derivative.pixel_sha256
+
+
+def test_two_batches_at_once_make_each_derivative_once(workshop: Any) -> None:
+    workshop.model()
+    for number in range(6):
+        workshop.master(f"N{number}", size=(16, 16))
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(workshop.run, [workshop.planned(), workshop.planned()]))
+    assert [result.done + result.skipped for result in results] == [6, 6]
+    assert sum(result.done for result in results) == len(workshop.derivatives()) == len(workshop.files()) == 6

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import event
+
+from archive.catalogue import Catalogue
+from archive.catalogue.agents import person, record_event, software
+from archive.catalogue.search import LIST_FIELDS, batch, batches, find_version, list_items, models, show
+from archive.catalogue.tables import ModelAlias, QualityScore
+from archive.catalogue.vocabulary import (
+    ComparedWith,
+    Decision,
+    EventType,
+    Outcome,
+    ScoredImage,
+    StageTask,
+    TaskStatus,
+    View,
+)
+from archive.errors import NotFoundError, QueryError
+from tests.support import (
+    AT,
+    add_batch,
+    add_derivative,
+    add_item,
+    add_master,
+    add_recipe,
+    add_review,
+    add_task,
+    add_version,
+)
+
+
+def test_a_list_has_one_flat_row_an_item_about_its_current_restored_derivative(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        version = add_version(session, approved=True)
+        item = add_item(session, "A", title="Mother", creator="Lange", date="1936", masters=2)
+        add_item(session, "B")
+        first = add_derivative(
+            session,
+            item.masters[0],
+            version,
+            psnr_source=30.0,
+            ssim_source=0.75,
+            psnr_reference=28.5,
+            ssim_reference=0.5,
+        )
+        add_derivative(session, item.masters[1], version)
+        add_review(session, first, Decision.ACCEPTED)
+    with catalogue.reading() as session:
+        rows = list(list_items(session, None))
+    assert [tuple(row) for row in rows] == [LIST_FIELDS, LIST_FIELDS]
+    assert rows[0] == {
+        "id": item.id,
+        "accession_number": "A",
+        "title": "Mother",
+        "creator": "Lange",
+        "date": "1936",
+        "status": "restored",
+        "model": "denoise-deblur",
+        "version": "1.0",
+        "psnr_source": 30.0,
+        "ssim_source": 0.75,
+        "psnr_reference": 28.5,
+        "ssim_reference": 0.5,
+        "review": "accepted",
+        "derivatives": 2,
+        "path": str(catalogue.settings.home / first.path),
+    }
+    assert {name: value for name, value in rows[1].items() if value is not None} == {
+        "id": rows[1]["id"],
+        "accession_number": "B",
+        "status": "unrestored",
+        "derivatives": 0,
+    }
+    json.dumps(rows)
+
+
+def test_an_item_is_told_of_by_its_first_match_restorable_views_first(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        version = add_version(session)
+        item = add_item(session, "A", masters=0)
+        verso = add_master(session, item, view=View.VERSO)
+        add_master(session, item, view=View.RECTO)
+        detail = add_master(session, item, view=View.DETAIL)
+        add_derivative(session, verso, version, psnr_source=10.0)
+        add_derivative(session, detail, version, psnr_source=20.0)
+    with catalogue.reading() as session:
+        assert [row["psnr_source"] for row in list_items(session, None)] == [None]
+        assert [row["psnr_source"] for row in list_items(session, "status:restored")] == [20.0]
+        assert [row["psnr_source"] for row in list_items(session, "view:verso")] == [10.0]
+
+
+def test_lists_are_limited_by_items_and_not_by_masters(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        for name in "CAB":
+            add_item(session, name, masters=3)
+    with catalogue.reading() as session:
+        assert [row["accession_number"] for row in list_items(session, None, limit=2)] == ["A", "B"]
+        assert list(list_items(session, None, limit=0)) == []
+
+
+def test_a_mistaken_query_is_told_before_anything_is_read(catalogue: Catalogue) -> None:
+    with catalogue.reading() as session, pytest.raises(QueryError):
+        list_items(session, "nonsense:1")
+
+
+def test_a_list_is_one_question_however_many_items(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        version = add_version(session)
+        for number in range(5):
+            add_derivative(session, add_item(session, f"A{number}").masters[0], version)
+    questions: list[str] = []
+    event.listen(catalogue.engine, "before_cursor_execute", lambda *call: questions.append(call[2]))
+    with catalogue.reading() as session:
+        assert len(list(list_items(session, "status:stale OR title:x OR status:restored"))) == 5
+    assert len([each for each in questions if each.startswith("SELECT")]) == 1
+
+
+def test_as_a_column_the_status_is_the_first_that_holds(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        old = add_version(session, "denoise-deblur@1.0", approved=True)
+        names = ("failed", "stale", "restored", "refused", "unrestored")
+        masters = {name: add_item(session, name).masters[0] for name in names}
+        for name in ("failed", "stale", "restored"):
+            add_derivative(session, masters[name], old)
+        new = add_version(session, "denoise-deblur@1.1", approved=True)
+        add_derivative(session, masters["restored"], new)
+        for name in ("failed", "stale", "restored", "refused"):
+            masters[name].refusal = "too small"
+        masters["failed"].last_task_status = TaskStatus.FAILED
+    with catalogue.reading() as session:
+        assert {row["accession_number"]: row["status"] for row in list_items(session, None)} == {
+            name: name for name in names
+        }
+        assert show(catalogue, session, "stale")["status"] == "stale"
+
+
+def test_a_list_says_rejected_where_nothing_is_current_after_a_rejection(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
+        add_review(session, derivative, Decision.REJECTED)
+        add_item(session, "B")
+    with catalogue.reading() as session:
+        assert [(row["status"], row["review"]) for row in list_items(session, None)] == [
+            ("unrestored", "rejected"),
+            ("unrestored", None),
+        ]
+
+
+def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        version = add_version(session)
+        item = add_item(session, "A", masters=0, title="Mother", date="1936", extra={"box": "12"})
+        area = {"area_x": 1, "area_y": 2, "area_width": 30, "area_height": 40}
+        master = add_master(session, item, path="masters/a.tif", ppi=600.0, icc_profile="Adobe RGB", **area)
+        add_master(session, item, view=View.VERSO)
+        derivative = add_derivative(session, master, version)
+        identical = QualityScore(
+            metric="psnr",
+            image=ScoredImage.DERIVATIVE,
+            compared_with=ComparedWith.SOURCE,
+            colour_space="encoded grey",
+            data_range=1.0,
+            implementation="by hand",
+            detail="identical",
+        )
+        derivative.scores.append(identical)
+        add_review(session, derivative, Decision.ACCEPTED, reviewer="R. Curator")
+        record_event(session, EventType.INGESTION, at=AT, item=item)
+        record_event(session, EventType.FIXITY_CHECK, at=AT, master=master, outcome=Outcome.FAILURE, detail="missing")
+        record_event(session, EventType.REVIEW, at=AT, derivative=derivative, agent=person(session, "R. Curator"))
+        record_event(session, EventType.INGESTION, at=AT, item=add_item(session, "B"))
+    with catalogue.reading() as session:
+        shown = json.loads(json.dumps(show(catalogue, session, "A")))
+    assert list(shown)[:5] == ["id", "accession_number", "title", "creator", "date"]
+    assert list(shown)[-4:] == ["status", "masters", "derivatives", "events"]
+    assert (shown["title"], shown["access"], shown["status"]) == ("Mother", "open", "restored")
+    assert shown["masters"][0] == {
+        "sequence": 1,
+        "view": "recto",
+        "path": str(catalogue.settings.home / "masters" / "a.tif"),
+        "sha256": master.sha256,
+        "size": 1000,
+        "format": "TIFF",
+        "width": 640,
+        "height": 480,
+        "bits_per_sample": 8,
+        "samples_per_pixel": 1,
+        "ppi": 600.0,
+        "icc_profile": "Adobe RGB",
+        "picture_area": {"x": 1, "y": 2, "width": 30, "height": 40},
+        "captured_at": None,
+    }
+    assert (shown["masters"][1]["view"], shown["masters"][1]["picture_area"]) == ("verso", None)
+    assert shown["derivatives"] == [
+        {
+            "id": derivative.id,
+            "master": 1,
+            "kind": "restored",
+            "path": str(catalogue.settings.home / derivative.path),
+            "sha256": derivative.sha256,
+            "pixel_sha256": derivative.pixel_sha256,
+            "created_at": "2026-05-04T12:00:00+00:00",
+            "current": True,
+            "batch": derivative.batch_id,
+            "review": {
+                "decision": "accepted",
+                "reason": None,
+                "reviewer": "R. Curator",
+                "at": "2026-05-04T12:00:00+00:00",
+            },
+            "recipe": {
+                "sha256": derivative.recipe.sha256,
+                "pipeline_version": 1,
+                "stages": [
+                    {
+                        "task": "restoration",
+                        "model": "denoise-deblur",
+                        "version": "1.0",
+                        "weights_sha256": version.weights_sha256,
+                        "parameters": {"strength": 1.0},
+                    }
+                ],
+            },
+            "environment": {
+                "software_version": "0.1.0",
+                "torch_version": None,
+                "device": "cpu",
+                "instruction_set": None,
+                "precision": None,
+                "tile_size": None,
+                "threads": None,
+                "seed": 0,
+            },
+            "quality": [
+                {
+                    "metric": "psnr",
+                    "value": None,
+                    "image": "derivative",
+                    "stage": None,
+                    "compared_with": "source",
+                    "colour_space": "encoded grey",
+                    "data_range": 1.0,
+                    "implementation": "by hand",
+                    "detail": "identical",
+                }
+            ],
+        }
+    ]
+    assert [(each["type"], each["outcome"], each["detail"]) for each in shown["events"]] == [
+        ("ingestion", "success", None),
+        ("fixity check", "failure", "missing"),
+        ("review", "success", None),
+    ]
+    assert shown["events"][0]["agent"]["type"] == "software"
+    assert shown["events"][2]["agent"] == {"type": "person", "name": "R. Curator", "version": ""}
+
+
+def test_showing_an_unknown_item_says_what_to_do(catalogue: Catalogue) -> None:
+    with catalogue.reading() as session, pytest.raises(NotFoundError, match="archive list"):
+        show(catalogue, session, "A")
+
+
+def test_batches_are_counted_and_told_with_their_failures(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        recipe = add_recipe(session, add_version(session))
+        masters = {name: add_item(session, name).masters[0] for name in "CAB"}
+        finished, failed, waiting, empty = (add_batch(session) for _ in range(4))
+        add_task(session, finished, masters["C"], recipe, TaskStatus.FAILED, error="truncated")
+        add_task(session, finished, masters["A"], recipe, TaskStatus.FAILED, error="missing")
+        add_task(session, finished, masters["B"], recipe, TaskStatus.DONE)
+        add_task(session, failed, masters["A"], recipe, TaskStatus.FAILED)
+        add_task(session, waiting, masters["A"], recipe, TaskStatus.PENDING)
+        add_task(session, waiting, masters["B"], recipe, TaskStatus.SKIPPED)
+    with catalogue.reading() as session:
+        listed = list(batches(session))
+        told = batch(session, finished.id)
+        with pytest.raises(NotFoundError, match="archive batch list"):
+            batch(session, 99)
+    assert listed[0] == {
+        "id": finished.id,
+        "created_at": "2026-05-04T12:00:00+00:00",
+        "status": "done",
+        "recipes": 1,
+        "tasks": 3,
+        "pending": 0,
+        "running": 0,
+        "done": 1,
+        "failed": 2,
+        "skipped": 0,
+        "cancelled": 0,
+    }
+    assert list(listed[0])[-6:] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
+    assert [(each["id"], each["status"]) for each in listed[1:]] == [
+        (failed.id, "failed"),
+        (waiting.id, "pending"),
+        (empty.id, "done"),
+    ]
+    assert [(each["accession_number"], each["reason"]) for each in told["failures"]] == [
+        ("A", "missing"),
+        ("C", "truncated"),
+    ]
+    assert told["failures"][0]["path"] == masters["A"].path
+    json.dumps(told)
+
+
+def test_references_name_versions_by_alias_number_or_the_approved_one(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        old = add_version(session, "denoise-deblur@1.0", approved=True)
+        new = add_version(session, "denoise-deblur@1.10")
+        session.add(ModelAlias(model_id=new.model_id, alias="trial", version_id=new.id))
+        add_version(session, "art@1.0", task=StageTask.STYLE)
+    with catalogue.reading() as session:
+        assert find_version(session, "denoise-deblur").id == old.id
+        assert find_version(session, "denoise-deblur", default_alias="trial").id == new.id
+        assert find_version(session, "denoise-deblur@1.10").id == new.id
+        assert find_version(session, "denoise-deblur@trial").id == new.id
+        with pytest.raises(NotFoundError, match=r"no model 'denoise'; known are art, denoise-deblur"):
+            find_version(session, "denoise")
+        with pytest.raises(NotFoundError, match=r"denoise-deblur@1.0, denoise-deblur@1.10 and denoise-deblur@approved"):
+            find_version(session, "denoise-deblur@2.0")
+        with pytest.raises(NotFoundError, match=r"no art@approved; known are art@1.0"):
+            find_version(session, "art")
+
+
+def test_models_are_listed_with_aliases_and_use(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        old = add_version(session, "denoise-deblur@1.0")
+        add_version(session, "denoise-deblur@1.1", approved=True)
+        add_version(session, "art@1.0", task=StageTask.STYLE)
+        add_derivative(session, add_item(session, "A").masters[0], old)
+    with catalogue.reading() as session:
+        listed = models(session)
+    assert [(row["name"], row["version"], row["aliases"], row["derivatives"]) for row in listed] == [
+        ("art", "1.0", [], 0),
+        ("denoise-deblur", "1.0", [], 1),
+        ("denoise-deblur", "1.1", ["approved"], 0),
+    ]
+    json.dumps(listed)
+
+
+def test_agents_are_recorded_once(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        first = software(session), person(session, "R. Curator")
+        event_recorded = record_event(session, EventType.INGESTION, at=datetime.now(UTC))
+        session.flush()
+    with catalogue.session() as session:
+        assert (software(session).id, person(session, "R. Curator").id) == (first[0].id, first[1].id)
+        assert event_recorded.agent_id == first[0].id

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.tables import ItemWord
+from archive.catalogue.words import LONGEST_WORD, fold, reindex
+from tests.support import add_item
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("L'Été à Paris", ["l", "ete", "a", "paris"]),
+        ("STRASSE Straße", ["strasse", "strasse"]),
+        ("cotton_field, no. 12-b", ["cotton", "field", "no", "12", "b"]),
+        ("ﬁlm №2", ["film", "no2"]),
+        ("Ёлка 写真", ["елка", "写真"]),
+        (" … ", []),
+        ("x" * 5000, ["x" * LONGEST_WORD]),
+    ],
+)
+def test_words_are_folded_without_case_and_accents(text: str, words: list[str]) -> None:
+    assert fold(text) == words
+
+
+def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        other = add_item(session, "B", title="other")
+        item = add_item(session, "A", title="the old old title", creator="Lange")
+        item.title = "New"
+        item.place = "x" * 5000
+        reindex(session, item)
+    with catalogue.reading() as session:
+        rows = session.execute(
+            select(ItemWord.field, ItemWord.word, ItemWord.position).where(ItemWord.item_id == item.id)
+        )
+        assert {tuple(row) for row in rows} == {
+            ("title", "new", 0),
+            ("creator", "lange", 0),
+            ("place", "x" * LONGEST_WORD, 0),
+        }
+        assert session.scalars(select(ItemWord.word).where(ItemWord.item_id == other.id)).all() == ["other"]

@@ -1,0 +1,139 @@
+"""list and show: tables that fit, formats that programs read, texts for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from archive.cli.ask import FIELDS
+from archive.cli.output import cells, fitted, padded, print_table, visible
+from tests.small_archive import SmallArchive, write_scan
+
+
+def test_list_json_is_an_array_of_flat_objects(restored: SmallArchive) -> None:
+    rows = restored.done("list", "--format", "json").json()
+
+    assert [row["accession_number"] for row in rows] == ["1906.1", "1906.2"]
+    assert tuple(rows[0]) == FIELDS
+    assert rows[0]["status"] == "restored"
+    assert rows[0]["model"] == "denoise-deblur"
+    assert rows[0]["version"] == "9.0"
+    assert rows[0]["derivatives"] == 1
+    assert Path(rows[0]["path"]).is_file()
+
+
+def test_list_json_of_nothing_is_an_empty_array(small: SmallArchive) -> None:
+    assert small.done("list", "--format", "json").json() == []
+
+
+def test_list_jsonl_is_an_object_a_line(restored: SmallArchive) -> None:
+    lines = restored.done("list", "--format", "jsonl").output.splitlines()
+
+    assert [json.loads(line)["title"] for line in lines] == ["A street <in summer>", "A house"]
+
+
+def test_list_csv_keeps_the_fields_asked_for_in_their_order(restored: SmallArchive) -> None:
+    answer = restored.done("list", "--format", "csv", "--fields", "title,accession_number")
+    rows = list(csv.reader(io.StringIO(answer.output)))
+
+    assert rows == [["title", "accession_number"], ["A street <in summer>", "1906.1"], ["A house", "1906.2"]]
+
+
+def test_list_takes_a_query_and_a_limit(restored: SmallArchive) -> None:
+    assert [row["accession_number"] for row in restored.done("list", "date:1909", "--format", "json").json()] == [
+        "1906.2"
+    ]
+    assert len(restored.done("list", "--limit", "1", "--format", "json").json()) == 1
+
+
+def test_a_name_with_a_line_break_stays_on_one_line_of_the_table(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    (small.scans / "items.csv").write_text('filename,accession_number,title\na.tif,"a\nb",\x1b[31mred\n', "utf-8")
+    small.done("ingest", small.scans)
+    table = small.done("list").output
+
+    assert len(table.splitlines()) == 3
+    assert "\x1b" not in table
+    assert small.done("list", "--format", "json").json()[0]["accession_number"] == "a\nb"
+
+
+def test_a_table_fits_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 20)))
+    print_table(
+        [{"number": "1906.1", "title": "A very long title that no narrow terminal has room for", "status": "restored"}],
+        ("number", "title", "status"),
+    )
+    lines = capsys.readouterr().out.splitlines()
+
+    assert all(cells(line) <= 40 for line in lines)
+    assert "1906.1" in lines[2]
+    assert "…" in lines[2]
+    assert "restored" in lines[2]
+
+
+def test_widths_are_taken_from_the_widest_column() -> None:
+    assert fitted([4, 30, 8], 26) == [4, 14, 8]
+    assert fitted([4, 5], 100) == [4, 5]
+
+
+def test_wide_and_combining_characters_take_their_cells() -> None:
+    assert cells("写真") == 4
+    assert cells("e\u0301te\u0301") == 3
+    assert padded("写真館", 5, cut=True) == "写真…"
+
+
+def test_control_characters_are_written_out() -> None:
+    assert visible("a\nb\x1b\u202e") == "a\\nb\\x1b\\u202e"
+
+
+def test_show_json_is_the_object_of_the_contract(restored: SmallArchive) -> None:
+    item = restored.show("1906.1")
+
+    assert {"id", "accession_number", "title", "creator", "date", "status", "masters", "derivatives", "events"} <= set(
+        item
+    )
+    assert set(item["masters"][0]) == {
+        *("sequence", "view", "path", "sha256", "size", "format", "width", "height", "bits_per_sample"),
+        *("samples_per_pixel", "ppi", "icc_profile", "picture_area", "captured_at"),
+    }
+    derivative = item["derivatives"][0]
+    assert set(derivative) == {
+        *("id", "master", "kind", "path", "sha256", "pixel_sha256", "created_at", "current", "batch", "review"),
+        *("recipe", "environment", "quality"),
+    }
+    assert set(derivative["recipe"]) == {"sha256", "pipeline_version", "stages"}
+    assert set(derivative["recipe"]["stages"][0]) == {"task", "model", "version", "weights_sha256", "parameters"}
+    assert set(derivative["environment"]) == {
+        *(
+            "software_version",
+            "torch_version",
+            "device",
+            "instruction_set",
+            "precision",
+            "tile_size",
+            "threads",
+            "seed",
+        ),
+    }
+    assert set(derivative["quality"][0]) == {
+        *("metric", "value", "image", "stage", "compared_with", "colour_space", "data_range", "implementation"),
+        "detail",
+    }
+    assert set(item["events"][0]) == {"type", "at", "outcome", "detail", "agent"}
+
+
+def test_show_tells_a_person_what_was_done_and_compared_with_what(restored: SmallArchive) -> None:
+    text = restored.done("show", "1906.1").output
+
+    assert "A street <in summer>" in text
+    assert "digitally restored, current" in text
+    assert "denoise-deblur 9.0 (strength 1)" in text
+    assert "psnr of the derivative against the master (how much was changed)" in text
+    assert "not reviewed" in text
+    assert "ingestion" in text

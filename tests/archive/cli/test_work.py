@@ -1,0 +1,200 @@
+"""Commands that change something: what they print, and the exit code they end with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
+
+
+def test_init_again_changes_nothing(small: SmallArchive) -> None:
+    before = (small.home / "archive.toml").read_bytes()
+
+    assert command("init", small.home).code == 0
+    assert (small.home / "archive.toml").read_bytes() == before
+
+
+def test_a_refused_scan_is_named_with_its_reason_and_the_rest_is_ingested(small: SmallArchive) -> None:
+    write_scan(small.scans / "good.tif")
+    (small.scans / "bad.tif").write_bytes(b"II*\0 and no more")
+    answer = small.run("ingest", small.scans)
+
+    assert answer.code == 3
+    assert "1 added" in answer.output
+    assert "bad.tif" in answer.errors
+    assert [row["accession_number"] for row in small.done("list", "--format", "json").json()] == ["good"]
+
+
+def test_a_dry_run_of_ingest_writes_nothing(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    answer = small.done("ingest", small.scans, "--dry-run")
+
+    assert "a.tif" in answer.output
+    assert small.done("list", "--format", "json").json() == []
+
+
+def test_copied_masters_lie_in_the_home(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans, "--copy")
+
+    assert Path(small.show("a")["masters"][0]["path"]).is_relative_to(small.home / "masters")
+
+
+def test_a_dry_run_of_restore_writes_nothing(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    answer = small.done("restore", "--dry-run")
+
+    assert f"1 master with {MODEL}@9.0" in answer.output
+    assert small.done("batch", "list", "--format", "json").json() == []
+
+
+def test_restoring_twice_makes_nothing_new(restored: SmallArchive) -> None:
+    before = sorted((restored.home / "derivatives").rglob("*"))
+    answer = restored.done("restore")
+
+    assert "nothing to do" in answer.output
+    assert sorted((restored.home / "derivatives").rglob("*")) == before
+
+
+def test_failures_are_listed_at_the_end_and_the_rest_is_restored(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif", seed=1)
+    write_scan(small.scans / "b.tif", seed=2)
+    small.done("ingest", small.scans)
+    change_one_byte(small.scans / "a.tif")
+    answer = small.run("restore")
+
+    assert answer.code == 3
+    assert "1 done, 1 failed" in answer.output
+    assert answer.errors.index("1 master failed") < answer.errors.index("a (1): ")
+    assert small.show("b")["status"] == "restored"
+
+    batch = small.done("batch", "list", "--format", "json").json()[0]
+    assert (batch["tasks"], batch["done"], batch["failed"]) == (2, 1, 1)
+    failures = list(csv.DictReader(io.StringIO(small.done("batch", "show", "1", "--format", "csv").output)))
+    assert [row["accession_number"] for row in failures] == ["a"]
+    assert small.done("batch", "show", "1", "--format", "json").json()["failures"][0]["reason"] == failures[0]["reason"]
+    assert "a.tif" in small.done("batch", "show", "1").output
+
+
+def test_resuming_an_ended_batch_makes_nothing_new(restored: SmallArchive) -> None:
+    assert "2 done" in restored.done("batch", "resume", "1", "--until", "07:30").output
+    assert len(restored.show("1906.1")["derivatives"]) == 1
+
+
+def test_left_out_masters_are_counted_with_the_reason(small: SmallArchive) -> None:
+    write_scan(small.scans / "front.tif", seed=1)
+    write_scan(small.scans / "back.tif", seed=2)
+    write_scan(small.scans / "negative.tif", seed=3)
+    (small.scans / "items.csv").write_text(
+        "filename,accession_number,view,polarity\nfront.tif,1,recto,\nback.tif,1,verso,\nnegative.tif,2,,negative\n",
+        encoding="utf-8",
+    )
+    small.done("ingest", small.scans)
+
+    plan = small.done("restore", "--dry-run").output
+    assert "1  view verso" in plan
+    assert "1  negative polarity" in plan
+    assert "3 masters" in small.done("restore", "--dry-run", "--unsuited", "--view", "recto,verso").output
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_on_a_terminal_restore_shows_the_plan_and_asks(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    monkeypatch.setattr("archive.cli.restore.is_conversation", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: answered)
+    answer = small.done("restore")
+
+    assert f"1 master with {MODEL}@9.0" in answer.errors
+    assert bool(small.show("a")["derivatives"]) is answered
+    assert len(small.done("batch", "list", "--format", "json").json()) == answered
+
+
+def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    monkeypatch.setattr("archive.cli.restore.is_conversation", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: pytest.fail("it asked"))
+
+    small.done("restore", "--yes")
+
+
+def test_a_rejection_needs_a_reason_and_takes_the_derivative_out(restored: SmallArchive) -> None:
+    assert restored.run("review", "1906.1", "--reject", "--reviewer", "A. Curator").code == 2
+
+    restored.done("review", "1906.1", "--reject", "--reason", "a face was redrawn", "--reviewer", "A. Curator")
+    derivative = restored.show("1906.1")["derivatives"][0]
+    assert derivative["current"] is False
+    assert derivative["review"]["reason"] == "a face was redrawn"
+    assert derivative["review"]["reviewer"] == "A. Curator"
+
+
+def test_a_newer_model_is_added_approved_and_rerun_once(restored: SmallArchive, tmp_path: Path) -> None:
+    restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
+    assert "nothing to do" in restored.done("rerun").output
+
+    restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
+    assert restored.done("list", "status:stale", "--fields", "accession_number", "--format", "csv").output == (
+        "accession_number\n1906.1\n1906.2\n"
+    )
+    assert "2 done" in restored.done("rerun").output
+    assert "nothing to do" in restored.done("rerun").output
+    versions = [each["recipe"]["stages"][0]["version"] for each in restored.show("1906.1")["derivatives"]]
+    assert versions == ["9.0", "9.1"]
+
+
+def test_an_accepted_derivative_stays_current_when_a_newer_one_appears(restored: SmallArchive, tmp_path: Path) -> None:
+    restored.done("review", "1906.1", "--accept", "--reviewer", "A. Curator")
+    restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
+    restored.done("rerun", "--model", f"{MODEL}@9.1")
+
+    assert [each["current"] for each in restored.show("1906.1")["derivatives"]] == [True, False]
+    assert [each["current"] for each in restored.show("1906.2")["derivatives"]] == [False, True]
+
+
+def test_model_list_show_and_verify(small: SmallArchive) -> None:
+    assert "9.0" in small.done("model", "list").output
+    assert small.done("model", "show", f"{MODEL}@9.0").json()["version"] == "9.0"
+    small.done("model", "verify")
+
+    change_one_byte(small.home / "models" / MODEL / "9.0" / "weights.safetensors")
+    answer = small.run("model", "verify")
+    assert answer.code == 3
+    assert f"{MODEL}@9.0" in answer.output
+
+
+def test_training_on_no_photographs_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    answer = command("model", "train", "--data", tmp_path / "data", "--output", tmp_path / "model")
+
+    assert answer.code == 1
+    assert answer.errors.startswith("archive: ")
+
+
+def test_db_current_check_and_upgrade(small: SmallArchive) -> None:
+    small.done("db", "check")
+    small.done("db", "upgrade")
+    database, software = small.done("db", "current").output.splitlines()
+
+    assert database.split()[-1] == software.split()[-1]
+
+
+def test_an_output_that_can_not_be_written_is_one_message(restored: SmallArchive) -> None:
+    (restored.home / "a file").touch()
+    answer = restored.run("report", "--output", restored.home / "a file" / "report.html")
+
+    assert answer.code == 1
+    assert answer.errors.startswith("archive: ")
+
+
+def test_no_progress_bar_where_nobody_looks(restored: SmallArchive) -> None:
+    assert not sys.stderr.isatty()
+    assert restored.run("verify").errors.strip().endswith("0 broken")

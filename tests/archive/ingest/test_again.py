@@ -1,0 +1,280 @@
+"""What becomes of scans that the catalogue knows: again, changed, moved, renamed, described otherwise."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.tables import Event, Item, Master
+from archive.catalogue.vocabulary import EventType
+from archive.ingest import IngestReport, ingest
+
+Take = Callable[..., IngestReport]
+WriteRows = Callable[[str], Path]
+MakeScan = Callable[..., Path]
+
+
+def paths(catalogue: Catalogue) -> dict[str, str]:
+    """Each accession number's first master's stored path."""
+    with catalogue.reading() as session:
+        rows = session.execute(select(Item.accession_number, Master.path).join(Master).order_by(Master.id))
+        return {row.accession_number: row.path for row in rows}
+
+
+def details(catalogue: Catalogue, event_type: EventType) -> list[str]:
+    with catalogue.reading() as session:
+        found = session.scalars(select(Event.detail).where(Event.type == event_type).order_by(Event.id))
+        return [str(detail) for detail in found]
+
+
+def reasons(report: IngestReport) -> dict[str, str]:
+    return {Path(path).name: reason for path, reason in report.failures}
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_second_run_does_nothing_new(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take, copy: bool
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    write_rows("filename,accession_number,title,date,sequence,view\na.tif,x,Mill,1906~,1,verso\n")
+    assert take(copy=copy).added == 2
+    with catalogue.reading() as session:
+        events = session.scalar(select(func.count()).select_from(Event))
+    report = take(copy=copy)
+    assert (report.added, report.duplicates, report.updated, report.moved) == (0, 2, 0, 0)
+    assert (report.failures, report.notes) == ([], [])
+    with catalogue.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Event)) == events
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_changed_rows_update_the_record_and_leave_an_event(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take, copy: bool
+) -> None:
+    make_scan("a.tif", 1)
+    write_rows("filename,accession_number,title,creator,date,Box\na.tif,x,Mill,Lange,1906,7\n")
+    take(copy=copy)
+    write_rows(
+        "filename,accession_number,title,creator,date,Box,view,picture_area,sequence\n"
+        "a.tif,x,Hill,,1907,8,verso,1 2 3 4,5\n"
+    )
+    report = take(copy=copy)
+    assert (report.updated, report.duplicates, report.failures) == (1, 0, [])
+    assert details(catalogue, EventType.METADATA_MODIFICATION) == [
+        "items.csv line 2: title: Mill -> Hill; date: 1906 -> 1907; Box: 7 -> 8",
+        "items.csv line 2: sequence: 1 -> 5; view: recto -> verso; picture_area: (empty) -> 1 2 3 4",
+    ]
+    with catalogue.reading() as session:
+        master = session.scalars(select(Master)).one()
+        assert (master.sequence, master.view, master.area_height) == (5, "verso", 4)
+        assert (master.item.title, master.item.creator, master.item.extra) == ("Hill", "Lange", {"Box": "8"})
+        assert (master.item.date_earliest, master.item.date_latest) == (19070101, 19071231)
+
+
+def test_a_row_that_cannot_be_applied_changes_nothing(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    write_rows("filename,accession_number,title\na.tif,x,Mill\n")
+    take()
+    write_rows("filename,accession_number,title,picture_area\na.tif,x,Hill,0 0 999 999\n")
+    report = take()
+    assert "column picture_area" in reasons(report)["a.tif"]
+    with catalogue.reading() as session:
+        assert session.scalars(select(Item.title)).one() == "Mill"
+
+
+def test_a_changed_accession_number_renames_the_item(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    make_scan("c.tif", 3)
+    write_rows("filename,accession_number\na.tif,old\nb.tif,old\nc.tif,other\n")
+    take()
+    with catalogue.reading() as session:
+        before = session.scalars(select(Item.id).where(Item.accession_number == "old")).one()
+    write_rows("filename,accession_number\na.tif,new\nb.tif,new\nc.tif,other\n")
+    report = take()
+    assert (report.updated, report.duplicates, report.failures) == (1, 2, [])
+    with catalogue.reading() as session:
+        assert session.scalars(select(Item.id).where(Item.accession_number == "new")).one() == before
+        assert session.scalar(select(func.count()).select_from(Item)) == 2
+    assert details(catalogue, EventType.METADATA_MODIFICATION) == ["items.csv line 2: accession_number: old -> new"]
+
+
+def test_a_scan_is_not_given_to_another_item(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    make_scan("c.tif", 3)
+    write_rows("filename,accession_number\na.tif,x\nb.tif,x\nc.tif,y\n")
+    take()
+    write_rows("filename,accession_number\na.tif,x\nb.tif,z\nc.tif,x\n")
+    report = take()
+    assert "which other rows still name" in reasons(report)["b.tif"]
+    assert "'x' is another item" in reasons(report)["c.tif"]
+
+
+def test_changed_bytes_at_a_recorded_path_are_refused(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    take()
+    make_scan("a.tif", 2)
+    write_rows("filename,title\na.tif,Hill\n")
+    report = take()
+    assert (report.added, report.updated) == (0, 0)
+    assert "not those that were ingested from this path as 'a'" in reasons(report)["a.tif"]
+
+
+def test_the_same_bytes_elsewhere_move_the_record(
+    catalogue: Catalogue, tmp_path: Path, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    take()
+    elsewhere = tmp_path / "elsewhere"
+    scans.rename(elsewhere)
+    report = take(elsewhere)
+    assert (report.moved, report.added, report.failures) == (1, 0, [])
+    assert paths(catalogue) == {"a": str(elsewhere / "a.tif")}
+    (detail,) = details(catalogue, EventType.RELOCATION)
+    assert detail == f"from {scans}/a.tif (it is not there) to {elsewhere}/a.tif"
+    with catalogue.reading() as session:
+        assert session.scalars(select(Master)).one().root.path == str(elsewhere)
+
+
+def test_a_duplicate_takes_over_when_the_recorded_file_was_changed(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("z/b.tif", 1)
+    assert take().duplicates == 1
+    make_scan("a.tif", 2)
+    report = take()
+    assert report.moved == 1
+    assert "not those that were ingested" in reasons(report)["a.tif"]
+    assert paths(catalogue) == {"a": str(scans / "z" / "b.tif")}
+
+
+def test_a_renumbered_folder_is_followed(catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take) -> None:
+    for number in (1, 2, 3):
+        make_scan(f"00{number}.tif", number)
+    take()
+    for number in (3, 2, 1):
+        (scans / f"00{number}.tif").rename(scans / f"00{number + 1}.tif")
+    report = take()
+    assert (report.moved, report.failures) == (3, [])
+    assert {number: Path(path).name for number, path in paths(catalogue).items()} == {
+        "001": "002.tif",
+        "002": "003.tif",
+        "003": "004.tif",
+    }
+
+
+def test_exchanged_files_are_refused(catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take) -> None:
+    make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    take()
+    (scans / "a.tif").rename(scans / "c")
+    (scans / "b.tif").rename(scans / "a.tif")
+    (scans / "c").rename(scans / "b.tif")
+    assert sorted(reasons(take())) == ["a.tif", "b.tif"]
+
+
+def test_a_copy_outlives_its_source_and_its_loss_is_made_good(
+    catalogue: Catalogue, tmp_path: Path, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    take(copy=True)
+    backup = shutil.copytree(scans, tmp_path / "backup")
+    shutil.rmtree(scans)
+    assert take(backup, copy=True).duplicates == 1
+    copy = catalogue.path_of(paths(catalogue)["a"])
+    copy.unlink()
+    assert take(backup, copy=True).moved == 1
+    assert copy.exists()
+    assert paths(catalogue)["a"].startswith("masters/a/")
+
+
+def test_an_interrupted_ingest_keeps_what_is_done_and_goes_on(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan
+) -> None:
+    class Interrupting:
+        def start(self, total: int, what: str) -> None:
+            assert (total, what) == (3, "files")
+
+        def advance(self, n: int = 1, note: str = "") -> None:  # noqa: ARG002
+            if note == "b.tif":
+                raise KeyboardInterrupt
+
+        def finish(self) -> None:
+            pass
+
+    for seed, name in enumerate("abc"):
+        make_scan(f"{name}.tif", seed)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(catalogue, [scans], progress=Interrupting(), copy=True)
+    assert sorted(paths(catalogue)) == ["a", "b"]
+    report = ingest(catalogue, [scans], copy=True)
+    assert (report.added, report.duplicates) == (1, 2)
+
+
+def test_a_copy_that_was_published_without_its_row_is_adopted(
+    catalogue: Catalogue, make_scan: MakeScan, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    make_scan("a.tif", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("archive.ingest.record.Recorder._root", fail)
+        with pytest.raises(KeyboardInterrupt):
+            take(copy=True)
+    assert paths(catalogue) == {}
+    assert take(copy=True).added == 1
+    copy = catalogue.path_of(paths(catalogue)["a"])
+    assert list(copy.parent.iterdir()) == [copy]
+
+
+def test_a_dry_run_tells_what_would_happen_and_writes_nothing(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("known.tif", 0)
+    make_scan("lost.tif", 1)
+    take()
+    (scans / "lost.tif").rename(scans / "found.tif")
+    make_scan("box/new.tif", 2)
+    make_scan("box/same.tif", 2)
+    make_scan("other/new.tif", 3)
+    (scans / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    write_rows("filename,title,sequence\nknown.tif,Mill,\ngone.tif,,\n")
+    with catalogue.reading() as session:
+        events = session.scalar(select(func.count()).select_from(Event))
+    before = paths(catalogue)
+    dry = take(dry_run=True, copy=True)
+    assert paths(catalogue) == before
+    assert not (catalogue.settings.home / "masters").exists()
+    with catalogue.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Event)) == events
+    said = [line.removeprefix(f"{scans}/").split(": ", 2)[:2] for line in dry.lines]
+    assert said == [
+        ["box/new.tif", "added"],
+        ["box/same.tif", "duplicate"],
+        ["broken.png", "refused"],
+        ["found.tif", "moved"],
+        ["items.csv", "passed over"],
+        ["known.tif", "updated"],
+        ["other/new.tif", "refused"],
+    ]
+    done = take(copy=True)
+    for count in ("added", "duplicates", "moved", "updated", "passed_over", "rows_without_files", "files_without_rows"):
+        assert getattr(done, count) == getattr(dry, count), count
+    assert done.failures == dry.failures

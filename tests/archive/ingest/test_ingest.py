@@ -1,0 +1,300 @@
+"""What becomes of new scans."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.tables import Event, Item, ItemWord, Master
+from archive.errors import IngestError
+from archive.ingest import IngestReport
+from archive.storage import digest_file
+from restoration.image import ImageInfo, inspect
+
+Take = Callable[..., IngestReport]
+WriteRows = Callable[[str], Path]
+MakeScan = Callable[..., Path]
+
+
+def held(catalogue: Catalogue) -> dict[str, tuple[str, int, str]]:
+    """By the master's file name: accession number, sequence, view."""
+    with catalogue.reading() as session:
+        rows = session.execute(
+            select(Master.path, Item.accession_number, Master.sequence, Master.view).join(Item).order_by(Master.id)
+        )
+        return {Path(path).name: (number, sequence, str(view)) for path, number, sequence, view in rows}
+
+
+def reasons(report: IngestReport) -> dict[str, str]:
+    return {Path(path).name: reason for path, reason in report.failures}
+
+
+def test_a_folder_is_taken_in_to_the_bottom(catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take) -> None:
+    path = make_scan("b.tif", 1)
+    make_scan("a/deep/c.png", 2)
+    make_scan("été 1906.jpg", 3)
+    (scans / "notes.txt").write_text("no image")
+    (scans / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (scans / "a" / "._c.png").write_bytes(b"resource fork")
+    report = take()
+    assert (report.added, report.passed_over, report.failures) == (3, 3, [])
+    assert held(catalogue) == {
+        "c.png": ("c", 1, "recto"),
+        "b.tif": ("b", 1, "recto"),
+        "été 1906.jpg": ("été 1906", 1, "recto"),
+    }
+    with catalogue.reading() as session:
+        master = session.scalars(select(Master).where(Master.path == str(path))).one()
+        assert (master.sha256, master.size) == digest_file(path)
+        assert (master.format, master.width, master.height, master.bits_per_sample) == ("TIFF", 40, 30, 8)
+        assert (master.samples_per_pixel, master.ppi, master.root.path) == (1, 300, str(scans))
+        event = session.scalars(select(Event).where(Event.master_id == master.id)).one()
+        assert (event.type, event.outcome) == ("ingestion", "success")
+        assert str(path) in str(event.detail)
+
+
+def test_rows_tell_items_views_and_order(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    for seed, name in enumerate(("z_front.tif", "a_back.tif", "m.tif", "alone.tif")):
+        make_scan(name, seed)
+    write_rows(
+        "filename,accession_number,sequence,view,title,date,access,picture_area,Box\n"
+        "z_front.tif,1906.1,,recto,Mill,1906~,restricted,1 2 30 20,7\n"
+        "a_back.tif,1906.1,,verso,,,,,8\n"
+        "m.tif,1906.1,1,detail,,,,,\n"
+        "gone.tif,1906.2,,,,,,,\n"
+    )
+    report = take()
+    assert (report.added, report.failures) == (4, [])
+    assert held(catalogue) == {
+        "z_front.tif": ("1906.1", 2, "recto"),
+        "a_back.tif": ("1906.1", 3, "verso"),
+        "m.tif": ("1906.1", 1, "detail"),
+        "alone.tif": ("alone", 1, "recto"),
+    }
+    assert report.rows_without_files == ["items.csv line 5: gone.tif is not there"]
+    assert [Path(path).name for path in report.files_without_rows] == ["alone.tif"]
+    with catalogue.reading() as session:
+        item = session.scalars(select(Item).where(Item.accession_number == "1906.1")).one()
+        assert (item.title, item.date, item.date_earliest, item.access) == ("Mill", "1906~", 19060101, "restricted")
+        assert item.extra == {"Box": "7; 8"}
+        front = next(master for master in item.masters if master.sequence == 2)
+        assert (front.area_x, front.area_y, front.area_width, front.area_height) == (1, 2, 30, 20)
+        assert session.scalars(select(ItemWord.word).where(ItemWord.item_id == item.id)).all() == ["mill"]
+
+
+@pytest.mark.parametrize("number", ["../x", "LC/USF 34-9058.C", "été 1906", "a\nb", "9" * 300])
+def test_any_accession_number_is_kept_and_its_copy_stays_in_the_home(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take, number: str
+) -> None:
+    source = make_scan("scan.tif")
+    write_rows(f'filename,accession_number\nscan.tif,"{number}"\n')
+    assert take(copy=True).added == 1
+    with catalogue.reading() as session:
+        master = session.scalars(select(Master)).one()
+        assert master.item.accession_number == number
+    copy = catalogue.path_of(master.path)
+    assert not Path(master.path).is_absolute()
+    assert copy.resolve().parent.parent == catalogue.settings.home / "masters"
+    assert copy.read_bytes() == source.read_bytes()
+    assert list(copy.parent.iterdir()) == [copy]
+
+
+def test_bad_rows_and_bad_scans_are_listed_and_the_rest_goes_on(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    names = ("area", "clash1", "clash2", "date", "good", "same1", "same2", "seq1", "seq2", "twice", "ref")
+    for seed, name in enumerate(names):
+        make_scan(f"{name}.tif", seed)
+    (scans / "broken.tif").write_bytes(b"II*\0\xff\xff\xff\xff")
+    (scans / "empty.jpg").write_bytes(b"")
+    (scans / "text.txt").write_text("words")
+    write_rows(
+        "filename,accession_number,sequence,title,date,picture_area,reference\n"
+        "area.tif,area,,,,0 0 41 30,\n"
+        "clash1.tif,clash,,Mill,,,\n"
+        "clash2.tif,clash,,Hill,,,\n"
+        "date.tif,date,,,1906?~!,,\n"
+        "good.tif,good,,,,,\n"
+        "same1.tif,same,1,,,,\n"
+        "same2.tif,same,1,,,,\n"
+        "twice.tif,twice,,,,,\n"
+        "./twice.tif,twice,,,,,\n"
+        "ref.tif,ref,,,,,nowhere.png\n"
+        "text.txt,text,,,,,\n"
+    )
+    report = take()
+    assert sorted(held(catalogue)) == ["good.tif", "seq1.tif", "seq2.tif"]
+    why = reasons(report)
+    assert (
+        "items.csv line 2, column picture_area: '0 0 41 30' (x y w h) reaches out of the picture of 40x30 px"
+        in (why["area.tif"])
+    )
+    assert "items.csv lines 3 and 4" in why["clash1.tif"]
+    assert "differ in column title ('Mill' and 'Hill')" in why["clash2.tif"]
+    assert "items.csv line 5: column date: '1906?~!'" in why["date.tif"]
+    assert "items.csv lines 7 and 8 give same the same sequence, 1" in why["same1.tif"]
+    assert "items.csv lines 9 and 10 name the same file" in why["twice.tif"]
+    assert "items.csv line 11, column reference" in why["ref.tif"]
+    assert "items.csv line 12 names it, but it is no image" in why["text.txt"]
+    assert set(why) == {
+        *("area.tif", "clash1.tif", "clash2.tif", "date.tif", "same1.tif", "same2.tif", "twice.tif", "ref.tif"),
+        *("text.txt", "broken.tif", "empty.jpg"),
+    }
+    assert len(report.failures) == len(why)
+
+
+def test_a_sequence_that_is_taken_is_refused(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    write_rows("filename,accession_number,sequence\na.tif,x,2\n")
+    take()
+    make_scan("b.tif", 2)
+    make_scan("c.tif", 3)
+    write_rows("filename,accession_number,sequence\nb.tif,x,2\nc.tif,x,\n")
+    report = take()
+    assert "items.csv line 2, column sequence: 2 of 'x' is taken by" in reasons(report)["b.tif"]
+    assert held(catalogue)["c.tif"] == ("x", 1, "recto")
+
+
+def test_another_file_of_a_known_stem_is_ambiguous(catalogue: Catalogue, make_scan: MakeScan, take: Take) -> None:
+    make_scan("a/1906.tif", 1)
+    make_scan("b/1906.jpg", 2)
+    report = take()
+    assert report.added == 1
+    assert "its stem is the accession number '1906'" in reasons(report)["1906.jpg"]
+    assert "accession_number and view" in reasons(report)["1906.jpg"]
+
+
+def test_a_second_file_of_the_same_bytes_is_passed_over(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("copy/b.tif", 1)
+    write_rows("filename,title\na.tif,Mill\ncopy/b.tif,Hill\n")
+    report = take()
+    assert (report.added, report.duplicates, report.failures) == (1, 1, [])
+    assert "items.csv line 3 was not used" in report.notes[0]
+    with catalogue.reading() as session:
+        assert session.scalars(select(Item.title)).all() == ["Mill"]
+
+
+def test_references_are_recorded_and_not_ingested(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    clean = make_scan("clean/a.png", 2)
+    sheet = write_rows("filename,reference\na.tif,clean/a.png\n")
+    report = take()
+    assert (report.added, report.failures) == (1, [])
+    with catalogue.reading() as session:
+        assert session.scalars(select(Master.reference_path)).one() == str(clean)
+    sheet.unlink()
+    assert take(scans / "clean").added == 0
+
+
+def test_sheets_of_subfolders_are_read_and_metadata_replaces_them_all(
+    catalogue: Catalogue, tmp_path: Path, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("box/a.tif", 1)
+    (scans / "box" / "items.csv").write_text("filename,accession_number\na.tif,from-box\n")
+    other = tmp_path / "lists" / "all.csv"
+    other.parent.mkdir()
+    other.write_text("filename,accession_number\n../scans/box/a.tif,from-list\n../elsewhere.tif,x\n")
+    assert take(dry_run=True).lines[0] == f"{scans}/box/a.tif: added: as 'from-box', sequence 1, recto"
+    report = take(metadata=other)
+    assert held(catalogue)["a.tif"][0] == "from-list"
+    assert report.rows_without_files == ["all.csv line 3: ../elsewhere.tif is not there"]
+
+
+def test_a_single_file_is_taken_with_its_row_and_without_the_others(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    path = make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    write_rows("filename,accession_number,view\na.tif,x,\nb.tif,y,wrong\nc.tif,z,\n")
+    report = take(path)
+    assert (report.added, report.failures, report.rows_without_files) == (1, [], [])
+    assert held(catalogue) == {"a.tif": ("x", 1, "recto")}
+
+
+def test_file_names_match_rows_however_accents_and_separators_are_written(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan(f"box/{unicodedata.normalize('NFD', 'été')}.tif")
+    write_rows(f"filename,accession_number\nbox\\{unicodedata.normalize('NFC', 'été')}.tif,x\n")
+    assert take().rows_without_files == []
+    assert [number for number, _, _ in held(catalogue).values()] == ["x"]
+
+
+def test_links_that_lead_in_circles_are_survived(
+    catalogue: Catalogue, tmp_path: Path, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    make_scan("b.tif", 2).rename(outside / "b.tif")
+    (outside / "back").symlink_to(scans)
+    (outside / "self").symlink_to(outside)
+    (scans / "loop").symlink_to(scans)
+    (scans / "there").symlink_to(outside)
+    (scans / "dangling.tif").symlink_to(scans / "nothing.tif")
+    (scans / "round.tif").symlink_to(scans / "round.tif")
+    report = take()
+    assert sorted(held(catalogue)) == ["a.tif", "b.tif"]
+    assert report.duplicates == 0
+    assert reasons(report) == dict.fromkeys(("dangling.tif", "round.tif"), "it is a link to a file that isn't there")
+
+
+def test_a_name_that_is_no_utf8_is_a_failure_with_a_reason(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    path = make_scan("a.tif", 1)
+    os.rename(path, os.fsencode(scans) + b"/caf\xe9.tif")  # noqa: PTH104  (pathlib takes no bytes)
+    make_scan("b.tif", 2)
+    report = take()
+    assert report.added == 1
+    assert report.failures == [(f"{scans}/caf\\xe9.tif", "its name is not UTF-8: rename it")]
+
+
+def test_the_files_of_the_home_are_never_ingested(
+    catalogue: Catalogue, tmp_path: Path, make_scan: MakeScan, take: Take
+) -> None:
+    for seed, folder in enumerate(("derivatives", "masters", "models", "scans")):
+        path = catalogue.settings.home / folder / "x" / f"{folder}.tif"
+        path.parent.mkdir(parents=True)
+        make_scan("a.tif", seed).rename(path)
+    assert take(catalogue.settings.home).added == 1
+    assert list(held(catalogue)) == ["scans.tif"]
+    with pytest.raises(IngestError, match="is the archive's own"):
+        take(catalogue.settings.home / "masters" / "x")
+
+
+def test_a_path_that_is_not_there_is_named(catalogue: Catalogue, tmp_path: Path, scans: Path, take: Take) -> None:
+    with pytest.raises(IngestError, match="nowhere does not exist"):
+        take(scans, tmp_path / "nowhere")
+    with pytest.raises(IngestError, match=r"no\.csv can't be read"):
+        take(scans, metadata=tmp_path / "no.csv")
+
+
+def test_a_scan_that_changes_while_it_is_read_is_refused(
+    catalogue: Catalogue, make_scan: MakeScan, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(path: Path, *, max_pixels: int) -> ImageInfo:
+        info = inspect(path, max_pixels=max_pixels)
+        path.write_bytes(path.read_bytes() + b"more")
+        return info
+
+    monkeypatch.setattr("archive.ingest.scan.inspect", touched)
+    make_scan("a.tif")
+    report = take()
+    assert report.added == 0
+    assert "changed while it was read" in reasons(report)["a.tif"]

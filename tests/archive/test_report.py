@@ -1,0 +1,195 @@
+"""The report: one file that needs no network, shows before and after, and keeps what isn't open out of sight."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from archive.catalogue import Catalogue
+from archive.errors import QueryError
+from archive.report import PREVIEW_WIDTH_PX, gains, mean_gain, preview, write_report
+from archive.settings import load_settings
+from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
+
+
+class _Elements(HTMLParser):
+    """Collects all elements with their attributes, and all text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> SmallArchive:
+    """An open item with a clean reference and a restricted one, both restored."""
+    small = SmallArchive(home=tmp_path / "home", scans=tmp_path / "scans")
+    assert command("init", small.home).code == 0
+    small.done("model", "add", write_model(tmp_path / "model"))
+    small.done("model", "alias", MODEL, "9.0", "approved", "--reviewer", "A. Curator")
+    write_scan(small.scans / "a.tif", seed=1)
+    write_scan(small.scans / "b.tif", seed=2)
+    write_scan(small.scans / "references" / "a.tif", seed=3)
+    (small.scans / "items.csv").write_text(
+        "filename,accession_number,title,access,reference,rights\n"
+        "a.tif,1906.1,<script>alert('1906')</script>,open,references/a.tif,CC0\n"
+        "b.tif,1906.2,Hidden,restricted,,CC0\n",
+        encoding="utf-8",
+    )
+    small.done("ingest", small.scans)
+    small.done("restore")
+    return small
+
+
+@pytest.fixture
+def catalogue(archive: SmallArchive) -> Catalogue:
+    return Catalogue.open(load_settings(archive.home))
+
+
+def _written(catalogue: Catalogue, path: Path, query: str | None = None, *, include_restricted: bool = False) -> str:
+    write_report(catalogue, query, path, include_restricted=include_restricted)
+    return path.read_text(encoding="utf-8")
+
+
+def test_it_loads_nothing_from_elsewhere(catalogue: Catalogue, tmp_path: Path) -> None:
+    text = _written(catalogue, tmp_path / "report.html")
+    page = _Elements(text)
+
+    assert not page.named("link")
+    assert all("src" not in attributes for attributes in page.named("script"))
+    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in page.named("img"))
+    assert not re.search(r"(https?:)?//[a-z]", text)
+    assert "@import" not in text
+
+
+def test_it_shows_before_and_after_under_a_slider_for_keyboards_and_readers(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    page = _Elements(_written(catalogue, tmp_path / "report.html"))
+
+    assert [image["class"] for image in page.named("img")] == ["before", "after"]
+    assert all(image["alt"] for image in page.named("img"))
+    (slider,) = page.named("input")
+    assert slider["type"] == "range"
+    assert slider["aria-label"]
+    assert page.named("html")[0]["lang"] == "en"
+
+
+def test_it_says_digitally_restored_by_what_how_well_and_what_happened(catalogue: Catalogue, tmp_path: Path) -> None:
+    text = " ".join(_Elements(_written(catalogue, tmp_path / "report.html")).text.split())
+
+    assert f"Digitally restored by {MODEL} 9.0 (strength 1)" in text
+    assert "psnr of the derivative against the clean reference (how good it is)" in text
+    assert "psnr of the derivative against the master (how much was changed)" in text
+    assert "structural_similarity" in text
+    assert "ingestion" in text
+    assert "derivation" in text
+    assert "Rights: CC0" in text
+
+
+def test_what_a_spreadsheet_says_is_text_and_not_html(catalogue: Catalogue, tmp_path: Path) -> None:
+    page = _Elements(_written(catalogue, tmp_path / "report.html"))
+
+    assert len(page.named("script")) == 1
+    assert "<script>alert('1906')</script>" in page.text
+
+
+def test_only_open_items_enter_unless_asked(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+
+    assert "Hidden" not in _written(catalogue, path)
+    shown = _written(catalogue, path, include_restricted=True)
+    assert "Hidden" in shown
+    assert "access: restricted" in shown
+
+
+def test_a_query_chooses(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+
+    assert write_report(catalogue, "accession_number:1906.1", path) == 1
+    assert write_report(catalogue, "accession_number:nothing", path) == 0
+    assert "No restored photograph was found" in path.read_text(encoding="utf-8")
+    with pytest.raises(QueryError):
+        write_report(catalogue, "nosuchfield:1", path)
+
+
+def test_a_picture_that_can_not_be_read_is_told_in_its_place(catalogue: Catalogue, archive: SmallArchive) -> None:
+    (archive.scans / "a.tif").unlink()
+    text = _written(catalogue, archive.home / "report.html")
+
+    assert "can’t be shown" in text
+    assert "data:image" not in text
+
+
+def test_an_unfinished_report_leaves_nothing_behind(catalogue: Catalogue, tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    _written(catalogue, folder / "report.html")
+
+    assert [path.name for path in folder.iterdir()] == ["report.html"]
+
+
+def test_gains_are_those_against_the_clean_reference(catalogue: Catalogue, archive: SmallArchive) -> None:
+    (gain,) = gains(catalogue, None)
+    scores = {
+        (score["metric"], score["image"]): score["value"]
+        for score in archive.show("1906.1")["derivatives"][0]["quality"]
+        if score["compared_with"] == "reference"
+    }
+
+    assert gain.accession_number == "1906.1"
+    assert (gain.psnr_before, gain.psnr_after) == (scores["psnr", "source"], scores["psnr", "derivative"])
+    assert mean_gain([gain]) == (1, gain.psnr_after - gain.psnr_before, gain.ssim_after - gain.ssim_before)
+    assert mean_gain([]) is None
+
+
+def _decoded(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
+
+
+def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Path) -> None:
+    width, height = 3 * PREVIEW_WIDTH_PX + 1, 700
+    ramp = np.linspace(0, 65535, width).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "wide.tif", np.broadcast_to(ramp, (height, width)))
+    with _decoded(preview(tmp_path / "wide.tif", max_pixels=10_000_000)) as small:
+        assert small.size == (PREVIEW_WIDTH_PX, 233)
+        values = np.asarray(small, dtype=float)
+
+    expected = np.linspace(0, 255, PREVIEW_WIDTH_PX)
+    assert np.abs(values.mean(axis=0) - expected).max() < 2
+
+
+def test_a_preview_of_a_small_picture_keeps_its_size(tmp_path: Path) -> None:
+    write_scan(tmp_path / "small.tif")
+    with _decoded(preview(tmp_path / "small.tif", max_pixels=10_000)) as small:
+        assert small.size == (48, 40)
+
+
+def test_a_preview_shows_colours_as_their_profile_means_them(tmp_path: Path) -> None:
+    standard = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # A colour space in which the first channel means sRGB's green and the second its red.
+    swapped = standard.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    pixels = np.full((32, 32, 3), (200, 100, 50), np.uint8)
+    expected = {standard: (200, 100, 50), swapped: (100, 200, 50), b"no profile": (200, 100, 50)}
+    for profile, colour in expected.items():
+        tifffile.imwrite(tmp_path / "colour.tif", pixels, iccprofile=profile, photometric="rgb")
+        with _decoded(preview(tmp_path / "colour.tif", max_pixels=10_000)) as small:
+            assert np.abs(np.asarray(small, dtype=float).mean(axis=(0, 1)) - colour).max() < 3

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archive.errors import HomeError
+from archive.resources import migrations_folder
+from archive.settings import Settings, create_home, find_home, load_settings
+
+
+def test_a_new_home_keeps_its_catalogue_inside(tmp_path: Path) -> None:
+    settings = create_home(tmp_path / "new" / "home", database=None)
+    assert settings.home == tmp_path / "new" / "home"
+    assert settings.sqlite_path == settings.home / "catalogue.db"
+    assert load_settings(settings.home) == settings
+
+
+def test_the_database_is_the_environments_then_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = 'postgresql+psycopg://museum:"odd\\"@db/catalogue'
+    settings = create_home(tmp_path, database=url)
+    assert settings.database_url == url
+    assert settings.sqlite_path is None
+    monkeypatch.setenv("ARCHIVE_DATABASE_URL", "postgresql+psycopg://other/catalogue")
+    assert load_settings(tmp_path).database_url == "postgresql+psycopg://other/catalogue"
+
+
+def test_a_relative_sqlite_path_is_below_the_home(tmp_path: Path) -> None:
+    assert create_home(tmp_path, database="sqlite:///data/c.db").sqlite_path == tmp_path / "data" / "c.db"
+
+
+def test_a_home_is_made_once_and_never_moved_to_another_database(tmp_path: Path) -> None:
+    first = create_home(tmp_path, database="postgresql+psycopg://db/one")
+    assert create_home(tmp_path, database="postgresql+psycopg://db/one") == first
+    assert create_home(tmp_path, database=None) == first
+    with pytest.raises(HomeError, match="another database"):
+        create_home(tmp_path, database="postgresql+psycopg://db/two")
+    assert load_settings(tmp_path) == first
+
+
+@pytest.mark.parametrize("url", ["postgresql://db/one", "mysql://db/one", "sqlite://", "sqlite:///", "catalogue.db"])
+def test_a_database_that_can_not_be_used_makes_no_home(tmp_path: Path, url: str) -> None:
+    with pytest.raises(HomeError, match=r"postgresql\+psycopg://"):
+        create_home(tmp_path / "home", database=url)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_file_is_no_home(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeError, match="can't be made a home"):
+        create_home(tmp_path / "file", database=None)
+
+
+def test_the_home_is_the_option_then_the_variable_then_upward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("option", "variable", "upward"):
+        create_home(tmp_path / name, database=None)
+    deep = tmp_path / "upward" / "a" / "b"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert find_home(None) == tmp_path / "upward"
+    monkeypatch.setenv("ARCHIVE_HOME", str(tmp_path / "variable"))
+    assert find_home(None) == tmp_path / "variable"
+    assert find_home(tmp_path / "option") == tmp_path / "option"
+    monkeypatch.chdir(tmp_path)
+    assert find_home(Path("option")) == tmp_path / "option"
+
+
+def test_without_a_home_it_says_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HomeError, match="archive init"):
+        find_home(None)
+    with pytest.raises(HomeError, match="archive init"):
+        find_home(tmp_path)
+    with pytest.raises(HomeError, match="archive init"):
+        load_settings(tmp_path)
+    monkeypatch.setenv("ARCHIVE_HOME", str(tmp_path))
+    with pytest.raises(HomeError, match="ARCHIVE_HOME"):
+        find_home(None)
+
+
+def test_settings_are_read_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "archive.toml").write_text("max_pixels = 1000\ntile_size = 64\n")
+    assert load_settings(tmp_path) == Settings(
+        home=tmp_path, database_url=f"sqlite:///{tmp_path}/catalogue.db", max_pixels=1000, tile_size=64
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("tile_sise = 64", "unknown entry 'tile_sise'; known are database, max_pixels, tile_size"),
+        ("tile_size = 0", "a whole number above 0"),
+        ("tile_size = true", "a whole number above 0"),
+        ("max_pixels = '1'", "a whole number above 0"),
+        ("database = 3", "must be text"),
+        ("database = ''", "must be text"),
+        ("= 3", "can't be read"),
+        ("database = 'oracle://x'", "starts with 'oracle'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "archive.toml").write_text(content)
+    with pytest.raises(HomeError, match=said):
+        load_settings(tmp_path)
+
+
+def test_migrations_are_found_in_the_source_tree() -> None:
+    assert (migrations_folder() / "env.py").is_file()

@@ -1,0 +1,244 @@
+"""Files that are broken or of a kind that isn't carried: pixels are kept where they are good, all else is said."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from restoration.errors import UnreadableImageError, UnsupportedImageError
+from restoration.image import Picture, inspect
+
+GREY = np.random.default_rng(3).integers(0, 256, (40, 50), np.uint8)
+COLOUR = np.random.default_rng(4).integers(0, 256, (40, 50, 3), np.uint8)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def tiff(path: Path, data: Any, **options: Any) -> None:
+    tifffile.imwrite(path, data, **({"metadata": None} | options))
+
+
+def two_pictures(path: Path) -> None:
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(GREY, photometric="minisblack", metadata=None)
+        writer.write(GREY, photometric="minisblack", metadata=None)
+
+
+def animated_png(path: Path) -> None:
+    Image.fromarray(GREY).save(path, save_all=True, append_images=[Image.fromarray(255 - GREY)])
+
+
+def jpeg_2000(path: Path) -> None:
+    path.write_bytes(imagecodecs.jpeg2k_encode(COLOUR))
+
+
+UNSUPPORTED: dict[str, Callable[[Path], None]] = {
+    "bilevel": lambda path: tiff(path, GREY > 100, photometric="minisblack"),
+    "floating point": lambda path: tiff(path, GREY.astype(np.float32), photometric="minisblack"),
+    "32 bits": lambda path: tiff(path, GREY.astype(np.uint32), photometric="minisblack"),
+    "palette": lambda path: tiff(path, GREY, photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
+    "CMYK": lambda path: tiff(path, np.dstack([COLOUR, GREY]), photometric="separated"),
+    "CIELab": lambda path: tiff(path, COLOUR, photometric="cielab"),
+    "2 pictures": two_pictures,
+    "a palette": lambda path: Image.fromarray(GREY).convert("P").save(path, "PNG"),
+    "1 bits": lambda path: Image.fromarray(GREY > 100).save(path, "PNG"),
+    "transparent colour": lambda path: Image.fromarray(GREY).save(path, "PNG", transparency=3),
+    "animated": lambda path: animated_png(path.with_suffix(".png")),
+    "CMYK JPEG": lambda path: Image.fromarray(COLOUR).convert("CMYK").save(path, "JPEG"),
+    "GIF": lambda path: Image.fromarray(GREY).save(path, "GIF"),
+    "BMP": lambda path: Image.fromarray(GREY).save(path, "BMP"),
+    "WebP": lambda path: Image.fromarray(COLOUR).save(path, "WEBP"),
+    "JPEG 2000": jpeg_2000,
+}
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_what_is_not_carried_faithfully_is_refused_with_reason_and_remedy(tmp_path: Path, kind: str) -> None:
+    UNSUPPORTED[kind](tmp_path / "scan")
+    (path,) = tmp_path.iterdir()
+    for read in (inspect, Picture.open):
+        with pytest.raises(UnsupportedImageError, match=rf"scan.*{kind}.*: (save|convert) ") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def damaged(kind: str, path: Path) -> None:
+    """Writes a file whose pixels can't all be had."""
+    picture = Image.fromarray(COLOUR)
+    form = {"t": "TIFF", "j": "JPEG", "p": "PNG"}[kind[0]]
+    options = {"compression": "tiff_lzw"} if kind == "tiff, compressed" else {}
+    picture.save(path, form, **options)
+    data = bytearray(path.read_bytes())
+    if kind.endswith("cut"):
+        path.write_bytes(data[: len(data) * 2 // 3])
+    else:
+        middle = len(data) // 2
+        data[middle : middle + 400] = b"\xff" * 400
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["tiff, cut", "jpeg, cut", "png, cut", "tiff, compressed", "png, overwritten"])
+def test_damaged_pixels_are_an_error_and_never_a_guess(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "scan"
+    damaged(kind, path)
+    with pytest.raises(UnreadableImageError, match="scan: "), Picture.open(path) as picture:
+        picture.read(0, 0, 50, 40)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"II*\0", b"II*\0\xff\xff\xff\x7f", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"MM\0*" + bytes(400), b"no"],
+)
+def test_what_only_begins_as_an_image_is_unreadable(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "scan.tif"
+    path.write_bytes(data)
+    with pytest.raises(UnreadableImageError, match=r"scan\.tif: "):
+        inspect(path)
+
+
+def jpeg_with(path: Path, *, exif: bytes | None = None, profile: bytes | None = None) -> None:
+    Image.fromarray(COLOUR).save(path, "JPEG", exif=b"Exif\0\0" + exif if exif else b"", icc_profile=profile)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"\xff\xff\xbeZ\x17#\xff\xff",
+        b"II*\0\x08\0\0\0\xff\xff",
+        b"MM\0*\0\0\0\x08",
+        b"II*\0\x08\0\0\0\x01\0\x1a\x01\x05\0\x01\0\0\0\xff\xff\xff\x0f",
+    ],
+)
+def test_corrupt_exif_is_left_out_and_said_and_the_pixels_are_kept(tmp_path: Path, exif: bytes) -> None:
+    jpeg_with(tmp_path / "scan.jpg", exif=exif)
+    jpeg_with(tmp_path / "clean.jpg")
+    with Picture.open(tmp_path / "scan.jpg") as picture, Picture.open(tmp_path / "clean.jpg") as clean:
+        assert any("EXIF" in problem for problem in picture.info.problems)
+        np.testing.assert_array_equal(picture.read(0, 0, 50, 40), clean.read(0, 0, 50, 40))
+
+
+@pytest.mark.parametrize("form", ["TIFF", "JPEG", "PNG"])
+@pytest.mark.parametrize("profile", [b"nonsense", SRGB[:200]])
+def test_a_corrupt_profile_is_left_out_and_said_and_the_pixels_are_kept(
+    tmp_path: Path, form: str, profile: bytes
+) -> None:
+    path = tmp_path / "scan"
+    Image.fromarray(COLOUR).save(path, form, icc_profile=profile)
+    with Picture.open(path) as picture:
+        assert picture.info.icc_profile is None
+        assert any("ICC profile" in problem for problem in picture.info.problems)
+        assert picture.read(0, 0, 50, 40).shape == (1, 3, 40, 50)
+
+
+def test_a_profile_in_several_parts_is_joined_and_one_with_a_part_missing_is_left_out(tmp_path: Path) -> None:
+    whole = SRGB + bytes(70_000)
+    whole = struct.pack(">I", len(whole)) + whole[4:]
+    jpeg_with(tmp_path / "scan.jpg", profile=whole)
+    assert inspect(tmp_path / "scan.jpg").icc_profile == whole
+    data = (tmp_path / "scan.jpg").read_bytes()
+    (tmp_path / "scan.jpg").write_bytes(data.replace(b"ICC_PROFILE\0\x02\x02", b"ICC_PROFIX_\0\x02\x02"))
+    found = inspect(tmp_path / "scan.jpg")
+    assert found.icc_profile is None
+    assert any("ICC profile" in problem for problem in found.problems)
+
+
+def test_a_png_block_with_a_wrong_checksum_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    Image.fromarray(COLOUR).save(path, icc_profile=SRGB, dpi=(300, 300))
+    data = path.read_bytes()
+    at = data.index(b"pHYs") + 5
+    path.write_bytes(data[:at] + b"\x55" + data[at + 1 :])
+    found = inspect(path)
+    assert found.resolution is None
+    assert found.icc_profile == SRGB
+    assert any("pHYs" in problem for problem in found.problems)
+
+
+def test_a_nonsensical_orientation_is_said_and_the_picture_is_read_as_stored(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    tiff(path, GREY, photometric="minisblack", extratags=[(274, 3, 1, 9, True)])
+    found = inspect(path)
+    assert (found.width, found.height) == (50, 40)
+    assert any("orientation" in problem for problem in found.problems)
+
+
+def test_a_preview_in_the_file_is_no_second_picture_but_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(GREY[::5, ::5], photometric="minisblack", metadata=None)
+        writer.write(GREY, photometric="minisblack", metadata=None)
+    with Picture.open(path) as picture:
+        np.testing.assert_array_equal(np.rint(picture.read(0, 0, 50, 40)[0, 0] * 255), GREY)
+        assert picture.info.problems == ("a preview of 10x8 px in the file isn't carried",)
+
+
+def test_colour_that_is_stated_without_a_profile_is_said_not_to_be_carried(tmp_path: Path) -> None:
+    tiff(tmp_path / "scan.tif", GREY, photometric="minisblack", extratags=[(318, 5, 2, (3127, 10000, 329, 1000), True)])
+    assert inspect(tmp_path / "scan.tif").problems == (
+        "the colour that the TIFF states in WhitePoint, without a profile, isn't carried",
+    )
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/">
+<dc:title><rdf:Alt><rdf:li xml:lang="x-default">Fishermen, \xc3\xa9t\xc3\xa9 1906</rdf:li></rdf:Alt></dc:title>
+<dc:creator><rdf:Seq><rdf:li>Scanning team</rdf:li></rdf:Seq></dc:creator>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def iptc(*texts: tuple[int, bytes]) -> bytes:
+    return b"".join(struct.pack(">BBBH", 0x1C, 2, number, len(text)) + text for number, text in texts)
+
+
+def test_what_xmp_iptc_and_exif_say_is_read_from_a_tiff(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    block = iptc((5, b"Boats"), (120, b"Three boats on the beach"))
+    tags = [(700, 7, len(XMP), XMP, True), (33723, 7, len(block), block, True)]
+    tiff(path, GREY, photometric="minisblack", extratags=tags, datetime="2011:05:06 07:08:09")
+    found = inspect(path)
+    assert found.title == "Fishermen, été 1906"
+    assert found.description == "Three boats on the beach"
+    assert found.captured_by == "Scanning team"
+    assert found.captured_at == "2011-05-06T07:08:09"
+    assert found.problems == ()
+
+
+def test_what_xmp_and_exif_say_is_read_from_a_jpeg_and_a_png(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[315] = "Repro studio"
+    exif.get_ifd(34665)[36867] = "2012:01:02 03:04:05"
+    Image.fromarray(GREY).save(tmp_path / "scan.jpg", exif=exif, xmp=XMP)
+    Image.fromarray(GREY).save(tmp_path / "scan.png", exif=exif)
+    data = (tmp_path / "scan.png").read_bytes()
+    text = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + XMP
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    (tmp_path / "scan.png").write_bytes(data[:33] + chunk + data[33:])
+    for name in ("scan.jpg", "scan.png"):
+        found = inspect(tmp_path / name)
+        assert (found.title, found.captured_by) == ("Fishermen, été 1906", "Repro studio")
+        assert found.captured_at == "2012-01-02T03:04:05"
+        assert found.problems == ()
+
+
+@pytest.mark.parametrize("packet", [b"<x:xmpmeta", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"])
+def test_a_broken_or_hostile_xmp_block_is_left_out_and_said(tmp_path: Path, packet: bytes) -> None:
+    path = tmp_path / "scan.tif"
+    tiff(path, GREY, photometric="minisblack", extratags=[(700, 7, len(packet), packet, True)])
+    assert any("XMP" in problem for problem in inspect(path).problems)
+
+
+def test_an_iptc_block_that_ends_too_soon_gives_what_came_before(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    block = iptc((5, b"Boats")) + b"\x1c\x02\x78\x00\xffThree"
+    tiff(path, GREY, photometric="minisblack", extratags=[(33723, 7, len(block), block, True)])
+    found = inspect(path)
+    assert (found.title, found.description) == ("Boats", None)
+    assert any("IPTC" in problem for problem in found.problems)

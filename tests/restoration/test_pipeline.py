@@ -1,0 +1,296 @@
+"""Recipes applied to pictures: what comes out, what is recorded, and what is refused."""
+
+from __future__ import annotations
+
+import doctest
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import tifffile
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import restoration
+from restoration.errors import DeviceError, ImageError, ModelError, OutputError, RecipeError, WeightsError
+from restoration.hardware import Execution
+from restoration.image import Area, ArraySink, Picture, TiffSink, inspect, pixel_sha256
+from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder
+from restoration.networks import build
+from restoration.pipeline import LoadedModels, RestorationRecord, restore, restore_array, shipped_recipe
+from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
+
+NUMBERS = {"widths": [4, 6], "blocks": [1, 1]}
+
+
+def make_version(folder: Path, *, name: str = "tiny", seed: int = 1, fill: float | None = None) -> ModelFolder:
+    """A model version with seeded weights, or all of one value."""
+    torch.manual_seed(seed)
+    network = build("residual-unet", NUMBERS)
+    for parameter in network.parameters():
+        if fill is None:
+            nn.init.normal_(parameter, std=0.1)
+        else:
+            nn.init.constant_(parameter, fill)
+    weights = safetensors.torch.save(dict(network.state_dict()))
+    card = {
+        "name": name,
+        "version": "0.1",
+        "task": "restoration",
+        "architecture": {"name": "residual-unet", **NUMBERS},
+        "parameters": {"strength": {"default": 1.0, "range": [0, 1]}},
+        "suited_to": {"polarity": ["positive"], "unsuited_processes": [], "minimum_size_px": 1},
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "training": {},
+        "evaluation": {},
+    }
+    folder.mkdir()
+    (folder / CARD_NAME).write_text(json.dumps(card))
+    (folder / WEIGHTS_NAME).write_bytes(weights)
+    return ModelFolder.open(folder)
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> ModelFolder:
+    return make_version(tmp_path / "tiny")
+
+
+def models_of(*folders: ModelFolder, tile_size: int = 32, **options: Any) -> LoadedModels:
+    given: dict[str, Any] = {"device": "cpu", "precision": "fp32", "tile_size": tile_size} | options
+    execution = Execution(**given)
+    by_name = {folder.card.name: folder for folder in folders}
+    return LoadedModels(lambda stage: by_name[stage.model], execution)
+
+
+def recipe_of(*folders: ModelFolder, strength: float = 1.0) -> Recipe:
+    return Recipe(stages=tuple(folder.card.stage({"strength": strength}) for folder in folders))
+
+
+def scan(*, height: int = 45, width: int = 71, samples: int = 3, dtype: str = "u2") -> NDArray[Any]:
+    highest = np.iinfo(dtype).max
+    return np.random.default_rng(5).integers(0, highest, (height, width, samples), dtype).squeeze()
+
+
+def made_of(
+    array: NDArray[Any], recipe: Recipe, models: LoadedModels, *, area: Area | None = None
+) -> tuple[NDArray[Any], RestorationRecord]:
+    source = Picture.from_array(array)
+    sink = ArraySink(source.info)
+    record = restore(source, recipe, sink, models=models, picture_area=area)
+    return sink.array, record
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_file_is_restored_into_a_tiff_of_its_own_kind(
+    tmp_path: Path, version: ModelFolder, dtype: str, samples: int
+) -> None:
+    array = scan(samples=samples, dtype=dtype)
+    photometric = "rgb" if samples == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "scan.tif", array, photometric=photometric, resolution=(400, 400), metadata=None)
+    with Picture.open(tmp_path / "scan.tif") as source, TiffSink(tmp_path / "out.tif", source.info) as sink:
+        record = restore(source, recipe_of(version), sink, models=models_of(version))
+    assert inspect(tmp_path / "out.tif") == inspect(tmp_path / "scan.tif")
+    with Picture.open(tmp_path / "out.tif") as out:
+        assert pixel_sha256(out) == record.pixel_sha256
+    written = tifffile.imread(tmp_path / "out.tif")
+    assert written.dtype == array.dtype
+    assert (written != array).mean() > 0.5
+
+
+def test_the_tile_size_does_not_show_in_the_picture(version: ModelFolder) -> None:
+    whole, _ = made_of(scan(), recipe_of(version), models_of(version, tile_size=256))
+    tiled, record = made_of(scan(), recipe_of(version), models_of(version, tile_size=16))
+    assert np.abs(whole.astype(int) - tiled.astype(int)).max() <= 1
+    assert record.stages[0].tiles == 15
+
+
+def test_the_same_again_gives_the_same_pixels_and_the_same_environment(version: ModelFolder) -> None:
+    (_, first), (_, second) = (made_of(scan(), recipe_of(version), models_of(version)) for _ in range(2))
+    assert first.pixel_sha256 == second.pixel_sha256
+    assert first.environment == second.environment
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_strength_0_gives_the_source_exactly(version: ModelFolder, dtype: str, samples: int) -> None:
+    array = scan(samples=samples, dtype=dtype)
+    made, _ = made_of(array, recipe_of(version, strength=0), models_of(version))
+    np.testing.assert_array_equal(made, array)
+
+
+def test_half_strength_lies_half_way(version: ModelFolder) -> None:
+    array = scan()
+    full, _ = made_of(array, recipe_of(version), models_of(version))
+    half, _ = made_of(array, recipe_of(version, strength=0.5), models_of(version))
+    assert np.abs((array.astype(int) + full.astype(int)) / 2 - half).max() <= 1
+
+
+def test_outside_the_picture_area_every_bit_is_the_source_s(version: ModelFolder) -> None:
+    array = scan()
+    area = Area(x=7, y=11, width=40, height=29)
+    made, _ = made_of(array, recipe_of(version), models_of(version, tile_size=16), area=area)
+    inside = (slice(11, 40), slice(7, 47))
+    alone, _ = made_of(np.ascontiguousarray(array[inside]), recipe_of(version), models_of(version, tile_size=16))
+    np.testing.assert_array_equal(made[inside], alone)
+    outside = np.ones(array.shape, bool)
+    outside[inside] = False
+    np.testing.assert_array_equal(made[outside], array[outside])
+
+
+def test_an_area_outside_the_picture_is_refused(version: ModelFolder) -> None:
+    with pytest.raises(ImageError, match="71x45"):
+        made_of(scan(), recipe_of(version), models_of(version), area=Area(x=70, y=0, width=2, height=1))
+
+
+def test_stages_follow_each_other_and_each_is_recorded(tmp_path: Path, version: ModelFolder) -> None:
+    other = make_version(tmp_path / "other", name="other", seed=2)
+    models = models_of(version, other, tile_size=256)
+    both, record = made_of(scan(), recipe_of(version, other), models)
+    first, _ = made_of(scan(), recipe_of(version), models)
+    second, _ = made_of(first, recipe_of(other), models)
+    assert np.abs(both.astype(int) - second.astype(int)).max() <= 2  # between the two calls stands a rounding
+    assert [(stage.index, stage.model, stage.version) for stage in record.stages] == [
+        (0, "tiny", "0.1"),
+        (1, "other", "0.1"),
+    ]
+    assert all(stage.seconds > 0 and stage.tiles == 1 for stage in record.stages)
+
+
+def test_the_record_holds_the_environment_that_the_pixels_depend_on(version: ModelFolder) -> None:
+    _, record = made_of(scan(), recipe_of(version), models_of(version, tile_size=48, threads=1, seed=3))
+    environment = record.environment.as_dict()
+    assert environment["torch_version"] == torch.__version__
+    assert environment["device"].startswith("cpu")
+    assert environment["instruction_set"].startswith(torch.backends.cpu.get_cpu_capability())
+    assert (environment["precision"], environment["tile_size"]) == ("fp32", 48)
+    assert (environment["threads"], environment["seed"]) == (1, 3)
+    assert json.loads(json.dumps(environment)) == environment
+
+
+def test_what_of_the_source_is_not_carried_is_noted(tmp_path: Path, version: ModelFolder) -> None:
+    broken = [(34675, 7, 8, b"nonsense", True)]
+    tifffile.imwrite(tmp_path / "scan.tif", scan(), photometric="rgb", metadata=None, extratags=broken)
+    with Picture.open(tmp_path / "scan.tif") as source:
+        record = restore(source, recipe_of(version), ArraySink(source.info), models=models_of(version))
+    assert record.notes == ("the ICC profile of 8 bytes is corrupt and was left out",)
+
+
+def test_progress_ends_at_the_last_row(version: ModelFolder) -> None:
+    seen: list[tuple[int, int]] = []
+    source = Picture.from_array(scan())
+    restore(
+        source,
+        recipe_of(version),
+        ArraySink(source.info),
+        models=models_of(version),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(32, 45), (45, 45)]
+
+
+def test_a_network_that_gives_no_numbers_fails_and_leaves_no_file(tmp_path: Path) -> None:
+    broken = make_version(tmp_path / "broken", fill=float("nan"))
+    source = Picture.from_array(scan())
+    with pytest.raises(OutputError, match=r"tiny@0\.1"), TiffSink(tmp_path / "out.tif", source.info) as sink:
+        restore(source, recipe_of(broken), sink, models=models_of(broken))
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_weights_that_are_not_the_recipe_s_are_refused(tmp_path: Path, version: ModelFolder) -> None:
+    other = make_version(tmp_path / "retrained", seed=2)
+    with pytest.raises(WeightsError, match="but the recipe asks for"):
+        made_of(scan(), recipe_of(version), models_of(other))
+
+
+def test_a_changed_byte_in_the_weights_is_refused(version: ModelFolder) -> None:
+    data = bytearray(version.weights_path.read_bytes())
+    data[-1] ^= 1
+    version.weights_path.write_bytes(data)
+    with pytest.raises(WeightsError, match="are not those of"):
+        made_of(scan(), recipe_of(version), models_of(version))
+
+
+def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path) -> None:
+    version = make_version(tmp_path / "tiny")
+    card = json.loads((version.path / CARD_NAME).read_text())
+    card["architecture"]["widths"] = [4, 8]
+    (version.path / CARD_NAME).write_text(json.dumps(card))
+    changed = ModelFolder.open(version.path)
+    with pytest.raises(WeightsError, match="don't fit"):
+        made_of(scan(), recipe_of(changed), models_of(changed))
+
+
+def stage(**changes: Any) -> RecipeStage:
+    content = {"task": "restoration", "model": "tiny", "version": "0.1", "weights_sha256": "0" * 64, "parameters": {}}
+    return RecipeStage(**(content | changes))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        (Recipe(stages=(stage(),), pipeline_version=PIPELINE_VERSION + 1), "pipeline version"),
+        (Recipe(stages=(stage(),), mask_sha256="0" * 64), "mask"),
+        (Recipe(stages=(stage(task="style"),)), "style"),
+        (Recipe(stages=(stage(parameters={"sharpness": 1.0}),)), "sharpness"),
+    ],
+)
+def test_a_recipe_that_this_software_can_not_follow_is_refused(
+    version: ModelFolder, recipe: Recipe, reason: str
+) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        made_of(scan(), recipe, models_of(version))
+
+
+def test_a_strength_out_of_range_is_refused(version: ModelFolder) -> None:
+    beyond = stage(weights_sha256=version.card.weights_sha256, parameters={"strength": 1.5})
+    with pytest.raises(RecipeError, match="between 0 and 1"):
+        made_of(scan(), Recipe(stages=(beyond,)), models_of(version))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "mps"])
+def test_a_device_that_is_not_there_is_refused(version: ModelFolder, device: str) -> None:
+    with pytest.raises(DeviceError, match=device):
+        models_of(version, device=device)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_an_array_gives_an_array_of_its_kind(version: ModelFolder, dtype: str, samples: int) -> None:
+    is_float = dtype[0] == "f"
+    array = scan(samples=samples, dtype="u2" if is_float else dtype)
+    if is_float:
+        array = (array / 65535).astype(dtype)
+    made = restore_array(array, recipe_of(version), models=models_of(version))
+    assert (made.shape, made.dtype) == (array.shape, array.dtype)
+    assert (made != array).any()
+
+
+def test_shipped_versions_are_used_where_no_others_are_given(
+    tmp_path: Path, version: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restoration.models.SHIPPED", tmp_path)
+    recipe = shipped_recipe("tiny", strength=0.5)
+    assert recipe == recipe_of(version, strength=0.5)
+    assert restore_array(scan(), recipe).shape == (45, 71, 3)
+    with pytest.raises(ModelError, match=r"tiny@0\.1"):
+        shipped_recipe("tiny@9.9")
+    with pytest.raises(ModelError, match=r"tiny@0\.1"):
+        restore_array(scan(), Recipe(stages=(stage(version="9.9"),)))
+
+
+def test_the_example_in_the_documentation_is_true() -> None:
+    assert doctest.testmod(restoration).failed == 0
+
+
+def test_every_public_name_is_there_and_nothing_else_is_promised() -> None:
+    for name in restoration.__all__:
+        assert getattr(restoration, name) is not None
+    assert set(restoration.__all__) <= set(dir(restoration))
+    with pytest.raises(AttributeError, match="Pictures"):
+        _ = restoration.Pictures

@@ -1,0 +1,223 @@
+"""A picture worked out in tiles is the picture worked out whole."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from restoration.errors import ImageError, OutputError
+from restoration.hardware import Execution
+from restoration.image import Crop, Picture
+from restoration.image.info import Area
+from restoration.networks import ResidualUNet
+from restoration.stages import NetworkStage, Stage
+from restoration.tiling import Staged
+
+Values = NDArray[np.float32]
+
+
+class TinyUNet(nn.Module):
+    """Halves the picture and doubles it again, so that a region that begins at an odd pixel gives other values."""
+
+    margin_px = 8
+    multiple_px = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 4, 3, padding=1)
+        self.down = nn.Conv2d(4, 4, 2, stride=2)
+        self.body = nn.Conv2d(4, 4, 3, padding=1)
+        self.up = nn.ConvTranspose2d(4, 3, 2, stride=2)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        changed: Tensor = self.up(torch.relu(self.body(self.down(torch.relu(self.head(picture))))))
+        return picture + changed
+
+
+@cache
+def tiny() -> NetworkStage:
+    torch.manual_seed(7)
+    network = TinyUNet()
+    execution = Execution(device="cpu", precision="fp32").resolved()
+    return NetworkStage(network, execution, margin_px=network.margin_px, multiple_px=network.multiple_px)
+
+
+@cache
+def residual_unet() -> NetworkStage:
+    """The architecture that is shipped, small, with weights large enough to show what padding and alignment do."""
+    torch.manual_seed(8)
+    network = ResidualUNet(widths=(4, 6), blocks=(1, 1))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    execution = Execution(device="cpu", precision="fp32").resolved()
+    return NetworkStage(network, execution, margin_px=network.margin_px, multiple_px=network.multiple_px)
+
+
+class Shift:
+    """Moves every pixel to the left: a value depends on the one that many pixels to its right."""
+
+    margin_px = 5
+    multiple_px = 3
+
+    def __call__(self, region: Values) -> Values:
+        return np.pad(region, ((0, 0), (0, 0), (0, 0), (0, self.margin_px)))[..., self.margin_px :]
+
+
+class Faulty:
+    """Gives what it is told to."""
+
+    margin_px = 0
+    multiple_px = 1
+
+    def __init__(self, output: float | None) -> None:
+        self.output = output
+
+    def __call__(self, region: Values) -> Values:
+        return region[..., :-1] if self.output is None else np.full_like(region, self.output)
+
+
+def picture(*, width: int, height: int, channels: int = 3) -> Picture:
+    pixels = np.random.default_rng(width * 1000 + height).integers(0, 65536, (height, width, channels), np.uint16)
+    return Picture.from_array(pixels)
+
+
+def whole(source: Staged) -> Values:
+    return source.read(0, 0, source.info.width, source.info.height)
+
+
+sizes = st.integers(1, 40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(width=sizes, height=sizes, tile_size=st.integers(1, 24), grey=st.booleans())
+def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
+    width: int, height: int, tile_size: int, grey: bool
+) -> None:
+    source = picture(width=width, height=height, channels=1 if grey else 3)
+    expected = whole(Staged(source, tiny(), tile_size=64))
+    np.testing.assert_allclose(whole(Staged(source, tiny(), tile_size=tile_size)), expected, atol=1e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(width=st.integers(1, 90), height=st.integers(1, 90), tile_size=st.integers(8, 32))
+def test_the_shipped_architecture_is_equal_in_tiles(width: int, height: int, tile_size: int) -> None:
+    source = picture(width=width, height=height)
+    expected = whole(Staged(source, residual_unet(), tile_size=256))
+    np.testing.assert_allclose(whole(Staged(source, residual_unet(), tile_size=tile_size)), expected, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), width=sizes, height=sizes)
+def test_any_window_equals_that_of_the_whole(data: st.DataObject, width: int, height: int) -> None:
+    source = picture(width=width, height=height)
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(x + 1, width)), data.draw(st.integers(y + 1, height))
+    for stage in (tiny(), Shift()):
+        expected = whole(Staged(source, stage, tile_size=64))[..., y:bottom, x:right]
+        window = Staged(source, stage, tile_size=9).read(x, y, right - x, bottom - y)
+        np.testing.assert_allclose(window, expected, atol=1e-5)
+
+
+def test_two_stages_in_tiles_equal_two_stages_on_the_whole() -> None:
+    source = picture(width=37, height=23)
+    chained = Staged(Staged(source, tiny(), tile_size=8), Shift(), tile_size=5)
+    expected = whole(Staged(Staged(source, tiny(), tile_size=64), Shift(), tile_size=64))
+    np.testing.assert_allclose(whole(chained), expected, atol=1e-5)
+
+
+def test_the_area_of_a_picture_is_worked_out_as_a_picture_of_its_own() -> None:
+    source = picture(width=30, height=30)
+    area = Area(x=3, y=5, width=20, height=17)
+    alone = Picture.from_array((source.read(3, 5, 20, 17)[0].transpose(1, 2, 0)).astype(np.float32))
+    ours = whole(Staged(Crop(source, area), tiny(), tile_size=8))
+    np.testing.assert_array_equal(ours, whole(Staged(alone, tiny(), tile_size=8)))
+
+
+def test_a_picture_that_is_no_multiple_is_continued_by_its_reflection() -> None:
+    seen: list[Values] = []
+
+    class Watching(Faulty):
+        multiple_px = 4
+
+        def __call__(self, region: Values) -> Values:
+            seen.append(region)
+            return region
+
+    row = np.array([[10, 20, 30, 40, 50, 60]], np.uint8)
+    whole(Staged(Picture.from_array(row), Watching(0.0), tile_size=8))
+    (region,) = seen
+    np.testing.assert_array_equal(np.rint(region[0, 0] * 255), [[10, 20, 30, 40, 50, 60, 50, 40]] * 4)
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
+def test_strength_goes_in_a_straight_line_from_the_source_to_the_output(strength: float) -> None:
+    source = picture(width=21, height=13)
+    before = source.read(0, 0, 21, 13)
+    output = whole(Staged(source, tiny(), tile_size=8))
+    blended = whole(Staged(source, tiny(), tile_size=8, strength=strength))
+    np.testing.assert_allclose(blended, before + strength * (output - before), atol=1e-6)
+
+
+def test_strength_0_is_exactly_the_source_and_does_not_ask_the_network() -> None:
+    source = picture(width=21, height=13)
+    staged = Staged(source, Faulty(float("nan")), tile_size=8, strength=0)
+    np.testing.assert_array_equal(whole(staged), source.read(0, 0, 21, 13))
+    staged.check_output()
+    assert staged.tiles == 0
+
+
+def test_values_stay_within_what_can_be_stored() -> None:
+    assert whole(Staged(picture(width=4, height=4), Faulty(1.7), tile_size=8)).max() == 1
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), None])
+def test_output_that_is_no_picture_is_an_error_that_names_the_stage(broken: float | None) -> None:
+    staged = Staged(picture(width=9, height=9), Faulty(broken), tile_size=8, name="denoise@9.9")
+    with pytest.raises(OutputError, match=r"denoise@9\.9"):
+        whole(staged)
+
+
+def test_a_flat_output_is_an_error_unless_the_picture_was_flat() -> None:
+    def checked(source: Picture, stage: Stage) -> None:
+        staged = Staged(source, stage, tile_size=8, strength=0.5)
+        whole(staged)
+        staged.check_output()
+
+    checked(Picture.from_array(np.full((9, 9), 3, np.uint8)), Faulty(0.4))
+    with pytest.raises(OutputError, match="one flat colour"):
+        checked(picture(width=9, height=9), Faulty(0.4))
+
+
+def test_a_window_outside_the_picture_is_refused() -> None:
+    with pytest.raises(ImageError, match="isn't inside"):
+        Staged(picture(width=9, height=9), tiny()).read(5, 5, 5, 1)
+
+
+def test_a_neutral_picture_stays_neutral_through_a_network_that_colours() -> None:
+    class Sepia(nn.Module):
+        def forward(self, picture: Tensor) -> Tensor:
+            return picture * torch.tensor([1.2, 1.0, 0.8]).reshape(1, 3, 1, 1)
+
+    stage = NetworkStage(Sepia(), Execution(device="cpu", precision="fp32").resolved(), margin_px=0, multiple_px=1)
+    grey = np.random.default_rng(0).random((1, 1, 6, 5), np.float32)
+    np.testing.assert_allclose(stage(grey), grey, atol=1e-6)
+
+
+def test_bfloat16_is_close_to_float32_and_repeats_itself_exactly() -> None:
+    torch.manual_seed(7)
+    network = TinyUNet()
+    execution = Execution(device="cpu", precision="bf16").resolved()
+    stage = NetworkStage(network, execution, margin_px=network.margin_px, multiple_px=network.multiple_px)
+    region = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
+    made = stage(region)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made, stage(region))
+    np.testing.assert_allclose(made, tiny()(region), atol=0.05)
+    assert (made != tiny()(region)).any()

@@ -1,0 +1,116 @@
+"""A small archive for tests of the whole: scans of a few pixels, a tiny seeded network, and commands run in-process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import torch
+from safetensors.torch import save
+
+from archive.cli.main import run
+from restoration.networks import build
+
+MODEL = "denoise-deblur"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command printed, and the exit code it ended with."""
+
+    code: int
+    output: str
+    errors: str
+
+    def json(self) -> Any:
+        return json.loads(self.output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallArchive:
+    """A home and a folder of scans beside it."""
+
+    home: Path
+    scans: Path
+
+    def run(self, *arguments: str | Path) -> Answer:
+        """Runs ``archive`` on the home."""
+        return command("--home", self.home, *arguments)
+
+    def done(self, *arguments: str | Path) -> Answer:
+        """Runs ``archive`` on the home and wants exit code 0."""
+        answer = self.run(*arguments)
+        assert answer.code == 0, answer.errors
+        return answer
+
+    def show(self, accession_number: str) -> Any:
+        return self.done("show", "--format", "json", "--", accession_number).json()
+
+
+def command(*arguments: str | Path) -> Answer:
+    """Runs ``archive`` in this process."""
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = run([str(argument) for argument in arguments])
+    return Answer(code=code, output=output.getvalue(), errors=errors.getvalue())
+
+
+def write_scan(
+    path: Path, *, seed: int = 0, width: int = 48, height: int = 40, bits: int = 8, grey: bool = False
+) -> None:
+    """A TIFF of a smooth picture with noise, other ones for other seeds."""
+    rng = np.random.default_rng(seed)
+    shape = (height, width) if grey else (height, width, 3)
+    ramp = np.linspace(0.2, 0.8, width).reshape(1, width, *([1] * (len(shape) - 2)))
+    values = np.clip(ramp + rng.normal(0, 0.05, shape), 0, 1)
+    samples = np.rint(values * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(
+        path,
+        samples,
+        photometric="minisblack" if grey else "rgb",
+        resolution=(300, 300),
+        resolutionunit="inch",
+        metadata=None,
+    )
+
+
+def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, **changes: Any) -> Path:
+    """A version folder of a tiny, untrained network; ``changes`` are to its card."""
+    numbers: Mapping[str, Any] = {"widths": [8, 8], "blocks": [1, 1]}
+    torch.manual_seed(seed)
+    network = build("residual-unet", numbers)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))  # a fresh network might change nothing
+    weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
+    card = {
+        "name": MODEL,
+        "version": version,
+        "task": "restoration",
+        "architecture": {"name": "residual-unet", **numbers},
+        "parameters": {"strength": {"default": 1.0, "range": [0.0, 1.0]}},
+        "suited_to": {"polarity": ["positive"], "unsuited_processes": ["halftone"], "minimum_size_px": 16},
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "training": {},
+        "evaluation": {},
+    }
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(weights)
+    (folder / "card.json").write_text(json.dumps(card | changes), encoding="utf-8")
+    return folder
+
+
+def change_one_byte(path: Path) -> None:
+    """Flips the last byte of a file, as a failing disk might."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0xFF
+    path.write_bytes(content)
