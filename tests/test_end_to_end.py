@@ -157,11 +157,13 @@ def test_every_score_against_a_reference_is_kept(archive: SmallArchive) -> None:
         assert set(headline) == {"psnr_source", "ssim_source", "psnr_reference", "ssim_reference"}
 
 
-def test_both_databases_hold_the_same_rows_but_for_ids_and_times(_postgresql: str, tmp_path: Path, scans: Path) -> None:
+def test_both_databases_hold_the_same_rows_but_for_ids_and_times(
+    request: pytest.FixtureRequest, tmp_path: Path, scans: Path
+) -> None:
     newer = write_model(tmp_path / "newer")
     lite = _made(tmp_path / "lite", scans, None)
     _whole_flow(lite, newer)
-    for url in _database_of_its_own(_postgresql, "template0"):
+    for url in _database_of_its_own(request.getfixturevalue("_postgresql"), "template0"):
         postgres = _made(tmp_path / "post", scans, url)
         _whole_flow(postgres, newer)
 
@@ -184,7 +186,7 @@ def _rows(archive: SmallArchive) -> dict[str, list[Any]]:
             ]
             for table in Table.metadata.sorted_tables
         }
-    catalogue.close()
+    catalogue.engine.dispose()
     return rows
 
 

@@ -19,6 +19,7 @@ from restoration.image.stored import Opened, Samples, WholePixels
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
 _READ_CHUNKS = _COLOUR_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tRNS", b"acTL"}
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND"})
 _SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type
 _CENTIMETRES_PER_METRE = 100
 
@@ -128,9 +129,17 @@ def _xmp(chunk: bytes, problems: list[str]) -> bytes | None:
 
 
 def _decode(file: BinaryIO) -> Samples:
+    """The pixels, decoded from a copy of the file without metadata, which libpng would comment on to the terminal."""
     file.seek(0)
+    kept = [file.read(8)]
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name in _PIXEL_CHUNKS:
+            kept.append(head + file.read(length + 4))
+        else:
+            file.seek(length + 4, 1)
     try:
-        decoded: Any = imagecodecs.png_decode(file.read())
+        decoded: Any = imagecodecs.png_decode(b"".join(kept))
     except (RuntimeError, ValueError) as error:
         raise UnreadableImageError(f"the PNG's pixels can't be decoded: {error}") from error
     samples: Samples = np.asarray(decoded)

@@ -172,6 +172,10 @@ class _TiffPixels:
         self._stored_dtype = np.dtype(f"{tiff.byteorder}u{page.bitspersample // 8}")
         self._dtype = self._stored_dtype.newbyteorder("=")
         self._planar = page.planarconfig == 2 and page.samplesperpixel > 1
+        self._segment_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        self._segment_columns = page.tilewidth if page.is_tiled else page.imagewidth
+        if self._segment_rows < 1 or self._segment_columns < 1:
+            raise UnreadableImageError("the TIFF's strips or tiles have no size")
         self._segments: OrderedDict[int, Samples] = OrderedDict()
         self._kept_bytes = 0
 
@@ -199,9 +203,7 @@ class _TiffPixels:
 
     def _read_segments(self, out: Samples, plane: int, x: int, y: int) -> None:
         height, width, _ = out.shape
-        page = self._page
-        rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
-        columns = page.tilewidth if page.is_tiled else page.imagewidth
+        page, rows, columns = self._page, self._segment_rows, self._segment_columns
         across, down = -(-page.imagewidth // columns), -(-page.imagelength // rows)
         for row in range(y // rows, -(-(y + height) // rows)):
             for column in range(x // columns, -(-(x + width) // columns)):

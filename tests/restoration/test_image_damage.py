@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +16,11 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from restoration.errors import UnreadableImageError, UnsupportedImageError
+from restoration.errors import ImageError, UnreadableImageError, UnsupportedImageError
 from restoration.image import Picture, inspect
 
 GREY = np.random.default_rng(3).integers(0, 256, (40, 50), np.uint8)
@@ -85,6 +91,31 @@ def damaged(kind: str, path: Path) -> None:
         path.write_bytes(data)
 
 
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), form=st.sampled_from(["TIFF", "JPEG", "PNG"]))
+def test_whatever_a_byte_is_changed_to_one_error_tells_of_it(data: st.DataObject, form: str) -> None:
+    """One bad scan must not stop a batch: nothing but an ImageError comes out."""
+    scan = bytearray(encoded(form))
+    for _ in range(data.draw(st.integers(1, 4))):
+        scan[data.draw(st.integers(0, min(len(scan), 700) - 1))] = data.draw(st.sampled_from([0, 1, 2, 127, 255]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "scan")
+        path.write_bytes(scan)
+        with contextlib.suppress(ImageError), Picture.open(path, max_pixels=100_000) as picture:
+            values = picture.read(0, 0, picture.info.width, picture.info.height)
+            assert values.shape == (1, picture.info.colour_channels, picture.info.height, picture.info.width)
+
+
+@cache
+def encoded(form: str) -> bytes:
+    """A small scan with a profile and EXIF."""
+    exif = Image.Exif()
+    exif[274] = 6
+    file = io.BytesIO()
+    Image.fromarray(COLOUR).save(file, form, exif=exif, icc_profile=SRGB, dpi=(300, 300))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("kind", ["tiff, cut", "jpeg, cut", "png, cut", "tiff, compressed", "png, overwritten"])
 def test_damaged_pixels_are_an_error_and_never_a_guess(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "scan"
@@ -150,7 +181,9 @@ def test_a_profile_in_several_parts_is_joined_and_one_with_a_part_missing_is_lef
     assert any("ICC profile" in problem for problem in found.problems)
 
 
-def test_a_png_block_with_a_wrong_checksum_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_png_block_with_a_wrong_checksum_is_left_out_and_said_nowhere_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "scan.png"
     Image.fromarray(COLOUR).save(path, icc_profile=SRGB, dpi=(300, 300))
     data = path.read_bytes()
@@ -160,6 +193,9 @@ def test_a_png_block_with_a_wrong_checksum_is_left_out_and_said(tmp_path: Path) 
     assert found.resolution is None
     assert found.icc_profile == SRGB
     assert any("pHYs" in problem for problem in found.problems)
+    with Picture.open(path) as picture:
+        picture.read(0, 0, 50, 40)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_nonsensical_orientation_is_said_and_the_picture_is_read_as_stored(tmp_path: Path) -> None:

@@ -224,9 +224,7 @@ def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop:
     assert workshop.run(batch_id).done == 3
 
 
-@pytest.mark.parametrize(
-    ("where", "step"), [(storage, "make_folder"), (TiffSink, "write"), (TiffSink, "close"), (record, "publish")]
-)
+@pytest.mark.parametrize(("where", "step"), [(storage, "make_folder"), (TiffSink, "write"), (record, "publish")])
 def test_a_full_disk_stops_the_batch_and_marks_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, where: Any, step: str
 ) -> None:
