@@ -51,6 +51,15 @@ def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_python_of_the_library_guide_is_python_and_names_what_exists() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        compile(block, "library.md", "exec")
+        imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
+        exec("\n".join(imports), {})  # noqa: S102
+
+
 def _code(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     if page.name == "commands.md":
