@@ -12,9 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Table
+from archive.catalogue.columns import Table
 from archive.settings import load_settings
-from restoration.models import shipped
 from tests.conftest import _database_of_its_own
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
 
@@ -64,13 +63,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path, scans: Path) -> Iter
 def _made(home: Path, scans: Path, database: str | None) -> SmallArchive:
     arguments = [] if database is None else ["--database", database]
     assert command("init", home, *arguments).code == 0
-    archive = SmallArchive(home=home, scans=scans)
-    if not list(shipped()):
-        folder = home.parent / "tiny"
-        if not folder.exists():
-            write_model(folder, version="0.1", seed=7)
-        archive.done("model", "add", folder)
-    return archive
+    return SmallArchive(home=home, scans=scans)
 
 
 def _whole_flow(archive: SmallArchive, newer: Path) -> None:

@@ -24,7 +24,7 @@ FIELDS = (
     "derivatives",
     "path",
 )
-TABLE_FIELDS = ("accession_number", "title", "date", "status", "model", "version", "psnr_reference", "review")
+TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
 
 
 @command(

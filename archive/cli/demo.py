@@ -62,12 +62,13 @@ def _print_gains(catalogue: Catalogue) -> None:
     rows = (
         {
             "accession_number": gain.accession_number,
+            "master": gain.sequence,
             "psnr": f"{gain.psnr_before:.2f} -> {gain.psnr_after:.2f} dB",
             "ssim": f"{gain.ssim_before:.3f} -> {gain.ssim_after:.3f}",
         }
         for gain in found
     )
     click.echo("against the clean references, master -> derivative:")
-    print_table(rows, ("accession_number", "psnr", "ssim"))
+    print_table(rows, ("accession_number", "master", "psnr", "ssim"))
     if mean := mean_gain(found):
         click.echo(f"mean gain of {mean[0]}: {mean[1]:+.2f} dB PSNR, {mean[2]:+.4f} SSIM")

@@ -105,7 +105,7 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="A new folder for the version; it holds checkpoints while training.",
+    help="A new folder, named after model and version, such as denoise-deblur-0.2.",
 )
 @click.option(
     "--data",
@@ -117,7 +117,8 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
 def train(output: Path, data: Path | None, resume: bool) -> None:
     """Train a restoration model on clean photographs, which are aged by the software itself.
 
-    It takes hours on a GPU and days on a CPU. FOLDER becomes a model version for `archive model add`.
+    It takes hours; a GPU helps. FOLDER holds a checkpoint and log.jsonl meanwhile, and becomes a model version for
+    `archive model add`.
     """
     from restoration.training import train as run
 

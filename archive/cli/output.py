@@ -70,17 +70,25 @@ def print_table(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Non
     widths = [max(map(cells, column)) for column in zip(headings, *first, strict=True)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if room is not None:
-        widths = fitted(widths, room - len(_GAP) * (len(fields) - 1))
+        needed = [max(map(cells, column)) for column in zip(*first, strict=True)] or widths
+        widths = fitted(widths, needed, room - len(_GAP) * (len(fields) - 1))
     for line in chain([headings, ["─" * width for width in widths]], first, lines):
         shown = (padded(text, width, cut=room is not None) for text, width in zip(line, widths, strict=True))
         click.echo(_GAP.join(shown).rstrip())
 
 
-def fitted(widths: Sequence[int], room: int) -> list[int]:
-    """``widths`` with the widest reduced until they add up to ``room``, none below a readable minimum."""
+def fitted(widths: Sequence[int], needed: Sequence[int], room: int) -> list[int]:
+    """``widths`` reduced until they add up to ``room``, none below a readable minimum.
+
+    First columns lose what only their headings need (beyond ``needed``), then the widest lose of their values.
+    """
     result = list(widths)
-    while sum(result) > room and max(result) > _NARROWEST_COLUMN:
-        result[result.index(max(result))] -= 1
+    for floors in ([max(_NARROWEST_COLUMN, width) for width in needed], [_NARROWEST_COLUMN] * len(result)):
+        while sum(result) > room:
+            spare = [width if width > floor else 0 for width, floor in zip(result, floors, strict=True)]
+            if not any(spare):
+                break
+            result[spare.index(max(spare))] -= 1
     return result
 
 

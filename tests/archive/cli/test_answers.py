@@ -78,8 +78,12 @@ def test_a_table_fits_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monk
 
 
 def test_widths_are_taken_from_the_widest_column() -> None:
-    assert fitted([4, 30, 8], 26) == [4, 14, 8]
-    assert fitted([4, 5], 100) == [4, 5]
+    assert fitted([4, 30, 8], [4, 30, 8], 26) == [4, 14, 8]
+    assert fitted([4, 5], [4, 5], 100) == [4, 5]
+
+
+def test_a_heading_is_cut_rather_than_a_value() -> None:
+    assert fitted([16, 12], [7, 12], 22) == [10, 12]
 
 
 def test_wide_and_combining_characters_take_their_cells() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from archive.cli.progress import Bar
+from restoration.models import ModelFolder
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
 
 
@@ -179,6 +182,20 @@ def test_training_on_no_photographs_is_one_message(tmp_path: Path) -> None:
     assert answer.errors.startswith("archive: ")
 
 
+def test_training_tells_where_the_version_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pretend(output: Path, *, data: Path | None, resume: bool, progress: Callable[..., None]) -> ModelFolder:
+        assert (data, resume) == (None, True)
+        progress(7, 8, {"pixel": 0.1})
+        progress(8, 8, {"pixel": 0.1})
+        return ModelFolder.open(write_model(output, version="9.3"))
+
+    monkeypatch.setattr("restoration.training.train", pretend)
+    answer = command("model", "train", "--output", tmp_path / "denoise-deblur-9.3", "--resume")
+
+    assert answer.code == 0
+    assert answer.output == f"model: {MODEL}@9.3 in {tmp_path / 'denoise-deblur-9.3'}\n"
+
+
 def test_db_current_check_and_upgrade(small: SmallArchive) -> None:
     small.done("db", "check")
     small.done("db", "upgrade")
@@ -193,6 +210,18 @@ def test_an_output_that_can_not_be_written_is_one_message(restored: SmallArchive
 
     assert answer.code == 1
     assert answer.errors.startswith("archive: ")
+
+
+def test_on_a_terminal_a_bar_tells_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar()
+    bar.start(2, "masters")
+    bar.advance(1, "1906.1")
+    bar.advance(1, "1906.2")
+    bar.finish()
+    shown = capsys.readouterr()
+
+    assert "2/2" in shown.err
+    assert shown.out == ""
 
 
 def test_no_progress_bar_where_nobody_looks(restored: SmallArchive) -> None:
