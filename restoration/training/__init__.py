@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from restoration.training.adversarial import LossWeights
+from restoration.training.evaluation import Row, evaluate_version
 from restoration.training.trainer import TrainingSettings, train
 
-__all__ = ["LossWeights", "TrainingSettings", "train"]
+__all__ = ["LossWeights", "Row", "TrainingSettings", "evaluate_version", "train"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from restoration.colour import luma, tone
-from restoration.degradation import AgedPair, Ageing, age, sample_ageing
+from restoration.degradation import Ageing, age, sample_ageing
 from restoration.errors import TrainingError
 
 Array = NDArray[np.float32]
@@ -44,7 +44,7 @@ def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPi
         TrainingError: there are fewer than two pictures.
     """
     photographs = folder / "photographs" if (folder / "photographs").is_dir() else folder
-    pictures = _images(photographs)
+    pictures = images_in(photographs)
     if len(pictures) < 2:
         raise TrainingError(f"{photographs} holds {len(pictures)} pictures; training needs at least two")
     every = max(2, round(1 / validation_share))
@@ -52,11 +52,12 @@ def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPi
     return TrainingPictures(
         training=tuple(path for path in pictures if path not in validation),
         validation=validation,
-        damage=tuple(_images(folder / "damage")),
+        damage=tuple(images_in(folder / "damage")),
     )
 
 
-def _images(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The JPEG, PNG and TIFF files directly in a folder, by name."""
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
 
 
@@ -148,20 +149,3 @@ class From(Sampler[int]):
 
     def __len__(self) -> int:
         return self.last - self.first
-
-
-def validation_pairs(pictures: TrainingPictures, *, size_px: int, seed: int) -> list[AgedPair]:
-    """One aged pair of each validation photograph's middle, always the same for the same seed."""
-    pairs = []
-    for index, path in enumerate(pictures.validation):
-        rng = np.random.default_rng([seed, index])
-        photograph = _read_bytes(path)
-        top = max(0, (photograph.shape[0] - size_px) // 2)
-        left = max(0, (photograph.shape[1] - size_px) // 2)
-        patch = photograph[top : top + size_px, left : left + size_px].astype(np.float32) / np.float32(255)
-        # Generators take multiples of a small power of two.
-        patch = patch[: patch.shape[0] // 16 * 16, : patch.shape[1] // 16 * 16]
-        monochrome = index % 2 == 0
-        clean = _as_print(patch, rng) if monochrome else patch
-        pairs.append(age(clean, replace(sample_ageing(rng, monochrome=monochrome), clip=True), rng))
-    return pairs

@@ -1,84 +1,204 @@
-"""What a trained generator does to photographs it never saw, in decibels."""
+"""What a restoration does to pictures of which the clean original is known, in decibels, beside classical methods.
+
+A clean picture is given one stated defect with a fixed seed, or aged by the full model; the restoration, and methods
+that are told the noise level or the kernel, are compared with the clean one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restoration.degradation import AgedPair, Ageing, Softness, age
-from restoration.networks import Generator
-from restoration.training.data import TrainingPictures, validation_pairs
+from restoration.damage import Damage
+from restoration.degradation import AgedPair, Ageing, Softness, age, blur_kernel, sample_ageing, without_fading
+from restoration.errors import TrainingError
+from restoration.hardware import Execution
+from restoration.image import Picture
+from restoration.models import ModelFolder
+from restoration.pipeline import LoadedModels
+from restoration.stages import Stage
+from restoration.training.data import images_in
+from restoration.training.peers import Peer, deblurrers, denoisers
 
-_SIZE_PX = 320
+Array = NDArray[np.float32]
+Restoration = Callable[[Array], Array]
+"""(H, W, C) float32, C 1 or 3, encoded values that noise may carry beyond [0, 1], to the same shape."""
+
 _SEED = 20_000
+_FEWEST_PX = 48  # a side; the peers' borders and SSIM's window want as much
+_MOST_PX = 768  # a side; of a larger picture the middle is taken
 
-SINGLE_DEFECTS = {
-    "clean": Ageing(),
-    "gaussian noise 15/255": Ageing(gaussian_noise=15 / 255),
-    "gaussian noise 25/255": Ageing(gaussian_noise=25 / 255),
-    "gaussian noise 50/255": Ageing(gaussian_noise=50 / 255),
-    "film grain 0.06, size 0.8 px": Ageing(grain=0.06, grain_size_px=0.8),
-    "gaussian blur 1.6 px, noise 2 %": Ageing(
-        softness=(Softness(kind="gaussian", extent_px=1.6),), gaussian_noise=0.02
-    ),
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A defect, how it is made, and the methods that it is compared with."""
+
+    name: str
+    make: Callable[[Array, np.random.Generator], AgedPair]
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    damage_only: bool = False  # scored inside the damaged pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Means over the pictures: PSNR in dB and SSIM, on encoded values with data range 1, against the clean picture.
+
+    ``psnr`` is None where a picture came back identical.
+    """
+
+    case: str
+    method: str
+    pictures: int
+    psnr: float | None
+    ssim: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as plain JSON values."""
+        return asdict(self)
+
+
+def noise(level: int, *, clip: bool) -> Case:
+    """White Gaussian noise of ``level``/255; clipped as a file clips it, or not, as published figures are taken."""
+    return Case(
+        name=f"noise {level}/255, {'clipped' if clip else 'not clipped'}",
+        make=_ageing(Ageing(gaussian_noise=level / 255, clip=clip)),
+        peers=denoisers(level / 255),
+    )
+
+
+def blur(softness: Softness, noise_percent: float) -> Case:
+    """Blur of a known kernel, with white noise."""
+    sigma = noise_percent / 100
+    return Case(
+        name=f"{softness.kind} blur {softness.extent_px:g} px, noise {noise_percent:g} %",
+        make=_ageing(Ageing(softness=(softness,), gaussian_noise=sigma)),
+        peers=deblurrers(blur_kernel(softness), sigma),
+    )
+
+
+def cases() -> tuple[Case, ...]:
+    """All cases, in the order in which tables give them."""
+    return (
+        *(noise(level, clip=clip) for clip in (False, True) for level in (15, 25, 50)),
+        Case(name="film grain 0.06, size 0.8 px", make=_ageing(Ageing(grain=0.06, grain_size_px=0.8))),
+        blur(Softness(kind="gaussian", extent_px=1.6), 2),
+        blur(Softness(kind="gaussian", extent_px=2.4), 2),
+        blur(Softness(kind="motion", extent_px=9, angle=0.4), 1),
+        blur(Softness(kind="motion", extent_px=15, angle=0.4), 1),
+        Case(
+            name="scratches, hairs and dust, inside them",
+            make=_ageing(Ageing(damage=Damage(scratches=5, hairs=3, specks=25, seed=3))),
+            damage_only=True,
+        ),
+        Case(name="aged by the full model, unfaded", make=_life),
+        Case(name="clean", make=_ageing(Ageing())),
+    )
 
 
 def evaluate(
-    generator: Generator, pictures: TrainingPictures, *, device: torch.device, autocast: torch.dtype | None
-) -> dict[str, Any]:
-    """Mean PSNR and SSIM on the validation photographs before and after, aged by the full model and by one defect each.
+    restoration: Restoration, pictures: Sequence[Array], *, method: str, with_peers: bool = True
+) -> Iterator[Row]:
+    """Measures ``restoration`` in every case, a row for the input, for itself, and for each peer.
 
-    Returns:
-        Rows by name, each with ``pictures``, ``psnr_before``, ``psnr_after``, ``ssim_before`` and ``ssim_after``;
-        PSNR in dB on encoded RGB with data range 1, against the target that keeps fading; None where infinite.
+    Args:
+        restoration: what is measured.
+        pictures: clean pictures, (H, W, C) float32 in [0, 1], C 1 or 3; the middle 768 px of larger ones are used.
+        method: what the restoration is called in the rows.
+        with_peers: whether the classical methods are run too.
+
+    Raises:
+        TrainingError: a picture is smaller than 48 px.
     """
-    generator.eval()
-    aged = validation_pairs(pictures, size_px=_SIZE_PX, seed=_SEED)
-    rows = {"aged by the full model": _row(generator, aged, device, autocast)}
-    for name, ageing in SINGLE_DEFECTS.items():
-        pairs = [
-            age(pair.target, replace(ageing, clip=True), np.random.default_rng([_SEED, index]))
-            for index, pair in enumerate(aged)
-        ]
-        rows[name] = _row(generator, pairs, device, autocast)
-    return rows
+    middles = [_middle(picture) for picture in pictures]
+    for case in cases():
+        pairs = [case.make(clean, np.random.default_rng([_SEED, index])) for index, clean in enumerate(middles)]
+        methods: dict[str, Restoration] = {"input": np.array, method: restoration}
+        if with_peers:
+            methods |= case.peers
+        for name, apply in methods.items():
+            yield _row(case, name, pairs, apply)
 
 
-def _row(
-    generator: Generator, pairs: list[AgedPair], device: torch.device, autocast: torch.dtype | None
-) -> dict[str, float | int | None]:
-    before, after = [], []
+def evaluate_version(
+    folder: ModelFolder, data: Path, *, execution: Execution | None = None, with_peers: bool = True
+) -> Iterator[Row]:
+    """Measures a model version on the clean pictures in the folder ``data``; grey ones are measured in grey.
+
+    Raises:
+        TrainingError: there are no pictures, or one is too small.
+        ModelError: the version's weights aren't those of its card.
+        ImageError: a picture can't be read.
+    """
+    models = LoadedModels(lambda _stage: folder, execution)
+    pictures = [read_clean(path) for path in images_in(data)]
+    if not pictures:
+        raise TrainingError(f"{data} holds no pictures to measure on: name a folder of clean JPEG, PNG or TIFF files")
+    restoration = by_stage(models.stage(folder.card.stage({})))
+    yield from evaluate(restoration, pictures, method=folder.card.reference, with_peers=with_peers)
+
+
+def by_stage(stage: Stage) -> Restoration:
+    """A stage as a restoration of whole arrays, padded by reflection to the multiple that it needs."""
+
+    def restoration(picture: Array) -> Array:
+        height, width = picture.shape[:2]
+        rows, columns = -height % stage.multiple_px, -width % stage.multiple_px
+        padded = np.pad(picture, ((0, rows), (0, columns), (0, 0)), mode="reflect")
+        made = stage(np.ascontiguousarray(padded.transpose(2, 0, 1)[None]))
+        inner: Array = made[0].transpose(1, 2, 0)[:height, :width]
+        return inner
+
+    return restoration
+
+
+def read_clean(path: Path) -> Array:
+    """A picture from a file, (H, W, C) float32 in [0, 1], C 1 or 3."""
+    with Picture.open(path) as picture:
+        whole = picture.read(0, 0, picture.info.width, picture.info.height)
+    return np.ascontiguousarray(whole[0].transpose(1, 2, 0))
+
+
+def _ageing(ageing: Ageing) -> Callable[[Array, np.random.Generator], AgedPair]:
+    def make(clean: Array, rng: np.random.Generator) -> AgedPair:
+        return age(clean, replace(ageing, noise_colour=1.0), rng)
+
+    return make
+
+
+def _life(clean: Array, rng: np.random.Generator) -> AgedPair:
+    ageing = without_fading(sample_ageing(rng, monochrome=clean.shape[-1] == 1))
+    return age(clean, replace(ageing, clip=True), rng)
+
+
+def _row(case: Case, method: str, pairs: Sequence[AgedPair], apply: Restoration) -> Row:
+    scores = []
     for pair in pairs:
-        picture = torch.from_numpy(np.ascontiguousarray(pair.aged.transpose(2, 0, 1)))[None].to(device)
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, dtype=autocast, enabled=autocast is not None),
-        ):
-            output = generator(picture.contiguous(memory_format=torch.channels_last))
-        restored = output[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-        before.append(_scores(pair.target, pair.aged))
-        after.append(_scores(pair.target, restored))
-    means_before, means_after = np.mean(before, axis=0), np.mean(after, axis=0)
-    return {
-        "pictures": len(pairs),
-        "psnr_before": _rounded(means_before[0]),
-        "psnr_after": _rounded(means_after[0]),
-        "ssim_before": _rounded(means_before[1]),
-        "ssim_after": _rounded(means_after[1]),
-    }
+        made = np.clip(apply(pair.aged), 0, 1) if method != "input" else pair.aged
+        scores.append(_inside(pair, made) if case.damage_only else _scores(pair.target, made))
+    psnr, ssim = np.mean(scores, axis=0)
+    return Row(case=case.name, method=method, pictures=len(pairs), psnr=_rounded(psnr), ssim=_rounded(ssim))
 
 
-def _scores(target: np.ndarray, picture: np.ndarray) -> tuple[float, float]:
-    identical = np.array_equal(target, picture)
-    psnr = np.inf if identical else peak_signal_noise_ratio(target, picture, data_range=1.0)
+def _inside(pair: AgedPair, made: Array) -> tuple[float, float]:
+    damaged = pair.damage > 0.1
+    if not damaged.any():
+        return float("nan"), float("nan")
+    error = float(np.mean((made[damaged] - pair.target[damaged]) ** 2))
+    return -10 * np.log10(max(error, 1e-12)), float("nan")
+
+
+def _scores(clean: Array, made: Array) -> tuple[float, float]:
+    identical = np.array_equal(clean, made)
+    psnr = np.inf if identical else peak_signal_noise_ratio(clean, made, data_range=1.0)
     ssim = structural_similarity(
-        target,
-        picture,
+        clean,
+        made,
         data_range=1.0,
         channel_axis=-1,
         gaussian_weights=True,
@@ -86,6 +206,14 @@ def _scores(target: np.ndarray, picture: np.ndarray) -> tuple[float, float]:
         use_sample_covariance=False,
     )
     return float(psnr), float(ssim)
+
+
+def _middle(picture: Array) -> Array:
+    height, width = picture.shape[:2]
+    if min(height, width) < _FEWEST_PX:
+        raise TrainingError(f"a picture of {width}x{height} px is too small to measure on: {_FEWEST_PX} px are needed")
+    top, left = max(0, (height - _MOST_PX) // 2), max(0, (width - _MOST_PX) // 2)
+    return picture[top : top + _MOST_PX, left : left + _MOST_PX]
 
 
 def _rounded(value: float) -> float | None:

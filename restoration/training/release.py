@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save
 
 from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
 from restoration.networks import Generator
 from restoration.training.data import TrainingPictures
+from restoration.training.evaluation import Row
 
 if TYPE_CHECKING:
     from restoration.training.trainer import TrainingSettings
@@ -41,7 +43,7 @@ def write_version(
     settings: TrainingSettings,
     pictures: TrainingPictures,
     environment: dict[str, str],
-    evaluation: dict[str, Any],
+    evaluation: Sequence[Row],
 ) -> ModelFolder:
     """Writes the version folder into ``output`` and opens it; the weights go first, so that a card implies weights."""
     weights = save({name: value.detach().contiguous().cpu() for name, value in generator.state_dict().items()})
@@ -73,7 +75,7 @@ def write_version(
             "settings": asdict(settings),
             "environment": environment,
         },
-        "evaluation": evaluation,
+        "evaluation": [row.as_dict() for row in evaluation],
         "known_failures": KNOWN_FAILURES,
     }
     parse_card(content)

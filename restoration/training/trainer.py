@@ -23,10 +23,11 @@ from restoration.errors import TrainingError
 from restoration.hardware import Execution
 from restoration.models import ModelFolder
 from restoration.networks import PatchDiscriminator, build
+from restoration.stages import NetworkStage
 from restoration.training import checkpoints
 from restoration.training.adversarial import LossWeights, RestorationGAN
 from restoration.training.data import AgedPairs, From, TrainingPictures, find_pictures
-from restoration.training.evaluation import evaluate
+from restoration.training.evaluation import by_stage, evaluate, read_clean
 from restoration.training.release import write_version
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -132,7 +133,9 @@ def train(
         checkpoints.load(gan, output)
     _run(gan, settings, pictures, output, first=first, workers=workers, facts=facts, progress=progress)
     gan.generator.load_state_dict(gan.ema)
-    evaluation = evaluate(gan.generator, pictures, device=how.device, autocast=how.autocast)
+    stage = NetworkStage(gan.generator, how, margin_px=gan.generator.margin_px, multiple_px=gan.generator.multiple_px)
+    validation = [read_clean(path) for path in pictures.validation]
+    evaluation = list(evaluate(by_stage(stage), validation, method="this version", with_peers=False))
     folder = write_version(
         output, gan.generator, settings=settings, pictures=pictures, environment=how.described(), evaluation=evaluation
     )

@@ -123,8 +123,10 @@ def test_a_training_gives_a_version_whose_card_tells_of_it(pictures: Path, tmp_p
     content = folder.card.content
     assert content["training"]["data"]["photographs"] == 3
     assert content["training"]["settings"]["pixel_steps"] == 12
-    assert {"clean", "aged by the full model"} <= set(content["evaluation"])
-    assert content["evaluation"]["gaussian noise 25/255"]["psnr_before"] == pytest.approx(20.5, abs=1.0)
+    rows = {(row["case"], row["method"]): row for row in content["evaluation"]}
+    assert rows["noise 25/255, not clipped", "input"]["psnr"] == pytest.approx(20.17, abs=0.1)
+    assert rows["noise 25/255, not clipped", "this version"]["psnr"] is not None
+    assert rows["clean", "input"]["psnr"] is None
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
     stage = folder.card.stage({})
     assert stage.parameters == {"strength": 1.0}

@@ -174,6 +174,17 @@ def test_model_list_show_and_verify(small: SmallArchive) -> None:
     assert f"{MODEL}@9.0" in answer.output
 
 
+def test_a_version_is_measured_beside_classical_methods(small: SmallArchive, tmp_path: Path) -> None:
+    write_scan(tmp_path / "clean" / "a.tif", seed=1)
+    rows = small.done("model", "evaluate", MODEL, "--data", tmp_path / "clean", "--format", "json").json()
+    methods = {row["method"] for row in rows if row["case"] == "noise 25/255, clipped"}
+    assert methods == {"input", f"{MODEL}@9.0", "non-local means", "total variation"}
+    assert all(set(row) == {"case", "method", "pictures", "psnr", "ssim"} for row in rows)
+
+    (tmp_path / "empty").mkdir()
+    assert "no pictures" in small.run("model", "evaluate", MODEL, "--data", tmp_path / "empty").errors
+
+
 def test_training_on_no_photographs_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     answer = command("model", "train", "--data", tmp_path / "data", "--output", tmp_path / "model")
