@@ -31,7 +31,7 @@ Restoration = Callable[[Array], Array]
 """(H, W, C) float32, C 1 or 3, encoded values that noise may carry beyond [0, 1], to the same shape."""
 
 _SEED = 20_000
-_FEWEST_PX = 48  # a side; the peers' borders and SSIM's window want as much
+_FEWEST_PX = 32  # a side; the peers' borders and SSIM's window want as much
 _MOST_PX = 768  # a side; of a larger picture the middle is taken
 
 
@@ -113,7 +113,7 @@ def evaluate(
         with_peers: whether the classical methods are run too.
 
     Raises:
-        TrainingError: a picture is smaller than 48 px.
+        TrainingError: a picture is smaller than 32 px.
     """
     middles = [_middle(picture) for picture in pictures]
     for case in cases():

@@ -77,4 +77,4 @@ def test_clean_pictures_keep_their_channels_and_small_ones_are_refused(tmp_path:
     Image.fromarray((GREY[..., 0] * 255).astype(np.uint8)).save(tmp_path / "grey.png")
     assert read_clean(tmp_path / "grey.png").shape == GREY.shape
     with pytest.raises(TrainingError, match="too small"):
-        list(evaluate(np.array, [COLOUR[:40]], method="nothing"))
+        list(evaluate(np.array, [COLOUR[:30]], method="nothing"))
