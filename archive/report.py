@@ -24,7 +24,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.search import masters, show
 from archive.catalogue.tables import Item, Master, QualityScore
 from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, ScoredImage
-from archive.errors import StorageError
+from archive.errors import StorageError, UsageError
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
 from restoration.image import Picture
@@ -32,6 +32,9 @@ from restoration.image import Picture
 PREVIEW_WIDTH_PX = 1200
 _JPEG_QUALITY = 85
 _BAND_PX = 64  # rows of the reduced picture that are read at once
+_SUFFIXES = (".html", ".htm")
+_MARK = b'<meta name="generator" content="archive-restoration report">'
+_MARK_WITHIN_BYTES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +73,18 @@ class Entry:
 def write_report(catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False) -> int:
     """Writes the report on the masters that ``query`` finds and that have a current restored derivative.
 
-    Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced.
+    Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
+    nothing else is.
 
     Returns:
         How many derivatives it shows.
 
     Raises:
         QueryError: the query has a mistake.
-        StorageError: the file can't be written.
+        UsageError: ``output`` isn't named as an HTML file.
+        StorageError: the file can't be written, or is there and is no report.
     """
+    _refuse_what_is_no_report(output)
     templates = Environment(
         loader=PackageLoader("archive"),
         autoescape=True,
@@ -223,6 +229,21 @@ def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 def _moment(iso: str) -> str:
     """``2026-11-21 03:35 UTC``."""
     return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _refuse_what_is_no_report(output: Path) -> None:
+    """So that a slip of the hand can't cost a master or the catalogue."""
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"a report is an HTML file, and {output} isn't named as one: end the name in .html")
+    try:
+        with output.open("rb") as file:
+            if _MARK in file.read(_MARK_WITHIN_BYTES):
+                return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
+    raise StorageError(f"{output} is there, is no report, and is not written over: name another file, or move it away")
 
 
 def _write(parts: Iterator[str], output: Path) -> None:

@@ -20,7 +20,7 @@ from archive.cli.output import counted
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="Where to write it; a report that is there is replaced.",
+    help="Where to write it; a report that is there is replaced, any other file is not.",
 )
 @click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
 @pass_context

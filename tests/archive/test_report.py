@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from archive.catalogue import Catalogue
-from archive.errors import QueryError
+from archive.errors import QueryError, StorageError, UsageError
 from archive.report import PREVIEW_WIDTH_PX, gains, mean_gain, preview, write_report
 from archive.settings import load_settings
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
@@ -145,6 +145,37 @@ def test_an_unfinished_report_leaves_nothing_behind(catalogue: Catalogue, tmp_pa
     _written(catalogue, folder / "report.html")
 
     assert [path.name for path in folder.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("scans/a.tif", UsageError),
+        ("home/catalogue.db", UsageError),
+        ("report", UsageError),
+        ("thesis.html", StorageError),
+        ("link.html", StorageError),
+    ],
+)
+def test_no_file_but_a_report_is_written_over(
+    catalogue: Catalogue, tmp_path: Path, name: str, error: type[Exception]
+) -> None:
+    (tmp_path / "thesis.html").write_text("<!DOCTYPE html>\n<title>Mine</title>", encoding="utf-8")
+    (tmp_path / "link.html").symlink_to(tmp_path / "scans" / "a.tif")
+    path = tmp_path / name
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(error):
+        write_report(catalogue, None, path)
+
+    assert (path.read_bytes() if path.exists() else None) == before
+    assert path.is_symlink() == (name == "link.html")
+
+
+def test_a_report_takes_the_place_of_an_earlier_one(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "report.HTM"
+    first = _written(catalogue, path)
+
+    assert _written(catalogue, path, include_restricted=True) != first
 
 
 def test_gains_are_those_against_the_clean_reference(catalogue: Catalogue, archive: SmallArchive) -> None:
