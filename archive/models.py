@@ -50,10 +50,7 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
     Raises:
         ModelRegistryError: a shipped version is damaged, or the catalogue holds another one of the same name.
     """
-    try:
-        folders = list(shipped())
-    except ModelError as error:
-        raise ModelRegistryError(f"the software's own models can't be used: {error}. Install it again") from error
+    folders = _shipped()
     new: list[str] = []
     with catalogue.session() as session:
         known = set(session.scalars(select(Model.name)))
@@ -123,7 +120,7 @@ def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     Raises:
         ModelRegistryError: the files are nowhere to be found, or are not those that were registered.
     """
-    card = parse_card(version.card)
+    card = _card(version)
     kept = _kept_folder(catalogue, card)
     if not (kept / WEIGHTS_NAME).exists():
         source = next(_sources(catalogue, version, card), None)
@@ -148,7 +145,7 @@ def verify(catalogue: Catalogue) -> list[Problem]:
         session.expunge_all()
     problems = []
     for version in versions:
-        card = parse_card(version.card)
+        card = _card(version)
         path = _kept_folder(catalogue, card)
         if not path.exists():
             path = next(_sources(catalogue, version, card), path)
@@ -157,6 +154,25 @@ def verify(catalogue: Catalogue) -> list[Problem]:
         elif problem := _card_problem(path, card):
             problems.append(Problem(reference=card.reference, path=path / CARD_NAME, problem=problem))
     return problems
+
+
+def _shipped() -> list[ModelFolder]:
+    """The versions that come with the software."""
+    try:
+        return list(shipped())
+    except ModelError as error:
+        raise ModelRegistryError(f"the software's own models can't be used: {error}. Install it again") from error
+
+
+def _card(version: ModelVersion) -> ModelCard:
+    """The card of a registered version, as the catalogue holds it."""
+    try:
+        return parse_card(version.card)
+    except ModelError as error:
+        raise ModelRegistryError(
+            f"the catalogue's card of the version from {version.folder} can't be used: {error}. "
+            "Use the version of the software that registered it, or a newer one"
+        ) from error
 
 
 def _problem(weights: Path, version: ModelVersion) -> str | None:
@@ -227,7 +243,7 @@ def _require_same(known: ModelVersion, card: ModelCard) -> None:
     def meaning(of: ModelCard) -> tuple[Any, ...]:
         return of.weights_sha256, of.architecture, of.network, of.stage({})
 
-    if meaning(parse_card(known.card)) != meaning(card):
+    if meaning(_card(known)) != meaning(card):
         raise ModelRegistryError(
             f"the catalogue already holds {card.reference} with other weights, architecture or parameters "
             f"(weights SHA-256 {known.weights_sha256}): give the new one a new version"
@@ -270,7 +286,7 @@ def _sources(catalogue: Catalogue, version: ModelVersion, card: ModelCard) -> It
     """Folders that hold the version's files: where it was registered from, or where the software lies today."""
     candidates: Iterable[Path] = (
         catalogue.path_of(version.folder),
-        *(folder.path for folder in shipped() if folder.card.reference == card.reference),
+        *(folder.path for folder in _shipped() if folder.card.reference == card.reference),
     )
     return (path for path in candidates if (path / WEIGHTS_NAME).exists())
 

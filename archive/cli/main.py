@@ -12,7 +12,6 @@ import click
 import archive
 from archive.cli.options import Context, LazyGroup, epilog
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveError
-from restoration.errors import RestorationError
 
 COMMANDS = {
     "init": "archive.cli.home:init",
@@ -88,7 +87,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _expected(error: Exception) -> str | None:
     """What to tell the user, or None for a fault of this software, whose traceback is worth having."""
-    if isinstance(error, ArchiveError | RestorationError):
+    if isinstance(error, ArchiveError):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,7 +11,7 @@ import click
 from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context
 from archive.cli.output import as_json, print_table, visible
 from archive.cli.progress import make_progress
-from archive.errors import EXIT_DONE, EXIT_PARTLY
+from archive.errors import EXIT_DONE, EXIT_PARTLY, ArchiveError
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
 
@@ -133,7 +135,8 @@ def train(output: Path, data: Path | None, resume: bool) -> None:
         steps_done = step
 
     try:
-        folder = run(output, data=data, resume=resume, progress=advance)
+        with _librarys_errors():
+            folder = run(output, data=data, resume=resume, progress=advance)
     finally:
         bar.finish()
     click.echo(f"model: {folder.card.reference} in {folder.path}")
@@ -171,11 +174,23 @@ def evaluate(context: Context, reference: str, data: Path, format_: str) -> None
     with catalogue.reading() as session:
         version = find_version(session, reference)
         folder = folder_for(catalogue, version)
-    rows = (row.as_dict() for row in evaluate_version(folder, data))
+    with _librarys_errors():
+        rows = [row.as_dict() for row in evaluate_version(folder, data)]
     if format_ == "json":
-        click.echo(as_json(list(rows), indent=2))
+        click.echo(as_json(rows, indent=2))
     else:
         print_table(rows, ("case", "method", "pictures", "psnr", "ssim"))
+
+
+@contextmanager
+def _librarys_errors() -> Iterator[None]:
+    """What the library finds wrong with data, device or checkpoint becomes an error of the archive."""
+    from restoration.errors import RestorationError
+
+    try:
+        yield
+    except RestorationError as error:
+        raise ArchiveError(str(error)) from error
 
 
 for each in (list_command, show, verify, add, alias, train, evaluate):

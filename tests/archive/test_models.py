@@ -273,3 +273,15 @@ def test_an_alias_that_can_not_be_set_is_refused(
     models.add(catalogue, _write(tmp_path, "1.0"))
     with pytest.raises(error):
         models.set_alias(catalogue, "mend", version, alias, person)
+
+
+def test_a_card_that_this_software_does_not_understand_is_one_of_the_archives_errors(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    version = models.add(catalogue, _write(tmp_path, "1.0"))
+    with catalogue.session() as session:
+        session.get_one(ModelVersion, version.id).card = {"name": "mend"}
+    with catalogue.reading() as session, pytest.raises(ModelRegistryError, match="card of the version from"):
+        models.folder_for(catalogue, find_version(session, "mend"))
+    with pytest.raises(ModelRegistryError, match="card of the version from"):
+        models.verify(catalogue)
