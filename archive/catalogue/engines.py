@@ -47,6 +47,17 @@ def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
     return engine
 
 
+def refuse_absent_database(settings: Settings) -> None:
+    """Refuses a home whose SQLite file isn't there, which connecting would make.
+
+    Raises:
+        HomeError: it isn't; the message names `archive init`.
+    """
+    path = settings.sqlite_path
+    if path is not None and not path.exists():
+        raise HomeError(f"there is no catalogue {path}. Run `archive init {settings.home}`")
+
+
 def reader(engine: Engine) -> Engine:
     """``engine`` for transactions that only read, each of one state of the catalogue through all of its questions."""
     if engine.dialect.name == "sqlite":

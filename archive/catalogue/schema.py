@@ -9,11 +9,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from archive.catalogue import revision, tables
-from archive.catalogue.engines import make_engine, writer
+from archive.catalogue.engines import make_engine, reader, refuse_absent_database, writer
 from archive.errors import HomeError
 from archive.resources import migrations_folder
 from archive.settings import Settings
@@ -28,9 +28,9 @@ def current(settings: Settings) -> str | None:
     """The database's revision, or None where it has no tables yet.
 
     Raises:
-        HomeError: the database can't be opened.
+        HomeError: the database is absent or can't be opened.
     """
-    with _migrating(settings) as connection:
+    with _reading(settings) as connection:
         return revision.current(connection)
 
 
@@ -66,9 +66,9 @@ def check(settings: Settings) -> list[str]:
     """What is wrong with the database, in words: not at head, tables other than the software's, broken constraints.
 
     Raises:
-        HomeError: the database can't be opened.
+        HomeError: the database is absent or can't be opened.
     """
-    with _migrating(settings) as connection:
+    with _reading(settings) as connection:
         found = revision.current(connection)
         if found is None:
             return ["the database has no tables: run `archive db upgrade`"]
@@ -98,9 +98,22 @@ def _broken_constraints(connection: Connection) -> list[str]:
 
 @contextmanager
 def _migrating(settings: Settings) -> Iterator[Connection]:
-    engine = make_engine(settings, migrating=True)
+    with _transaction(writer(make_engine(settings, migrating=True))) as connection:
+        yield connection
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[Connection]:
+    """For looking only: nothing is made, and no batch at work has to wait."""
+    refuse_absent_database(settings)
+    with _transaction(reader(make_engine(settings))) as connection:
+        yield connection
+
+
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
     try:
-        with writer(engine).begin() as connection:
+        with engine.begin() as connection:
             yield connection
     except DBAPIError as error:
         raise HomeError(f"the catalogue {engine.url!r} can't be used: {error.orig}") from error

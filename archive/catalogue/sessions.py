@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from archive.catalogue import revision
-from archive.catalogue.engines import make_engine, reader, writer
+from archive.catalogue.engines import make_engine, reader, refuse_absent_database, writer
 from archive.errors import HomeError
 from archive.settings import Settings
 
@@ -33,9 +33,7 @@ class Catalogue:
             HomeError: the database is absent, can't be reached, lies as SQLite on a network file system, or its schema
                 is not the one that this software works with.
         """
-        path = settings.sqlite_path
-        if path is not None and not path.exists():
-            raise HomeError(f"there is no catalogue {path}. Run `archive init {settings.home}`")
+        refuse_absent_database(settings)
         engine = make_engine(settings)
         try:
             with engine.connect() as connection:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from archive.catalogue import Catalogue, schema
+from archive.catalogue import Catalogue, engines, schema
 from archive.errors import HomeError
 from archive.resources import migrations_folder
 from archive.settings import Settings
@@ -20,6 +21,8 @@ def test_a_new_database_is_brought_to_head_and_has_nothing_to_complain_of(
     tmp_path: Path, empty_database_url: str
 ) -> None:
     settings = Settings(home=tmp_path, database_url=empty_database_url)
+    if settings.sqlite_path:
+        settings.sqlite_path.touch()
     assert schema.current(settings) is None
     assert "no tables" in schema.check(settings)[0]
     schema.upgrade(settings)
@@ -75,6 +78,23 @@ def test_a_database_without_tables_is_not_opened(tmp_path: Path, empty_database_
     with pytest.raises(HomeError, match=r"archive (init|db upgrade)"):
         Catalogue.open(Settings(home=tmp_path, database_url=empty_database_url))
     assert not (tmp_path / "empty.db").exists()
+
+
+@pytest.mark.parametrize("look", [schema.current, schema.check])
+def test_looking_makes_no_database(tmp_path: Path, look: Callable[[Settings], object]) -> None:
+    with pytest.raises(HomeError, match="archive init"):
+        look(Settings(home=tmp_path, database_url=f"sqlite:///{tmp_path / 'catalogue.db'}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_and_a_batch_at_work_do_not_wait_for_each_other(
+    catalogue: Catalogue, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_SECONDS", 0.1)
+    with catalogue.session() as session:
+        add_item(session, "A")
+        assert schema.current(settings) == schema.head()
+        assert schema.check(settings) == []
 
 
 def test_a_database_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
