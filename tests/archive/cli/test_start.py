@@ -50,6 +50,39 @@ def test_questions_never_import_torch(restored: SmallArchive, arguments: list[st
     )
 
 
+@pytest.mark.parametrize("query", [None, "status:restored", "creator:Anna"])
+def test_a_list_is_quick_because_it_loads_little(restored: SmallArchive, query: str | None) -> None:
+    """The aim is under 0.6 s, which ``benchmarks/startup.py`` measures; what is loaded is the same on every machine."""
+    script = (
+        "import sys; from archive.cli.main import run; code = run(sys.argv[1:]); "
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr); sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "--home", str(restored.home), "list", *([query] if query else [])],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    loaded = set(ended.stderr.split())
+
+    assert {"archive", "click", "sqlalchemy"} <= loaded
+    slow = {
+        "PIL",
+        "alembic",
+        "edtf",
+        "imagecodecs",
+        "jinja2",
+        "numpy",
+        "psycopg",
+        "scipy",
+        "skimage",
+        "tifffile",
+        "tqdm",
+    }
+    assert not loaded & (slow | {"restoration", "safetensors", "torch", "tqdm"})
+
+
 def test_the_fields_that_list_offers_are_those_of_the_catalogue() -> None:
     assert ask.FIELDS == LIST_FIELDS
 
