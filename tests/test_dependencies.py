@@ -1,0 +1,38 @@
+"""What the packages import stands in ``pyproject.toml``, so that an installed wheel has all that it needs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """The top-level names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", ["archive", "restoration", "migrations"])
+def test_every_import_is_of_a_declared_dependency(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {canonicalize_name(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in project["dependencies"]}
+    distributions = packages_distributions()
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        for name in set(_imported(path)) - sys.stdlib_module_names - {"archive", "restoration"}:
+            found = {canonicalize_name(each) for each in distributions.get(name, [])}
+            assert found & declared, f"{path.relative_to(ROOT)} imports {name}, which no dependency brings"
