@@ -139,7 +139,9 @@ def test_every_score_against_a_reference_is_kept(archive: SmallArchive) -> None:
     archive.done("ingest", archive.scans)
     archive.done("restore")
 
-    for row in archive.done("list", "psnr_reference:[1 TO *]", "--format", "json").json():
+    rows = archive.done("list", "psnr_reference:[1 TO *]", "--format", "json").json()
+    assert [row["accession_number"] for row in rows] == NUMBERS
+    for row in rows:
         scores = archive.show(row["accession_number"])["derivatives"][0]["quality"]
         headline = {
             f"{score['metric']}_{score['compared_with']}": score["value"]
