@@ -105,6 +105,7 @@ def create_home(home: Path, *, database: str | None) -> Settings:
     except FileExistsError as error:
         if not path.is_file():
             raise HomeError(f"{home} can't be made a home: it is no folder") from error
+        load_settings(home)  # tells what is wrong with the file, if anything is
         if database is not None and tomllib.loads(path.read_text(encoding="utf-8")).get("database") != database:
             raise HomeError(
                 f"{home} is a home already, with another database: change `database` in {path} by hand if you mean to"

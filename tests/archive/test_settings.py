@@ -104,5 +104,13 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str, said: str)
         load_settings(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"= 3", b"database = '\xff'"])
+def test_a_mistake_in_the_file_is_named_when_a_home_is_made_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "archive.toml").write_bytes(content)
+    with pytest.raises(HomeError, match="can't be read"):
+        create_home(tmp_path, database="postgresql+psycopg://db/one")
+    assert (tmp_path / "archive.toml").read_bytes() == content
+
+
 def test_migrations_are_found_in_the_source_tree() -> None:
     assert (migrations_folder() / "env.py").is_file()
