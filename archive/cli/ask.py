@@ -37,7 +37,7 @@ TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_
 @query_argument
 @click.option("--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table")
 @click.option("--fields", type=Words(FIELDS), metavar="a,b,c", help=f"Which, and in which order: {', '.join(FIELDS)}.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many; else all.")
+@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many; else all.")
 @pass_context
 def list_command(
     context: Context, query: str | None, form: str, fields: tuple[str, ...] | None, limit: int | None

@@ -6,7 +6,7 @@ from datetime import datetime, time
 
 import click
 
-from archive.cli.options import ArchiveGroup, Context, command, device_options, epilog, pass_context
+from archive.cli.options import ArchiveGroup, Context, Id, command, device_options, epilog, pass_context
 from archive.cli.output import as_json, print_csv, print_json_array, print_table, visible
 from archive.cli.restore import PARTLY, run_and_tell
 
@@ -46,7 +46,7 @@ def list_command(context: Context, form: str) -> None:
 
 
 @command("show", examples=("archive batch show 3", "archive batch show 3 --format csv > failures.csv"))
-@click.argument("batch_id", metavar="ID", type=int)
+@click.argument("batch_id", metavar="ID", type=Id())
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
@@ -72,7 +72,7 @@ def show(context: Context, batch_id: int, form: str) -> None:
     examples=("archive batch resume 3", "archive batch resume 3 --until 07:30"),
     partly=PARTLY,
 )
-@click.argument("batch_id", metavar="ID", type=int)
+@click.argument("batch_id", metavar="ID", type=Id())
 @click.option("--until", metavar="HH:MM", help="Begin no further master after this time of day.")
 @device_options
 @pass_context

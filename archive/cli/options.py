@@ -84,6 +84,21 @@ class ArchiveCommand(click.Command):
         super().__init__(*arguments, **keywords)
         self.params.append(_home_option())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            _refuse_what_is_no_text(ctx, parameter, ctx.params.get(parameter.name or ""))
+        return rest
+
+
+def _refuse_what_is_no_text(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Names of files may hold any bytes and come as paths; all other arguments must be UTF-8 to be stored or sought."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise click.BadParameter(f"{value!r} is not UTF-8 text", context, parameter) from error
+
 
 class ArchiveGroup(click.Group):
     """A group that takes --home, of commands that do."""
@@ -150,6 +165,18 @@ def device_options(function: Function) -> Function:
     )
     device = click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where networks run; auto takes a GPU.")
     return device(precision(function))
+
+
+class Id(click.ParamType[int]):
+    """The id of a row: a whole number from 1 that both databases can hold."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = click.INT.convert(value, param, ctx)
+        if not 0 < number < 2**63:
+            self.fail(f"{value} is no id: ids are whole numbers from 1", param, ctx)
+        return number
 
 
 class Words(click.ParamType[tuple[str, ...]]):

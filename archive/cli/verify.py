@@ -16,8 +16,13 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
     partly="some fixity is broken: files are missing, changed or unreadable",
 )
 @query_argument
-@click.option("--older-than", type=click.IntRange(min=0), metavar="DAYS", help="Only what was not checked since then.")
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most so many files; else all.")
+@click.option(
+    "--older-than",
+    type=click.IntRange(0, 36_500),
+    metavar="DAYS",
+    help="Only what was not checked since then.",
+)
+@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many files; else all.")
 @pass_context
 def verify(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
     """Check the bytes of all files against the catalogue.

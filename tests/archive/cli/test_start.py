@@ -129,12 +129,25 @@ def test_without_a_home_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
         ["restore", "--view", "front"],
         ["review", "not-there", "--accept"],
         ["review", "not-there"],
+        ["show", "\udcff"],
+        ["list", "\udcff"],
+        ["list", "--limit", "99999999999999999999"],
+        ["restore", "--model", "\udcff"],
+        ["review", "1906.1"],
+        ["review", "1906.1", "--reject", "--accept", "--reason", "both"],
+        ["review", "1906.1", "--accept", "--reviewer", "\udcff"],
+        ["review", "1906.1", "--accept", "--derivative", "99999999999999999999"],
+        ["verify", "--older-than", "9999999999"],
+        ["verify", "--limit", "99999999999999999999"],
         ["batch", "show", "77"],
+        ["batch", "show", "99999999999999999999"],
+        ["batch", "show", "-1"],
+        ["batch", "resume", "99999999999999999999"],
         ["batch", "resume", "77", "--until", "soon"],
         ["model", "show", "not-there"],
         ["ingest", "not-there"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments).encode("ascii", "backslashreplace").decode(),
 )
 def test_wrong_usage_exits_2_with_a_message_and_no_traceback(small: SmallArchive, arguments: list[str]) -> None:
     answer = small.run(*arguments)
@@ -143,6 +156,21 @@ def test_wrong_usage_exits_2_with_a_message_and_no_traceback(small: SmallArchive
     assert answer.errors
     assert answer.output == ""
     assert "Traceback" not in answer.errors
+
+
+def test_a_review_both_accepting_and_rejecting_decides_nothing(restored: SmallArchive) -> None:
+    answer = restored.run("review", "1906.1", "--reject", "--accept", "--reason", "both", "--reviewer", "A. Curator")
+
+    assert answer.code == 2
+    assert "--accept or --reject" in answer.errors
+    assert restored.show("1906.1")["derivatives"][0]["review"] is None
+
+
+def test_a_path_may_hold_bytes_that_are_no_text(small: SmallArchive, tmp_path: Path) -> None:
+    folder = tmp_path / "scans-\udcff"
+    folder.mkdir()
+
+    assert "0 added" in small.done("ingest", folder).output
 
 
 def test_ctrl_c_exits_130(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
