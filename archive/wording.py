@@ -1,4 +1,4 @@
-"""How scores and recipes are told to people, the same in the text of a command and in a report."""
+"""How things are told outside: the fields of a list, and scores and recipes in words, the same wherever they stand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Record = Mapping[str, Any]
+
+LIST_FIELDS = (
+    "id",
+    "accession_number",
+    "title",
+    "creator",
+    "date",
+    "status",
+    "model",
+    "version",
+    "psnr_source",
+    "ssim_source",
+    "psnr_reference",
+    "ssim_reference",
+    "review",
+    "derivatives",
+    "path",
+)
+"""The keys of what ``archive list`` and :func:`archive.catalogue.search.list_items` give, in their order."""
 
 _IMAGES = {"source": "master", "derivative": "derivative"}
 _COMPARED_WITH = {
@@ -34,7 +53,10 @@ def score_value(score: Record) -> str:
 
 
 def recipe_in_words(recipe: Record) -> str:
-    """``denoise-deblur 0.1 (strength 1)``, stage by stage; ``recipe`` is one of ``archive show``'s."""
+    """``denoise-deblur 0.1 (strength 1)``, stage by stage.
+
+    ``recipe`` is one of ``archive show``'s, or any recipe as plain JSON values.
+    """
     return ", then ".join(map(_stage_in_words, recipe["stages"]))
 
 

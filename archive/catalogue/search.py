@@ -17,27 +17,9 @@ from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, Mod
 from archive.catalogue.versions import find_version, models
 from archive.catalogue.vocabulary import StageTask, TaskStatus
 from archive.errors import NotFoundError
+from archive.wording import LIST_FIELDS
 
 __all__ = ["LIST_FIELDS", "batch", "batches", "find_version", "list_items", "masters", "models", "show"]
-
-LIST_FIELDS = (
-    "id",
-    "accession_number",
-    "title",
-    "creator",
-    "date",
-    "status",
-    "model",
-    "version",
-    "psnr_source",
-    "ssim_source",
-    "psnr_reference",
-    "ssim_reference",
-    "review",
-    "derivatives",
-    "path",
-)
-"""The keys of what :func:`list_items` gives, in their order."""
 
 _ROWS_AT_A_TIME = 500
 
@@ -123,7 +105,7 @@ def batches(session: Session) -> Iterator[dict[str, Any]]:
 
 
 def batch(session: Session, batch_id: int) -> dict[str, Any]:
-    """One batch as in :func:`batches`, and with it its kind, query, options, who asked for it, and its failures.
+    """One batch as in :func:`batches`, its kind, query, options, agent (the software that planned it) and failures.
 
     A failure is accession_number, sequence, path (the master's, absolute) and reason.
 

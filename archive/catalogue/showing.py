@@ -99,6 +99,7 @@ def _master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
         **{name: getattr(master, name) for name in _MASTER_FIELDS},
         "picture_area": None if master.area_x is None else area,
         "captured_at": master.captured_at,
+        "captured_by": master.captured_by,
     }
 
 

@@ -6,24 +6,8 @@ import click
 
 from archive.cli.options import Context, Words, command, pass_context, query_argument
 from archive.cli.output import as_json, print_rows
+from archive.wording import LIST_FIELDS
 
-FIELDS = (
-    "id",
-    "accession_number",
-    "title",
-    "creator",
-    "date",
-    "status",
-    "model",
-    "version",
-    "psnr_source",
-    "ssim_source",
-    "psnr_reference",
-    "ssim_reference",
-    "review",
-    "derivatives",
-    "path",
-)
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
 
 
@@ -36,7 +20,9 @@ TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_
 )
 @query_argument
 @click.option("--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table")
-@click.option("--fields", type=Words(FIELDS), metavar="a,b,c", help=f"Which, and in which order: {', '.join(FIELDS)}.")
+@click.option(
+    "--fields", type=Words(LIST_FIELDS), metavar="a,b,c", help=f"Which, and in which order: {', '.join(LIST_FIELDS)}."
+)
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many; else all.")
 @pass_context
 def list_command(
@@ -51,7 +37,7 @@ def list_command(
     from archive.catalogue.search import list_items
 
     with context.catalogue().reading() as session:
-        shown = fields or (TABLE_FIELDS if form == "table" else FIELDS)
+        shown = fields or (TABLE_FIELDS if form == "table" else LIST_FIELDS)
         print_rows(list_items(session, query, limit), shown, form)
 
 

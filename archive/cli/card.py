@@ -48,6 +48,8 @@ def _master(master: Record) -> Iterator[str]:
         yield f"  picture area: {_area(master['picture_area'])}"
     if master["captured_at"]:
         yield f"  scanned: {visible(master['captured_at'])}"
+    if master["captured_by"]:
+        yield f"  scanned by: {visible(master['captured_by'])}"
 
 
 def _derivative(derivative: Record) -> Iterator[str]:

@@ -194,6 +194,7 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
         "icc_profile": "Adobe RGB",
         "picture_area": {"x": 1, "y": 2, "width": 30, "height": 40},
         "captured_at": None,
+        "captured_by": None,
     }
     assert (shown["masters"][1]["view"], shown["masters"][1]["picture_area"]) == ("verso", None)
     assert shown["derivatives"] == [

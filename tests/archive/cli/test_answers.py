@@ -8,10 +8,12 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
-from archive.cli.ask import FIELDS
 from archive.cli.output import cells, fitted, padded, print_table, visible
+from archive.wording import LIST_FIELDS
 from tests.small_archive import SmallArchive, write_scan
 
 
@@ -19,7 +21,7 @@ def test_list_json_is_an_array_of_flat_objects(restored: SmallArchive) -> None:
     rows = restored.done("list", "--format", "json").json()
 
     assert [row["accession_number"] for row in rows] == ["1906.1", "1906.2"]
-    assert tuple(rows[0]) == FIELDS
+    assert tuple(rows[0]) == LIST_FIELDS
     assert rows[0]["status"] == "restored"
     assert rows[0]["model"] == "denoise-deblur"
     assert rows[0]["version"] == "9.0"
@@ -104,7 +106,7 @@ def test_show_json_is_the_object_of_the_contract(restored: SmallArchive) -> None
     )
     assert set(item["masters"][0]) == {
         *("sequence", "view", "path", "sha256", "size", "format", "width", "height", "bits_per_sample"),
-        *("samples_per_pixel", "ppi", "icc_profile", "picture_area", "captured_at"),
+        *("samples_per_pixel", "ppi", "icc_profile", "picture_area", "captured_at", "captured_by"),
     }
     derivative = item["derivatives"][0]
     assert set(derivative) == {
@@ -130,6 +132,22 @@ def test_show_json_is_the_object_of_the_contract(restored: SmallArchive) -> None
         "detail",
     }
     assert set(item["events"][0]) == {"type", "at", "outcome", "detail", "agent"}
+
+
+def test_show_tells_when_and_by_whom_a_master_was_scanned(small: SmallArchive) -> None:
+    tifffile.imwrite(
+        small.scans / "a.tif",
+        np.arange(48 * 40, dtype=np.uint16).reshape(40, 48),
+        datetime="2011:05:06 07:08:09",
+        extratags=[(315, "s", 0, "Scanning team", True)],
+    )
+    small.done("ingest", small.scans)
+    (master,) = small.show("a")["masters"]
+    text = small.done("show", "a").output
+
+    assert (master["captured_at"], master["captured_by"]) == ("2011-05-06T07:08:09", "Scanning team")
+    assert "  scanned: 2011-05-06T07:08:09\n" in text
+    assert "  scanned by: Scanning team\n" in text
 
 
 def test_show_tells_a_person_what_was_done_and_compared_with_what(restored: SmallArchive) -> None:

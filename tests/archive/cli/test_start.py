@@ -10,8 +10,6 @@ from pathlib import Path
 import click
 import pytest
 
-from archive.catalogue.search import LIST_FIELDS
-from archive.cli import ask
 from archive.cli.main import COMMANDS, cli, run
 from tests.small_archive import SmallArchive, command
 
@@ -81,10 +79,6 @@ def test_a_list_is_quick_because_it_loads_little(restored: SmallArchive, query: 
         "tqdm",
     }
     assert not loaded & (slow | {"restoration", "safetensors", "torch", "tqdm"})
-
-
-def test_the_fields_that_list_offers_are_those_of_the_catalogue() -> None:
-    assert ask.FIELDS == LIST_FIELDS
 
 
 def test_home_is_taken_before_and_after_the_command(small: SmallArchive) -> None:

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import json
+
+from archive.wording import recipe_in_words
+from restoration.recipe import Recipe, RecipeStage
+
+
+def test_a_recipe_is_worded_alike_from_the_library_and_from_the_catalogue() -> None:
+    stage = RecipeStage(
+        task="restoration",
+        model="denoise-deblur",
+        version="1.0",
+        weights_sha256="0" * 64,
+        parameters={"strength": 0.75, "repair": ("noise", "softness")},
+    )
+    recipe = Recipe(stages=(stage, stage))
+    words = "denoise-deblur 1.0 (repair noise+softness, strength 0.75)"
+
+    assert recipe_in_words(recipe.as_dict()) == f"{words}, then {words}"
+    assert recipe_in_words(json.loads(recipe.canonical_json())) == f"{words}, then {words}"
