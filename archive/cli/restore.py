@@ -130,9 +130,15 @@ def run_and_tell(
     until: time | None = None,
 ) -> int:
     """Runs a batch and prints its outcome; returns the exit code."""
-    from archive.batches.run import run_batch
+    try:
+        from archive.batches.run import run_batch
 
-    result = run_batch(catalogue, batch_id, device=device, precision=precision, until=until, progress=make_progress())
+        result = run_batch(
+            catalogue, batch_id, device=device, precision=precision, until=until, progress=make_progress()
+        )
+    except KeyboardInterrupt:  # before the first picture: later on it is in the result
+        click.echo(f"interrupted: go on with `archive batch resume {batch_id}`", err=True)
+        return EXIT_INTERRUPTED
     return tell(batch_id, result)
 
 

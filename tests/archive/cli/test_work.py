@@ -130,6 +130,21 @@ def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) 
     small.done("restore", "--yes")
 
 
+def test_ctrl_c_while_models_are_loaded_says_how_to_go_on(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    with monkeypatch.context() as patch:
+        patch.setattr("archive.models.folder_for", interrupt)
+        answer = small.run("restore")
+
+    assert answer.code == 130
+    assert "archive batch resume 1" in answer.errors
+    assert "1 done" in small.done("batch", "resume", "1").output
+
+
 def test_a_rejection_needs_a_reason_and_takes_the_derivative_out(restored: SmallArchive) -> None:
     assert restored.run("review", "1906.1", "--reject", "--reviewer", "A. Curator").code == 2
 
