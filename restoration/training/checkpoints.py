@@ -20,6 +20,7 @@ from restoration.errors import TrainingError
 from restoration.training.adversarial import RestorationGAN
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
+TEMPORARY_NAME = "checkpoint.tmp"
 
 
 def save(gan: RestorationGAN, folder: Path, *, step: int, facts: dict[str, Any]) -> None:
@@ -31,8 +32,7 @@ def save(gan: RestorationGAN, folder: Path, *, step: int, facts: dict[str, Any])
         **_prefixed("generator_optimiser", _optimiser_tensors(gan.generator_optimiser)),
         **_prefixed("discriminator_optimiser", _optimiser_tensors(gan.discriminator_optimiser)),
     }
-    path = folder / CHECKPOINT_NAME
-    temporary = path.with_suffix(".tmp")
+    temporary = folder / TEMPORARY_NAME
     save_file(
         {name: value.detach().contiguous().cpu() for name, value in tensors.items()},
         temporary,
@@ -40,7 +40,7 @@ def save(gan: RestorationGAN, folder: Path, *, step: int, facts: dict[str, Any])
     )
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
-    temporary.replace(path)
+    temporary.replace(folder / CHECKPOINT_NAME)
 
 
 def read_facts(folder: Path) -> tuple[int, dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 The folder that a training writes holds ``checkpoint.safetensors`` while it runs, ``log.jsonl`` with a line of losses
 every few steps, and at its end a model version: ``card.json`` and ``weights.safetensors``.
+
+A file ``TERMS.txt`` in the folder of photographs says under which terms they may be used; it is kept in the card.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ from restoration.training.data import AgedPairs, From, TrainingPictures, find_pi
 from restoration.training.evaluation import by_stage, evaluate, read_clean
 from restoration.training.release import write_version
 
+LOG_NAME = "log.jsonl"
+TERMS_NAME = "TERMS.txt"
+
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -38,7 +43,7 @@ class TrainingSettings:
     """Everything that a training's result depends on but the pictures. Kept in the checkpoint and in the card.
 
     ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
-    rates fall along a cosine within each phase.
+    rates fall along a cosine within each phase. ``data_terms`` are those that the photographs may be used under.
     """
 
     name: str
@@ -103,7 +108,7 @@ def train(
     Args:
         output: a new or empty folder; with ``resume`` one that holds a checkpoint.
         data: a folder of clean photographs (see :func:`restoration.training.data.find_pictures`); with ``resume`` the
-            checkpoint's own unless another is named.
+            checkpoint's own unless another is named. What its ``TERMS.txt`` says joins the settings' ``data_terms``.
         settings: what to train and how, by default :meth:`TrainingSettings.named_after` ``output``; with ``resume``
             they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
@@ -113,11 +118,13 @@ def train(
         progress: called after each step with the step, the number of steps and the losses.
 
     Raises:
-        TrainingError: there are no pictures, the folder is in use, or there is nothing to resume.
+        TrainingError: there are no pictures, the folder is in use, there is nothing to resume, or the losses stopped
+            being numbers.
         DeviceError: the device asked for isn't there.
     """
     settings, data, first = _start(output, data, settings, resume=resume)
     pictures = find_pictures(data)
+    settings = replace(settings, data_terms=_with_terms_of(data, settings.data_terms))
     how = (execution or Execution()).resolved()
     torch.manual_seed(settings.seed)
     gan = RestorationGAN(
@@ -153,10 +160,26 @@ def _start(
     if data is None:
         raise TrainingError("name a folder of clean photographs to train on: --data DIR")
     settings = settings or TrainingSettings.named_after(output)
-    if output.exists() and any(output.iterdir()):
+    # What a training leaves that was broken off before its first checkpoint is in nobody's way.
+    leftovers = (LOG_NAME, checkpoints.TEMPORARY_NAME)
+    if output.exists() and any(path.name not in leftovers for path in output.iterdir()):
         raise TrainingError(f"{output} is not empty: name a new folder, or go on with --resume")
     output.mkdir(parents=True, exist_ok=True)
+    for name in leftovers:
+        (output / name).unlink(missing_ok=True)
     return settings, data, 0
+
+
+def _with_terms_of(data: Path, stated: str) -> str:
+    """The terms ``stated`` so far, and those of the folder's own text file where it has one that says others."""
+    path = data / TERMS_NAME
+    try:
+        found = path.read_text(encoding="utf-8-sig").strip()
+    except FileNotFoundError:
+        return stated
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} can't be read: {error}. It must be text in UTF-8") from error
+    return stated if found in stated else "\n".join(filter(None, (stated, found)))
 
 
 def _settings_from(stored: dict[str, Any]) -> TrainingSettings:
@@ -189,7 +212,10 @@ def _run(
         losses = take(aged, target)
         step += 1
         if not all(math.isfinite(value) for value in losses.values()):
-            raise TrainingError(f"the losses stopped being numbers at step {step}: lower the learning rate and resume")
+            raise TrainingError(
+                f"the losses stopped being numbers at step {step}. If --resume ends here again, train into a new "
+                "folder from Python, with lower learning rates in TrainingSettings"
+            )
         if progress is not None:
             progress(step, settings.steps, losses)
         if step % 50 == 0:
@@ -221,5 +247,5 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _log(output: Path, line: dict[str, float]) -> None:
-    with (output / "log.jsonl").open("a", encoding="utf-8") as log:
+    with (output / LOG_NAME).open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")

@@ -155,6 +155,51 @@ def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path:
     assert resumed.card.weights_sha256 == undisturbed.card.weights_sha256
 
 
+def test_a_training_broken_off_before_its_first_checkpoint_begins_anew(pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / "tiny-0.1"
+    output.mkdir()
+    (output / "log.jsonl").write_text('{"step": 50}\n')
+    (output / "checkpoint.tmp").write_bytes(b"half of one")
+    with pytest.raises(TrainingError, match="without --resume"):
+        train(output, data=None, resume=True, execution=CPU)
+    folder = train(output, data=pictures, settings=TINY, execution=CPU, workers=0)
+
+    assert {path.name for path in folder.path.iterdir()} <= {"card.json", "weights.safetensors", "log.jsonl"}
+    assert not (output / "log.jsonl").exists()  # its lines were of steps that are not in this training
+
+
+def test_the_terms_of_the_data_are_kept_in_the_card(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "TERMS.txt").write_text("\ufeffCC0, given by the estate in été 2020\n", encoding="utf-8")
+    few = replace(TINY, pixel_steps=4, adversarial_steps=2)
+    folder = train(tmp_path / "out", data=pictures, settings=few, execution=CPU, workers=0)
+
+    assert folder.card.content["training"]["data"]["terms"] == "CC0, given by the estate in été 2020"
+
+
+def test_terms_stated_before_are_kept_beside_those_of_the_folder(pictures: Path, tmp_path: Path) -> None:
+    few = replace(TINY, pixel_steps=4, adversarial_steps=2, data_terms="CC BY 4.0")
+    plain = train(tmp_path / "plain", data=pictures, settings=few, execution=CPU, workers=0)
+    (pictures / "TERMS.txt").write_text("CC0", encoding="utf-8")
+    both = train(tmp_path / "both", data=pictures, settings=few, execution=CPU, workers=0)
+    terms = [folder.card.content["training"]["data"]["terms"] for folder in (plain, both)]
+    assert terms == ["CC BY 4.0", "CC BY 4.0\nCC0"]
+
+    (pictures / "TERMS.txt").write_bytes("été".encode("latin-1"))
+    with pytest.raises(TrainingError, match=r"TERMS\.txt can't be read"):
+        train(tmp_path / "latin", data=pictures, settings=few, execution=CPU, workers=0)
+
+
+def test_losses_that_stop_being_numbers_end_it_with_advice_that_can_be_followed(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower learning rates in TrainingSettings"):
+        train(
+            tmp_path / "out",
+            data=pictures,
+            settings=replace(TINY, learning_rate=1e30),
+            execution=CPU,
+            workers=0,
+        )
+
+
 def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="--data"):
         train(tmp_path / "out-1.0", data=None)
