@@ -29,8 +29,8 @@ UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "et
 KNOWN_FAILURES = [
     "Weave, canvas and print texture finer than about 2 px may be taken for grain and smoothed.",
     "Heavy grain is removed together with the finest detail beneath it.",
-    "Motion blur longer than about 10 px is hardly reduced.",
-    "Large losses, tears and folds wider than about 6 px are not filled in.",
+    "Motion blur is hardly reduced.",
+    "Scratches, hairs, dust, stains, tears and folds are hardly reduced (see the evaluation inside them).",
     "Small faces under heavy grain come out smooth; nothing in them is to be read as evidence.",
     "Fading, yellowing and vignetting are left as they are, by design.",
 ]
