@@ -84,9 +84,9 @@ class Embedded:
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """The sound parts of a file's metadata blocks, that a derivative carries on: of EXIF the entries, else the bytes."""
+    """The sound parts of a file's metadata blocks, that a derivative carries on."""
 
-    exif: Exif = Exif()
+    exif: Exif = field(default_factory=Exif)
     iptc: bytes | None = None
     xmp: bytes | None = None
 

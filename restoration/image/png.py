@@ -19,7 +19,9 @@ from restoration.image.stored import Opened, RefusedPixels, Samples, StoredPixel
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
-_READ_CHUNKS = _COLOUR_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tRNS", b"acTL"}
+_TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_READ_CHUNKS = _COLOUR_CHUNKS | _TEXT_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"tRNS", b"acTL"}
+_XMP = b"XML:com.adobe.xmp\0"
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND"})
 _PALETTE = 3
 _SAMPLES = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
@@ -85,7 +87,9 @@ def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:
             if name == b"IHDR":
                 raise UnreadableImageError("the PNG's header is corrupt")
             problems.append(f"the {name.decode()} block is corrupt and was left out (its checksum is wrong)")
-        elif name != b"iTXt" or body.startswith(b"XML:com.adobe.xmp\0"):
+        elif name in _TEXT_CHUNKS and not (name == b"iTXt" and body.startswith(_XMP)):
+            problems.append(f"the PNG's text {body.split(bytes(1))[0][:79].decode('latin-1')!r} isn't carried")
+        else:
             yield name, body
 
 

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 from tifffile import TIFF, TiffFile, TiffPage
 
 from restoration.errors import ImageError, UnreadableImageError
-from restoration.image.embedded import Blocks, iptc_of_photoshop, read_resolution
+from restoration.image.embedded import Blocks, read_resolution
+from restoration.image.exif import read_exif_of_tiff
 from restoration.image.header import upright_info
 from restoration.image.info import ExtraSample, Limits
 from restoration.image.stored import Opened, RefusedPixels, StoredPixels
@@ -25,7 +26,6 @@ _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _OF_PIXELS = (273, 279, 324, 325)  # where the strips and tiles lie: as many numbers as there are of them
 _IS_MASK = 4
 _EXTRA_SAMPLES: dict[int, ExtraSample] = {0: "unspecified", 1: "associated alpha", 2: "unassociated alpha"}
-_COLOUR_TAGS = {301: "TransferFunction", 318: "WhitePoint", 319: "PrimaryChromaticities"}
 
 
 def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[Opened, ...]:
@@ -63,15 +63,16 @@ def _open_page(
     refusal = refusal_of(page)
     channels = max(1, page.samplesperpixel - len(page.extrasamples)) if refusal else _colour_channels(page)
     tags = _tags(page, problems)
-    exif = tags.get(34665)
-    if exif is not None and not isinstance(exif, dict):
-        problems.append("the EXIF block is corrupt and was left out")
     if 330 in tags:
         problems.append("further pictures in the TIFF (SubIFDs: smaller copies, as a rule) aren't carried")
-    blocks = Blocks(xmp=_as_bytes(tags.get(700)), iptc=_iptc(tags), problems=problems)
-    profile = _as_bytes(tags.get(34675))
-    if profile is None and (colour := [name for tag, name in _COLOUR_TAGS.items() if tag in tags]):
-        problems.append(f"the colour that the TIFF states in {', '.join(colour)}, without a profile, isn't carried")
+    exif, capture = read_exif_of_tiff(file, page, problems)
+    blocks = Blocks(
+        tags=exif,
+        xmp=_as_bytes(tags.get(700)),
+        iptc=_as_bytes(tags.get(33723)),
+        photoshop=_as_bytes(tags.get(34377)),
+        problems=problems,
+    )
     info, orientation = upright_info(
         format="TIFF",
         width=page.imagewidth,
@@ -80,9 +81,9 @@ def _open_page(
         colour_channels=channels,
         extra_samples=_extra_samples(page, channels),
         resolution=read_resolution(tags, problems),
-        profile=profile,
+        profile=_as_bytes(tags.get(34675)),
         blocks=blocks,
-        tags=tags | _exif_dates(exif),
+        tags=tags | capture,
         page=number,
         refusal=refusal,
     )
@@ -158,18 +159,6 @@ def _tags(page: TiffPage, problems: list[str]) -> dict[int, Any]:
     return tags
 
 
-def _exif_dates(exif: Any) -> dict[int, Any]:
-    if not isinstance(exif, dict):
-        return {}
-    return {36867: exif.get("DateTimeOriginal"), 36868: exif.get("DateTimeDigitized")}
-
-
-def _iptc(tags: dict[int, Any]) -> bytes | None:
-    if iptc := _as_bytes(tags.get(33723)):
-        return iptc
-    photoshop = _as_bytes(tags.get(34377))
-    return iptc_of_photoshop(photoshop) if photoshop else None
-
-
 def _as_bytes(value: Any) -> bytes | None:
-    return value if isinstance(value, bytes) else None
+    """A block that some programs write as text."""
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None

@@ -210,11 +210,11 @@ def test_a_preview_in_the_file_is_no_second_picture_but_is_said(tmp_path: Path) 
         assert picture.info.problems == ("a preview of 10x8 px in the file isn't carried",)
 
 
-def test_colour_that_is_stated_without_a_profile_is_said_not_to_be_carried(tmp_path: Path) -> None:
+def test_colour_that_a_tiff_states_without_a_profile_is_carried(tmp_path: Path) -> None:
     tiff(tmp_path / "scan.tif", GREY, photometric="minisblack", extratags=[(318, 5, 2, (3127, 10000, 329, 1000), True)])
-    assert inspect(tmp_path / "scan.tif").problems == (
-        "the colour that the TIFF states in WhitePoint, without a profile, isn't carried",
-    )
+    info = inspect(tmp_path / "scan.tif")
+    assert info.problems == ()
+    assert [entry.tag for entry in info.metadata.exif.image if entry.tag == 318] == [318]
 
 
 XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
