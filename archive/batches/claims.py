@@ -32,6 +32,7 @@ class Claim:
     token: str
     master_id: int
     master_path: Path
+    master_page: int
     master_sha256: str
     picture_area: Area | None
     reference_path: Path | None
@@ -71,6 +72,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         token=uuid4().hex,
         master_id=master.id,
         master_path=catalogue.path_of(master.path),
+        master_page=master.page,
         master_sha256=master.sha256,
         picture_area=_area(master),
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
