@@ -50,13 +50,17 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What one stage did: its place in the recipe, and how long its network worked on how many tiles."""
+    """What one stage did: its place in the recipe, and how long its network worked on how many tiles.
+
+    ``values`` says what it worked on: encoded values, as they are stored, in the space of the picture's profile.
+    """
 
     index: int
     model: str
     version: str
     seconds: float
     tiles: int
+    values: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +197,14 @@ def restore(
         staged.check_output()
     return RestorationRecord(
         stages=tuple(
-            StageRecord(index=index, model=stage.model, version=stage.version, seconds=done.seconds, tiles=done.tiles)
+            StageRecord(
+                index=index,
+                model=stage.model,
+                version=stage.version,
+                seconds=done.seconds,
+                tiles=done.tiles,
+                values=info.colour_space,
+            )
             for index, (stage, done) in enumerate(zip(recipe.stages, stages, strict=True))
         ),
         environment=models.environment,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from restoration.image.formats import inspect, inspect_all, looks_like_image
 from restoration.image.info import Area, ImageInfo, Limits, Resolution
 from restoration.image.picture import Crop, Picture, Source
+from restoration.image.provenance import Provenance, digital_source_type
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
 from restoration.image.stored import Samples
 
@@ -19,11 +20,13 @@ __all__ = [
     "ImageInfo",
     "Limits",
     "Picture",
+    "Provenance",
     "Resolution",
     "Samples",
     "Sink",
     "Source",
     "TiffSink",
+    "digital_source_type",
     "inspect",
     "inspect_all",
     "looks_like_image",

@@ -7,9 +7,10 @@ again to the byte.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from xml.etree.ElementTree import Element
 
 import rfc8785
@@ -59,14 +60,16 @@ _ORIGINAL = XMP_MM + "OriginalDocumentID"
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How a derivative was made, as its record holds it.
+    """How a derivative was made: all that its metadata says beside the master's.
 
-    ``made_at`` has a time zone, and must be a recorded time: it is written into the file. ``software`` is the name and
-    version of what made it. ``picture_area`` is given where only that was restored.
+    ``master_name`` is the file's name without its folder, which is nobody's business. ``made_at`` has a time zone, and
+    is written to the second. ``software`` is the name and version of what made it. ``picture_area`` is given where
+    only that was restored. Keep :meth:`as_record` with the derivative: by it the file can be made again to the byte.
     """
 
     master_name: str
     master_sha256: str
+    master_page: int = 1
     recipe: Recipe
     made_at: datetime
     software: str
@@ -80,12 +83,37 @@ class Provenance:
     @property
     def document_id(self) -> str:
         """The id of every file made of the master by the recipe."""
-        return f"xmp.did:{_id('document', self.master_sha256, self.recipe.sha256)}"
+        return f"xmp.did:{_id('document', self.master_sha256, str(self.master_page), self.recipe.sha256)}"
 
     @property
     def instance_id(self) -> str:
         """The id of the file made then."""
-        return f"xmp.iid:{_id('instance', self.master_sha256, self.recipe.sha256, self.when)}"
+        parts = self.master_sha256, str(self.master_page), self.recipe.sha256, self.when
+        return f"xmp.iid:{_id('instance', *parts)}"
+
+    def as_record(self) -> dict[str, Any]:
+        """What isn't in the master's digest or the recipe, as plain JSON values."""
+        return {
+            "master_name": self.master_name,
+            "master_page": self.master_page,
+            "made_at": self.when,
+            "software": self.software,
+            "picture_area": None if self.picture_area is None else asdict(self.picture_area),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], *, master_sha256: str, recipe: Recipe) -> Self:
+        """The provenance that gave ``record``."""
+        area = record["picture_area"]
+        return cls(
+            master_name=record["master_name"],
+            master_sha256=master_sha256,
+            master_page=record["master_page"],
+            recipe=recipe,
+            made_at=datetime.fromisoformat(record["made_at"]),
+            software=record["software"],
+            picture_area=None if area is None else Area(**area),
+        )
 
 
 def digital_source_type(recipe: Recipe) -> str:
@@ -171,8 +199,18 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
             replaced[packet.name(element.tag)] = value
     if packet.text(_ORIGINAL) is None:
         packet.take(_ORIGINAL)
-        told.append(simple(_ORIGINAL, original or f"xmp.did:{_id('original', provenance.master_sha256)}"))
-    master = {"file": legal(provenance.master_name), "sha256": provenance.master_sha256, "replaced": replaced}
+        told.append(
+            simple(
+                _ORIGINAL,
+                original or f"xmp.did:{_id('original', provenance.master_sha256, str(provenance.master_page))}",
+            )
+        )
+    master = {
+        "file": legal(provenance.master_name),
+        "page": provenance.master_page,
+        "sha256": provenance.master_sha256,
+        "replaced": replaced,
+    }
     entries = [
         _event(stage, provenance, {"stage": index, "values": info.colour_space} | ({} if index else {"master": master}))
         for index, stage in enumerate(recipe.stages)
