@@ -67,7 +67,7 @@ def read_exif(blocks: Blocks) -> dict[int, Any]:
 
 def read_resolution(tags: Mapping[int, Any], problems: list[str]) -> Resolution | None:
     """The resolution in EXIF or TIFF ``tags``; None where there is no unit of length."""
-    unit = _UNITS.get(int(tags.get(_UNIT, 2)))
+    unit = _UNITS.get(tags.get(_UNIT, 2) if isinstance(tags.get(_UNIT, 2), int) else 0)
     x, y = _as_number(tags.get(_X_RESOLUTION)), _as_number(tags.get(_Y_RESOLUTION))
     return make_resolution(x, y, unit, problems)
 
@@ -116,10 +116,9 @@ def _read_iptc(blocks: Blocks) -> tuple[bytes | None, dict[int, str]]:
         blocks.iptc = blocks.iptc or iptc_of_photoshop(blocks.photoshop)
     if blocks.iptc is None:
         return None, {}
-    sound, datasets, whole = read_iptc(blocks.iptc)
-    if not whole:
-        trouble = "ends too soon, or is corrupt: the rest of it" if sound else "is corrupt: it"
-        blocks.problems.append(f"the IPTC block {trouble} was left out")
+    sound, datasets, trouble = read_iptc(blocks.iptc)
+    if trouble is not None:
+        blocks.problems.append(trouble)
     texts: dict[int, str] = {}
     for record, dataset, value in datasets:
         if record == 2 and (text := _as_text(value)):

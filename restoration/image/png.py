@@ -154,7 +154,10 @@ def _decode(file: BinaryIO) -> Samples:
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
         if name in _PIXEL_CHUNKS:
-            kept.append(head + file.read(length + 4))
+            body, checksum = file.read(length), file.read(4)
+            if checksum != struct.pack(">I", zlib.crc32(body, zlib.crc32(name))):
+                raise UnreadableImageError("the PNG's pixels are damaged: their checksum is wrong")
+            kept += [head, body, checksum]
         else:
             file.seek(length + 4, 1)
     try:

@@ -21,13 +21,14 @@ _REMEDIES = {
     32803: "a camera raw picture: develop it to a 16-bit TIFF",
     34892: "a camera raw picture: develop it to a 16-bit TIFF",
 }
-_SAMPLE_FORMATS = {1: "integer", 2: "signed integer", 3: "floating point", 6: "floating point"}
+_SAMPLE_FORMATS = {1: "an integer", 2: "a signed integer", 3: "a floating point", 6: "a floating point"}
+_OLD_JPEG = 6
 
 
 def bits_of(page: TiffPage) -> int:
     """The bits of a sample; of the largest where they differ."""
     bits: Any = page.bitspersample
-    return max(bits) if isinstance(bits, tuple) else bits
+    return int(max(bits) if isinstance(bits, tuple) else bits)
 
 
 def refusal_of(page: TiffPage) -> str | None:
@@ -39,10 +40,12 @@ def refusal_of(page: TiffPage) -> str | None:
     if reason := _refused_photometric(page):
         return f"{reason}, and save it as an 8- or 16-bit TIFF"
     if page.bitspersample not in (8, 16) or page.sampleformat != 1 or page.dtype is None:
-        kind = _SAMPLE_FORMATS.get(int(page.sampleformat), "unusual")
-        return f"a {kind} picture of {page.bitspersample} bits a sample: save it with 8 or 16"
+        kind = _SAMPLE_FORMATS.get(int(page.sampleformat), "an unusual")
+        return f"{kind} picture of {page.bitspersample} bits a sample: save it with 8 or 16"
     if page.imagedepth != 1:
         return "a volume of pictures: save each as a file of its own"
+    if page.compression == _OLD_JPEG:
+        return "a picture in old-style JPEG, which programs decode differently: save it uncompressed, or with Deflate"
     if page.compression not in TIFF.DECOMPRESSORS:
         name = COMPRESSION(page.compression).name if page.compression in set(COMPRESSION) else page.compression
         return f"a picture compressed by {name}, which isn't read: save it uncompressed, or with LZW or Deflate"
