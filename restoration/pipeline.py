@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from restoration.errors import ModelError, RecipeError, WeightsError
 from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source
 from restoration.models import ModelFolder, shipped
+from restoration.neutral import AsGrey, AsRgb, is_neutral
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 from restoration.tiling import Staged
 
@@ -178,6 +179,9 @@ def restore(
     _check_recipe(recipe)
     models = models or _shipped_models()
     result: Source = source if picture_area is None else Crop(source, picture_area)
+    neutral = is_neutral(result)
+    if neutral:
+        result = AsGrey(result)
     stages: list[Staged] = []
     for stage in recipe.stages:
         result = Staged(
@@ -188,6 +192,8 @@ def restore(
             name=f"{stage.model}@{stage.version}",
         )
         stages.append(result)
+    if neutral:
+        result = AsRgb(result)
     info = source.info
     for y, rows in _bands(info, picture_area, stages[-1].tile_px):
         sink.write(y, _band(source, result, picture_area, y, rows), source.read_extra(0, y, info.width, rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,6 +41,7 @@ class Claim:
     sequence: int
     recipe: Recipe
     kind: DerivativeKind
+    started_at: datetime  # by the database's clock
     stored_path: str  # the derivative's, relative to the home
     final: Path  # the derivative's, absolute
     already_made: bool  # nothing is held, and nothing is to be done
@@ -80,6 +82,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         sequence=master.sequence,
         recipe=Recipe.from_json(task.recipe.canonical_json),
         kind=task.recipe.kind,
+        started_at=catalogue.now(session),
         stored_path=stored,
         final=catalogue.path_of(stored),
         already_made=made is not None,
@@ -87,7 +90,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
     if made is None:
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.attempts += 1
-        task.error, task.started_at = None, catalogue.now(session)
+        task.error, task.started_at = None, claim.started_at
     else:
         mark_skipped(catalogue, session, task, made)
     return claim

@@ -23,8 +23,8 @@ _NAMES = {
 }
 
 
-def read_iptc(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]], bool]:
-    """The sound part of an IPTC block, its (record, dataset, value) in order, and whether it was all of the block.
+def read_iptc(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]], str | None]:
+    """The sound part of an IPTC block, its (record, dataset, value) in order, and in words what was left out of it.
 
     The zeros with which programs fill a block up are no part of it.
     """
@@ -39,7 +39,14 @@ def read_iptc(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]], bool]:
             break
         found.append((record, dataset, data[start : start + length]))
         position = start + length
-    return data[:position], found, not data[position:].strip(b"\0")
+    rest = data[position:]
+    if not rest.strip(b"\0"):
+        return data[:position], found, None
+    if not found:
+        return b"", [], "the IPTC block is corrupt and was left out"
+    if rest[0] == _MARKER:
+        return data[:position], found, "the IPTC block ends too soon: its last entry was left out"
+    return data[:position], found, f"{len(rest)} bytes after the last IPTC entry are none themselves and were left out"
 
 
 def iptc_of_photoshop(data: bytes) -> bytes | None:

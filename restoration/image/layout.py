@@ -41,9 +41,13 @@ def write_layout(
         written[_DESCRIPTION] = _text(_DESCRIPTION, description)
     if software:
         written[_SOFTWARE] = _text(_SOFTWARE, software)
-    for tag, block in ((_XMP, xmp), (_IPTC, info.metadata.iptc), (_PROFILE, info.icc_profile)):
+    for tag, kind, block in ((_XMP, 1, xmp), (_PROFILE, 7, info.icc_profile)):
         if block:
-            written[tag] = Entry(tag=tag, kind=1 if tag == _XMP else 7, count=len(block), data=block)
+            written[tag] = Entry(tag=tag, kind=kind, count=len(block), data=block)
+    if iptc := info.metadata.iptc:
+        # As Adobe's programs write it and exiftool expects it: numbers of 4 bytes, filled up with zeros.
+        iptc += bytes(-len(iptc) % 4)
+        written[_IPTC] = Entry(tag=_IPTC, kind=4, count=len(iptc) // 4, data=iptc)
     head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) if bigtiff else struct.pack("<2sHI", b"II", 42, 8)
 
     def whole(first_pixel: int) -> bytes:

@@ -54,6 +54,7 @@ _STALE = (  # of the master's coding, or digests of blocks that have changed
 )
 _THUMBNAILS = XMP + "Thumbnails"
 _SOURCE_TYPE = IPTC_EXT + "DigitalSourceType"
+_SOFTWARE = 305  # in EXIF and TIFF
 _HISTORY = XMP_MM + "History"
 _ORIGINAL = XMP_MM + "OriginalDocumentID"
 
@@ -169,9 +170,8 @@ def _fit(packet: Packet, info: ImageInfo) -> list[str]:
         }
     fitted = [simple(name, text) for name, text in facts.items() if packet.take(name) is not None]
     if packet.take(TIFF + "BitsPerSample") is not None:
-        fitted.append(
-            sequence(TIFF + "BitsPerSample", [simple(ITEM, str(info.bits_per_sample))] * info.samples_per_pixel)
-        )
+        bits = [simple(ITEM, str(info.bits_per_sample)) for _ in range(info.samples_per_pixel)]
+        fitted.append(sequence(TIFF + "BitsPerSample", bits))
     for name in _STALE:
         packet.take(name)
     if fitted:
@@ -193,7 +193,9 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
         simple(IPTC_EXT + "AISystemUsed", "; ".join(stage.model for stage in recipe.stages)),
         simple(IPTC_EXT + "AISystemVersionUsed", "; ".join(stage.version for stage in recipe.stages)),
     ]
-    replaced = {}
+    replaced: dict[str, Any] = {}
+    if (software := next((entry for entry in info.metadata.exif.image if entry.tag == _SOFTWARE), None)) is not None:
+        replaced["tiff:Software"] = legal(software.data.split(b"\0")[0].decode("utf-8", "replace"))
     for element in told:
         if (value := packet.take(element.tag)) is not None:
             replaced[packet.name(element.tag)] = value

@@ -12,6 +12,7 @@ import io
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Self, cast
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -108,6 +109,8 @@ class Packet:
             description.attrib.pop(name, None)
             for found in description.findall(name):
                 description.remove(found)
+            if self._rdf is not None and not len(description) and not set(description.attrib) - _NO_PROPERTY:
+                self._rdf.remove(description)
         return value
 
     def find(self, name: str) -> Element | None:
@@ -174,10 +177,11 @@ class Packet:
         """A prefix for every namespace in use: the packet's own, else the usual one, else a numbered one."""
         used = dict.fromkeys(uri for element in root.iter() for uri in _namespaces(element))
         names, taken = dict[str, str](), {"xml"}
-        for number, uri in enumerate(used):
-            prefix = self._prefixes.get(uri) or _PREFIXES.get(uri)
-            if prefix is None or prefix in taken:
-                prefix = f"ns{number}"
+        numbered = (f"ns{number}" for number in count(1))
+        for uri in used:
+            prefix = self._prefixes.get(uri) or _PREFIXES.get(uri) or next(numbered)
+            while prefix in taken:
+                prefix = next(numbered)
             taken.add(prefix)
             names[uri] = prefix
         return names | {_XML: "xml"}
