@@ -49,7 +49,7 @@ def gather(catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, ent
     scan = examine(
         path,
         root,
-        known=lambda sha256: _recorded(catalogue, sha256) is not None,
+        known=lambda sha256: _is_settled(catalogue, sha256),
         limits=_limits(catalogue),
     )
     return Evidence(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
@@ -79,6 +79,13 @@ def _recorded(catalogue: Catalogue, sha256: str) -> tuple[str, str] | None:
         wanted = select(Master.path, Item.accession_number).join(Item).where(Master.sha256 == sha256).limit(1)
         found = session.execute(wanted).one_or_none()
     return None if found is None else (found.path, found.accession_number)
+
+
+def _is_settled(catalogue: Catalogue, sha256: str) -> bool:
+    """Whether nothing more is to be learned from the bytes: newer software may carry a kind that older couldn't."""
+    with catalogue.reading() as session:
+        refusals = session.scalars(select(Master.unsupported).where(Master.sha256 == sha256)).all()
+    return bool(refusals) and not any(refusals)
 
 
 def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> Holder | None:

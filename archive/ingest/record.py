@@ -102,8 +102,24 @@ class Recorder:
             outcome = self._second(session, known, scan, entry)
         else:
             outcome = self._move(session, known, scan, entry, holder, place)
+        if known is not None and (changes := self._judge_again(session, scan)) and outcome.action == "duplicate":
+            outcome = replace(outcome, action="updated", detail="; ".join(changes), changes=changes)
         self._confirmed.add(scan.sha256)
         return outcome
+
+    def _judge_again(self, session: Session, scan: Scan) -> list[str]:
+        """Bring known masters up to what this software can carry, where an older one could less (or more)."""
+        refusals = {info.page: info.refusal for info in scan.pictures or ()}
+        changes = []
+        for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
+            now = refusals.get(master.page, master.unsupported)
+            if now != master.unsupported:
+                change = f"kind: {master.unsupported or 'can be restored'} -> {now or 'can be restored'}"
+                master.unsupported = master.refusal = now
+                at = self._catalogue.now(session)
+                record_event(session, EventType.METADATA_MODIFICATION, detail=change, master=master, at=at)
+                changes.append(change)
+        return changes
 
     def _still_held(self, known: Master, holder: Holder | None) -> bool:
         if known.sha256 in self._confirmed:

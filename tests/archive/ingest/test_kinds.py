@@ -115,6 +115,22 @@ def test_a_kind_that_cannot_be_carried_is_catalogued_with_the_reason(
         assert master.refusal == master.unsupported
 
 
+def test_a_kind_that_newer_software_can_carry_is_taken_in_by_the_next_ingest(
+    catalogue: Catalogue, scans: Path, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scans / "x.tif").write_bytes(REFUSED["TIFF CMYK"]())
+    with monkeypatch.context() as older:
+        older.setattr("restoration.image.tiff.refusal_of", lambda _page: "of a kind unknown then")
+        take()
+    assert take().updated == 1
+    assert (take().updated, take().duplicates) == (0, 1)
+    with catalogue.reading() as session:
+        master = session.scalars(select(Master)).one()
+        assert "CMYK" in str(master.unsupported)
+        changes = session.scalars(select(Event.detail).where(Event.type == EventType.METADATA_MODIFICATION)).all()
+        assert changes == [f"kind: of a kind unknown then -> {master.unsupported}"]
+
+
 def test_a_limit_on_decoding_is_told_with_its_setting(catalogue: Catalogue, scans: Path, take: Take) -> None:
     home = catalogue.settings.home
     settings = home / SETTINGS_NAME
