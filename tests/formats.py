@@ -85,7 +85,7 @@ def jp2(
     **options: Any,
 ) -> bytes:
     """A JP2 with resolution and XMP, lossless; ``colour`` is the body of its colour box, by default sRGB or grey."""
-    encoded = imagecodecs.jpeg2k_encode(picture, level=0, reversible=True, **options)
+    encoded = bytes(imagecodecs.jpeg2k_encode(picture, level=0, reversible=True, **options))
     codestream = encoded[encoded.index(b"\xff\x4f\xff\x51") :]
     height, width, samples = picture.shape if picture.ndim == 3 else (*picture.shape, 1)
     if colour is None:
@@ -148,8 +148,8 @@ CARRIED: dict[str, Callable[[], bytes]] = {
     "JPEG YCbCr": lambda: by_pillow("JPEG", pixels()),
     "JPEG progressive": lambda: by_pillow("JPEG", pixels(), progressive=True),
     "PNG 8-bit": lambda: by_pillow("PNG", pixels()),
-    "PNG 16-bit": lambda: imagecodecs.png_encode(pixels(3, 16)),
-    "PNG 16-bit grey with alpha": lambda: imagecodecs.png_encode(pixels(2, 16)),
+    "PNG 16-bit": lambda: bytes(imagecodecs.png_encode(pixels(3, 16))),
+    "PNG 16-bit grey with alpha": lambda: bytes(imagecodecs.png_encode(pixels(2, 16))),
     "JP2 8-bit grey": lambda: jp2(pixels(1)),
     "JP2 8-bit RGB": lambda: jp2(pixels(), colour=icc(SRGB)),
     "JP2 16-bit RGB": lambda: jp2(pixels(3, 16)),

@@ -52,7 +52,7 @@ class TiffPixels:
         page = self._page
         segment = self._segment_rows * self._segment_columns * page.samplesperpixel * self._dtype.itemsize
         rows = segment * self._across * min(2, self._down)  # of all planes: a window may reach over a seam
-        of_decoder = 2 * segment // (page.samplesperpixel if self._planar else 1) + max(page.databytecounts)
+        of_decoder = segment // (page.samplesperpixel if self._planar else 1) + max(page.databytecounts)
         what = f"a row of the TIFF's {'tiles' if page.is_tiled else 'strips'}, {self._segment_rows} px high,"
         limits.check_decoding(what, rows + of_decoder)
         self._cache_bytes = max(_CACHE_BYTES, rows)
