@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import struct
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.fuzz_images import run
-from restoration.errors import ImageTooLargeError, UnreadableImageError, UnsupportedImageError
+from restoration.errors import ImageError, ImageTooLargeError, UnreadableImageError, UnsupportedImageError
 from restoration.image import ImageInfo, Limits, Picture, Resolution, TiffSink, inspect, inspect_all
 from tests.formats import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff
 
@@ -318,6 +319,16 @@ def test_real_scans_of_a_library_are_read_or_refused_as_they_deserve(real_scans:
     assert "bilevel" in bilevel.refusal
     with pytest.raises(UnreadableImageError, match=r"invalid\.tif: "):
         inspect(real_scans / "invalid.tif")
+
+
+def test_every_real_file_is_read_or_an_image_error_says_why(real_scans: Path) -> None:
+    for path in filter(Path.is_file, real_scans.rglob("*")):
+        with contextlib.suppress(ImageError):
+            for info in inspect_all(path):
+                if info.refusal is None:
+                    with Picture.open(path, page=info.page) as picture:
+                        for y in range(0, info.height, 512):
+                            picture.read(0, y, info.width, min(512, info.height - y))
 
 
 @pytest.mark.parametrize("name", ["standard_adobe.tif", "greyscale_gamma.tif", "no_profile.tif"])
