@@ -22,6 +22,7 @@ _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
 _TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _READ_CHUNKS = _COLOUR_CHUNKS | _TEXT_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"tRNS", b"acTL"}
 _XMP = b"XML:com.adobe.xmp\0"
+_EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND"})
 _PALETTE = 3
 _SAMPLES = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
@@ -40,7 +41,7 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
     width, height, bits, colour_type = _header(chunks)
     limits.check_size(width, height)
     samples, refusal = _SAMPLES[colour_type], _refusal(chunks, bits, colour_type)
-    blocks = Blocks(exif=chunks.get(b"eXIf"), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
+    blocks = Blocks(exif=_exif(chunks, problems), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
     tags = read_exif(blocks)
     profile = _profile(chunks.get(b"iCCP"))
     if profile is None and (colour := sorted(name.decode() for name in _COLOUR_CHUNKS & set(chunks))):
@@ -87,7 +88,7 @@ def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:
             if name == b"IHDR":
                 raise UnreadableImageError("the PNG's header is corrupt")
             problems.append(f"the {name.decode()} block is corrupt and was left out (its checksum is wrong)")
-        elif name in _TEXT_CHUNKS and not (name == b"iTXt" and body.startswith(_XMP)):
+        elif name in _TEXT_CHUNKS and not body.startswith(_XMP if name == b"iTXt" else _EXIF_TEXTS):
             problems.append(f"the PNG's text {body.split(bytes(1))[0][:79].decode('latin-1')!r} isn't carried")
         else:
             yield name, body
@@ -114,6 +115,26 @@ def _refusal(chunks: dict[bytes, bytes], bits: int, colour_type: int) -> str | N
     if b"acTL" in chunks:
         return "an animated PNG: save its picture by itself"
     return None if bits in (8, 16) else f"a PNG of {bits} bits a sample: save it with 8 or 16"
+
+
+def _exif(chunks: dict[bytes, bytes], problems: list[str]) -> bytes | None:
+    """The EXIF block; older programs wrote it as a text, in hexadecimal after its kind and its length."""
+    text = chunks.get(b"tEXt") or chunks.get(b"zTXt")
+    if b"eXIf" in chunks or text is None:
+        return chunks.get(b"eXIf")
+    try:
+        text = text.split(b"\0", 1)[1]
+        if b"tEXt" not in chunks:
+            text = zlib.decompressobj().decompress(text[1:], _MAX_METADATA_BYTES)
+        _, _, *digits = text.decode("ascii").split()
+        block = bytes.fromhex("".join(digits))
+    except (ValueError, zlib.error) as error:
+        problems.append(f"the EXIF block is corrupt and was left out ({error})")
+        return None
+    if block.startswith((b"Exif\0\0", b"II", b"MM")):
+        return block.removeprefix(b"Exif\0\0")
+    problems.append("a block that the PNG holds as text is no EXIF and was left out")
+    return None
 
 
 def _profile(chunk: bytes | None) -> bytes | None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from PIL import Image
 from benchmarks.fuzz_images import run
 from restoration.errors import ImageError, ImageTooLargeError, UnreadableImageError, UnsupportedImageError
 from restoration.image import ImageInfo, Limits, Picture, Resolution, TiffSink, inspect, inspect_all
-from tests.formats import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff
+from tests.formats import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
 # Samples and bits of the first picture; RGB of 8 bits where none are named.
@@ -183,6 +184,20 @@ def test_a_truncated_jp2_is_unreadable(tmp_path: Path, kept: float) -> None:
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(UnreadableImageError, match=r"scan\.jp2"), Picture.open(path) as picture:
         all_of(picture)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_exif_that_older_programs_wrote_into_a_png_as_text_turns_the_picture(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "scan.png"
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 1, 274, 3, 1, 6, 0) + bytes(4)
+    text = f"\nexif\n{len(exif):8}\n{exif.hex()}\n".encode()
+    keyword = b"Raw profile type exif\0"
+    body = keyword + b"\0" + zlib.compress(text) if packed else keyword + text
+    path.write_bytes(with_chunk(CARRIED["PNG 16-bit"](), b"zTXt" if packed else b"tEXt", body))
+    with Picture.open(path) as picture:
+        np.testing.assert_array_equal(all_of(picture), np.rot90(pixels(3, 16), -1))
+    path.write_bytes(with_chunk(CARRIED["PNG 16-bit"](), b"tEXt", keyword + b"\nexif\n 8\nxyz\n"))
+    assert any("EXIF" in problem for problem in inspect(path).problems)
 
 
 WHOLE: dict[str, Callable[[], bytes]] = {
