@@ -8,6 +8,7 @@ up again.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -124,10 +125,17 @@ def _due(wanted: _Wanted) -> Select[Any]:
         .where(Event.version_id == ModelVersion.id, Event.type == EventType.FIXITY_CHECK)
         .scalar_subquery()
     )
+    # The masters of one file are checked together.
     files = union_all(
         select(
-            literal(0).label("kind"), Master.id, Master.path, Master.sha256, Master.verified_at.label("checked")
-        ).where(Master.id.in_(matching), or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY)),
+            literal(0).label("kind"),
+            func.min(Master.id).label("id"),
+            Master.path,
+            Master.sha256,
+            func.min(Master.verified_at).label("checked"),
+        )
+        .where(Master.id.in_(matching), or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
+        .group_by(Master.path, Master.sha256),
         select(literal(1), Derivative.id, Derivative.path, Derivative.sha256, Derivative.verified_at).where(
             Derivative.master_id.in_(matching)
         ),
@@ -175,25 +183,28 @@ def _check(
 
 def _record(session: Session, due: _Due, trouble: Trouble | None, at: datetime) -> bool:
     """Leave the event of one check; False where the file was moved meanwhile, so that it comes up once more."""
-    about: dict[str, Any]
+    abouts: list[dict[str, Any]]
     if due.kind == "weights":
-        about = {"version": session.get_one(ModelVersion, due.id)}
+        abouts = [{"version": session.get_one(ModelVersion, due.id)}]
     else:
-        row: Master | Derivative
-        row = session.get_one(Master, due.id) if due.kind == "master" else session.get_one(Derivative, due.id)
-        if row.path != due.stored:
-            return False
-        row.verified_at = at
-        about = {due.kind: row}
-    record_event(
-        session,
-        EventType.FIXITY_CHECK,
-        outcome=Outcome.SUCCESS if trouble is None else Outcome.FAILURE,
-        detail=f"{due.path}: {'as recorded' if trouble is None else trouble.detail}",
-        at=at,
-        **about,
-    )
-    return True
+        rows: Sequence[Master | Derivative]
+        if due.kind == "master":
+            rows = session.scalars(select(Master).where(Master.path == due.stored, Master.sha256 == due.sha256)).all()
+        else:
+            rows = session.scalars(select(Derivative).where(Derivative.path == due.stored)).all()
+        for row in rows:
+            row.verified_at = at
+        abouts = [{due.kind: row} for row in rows]
+    for about in abouts:
+        record_event(
+            session,
+            EventType.FIXITY_CHECK,
+            outcome=Outcome.SUCCESS if trouble is None else Outcome.FAILURE,
+            detail=f"{due.path}: {'as recorded' if trouble is None else trouble.detail}",
+            at=at,
+            **about,
+        )
+    return bool(abouts)
 
 
 def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:

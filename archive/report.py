@@ -27,7 +27,7 @@ from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, S
 from archive.errors import StorageError, UsageError
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
-from restoration.image import Picture
+from restoration.image import Limits, Picture
 
 PREVIEW_WIDTH_PX = 1200
 _JPEG_QUALITY = 85
@@ -175,22 +175,23 @@ def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, 
         )
         before = after = problem = None
         try:
-            before, after = (
-                preview(Path(each["path"]), max_pixels=catalogue.settings.max_pixels) for each in (master, derivative)
-            )
+            settings = catalogue.settings
+            limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
+            before = preview(Path(master["path"]), page=master["page"], limits=limits)
+            after = preview(Path(derivative["path"]), limits=limits)
         except (ImageError, OSError) as error:
             problem = str(error)
         yield Entry(item=item, master=master, derivative=derivative, before=before, after=after, problem=problem)
 
 
-def preview(path: Path, *, max_pixels: int) -> str:
-    """The picture, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
+def preview(path: Path, *, page: int = 1, limits: Limits) -> str:
+    """The picture ``page`` of the file, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
 
     Raises:
         ImageError: it can't be decoded.
         OSError: it can't be read.
     """
-    with Picture.open(path, max_pixels=max_pixels) as picture:
+    with Picture.open(path, page=page, limits=limits) as picture:
         small = _in_srgb(_reduced(picture), picture.info.icc_profile)
     width = min(PREVIEW_WIDTH_PX, small.width)
     small = small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)

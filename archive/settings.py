@@ -28,6 +28,8 @@ class Settings:
     """``sqlite:///<absolute path>`` or ``postgresql+psycopg://…``."""
     max_pixels: int = 2_000_000_000
     """Masters with more pixels than this (width times height) are refused, against decompression bombs."""
+    max_decoding_bytes: int = 1536 * 1024 * 1024
+    """Masters that can only be decoded whole are refused where that takes more memory than this."""
     tile_size: int = 512
     """Side of the squares that pictures are restored in, px."""
 
@@ -73,7 +75,7 @@ def load_settings(home: Path) -> Settings:
         raise HomeError(f"{home} is no archive home: it holds no {SETTINGS_NAME}. Run `archive init {home}`") from error
     except (OSError, ValueError) as error:
         raise HomeError(f"{path} can't be read: {error}") from error
-    kinds: dict[str, type[Any]] = {"database": str, "max_pixels": int, "tile_size": int}
+    kinds: dict[str, type[Any]] = {"database": str, "max_pixels": int, "max_decoding_bytes": int, "tile_size": int}
     for name, value in content.items():
         if name not in kinds:
             raise HomeError(f"{path} has an unknown entry {name!r}; known are {', '.join(kinds)}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from restoration.errors import ModelError, RecipeError, WeightsError
 from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source
 from restoration.models import ModelFolder, shipped
+from restoration.neutral import AsGrey, AsRgb, is_neutral
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 from restoration.tiling import Staged
 
@@ -50,13 +51,17 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What one stage did: its place in the recipe, and how long its network worked on how many tiles."""
+    """What one stage did: its place in the recipe, and how long its network worked on how many tiles.
+
+    ``values`` says what it worked on: encoded values, as they are stored, in the space of the picture's profile.
+    """
 
     index: int
     model: str
     version: str
     seconds: float
     tiles: int
+    values: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +179,9 @@ def restore(
     _check_recipe(recipe)
     models = models or _shipped_models()
     result: Source = source if picture_area is None else Crop(source, picture_area)
+    neutral = is_neutral(result)
+    if neutral:
+        result = AsGrey(result)
     stages: list[Staged] = []
     for stage in recipe.stages:
         result = Staged(
@@ -184,6 +192,8 @@ def restore(
             name=f"{stage.model}@{stage.version}",
         )
         stages.append(result)
+    if neutral:
+        result = AsRgb(result)
     info = source.info
     for y, rows in _bands(info, picture_area, stages[-1].tile_px):
         sink.write(y, _band(source, result, picture_area, y, rows), source.read_extra(0, y, info.width, rows))
@@ -193,7 +203,14 @@ def restore(
         staged.check_output()
     return RestorationRecord(
         stages=tuple(
-            StageRecord(index=index, model=stage.model, version=stage.version, seconds=done.seconds, tiles=done.tiles)
+            StageRecord(
+                index=index,
+                model=stage.model,
+                version=stage.version,
+                seconds=done.seconds,
+                tiles=done.tiles,
+                values=info.colour_space,
+            )
             for index, (stage, done) in enumerate(zip(recipe.stages, stages, strict=True))
         ),
         environment=models.environment,

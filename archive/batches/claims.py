@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ class Claim:
     token: str
     master_id: int
     master_path: Path
+    master_page: int
     master_sha256: str
     picture_area: Area | None
     reference_path: Path | None
@@ -39,6 +41,7 @@ class Claim:
     sequence: int
     recipe: Recipe
     kind: DerivativeKind
+    started_at: datetime  # by the database's clock
     stored_path: str  # the derivative's, relative to the home
     final: Path  # the derivative's, absolute
     already_made: bool  # nothing is held, and nothing is to be done
@@ -71,6 +74,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         token=uuid4().hex,
         master_id=master.id,
         master_path=catalogue.path_of(master.path),
+        master_page=master.page,
         master_sha256=master.sha256,
         picture_area=_area(master),
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
@@ -78,6 +82,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         sequence=master.sequence,
         recipe=Recipe.from_json(task.recipe.canonical_json),
         kind=task.recipe.kind,
+        started_at=catalogue.now(session),
         stored_path=stored,
         final=catalogue.path_of(stored),
         already_made=made is not None,
@@ -85,7 +90,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
     if made is None:
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.attempts += 1
-        task.error, task.started_at = None, catalogue.now(session)
+        task.error, task.started_at = None, claim.started_at
     else:
         mark_skipped(catalogue, session, task, made)
     return claim

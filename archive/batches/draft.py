@@ -29,6 +29,7 @@ class Candidate(NamedTuple):
     view: View
     width: int
     height: int
+    unsupported: str | None
     refusal: str | None
     polarity: Polarity | None
     process: str | None
@@ -78,7 +79,8 @@ class Draft:
             if views is not None and row.view not in views:
                 self.left_out[f"view {row.view}"] += 1
                 continue
-            reason = objection(row) if objection else None
+            # An objection is a matter of opinion; a kind that can't be carried is left out in any case.
+            reason = row.unsupported or (objection(row) if objection else None)
             if reason is None:
                 masters.append(row.id)
             else:
@@ -138,12 +140,19 @@ def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candi
     statement = (
         of_masters(wanted)
         .with_only_columns(
-            Master.id, Master.view, Master.width, Master.height, Master.refusal, Item.polarity, Item.process
+            Master.id,
+            Master.view,
+            Master.width,
+            Master.height,
+            Master.unsupported,
+            Master.refusal,
+            Item.polarity,
+            Item.process,
         )
         .order_by(Item.accession_number, Master.sequence)
     )
     for row in session.execute(statement, execution_options={"yield_per": _CHUNK}):
-        yield Candidate(*row)
+        yield Candidate._make(row)
 
 
 def of_masters(wanted: ColumnElement[bool]) -> Select[Any]:

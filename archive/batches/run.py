@@ -26,6 +26,7 @@ from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoun
 from archive.progress import Progress, Silent
 from archive.storage import temporary
 from restoration.errors import DeviceError, ModelError, RestorationError
+from restoration.image import Limits
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
 from restoration.recipe import PIPELINE_VERSION
@@ -164,7 +165,9 @@ class _Run:
         if claim.already_made:
             return
         try:
-            made = make(claim, self.models, temporary=path, max_pixels=self.catalogue.settings.max_pixels)
+            settings = self.catalogue.settings
+            limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
+            made = make(claim, self.models, temporary=path, limits=limits)
             record_made(self.catalogue, claim, made)
         finally:
             path.unlink(missing_ok=True)

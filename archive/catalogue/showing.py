@@ -95,6 +95,7 @@ def _master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
         "sequence": master.sequence,
         "view": master.view,
         "path": str(catalogue.path_of(master.path)),
+        "page": master.page,
         "sha256": master.sha256,
         **{name: getattr(master, name) for name in _MASTER_FIELDS},
         "picture_area": None if master.area_x is None else area,

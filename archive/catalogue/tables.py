@@ -80,12 +80,18 @@ class Root(Table):
 
 
 class Master(Table):
-    """One ingested scan. ``current_*`` and the headline scores follow the derivatives and reviews."""
+    """One ingested scan: a file, or one of the pictures in it, which share the file's path and digest.
+
+    ``current_*`` and the headline scores follow the derivatives and reviews.
+    """
 
     __tablename__ = "masters"
     __table_args__ = (
         UniqueConstraint("item_id", "sequence"),
+        UniqueConstraint("path", "page"),
+        UniqueConstraint("sha256", "page"),
         CheckConstraint("sequence >= 1", name="sequence_from_one"),
+        CheckConstraint("page >= 1", name="page_from_one"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -93,8 +99,9 @@ class Master(Table):
     sequence: Mapped[int]
     view: Mapped[View] = mapped_column(choice(View), index=True)
     root_id: Mapped[int] = mapped_column(Id, ForeignKey("roots.id"), index=True)
-    path: Mapped[str] = mapped_column(Exact, unique=True)  # absolute; below the home (a copy) relative to it
-    sha256: Mapped[str] = mapped_column(Digest, unique=True)
+    path: Mapped[str] = mapped_column(Exact)  # absolute; below the home (a copy) relative to it
+    page: Mapped[int] = mapped_column(default=1)  # which of the file's pictures, from 1; previews don't count
+    sha256: Mapped[str] = mapped_column(Digest)  # of the file
     size: Mapped[int] = mapped_column(BigInteger)  # bytes
     format: Mapped[str] = mapped_column(String(16))
     width: Mapped[int]  # upright, px
@@ -113,7 +120,8 @@ class Master(Table):
     ingested_at: Mapped[datetime]
     verified_at: Mapped[datetime | None] = mapped_column(index=True)
     last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus), index=True)
-    refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out
+    unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be carried faithfully, if it can't
+    refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out; from the start if unsupported
     current_restored_id: Mapped[int | None] = mapped_column(
         Id, ForeignKey("derivatives.id", use_alter=True), index=True
     )

@@ -33,7 +33,8 @@ def describe(item: Record) -> Iterator[str]:
 
 
 def _master(master: Record) -> Iterator[str]:
-    yield f"Master {master['sequence']}, {master['view']}: {visible(master['path'])}"
+    which = f", picture {master['page']} in it" if master["page"] > 1 else ""
+    yield f"Master {master['sequence']}, {master['view']}: {visible(master['path'])}{which}"
     facts = [
         master["format"],
         f"{master['width']} x {master['height']} px",

@@ -15,7 +15,7 @@ from archive.ingest.record import Holder, Recorder
 from archive.ingest.scan import Scan, examine, inspect_image
 from archive.storage import trouble_of
 from restoration.errors import ImageError
-from restoration.image import looks_like_image
+from restoration.image import Limits, looks_like_image
 
 
 class NoImageError(Exception):
@@ -38,7 +38,7 @@ def gather(catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, ent
         NoImageError: it is no image by its bytes and its name.
         IngestError: its row names what is no image, or it changed meanwhile.
         StorageError: it changed while it was digested.
-        ImageError: it can't be read as an image, or is of a kind that can't be carried faithfully.
+        ImageError: it can't be read as an image, or is too large.
         OSError: it can't be read.
     """
     if not looks_like_image(path):
@@ -49,8 +49,8 @@ def gather(catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, ent
     scan = examine(
         path,
         root,
-        known=lambda sha256: _recorded(catalogue, sha256) is not None,
-        max_pixels=catalogue.settings.max_pixels,
+        known=lambda sha256: _is_settled(catalogue, sha256),
+        limits=_limits(catalogue),
     )
     return Evidence(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
 
@@ -59,19 +59,33 @@ def _check_reference(catalogue: Catalogue, entry: Entry) -> None:
     if entry.row is None or entry.reference is None:
         return
     try:
-        inspect_image(entry.reference, max_pixels=catalogue.settings.max_pixels)
+        refusal = inspect_image(entry.reference, limits=_limits(catalogue))[0].refusal
     except FileNotFoundError:
         raise IngestError(f"{entry.row.where}, column reference: {entry.reference} is not there") from None
     except (ImageError, OSError) as error:
         raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {error}") from error
+    if refusal is not None:
+        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {refusal}")
+
+
+def _limits(catalogue: Catalogue) -> Limits:
+    settings = catalogue.settings
+    return Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
 
 
 def _recorded(catalogue: Catalogue, sha256: str) -> tuple[str, str] | None:
-    """The stored path and accession number of the master of these bytes."""
+    """The stored path and accession number of the masters of these bytes, which have both in common."""
     with catalogue.reading() as session:
-        wanted = select(Master.path, Item.accession_number).join(Item).where(Master.sha256 == sha256)
+        wanted = select(Master.path, Item.accession_number).join(Item).where(Master.sha256 == sha256).limit(1)
         found = session.execute(wanted).one_or_none()
     return None if found is None else (found.path, found.accession_number)
+
+
+def _is_settled(catalogue: Catalogue, sha256: str) -> bool:
+    """Whether nothing more is to be learned from the bytes: newer software may carry a kind that older couldn't."""
+    with catalogue.reading() as session:
+        refusals = session.scalars(select(Master.unsupported).where(Master.sha256 == sha256)).all()
+    return bool(refusals) and not any(refusals)
 
 
 def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> Holder | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -89,8 +89,9 @@ class Recorder:
             IngestError: the scan or its row can't be recorded.
             StorageError: its copy can't be published.
         """
-        here = session.scalar(select(Master).where(Master.path == str(scan.path)))
-        known = session.scalar(select(Master).where(Master.sha256 == scan.sha256))
+        # The first picture in a file stands for all of them: they came together, and stay together.
+        here = session.scalar(select(Master).where(Master.path == str(scan.path), Master.page == 1))
+        known = session.scalar(select(Master).where(Master.sha256 == scan.sha256, Master.page == 1))
         if here is not None and here is not known:
             raise _changed(here, known)
         if known is None:
@@ -101,8 +102,24 @@ class Recorder:
             outcome = self._second(session, known, scan, entry)
         else:
             outcome = self._move(session, known, scan, entry, holder, place)
+        if known is not None and (changes := self._judge_again(session, scan)) and outcome.action == "duplicate":
+            outcome = replace(outcome, action="updated", detail="; ".join(changes), changes=changes)
         self._confirmed.add(scan.sha256)
         return outcome
+
+    def _judge_again(self, session: Session, scan: Scan) -> list[str]:
+        """Bring known masters up to what this software can carry, where an older one could less (or more)."""
+        refusals = {info.page: info.refusal for info in scan.pictures or ()}
+        changes = []
+        for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
+            now = refusals.get(master.page, master.unsupported)
+            if now != master.unsupported:
+                change = f"kind: {master.unsupported or 'can be restored'} -> {now or 'can be restored'}"
+                master.unsupported = master.refusal = now
+                at = self._catalogue.now(session)
+                record_event(session, EventType.METADATA_MODIFICATION, detail=change, master=master, at=at)
+                changes.append(change)
+        return changes
 
     def _still_held(self, known: Master, holder: Holder | None) -> bool:
         if known.sha256 in self._confirmed:
@@ -147,22 +164,16 @@ class Recorder:
     ) -> Outcome:
         before = self._catalogue.path_of(known.path)
         _settle(place, scan)
-        known.path, known.root = place.stored, self._root(session, scan)
+        root, at = self._root(session, scan), self._catalogue.now(session)
         trouble = holder.trouble if holder is not None else None
         detail = f"from {before} ({trouble}) to {self._catalogue.path_of(place.stored)}"
-        record_event(
-            session,
-            EventType.RELOCATION,
-            detail=detail,
-            item=known.item,
-            master=known,
-            at=self._catalogue.now(session),
-        )
+        for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
+            master.path, master.root = place.stored, root
+            record_event(session, EventType.RELOCATION, detail=detail, item=known.item, master=master, at=at)
         return self._describe(session, known, entry, "moved", detail)
 
     def _add(self, session: Session, scan: Scan, entry: Entry, place: Place) -> Outcome:
-        info = scan.info
-        if info is None:
+        if scan.pictures is None:
             raise IngestError("the catalogue changed meanwhile: ingest again")
         number = accession_number(scan.path, entry)
         item = session.scalar(select(Item).where(Item.accession_number == number))
@@ -174,28 +185,37 @@ class Recorder:
             item = Item(accession_number=number, access=Access.OPEN, extra={}, created_at=at)
             session.add(item)
             session.flush()
-        changes = state_item(session, item, entry.facts) + _take_embedded(session, item, info)
+        changes = state_item(session, item, entry.facts) + _take_embedded(session, item, scan.pictures[0])
         if changes and not is_new:
             text = f"with {scan.path}: {'; '.join(changes)}"
             record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, at=at)
-        master = self._new_master(session, item, scan, entry, info)
+        root, sequences, notes = self._root(session, scan), [], list[str]()
+        for info in scan.pictures:
+            master = self._new_master(session, item, scan, entry, info)
+            master.path, master.root, master.ingested_at = place.stored, root, at
+            session.add(master)
+            which = f", picture {info.page} of {len(scan.pictures)}" if len(scan.pictures) > 1 else ""
+            notices = ([f"it won't be restored: {info.refusal}"] if info.refusal else []) + list(info.problems)
+            detail = "; ".join([f"from {scan.path}{which}, SHA-256 {scan.sha256}", *notices])
+            record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
+            notes += [f"{scan.path}{which}: {notice}" for notice in notices]
+            sequences.append(str(master.sequence))
         _settle(place, scan)
-        master.path, master.root, master.ingested_at = place.stored, self._root(session, scan), at
-        session.add(master)
-        problems = [f"{scan.path}: {problem}" for problem in info.problems]
-        detail = "; ".join([f"from {scan.path}, SHA-256 {scan.sha256}", *info.problems])
-        record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
         self._described.add(scan.sha256)
         return Outcome(
-            action="added", detail=f"as {number!r}, sequence {master.sequence}, {master.view}", notes=problems
+            action="added", detail=f"as {number!r}, sequence {' and '.join(sequences)}, {master.view}", notes=notes
         )
 
     def _new_master(self, session: Session, item: Item, scan: Scan, entry: Entry, info: ImageInfo) -> Master:
+        """The master of one picture in a file; what a row says of a place or of a number is about the first of them."""
         row = entry.row
+        if info.page > 1:
+            entry = replace(entry, row=None, reference=None)
         master = Master(
             item_id=item.id,
             sequence=_sequence(session, item, entry),
             view=row.view if row is not None and row.view is not None else View.RECTO,
+            page=info.page,
             sha256=scan.sha256,
             size=scan.size,
             format=info.format,
@@ -208,10 +228,12 @@ class Recorder:
             reference_path=None if entry.reference is None else str(entry.reference),
             captured_at=_clean(info.captured_at),
             captured_by=_clean(info.captured_by),
+            unsupported=info.refusal,
+            refusal=info.refusal,
         )
-        if row is not None and row.picture_area is not None:
-            check_area(row, info.width, info.height)
-            set_area(master, row.picture_area)
+        if entry.row is not None and entry.row.picture_area is not None:
+            check_area(entry.row, info.width, info.height)
+            set_area(master, entry.row.picture_area)
         return master
 
     def _root(self, session: Session, scan: Scan) -> Root:

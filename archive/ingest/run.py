@@ -194,7 +194,7 @@ class _Run:
     def _place(self, evidence: Evidence) -> Place:
         """Where the master is going to be recorded, should it be new or move."""
         scan, holder = evidence.scan, evidence.holder
-        is_known = scan.info is None
+        is_known = scan.pictures is None
         if not self._copy or (is_known and (holder is None or holder.trouble is None)):
             return Place(stored=str(scan.path))
         number = accession_number(scan.path, evidence.entry) if holder is None else holder.accession_number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from archive.errors import IngestError
 from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity, digest_file
 from restoration.errors import ImageError
-from restoration.image import ImageInfo, inspect
+from restoration.image import ImageInfo, Limits, inspect_all
 
 SHEET_NAME = "items.csv"
 
@@ -42,8 +43,8 @@ class Scan:
     root: Path
     sha256: str
     size: int  # bytes
-    info: ImageInfo | None
-    """Without the colour profile itself; None where the catalogue holds the bytes already."""
+    pictures: tuple[ImageInfo, ...] | None
+    """Those in the file, without their colour profiles; None where the catalogue holds the bytes already."""
 
 
 def find(paths: Sequence[Path], home: Path) -> Found:
@@ -75,34 +76,36 @@ def find(paths: Sequence[Path], home: Path) -> Found:
     return found
 
 
-def examine(path: Path, root: Path, *, known: Callable[[str], bool], max_pixels: int) -> Scan:
-    """Digest a file and, unless its digest is ``known``, look at the image in it.
+def examine(path: Path, root: Path, *, known: Callable[[str], bool], limits: Limits) -> Scan:
+    """Digest a file and, unless its digest is ``known``, look at the pictures in it.
 
     Raises:
         IngestError: it changed meanwhile, or its name can't be kept.
         StorageError: it changed while it was digested.
-        ImageError: it can't be read as an image, or is of a kind that can't be carried faithfully.
+        ImageError: it can't be read as an image, or is too large.
         OSError: it can't be read.
     """
     if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
         raise IngestError(f"its path is longer than {_LONGEST_PATH_BYTES} bytes: shorten it")
     before = Identity.of(path.stat())
     sha256, size = digest_file(path)
-    info = None if known(sha256) else replace(inspect_image(path, max_pixels=max_pixels), icc_profile=None)
+    pictures = None
+    if not known(sha256):
+        pictures = tuple(replace(info, icc_profile=None) for info in inspect_image(path, limits=limits))
     if Identity.of(path.stat()) != before:
         raise IngestError("it changed while it was read: wait until nothing writes to it, then ingest again")
-    return Scan(path=path, root=root, sha256=sha256, size=size, info=info)
+    return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures)
 
 
-def inspect_image(path: Path, *, max_pixels: int) -> ImageInfo:
-    """What the image is; whatever a decoder stumbles over becomes an error of this one file.
+def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:
+    """What each picture in the file is; whatever a decoder stumbles over becomes an error of this one file.
 
     Raises:
-        ImageError: it can't be read as an image, or is of a kind that can't be carried faithfully.
+        ImageError: it can't be read as an image, or is too large.
         OSError: it can't be read.
     """
     try:
-        return inspect(path, max_pixels=max_pixels)
+        return inspect_all(path, limits=limits)
     except (ImageError, OSError):
         raise
     except Exception as error:
@@ -121,11 +124,20 @@ def _take(path: Path, root: Path, found: Found) -> None:
     if shown != str(path):
         found.failures.append((shown, "its name is not UTF-8: rename it"))
     elif not path.exists():
-        found.failures.append((shown, "it is a link to a file that isn't there"))
+        found.failures.append((shown, _trouble_of_link(path)))
     elif path.is_file():
         found.files[path] = root
         if path.name == SHEET_NAME:
             found.sheets.append(path)
+
+
+def _trouble_of_link(path: Path) -> str:
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "it is a link that leads round to itself: make it anew, or remove it"
+    return "it is a link to a file that isn't there"
 
 
 def printable(path: Path) -> str:

@@ -1,30 +1,34 @@
 """Pictures as windowed sources and their sinks: formats, bit depth, colour profile, resolution and orientation.
 
-Needs no torch. TIFF, JPEG and PNG of 8 or 16 bits, grey or RGB, are read; everything else is refused with the reason,
-and never converted in silence.
+Needs no torch. TIFF, JP2, JPEG and PNG of 8 or 16 bits, grey or RGB, are read; everything else is refused with the
+reason, and never converted in silence.
 """
 
 from __future__ import annotations
 
-from restoration.image.formats import inspect, looks_like_image
-from restoration.image.info import DEFAULT_MAX_PIXELS, Area, ImageInfo, Resolution
+from restoration.image.formats import inspect, inspect_all, looks_like_image
+from restoration.image.info import Area, ImageInfo, Limits, Resolution
 from restoration.image.picture import Crop, Picture, Source
+from restoration.image.provenance import Provenance, digital_source_type
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
 from restoration.image.stored import Samples
 
 __all__ = [
-    "DEFAULT_MAX_PIXELS",
     "Area",
     "ArraySink",
     "Crop",
     "ImageInfo",
+    "Limits",
     "Picture",
+    "Provenance",
     "Resolution",
     "Samples",
     "Sink",
     "Source",
     "TiffSink",
+    "digital_source_type",
     "inspect",
+    "inspect_all",
     "looks_like_image",
     "pixel_sha256",
 ]

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from xml.etree import ElementTree
 
 from PIL import ImageCms
 
-from restoration.image.info import Embedded, Resolution, Unit
+from restoration.image.exif import Exif, read_exif_block
+from restoration.image.info import Embedded, Metadata, Resolution, Unit
+from restoration.image.iptc import iptc_of_photoshop, left_in_photoshop, read_iptc
+from restoration.image.xmp import DC, XMP_NOTE, Packet, join_extended
 
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 274, 282, 283, 296
-_DATE_TIME, _ARTIST, _EXIF_IFD, _DATE_ORIGINAL, _DATE_DIGITISED = 306, 315, 34665, 36867, 36868
-_WANTED = {_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _DATE_TIME, _ARTIST, _EXIF_IFD}
-_WANTED |= {_DATE_ORIGINAL, _DATE_DIGITISED}
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
+_DATE_TIME, _ARTIST, _DATE_ORIGINAL, _DATE_DIGITISED = 306, 315, 36867, 36868
 _UNITS: dict[int, Unit] = {2: "inch", 3: "centimetre"}
-
-_DC = "{http://purl.org/dc/elements/1.1/}"
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_EXTENDED = XMP_NOTE + "HasExtendedXMP"
 
 
 @dataclass(kw_only=True)
@@ -32,66 +29,45 @@ class Blocks:
     """The raw metadata blocks of one file, gathered before they are read."""
 
     exif: bytes | None = None
+    tags: Exif = field(default_factory=Exif)  # of a TIFF, whose EXIF is no block of its own
     xmp: bytes | None = None
+    extended_xmp: list[bytes] = field(default_factory=list)  # GUID, length, offset and bytes each, as in JPEG
     iptc: bytes | None = None
+    photoshop: bytes | None = None
     problems: list[str] = field(default_factory=list)
 
 
-def read_embedded(blocks: Blocks, tags: Mapping[int, Any]) -> Embedded:
-    """What XMP and IPTC say of the picture, and EXIF ``tags`` (number to value) of its capture."""
-    xmp, iptc = _read_xmp(blocks), _read_iptc(blocks)
+def read_embedded(blocks: Blocks, tags: Mapping[int, Any]) -> tuple[Embedded, Metadata]:
+    """What XMP and IPTC say of the picture, EXIF ``tags`` (number to value) of its capture; and what can be carried.
+
+    ``blocks`` must have been through :func:`read_exif` where the file has an EXIF block.
+    """
+    packet, (iptc, texts) = _read_xmp(blocks), _read_iptc(blocks)
     dates = (_as_date(tags.get(number)) for number in (_DATE_ORIGINAL, _DATE_DIGITISED, _DATE_TIME))
-    return Embedded(
+    embedded = Embedded(
         captured_at=next((date for date in dates if date), None),
-        captured_by=_as_text(tags.get(_ARTIST)) or xmp.get("creator") or iptc.get(80),
-        title=xmp.get("title") or iptc.get(5),
-        description=xmp.get("description") or iptc.get(120),
+        captured_by=_as_text(tags.get(_ARTIST)) or packet.text(DC + "creator") or texts.get(80),
+        title=packet.text(DC + "title") or texts.get(5),
+        description=packet.text(DC + "description") or texts.get(120),
     )
+    return embedded, Metadata(exif=blocks.tags, iptc=iptc, xmp=blocks.xmp)
 
 
 def read_exif(blocks: Blocks) -> dict[int, Any]:
-    """The few tags that are asked for, from an EXIF block, which is a small TIFF."""
+    """The first value of each tag of the EXIF block; what of the block can be carried is put into ``blocks.tags``."""
     if blocks.exif is None:
         return {}
     try:
-        return _parse_exif(blocks.exif)
-    except (struct.error, ValueError, IndexError) as error:
+        blocks.tags, tags = read_exif_block(blocks.exif, blocks.problems)
+    except ValueError as error:
         blocks.problems.append(f"the EXIF block is corrupt and was left out ({error})")
         return {}
-
-
-def _parse_exif(data: bytes) -> dict[int, Any]:
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None or struct.unpack(order + "H", data[2:4]) != (42,):
-        raise ValueError("it doesn't start as EXIF does")
-    (offset,) = struct.unpack(order + "I", data[4:8])
-    tags = _parse_directory(data, offset, order)
-    if isinstance(pointer := tags.pop(_EXIF_IFD, None), int):
-        tags = _parse_directory(data, pointer, order) | tags
-    return tags
-
-
-def _parse_directory(data: bytes, offset: int, order: str) -> dict[int, Any]:
-    (count,) = struct.unpack_from(order + "H", data, offset)
-    tags: dict[int, Any] = {}
-    for index in range(count):
-        entry = offset + 2 + 12 * index
-        tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
-        if tag not in _WANTED:
-            continue
-        if kind == 3:
-            (tags[tag],) = struct.unpack_from(order + "H", data, entry + 8)
-        elif kind == 4:
-            (tags[tag],) = struct.unpack_from(order + "I", data, entry + 8)
-        elif kind in (2, 5):
-            (start,) = (entry + 8,) if kind == 2 and length <= 4 else struct.unpack_from(order + "I", data, entry + 8)
-            tags[tag] = data[start : start + length] if kind == 2 else struct.unpack_from(order + "II", data, start)
     return tags
 
 
 def read_resolution(tags: Mapping[int, Any], problems: list[str]) -> Resolution | None:
     """The resolution in EXIF or TIFF ``tags``; None where there is no unit of length."""
-    unit = _UNITS.get(int(tags.get(_UNIT, 2)))
+    unit = _UNITS.get(tags.get(_UNIT, 2) if isinstance(tags.get(_UNIT, 2), int) else 0)
     x, y = _as_number(tags.get(_X_RESOLUTION)), _as_number(tags.get(_Y_RESOLUTION))
     return make_resolution(x, y, unit, problems)
 
@@ -132,55 +108,44 @@ def _as_date(value: Any) -> str | None:
     return "{}-{}-{}T{}".format(*found.groups()) if found else None
 
 
-def _read_iptc(blocks: Blocks) -> dict[int, str]:
-    """Texts of IPTC record 2, by dataset number; a repeated one keeps its first."""
-    data, texts, position = blocks.iptc or b"", dict[int, str](), 0
-    while position + 5 <= len(data) and data[position] == 0x1C:
-        record, dataset, length = struct.unpack_from(">BBH", data, position + 1)
-        value = data[position + 5 : position + 5 + length]
-        if length & 0x8000 or len(value) < length:
-            blocks.problems.append("the IPTC block ends too soon: the rest of it was left out")
-            break
+def _read_iptc(blocks: Blocks) -> tuple[bytes | None, dict[int, str]]:
+    """The sound part of the IPTC block, and the texts of its record 2, by dataset; a repeated one keeps its first."""
+    if blocks.photoshop is not None:
+        if left := left_in_photoshop(blocks.photoshop):
+            blocks.problems.append(f"of the Photoshop block, {', '.join(left)} aren't carried")
+        blocks.iptc = blocks.iptc or iptc_of_photoshop(blocks.photoshop)
+    if blocks.iptc is None:
+        return None, {}
+    sound, datasets, trouble = read_iptc(blocks.iptc)
+    if trouble is not None:
+        blocks.problems.append(trouble)
+    texts: dict[int, str] = {}
+    for record, dataset, value in datasets:
         if record == 2 and (text := _as_text(value)):
             texts.setdefault(dataset, text)
-        position += 5 + length
-    return texts
+    return sound or None, texts
 
 
-def iptc_of_photoshop(data: bytes) -> bytes | None:
-    """The IPTC block in a chain of Photoshop image resources (``8BIM``), if there is one."""
-    position = 0
-    while data[position : position + 4] == b"8BIM" and position + 12 <= len(data):
-        (number,) = struct.unpack_from(">H", data, position + 4)
-        position += 6 + (data[position + 6] + 2) // 2 * 2
-        if position + 4 > len(data):
-            return None
-        (length,) = struct.unpack_from(">I", data, position)
-        if number == 0x0404:
-            return data[position + 4 : position + 4 + length]
-        position += 4 + (length + 1) // 2 * 2
-    return None
-
-
-def _read_xmp(blocks: Blocks) -> dict[str, str]:
-    """``title``, ``description`` and ``creator`` of an XMP packet, first language or first name each."""
-    packet = (blocks.xmp or b"").strip(b"\0 \r\n\t")
-    if not packet:
-        return {}
-    if b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
-        blocks.problems.append("the XMP block declares entities, which XMP never does: it was left out")
-        return {}
+def _read_xmp(blocks: Blocks) -> Packet:
+    """The XMP packet, whole; what is broken of it is taken out of ``blocks``."""
+    if blocks.xmp is None or not blocks.xmp.strip(b"\0 \r\n\t"):
+        blocks.xmp = None
+        return Packet.empty()
     try:
-        root = ElementTree.fromstring(packet)  # noqa: S314  (what entities could do was ruled out above)
-    except (ElementTree.ParseError, ValueError) as error:
+        packet = Packet.parse(blocks.xmp)
+    except ValueError as error:
         blocks.problems.append(f"the XMP block is corrupt and was left out ({error})")
-        return {}
-    texts: dict[str, str] = {}
-    for name in ("title", "description", "creator"):
-        found = root.find(f".//{_DC}{name}//{_RDF}li")
-        if found is not None and (text := (found.text or "").strip()):
-            texts[name] = text
-    return texts
+        blocks.xmp = None
+        return Packet.empty()
+    guid = packet.text(_EXTENDED)
+    if guid is not None or blocks.extended_xmp:
+        packet.take(_EXTENDED)
+        try:
+            packet.absorb(Packet.parse(join_extended(blocks.extended_xmp, guid)))
+        except ValueError as error:
+            blocks.problems.append(f"the second part of the XMP block is corrupt and was left out ({error})")
+        blocks.xmp = packet.to_bytes()
+    return packet
 
 
 def read_profile(data: bytes | None, colour_channels: int, problems: list[str]) -> tuple[bytes | None, str | None]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from restoration.errors import ImageError, UnreadableImageError, UnsupportedImageError
-from restoration.image.info import DEFAULT_MAX_PIXELS, ImageInfo
+from restoration.image.info import ImageInfo, Limits
+from restoration.image.jp2 import open_jp2
 from restoration.image.jpeg import open_jpeg
 from restoration.image.png import open_png
 from restoration.image.stored import Opened
@@ -18,6 +19,7 @@ _HEAD_BYTES = 32
 _READERS = {
     b"\xff\xd8\xff": open_jpeg,
     b"\x89PNG\r\n\x1a\n": open_png,
+    b"\0\0\0\x0cjP  \r\n\x87\n": open_jp2,
     b"II*\0": open_tiff,
     b"MM\0*": open_tiff,
     b"II+\0": open_tiff,
@@ -26,8 +28,7 @@ _READERS = {
 _OTHER_IMAGES = {
     b"GIF8": "GIF",
     b"8BPS": "Photoshop",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "bare JPEG 2000 codestream (without the colours that a JP2 file states)",
     b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\xff\x0a": "JPEG XL",
     b"SDPX": "DPX",
@@ -45,37 +46,67 @@ _EXTENSIONS = re.compile(
 )
 
 
-def open_stored(file: BinaryIO, *, name: str, max_pixels: int) -> Opened:
-    """Reads the header of an open image file; ``name`` is for messages.
+def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[Opened, ...]:
+    """Reads the headers of an open image file's pictures, one at least; ``name`` is for messages.
 
     Raises:
         UnreadableImageError: it is no image, or a corrupt one.
-        UnsupportedImageError: it is a kind of image that can't be carried faithfully.
-        ImageTooLargeError: it has more than ``max_pixels``.
+        UnsupportedImageError: it is of a format that isn't read.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
     """
     head = _head(file)
     try:
         for magic, reader in _READERS.items():
             if head.startswith(magic):
-                return reader(file, max_pixels=max_pixels)
+                return reader(file, limits=limits)
         if kind := _other_kind(head):
-            raise UnsupportedImageError(f"a {kind} file: save it as TIFF, JPEG or PNG")
+            raise UnsupportedImageError(f"a {kind} file: save it as TIFF, JP2, JPEG or PNG")
         raise UnreadableImageError("it is empty" if not head else "its first bytes aren't those of an image")
     except ImageError as error:
         raise type(error)(f"{name}: {error}") from error
 
 
-def inspect(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
-    """What the image file ``path`` is, without decoding a pixel.
+def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> Opened:
+    """The picture ``page`` (from 1) of an open image file.
 
     Raises:
-        UnreadableImageError: it is no image, or a corrupt one.
-        UnsupportedImageError: it is a kind of image that can't be carried faithfully.
-        ImageTooLargeError: it has more than ``max_pixels``.
+        UnreadableImageError: it is no image, or a corrupt one, or has no such page.
+        UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+    """
+    pictures = open_stored(file, name=name, limits=limits)
+    if not 1 <= page <= len(pictures):
+        raise UnreadableImageError(f"{name}: it has no picture {page}, only {len(pictures)}")
+    opened = pictures[page - 1]
+    if opened.info.refusal is not None:
+        raise UnsupportedImageError(f"{name}: {opened.info.refusal}")
+    return opened
+
+
+def inspect(path: str | Path, *, page: int = 1, limits: Limits = Limits()) -> ImageInfo:  # noqa: B008  (frozen)
+    """What the picture ``page`` of the image file ``path`` is, without decoding a pixel.
+
+    Raises:
+        UnreadableImageError: it is no image, or a corrupt one, or has no such page.
+        UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
         OSError: it can't be opened.
     """
     with Path(path).open("rb") as file:
-        return open_stored(file, name=str(path), max_pixels=max_pixels).info
+        return open_page(file, name=str(path), page=page, limits=limits).info
+
+
+def inspect_all(path: str | Path, *, limits: Limits = Limits()) -> tuple[ImageInfo, ...]:  # noqa: B008  (frozen)
+    """What each picture of the image file ``path`` is; those of a kind that can't be carried have a ``refusal``.
+
+    Raises:
+        UnreadableImageError: it is no image, or a corrupt one.
+        UnsupportedImageError: it is of a format that isn't read.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+        OSError: it can't be opened.
+    """
+    with Path(path).open("rb") as file:
+        return tuple(opened.info for opened in open_stored(file, name=str(path), limits=limits))
 
 
 def looks_like_image(path: str | Path) -> bool:

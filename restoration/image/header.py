@@ -14,16 +14,18 @@ _ORIENTATION_TAG = 274
 
 def upright_info(
     *,
-    format: Literal["TIFF", "JPEG", "PNG"],  # noqa: A002  (the name of the fact)
+    format: Literal["TIFF", "JPEG", "PNG", "JP2"],  # noqa: A002  (the name of the fact)
     width: int,
     height: int,
-    bits_per_sample: Literal[8, 16],
-    colour_channels: Literal[1, 3],
+    bits_per_sample: int,
+    colour_channels: int,
     extra_samples: tuple[ExtraSample, ...],
     resolution: Resolution | None,
     profile: bytes | None,
     blocks: Blocks,
     tags: Mapping[int, Any],
+    page: int = 1,
+    refusal: str | None = None,
 ) -> tuple[ImageInfo, Orientation]:
     """The facts about a picture stored with ``width`` and ``height``, and how it is turned upright.
 
@@ -38,9 +40,12 @@ def upright_info(
         profile: the ICC profile's bytes, not checked yet.
         blocks: the metadata blocks, with the problems met so far.
         tags: EXIF or TIFF tags by number.
+        page: which of the file's pictures it is.
+        refusal: why the picture can't be carried, if it can't.
     """
-    embedded = read_embedded(blocks, tags)
-    profile, profile_name = read_profile(profile, colour_channels, blocks.problems)
+    embedded, metadata = read_embedded(blocks, tags)
+    # A profile that doesn't fit grey or RGB is no news about a picture that is neither.
+    profile, profile_name = read_profile(profile, colour_channels, [] if refusal else blocks.problems)
     orientation, trouble = from_tag(tags.get(_ORIENTATION_TAG))
     upright_width, upright_height = orientation.size(width, height)
     info = ImageInfo(
@@ -58,6 +63,9 @@ def upright_info(
         captured_by=embedded.captured_by,
         title=embedded.title,
         description=embedded.description,
+        metadata=metadata,
         problems=(*blocks.problems, *trouble),
+        page=page,
+        refusal=refusal,
     )
     return info, orientation

@@ -6,12 +6,52 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from restoration.errors import ImageError, ImageTooLargeError
+from restoration.image.exif import Exif
 
 DEFAULT_MAX_PIXELS = 2_000_000_000
-"""A file that declares more pixels is refused unless the caller says otherwise."""
+DEFAULT_MAX_DECODING_BYTES = 1536 * 1024 * 1024
 
 Unit = Literal["inch", "centimetre"]
 ExtraSample = Literal["unspecified", "associated alpha", "unassociated alpha"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How large a picture may be; what is larger is refused by its header, before any memory is taken for pixels."""
+
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Width times height, against files that declare absurd sizes."""
+    max_decoding_bytes: int = DEFAULT_MAX_DECODING_BYTES
+    """Memory for decoding a picture, or a row of its strips or tiles, that can only be decoded whole."""
+
+    def check_size(self, width: int, height: int) -> None:
+        """Checks a declared size.
+
+        Raises:
+            ImageTooLargeError: it holds too many pixels.
+        """
+        if width * height > self.max_pixels:
+            raise ImageTooLargeError(
+                f"the picture of {width}x{height} px has more than {self.max_pixels} pixels: "
+                "raise max_pixels if that is right"
+            )
+
+    def check_decoding(self, what: str, needed_bytes: int) -> None:
+        """Checks the memory that decoding takes of ``what`` (in words) that can only be decoded whole.
+
+        Raises:
+            ImageTooLargeError: it takes too much.
+        """
+        if needed_bytes > self.max_decoding_bytes:
+            raise ImageTooLargeError(
+                f"{what} can only be decoded whole, which takes {_mib(needed_bytes)} MiB of memory, and "
+                f"{_mib(self.max_decoding_bytes)} are allowed: raise max_decoding_bytes, or save it as a TIFF "
+                "that is uncompressed or tiled"
+            )
+
+
+def _mib(count: int) -> int:
+    return -(-count // (1024 * 1024))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +83,35 @@ class Embedded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """The sound parts of a file's metadata blocks, that a derivative carries on."""
+
+    exif: Exif = field(default_factory=Exif)
+    iptc: bytes | None = None
+    xmp: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageInfo:
     """The facts about an image, of the upright picture.
 
     ``samples_per_pixel`` counts everything stored; the first ``colour_channels`` of them (1 grey, 3 RGB) are what
     models see, and the others, named in ``extra_samples``, are copied untouched. ``problems`` tells in words what
     stands in the file but isn't carried, because it is broken or because it only repeats the picture.
+
+    A picture of a kind that can't be carried faithfully has the reason and the remedy in ``refusal``; it can have other
+    depths than 8 and 16 bits, and other counts of colours. All that can be opened has none.
     """
 
-    format: Literal["TIFF", "JPEG", "PNG", "array"]
+    format: Literal["TIFF", "JPEG", "PNG", "JP2", "array"]
     width: int
     height: int
-    bits_per_sample: Literal[8, 16]
+    bits_per_sample: int
     samples_per_pixel: int
-    colour_channels: Literal[1, 3]
+    colour_channels: int
+    page: int = 1
+    """Which of the file's pictures it is, from 1, in the file's order; previews don't count."""
+    refusal: str | None = None
     extra_samples: tuple[ExtraSample, ...] = ()
     resolution: Resolution | None = None
     icc_profile: bytes | None = field(default=None, repr=False)
@@ -65,6 +120,7 @@ class ImageInfo:
     captured_by: str | None = None
     title: str | None = None
     description: str | None = None
+    metadata: Metadata = field(default=Metadata(), repr=False, compare=False)
     problems: tuple[str, ...] = ()
 
     @property
@@ -104,15 +160,3 @@ class Area:
                 f"the area {self.x} {self.y} {self.width} {self.height} (x y width height) isn't inside the picture of "
                 f"{info.width}x{info.height} px: correct the picture area"
             )
-
-
-def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Checks a declared size before any pixel is decoded.
-
-    Raises:
-        ImageTooLargeError: it holds more than ``max_pixels`` pixels.
-    """
-    if width * height > max_pixels:
-        raise ImageTooLargeError(
-            f"the picture of {width}x{height} px has more than {max_pixels} pixels: raise max_pixels if that is right"
-        )

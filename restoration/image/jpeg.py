@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from PIL import JpegImagePlugin
 
-from restoration.errors import UnreadableImageError, UnsupportedImageError
-from restoration.image.embedded import Blocks, iptc_of_photoshop, make_resolution, read_exif, read_resolution
+from restoration.errors import UnreadableImageError
+from restoration.image.embedded import Blocks, make_resolution, read_exif, read_resolution
 from restoration.image.header import upright_info
-from restoration.image.info import Resolution, Unit, check_size
-from restoration.image.stored import Opened, Samples, WholePixels
+from restoration.image.info import Limits, Resolution, Unit
+from restoration.image.stored import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
 
 _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE_FRAMES = (0xC2, 0xCA)
+_DECODED_FRAMES = (0xC0, 0xC1, *_PROGRESSIVE_FRAMES, 0xC9)
+_COPY_ROWS = 256
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_EXTENDED_XMP, _PHOTOSHOP = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
+_COMMENT, _CONTENT_CREDENTIALS = 0xFE, 0xEB
+_OF_THE_FILE_ONLY = (b"JFIF\0", b"JFXX\0", b"Adobe", b"Ducky")  # density, thumbnails, coding
 _JFIF_UNITS: dict[int, Unit] = {1: "inch", 2: "centimetre"}
 
 
@@ -27,46 +34,48 @@ _JFIF_UNITS: dict[int, Unit] = {1: "inch", 2: "centimetre"}
 class _Segments:
     """What the segments before the first scan hold."""
 
-    frame: bytes | None = None
+    frame: bytes = b""
+    frame_marker: int = 0
     density: tuple[int, int, int] | None = None
     profile_parts: list[bytes] = field(default_factory=list)
-    photoshop: bytes = b""
     more_pictures: bool = False
-    adobe_transform: int | None = None
     blocks: Blocks = field(default_factory=Blocks)
 
     def take(self, marker: int, body: bytes) -> None:
         if marker in _FRAMES:
-            self.frame = body
+            self.frame, self.frame_marker = body, marker
         elif marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 12:
             self.density = struct.unpack_from(">BHH", body, 7)
         elif marker == _APP1 and body.startswith(_EXIF):
             self.blocks.exif = body[len(_EXIF) :]
         elif marker == _APP1 and body.startswith(_XMP):
             self.blocks.xmp = body[len(_XMP) :]
+        elif marker == _APP1 and body.startswith(_EXTENDED_XMP):
+            self.blocks.extended_xmp.append(body[len(_EXTENDED_XMP) :])
         elif marker == _APP2 and body.startswith(_ICC):
             self.profile_parts.append(body[len(_ICC) :])
         elif marker == _APP2 and body.startswith(b"MPF\0"):
             self.more_pictures = True
-        elif marker == _APP13 and body.startswith(b"Photoshop 3.0\0"):
-            self.photoshop += body[14:]
+        elif marker == _APP13 and body.startswith(_PHOTOSHOP):
+            self.blocks.photoshop = (self.blocks.photoshop or b"") + body[len(_PHOTOSHOP) :]
+        elif marker == _COMMENT or (_APP0 <= marker <= 0xEF and not body.startswith(_OF_THE_FILE_ONLY)):
+            self.blocks.problems.append(_left_out(marker, body))
 
 
-def open_jpeg(file: BinaryIO, *, max_pixels: int) -> Opened:
+def open_jpeg(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
     """Reads a JPEG's segments; its pixels are decoded at the first read.
 
     Raises:
         UnreadableImageError: it is no whole JPEG.
-        UnsupportedImageError: it isn't an 8-bit grey or colour picture.
-        ImageTooLargeError: it declares more than ``max_pixels``.
+        ImageTooLargeError: it is larger than ``limits``.
     """
     segments = _Segments()
     for marker, body in _walk(file):
         segments.take(marker, body)
-    width, height, channels = _frame(segments)
-    check_size(width, height, max_pixels)
+    bits, width, height, channels = _frame(segments)
+    limits.check_size(width, height)
+    refusal = _refusal(segments, bits, channels)
     blocks, problems = segments.blocks, segments.blocks.problems
-    blocks.iptc = iptc_of_photoshop(segments.photoshop)
     tags = read_exif(blocks)
     if segments.more_pictures:
         problems.append("the file holds further pictures (MPF): only the first is carried")
@@ -74,16 +83,30 @@ def open_jpeg(file: BinaryIO, *, max_pixels: int) -> Opened:
         format="JPEG",
         width=width,
         height=height,
-        bits_per_sample=8,
+        bits_per_sample=bits,
         colour_channels=channels,
         extra_samples=(),
         resolution=_resolution(segments, problems) or read_resolution(tags, problems),
         profile=_profile(segments),
         blocks=blocks,
         tags=tags,
+        refusal=refusal,
     )
-    pixels = WholePixels(lambda: _decode(file), shape=(height, width, channels))
-    return Opened(info=info, pixels=pixels, orientation=orientation)
+    pixels: StoredPixels
+    if refusal is not None:
+        pixels = RefusedPixels(refusal)
+    else:
+        limits.check_decoding(f"a JPEG of {width}x{height} px", _decoding_bytes(file, segments, width * height))
+        pixels = WholePixels(lambda: _decode(file), shape=(height, width, channels))
+    return (Opened(info=info, pixels=pixels, orientation=orientation),)
+
+
+def _left_out(marker: int, body: bytes) -> str:
+    if marker == _COMMENT:
+        return f"the JPEG's comment of {len(body)} bytes isn't carried"
+    if marker == _CONTENT_CREDENTIALS:
+        return "the Content Credentials (JUMBF) aren't carried: they hold for the master's bytes only"
+    return f"the JPEG's block APP{marker - _APP0} of {len(body)} bytes isn't carried"
 
 
 def _walk(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -105,19 +128,35 @@ def _walk(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield marker[0], body
 
 
-def _frame(segments: _Segments) -> tuple[int, int, Literal[1, 3]]:
-    if segments.frame is None or len(segments.frame) < 6:
+def _frame(segments: _Segments) -> tuple[int, int, int, int]:
+    """Bits, width, height and channels."""
+    if len(segments.frame) < 6:
         raise UnreadableImageError("the JPEG has no frame header")
     bits, height, width, channels = struct.unpack_from(">BHHB", segments.frame)
-    if width == 0 or height == 0:
+    if width == 0 or height == 0 or channels == 0:
         raise UnreadableImageError("the JPEG doesn't say its size")
+    return bits, width, height, channels
+
+
+def _refusal(segments: _Segments, bits: int, channels: int) -> str | None:
+    if channels == 4:
+        return "a CMYK JPEG: convert it to RGB with its profile, and save it as TIFF"
+    if channels not in (1, 3):
+        return f"a JPEG of {channels} colours: convert it to RGB or grey, and save it as TIFF"
     if bits != 8:
-        raise UnsupportedImageError(f"a JPEG of {bits} bits: save it as a 16-bit TIFF")
-    if channels == 1:
-        return width, height, 1
-    if channels == 3:
-        return width, height, 3
-    raise UnsupportedImageError("a CMYK JPEG: convert it to RGB with its profile, and save it as TIFF")
+        return f"a JPEG of {bits} bits: save it as a 16-bit TIFF"
+    if segments.frame_marker not in _DECODED_FRAMES:
+        return "a lossless or hierarchical JPEG, which few programs decode: save it as TIFF"
+    return None
+
+
+def _decoding_bytes(file: BinaryIO, segments: _Segments, pixels: int) -> int:
+    """Of the file twice, the decoder's picture and ours, and all coefficients of a progressive one."""
+    channels = segments.frame[5]
+    of_pixel = (4 if channels == 3 else 1) + channels
+    if segments.frame_marker in _PROGRESSIVE_FRAMES:
+        of_pixel += 2 * channels
+    return pixels * of_pixel + 2 * os.fstat(file.fileno()).st_size
 
 
 def _profile(segments: _Segments) -> bytes | None:
@@ -146,6 +185,12 @@ def _decode(file: BinaryIO) -> Samples:
     kept.append(file.read())
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(kept))) as image:
-            return np.asarray(image)
+            image.load()
+            samples = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
+            # By bands, since Pillow hands its pixels over through two more copies.
+            for y in range(0, image.height, _COPY_ROWS):
+                rows = samples[y : y + _COPY_ROWS]
+                rows[...] = np.asarray(image.crop((0, y, image.width, y + len(rows)))).reshape(rows.shape)
+            return samples
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableImageError(f"the JPEG's pixels can't be decoded: {error}") from error

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.errors import ChangedImageError, ImageError
-from restoration.image.formats import open_stored
-from restoration.image.info import DEFAULT_MAX_PIXELS, Area, ImageInfo, Resolution
+from restoration.image.formats import open_page
+from restoration.image.info import Area, ImageInfo, Limits, Resolution
 from restoration.image.stored import Opened, Samples, WholePixels
 
 
@@ -54,19 +54,25 @@ class Picture:
 
     @classmethod
     def open(
-        cls, path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, expected_sha256: str | None = None
+        cls,
+        path: str | Path,
+        *,
+        page: int = 1,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        expected_sha256: str | None = None,
     ) -> Self:
         """Opens the image file ``path``, upright.
 
         Args:
-            path: a TIFF, JPEG or PNG.
-            max_pixels: a file that declares more is refused before any pixel is decoded.
+            path: a TIFF, JP2, JPEG or PNG.
+            page: which of the file's pictures, from 1.
+            limits: what is larger is refused before any pixel is decoded.
             expected_sha256: what the file's bytes must hash to, in hex; they are read through once for it.
 
         Raises:
-            UnreadableImageError: the bytes can't be decoded.
+            UnreadableImageError: the bytes can't be decoded, or there is no such page.
             UnsupportedImageError: it is a kind of image that can't be carried faithfully.
-            ImageTooLargeError: it has too many pixels.
+            ImageTooLargeError: it is larger than ``limits``.
             ChangedImageError: the bytes aren't those of ``expected_sha256``.
             OSError: the file can't be opened.
         """
@@ -76,7 +82,7 @@ class Picture:
             state = _file_state(file)
             if expected_sha256 is not None:
                 _check_digest(file, expected_sha256, name=str(path))
-            opened = open_stored(file, name=str(path), max_pixels=max_pixels)
+            opened = open_page(file, name=str(path), page=page, limits=limits)
         except BaseException:
             file.close()
             raise

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
 
-from restoration.errors import UnreadableImageError, UnsupportedImageError
+from restoration.errors import UnreadableImageError
 from restoration.image.embedded import Blocks, make_resolution, read_exif
 from restoration.image.header import upright_info
-from restoration.image.info import Resolution, check_size
-from restoration.image.stored import Opened, Samples, WholePixels
+from restoration.image.info import Limits, Resolution
+from restoration.image.stored import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
-_READ_CHUNKS = _COLOUR_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"iTXt", b"tRNS", b"acTL"}
+_TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_READ_CHUNKS = _COLOUR_CHUNKS | _TEXT_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"tRNS", b"acTL"}
+_XMP = b"XML:com.adobe.xmp\0"
+_EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _PIXEL_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND"})
-_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type
+_PALETTE = 3
+_SAMPLES = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
 _CENTIMETRES_PER_METRE = 100
 
 
-def open_png(file: BinaryIO, *, max_pixels: int) -> Opened:
+def open_png(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
     """Reads a PNG's chunks; its pixels are decoded at the first read.
 
     Raises:
         UnreadableImageError: it is no whole PNG.
-        UnsupportedImageError: it is a palette picture, of less than 8 bits, animated or has a transparent colour.
-        ImageTooLargeError: it declares more than ``max_pixels``.
+        ImageTooLargeError: it is larger than ``limits``.
     """
     problems: list[str] = []
     chunks = dict(_walk(file, problems))
-    width, height, bits, samples = _header(chunks)
-    check_size(width, height, max_pixels)
-    blocks = Blocks(exif=chunks.get(b"eXIf"), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
+    width, height, bits, colour_type = _header(chunks)
+    limits.check_size(width, height)
+    samples, refusal = _SAMPLES[colour_type], _refusal(chunks, bits, colour_type)
+    blocks = Blocks(exif=_exif(chunks, problems), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
     tags = read_exif(blocks)
     profile = _profile(chunks.get(b"iCCP"))
     if profile is None and (colour := sorted(name.decode() for name in _COLOUR_CHUNKS & set(chunks))):
@@ -52,9 +57,17 @@ def open_png(file: BinaryIO, *, max_pixels: int) -> Opened:
         profile=profile,
         blocks=blocks,
         tags=tags,
+        refusal=refusal,
     )
-    pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
-    return Opened(info=info, pixels=pixels, orientation=orientation)
+    pixels: StoredPixels
+    if refusal is not None:
+        pixels = RefusedPixels(refusal)
+    else:
+        decoded_bytes = width * height * samples * bits // 8
+        needed = decoded_bytes + 2 * os.fstat(file.fileno()).st_size  # the file is copied without its metadata
+        limits.check_decoding(f"a PNG of {width}x{height} px", needed)
+        pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
+    return (Opened(info=info, pixels=pixels, orientation=orientation),)
 
 
 def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:
@@ -75,11 +88,14 @@ def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:
             if name == b"IHDR":
                 raise UnreadableImageError("the PNG's header is corrupt")
             problems.append(f"the {name.decode()} block is corrupt and was left out (its checksum is wrong)")
-        elif name != b"iTXt" or body.startswith(b"XML:com.adobe.xmp\0"):
+        elif name in _TEXT_CHUNKS and not body.startswith(_XMP if name == b"iTXt" else _EXIF_TEXTS):
+            problems.append(f"the PNG's text {body.split(bytes(1))[0][:79].decode('latin-1')!r} isn't carried")
+        else:
             yield name, body
 
 
-def _header(chunks: dict[bytes, bytes]) -> tuple[int, int, Literal[8, 16], int]:
+def _header(chunks: dict[bytes, bytes]) -> tuple[int, int, int, int]:
+    """Width, height, bits and colour type."""
     header = chunks.get(b"IHDR", b"")
     if len(header) != 13:
         raise UnreadableImageError("the PNG has no header")
@@ -87,14 +103,38 @@ def _header(chunks: dict[bytes, bytes]) -> tuple[int, int, Literal[8, 16], int]:
     if width == 0 or height == 0:
         raise UnreadableImageError("the PNG doesn't say its size")
     if colour_type not in _SAMPLES:
-        raise UnsupportedImageError("a PNG with a palette: convert it to RGB or grey, and save it as TIFF")
+        raise UnreadableImageError(f"the PNG says that its colours are of type {colour_type}, which there isn't")
+    return width, height, bits, colour_type
+
+
+def _refusal(chunks: dict[bytes, bytes], bits: int, colour_type: int) -> str | None:
+    if colour_type == _PALETTE:
+        return "a PNG with a palette: convert it to RGB or grey, and save it as TIFF"
     if b"tRNS" in chunks:
-        raise UnsupportedImageError("a PNG with a transparent colour: save it with an alpha channel, or without")
+        return "a PNG with a transparent colour: save it with an alpha channel, or without"
     if b"acTL" in chunks:
-        raise UnsupportedImageError("an animated PNG: save its picture by itself")
-    if bits in (8, 16):
-        return width, height, 8 if bits == 8 else 16, _SAMPLES[colour_type]
-    raise UnsupportedImageError(f"a PNG of {bits} bits a sample: save it with 8 or 16")
+        return "an animated PNG: save its picture by itself"
+    return None if bits in (8, 16) else f"a PNG of {bits} bits a sample: save it with 8 or 16"
+
+
+def _exif(chunks: dict[bytes, bytes], problems: list[str]) -> bytes | None:
+    """The EXIF block; older programs wrote it as a text, in hexadecimal after its kind and its length."""
+    text = chunks.get(b"tEXt") or chunks.get(b"zTXt")
+    if b"eXIf" in chunks or text is None:
+        return chunks.get(b"eXIf")
+    try:
+        text = text.split(b"\0", 1)[1]
+        if b"tEXt" not in chunks:
+            text = zlib.decompressobj().decompress(text[1:], _MAX_METADATA_BYTES)
+        _, _, *digits = text.decode("ascii").split()
+        block = bytes.fromhex("".join(digits))
+    except (ValueError, zlib.error) as error:
+        problems.append(f"the EXIF block is corrupt and was left out ({error})")
+        return None
+    if block.startswith((b"Exif\0\0", b"II", b"MM")):
+        return block.removeprefix(b"Exif\0\0")
+    problems.append("a block that the PNG holds as text is no EXIF and was left out")
+    return None
 
 
 def _profile(chunk: bytes | None) -> bytes | None:
@@ -135,7 +175,10 @@ def _decode(file: BinaryIO) -> Samples:
     while len(head := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)
         if name in _PIXEL_CHUNKS:
-            kept.append(head + file.read(length + 4))
+            body, checksum = file.read(length), file.read(4)
+            if checksum != struct.pack(">I", zlib.crc32(body, zlib.crc32(name))):
+                raise UnreadableImageError("the PNG's pixels are damaged: their checksum is wrong")
+            kept += [head, body, checksum]
         else:
             file.seek(length + 4, 1)
     try:

@@ -9,15 +9,14 @@ from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffWriter
 
 from restoration.errors import ImageError
 from restoration.image.info import ImageInfo
+from restoration.image.layout import write_layout
 from restoration.image.picture import Source
+from restoration.image.provenance import Provenance, derived_xmp
 from restoration.image.stored import Samples
 
-_BIGTIFF_FROM_BYTES = 4_000_000_000  # leaves room for the profile and the directory below 2**32
-_STRIP_BYTES = 1 << 20
 _DIGEST_BAND_ROWS = 256
 
 
@@ -96,22 +95,31 @@ class ArraySink:
 
 
 class TiffSink:
-    """Writes an uncompressed TIFF that carries on ``info``: depth, samples, resolution and ICC profile byte for byte.
+    """Writes an uncompressed TIFF that carries on ``info``: depth, samples, resolution, profile and metadata.
 
+    ICC profile, IPTC and the values of EXIF are carried byte for byte, without what describes the master's file alone;
+    XMP property by property, with ``provenance`` merged in. Where to look up what is carried how: docs/metadata.md.
     Use it in a ``with`` statement: the file is finished at its end, or removed where an error ends it. Nothing is
     flushed to the disk itself (fsync); that is the caller's to do, before the file gets its final name.
     """
 
     def __init__(
-        self, path: str | Path, info: ImageInfo, *, description: str | None = None, software: str = ""
+        self,
+        path: str | Path,
+        info: ImageInfo,
+        *,
+        provenance: Provenance | None = None,
+        description: str | None = None,
+        software: str = "",
     ) -> None:
         """Creates the file, which must not exist, and writes all but its pixels.
 
         Args:
             path: the new file.
             info: the picture that it is to hold, as a source has it.
-            description: a text for the file's ImageDescription.
-            software: a text for the file's Software tag.
+            provenance: how the picture was made, for its XMP.
+            description: a text for the file's ImageDescription, where neither EXIF, IPTC nor XMP brings one.
+            software: a text for the file's Software tag; by itself the master's.
 
         Raises:
             ImageError: the file exists.
@@ -119,21 +127,25 @@ class TiffSink:
         """
         self._path = Path(path)
         self._quantiser = _Quantiser(info)
+        xmp, left_out = derived_xmp(info.metadata.xmp, info, provenance)
+        head, too = write_layout(
+            info, xmp=xmp, description=None if info.description else description, software=software
+        )
+        self.notes = (*left_out, *too)
+        """In words, what of the metadata isn't carried, beside the ``problems`` of ``info``."""
         try:
             self._file: BinaryIO = self._path.open("x+b")
         except FileExistsError as error:
             raise ImageError(f"{path} exists already: name another file, or move that one away") from error
         try:
-            self._offset = _write_header(self._file, info, description=description, software=software)
+            self._file.write(head)
         except BaseException:
             self.abort()
             raise
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
         samples = self._quantiser.quantised(y, band, extra)
-        self._file.seek(self._offset)
         self._file.write(samples.data)
-        self._offset += samples.nbytes
 
     @property
     def pixel_sha256(self) -> str:
@@ -165,34 +177,6 @@ class TiffSink:
             self.close()
         else:
             self.abort()
-
-
-def _write_header(file: BinaryIO, info: ImageInfo, *, description: str | None, software: str) -> int:
-    """Writes the directory and room for the pixels; gives the pixels' offset, from which all rows follow."""
-    samples, size = info.samples_per_pixel, info.bits_per_sample // 8
-    shape = (info.height, info.width, samples) if samples > 1 else (info.height, info.width)
-    row_bytes = info.width * samples * size
-    kinds = {"unspecified": 0, "associated alpha": 1, "unassociated alpha": 2}
-    resolution = info.resolution
-    with TiffWriter(file, bigtiff=info.height * row_bytes > _BIGTIFF_FROM_BYTES, byteorder="<") as writer:
-        place = writer.write(
-            shape=shape,
-            dtype="u1" if size == 1 else "<u2",
-            photometric="rgb" if info.colour_channels == 3 else "minisblack",
-            planarconfig="contig" if samples > 1 else None,
-            extrasamples=[kinds[kind] for kind in info.extra_samples] or None,
-            rowsperstrip=max(1, min(info.height, _STRIP_BYTES // row_bytes)),
-            iccprofile=info.icc_profile,
-            resolution=(resolution.x, resolution.y) if resolution else None,
-            resolutionunit=(2 if resolution.unit == "inch" else 3) if resolution else None,
-            description=description.encode() if description else None,
-            software=software.encode() or False,
-            metadata=None,
-            returnoffset=True,
-        )
-    if place is None:
-        raise ImageError("the TIFF's pixels can't be laid out in one piece")
-    return place[0]
 
 
 def pixel_sha256(source: Source) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.errors import UnreadableImageError
+from restoration.errors import UnreadableImageError, UnsupportedImageError
 from restoration.image.info import ImageInfo
 from restoration.image.orientation import UPRIGHT, Orientation
 
@@ -31,11 +31,21 @@ class StoredPixels(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """One file, its header read: what it is, how to read it, and how it was turned when stored."""
+    """One picture in a file, its header read: what it is, how to read it, and how it was turned when stored."""
 
     info: ImageInfo
     pixels: StoredPixels
     orientation: Orientation = UPRIGHT
+
+
+class RefusedPixels:
+    """The pixels of a picture whose kind can't be carried: known to be there, and never read."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:  # noqa: ARG002
+        raise UnsupportedImageError(self._reason)
 
 
 class WholePixels:

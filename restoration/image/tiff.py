@@ -5,50 +5,50 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections import OrderedDict
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO
 
-import numpy as np
-from tifffile import TiffFile, TiffPage
+from tifffile import TIFF, TiffFile, TiffPage
 
-from restoration.errors import ImageError, UnreadableImageError, UnsupportedImageError
-from restoration.image.embedded import Blocks, iptc_of_photoshop, read_resolution
+from restoration.errors import ImageError, UnreadableImageError
+from restoration.image.embedded import Blocks, read_resolution
+from restoration.image.exif import read_exif_of_tiff
 from restoration.image.header import upright_info
-from restoration.image.info import ExtraSample, check_size
-from restoration.image.stored import Opened, Samples, StoredPixels
+from restoration.image.info import ExtraSample, Limits
+from restoration.image.stored import Opened, RefusedPixels, StoredPixels
+from restoration.image.tiff_directories import read_directories
+from restoration.image.tiff_kinds import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_of, refusal_of
+from restoration.image.tiff_pixels import Inverted, TiffPixels
 
 # tifffile reports what it finds odd to this logger; what matters of it is checked and said here.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_CACHE_BYTES = 256 * 1024 * 1024
-_JPEG_COMPRESSIONS = (6, 7)
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
+_MAX_METADATA_BYTES = 64 * 1024 * 1024
+_OF_PIXELS = (273, 279, 324, 325)  # where the strips and tiles lie: as many numbers as there are of them
+_IS_MASK = 4
 _EXTRA_SAMPLES: dict[int, ExtraSample] = {0: "unspecified", 1: "associated alpha", 2: "unassociated alpha"}
-_COLOUR_TAGS = {301: "TransferFunction", 318: "WhitePoint", 319: "PrimaryChromaticities"}
-_REFUSED_PHOTOMETRICS = {
-    _PALETTE: "a palette picture: convert it to RGB or grey",
-    4: "a transparency mask: name the picture that it belongs to",
-    _SEPARATED: "a CMYK picture: convert it to RGB with its profile",
-    _YCBCR: "a YCbCr picture that isn't JPEG-compressed: convert it to RGB",
-    8: "a CIELab picture: convert it to RGB with a profile",
-    32803: "a camera raw picture: develop it to a 16-bit TIFF",
-    34892: "a camera raw picture: develop it to a 16-bit TIFF",
-}
 
 
-def open_tiff(file: BinaryIO, *, max_pixels: int) -> Opened:
+def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[Opened, ...]:
     """Reads a TIFF's directories; its pixels are decoded as they are asked for.
 
     Raises:
         UnreadableImageError: it is no whole TIFF.
-        UnsupportedImageError: it isn't one 8- or 16-bit grey or RGB picture.
-        ImageTooLargeError: it declares more than ``max_pixels``.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
     """
     try:
+        directories, problems = read_directories(file)
         file.seek(0)
         tiff = TiffFile(file, name="scan")
-        pages = [page for page in tiff.pages if isinstance(page, TiffPage)]
-        return _open_pages(file, tiff, pages, max_pixels)
+        pages = [page for index in range(len(directories)) if isinstance(page := tiff.pages[index], TiffPage)]
+        for page, numbers in zip(pages, directories, strict=True):
+            if lost := sorted(numbers - {tag.code for tag in page.tags}):
+                names = ", ".join(TIFF.TAGS.get(number, str(number)) for number in lost)
+                problems.append(f"the blocks {names} of the TIFF are corrupt and were left out")
+        chosen = _full_size(pages, problems)
+        return tuple(
+            _open_page(file, tiff, page, number, limits, problems if number == 1 else [])
+            for number, page in enumerate(chosen, 1)
+        )
     except ImageError:
         raise
     # A corrupt TIFF makes tifffile fail in ways that no list of exceptions covers.
@@ -56,78 +56,83 @@ def open_tiff(file: BinaryIO, *, max_pixels: int) -> Opened:
         raise UnreadableImageError(f"the TIFF can't be read: {error}") from error
 
 
-def _open_pages(file: BinaryIO, tiff: TiffFile, pages: list[TiffPage], max_pixels: int) -> Opened:
-    if not pages or any(page.imagewidth < 1 or page.imagelength < 1 for page in pages):
-        raise UnreadableImageError("the TIFF has no picture, or its directory is corrupt")
-    problems: list[str] = []
-    page = _main_page(pages, problems)
-    check_size(page.imagewidth, page.imagelength, max_pixels)
-    channels = _colour_channels(page)
-    _check_data_within(page, os.fstat(file.fileno()).st_size)
-    tags = {tag.code: tag.value for tag in page.tags}
-    exif = tags.get(34665)
-    if exif is not None and not isinstance(exif, dict):
-        problems.append("the EXIF block is corrupt and was left out")
-    blocks = Blocks(xmp=_as_bytes(tags.get(700)), iptc=_iptc(tags), problems=problems)
-    profile = _as_bytes(tags.get(34675))
-    if profile is None and (colour := [name for tag, name in _COLOUR_TAGS.items() if tag in tags]):
-        problems.append(f"the colour that the TIFF states in {', '.join(colour)}, without a profile, isn't carried")
+def _open_page(
+    file: BinaryIO, tiff: TiffFile, page: TiffPage, number: int, limits: Limits, problems: list[str]
+) -> Opened:
+    limits.check_size(page.imagewidth, page.imagelength)
+    refusal = refusal_of(page)
+    channels = max(1, page.samplesperpixel - len(page.extrasamples)) if refusal else _colour_channels(page)
+    tags = _tags(page, problems)
+    if 330 in tags:
+        problems.append("further pictures in the TIFF (SubIFDs: smaller copies, as a rule) aren't carried")
+    exif, capture = read_exif_of_tiff(file, page, problems)
+    blocks = Blocks(
+        tags=exif,
+        xmp=_as_bytes(tags.get(700)),
+        iptc=_as_bytes(tags.get(33723)),
+        photoshop=_as_bytes(tags.get(34377)),
+        problems=problems,
+    )
     info, orientation = upright_info(
         format="TIFF",
         width=page.imagewidth,
         height=page.imagelength,
-        bits_per_sample=8 if page.bitspersample == 8 else 16,
+        bits_per_sample=bits_of(page),
         colour_channels=channels,
         extra_samples=_extra_samples(page, channels),
         resolution=read_resolution(tags, problems),
-        profile=profile,
+        profile=_as_bytes(tags.get(34675)),
         blocks=blocks,
-        tags=tags | _exif_dates(exif),
+        tags=tags | capture,
+        page=number,
+        refusal=refusal,
     )
-    pixels: StoredPixels = _TiffPixels(file, tiff, page)
-    if page.photometric == _WHITE_IS_ZERO:
-        pixels = _Inverted(pixels)
+    pixels: StoredPixels
+    if refusal is not None:
+        pixels = RefusedPixels(refusal)
+    else:
+        _check_data_within(page, os.fstat(file.fileno()).st_size)
+        pixels = TiffPixels(file, tiff, page, limits)
+        if page.photometric == WHITE_IS_ZERO:
+            pixels = Inverted(pixels)
     return Opened(info=info, pixels=pixels, orientation=orientation)
 
 
-def _main_page(pages: list[TiffPage], problems: list[str]) -> TiffPage:
-    """The one picture in the file: the largest page, where all others are previews of it."""
-    main = max(pages, key=lambda page: page.imagewidth * page.imagelength)
+def _full_size(pages: list[TiffPage], problems: list[str]) -> list[TiffPage]:
+    """The pictures in the file, in its order, without thumbnails, pyramid levels and masks, which are reported."""
+    if not pages or any(page.imagewidth < 1 or page.imagelength < 1 for page in pages):
+        raise UnreadableImageError("the TIFF has no picture, or its directory is corrupt")
+    masks = [page for page in pages if page.subfiletype & _IS_MASK or page.photometric == MASK]
+    if masks and len(masks) < len(pages):
+        problems.append("a transparency mask in the file isn't carried")
+        pages = [page for page in pages if page not in masks]
+    # One that calls itself a smaller copy is one, unless there is nothing that it could be a copy of.
+    largest = max(pages, key=lambda page: (not page.is_reduced, page.imagewidth * page.imagelength))
+    full_size = []
     for page in pages:
-        if page is main:
-            continue
-        if not (page.is_reduced or _looks_like_preview(page, main)):
-            raise UnsupportedImageError(f"a TIFF of {len(pages)} pictures: save each as a file of its own")
-        problems.append(f"a preview of {page.imagewidth}x{page.imagelength} px in the file isn't carried")
-    if 50706 in main.tags:
-        raise UnsupportedImageError("a camera raw picture (DNG): develop it to a 16-bit TIFF")
-    if 330 in main.tags:
-        problems.append("further pictures in the TIFF (SubIFDs: smaller copies, as a rule) aren't carried")
-    return main
+        if page is largest or not (page.is_reduced or _is_smaller_copy(page, largest)):
+            full_size.append(page)
+        else:
+            problems.append(f"a preview of {page.imagewidth}x{page.imagelength} px in the file isn't carried")
+    return full_size
 
 
-def _looks_like_preview(page: TiffPage, main: TiffPage) -> bool:
-    """Whether a page is the main one made small: a quarter of its size at most, of the same shape."""
-    smaller = max(page.imagewidth, page.imagelength) * 4 <= max(main.imagewidth, main.imagelength)
-    shape = (page.imagewidth * main.imagelength) / (page.imagelength * main.imagewidth)
-    return smaller and abs(math.log(shape)) < 0.1
+def _is_smaller_copy(page: TiffPage, largest: TiffPage) -> bool:
+    """Whether a page is the largest one made small: a level of a pyramid, or a quarter of its size and of its shape."""
+    width, height, full_width, full_height = page.imagewidth, page.imagelength, largest.imagewidth, largest.imagelength
+    for halvings in range(1, full_width.bit_length()):
+        # Programs round halves up or down.
+        if abs(width - full_width / 2**halvings) < 1 and abs(height - full_height / 2**halvings) < 1:
+            return True
+    smaller = max(width, height) * 4 <= max(full_width, full_height)
+    return smaller and abs(math.log((width * full_height) / (height * full_width))) < 0.1
 
 
-def _colour_channels(page: TiffPage) -> Literal[1, 3]:
-    if page.bitspersample not in (8, 16) or page.sampleformat != 1 or page.dtype is None:
-        kinds = {1: "integer", 2: "signed integer", 3: "floating point"}
-        kind = "bilevel" if page.bitspersample == 1 else kinds.get(int(page.sampleformat), "unusual")
-        raise UnsupportedImageError(f"a {kind} picture of {page.bitspersample} bits a sample: save it with 8 or 16")
-    if page.imagedepth != 1:
-        raise UnsupportedImageError("a volume of pictures: save each as a file of its own")
-    if page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and page.samplesperpixel >= 1:
-        return 1
-    if page.photometric == _RGB or (page.photometric == _YCBCR and page.compression in _JPEG_COMPRESSIONS):
-        if page.samplesperpixel >= 3:
-            return 3
+def _colour_channels(page: TiffPage) -> int:
+    channels = 3 if page.photometric in (RGB, YCBCR) else 1
+    if page.samplesperpixel < channels:
         raise UnreadableImageError(f"the TIFF says RGB but has {page.samplesperpixel} samples a pixel")
-    reason = _REFUSED_PHOTOMETRICS.get(int(page.photometric), f"a picture of the photometric {page.photometric!r}")
-    raise UnsupportedImageError(f"{reason}, and save it as an 8- or 16-bit TIFF")
+    return channels
 
 
 def _extra_samples(page: TiffPage, channels: int) -> tuple[ExtraSample, ...]:
@@ -143,117 +148,17 @@ def _check_data_within(page: TiffPage, size: int) -> None:
         raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
 
 
-def _exif_dates(exif: Any) -> dict[int, Any]:
-    if not isinstance(exif, dict):
-        return {}
-    return {36867: exif.get("DateTimeOriginal"), 36868: exif.get("DateTimeDigitized")}
-
-
-def _iptc(tags: dict[int, Any]) -> bytes | None:
-    if iptc := _as_bytes(tags.get(33723)):
-        return iptc
-    photoshop = _as_bytes(tags.get(34377))
-    return iptc_of_photoshop(photoshop) if photoshop else None
+def _tags(page: TiffPage, problems: list[str]) -> dict[int, Any]:
+    """The page's tags by number, without those that are too large to be metadata."""
+    tags: dict[int, Any] = {}
+    for tag in page.tags:
+        if tag.valuebytecount <= _MAX_METADATA_BYTES:
+            tags[tag.code] = tag.value
+        elif tag.code not in _OF_PIXELS:
+            problems.append(f"the block {tag.name} of {tag.valuebytecount} bytes is too large and was left out")
+    return tags
 
 
 def _as_bytes(value: Any) -> bytes | None:
-    return value if isinstance(value, bytes) else None
-
-
-class _TiffPixels:
-    """Windows of one page: straight from the file where nothing is encoded, else from its strips or tiles.
-
-    Decoded strips and tiles are kept up to 256 MiB, so that a row of windows doesn't decode them again.
-    """
-
-    def __init__(self, file: BinaryIO, tiff: TiffFile, page: TiffPage) -> None:
-        self._file = file
-        self._page = page
-        self._stored_dtype = np.dtype(f"{tiff.byteorder}u{page.bitspersample // 8}")
-        self._dtype = self._stored_dtype.newbyteorder("=")
-        self._planar = page.planarconfig == 2 and page.samplesperpixel > 1
-        self._segment_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
-        self._segment_columns = page.tilewidth if page.is_tiled else page.imagewidth
-        if self._segment_rows < 1 or self._segment_columns < 1:
-            raise UnreadableImageError("the TIFF's strips or tiles have no size")
-        self._segments: OrderedDict[int, Samples] = OrderedDict()
-        self._kept_bytes = 0
-
-    def read(self, x: int, y: int, width: int, height: int) -> Samples:
-        out = np.empty((height, width, self._page.samplesperpixel), self._dtype)
-        fill = self._read_plain if self._page.is_final else self._read_segments
-        if self._planar:
-            for plane in range(self._page.samplesperpixel):
-                fill(out[..., plane : plane + 1], plane, x, y)
-        else:
-            fill(out, 0, x, y)
-        return out
-
-    def _read_plain(self, out: Samples, plane: int, x: int, y: int) -> None:
-        height, width, samples = out.shape
-        page, size = self._page, self._stored_dtype.itemsize * samples
-        first = page.dataoffsets[0] + (plane * page.imagelength + y) * page.imagewidth * size
-        if width == page.imagewidth:
-            rows = self._read_bytes(first, height * width * size)
-            out[...] = np.frombuffer(rows, self._stored_dtype).reshape(out.shape)
-            return
-        for row in range(height):
-            data = self._read_bytes(first + (row * page.imagewidth + x) * size, width * size)
-            out[row] = np.frombuffer(data, self._stored_dtype).reshape(width, samples)
-
-    def _read_segments(self, out: Samples, plane: int, x: int, y: int) -> None:
-        height, width, _ = out.shape
-        page, rows, columns = self._page, self._segment_rows, self._segment_columns
-        across, down = -(-page.imagewidth // columns), -(-page.imagelength // rows)
-        for row in range(y // rows, -(-(y + height) // rows)):
-            for column in range(x // columns, -(-(x + width) // columns)):
-                segment = self._segment((plane * down + row) * across + column)
-                top, left = row * rows, column * columns
-                y0, y1 = max(y, top), min(y + height, top + rows)
-                x0, x1 = max(x, left), min(x + width, left + columns)
-                out[y0 - y : y1 - y, x0 - x : x1 - x] = segment[y0 - top : y1 - top, x0 - left : x1 - left]
-
-    def _segment(self, index: int) -> Samples:
-        if index in self._segments:
-            self._segments.move_to_end(index)
-            return self._segments[index]
-        page = self._page
-        if index >= len(page.dataoffsets) or page.databytecounts[index] == 0:
-            raise UnreadableImageError(f"strip or tile {index} of the TIFF is empty")
-        data = self._read_bytes(page.dataoffsets[index], page.databytecounts[index])
-        arguments = {"jpegtables": page.jpegtables} if page.compression in _JPEG_COMPRESSIONS else {}
-        try:
-            decoded = page.decode(data, index, **arguments)[0]
-        # The codecs of imagecodecs have an exception class each.
-        except Exception as error:
-            raise UnreadableImageError(f"strip or tile {index} of the TIFF can't be decoded: {error}") from error
-        if decoded is None or decoded.dtype != self._dtype:
-            raise UnreadableImageError(f"strip or tile {index} of the TIFF decodes to something else")
-        segment = cast(Samples, decoded[0])
-        self._segments[index] = segment
-        self._kept_bytes += segment.nbytes
-        while self._kept_bytes > _CACHE_BYTES and len(self._segments) > 1:
-            self._kept_bytes -= self._segments.popitem(last=False)[1].nbytes
-        return segment
-
-    def _read_bytes(self, offset: int, count: int) -> bytes:
-        # A single read gives at most 2 GiB.
-        parts = []
-        while count > 0 and (part := os.pread(self._file.fileno(), min(count, 1 << 30), offset)):
-            parts.append(part)
-            offset, count = offset + len(part), count - len(part)
-        if count > 0:
-            raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class _Inverted:
-    """A grey picture stored with white as 0, read with black as 0; extra samples stay as they are."""
-
-    def __init__(self, pixels: StoredPixels) -> None:
-        self._pixels = pixels
-
-    def read(self, x: int, y: int, width: int, height: int) -> Samples:
-        samples = self._pixels.read(x, y, width, height)
-        samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
-        return samples
+    """A block that some programs write as text."""
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None

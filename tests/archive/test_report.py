@@ -17,6 +17,7 @@ from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
 from archive.report import PREVIEW_WIDTH_PX, gains, mean_gain, preview, write_report
 from archive.settings import load_settings
+from restoration.image import Limits
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
 
 
@@ -200,7 +201,7 @@ def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Pat
     width, height = 3 * PREVIEW_WIDTH_PX + 1, 700
     ramp = np.linspace(0, 65535, width).astype(np.uint16)
     tifffile.imwrite(tmp_path / "wide.tif", np.broadcast_to(ramp, (height, width)))
-    with _decoded(preview(tmp_path / "wide.tif", max_pixels=10_000_000)) as small:
+    with _decoded(preview(tmp_path / "wide.tif", limits=Limits(max_pixels=10_000_000))) as small:
         assert small.size == (PREVIEW_WIDTH_PX, 233)
         values = np.asarray(small, dtype=float)
 
@@ -210,7 +211,7 @@ def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Pat
 
 def test_a_preview_of_a_small_picture_keeps_its_size(tmp_path: Path) -> None:
     write_scan(tmp_path / "small.tif")
-    with _decoded(preview(tmp_path / "small.tif", max_pixels=10_000)) as small:
+    with _decoded(preview(tmp_path / "small.tif", limits=Limits(max_pixels=10_000))) as small:
         assert small.size == (48, 40)
 
 
@@ -222,5 +223,5 @@ def test_a_preview_shows_colours_as_their_profile_means_them(tmp_path: Path) -> 
     expected = {standard: (200, 100, 50), swapped: (100, 200, 50), b"no profile": (200, 100, 50)}
     for profile, colour in expected.items():
         tifffile.imwrite(tmp_path / "colour.tif", pixels, iccprofile=profile, photometric="rgb")
-        with _decoded(preview(tmp_path / "colour.tif", max_pixels=10_000)) as small:
+        with _decoded(preview(tmp_path / "colour.tif", limits=Limits(max_pixels=10_000))) as small:
             assert np.abs(np.asarray(small, dtype=float).mean(axis=(0, 1)) - colour).max() < 3

@@ -79,16 +79,20 @@ def test_without_a_home_it_says_to_make_one(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_settings_are_read_from_the_file(tmp_path: Path) -> None:
-    (tmp_path / "archive.toml").write_text("max_pixels = 1000\ntile_size = 64\n")
+    (tmp_path / "archive.toml").write_text("max_pixels = 1000\nmax_decoding_bytes = 5000\ntile_size = 64\n")
     assert load_settings(tmp_path) == Settings(
-        home=tmp_path, database_url=f"sqlite:///{tmp_path}/catalogue.db", max_pixels=1000, tile_size=64
+        home=tmp_path,
+        database_url=f"sqlite:///{tmp_path}/catalogue.db",
+        max_pixels=1000,
+        max_decoding_bytes=5000,
+        tile_size=64,
     )
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("tile_sise = 64", "unknown entry 'tile_sise'; known are database, max_pixels, tile_size"),
+        ("tile_sise = 64", "unknown entry 'tile_sise'; known are database, max_pixels, max_decoding_bytes, tile_size"),
         ("tile_size = 0", "a whole number above 0"),
         ("tile_size = true", "a whole number above 0"),
         ("max_pixels = '1'", "a whole number above 0"),

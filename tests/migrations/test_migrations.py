@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from archive.catalogue import Catalogue, schema
 from archive.catalogue.agents import record_event
@@ -10,7 +13,7 @@ from archive.catalogue.columns import Table
 from archive.catalogue.engines import make_engine
 from archive.catalogue.vocabulary import Decision, EventType
 from archive.settings import Settings
-from tests.support import AT, add_derivative, add_item, add_recipe, add_review, add_task, add_version
+from tests.support import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
 
 def test_migrations_go_up_down_and_up_again_with_rows_in_every_table(tmp_path: Path, empty_database_url: str) -> None:
@@ -23,6 +26,33 @@ def test_migrations_go_up_down_and_up_again_with_rows_in_every_table(tmp_path: P
         schema.downgrade(settings, "base")
         assert schema.current(settings) is None
         assert _tables(settings) == {"alembic_version"}
+
+
+def test_pages_come_and_go_with_the_masters_kept(tmp_path: Path, empty_database_url: str) -> None:
+    settings = Settings(home=tmp_path, database_url=empty_database_url)
+    schema.upgrade(settings)
+    _fill(settings)
+    before = _masters(settings)
+    schema.downgrade(settings, "0001")
+    schema.upgrade(settings)
+    assert schema.check(settings) == []
+    assert _masters(settings) == before
+    for wrong in ("page = 0", "sequence = 0", "view = 'back'", "last_task_status = 'lost'"):
+        with pytest.raises(IntegrityError), Catalogue.open(settings).session() as session:
+            session.execute(text(f"UPDATE masters SET {wrong}"))  # noqa: S608
+
+
+def test_pages_are_not_given_up_while_a_file_has_several(tmp_path: Path, empty_database_url: str) -> None:
+    settings = Settings(home=tmp_path, database_url=empty_database_url)
+    schema.upgrade(settings)
+    catalogue = Catalogue.open(settings)
+    with catalogue.session() as session:
+        item = add_item(session, "A")
+        add_master(session, item, path=item.masters[0].path, sha256=item.masters[0].sha256, page=2)
+    with pytest.raises(RuntimeError, match="1 masters are further pictures"):
+        schema.downgrade(settings, "0001")
+    assert schema.check(settings) == []
+    assert [page for page, *_ in _masters(settings)] == [1, 2]
 
 
 def test_every_constraint_has_a_name(settings: Settings) -> None:
@@ -59,6 +89,12 @@ def _fill(settings: Settings) -> None:
             if session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0  # noqa: S608
         ]
     assert empty == []
+
+
+def _masters(settings: Settings) -> list[tuple[Any, ...]]:
+    wanted = "page, path, sha256, sequence, view, unsupported, psnr_source, current_restored_id"
+    with make_engine(settings).connect() as connection:
+        return [tuple(row) for row in connection.execute(text(f"SELECT {wanted} FROM masters ORDER BY id"))]  # noqa: S608
 
 
 def _tables(settings: Settings) -> set[str]:

@@ -25,6 +25,7 @@ from restoration.image import (
     ArraySink,
     Crop,
     ImageInfo,
+    Limits,
     Picture,
     Resolution,
     TiffSink,
@@ -291,10 +292,10 @@ def test_a_crop_is_a_window_of_its_source() -> None:
 def test_too_many_pixels_are_refused_before_any_is_decoded(tmp_path: Path, kind: str) -> None:
     path = tmp_path / kind
     Image.fromarray(pixels(bits=8)).save(path)
-    assert inspect(path, max_pixels=29 * 37).width == 29
+    assert inspect(path, limits=Limits(max_pixels=29 * 37)).width == 29
     for read in (inspect, Picture.open):
         with pytest.raises(ImageTooLargeError, match=r"29x37 px has more than 1072 pixels"):
-            read(path, max_pixels=29 * 37 - 1)
+            read(path, limits=Limits(max_pixels=29 * 37 - 1))
 
 
 def test_a_declared_bomb_is_refused_by_its_header_alone(tmp_path: Path) -> None:

@@ -294,3 +294,29 @@ def test_every_public_name_is_there_and_nothing_else_is_promised() -> None:
     assert set(restoration.__all__) <= set(dir(restoration))
     with pytest.raises(AttributeError, match="Pictures"):
         _ = restoration.Pictures
+
+
+def test_a_16_bit_gradient_stays_one(version: ModelFolder) -> None:
+    gradient = np.tile(np.arange(4096, dtype=np.uint16) * 16, (24, 1))
+    made, _ = made_of(gradient, recipe_of(version, strength=0.1), models_of(version, tile_size=64))
+    assert len(np.unique(made)) > 4096
+    row = made[12].astype(int)
+    assert len(np.unique(row % 257)) > 200  # no step of 8 bits shows
+
+
+@pytest.mark.parametrize("area", [None, Area(x=8, y=5, width=50, height=30)])
+def test_a_neutral_picture_gains_no_cast_though_it_is_stored_as_rgb(version: ModelFolder, area: Area | None) -> None:
+    grey = scan(samples=1)
+    made, record = made_of(np.stack([grey] * 3, axis=2), recipe_of(version), models_of(version), area=area)
+    expected, _ = made_of(grey, recipe_of(version), models_of(version), area=area)
+    for channel in range(3):
+        np.testing.assert_array_equal(made[..., channel], expected)
+    assert (made[..., 0] != grey).any()
+    assert record.stages[0].values == "encoded RGB, no profile"
+
+
+def test_a_picture_with_one_coloured_pixel_is_no_neutral_one(version: ModelFolder) -> None:
+    nearly = np.stack([scan(samples=1)] * 3, axis=2)
+    nearly[-1, -1, 0] += 1
+    made, _ = made_of(nearly, recipe_of(version), models_of(version))
+    assert (made[..., 0] != made[..., 1]).any()

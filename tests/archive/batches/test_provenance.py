@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +13,10 @@ from sqlalchemy import select
 
 from archive import models
 from archive.batches.run import run_batch
+from archive.batches.work import describe
 from archive.catalogue.tables import Derivative
 from restoration.hardware import Execution
-from restoration.image import ArraySink, Picture
+from restoration.image import Picture, Provenance, TiffSink
 from restoration.networks import build
 from restoration.pipeline import LoadedModels, restore
 from restoration.recipe import Recipe
@@ -21,7 +24,7 @@ from restoration.recipe import Recipe
 _NUMBERS = {"widths": [4, 8], "blocks": [1, 1]}
 
 
-def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any) -> None:
+def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any, tmp_path: Path) -> None:
     torch.manual_seed(3)
     weights = save(build("residual-unet", _NUMBERS).state_dict())
     workshop.model(weights=weights, architecture={"name": "residual-unet", **_NUMBERS})
@@ -44,10 +47,24 @@ def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any) -> 
     loaded = LoadedModels(
         lambda stage: models.folder_for(workshop.catalogue, versions[stage.model, stage.version]), execution
     )
-    with Picture.open(master.path, expected_sha256=derivative.master_sha256) as picture:
-        sink = ArraySink(picture.info)
-        restore(picture, recipe, sink, models=loaded)
+    provenance = Provenance.from_record(
+        environment["provenance"], master_sha256=derivative.master_sha256, recipe=recipe
+    )
+    again = tmp_path / "again.tif"
+    with (
+        Picture.open(master.path, page=provenance.master_page, expected_sha256=derivative.master_sha256) as picture,
+        TiffSink(
+            again,
+            picture.info,
+            provenance=provenance,
+            description=describe(provenance),
+            software=provenance.software,
+        ) as sink,
+    ):
+        restore(picture, recipe, sink, models=loaded, picture_area=provenance.picture_area)
     assert sink.pixel_sha256 == derivative.pixel_sha256
+    assert hashlib.sha256(again.read_bytes()).hexdigest() == derivative.sha256
+    assert derivative.stage_records[0]["values"] == "encoded grey, no profile"
 
 
 def test_two_batches_at_once_make_each_derivative_once(workshop: Any) -> None:

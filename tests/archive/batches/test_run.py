@@ -466,9 +466,9 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
     seen: list[tuple[Path, str | None]] = []
     make = work.make
 
-    def watched(claim: Any, models: Any, *, temporary: Path, max_pixels: int) -> Any:
+    def watched(claim: Any, models: Any, *, temporary: Path, limits: Any) -> Any:
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))
-        return make(claim, models, temporary=temporary, max_pixels=max_pixels)
+        return make(claim, models, temporary=temporary, limits=limits)
 
     monkeypatch.setattr(run, "make", watched)
     workshop.run(batch_id)

@@ -183,6 +183,7 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
         "sequence": 1,
         "view": "recto",
         "path": str(catalogue.settings.home / "masters" / "a.tif"),
+        "page": 1,
         "sha256": master.sha256,
         "size": 1000,
         "format": "TIFF",

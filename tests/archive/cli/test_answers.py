@@ -105,7 +105,7 @@ def test_show_json_is_the_object_of_the_contract(restored: SmallArchive) -> None
         item
     )
     assert set(item["masters"][0]) == {
-        *("sequence", "view", "path", "sha256", "size", "format", "width", "height", "bits_per_sample"),
+        *("sequence", "view", "path", "page", "sha256", "size", "format", "width", "height", "bits_per_sample"),
         *("samples_per_pixel", "ppi", "icc_profile", "picture_area", "captured_at", "captured_by"),
     }
     derivative = item["derivatives"][0]

@@ -15,7 +15,7 @@ from archive.catalogue.tables import Event, Item, ItemWord, Master
 from archive.errors import IngestError
 from archive.ingest import IngestReport
 from archive.storage import digest_file
-from restoration.image import ImageInfo, inspect
+from restoration.image import ImageInfo, Limits, inspect_all
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
@@ -251,7 +251,10 @@ def test_links_that_lead_in_circles_are_survived(
     report = take()
     assert sorted(held(catalogue)) == ["a.tif", "b.tif"]
     assert report.duplicates == 0
-    assert reasons(report) == dict.fromkeys(("dangling.tif", "round.tif"), "it is a link to a file that isn't there")
+    assert reasons(report) == {
+        "dangling.tif": "it is a link to a file that isn't there",
+        "round.tif": "it is a link that leads round to itself: make it anew, or remove it",
+    }
 
 
 def test_a_name_that_is_no_utf8_is_a_failure_with_a_reason(
@@ -288,12 +291,12 @@ def test_a_path_that_is_not_there_is_named(catalogue: Catalogue, tmp_path: Path,
 def test_a_scan_that_changes_while_it_is_read_is_refused(
     catalogue: Catalogue, make_scan: MakeScan, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def touched(path: Path, *, max_pixels: int) -> ImageInfo:
-        info = inspect(path, max_pixels=max_pixels)
+    def touched(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:
+        pictures = inspect_all(path, limits=limits)
         path.write_bytes(path.read_bytes() + b"more")
-        return info
+        return pictures
 
-    monkeypatch.setattr("archive.ingest.scan.inspect", touched)
+    monkeypatch.setattr("archive.ingest.scan.inspect_all", touched)
     make_scan("a.tif")
     report = take()
     assert report.added == 0

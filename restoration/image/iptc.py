@@ -1,0 +1,77 @@
+"""IPTC (IIM) blocks, and the chains of Photoshop image resources that they often lie in."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+_MARKER = 0x1C
+_IPTC_RESOURCE = 0x0404
+_SIGNATURES = (b"8BIM", b"AgHg", b"DCSR", b"MeSa", b"PHUT")
+# Said elsewhere in the file, or only of use to the program that wrote them: resolution, caption digest, profile,
+# EXIF, XMP, print and view settings, ids.
+_REPEATED = {0x03ED, 0x0404, 0x0425, 0x040F, 0x0422, 0x0423, 0x0424, 0x03E9, 0x03EA, 0x03F3, 0x0406, 0x0408, 0x0414}
+_REPEATED |= {0x041A, 0x041E, 0x0421, 0x0426, 0x0428, 0x043A, 0x043B, 0x0419, 0x040D, 0x03F5, 0x0411, 0x2710}
+_NAMES = {
+    0x0409: "thumbnail",
+    0x040A: "copyright flag",
+    0x040B: "URL",
+    0x040C: "thumbnail",
+    0x03EE: "names of alpha channels",
+    0x0415: "names of alpha channels",
+    0x0BB7: "name of clipping path",
+}
+
+
+def read_iptc(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]], str | None]:
+    """The sound part of an IPTC block, its (record, dataset, value) in order, and in words what was left out of it.
+
+    The zeros with which programs fill a block up are no part of it.
+    """
+    found, position = list[tuple[int, int, bytes]](), 0
+    while position + 5 <= len(data) and data[position] == _MARKER:
+        record, dataset, length = struct.unpack_from(">BBH", data, position + 1)
+        start = position + 5
+        if length & 0x8000:  # the length of the length, which follows
+            wide = length & 0x7FFF
+            start, length = start + wide, int.from_bytes(data[start : start + wide], "big")
+        if start + length > len(data):
+            break
+        found.append((record, dataset, data[start : start + length]))
+        position = start + length
+    rest = data[position:]
+    if not rest.strip(b"\0"):
+        return data[:position], found, None
+    if not found:
+        return b"", [], "the IPTC block is corrupt and was left out"
+    if rest[0] == _MARKER:
+        return data[:position], found, "the IPTC block ends too soon: its last entry was left out"
+    return data[:position], found, f"{len(rest)} bytes after the last IPTC entry are none themselves and were left out"
+
+
+def iptc_of_photoshop(data: bytes) -> bytes | None:
+    """The IPTC block in a chain of Photoshop image resources (``8BIM``), if there is one."""
+    return next((body for number, body in _resources(data) if number == _IPTC_RESOURCE), None)
+
+
+def left_in_photoshop(data: bytes) -> list[str]:
+    """What a chain of Photoshop image resources says that the file says nowhere else, by name or number."""
+    numbers = sorted({number for number, _ in _resources(data)} - _REPEATED)
+    named = [_NAMES.get(number) or _range_name(number) for number in numbers]
+    return list(dict.fromkeys(named))
+
+
+def _range_name(number: int) -> str:
+    return "paths" if 0x07D0 <= number <= 0x0BB6 else f"resource {number}"
+
+
+def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while data[position : position + 4] in _SIGNATURES and position + 12 <= len(data):
+        (number,) = struct.unpack_from(">H", data, position + 4)
+        position += 6 + (data[position + 6] + 2) // 2 * 2
+        if position + 4 > len(data):
+            return
+        (length,) = struct.unpack_from(">I", data, position)
+        yield number, data[position + 4 : position + 4 + length]
+        position += 4 + (length + 1) // 2 * 2

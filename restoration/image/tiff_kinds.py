@@ -1,0 +1,62 @@
+"""Which kinds of TIFF pictures are carried, and for each of the others the reason and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tifffile import COMPRESSION, TIFF, TiffPage
+
+from restoration.image.tiff_pixels import JPEG_COMPRESSIONS
+
+WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, _PALETTE, MASK, _SEPARATED, YCBCR = range(7)
+_DNG_VERSION = 50706
+_REMEDIES = {
+    _PALETTE: "a palette picture: convert it to RGB or grey",
+    MASK: "a transparency mask: name the picture that it belongs to",
+    _SEPARATED: "a CMYK picture: convert it to RGB with its profile",
+    YCBCR: "a YCbCr picture that isn't JPEG-compressed: convert it to RGB",
+    8: "a CIELab picture: convert it to RGB with a profile",
+    9: "a CIELab picture: convert it to RGB with a profile",
+    10: "a CIELab picture: convert it to RGB with a profile",
+    32803: "a camera raw picture: develop it to a 16-bit TIFF",
+    34892: "a camera raw picture: develop it to a 16-bit TIFF",
+}
+_SAMPLE_FORMATS = {1: "an integer", 2: "a signed integer", 3: "a floating point", 6: "a floating point"}
+_OLD_JPEG = 6
+
+
+def bits_of(page: TiffPage) -> int:
+    """The bits of a sample; of the largest where they differ."""
+    bits: Any = page.bitspersample
+    return int(max(bits) if isinstance(bits, tuple) else bits)
+
+
+def refusal_of(page: TiffPage) -> str | None:
+    """Why the page's kind can't be carried faithfully, and what to do about it; None where it can."""
+    if _DNG_VERSION in page.tags:
+        return "a camera raw picture (DNG): develop it to a 16-bit TIFF"
+    if page.bitspersample == 1 and page.photometric in (WHITE_IS_ZERO, _BLACK_IS_ZERO):
+        return "a bilevel picture of 1 bit a sample, which holds no greys to restore: convert it to 8-bit grey"
+    if reason := _refused_photometric(page):
+        return f"{reason}, and save it as an 8- or 16-bit TIFF"
+    if page.bitspersample not in (8, 16) or page.sampleformat != 1 or page.dtype is None:
+        kind = _SAMPLE_FORMATS.get(int(page.sampleformat), "an unusual")
+        return f"{kind} picture of {page.bitspersample} bits a sample: save it with 8 or 16"
+    if page.imagedepth != 1:
+        return "a volume of pictures: save each as a file of its own"
+    if page.compression == _OLD_JPEG:
+        return "a picture in old-style JPEG, which programs decode differently: save it uncompressed, or with Deflate"
+    if page.compression not in TIFF.DECOMPRESSORS:
+        name = COMPRESSION(page.compression).name if page.compression in set(COMPRESSION) else page.compression
+        return f"a picture compressed by {name}, which isn't read: save it uncompressed, or with LZW or Deflate"
+    return None
+
+
+def _refused_photometric(page: TiffPage) -> str | None:
+    photometric = int(page.photometric)
+    if photometric in (WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB):
+        return None
+    if photometric == YCBCR and page.compression in JPEG_COMPRESSIONS:
+        return None
+    other = f"a picture of the photometric interpretation {photometric}: convert it to RGB or grey"
+    return _REMEDIES.get(photometric, other)

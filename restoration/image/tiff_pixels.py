@@ -1,0 +1,136 @@
+"""The pixels of one TIFF page, read by window."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from typing import BinaryIO, cast
+
+import numpy as np
+from tifffile import TiffFile, TiffPage
+
+from restoration.errors import UnreadableImageError
+from restoration.image.info import Limits
+from restoration.image.stored import Samples, StoredPixels
+
+JPEG_COMPRESSIONS = (6, 7)
+_CACHE_BYTES = 256 * 1024 * 1024
+
+
+class TiffPixels:
+    """Windows of one page: straight from the file where nothing is encoded, else from its strips or tiles.
+
+    Decoded strips and tiles are kept up to 256 MiB, or as many as two rows of them need, so that a row of windows
+    doesn't decode them again.
+    """
+
+    def __init__(self, file: BinaryIO, tiff: TiffFile, page: TiffPage, limits: Limits) -> None:
+        """Takes no memory yet.
+
+        Raises:
+            UnreadableImageError: the strips or tiles have no size.
+            ImageTooLargeError: decoding them would take more memory than ``limits`` allow.
+        """
+        self._file = file
+        self._page = page
+        self._stored_dtype = np.dtype(f"{tiff.byteorder}u{page.bitspersample // 8}")
+        self._dtype = self._stored_dtype.newbyteorder("=")
+        self._planar = page.planarconfig == 2 and page.samplesperpixel > 1
+        self._segment_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        self._segment_columns = page.tilewidth if page.is_tiled else page.imagewidth
+        if self._segment_rows < 1 or self._segment_columns < 1:
+            raise UnreadableImageError("the TIFF's strips or tiles have no size")
+        self._across = -(-page.imagewidth // self._segment_columns)
+        self._down = -(-page.imagelength // self._segment_rows)
+        self._segments: OrderedDict[int, Samples] = OrderedDict()
+        self._kept_bytes = 0
+        self._cache_bytes = _CACHE_BYTES
+        if not page.is_final:
+            self._check_segments(limits)
+
+    def _check_segments(self, limits: Limits) -> None:
+        page = self._page
+        segment = self._segment_rows * self._segment_columns * page.samplesperpixel * self._dtype.itemsize
+        rows = segment * self._across * min(2, self._down)  # of all planes: a window may reach over a seam
+        of_decoder = segment // (page.samplesperpixel if self._planar else 1) + max(page.databytecounts)
+        what = f"a row of the TIFF's {'tiles' if page.is_tiled else 'strips'}, {self._segment_rows} px high,"
+        limits.check_decoding(what, rows + of_decoder)
+        self._cache_bytes = max(_CACHE_BYTES, rows)
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        out = np.empty((height, width, self._page.samplesperpixel), self._dtype)
+        fill = self._read_plain if self._page.is_final else self._read_segments
+        if self._planar:
+            for plane in range(self._page.samplesperpixel):
+                fill(out[..., plane : plane + 1], plane, x, y)
+        else:
+            fill(out, 0, x, y)
+        return out
+
+    def _read_plain(self, out: Samples, plane: int, x: int, y: int) -> None:
+        height, width, samples = out.shape
+        page, size = self._page, self._stored_dtype.itemsize * samples
+        first = page.dataoffsets[0] + (plane * page.imagelength + y) * page.imagewidth * size
+        if width == page.imagewidth:
+            rows = self._read_bytes(first, height * width * size)
+            out[...] = np.frombuffer(rows, self._stored_dtype).reshape(out.shape)
+            return
+        for row in range(height):
+            data = self._read_bytes(first + (row * page.imagewidth + x) * size, width * size)
+            out[row] = np.frombuffer(data, self._stored_dtype).reshape(width, samples)
+
+    def _read_segments(self, out: Samples, plane: int, x: int, y: int) -> None:
+        height, width, _ = out.shape
+        rows, columns = self._segment_rows, self._segment_columns
+        for row in range(y // rows, -(-(y + height) // rows)):
+            for column in range(x // columns, -(-(x + width) // columns)):
+                segment = self._segment((plane * self._down + row) * self._across + column)
+                top, left = row * rows, column * columns
+                y0, y1 = max(y, top), min(y + height, top + rows)
+                x0, x1 = max(x, left), min(x + width, left + columns)
+                out[y0 - y : y1 - y, x0 - x : x1 - x] = segment[y0 - top : y1 - top, x0 - left : x1 - left]
+
+    def _segment(self, index: int) -> Samples:
+        if index in self._segments:
+            self._segments.move_to_end(index)
+            return self._segments[index]
+        page = self._page
+        if index >= len(page.dataoffsets) or page.databytecounts[index] == 0:
+            raise UnreadableImageError(f"strip or tile {index} of the TIFF is empty")
+        data = self._read_bytes(page.dataoffsets[index], page.databytecounts[index])
+        arguments = {"jpegtables": page.jpegtables} if page.compression in JPEG_COMPRESSIONS else {}
+        try:
+            decoded = page.decode(data, index, **arguments)[0]
+        # The codecs of imagecodecs have an exception class each.
+        except Exception as error:
+            raise UnreadableImageError(f"strip or tile {index} of the TIFF can't be decoded: {error}") from error
+        if decoded is None or decoded.dtype != self._dtype:
+            raise UnreadableImageError(f"strip or tile {index} of the TIFF decodes to something else")
+        segment = cast(Samples, decoded[0])
+        self._segments[index] = segment
+        self._kept_bytes += segment.nbytes
+        while self._kept_bytes > self._cache_bytes and len(self._segments) > 1:
+            self._kept_bytes -= self._segments.popitem(last=False)[1].nbytes
+        return segment
+
+    def _read_bytes(self, offset: int, count: int) -> bytes:
+        # A single read gives at most 2 GiB.
+        parts = []
+        while count > 0 and (part := os.pread(self._file.fileno(), min(count, 1 << 30), offset)):
+            parts.append(part)
+            offset, count = offset + len(part), count - len(part)
+        if count > 0:
+            raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Inverted:
+    """A grey picture stored with white as 0, read with black as 0; extra samples stay as they are."""
+
+    def __init__(self, pixels: StoredPixels) -> None:
+        self._pixels = pixels
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        samples = self._pixels.read(x, y, width, height)
+        samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
+        return samples
