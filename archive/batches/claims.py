@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from archive.batches.leases import Holder, lease_end
@@ -200,10 +200,10 @@ def count_running(catalogue: Catalogue, batch_id: int) -> int:
 
 
 def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
-    """Removes what lost holders left in the folders of the batch's tasks: those which were taken more than once.
+    """Removes what lost holders left in the folders of the batch's tasks, where no later claim is going to meet it.
 
-    A holder that was stopped before it made its file, continued after the task was done, and was then killed leaves
-    one that no later claim meets.
+    These are tasks that were cancelled after they had been taken, and those taken more than once: a holder that was
+    stopped before it made its file, continued after the task was done, and was then killed leaves one.
     """
     with catalogue.reading() as session:
         rows = session.execute(
@@ -212,7 +212,10 @@ def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
             .join(Master, Task.master_id == Master.id)
             .join(Item, Master.item_id == Item.id)
             .join(Recipe, Task.recipe_id == Recipe.id)
-            .where(Task.batch_id == batch_id, Task.attempts > 1)
+            .where(
+                Task.batch_id == batch_id,
+                or_(Task.attempts > 1, and_(Task.attempts > 0, Task.status == TaskStatus.CANCELLED)),
+            )
         ).all()
     for item, sequence, kind, recipe_sha256 in rows:
         sweep(catalogue, catalogue.path_of(derivative_path(item, sequence, kind, recipe_sha256)))

@@ -37,8 +37,8 @@ class Made:
     scores: Sequence[Score]
 
 
-def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> None:
-    """Publishes the derivative and writes all of its rows, or nothing. Doing it again does no harm.
+def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> TaskStatus:
+    """Publishes the derivative and writes all of its rows, or nothing; the task's status. Done again it does no harm.
 
     The file gets its final name while the task and its master are locked and the lease is known to be ours: a file
     under that name can only be what an earlier holder published and did not commit, and is replaced. Where another
@@ -51,7 +51,7 @@ def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> None:
     """
     with locked(catalogue, claim) as (session, task):
         if _is_recorded(session, task, made):
-            return
+            return TaskStatus.DONE
         require_lease(catalogue, session, task, claim)
         # Two batches may hold a task each for one master and recipe: the master's lock lets one after the other in.
         master = session.execute(select(Master).where(Master.id == claim.master_id).with_for_update()).scalar_one()
@@ -59,13 +59,14 @@ def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> None:
             # Before the task is ended: afterwards nobody would look for the file.
             made.temporary.unlink(missing_ok=True)
             mark_skipped(catalogue, session, task, existing)
-            return
+            return TaskStatus.SKIPPED
         if session.scalar(select(Derivative.id).where(Derivative.path == claim.stored_path)) is not None:
             raise StorageError(f"{claim.final} is the file of another derivative: it is not written over")
         _publish(claim, made)
         _write_rows(catalogue, session, task, master, claim, made)
         reach("commit")
     reach("after_commit")
+    return TaskStatus.DONE
 
 
 def _is_recorded(session: Session, task: Task, made: Made) -> bool:
