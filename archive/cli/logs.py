@@ -32,14 +32,13 @@ def log_as(form: str) -> None:
         root.removeHandler(handler)
     _handlers.clear()
     logging.captureWarnings(form == "json")
-    root.setLevel(logging.WARNING)
+    logging.getLogger("archive").setLevel(logging.INFO if form == "json" else logging.NOTSET)
     if form != "json":
         return
     handler = _ToStandardError()
     handler.setFormatter(_json_formatter())
     _handlers.append(handler)
     root.addHandler(handler)
-    logging.getLogger("archive").setLevel(logging.INFO)
 
 
 def is_json() -> bool:
@@ -48,7 +47,7 @@ def is_json() -> bool:
 
 
 def say(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
-    """Tells people ``text``, or machines the same with ``facts``, which are not in the text or are to be found easily."""
+    """Tells people ``text``; or machines, with the ``facts`` it is about beside it."""
     if is_json():
         _log.log(level, "%s", text.strip(), extra=facts)
     else:

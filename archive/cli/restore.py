@@ -153,8 +153,8 @@ def tell(batch_id: int, result: BatchResult) -> int:
         say(f"{counted(len(result.failures), 'master')} failed:", batch=batch_id)
         for failure in result.failures:
             name = f"{failure.accession_number} ({failure.sequence})"
-            facts = {"batch": batch_id, "item": failure.accession_number, "reason": failure.reason}
-            say(f"  {visible(name)}: {visible(failure.reason)}", **facts)
+            told = f"  {visible(name)}: {visible(failure.reason)}"
+            say(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
     if result.interrupted:
         say(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
