@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, func, select
 
 from archive import models
-from archive.batches.claims import Claim, LeaseLostError, claim_next, count_running, release, sweep, sweep_batch
+from archive.batches.claims import (
+    Claim,
+    LeaseLostError,
+    claim_next,
+    count_running,
+    release,
+    sweep,
+    sweep_batch,
+    take_back,
+)
 from archive.batches.interruption import Interruption
 from archive.batches.leases import Heartbeat
 from archive.batches.log import at_stage, in_batch, in_task
@@ -135,6 +144,8 @@ class _Run:
         self.progress.start(tasks, "masters")
         try:
             with Interruption() as interruption, Heartbeat(self.catalogue) as heartbeat:
+                # At once, so that what the dead held does not look as if it were in hand until the end.
+                patiently(self.catalogue, lambda: take_back(self.catalogue, self.batch_id))
                 while not interruption.asked and not time_is_up():
                     if not self._work_on_next(heartbeat):
                         patiently(self.catalogue, lambda: sweep_batch(self.catalogue, self.batch_id))
