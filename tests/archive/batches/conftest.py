@@ -139,7 +139,7 @@ class Workshop:
         """A process that works on the batch; see :func:`tests.stand_ins.work`."""
         return worker(self.catalogue.settings.home, batch_id, **options)
 
-    def set(self, **settings: int) -> None:
+    def set(self, **settings: Any) -> None:
         """Changes settings, in archive.toml too."""
         self.catalogue = replace(self.catalogue, settings=replace(self.catalogue.settings, **settings))
         path = self.catalogue.settings.home / "archive.toml"

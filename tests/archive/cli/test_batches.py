@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from archive.batches import space
 from archive.cli.output import duration
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
 
@@ -95,7 +95,7 @@ def test_a_dry_run_tells_room_and_time_and_counts_as_the_run_does(planned: Small
 
 def test_what_does_not_fit_is_refused_before_it_starts(planned: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _path: usage(10**9, 10**9 - 5000, 5000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**9, 10**9 - 5000, 5000))
     for answer in (planned.run("restore"), planned.run("batch", "resume", "1"), planned.run("restore", "--dry-run")):
         assert answer.code == 1
         assert "5.0 kB are free" in answer.errors + answer.output
