@@ -24,7 +24,10 @@ from restoration.stages import Stage
 Region = NDArray[np.float32]
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([__name__])
+# All that a process imports is imported once, and forked.
+_processes.set_forkserver_preload(
+    ["__main__", __name__, "restoration.hardware", "psycopg", "skimage.metrics", "skimage.restoration"]
+)
 
 
 class Greyer:
