@@ -57,6 +57,8 @@ _log = logging.getLogger(__name__)
 # A disk that takes no more is not a bad scan: every task after it would fail too.
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
+_LOST = "lost"
+
 _LONGEST_WAIT_SECONDS = 1.0  # between two looks at what other processes still hold
 
 
@@ -78,6 +80,7 @@ class BatchResult:
     done: int
     failed: int
     skipped: int
+    cancelled: int
     pending: int  # not ended yet, those that another process holds included
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
@@ -122,7 +125,7 @@ def run_batch(
         stop_at = None if until is None else next_moment(until, clock())
         with in_batch(batch_id):
             interrupted = run.work(open_tasks, lambda: stop_at is not None and clock() >= stop_at)
-    return _result(catalogue, batch_id, interrupted=interrupted)
+    return patiently(catalogue, lambda: _result(catalogue, batch_id, interrupted=interrupted))
 
 
 def next_moment(of_day: time, now: datetime) -> datetime:
@@ -176,7 +179,8 @@ class _Run:
             outcome, reason = self._work_on(claim, heartbeat)
             told = {"outcome": outcome, "reason": reason, "seconds": monotonic() - began}
             _log.info("task ended", extra=told)
-        self.progress.advance(1, claim.accession_number)
+        if outcome != _LOST:  # else it comes again, here or elsewhere
+            self.progress.advance(1, claim.accession_number)
         return True
 
     def _work_on(self, claim: Claim, heartbeat: Heartbeat) -> tuple[str, str | None]:
@@ -185,7 +189,7 @@ class _Run:
             return self._restore(claim, heartbeat), None
         except LeaseLostError as error:
             _log.warning("%s", error)
-            return "lost", str(error)
+            return _LOST, str(error)
         except ModelError as error:
             self._release(claim)
             raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
@@ -241,7 +245,7 @@ class _Run:
             patiently(self.catalogue, lambda: record_failure(self.catalogue, claim, reason))
         except LeaseLostError as lost:
             _log.warning("%s", lost)
-            return "lost", str(lost)
+            return _LOST, str(lost)
         return TaskStatus.FAILED, reason
 
 
@@ -331,6 +335,7 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
         done=counts.get(TaskStatus.DONE, 0),
         failed=counts.get(TaskStatus.FAILED, 0),
         skipped=counts.get(TaskStatus.SKIPPED, 0),
+        cancelled=counts.get(TaskStatus.CANCELLED, 0),
         pending=counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0),
         failures=tuple(
             Failure(accession_number=number, sequence=sequence, path=str(catalogue.path_of(path)), reason=error or "")

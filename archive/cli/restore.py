@@ -148,7 +148,10 @@ def run_and_tell(
 
 def tell(batch_id: int, result: BatchResult) -> int:
     """Prints what a batch came to, its failures on standard error; returns the exit code."""
-    click.echo(f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped")
+    cancelled = f", {result.cancelled:,} cancelled" if result.cancelled else ""
+    click.echo(
+        f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
+    )
     if result.failures:
         say(f"{counted(len(result.failures), 'master')} failed:", batch=batch_id)
         for failure in result.failures:

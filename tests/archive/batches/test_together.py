@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from archive.batches.cancel import cancel_batch
 from archive.batches.claims import LeaseLostError, claim_next, release, take_back
@@ -187,6 +187,33 @@ def test_an_expired_lease_is_not_prolonged_and_records_nothing(workshop: Any) ->
     with pytest.raises(LeaseLostError):
         record_failure(workshop.catalogue, claim, "too late")
     assert take_back(workshop.catalogue, batch_id) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_claim_passes_over_a_task_that_another_is_claiming(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 2)
+    first, second = workshop.tasks(batch_id)
+    with workshop.catalogue.session() as session:
+        session.execute(select(Task).where(Task.id == first.id).with_for_update())
+        claim = claim_next(workshop.catalogue, batch_id)
+    assert claim is not None
+    assert claim.task_id == second.id
+
+
+def test_a_claim_looks_at_no_more_tasks_than_it_takes(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    with workshop.catalogue.session() as session:
+        sqlite = session.get_bind().dialect.name == "sqlite"
+        if not sqlite:
+            session.execute(text("SET LOCAL enable_seqscan = off"))
+            session.execute(text("SET LOCAL enable_sort = off"))
+        statement = (
+            f"SELECT id FROM tasks WHERE batch_id = {batch_id} AND status = 'pending' ORDER BY attempts, id LIMIT 1"
+        )
+        plan = str(session.execute(text(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}")).all())
+    assert "ix_tasks_batch_id_status_attempts_id" in plan
+    assert "B-TREE" not in plan
+    assert "Sort" not in plan
 
 
 def test_masters_on_which_a_process_died_come_last(workshop: Any) -> None:

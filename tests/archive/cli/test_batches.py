@@ -56,7 +56,7 @@ def test_to_plan_and_to_do_nothing_is_a_contradiction(planned: SmallArchive) -> 
 
 def test_a_cancelled_batch_is_not_run(planned: SmallArchive) -> None:
     assert "2 tasks cancelled" in planned.done("batch", "cancel", "1").output
-    assert "0 done" in planned.done("batch", "resume", "1").output
+    assert "0 done, 0 failed, 0 skipped, 2 cancelled" in planned.done("batch", "resume", "1").output
     (batch,) = planned.done("batch", "list", "--format", "json").json()
     assert (batch["status"], batch["cancelled"]) == ("cancelled", 2)
     assert planned.run("batch", "cancel", "7").code == 2
