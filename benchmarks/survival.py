@@ -27,6 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SMALL_SCANS = 40
+_SHARE_AT_THE_START = 0.1  # of the kills; the others come once the batch has begun
 
 
 def main() -> None:
@@ -119,12 +120,18 @@ def _killed(home: Path, startup: float, working: float, options: argparse.Namesp
     kills = 0
     while kills < options.kills and _batch(home)["done"] < _batch(home)["tasks"]:
         process = _resume(home)
+        assert process.stderr is not None
+        if instants.random() < _SHARE_AT_THE_START:
+            seconds = instants.uniform(0, startup)
+        else:
+            next(process.stderr)  # the batch has begun
+            seconds = instants.uniform(0, 1.2 * working / options.kills)
         try:
-            process.communicate(timeout=instants.uniform(0.5 * startup, startup + 1.5 * working / options.kills))
+            process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
             kills += 1
+        process.communicate()
     _resume(home).communicate()
     return kills
 

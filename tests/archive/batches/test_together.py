@@ -207,10 +207,9 @@ def test_a_claim_looks_at_no_more_tasks_than_it_takes(workshop: Any) -> None:
         if not sqlite:
             session.execute(text("SET LOCAL enable_seqscan = off"))
             session.execute(text("SET LOCAL enable_sort = off"))
-        statement = (
-            f"SELECT id FROM tasks WHERE batch_id = {batch_id} AND status = 'pending' ORDER BY attempts, id LIMIT 1"
-        )
-        plan = str(session.execute(text(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}")).all())
+        statement = "SELECT id FROM tasks WHERE batch_id = :id AND status = 'pending' ORDER BY attempts, id LIMIT 1"
+        explain = text(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}")
+        plan = str(session.execute(explain, {"id": batch_id}).all())
     assert "ix_tasks_batch_id_status_attempts_id" in plan
     assert "B-TREE" not in plan
     assert "Sort" not in plan
