@@ -32,6 +32,10 @@ class Settings:
     """Masters that can only be decoded whole are refused where that takes more memory than this."""
     tile_size: int = 512
     """Side of the squares that pictures are restored in, px."""
+    lease_seconds: int = 60
+    """How long a task stays a process's own without a sign of life from it; then another may take it over."""
+    database_wait_seconds: int = 300
+    """How long a batch waits for a database that is locked or away before it stops."""
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -75,7 +79,14 @@ def load_settings(home: Path) -> Settings:
         raise HomeError(f"{home} is no archive home: it holds no {SETTINGS_NAME}. Run `archive init {home}`") from error
     except (OSError, ValueError) as error:
         raise HomeError(f"{path} can't be read: {error}") from error
-    kinds: dict[str, type[Any]] = {"database": str, "max_pixels": int, "max_decoding_bytes": int, "tile_size": int}
+    kinds: dict[str, type[Any]] = {
+        "database": str,
+        "max_pixels": int,
+        "max_decoding_bytes": int,
+        "tile_size": int,
+        "lease_seconds": int,
+        "database_wait_seconds": int,
+    }
     for name, value in content.items():
         if name not in kinds:
             raise HomeError(f"{path} has an unknown entry {name!r}; known are {', '.join(kinds)}")

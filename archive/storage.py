@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from archive.errors import StorageError
+from archive.failpoints import reach
 
 DERIVATIVES = "derivatives"
 MASTERS = "masters"
@@ -102,7 +103,12 @@ def weights_path(model: str, version: str) -> str:
 def temporary(final: Path, token: str) -> Path:
     """The hidden name, beside ``final``, under which the holder of ``token`` writes; the folder is made if need be."""
     make_folder(final.parent)
-    return final.with_name(f".{final.name}.{token}.partial")
+    return final.with_name(temporary_name(final, token))
+
+
+def temporary_name(final: Path, token: str) -> str:
+    """The name of the temporary file of ``token`` for ``final``."""
+    return f".{final.name}.{token}.partial"
 
 
 def make_folder(folder: Path) -> None:
@@ -131,7 +137,8 @@ def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
         StorageError: the name is taken (and ``replace`` is false), or the file system can't publish without replacing.
     """
     with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+        _flush(file.fileno())
+    reach("rename")
     if replace:
         temporary.replace(final)
     else:
@@ -232,7 +239,7 @@ def _copy(source: Path, copy: Path) -> str:
             digest.update(block)
             writer.write(block)
         writer.flush()
-        os.fsync(writer.fileno())
+        _flush(writer.fileno())
     return digest.hexdigest()
 
 
@@ -247,6 +254,7 @@ def _publish_new(temporary: Path, final: Path) -> None:
     taken = StorageError(f"{final} is already there and is not written over: move it away, or find out what made it")
     try:
         final.hardlink_to(temporary)
+        reach("rename")
     except FileExistsError:
         raise taken from None
     except OSError as error:
@@ -281,6 +289,11 @@ def _rename_without_replacing(temporary: Path, final: Path) -> None:
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    reach("fsync")
+    os.fsync(descriptor)

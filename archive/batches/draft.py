@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, Select, exists, func, insert, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from archive.batches.space import Volume, derivative_bytes, refuse_what_does_not_fit, volumes
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import software
+from archive.catalogue.pace import by_models, pace
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.tables import Recipe as RecipeRow
 from archive.catalogue.vocabulary import BatchKind, DerivativeKind, Polarity, StageTask, TaskStatus, View
@@ -30,6 +32,8 @@ class Candidate(NamedTuple):
     width: int
     height: int
     unsupported: str | None
+    samples_per_pixel: int
+    bits_per_sample: int
     refusal: str | None
     polarity: Polarity | None
     process: str | None
@@ -48,6 +52,8 @@ class Plan:
     recipes: Mapping[str, int]  # tasks by recipe in words, such as "denoise-deblur@0.1 strength=1"
     already_made: int  # asked for, and made before by the same recipe
     left_out: Mapping[str, int]  # masters by the reason why they were left out
+    volumes: tuple[Volume, ...]  # the disks that it writes to, with what it needs and what is free
+    hours: float | None  # expected, at the pace of earlier tasks of the models; None where there are none
 
 
 @dataclass(kw_only=True)
@@ -57,6 +63,8 @@ class Draft:
     recipes: dict[str, Recipe] = field(default_factory=dict)  # by digest
     masters: dict[str, list[int]] = field(default_factory=dict)  # ids by the recipe's digest
     already_made: int = 0
+    pixels: int = 0  # of the masters with tasks
+    size_bytes: float = 0  # of their derivatives
     left_out: Counter[str] = field(default_factory=Counter)
     refusals: dict[str | None, list[int]] = field(default_factory=dict)  # ids by their new refusal; None takes it away
 
@@ -83,28 +91,49 @@ class Draft:
             reason = row.unsupported or (objection(row) if objection else None)
             if reason is None:
                 masters.append(row.id)
+                pixels = row.width * row.height
+                self.pixels += pixels
+                self.size_bytes += derivative_bytes(pixels, row.samples_per_pixel, row.bits_per_sample)
             else:
                 self.left_out[reason] += 1
             if reason != row.refusal:
                 self.refusals.setdefault(reason, []).append(row.id)
 
-    def plan(self, *, batch_id: int | None) -> Plan:
+    def plan(self, catalogue: Catalogue, session: Session, *, batch_id: int | None = None) -> Plan:
+        """What the draft comes to."""
         counts: Counter[str] = Counter()
         for digest, masters in self.masters.items():
             if masters:
                 counts[in_words(self.recipes[digest])] += len(masters)
+        models = {stage.model for digest in self.masters for stage in self.recipes[digest].stages}
+        known = pace(session, by_models(models)) if counts else None
         return Plan(
             batch_id=batch_id,
             tasks=counts.total(),
             recipes=dict(counts),
             already_made=self.already_made,
             left_out=dict(self.left_out.most_common()),
+            volumes=volumes(catalogue.settings, derivatives=counts.total(), derivatives_bytes=self.size_bytes),
+            hours=known.seconds_for(self.pixels) / 3600 if known else None,
         )
 
     def write(
-        self, catalogue: Catalogue, session: Session, kind: BatchKind, query: str | None, options: dict[str, Any]
+        self,
+        catalogue: Catalogue,
+        session: Session,
+        kind: BatchKind,
+        query: str | None,
+        options: dict[str, Any],
+        *,
+        must_fit: bool,
     ) -> Plan:
-        """Writes the refusals and, where there is anything to do, the batch with its tasks."""
+        """Writes the refusals and, where there is anything to do, the batch with its tasks.
+
+        Raises:
+            BatchError: the derivatives would not fit on the disk, and ``must_fit`` is true; nothing is written.
+        """
+        if must_fit:
+            refuse_what_does_not_fit(self.plan(catalogue, session).volumes, "make room, or restore fewer at a time")
         for refusal, ids in self.refusals.items():
             for chunk in _chunks(ids, _CHUNK_OF_IDS):
                 session.execute(
@@ -112,7 +141,7 @@ class Draft:
                     execution_options={"synchronize_session": False},
                 )
         if not any(self.masters.values()):
-            return self.plan(batch_id=None)
+            return self.plan(catalogue, session)
         batch = Batch(
             kind=kind, query=query, options=options, created_at=catalogue.now(session), agent=software(session)
         )
@@ -121,7 +150,7 @@ class Draft:
         for digest, masters in self.masters.items():
             if masters:
                 self._write_tasks(session, batch.id, _stored(session, self.recipes[digest]), masters)
-        return self.plan(batch_id=batch.id)
+        return self.plan(catalogue, session, batch_id=batch.id)
 
     @staticmethod
     def _write_tasks(session: Session, batch_id: int, recipe_id: int, masters: Sequence[int]) -> None:
@@ -145,6 +174,8 @@ def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candi
             Master.width,
             Master.height,
             Master.unsupported,
+            Master.samples_per_pixel,
+            Master.bits_per_sample,
             Master.refusal,
             Item.polarity,
             Item.process,

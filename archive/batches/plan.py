@@ -37,14 +37,17 @@ def plan_restore(
     device: str = "auto",
     precision: str = "auto",
     dry_run: bool = False,
+    must_fit: bool = True,
 ) -> Plan:
     """Plans the restoration of the masters that ``query`` selects (all of them without one) with ``model``.
 
     A master which has a derivative of the recipe already is counted, not planned again; one whose last task failed is
     planned again. A master whose view is not in ``views``, or which the model's card calls unsuited, is left out and
     counted; ``unsuited`` takes the latter in. ``strength`` in [0, 1] goes into the recipe, else the card's default.
+    A batch that is to be run later need not fit on the disk yet: ``must_fit``.
 
     Raises:
+        BatchError: what would be made does not fit on the disk; nothing is written.
         UsageError: the model has no such parameter, is no restoration model, or ``none`` was asked for.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
@@ -64,9 +67,9 @@ def plan_restore(
         objection = None if unsuited else _unsuited_to(card)
         draft.collect(session, wanted, Recipe(stages=(stage,)), views=views, objection=objection)
         if dry_run:
-            return draft.plan(batch_id=None)
+            return draft.plan(catalogue, session)
         options = {"device": device, "precision": precision}
-        return draft.write(catalogue, session, BatchKind.RESTORE, query, options)
+        return draft.write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
 
 
 def plan_rerun(
@@ -77,15 +80,18 @@ def plan_rerun(
     device: str = "auto",
     precision: str = "auto",
     dry_run: bool = False,
+    must_fit: bool = True,
 ) -> Plan:
     """Plans to repeat the current restored recipes with the ``@approved`` versions of their models, or with ``model``.
 
     Without ``query`` and ``model`` these are the stale masters; without ``query`` all whose current restored derivative
     was made by another version of the same model. Parameters that the new version lacks are dropped, new ones take its
     defaults. Views and suitability were decided when the masters were first restored; only what the new version is
-    unsuited to and the old one was not is left out.
+    unsuited to and the old one was not is left out. A batch that is to be run later need not fit on the disk yet:
+    ``must_fit``.
 
     Raises:
+        BatchError: what would be made does not fit on the disk; nothing is written.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
@@ -100,9 +106,9 @@ def plan_rerun(
             of_recipe = wanted & Master.current_restored.has(Derivative.recipe_id == recipe_id)
             _collect_rerun(session, draft, of_recipe, old, targets)
         if dry_run:
-            return draft.plan(batch_id=None)
+            return draft.plan(catalogue, session)
         options = {"device": device, "precision": precision}
-        return draft.write(catalogue, session, BatchKind.RERUN, query, options)
+        return draft.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
 
 
 def repeated(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:

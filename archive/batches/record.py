@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive.batches.claims import Claim, existing_derivative, holding, mark_skipped
+from archive.batches.claims import Claim, end, existing_derivative, locked, mark_skipped, require_lease
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import record_event
 from archive.catalogue.current import refresh_current
 from archive.catalogue.tables import Derivative, Master, QualityScore, Task
 from archive.catalogue.vocabulary import ComparedWith, EventType, Outcome, ScoredImage, TaskStatus
 from archive.errors import StorageError
-from archive.storage import publish
+from archive.failpoints import reach
+from archive.storage import digest_file, publish
 from restoration.quality import Score
 
 
@@ -35,40 +37,70 @@ class Made:
     scores: Sequence[Score]
 
 
-def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> None:
-    """Publishes the derivative and writes all of its rows, or nothing.
+def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> TaskStatus:
+    """Publishes the derivative and writes all of its rows, or nothing; the task's status. Done again it does no harm.
 
     The file gets its final name while the task and its master are locked and the lease is known to be ours: a file
     under that name can only be what an earlier holder published and did not commit, and is replaced. Where another
     batch made the same derivative meanwhile, the task is skipped.
 
     Raises:
-        LeaseLostError: another process has taken the task; nothing is published.
+        LeaseLostError: the lease has expired, or another process has taken the task; nothing is published.
         StorageError: the file can't be published.
+        OSError: likewise; what was published is taken away again.
     """
-    with holding(catalogue, claim) as (session, task):
+    with locked(catalogue, claim) as (session, task):
+        if _is_recorded(session, task, made):
+            return TaskStatus.DONE
+        require_lease(catalogue, session, task, claim)
         # Two batches may hold a task each for one master and recipe: the master's lock lets one after the other in.
         master = session.execute(select(Master).where(Master.id == claim.master_id).with_for_update()).scalar_one()
         if (existing := existing_derivative(session, task)) is not None:
+            # Before the task is ended: afterwards nobody would look for the file.
+            made.temporary.unlink(missing_ok=True)
             mark_skipped(catalogue, session, task, existing)
-            return
+            return TaskStatus.SKIPPED
         if session.scalar(select(Derivative.id).where(Derivative.path == claim.stored_path)) is not None:
             raise StorageError(f"{claim.final} is the file of another derivative: it is not written over")
-        publish(made.temporary, claim.final, replace=claim.final.exists())
+        _publish(claim, made)
         _write_rows(catalogue, session, task, master, claim, made)
+        reach("commit")
+    reach("after_commit")
+    return TaskStatus.DONE
+
+
+def _is_recorded(session: Session, task: Task, made: Made) -> bool:
+    """Whether an earlier try was committed although its answer was lost."""
+    if task.status is not TaskStatus.DONE or task.derivative_id is None:
+        return False
+    return session.get_one(Derivative, task.derivative_id).sha256 == made.sha256
+
+
+def _publish(claim: Claim, made: Made) -> None:
+    if not made.temporary.exists() and claim.final.exists() and digest_file(claim.final)[0] == made.sha256:
+        return  # published by an earlier try, whose rows were not committed
+    try:
+        publish(made.temporary, claim.final, replace=claim.final.exists())
+    except OSError:
+        # No row names this file, so nothing is lost with it. It may not be safe on the disk.
+        with suppress(OSError):
+            claim.final.unlink(missing_ok=True)
+        raise
 
 
 def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
     """Marks the task, and its master's last task, as failed with ``reason``.
 
     Raises:
-        LeaseLostError: another process has taken the task; nothing is marked.
+        LeaseLostError: the lease has expired, or another process has taken the task; nothing is marked.
     """
-    with holding(catalogue, claim) as (session, task):
+    with locked(catalogue, claim) as (session, task):
+        if task.status is TaskStatus.FAILED and task.error == reason:
+            return  # an earlier try was committed although its answer was lost
+        require_lease(catalogue, session, task, claim)
         at = catalogue.now(session)
-        task.status, task.lease_token = TaskStatus.FAILED, None
-        task.error, task.finished_at = reason, at
-        task.master.last_task_status = TaskStatus.FAILED
+        task.error = reason
+        end(catalogue, session, task, TaskStatus.FAILED)
         record_event(
             session,
             EventType.DERIVATION,
@@ -99,9 +131,8 @@ def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Mast
     derivative.scores = [_score_row(score) for score in made.scores]
     session.add(derivative)
     session.flush()
-    task.status, task.lease_token = TaskStatus.DONE, None
-    task.derivative_id, task.finished_at = derivative.id, at
-    master.last_task_status = TaskStatus.DONE
+    task.derivative_id = derivative.id
+    end(catalogue, session, task, TaskStatus.DONE)
     record_event(
         session,
         EventType.DERIVATION,

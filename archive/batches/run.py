@@ -6,23 +6,38 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from archive import models
-from archive.batches.claims import Claim, LeaseLostError, claim_next, release, sweep, take_back
+from archive.batches.claims import (
+    Claim,
+    LeaseLostError,
+    claim_next,
+    count_running,
+    release,
+    sweep,
+    sweep_batch,
+    take_back,
+)
 from archive.batches.interruption import Interruption
+from archive.batches.leases import Heartbeat
+from archive.batches.log import at_stage, in_batch, in_task
+from archive.batches.patience import DATABASE_IS_AWAY, patiently
 from archive.batches.record import record_failure, record_made
 from archive.batches.roots import require_roots
+from archive.batches.space import require_room
 from archive.batches.work import make
 from archive.catalogue import Catalogue
 from archive.catalogue.tables import Batch, Item, Master, ModelVersion, Recipe, RecipeStage, Task
 from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoundError
+from archive.failpoints import reach
 from archive.progress import Progress, Silent
 from archive.storage import temporary
 from restoration.errors import DeviceError, ModelError, RestorationError
@@ -43,6 +58,10 @@ _log = logging.getLogger(__name__)
 # A disk that takes no more is not a bad scan: every task after it would fail too.
 _DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
+_LOST = "lost"
+
+_LONGEST_WAIT_SECONDS = 1.0  # between two looks at what other processes still hold
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -62,6 +81,7 @@ class BatchResult:
     done: int
     failed: int
     skipped: int
+    cancelled: int
     pending: int  # not ended yet, those that another process holds included
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
@@ -78,16 +98,18 @@ def run_batch(
     make_models: MakeModels = LoadedModels,
     clock: Callable[[], datetime] = datetime.now,
 ) -> BatchResult:
-    """Works through the pending tasks of a batch, new or resumed.
+    """Works through the pending tasks of a batch, new or resumed, alone or beside other processes.
 
-    A task that fails is marked with its reason and the next one is taken. The first Ctrl-C lets the task in hand end,
-    the second stops at once; either way the rest stays pending. ``until`` is a local time of day, at or after which no
+    A task that fails is marked with its reason and the next one is taken. Tasks that other processes hold are waited
+    for at the end, and taken over from a holder that died. The first Ctrl-C lets the task in hand end, the second
+    stops at once; either way the rest stays pending. ``until`` is a local time of day, at or after which no
     more task is taken. ``device`` and ``precision`` take the place of what the batch was planned with.
 
     Raises:
         NotFoundError: there is no such batch.
         ModelRegistryError: weights are missing or changed; no task was begun.
-        BatchError: the masters' folder, the device, the disk or the database can't be used; nothing is marked for it.
+        BatchError: the masters' folder, the device, the disk or the database can't be used, or the derivatives would
+            not fit on the disk; nothing is marked for it.
     """
     with catalogue.reading() as session:
         batch = session.get(Batch, batch_id)
@@ -99,11 +121,12 @@ def run_batch(
     if open_tasks := _count_open(catalogue, batch_id):
         ready = _ready_models(catalogue, batch_id, _execution(catalogue, device, precision), make_models)
         require_roots(catalogue, batch_id)
-        take_back(catalogue, batch_id)
+        require_room(catalogue, batch_id, _open(batch_id))
         run = _Run(catalogue=catalogue, batch_id=batch_id, models=ready, progress=progress or Silent())
         stop_at = None if until is None else next_moment(until, clock())
-        interrupted = run.work(open_tasks, lambda: stop_at is not None and clock() >= stop_at)
-    return _result(catalogue, batch_id, interrupted=interrupted)
+        with in_batch(batch_id):
+            interrupted = run.work(open_tasks, lambda: stop_at is not None and clock() >= stop_at)
+    return patiently(catalogue, lambda: _result(catalogue, batch_id, interrupted=interrupted))
 
 
 def next_moment(of_day: time, now: datetime) -> datetime:
@@ -121,60 +144,90 @@ class _Run:
 
     def work(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
         """Takes tasks until none is left or it is to stop; whether it was interrupted."""
+        _log.info("batch begun", extra={"tasks": tasks})
         self.progress.start(tasks, "masters")
         try:
-            with Interruption() as interruption:
+            with Interruption() as interruption, Heartbeat(self.catalogue) as heartbeat:
+                # At once, so that what the dead held does not look as if it were in hand until the end.
+                patiently(self.catalogue, lambda: take_back(self.catalogue, self.batch_id))
                 while not interruption.asked and not time_is_up():
-                    claim = claim_next(self.catalogue, self.batch_id)
-                    if claim is None:
+                    if not self._work_on_next(heartbeat):
+                        patiently(self.catalogue, lambda: sweep_batch(self.catalogue, self.batch_id))
                         return False
-                    self._work_on(claim)
-                    self.progress.advance(1, claim.accession_number)
                 return interruption.asked
         except KeyboardInterrupt:
             return True
-        except (OperationalError, InterfaceError) as error:
-            # A task in hand stays running, and the next run takes it back.
+        except DATABASE_IS_AWAY as error:
             raise BatchError(
                 f"batch {self.batch_id} stopped, because the catalogue's database failed: {error.orig}. "
                 f"When it is back, run `archive batch resume {self.batch_id}`"
             ) from error
         finally:
             self.progress.finish()
+            _log.info("batch left")
 
-    def _work_on(self, claim: Claim) -> None:
-        """Ends the task with its outcome, or puts it back and raises where going on makes no sense."""
+    def _work_on_next(self, heartbeat: Heartbeat) -> bool:
+        """Works on one task, or waits a little for those that others hold; False where the batch is at its end."""
+        claim = patiently(self.catalogue, lambda: claim_next(self.catalogue, self.batch_id))
+        if claim is None:
+            if not patiently(self.catalogue, lambda: count_running(self.catalogue, self.batch_id)):
+                return False
+            sleep(min(_LONGEST_WAIT_SECONDS, self.catalogue.settings.lease_seconds / 10))
+            return True
+        reach("claim")
+        with in_task(claim), heartbeat.kept(claim.token):
+            began = monotonic()
+            outcome, reason = self._work_on(claim, heartbeat)
+            told = {"outcome": outcome, "reason": reason, "seconds": monotonic() - began}
+            _log.info("task ended", extra=told)
+        if outcome != _LOST:  # else it comes again, here or elsewhere
+            self.progress.advance(1, claim.accession_number)
+        return True
+
+    def _work_on(self, claim: Claim, heartbeat: Heartbeat) -> tuple[str, str | None]:
+        """Ends the task, or puts it back and raises where going on makes no sense; the outcome, and its reason."""
         try:
-            self._restore(claim)
+            return self._restore(claim, heartbeat), None
         except LeaseLostError as error:
             _log.warning("%s", error)
+            return _LOST, str(error)
         except ModelError as error:
-            release(self.catalogue, claim)
+            self._release(claim)
             raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
-        except KeyboardInterrupt:
-            release(self.catalogue, claim)
-            raise
-        except (OperationalError, InterfaceError):
+        except (KeyboardInterrupt, *DATABASE_IS_AWAY):
+            self._release(claim)
             raise
         except Exception as error:
-            self._fail(claim, error)
+            return self._fail(claim, error)
 
-    def _restore(self, claim: Claim) -> None:
+    def _restore(self, claim: Claim, heartbeat: Heartbeat) -> str:
         path = temporary(claim.final, claim.token)
-        sweep(self.catalogue, claim.final)
+        patiently(self.catalogue, lambda: sweep(self.catalogue, claim.final))
         if claim.already_made:
-            return
+            return TaskStatus.SKIPPED
         try:
             settings = self.catalogue.settings
-            limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
-            made = make(claim, self.models, temporary=path, limits=limits)
-            record_made(self.catalogue, claim, made)
+            made = make(
+                claim,
+                self.models,
+                temporary=path,
+                limits=Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes),
+                is_lost=lambda: heartbeat.is_lost(claim.token),
+            )
+            at_stage("record")
+            return patiently(self.catalogue, lambda: record_made(self.catalogue, claim, made))
         finally:
+            # Before the task is put back or failed: only the file of a running task is looked for afterwards.
             path.unlink(missing_ok=True)
 
-    def _fail(self, claim: Claim, error: Exception) -> None:
-        if _is_disk_trouble(error):
+    def _release(self, claim: Claim) -> None:
+        # Where the database can't be told, the end of this process will be seen, or its lease expires.
+        with suppress(*DATABASE_IS_AWAY):
             release(self.catalogue, claim)
+
+    def _fail(self, claim: Claim, error: Exception) -> tuple[str, str | None]:
+        if _is_disk_trouble(error):
+            self._release(claim)
             raise BatchError(
                 f"batch {self.batch_id} stopped, because nothing more can be written: {error}. "
                 f"Make room on the disk of {self.catalogue.settings.home}, then run "
@@ -187,13 +240,15 @@ class _Run:
             try:
                 require_roots(self.catalogue, self.batch_id)
             except BatchError:
-                release(self.catalogue, claim)
+                self._release(claim)
                 raise
             reason = f"the master {claim.master_path} is missing: bring it back, or ingest the place it was moved to"
         try:
-            record_failure(self.catalogue, claim, reason)
+            patiently(self.catalogue, lambda: record_failure(self.catalogue, claim, reason))
         except LeaseLostError as lost:
             _log.warning("%s", lost)
+            return _LOST, str(lost)
+        return TaskStatus.FAILED, reason
 
 
 def _reason(error: Exception) -> str:
@@ -253,7 +308,7 @@ def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, mak
 
 
 def _open(batch_id: int) -> tuple[ColumnElement[bool], ...]:
-    """Tasks that are not ended: pending, or running in a run that died."""
+    """Tasks that are not ended: pending, or in somebody's hands."""
     return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
 
 
@@ -282,6 +337,7 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
         done=counts.get(TaskStatus.DONE, 0),
         failed=counts.get(TaskStatus.FAILED, 0),
         skipped=counts.get(TaskStatus.SKIPPED, 0),
+        cancelled=counts.get(TaskStatus.CANCELLED, 0),
         pending=counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0),
         failures=tuple(
             Failure(accession_number=number, sequence=sequence, path=str(catalogue.path_of(path)), reason=error or "")

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archive import SOFTWARE_NAME
-from archive.batches.claims import Claim
+from archive.batches.claims import Claim, LeaseLostError
+from archive.batches.log import at_stage
 from archive.batches.record import Made
+from archive.failpoints import reach
 from archive.storage import digest_file
 from restoration.errors import ImageError
 from restoration.image import Limits, Picture, Provenance, TiffSink
 from restoration.pipeline import LoadedModels, restore
 from restoration.quality import Score, score
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def make(claim: Claim, models: LoadedModels, *, temporary: Path, limits: Limits) -> Made:
+    from restoration.image.stored import Samples
+
+_log = logging.getLogger(__name__)
+
+
+def make(
+    claim: Claim, models: LoadedModels, *, temporary: Path, limits: Limits, is_lost: Callable[[], bool] = lambda: False
+) -> Made:
     """Restores the claimed master into ``temporary`` and scores the result as it was written.
 
+    ``is_lost`` is asked now and then whether the lease was lost, after which going on makes no sense.
+
     Raises:
+        LeaseLostError: it was.
         RestorationError: the master, or what came out, is no picture that can be kept; the master changed.
         OSError: a file can't be read or written.
     """
+
+    def watch(_done: int, _rows: int) -> None:
+        reach("restore")
+        if is_lost():
+            raise LeaseLostError(f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile")
+
+    at_stage("read")
+    reach("read")
     with Picture.open(
         claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
     ) as master:
+        at_stage("restore")
         provenance = _provenance(claim, models)
-        with TiffSink(
+        with _Sink(
             temporary,
             master.info,
             provenance=provenance,
             description=describe(provenance),
             software=provenance.software,
         ) as sink:
-            record = restore(master, claim.recipe, sink, models=models, picture_area=claim.picture_area)
+            area = claim.picture_area
+            record = restore(master, claim.recipe, sink, models=models, picture_area=area, progress=watch)
+        for stage in record.stages:
+            at_stage(f"{stage.model}@{stage.version}")
+            _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
+        at_stage("score")
         with Picture.open(temporary, limits=limits) as derivative:
             scores, notes = _scored(claim, master=master, derivative=derivative, limits=limits)
         # Last, so that nothing read for pixels or scores escapes the check.
         master.verify_unchanged()
+    at_stage("digest")
     sha256, size_bytes = digest_file(temporary)
     return Made(
         temporary=temporary,
@@ -49,6 +82,14 @@ def make(claim: Claim, models: LoadedModels, *, temporary: Path, limits: Limits)
         notes=[*record.notes, *sink.notes, *notes],
         scores=scores,
     )
+
+
+class _Sink(TiffSink):
+    """A sink of which tests can make each write fail."""
+
+    def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
+        reach("temporary_write")
+        super().write(y, band, extra)
 
 
 def describe(provenance: Provenance) -> str:

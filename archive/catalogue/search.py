@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.conditions import RESTORABLE_FIRST, REVIEW, STATUS
+from archive.catalogue.pace import pace, pixels_left, stage_seconds
 from archive.catalogue.query import parse
 from archive.catalogue.showing import show
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
@@ -107,7 +109,8 @@ def batches(session: Session) -> Iterator[dict[str, Any]]:
 def batch(session: Session, batch_id: int) -> dict[str, Any]:
     """One batch as in :func:`batches`, its kind, query, options, agent (the software that planned it) and failures.
 
-    A failure is accession_number, sequence, path (the master's, absolute) and reason.
+    A failure is accession_number, sequence, path (the master's, absolute) and reason. ``rate`` is None until a task is
+    done, and with it ``seconds_left``, which is 0 where none is open; ``stages`` tells how long each network worked.
 
     Raises:
         NotFoundError: there is no such batch.
@@ -123,12 +126,16 @@ def batch(session: Session, batch_id: int) -> dict[str, Any]:
         .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
         .order_by(Item.accession_number, Master.sequence)
     )
+    rate = pace(session, Task.batch_id == batch_id)
     return {
         **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
         "kind": found.kind.value,
         "query": found.query,
         "options": found.options,
         "agent": {"type": found.agent.type.value, "name": found.agent.name, "version": found.agent.version},
+        "rate": None if rate is None else asdict(rate),
+        "seconds_left": None if rate is None else rate.seconds_for(pixels_left(session, batch_id)),
+        "stages": stage_seconds(session, batch_id),
         "failures": [
             {
                 "accession_number": accession_number,

@@ -227,12 +227,15 @@ class Batch(Table):
 
 
 class Task(Table):
-    """One recipe applied to one master in a batch. Only the holder of ``lease_token`` may record its outcome."""
+    """One recipe applied to one master in a batch.
+
+    Only the holder of ``lease_token`` may record its outcome, and only until the lease expires by the database's clock.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (
         UniqueConstraint("batch_id", "master_id", "recipe_id"),
-        Index("ix_tasks_batch_id_status", "batch_id", "status"),
+        Index("ix_tasks_batch_id_status_attempts_id", "batch_id", "status", "attempts", "id"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -241,6 +244,10 @@ class Task(Table):
     recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"))
     status: Mapped[TaskStatus] = mapped_column(choice(TaskStatus))
     lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_expires_at: Mapped[datetime | None]
+    lease_host: Mapped[str | None] = mapped_column(Exact)  # which machine since which boot holds it,
+    lease_pid: Mapped[int | None]  # in which process
+    lease_started: Mapped[int | None] = mapped_column(BigInteger)  # that was started then, in ticks since the boot
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"))

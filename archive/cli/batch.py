@@ -1,13 +1,16 @@
-"""``archive batch list|show|resume``."""
+"""``archive batch list|show|cancel|resume``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, time
+from typing import Any
 
 import click
 
+from archive.cli.logs import say
 from archive.cli.options import ArchiveGroup, Context, Id, command, device_options, epilog, pass_context
-from archive.cli.output import as_json, print_csv, print_json_array, print_table, visible
+from archive.cli.output import as_json, counted, duration, print_csv, print_json_array, print_table, visible
 from archive.cli.restore import PARTLY, run_and_tell
 
 FIELDS = (
@@ -28,7 +31,7 @@ FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
 
 @click.group("batch", cls=ArchiveGroup, epilog=epilog("archive batch list", "archive batch resume 3"))
 def batch() -> None:
-    """Look at batches, and resume one that was interrupted."""
+    """Look at batches, resume one that was interrupted, or cancel one."""
 
 
 @command("list", examples=("archive batch list --format json",))
@@ -50,7 +53,7 @@ def list_command(context: Context, form: str) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
-    """Show one batch and what failed in it, with reasons. As csv: the failures alone."""
+    """Show how far one batch is, how fast it goes, and what failed in it, with reasons. As csv: the failures alone."""
     from archive.catalogue.search import batch as find
 
     with context.catalogue().reading() as session:
@@ -60,11 +63,43 @@ def show(context: Context, batch_id: int, form: str) -> None:
     elif form == "csv":
         print_csv(({field: row[field] for field in FAILURE_FIELDS} for row in found["failures"]), FAILURE_FIELDS)
     else:
-        for field in FIELDS:
-            click.echo(f"{field.replace('_', ' '):<12}{visible(str(found[field]))}")
+        for name, value in _told(found):
+            click.echo(f"{name:<12}{visible(value)}")
         if found["failures"]:
             click.echo()
             print_table(found["failures"], FAILURE_FIELDS)
+
+
+def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is told of a batch to people, line by line."""
+    for field in FIELDS:
+        yield field.replace("_", " "), str(found[field])
+    if (rate := found["rate"]) is not None:
+        yield (
+            "rate",
+            f"{rate['masters_per_hour']:,.0f} masters an hour, {rate['megapixels_per_second']:.2f} Mpx a second",
+        )
+        yield "time left", duration(found["seconds_left"])
+    for stage in found["stages"]:
+        each = stage["seconds"] / stage["masters"]
+        yield "stage", f"{stage['stage']}: {duration(stage['seconds'])}, {each:.2f} s a master"
+
+
+@command("cancel", examples=("archive batch cancel 3",))
+@click.argument("batch_id", metavar="ID", type=int)
+@pass_context
+def cancel(context: Context, batch_id: int) -> None:
+    """Give up what a batch has not begun.
+
+    Masters that are being restored at the moment are finished, and what was made is kept. Cancelled masters are planned
+    anew by the next `archive restore`.
+    """
+    from archive.batches.cancel import cancel_batch
+
+    outcome = cancel_batch(context.catalogue(), batch_id)
+    click.echo(f"batch {batch_id}: {counted(outcome.cancelled, 'task')} cancelled")
+    if outcome.running:
+        say(f"{counted(outcome.running, 'task')} in hand will be finished", batch=batch_id)
 
 
 @command(
@@ -77,7 +112,10 @@ def show(context: Context, batch_id: int, form: str) -> None:
 @device_options
 @pass_context
 def resume(context: Context, batch_id: int, until: str | None, device: str | None, precision: str | None) -> int:
-    """Go on with a batch that was interrupted, where it stopped."""
+    """Run a batch that was planned, or go on with one that was interrupted, where it stopped.
+
+    Several processes may work on one batch, on one machine or on several that share the home and a PostgreSQL database.
+    """
     return run_and_tell(
         context.catalogue(), batch_id, device=device, precision=precision, until=_time_of_day(until) if until else None
     )
@@ -90,5 +128,5 @@ def _time_of_day(text: str) -> time:
         raise click.BadParameter(f"{text!r} is no time of day such as 07:30", param_hint="--until") from error
 
 
-for each in (list_command, show, resume):
+for each in (list_command, show, cancel, resume):
     batch.add_command(each)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archive.cli.logs import say
 from archive.cli.options import Context, command, pass_context
 from archive.cli.output import counted, visible
 from archive.cli.progress import make_progress
@@ -71,6 +72,6 @@ def print_ingest(report: IngestReport) -> None:
 
 def _list_on_stderr(heading: str, lines: Sequence[str]) -> None:
     if lines:
-        click.echo(f"{heading}:", err=True)
+        say(f"{heading}:")
         for line in lines:
-            click.echo(f"  {visible(line)}", err=True)
+            say(f"  {visible(line)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 import archive
+from archive.cli.logs import is_json, log_as, say
 from archive.cli.options import Context, LazyGroup, epilog
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveError
 
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; expected errors are one message on standard error, no traceback."""
+    log_as("text")
     try:
         with cli.make_context("archive", list(sys.argv[1:] if arguments is None else arguments)) as context:
             result = cli.invoke(context)
@@ -70,10 +73,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        if is_json():
+            say(error.format_message(), level=logging.ERROR)
+        else:
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted", err=True)
+        say("\ninterrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         raise
@@ -81,7 +87,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         message = _expected(error)
         if message is None:
             raise
-        click.echo(f"archive: {message}", err=True)
+        say(message if is_json() else f"archive: {message}", level=logging.ERROR)
         return error.exit_code if isinstance(error, ArchiveError) else EXIT_FAILED
 
 

@@ -66,6 +66,29 @@ def _remember_home(context: click.Context, _parameter: click.Parameter, value: P
         shared.home = value
 
 
+def _set_log_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        from archive.cli.logs import log_as
+
+        log_as(value)
+
+
+def _global_options() -> list[click.Parameter]:
+    """Those that stand before a command's name or after it."""
+    return [_home_option(), _log_format_option()]
+
+
+def _log_format_option() -> click.Option:
+    return click.Option(
+        ["--log-format"],
+        type=click.Choice(["text", "json"]),
+        help="What standard error speaks; json is one object a line.",
+        expose_value=False,
+        is_eager=True,  # so that mistakes in other options are told in it
+        callback=_set_log_format,
+    )
+
+
 def _home_option() -> click.Option:
     return click.Option(
         ["--home"],
@@ -78,11 +101,11 @@ def _home_option() -> click.Option:
 
 
 class ArchiveCommand(click.Command):
-    """A command that takes --home."""
+    """A command that takes --home and --log-format."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.params.append(_home_option())
+        self.params.extend(_global_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
@@ -101,13 +124,13 @@ def _refuse_what_is_no_text(context: click.Context, parameter: click.Parameter, 
 
 
 class ArchiveGroup(click.Group):
-    """A group that takes --home, of commands that do."""
+    """A group that takes --home and --log-format, of commands that do."""
 
     command_class = ArchiveCommand
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.params.append(_home_option())
+        self.params.extend(_global_options())
 
 
 class LazyGroup(ArchiveGroup):

@@ -122,6 +122,14 @@ def counted(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def reasons(counts: Mapping[str, int]) -> Iterator[str]:
     """One line a reason, the most frequent first."""
     for reason, n in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):

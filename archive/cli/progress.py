@@ -35,7 +35,8 @@ class Bar:
 
 
 def make_progress() -> Progress:
-    """A bar where standard error is a terminal, else silence."""
+    """A bar where standard error is a terminal and speaks to people, else silence."""
+    from archive.cli.logs import is_json
     from archive.progress import Silent
 
-    return Bar() if sys.stderr.isatty() else Silent()
+    return Bar() if sys.stderr.isatty() and not is_json() else Silent()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from archive.cli.logs import say
 from archive.cli.options import Context, Words, command, device_options, pass_context, query_argument
-from archive.cli.output import counted, reasons, visible
+from archive.cli.output import counted, duration, reasons, visible
 from archive.cli.progress import make_progress
-from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY
+from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 
 if TYPE_CHECKING:
     from archive.batches.plan import Plan
@@ -26,7 +27,10 @@ _VIEWS = Words(("recto", "verso", "detail", "mount", "target"))
 def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     yes = click.option("--yes", is_flag=True, help="Don't ask, on a terminal either.")
     dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-    return dry_run(yes(function))
+    plan = click.option(
+        "--plan", "plan_only", is_flag=True, help="Only write the batch; `archive batch resume` runs it, now or later."
+    )
+    return plan(dry_run(yes(function)))
 
 
 @command(
@@ -91,28 +95,34 @@ def _plan_and_run(
     plan: Callable[..., Plan],
     query: str | None,
     *,
+    plan_only: bool,
     dry_run: bool,
     yes: bool,
     device: str | None,
     precision: str | None,
     **options: Any,
 ) -> int:
+    if plan_only and dry_run:
+        raise click.UsageError("--plan writes a batch and --dry-run writes nothing: give one of them")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
     if dry_run:
-        print_plan(plan(catalogue, query, dry_run=True, **options), err=False)
-        return EXIT_DONE
-    if not yes and is_conversation():
+        intended = plan(catalogue, query, dry_run=True, **options)
+        print_plan(intended, err=False)
+        return EXIT_DONE if all(volume.fits for volume in intended.volumes) else EXIT_FAILED
+    if not plan_only and not yes and is_conversation():
         intended = plan(catalogue, query, dry_run=True, **options)
         print_plan(intended, err=True)
         if intended.tasks and not click.confirm("Go on?", default=True, err=True):
-            click.echo("nothing was done", err=True)
+            say("nothing was done")
             return EXIT_DONE
-    made = plan(catalogue, query, dry_run=False, **options)
+    made = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
+    print_plan(made, err=not plan_only and made.batch_id is not None)
     if made.batch_id is None:
-        print_plan(made, err=False)
         return EXIT_DONE
-    print_plan(made, err=True)
+    if plan_only:
+        click.echo(f"batch {made.batch_id} is planned: run it with `archive batch resume {made.batch_id}`")
+        return EXIT_DONE
     return run_and_tell(catalogue, made.batch_id)
 
 
@@ -144,31 +154,45 @@ def run_and_tell(
 
 def tell(batch_id: int, result: BatchResult) -> int:
     """Prints what a batch came to, its failures on standard error; returns the exit code."""
-    click.echo(f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped")
+    cancelled = f", {result.cancelled:,} cancelled" if result.cancelled else ""
+    click.echo(
+        f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
+    )
     if result.failures:
-        click.echo(f"{counted(len(result.failures), 'master')} failed:", err=True)
+        say(f"{counted(len(result.failures), 'master')} failed:", batch=batch_id)
         for failure in result.failures:
             name = f"{failure.accession_number} ({failure.sequence})"
-            click.echo(f"  {visible(name)}: {visible(failure.reason)}", err=True)
+            told = f"  {visible(name)}: {visible(failure.reason)}"
+            say(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
     if result.interrupted:
-        click.echo(f"interrupted: go on with `archive batch resume {batch_id}`", err=True)
+        say(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
     if result.pending:
-        click.echo(
-            f"{counted(result.pending, 'master')} not begun: go on with `archive batch resume {batch_id}`", err=True
-        )
+        open_masters = counted(result.pending, "master")
+        say(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
     return EXIT_PARTLY if result.failed else EXIT_DONE
 
 
 def print_plan(plan: Plan, *, err: bool) -> None:
-    """What is going to be done, and what is left out and why."""
+    """What is going to be done, and what is left out and why; on standard error, or as the answer."""
+    for line in _in_lines(plan):
+        if err:
+            say(line)
+        else:
+            click.echo(line)
+
+
+def _in_lines(plan: Plan) -> Iterator[str]:
     for recipe, n in plan.recipes.items():
-        click.echo(f"to do: {counted(n, 'master')} with {recipe}", err=err)
+        yield f"to do: {counted(n, 'master')} with {recipe}"
     if not plan.tasks:
-        click.echo("nothing to do", err=err)
+        yield "nothing to do"
+    for volume in plan.volumes if plan.tasks else ():
+        yield f"{'needs' if volume.fits else 'does not fit: needs'} {volume}"
+    if plan.hours is not None:
+        yield f"expected: {duration(plan.hours * 3600)} at the pace of earlier batches"
     if plan.already_made:
-        click.echo(f"made before: {counted(plan.already_made, 'master')}", err=err)
+        yield f"made before: {counted(plan.already_made, 'master')}"
     if plan.left_out:
-        click.echo("left out:", err=err)
-        for line in reasons(plan.left_out):
-            click.echo(line, err=err)
+        yield "left out:"
+        yield from reasons(plan.left_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from archive.cli.logs import say
 from archive.cli.options import Context, command, pass_context, query_argument
 from archive.cli.output import counted, visible
 from archive.cli.progress import make_progress
@@ -35,8 +36,8 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
     report = check(context.catalogue(), query, older_than_days=older_than, limit=limit, progress=make_progress())
     for kind, path, problem in report.broken:
         click.echo(f"{kind}  {problem}  {visible(str(path))}")
-    click.echo(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken", err=True)
+    say(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken")
     for folder, masters in report.absent_folders.items():
         unchecked = f"{counted(masters, 'master')} of {folder} could not be checked"
-        click.echo(f"{visible(unchecked)}: the folder is gone or empty. Is its share mounted?", err=True)
+        say(f"{visible(unchecked)}: the folder is gone or empty. Is its share mounted?")
     return EXIT_PARTLY if report.broken or report.absent_folders else EXIT_DONE

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, text, update
 from sqlalchemy.exc import IntegrityError
 
 from archive.catalogue import Catalogue, schema
 from archive.catalogue.agents import record_event
 from archive.catalogue.columns import Table
 from archive.catalogue.engines import make_engine
+from archive.catalogue.tables import Task
 from archive.catalogue.vocabulary import Decision, EventType
 from archive.settings import Settings
 from tests.support import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
@@ -101,3 +102,22 @@ def _tables(settings: Settings) -> set[str]:
     engine = make_engine(settings)
     with engine.connect() as connection:
         return set(inspect(connection).get_table_names())
+
+
+def test_leases_come_and_go_with_the_rows_kept(settings: Settings) -> None:
+    _fill(settings)
+    catalogue = Catalogue.open(settings)
+    with catalogue.session() as session:
+        session.execute(update(Task).values(status="running", lease_token="0" * 32, lease_expires_at=AT, lease_pid=7))
+    before = _tasks(settings)
+    schema.downgrade(settings, "0001")
+    assert [row.keys() & {"lease_token", "lease_pid"} for row in _tasks(settings)] == [{"lease_token"}]
+    schema.upgrade(settings)
+    assert schema.check(settings) == []
+    lease = {"lease_expires_at": None, "lease_host": None, "lease_pid": None, "lease_started": None}
+    assert _tasks(settings) == [row | lease for row in before]
+
+
+def _tasks(settings: Settings) -> list[dict[str, object]]:
+    with make_engine(settings).connect() as connection:
+        return [dict(row) for row in connection.execute(text("SELECT * FROM tasks")).mappings()]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from numpy.typing import NDArray
 from safetensors.numpy import save
 from sqlalchemy import select
 
@@ -22,49 +21,11 @@ from archive.batches.run import BatchResult, run_batch
 from archive.catalogue import Catalogue
 from archive.catalogue.tables import Derivative, Item, Master, ModelVersion, Root, Task
 from archive.catalogue.vocabulary import Access, Polarity, TaskStatus, View
-from restoration.pipeline import Environment, LoadedModels
-from restoration.recipe import RecipeStage
+from restoration.image import ArraySink, Picture
+from restoration.pipeline import restore
+from restoration.recipe import Recipe as FullRecipe
 from restoration.stages import Stage
-
-Region = NDArray[np.float32]
-
-
-class Greyer:
-    """A stage that draws every value half way to mid grey."""
-
-    margin_px = 0
-    multiple_px = 1
-
-    def __call__(self, region: Region) -> Region:
-        return region * np.float32(0.5) + np.float32(0.25)
-
-
-class StandIns(LoadedModels):
-    """Models whose every stage is ``work``; no network is loaded."""
-
-    def __init__(self, work: Stage) -> None:
-        self.work = work
-
-    @property
-    def tile_size(self) -> int:
-        return 16
-
-    @property
-    def environment(self) -> Environment:
-        return Environment(
-            software_version="1.2.3",
-            torch_version="none",
-            device="stand-in",
-            instruction_set="numpy",
-            precision="fp32",
-            tile_size=self.tile_size,
-            threads=1,
-            seed=0,
-            libraries={},
-        )
-
-    def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
-        return self.work
+from tests.stand_ins import Greyer, StandIns, worker
 
 
 @dataclass(kw_only=True)
@@ -174,6 +135,37 @@ class Workshop:
         stand_ins = StandIns(work or Greyer())
         return run_batch(self.catalogue, batch_id, make_models=lambda _folder_of, _execution: stand_ins, **options)
 
+    def worker(self, batch_id: int, **options: Any) -> Any:
+        """A process that works on the batch; see :func:`tests.stand_ins.work`."""
+        return worker(self.catalogue.settings.home, batch_id, **options)
+
+    def set(self, **settings: Any) -> None:
+        """Changes settings, in archive.toml too."""
+        self.catalogue = replace(self.catalogue, settings=replace(self.catalogue.settings, **settings))
+        path = self.catalogue.settings.home / "archive.toml"
+        kept = [line for line in path.read_text().splitlines() if line.split(" = ")[0] not in settings]
+        path.write_text("\n".join([*kept, *(f"{name} = {value}" for name, value in settings.items())]) + "\n")
+
+    def assert_whole(self, *batch_ids: int) -> None:
+        """Each task is done, its derivative there once with the bytes of its row and the right pixels; nothing else."""
+        home = self.catalogue.settings.home
+        with self.catalogue.reading() as session:
+            tasks = session.scalars(select(Task).where(Task.batch_id.in_(batch_ids))).all()
+            assert {task.status for task in tasks} <= {TaskStatus.DONE, TaskStatus.SKIPPED}
+            made = session.scalars(select(Derivative)).all()
+            assert sorted({(task.master_id, task.recipe_id) for task in tasks}) == sorted(
+                (derivative.master_id, derivative.recipe_id) for derivative in made
+            )
+            assert self.files() == sorted(home / derivative.path for derivative in made)
+            for derivative in made:
+                data = (home / derivative.path).read_bytes()
+                assert (hashlib.sha256(data).hexdigest(), len(data)) == (derivative.sha256, derivative.size)
+                recipe = FullRecipe.from_json(derivative.recipe.canonical_json)
+                with Picture.open(derivative.master.path) as picture:
+                    sink = ArraySink(picture.info)
+                    restore(picture, recipe, sink, models=StandIns(Greyer()))
+                assert derivative.pixel_sha256 == sink.pixel_sha256
+
     def path_of(self, master_id: int) -> Path:
         with self.catalogue.reading() as session:
             return Path(session.get_one(Master, master_id).path)
@@ -196,4 +188,7 @@ class Workshop:
 
 @pytest.fixture
 def workshop(catalogue: Catalogue, tmp_path: Path) -> Workshop:
-    return Workshop(catalogue=catalogue, scans=tmp_path / "pictures", model_folders=tmp_path / "models")
+    """A workshop in which an absent database is not waited for as long as in a museum."""
+    made = Workshop(catalogue=catalogue, scans=tmp_path / "pictures", model_folders=tmp_path / "models")
+    made.set(database_wait_seconds=2)
+    return made

@@ -24,8 +24,10 @@ from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
 from restoration.image import TiffSink
 from restoration.pipeline import LoadedModels
+from tests.stand_ins import Greyer
 
-DONE, FAILED, PENDING, RUNNING, SKIPPED = (
+CANCELLED, DONE, FAILED, PENDING, RUNNING, SKIPPED = (
+    TaskStatus.CANCELLED,
     TaskStatus.DONE,
     TaskStatus.FAILED,
     TaskStatus.PENDING,
@@ -34,23 +36,6 @@ DONE, FAILED, PENDING, RUNNING, SKIPPED = (
 )
 
 ANOTHER = "0" * 32  # another holder's token
-
-
-class Calling:
-    """A stage that calls ``then`` with how often it was called before, and draws every value half way to mid grey."""
-
-    margin_px = 0
-    multiple_px = 1
-
-    def __init__(self, then: Any = None) -> None:
-        self.then = then
-        self.calls = 0
-
-    def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.calls += 1
-        if self.then:
-            self.then(self.calls - 1)
-        return region * np.float32(0.5) + np.float32(0.25)
 
 
 def _raise(error: BaseException) -> Any:
@@ -120,7 +105,7 @@ def test_a_derivative_carries_its_record(workshop: Any) -> None:
 def test_a_batch_run_twice_makes_nothing_new(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A")
     workshop.run(batch_id)
-    stage = Calling()
+    stage = Greyer()
     assert workshop.run(batch_id, stage).done == 1
     assert stage.calls == 0
     assert len(workshop.derivatives()) == 1
@@ -153,14 +138,14 @@ def test_one_bad_scan_never_stops_a_batch(workshop: Any) -> None:
 )
 def test_a_failing_stage_fails_its_task_and_leaves_no_file(workshop: Any, then: Any, reason: str) -> None:
     batch_id = _prepare(workshop, "A", "B")
-    result = workshop.run(batch_id, Calling(lambda calls: then(calls) if calls == 0 else None))
+    result = workshop.run(batch_id, Greyer(lambda calls: then(calls) if calls == 0 else None))
     assert (result.done, result.failed) == (1, 1)
     assert reason in result.failures[0].reason
     assert len(workshop.files()) == 1
 
 
 def test_output_that_is_no_picture_is_refused(workshop: Any) -> None:
-    class Nothing(Calling):
+    class Nothing(Greyer):
         def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full_like(region, np.nan)
 
@@ -172,7 +157,7 @@ def test_output_that_is_no_picture_is_refused(workshop: Any) -> None:
 def test_a_master_changed_while_it_is_restored_fails(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A")
     path = Path(_master(workshop).path)
-    result = workshop.run(batch_id, Calling(_once(lambda: path.write_bytes(path.read_bytes() + b"more"))))
+    result = workshop.run(batch_id, Greyer(_once(lambda: path.write_bytes(path.read_bytes() + b"more"))))
     assert "changed" in result.failures[0].reason
     assert workshop.files() == []
 
@@ -217,7 +202,7 @@ def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop:
     batch_id = _prepare(workshop, "A", "B", "C")
     unmount = workshop.scans.rename
     with pytest.raises(BatchError, match="absent"):
-        workshop.run(batch_id, Calling(_once(lambda: unmount(workshop.scans.with_name("elsewhere")))))
+        workshop.run(batch_id, Greyer(_once(lambda: unmount(workshop.scans.with_name("elsewhere")))))
     # The first master was open and is safe; the second was not found, and waits.
     assert workshop.statuses(batch_id) == [DONE, PENDING, PENDING]
     workshop.scans.with_name("elsewhere").rename(workshop.scans)
@@ -268,7 +253,7 @@ def test_what_another_batch_made_meanwhile_is_skipped(workshop: Any) -> None:
     first = _prepare(workshop, "A")
     second = workshop.planned()
     workshop.run(first)
-    stage = Calling()
+    stage = Greyer()
     assert workshop.run(second, stage).skipped == 1
     assert stage.calls == 0
     assert [task.derivative_id for task in workshop.tasks(second)] == [workshop.derivatives()[0].id]
@@ -277,37 +262,36 @@ def test_what_another_batch_made_meanwhile_is_skipped(workshop: Any) -> None:
 def test_what_another_batch_made_during_the_work_is_skipped_and_kept(workshop: Any) -> None:
     first = _prepare(workshop, "A")
     second = workshop.planned()
-    result = workshop.run(second, Calling(_once(lambda: workshop.run(first))))
+    result = workshop.run(second, Greyer(_once(lambda: workshop.run(first))))
     assert (result.done, result.skipped) == (0, 1)
     (derivative,) = workshop.derivatives()
     assert derivative.batch_id == first
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in workshop.files()] == [derivative.sha256]
 
 
+def _taken_over(workshop: Any) -> None:
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).values(status=CANCELLED, lease_token=ANOTHER))
+
+
 def test_a_lost_lease_publishes_nothing(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A")
-
-    def taken() -> None:
-        with workshop.catalogue.session() as session:
-            session.execute(update(Task).values(lease_token=ANOTHER))
-
-    result = workshop.run(batch_id, Calling(_once(taken)))
-    assert (result.done, result.failed, result.pending) == (0, 0, 1)
+    result = workshop.run(batch_id, Greyer(_once(lambda: _taken_over(workshop))))
+    assert (result.done, result.failed) == (0, 0)
     assert (workshop.files(), workshop.derivatives()) == ([], [])
     (task,) = workshop.tasks(batch_id)
-    assert (task.status, task.lease_token) == (RUNNING, ANOTHER)
+    assert (task.status, task.lease_token) == (CANCELLED, ANOTHER)
 
 
 def test_a_failure_after_a_lost_lease_marks_nothing(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A")
 
     def taken() -> None:
-        with workshop.catalogue.session() as session:
-            session.execute(update(Task).values(lease_token=ANOTHER))
+        _taken_over(workshop)
         raise RuntimeError("broken as well")
 
-    assert workshop.run(batch_id, Calling(_once(taken))).failed == 0
-    assert workshop.statuses(batch_id) == [RUNNING]
+    assert workshop.run(batch_id, Greyer(_once(taken))).failed == 0
+    assert workshop.statuses(batch_id) == [CANCELLED]
 
 
 def test_a_task_of_a_dead_run_is_taken_back_and_its_temporary_file_swept(workshop: Any) -> None:
@@ -338,7 +322,7 @@ def test_temporary_files_of_living_holders_are_left_alone(workshop: Any) -> None
         workshop.run(first)
         seen.append([path.name for path in workshop.files() if path.name.startswith(".")])
 
-    workshop.run(second, Calling(_once(second_holder)))
+    workshop.run(second, Greyer(_once(second_holder)))
     assert [len(names) for names in seen] == [1]
     assert len(workshop.files()) == 1
 
@@ -381,7 +365,7 @@ def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resume
 def test_the_first_interrupt_ends_the_task_in_hand_and_the_rest_can_be_resumed(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A", "B", "C")
     before = signal.getsignal(signal.SIGINT)
-    result = workshop.run(batch_id, Calling(_once(lambda: os.kill(os.getpid(), signal.SIGINT))))
+    result = workshop.run(batch_id, Greyer(_once(lambda: os.kill(os.getpid(), signal.SIGINT))))
     assert (result.interrupted, result.done, result.pending) == (True, 1, 2)
     assert signal.getsignal(signal.SIGINT) is before
     resumed = workshop.run(batch_id)
@@ -395,7 +379,7 @@ def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(worksho
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    result = workshop.run(batch_id, Calling(_once(twice)))
+    result = workshop.run(batch_id, Greyer(_once(twice)))
     assert (result.interrupted, result.done, result.pending) == (True, 0, 2)
     assert workshop.files() == []
     assert workshop.statuses(batch_id) == [PENDING, PENDING]
@@ -466,9 +450,9 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
     seen: list[tuple[Path, str | None]] = []
     make = work.make
 
-    def watched(claim: Any, models: Any, *, temporary: Path, limits: Any) -> Any:
+    def watched(claim: Any, models: Any, *, temporary: Path, **options: Any) -> Any:
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))
-        return make(claim, models, temporary=temporary, limits=limits)
+        return make(claim, models, temporary=temporary, **options)
 
     monkeypatch.setattr(run, "make", watched)
     workshop.run(batch_id)

@@ -1,0 +1,27 @@
+"""What every line of a batch's log tells beside its message: batch, task, item and stage."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from structlog.contextvars import bind_contextvars, bound_contextvars
+
+from archive.batches.claims import Claim
+
+
+def in_batch(batch_id: int) -> AbstractContextManager[None]:
+    """Lines that are written inside are about the batch."""
+    return bound_contextvars(batch=batch_id, task=None, item=None, stage=None)
+
+
+def in_task(claim: Claim) -> AbstractContextManager[None]:
+    """Lines that are written inside are about the claimed task, and its item by accession number."""
+    return bound_contextvars(task=claim.task_id, item=claim.accession_number, stage="claim")
+
+
+def at_stage(stage: str) -> None:
+    """Lines from now on, until the task's end, are about this step: the one that failed, where one fails.
+
+    It is ``claim``, ``read``, ``restore``, the recipe's stage as ``name@version``, ``score``, ``digest`` or ``record``.
+    """
+    bind_contextvars(stage=stage)

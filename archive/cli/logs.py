@@ -1,0 +1,80 @@
+"""What is told on standard error: sentences for people, or with ``--log-format json`` one JSON object a line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import click
+
+_OF_A_BATCH = ("batch", "task", "item", "stage")
+# Who writes lines about batches; each of those has all four keys.
+_BATCH_LOGGERS = ("archive.batches", "archive.cli")
+
+_log = logging.getLogger(__name__)
+_handlers: list[logging.Handler] = []
+
+
+class _ToStandardError(logging.StreamHandler[Any]):
+    """Writes to what standard error is at the moment, as everything else does."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def log_as(form: str) -> None:
+    """Sets what standard error speaks from now on: ``text`` or ``json``."""
+    root = logging.getLogger()
+    for handler in _handlers:
+        root.removeHandler(handler)
+    _handlers.clear()
+    logging.captureWarnings(form == "json")
+    logging.getLogger("archive").setLevel(logging.INFO if form == "json" else logging.NOTSET)
+    if form != "json":
+        return
+    handler = _ToStandardError()
+    handler.setFormatter(_json_formatter())
+    _handlers.append(handler)
+    root.addHandler(handler)
+
+
+def is_json() -> bool:
+    """Whether standard error is for machines."""
+    return bool(_handlers)
+
+
+def say(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
+    """Tells people ``text``; or machines, with the ``facts`` it is about beside it."""
+    if is_json():
+        _log.log(level, "%s", text.strip(), extra=facts)
+    else:
+        click.echo(text, err=True)
+
+
+def _json_formatter() -> logging.Formatter:
+    import structlog
+
+    def with_batch(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["logger"].startswith(_BATCH_LOGGERS):
+            for key in _OF_A_BATCH:
+                event.setdefault(key, None)
+        return event
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.ExtraAdder(),
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            with_batch,
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+    )

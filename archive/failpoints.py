@@ -1,0 +1,54 @@
+"""Named places where a test can kill the process or make it fail: ``ARCHIVE_FAILPOINT=name[:n][:kill|error=ENOSPC]``.
+
+At the n-th time (1 by itself) that the place is reached, the process kills itself as ``kill -9`` does, or an OSError of
+that number is raised. The places are those where a batch is most vulnerable, in the order in which a task meets them.
+With the variable unset nothing is armed, and reaching a place is one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+
+VARIABLE = "ARCHIVE_FAILPOINT"
+NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
+
+
+class Failpoint:
+    """One armed place. It fails once: what comes after the n-th time goes on."""
+
+    def __init__(self, text: str) -> None:
+        """Reads ``name[:n][:kill|error=<errno>]``.
+
+        Raises:
+            ValueError: it is not of that form, or the name is not one of :data:`NAMES`.
+        """
+        self.name, *rest = text.split(":")
+        self.left = int(rest.pop(0)) if rest and rest[0].isdecimal() else 1
+        action = rest.pop(0) if rest else "kill"
+        kind, _, error = action.partition("=")
+        if self.name not in NAMES or rest or kind not in ("kill", "error") or (kind == "error") != bool(error):
+            raise ValueError(f"{VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], name one of {', '.join(NAMES)}")
+        self.error = error
+
+    def reached(self) -> None:
+        """Counts, and fails the n-th time."""
+        self.left -= 1
+        if self.left != 0:
+            return
+        if not self.error:
+            import signal
+
+            os.kill(os.getpid(), signal.SIGKILL)
+        import errno
+
+        number = getattr(errno, self.error)
+        raise OSError(number, os.strerror(number))
+
+
+armed: Failpoint | None = Failpoint(os.environ[VARIABLE]) if VARIABLE in os.environ else None
+
+
+def reach(name: str) -> None:
+    """Says that the place ``name`` is reached; does nothing unless it is armed."""
+    if armed is not None and armed.name == name:
+        armed.reached()

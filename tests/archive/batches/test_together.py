@@ -1,0 +1,294 @@
+"""Several processes on one batch, or on one item: leases, how they are lost, and who takes over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+
+from archive.batches.cancel import cancel_batch
+from archive.batches.claims import LeaseLostError, claim_next, release, take_back
+from archive.batches.leases import Heartbeat, Holder
+from archive.batches.record import record_failure
+from archive.catalogue.tables import Task
+from archive.catalogue.vocabulary import TaskStatus
+from archive.errors import NotFoundError
+from tests.stand_ins import wait_until
+
+# `workshop` is made in conftest.py.
+
+
+def _prepare(workshop: Any, count: int) -> int:
+    workshop.model()
+    for number in range(count):
+        workshop.master(f"N{number}", size=(16, 16))
+    batch_id: int = workshop.planned()
+    return batch_id
+
+
+def _processes(workshop: Any) -> int:
+    return 2 if workshop.catalogue.engine.dialect.name == "sqlite" else 8
+
+
+def test_many_processes_share_one_batch(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 16)
+    processes = [workshop.worker(batch_id, pause_seconds=0.05) for _ in range(_processes(workshop))]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+    tasks = workshop.tasks(batch_id)
+    assert [(task.status, task.attempts) for task in tasks] == [(TaskStatus.DONE, 1)] * 16
+    workshop.assert_whole(batch_id)
+
+
+def test_two_batches_on_the_same_items_make_each_derivative_once(workshop: Any) -> None:
+    first = _prepare(workshop, 6)
+    second = workshop.planned()
+    processes = [
+        workshop.worker(batch_id, pause_seconds=0.02)
+        for _ in range(_processes(workshop) // 2)
+        for batch_id in (first, second)
+    ]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+    statuses = [*workshop.statuses(first), *workshop.statuses(second)]
+    assert (statuses.count(TaskStatus.DONE), statuses.count(TaskStatus.SKIPPED)) == (6, 6)
+    workshop.assert_whole(first, second)
+
+
+def _held(workshop: Any, batch_id: int, gate: Path) -> Any:
+    """A process that is stopped in the middle of its task, until the gate is taken away and it is continued."""
+    process = workshop.worker(batch_id, gate=gate)
+    wait_until(gate.exists)
+    os.kill(process.pid, signal.SIGSTOP)
+    return process
+
+
+def _go_on(process: Any, gate: Path) -> None:
+    gate.unlink()
+    os.kill(process.pid, signal.SIGCONT)
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_a_process_stopped_past_its_lease_is_taken_over_and_can_not_commit(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 2)
+    workshop.set(lease_seconds=1)
+    process = _held(workshop, batch_id, tmp_path / "gate")
+    assert workshop.run(batch_id).done == 2
+    made = [(derivative.id, derivative.created_at) for derivative in workshop.derivatives()]
+    _go_on(process, tmp_path / "gate")
+    assert [(derivative.id, derivative.created_at) for derivative in workshop.derivatives()] == made
+    assert sorted(task.attempts for task in workshop.tasks(batch_id)) == [1, 2]
+    workshop.assert_whole(batch_id)
+
+
+def test_a_lease_that_ran_out_is_lost_even_if_nobody_took_the_task(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 1)
+    workshop.set(lease_seconds=1)
+    process = _held(workshop, batch_id, tmp_path / "gate")
+    time.sleep(1.2)
+    _go_on(process, tmp_path / "gate")
+    assert [task.attempts for task in workshop.tasks(batch_id)] == [2]
+    workshop.assert_whole(batch_id)
+
+
+def test_a_process_stopped_for_less_than_its_lease_goes_on(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 1)
+    process = _held(workshop, batch_id, tmp_path / "gate")
+    _go_on(process, tmp_path / "gate")
+    assert [task.attempts for task in workshop.tasks(batch_id)] == [1]
+    workshop.assert_whole(batch_id)
+
+
+def test_work_that_takes_longer_than_a_lease_keeps_it(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 1)
+    workshop.set(lease_seconds=1)
+    gate = tmp_path / "gate"
+    process = workshop.worker(batch_id, gate=gate)
+    wait_until(gate.exists)
+    time.sleep(1.5)
+    assert take_back(workshop.catalogue, batch_id) == 0
+    gate.unlink()
+    process.join()
+    assert [task.attempts for task in workshop.tasks(batch_id)] == [1]
+
+
+def test_the_task_of_a_process_that_died_on_this_machine_is_taken_over_at_once(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 1)
+    process = workshop.worker(batch_id, gate=tmp_path / "gate")
+    wait_until((tmp_path / "gate").exists)
+    process.kill()
+    wait_until(lambda: take_back(workshop.catalogue, batch_id), seconds=10)  # a lease lasts a minute
+    process.join()
+
+
+def _held_by(workshop: Any) -> Holder:
+    with workshop.catalogue.reading() as session:
+        task = session.scalars(select(Task)).one()
+    assert task.lease_host is not None
+    assert task.lease_pid is not None
+    assert task.lease_started is not None
+    return Holder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started)
+
+
+def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    with workshop.catalogue.reading() as session:
+        before = workshop.catalogue.now(session)
+    claim = claim_next(workshop.catalogue, batch_id)
+    assert claim is not None
+    (task,) = workshop.tasks(batch_id)
+    lease = timedelta(seconds=workshop.catalogue.settings.lease_seconds)
+    assert before <= task.lease_expires_at - lease <= before + timedelta(seconds=10)
+    assert _held_by(workshop) == Holder.this_process()
+    assert task.lease_host.startswith(socket.gethostname())
+    release(workshop.catalogue, claim)
+    (task,) = workshop.tasks(batch_id)
+    assert (task.status, task.lease_token, task.lease_expires_at, task.lease_host, task.lease_pid) == (
+        TaskStatus.PENDING,
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+def test_only_what_is_certain_is_taken_for_dead() -> None:
+    here = Holder.this_process()
+    assert not here.is_known_dead()
+    assert Holder(host=here.host, pid=here.pid, started=here.started + 1).is_known_dead()  # its number was given anew
+    assert Holder(host=here.host, pid=2**22 + 1, started=1).is_known_dead()
+    assert not Holder(host="another machine", pid=2**22 + 1, started=1).is_known_dead()
+
+
+def _expire(workshop: Any) -> None:
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).values(lease_expires_at=workshop.catalogue.now(session)))
+
+
+def test_an_expired_lease_is_not_prolonged_and_records_nothing(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    workshop.set(lease_seconds=1)
+    claim = claim_next(workshop.catalogue, batch_id)
+    assert claim is not None
+    with Heartbeat(workshop.catalogue) as heartbeat, heartbeat.kept(claim.token):
+        assert not heartbeat.is_lost(claim.token)
+        _expire(workshop)
+        wait_until(lambda: heartbeat.is_lost(claim.token))
+    with pytest.raises(LeaseLostError):
+        record_failure(workshop.catalogue, claim, "too late")
+    assert take_back(workshop.catalogue, batch_id) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_claim_passes_over_a_task_that_another_is_claiming(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 2)
+    first, second = workshop.tasks(batch_id)
+    with workshop.catalogue.session() as session:
+        session.execute(select(Task).where(Task.id == first.id).with_for_update())
+        claim = claim_next(workshop.catalogue, batch_id)
+    assert claim is not None
+    assert claim.task_id == second.id
+
+
+def test_a_claim_looks_at_no_more_tasks_than_it_takes(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    with workshop.catalogue.session() as session:
+        sqlite = session.get_bind().dialect.name == "sqlite"
+        if not sqlite:
+            session.execute(text("SET LOCAL enable_seqscan = off"))
+            session.execute(text("SET LOCAL enable_sort = off"))
+        statement = "SELECT id FROM tasks WHERE batch_id = :id AND status = 'pending' ORDER BY attempts, id LIMIT 1"
+        explain = text(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}")
+        plan = str(session.execute(explain, {"id": batch_id}).all())
+    assert "ix_tasks_batch_id_status_attempts_id" in plan
+    assert "B-TREE" not in plan
+    assert "Sort" not in plan
+
+
+def test_masters_on_which_a_process_died_come_last(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 2)
+    first = claim_next(workshop.catalogue, batch_id)
+    assert first is not None
+    _expire(workshop)
+    take_back(workshop.catalogue, batch_id)
+    second = claim_next(workshop.catalogue, batch_id)
+    assert second is not None
+    assert second.task_id != first.task_id
+
+
+def test_cancelling_gives_up_what_is_pending_and_lets_a_living_process_finish(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 3)
+    gate = tmp_path / "gate"
+    process = workshop.worker(batch_id, gate=gate)
+    wait_until(gate.exists)
+    outcome = cancel_batch(workshop.catalogue, batch_id)
+    assert (outcome.cancelled, outcome.running) == (2, 1)
+    gate.unlink()
+    process.join()
+    assert process.exitcode == 0
+    assert workshop.statuses(batch_id) == [TaskStatus.DONE, TaskStatus.CANCELLED, TaskStatus.CANCELLED]
+    assert len(workshop.files()) == len(workshop.derivatives()) == 1
+    assert workshop.run(batch_id).done == 1  # nothing is taken up again
+    assert workshop.plan(dry_run=True).tasks == 2
+
+
+def test_cancelling_removes_what_a_dead_process_left(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    process = workshop.worker(batch_id, failpoint="restore")
+    process.join()
+    assert len(workshop.files()) == 1
+    outcome = cancel_batch(workshop.catalogue, batch_id)
+    assert (outcome.cancelled, outcome.running) == (1, 0)
+    assert workshop.files() == []
+
+
+def test_a_batch_that_is_not_there_can_not_be_cancelled(workshop: Any) -> None:
+    with pytest.raises(NotFoundError, match="no batch 7"):
+        cancel_batch(workshop.catalogue, 7)
+
+
+def test_a_second_process_waits_for_the_first_ones_task_and_takes_over_when_it_dies(
+    workshop: Any, tmp_path: Path
+) -> None:
+    batch_id = _prepare(workshop, 1)
+    gate = tmp_path / "gate"
+    first = workshop.worker(batch_id, gate=gate)
+    wait_until(gate.exists)
+    second = workshop.worker(batch_id)
+    second.join(timeout=0.5)
+    assert second.is_alive()
+    first.kill()
+    first.join()
+    second.join()
+    assert second.exitcode == 0
+    workshop.assert_whole(batch_id)
+
+
+@pytest.mark.parametrize(("signals", "done"), [(1, 1), (2, 0)])
+def test_ctrl_c_once_ends_the_task_in_hand_and_twice_stops_now(
+    workshop: Any, tmp_path: Path, signals: int, done: int
+) -> None:
+    batch_id = _prepare(workshop, 3)
+    gate = tmp_path / "gate"
+    process = workshop.worker(batch_id, gate=gate)
+    wait_until(gate.exists)
+    for _ in range(signals):
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+    gate.unlink()
+    process.join()
+    assert process.exitcode == 130
+    statuses = workshop.statuses(batch_id)
+    assert (statuses.count(TaskStatus.DONE), statuses.count(TaskStatus.PENDING)) == (done, 3 - done)
+    workshop.run(batch_id)
+    workshop.assert_whole(batch_id)

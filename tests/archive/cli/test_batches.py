@@ -1,0 +1,190 @@
+"""Batches from the command line: planned, run, watched, interrupted, cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archive.cli.output import duration
+from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def planned(small: SmallArchive) -> SmallArchive:
+    """An archive with a batch of two masters that waits to be run."""
+    for number in (1, 2):
+        write_scan(small.scans / f"N{number}.tif", seed=number)
+    small.done("ingest", small.scans)
+    assert "batch resume 1" in small.done("restore", "--plan").output
+    return small
+
+
+def _lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_planned_batch_waits_until_it_is_resumed(planned: SmallArchive) -> None:
+    assert planned.show("N1")["derivatives"] == []
+    (batch,) = planned.done("batch", "list", "--format", "json").json()
+    assert (batch["status"], batch["pending"]) == ("pending", 2)
+    assert "2 done" in planned.done("batch", "resume", "1").output
+    (batch,) = planned.done("batch", "list", "--format", "json").json()
+    assert (batch["status"], batch["done"]) == ("done", 2)
+
+
+def test_a_planned_rerun_waits_too(planned: SmallArchive) -> None:
+    planned.done("batch", "resume", "1")
+    planned.done("restore", "--strength", "0.5")
+    answer = planned.done("rerun", "NOT accession_number:N2", "--plan", "--model", f"{MODEL}@9.0")
+    assert "nothing to do" in answer.output  # by the same version there is nothing to repeat
+
+
+def test_to_plan_and_to_do_nothing_is_a_contradiction(planned: SmallArchive) -> None:
+    assert planned.run("restore", "--plan", "--dry-run").code == 2
+
+
+def test_a_cancelled_batch_is_not_run(planned: SmallArchive) -> None:
+    assert "2 tasks cancelled" in planned.done("batch", "cancel", "1").output
+    assert "0 done, 0 failed, 0 skipped, 2 cancelled" in planned.done("batch", "resume", "1").output
+    (batch,) = planned.done("batch", "list", "--format", "json").json()
+    assert (batch["status"], batch["cancelled"]) == ("cancelled", 2)
+    assert planned.run("batch", "cancel", "7").code == 2
+
+
+def test_a_batch_tells_its_pace_and_what_each_stage_took(planned: SmallArchive) -> None:
+    before = planned.done("batch", "show", "1", "--format", "json").json()
+    assert (before["rate"], before["seconds_left"], before["stages"]) == (None, None, [])
+    planned.done("batch", "resume", "1")
+    after = planned.done("batch", "show", "1", "--format", "json").json()
+    assert after["rate"]["masters_per_hour"] > 0
+    assert after["rate"]["megapixels_per_second"] > 0
+    assert after["seconds_left"] == 0
+    ((stage),) = after["stages"]
+    assert (stage["stage"], stage["masters"]) == (f"{MODEL}@9.0", 2)
+    assert stage["seconds"] > 0
+    text = planned.done("batch", "show", "1").output
+    for told in ("masters an hour", "time left", f"{MODEL}@9.0"):
+        assert told in text
+
+
+def test_a_dry_run_tells_room_and_time_and_counts_as_the_run_does(planned: SmallArchive) -> None:
+    planned.done("batch", "resume", "1")
+    write_scan(planned.scans / "N3.tif", seed=3)
+    planned.done("ingest", planned.scans)
+    tried = planned.done("restore", "--dry-run").output
+    assert "to do: 1 master" in tried
+    assert "made before: 2 masters" in tried
+    assert f"on the volume of {planned.home / 'derivatives'}" in tried
+    assert "at the pace of earlier batches" in tried
+    run = planned.done("restore")
+    assert [line for line in run.errors.splitlines() if "master" in line] == [
+        line for line in tried.splitlines() if "master" in line
+    ]
+
+
+def test_what_does_not_fit_is_refused_before_it_starts(planned: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**9, 10**9 - 5000, 5000))
+    for answer in (planned.run("restore"), planned.run("batch", "resume", "1"), planned.run("restore", "--dry-run")):
+        assert answer.code == 1
+        assert "5.0 kB are free" in answer.errors + answer.output
+    assert len(planned.done("batch", "list", "--format", "json").json()) == 1
+    assert planned.run("restore", "--plan").code == 0  # room may be made until it is run
+
+
+def test_masters_that_are_not_there_as_a_whole_stop_the_batch(planned: SmallArchive) -> None:
+    planned.scans.rename(planned.scans.with_name("elsewhere"))
+    answer = planned.run("batch", "resume", "1")
+    assert (answer.code, "is absent" in answer.errors) == (1, True)
+    assert planned.done("batch", "show", "1", "--format", "json").json()["pending"] == 2
+
+
+def test_json_logs_tell_batch_task_item_and_stage_on_every_line(planned: SmallArchive) -> None:
+    (planned.scans / "N2.tif").write_bytes(b"another file")
+    answer = planned.run("batch", "resume", "1", "--log-format", "json")
+    assert answer.code == 3
+    lines = _lines(answer.errors)
+    assert all({"batch", "task", "item", "stage", "event", "level", "at"} <= line.keys() for line in lines)
+    assert {line["batch"] for line in lines} == {1}
+    ended = {line["item"]: line for line in lines if line["event"] == "task ended"}
+    assert (ended["N1"]["outcome"], ended["N1"]["stage"]) == ("done", "record")
+    assert (ended["N2"]["outcome"], ended["N2"]["stage"]) == ("failed", "read")
+    assert "SHA-256" in ended["N2"]["reason"]
+    stages = [line for line in lines if line["event"] == "stage done"]
+    assert [(line["item"], line["stage"], line["tiles"]) for line in stages] == [("N1", f"{MODEL}@9.0", 1)]
+    assert all(line["task"] for line in stages)
+    assert any(line["event"] == "1 master failed:" for line in lines)
+
+
+def test_errors_are_json_too_and_the_next_command_speaks_text_again(planned: SmallArchive) -> None:
+    answer = command("--log-format", "json", "--home", planned.home, "batch", "show", "7")
+    (line,) = _lines(answer.errors)
+    assert (answer.code, line["level"]) == (2, "error")
+    assert "no batch 7" in line["event"]
+    assert planned.run("batch", "show", "7").errors.startswith("archive: there is no batch 7")
+
+
+def _start(archive: SmallArchive, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "archive", "--home", archive.home, "--log-format", "json", *arguments],
+        cwd=ROOT,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _ended(process: subprocess.Popen[str]) -> Answer:
+    output, errors = process.communicate(timeout=120)
+    return Answer(code=process.returncode, output=output, errors=errors)
+
+
+def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_whole(planned: SmallArchive) -> None:
+    for number in range(3, 9):
+        write_scan(planned.scans / f"N{number}.tif", seed=number, width=300, height=300)
+    planned.done("ingest", planned.scans)
+    planned.done("batch", "cancel", "1")
+    planned.done("restore", "--plan")
+
+    assert _ended(_start(planned, "batch", "resume", "2", ARCHIVE_FAILPOINT="commit:2")).code == -signal.SIGKILL
+    assert planned.done("batch", "show", "2", "--format", "json").json()["running"] == 1
+
+    process = _start(planned, "batch", "resume", "2")
+    assert process.stderr is not None
+    assert any('"task ended"' in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    answer = _ended(process)
+    assert answer.code == 130
+    assert "batch resume 2" in _lines(answer.errors)[-1]["event"]
+    counts = planned.done("batch", "show", "2", "--format", "json").json()
+    assert counts["running"] == 0
+    assert 2 <= counts["done"] < 8
+
+    assert "8 done" in planned.done("batch", "resume", "2").output
+    assert planned.done("verify").code == 0
+    names = [path.name for path in (planned.home / "derivatives").rglob("*") if path.is_file()]
+    assert len(names) == 8
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_durations_are_told_as_people_do() -> None:
+    assert [duration(seconds) for seconds in (0.4, 89, 100, 3599, 12_000, 400_000)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "1 h 0 min",
+        "3 h 20 min",
+        "111 h 7 min",
+    ]

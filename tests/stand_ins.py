@@ -1,0 +1,120 @@
+"""Stages that need no network, and processes that work on a batch with them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archive import failpoints
+from archive.batches.run import run_batch
+from archive.catalogue import Catalogue
+from archive.settings import load_settings
+from restoration.pipeline import Environment, LoadedModels
+from restoration.recipe import RecipeStage
+from restoration.stages import Stage
+
+Region = NDArray[np.float32]
+
+_processes = multiprocessing.get_context("forkserver")
+# All that a process imports is imported once, and forked.
+_processes.set_forkserver_preload(
+    ["__main__", __name__, "restoration.hardware", "psycopg", "skimage.metrics", "skimage.restoration"]
+)
+
+
+class Greyer:
+    """A stage that calls ``then`` with how often it was called before, and draws every value half way to mid grey."""
+
+    margin_px = 0
+    multiple_px = 1
+
+    def __init__(self, then: Callable[[int], object] | None = None) -> None:
+        self.then = then
+        self.calls = 0
+
+    def __call__(self, region: Region) -> Region:
+        self.calls += 1
+        if self.then:
+            self.then(self.calls - 1)
+        return region * np.float32(0.5) + np.float32(0.25)
+
+
+class StandIns(LoadedModels):
+    """Models whose every stage is ``work``; no network is loaded."""
+
+    def __init__(self, work: Stage) -> None:
+        self.work = work
+
+    @property
+    def tile_size(self) -> int:
+        return 16
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(
+            software_version="1.2.3",
+            torch_version="none",
+            device="stand-in",
+            instruction_set="numpy",
+            precision="fp32",
+            tile_size=self.tile_size,
+            threads=1,
+            seed=0,
+            libraries={},
+        )
+
+    def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
+        return self.work
+
+
+def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:
+    """A started process that runs the batch as :func:`work` does, with its options."""
+    process = _processes.Process(target=work, args=(home, batch_id), kwargs=options)
+    process.start()
+    return process
+
+
+def work(
+    home: Path, batch_id: int, *, failpoint: str | None = None, pause_seconds: float = 0.0, gate: Path | None = None
+) -> None:
+    """Runs the batch of the home, and ends the process with 130 where it was interrupted.
+
+    Args:
+        home: whose batch it is.
+        batch_id: which.
+        failpoint: what is armed.
+        pause_seconds: how long the stage takes for a tile.
+        gate: at its first tile the stage makes this file, and waits until it is gone.
+    """
+
+    def wait(calls: int) -> None:
+        time.sleep(pause_seconds)
+        if gate is not None and calls == 0:
+            gate.touch()
+            wait_until(lambda: not gate.exists())
+
+    failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
+    catalogue = Catalogue.open(load_settings(home))
+    result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: StandIns(Greyer(wait)))
+    sys.exit(130 if result.interrupted else 0)
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
+    """Waits for the condition to hold.
+
+    Raises:
+        TimeoutError: it did not in that time.
+    """
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise TimeoutError
+        time.sleep(0.01)
