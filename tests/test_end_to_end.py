@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -186,7 +187,10 @@ def _rows(archive: SmallArchive) -> dict[str, list[Any]]:
 
 
 def _plain(value: Any, archive: SmallArchive) -> Any:
-    """``value`` without what may differ between two homes: ids, times and the home's own place."""
+    """``value`` without what may differ between two homes: ids, times and the home's own place.
+
+    A derivative's file says when it was made, so its digest goes with the times; ``pixel_sha256`` stays.
+    """
     if isinstance(value, dict):
         return {
             key: _plain(each, archive)
@@ -196,5 +200,7 @@ def _plain(value: Any, archive: SmallArchive) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each, archive) for each in value]
     if isinstance(value, str):
+        for path, content in _files(archive.home / "derivatives").items():
+            value = value.replace(hashlib.sha256(content).hexdigest(), f"<digest of {path.name}>")
         return value.replace(str(archive.home), "<home>")
     return None if isinstance(value, datetime) else value

@@ -86,7 +86,7 @@ def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @command("cancel", examples=("archive batch cancel 3",))
-@click.argument("batch_id", metavar="ID", type=int)
+@click.argument("batch_id", metavar="ID", type=Id())
 @pass_context
 def cancel(context: Context, batch_id: int) -> None:
     """Give up what a batch has not begun.
