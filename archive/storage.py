@@ -17,6 +17,7 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -176,6 +177,27 @@ def trouble_of(path: Path, sha256: str) -> Trouble | None:
     except StorageError as error:
         return Trouble("changed", str(error))
     return None if found == sha256 else Trouble("changed", f"it has SHA-256 {found}, not {sha256}")
+
+
+def trouble_of_root(folder: Path, wanted: Iterable[Path]) -> str | None:
+    """What tells that a folder is gone as a whole, as of an unmounted share, in words; None where it is not.
+
+    It is gone where it is absent, or where more than one file is wanted from it and none of them is there, whatever
+    else may lie in a mount point. A single file that is missing is lost as likely as not: that is its own trouble.
+
+    Args:
+        folder: the root that files were ingested from.
+        wanted: the files that should lie in or below it, each once; looked at until one is found.
+    """
+    # os.path, because an unreachable share raises errors that Path's methods let through.
+    if not os.path.isdir(folder):  # noqa: PTH112
+        return "is absent"
+    missing = 0
+    for path in wanted:
+        if os.path.exists(path):  # noqa: PTH110
+            return None
+        missing += 1
+    return "holds none of them, like an unmounted share" if missing > 1 else None
 
 
 def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | None = None) -> tuple[Path, str]:

@@ -188,14 +188,42 @@ def test_an_absent_or_empty_root_stops_the_batch_and_marks_nothing(workshop: Any
     workshop.model()
     workshop.master("A")
     workshop.master("B", root="share")
+    workshop.master("C", root="share")
     batch_id = workshop.planned()
     shutil.rmtree(workshop.scans / "share")
     if leave_an_empty_folder:
         (workshop.scans / "share").mkdir()
     with pytest.raises(BatchError, match=r"share.*batch resume"):
         workshop.run(batch_id)
-    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.statuses(batch_id) == [PENDING, PENDING, PENDING]
     assert _master(workshop, 1).last_task_status is None
+
+
+def test_one_missing_file_is_not_a_folder_that_is_gone(workshop: Any) -> None:
+    workshop.model()
+    workshop.master("A")
+    Path(_master(workshop).path).unlink()
+    result = workshop.run(workshop.planned())
+    assert "is missing" in result.failures[0].reason
+
+
+def test_the_last_files_missing_are_not_a_folder_that_is_gone(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A", "B", "C")
+    for number in (1, 2):
+        Path(_master(workshop, number).path).unlink()
+    result = workshop.run(batch_id)
+    assert (result.done, result.failed) == (1, 2)
+
+
+def test_the_folder_of_masters_that_are_done_may_be_away(workshop: Any) -> None:
+    workshop.model()
+    for accession_number, root in (("A", "done"), ("B", "done"), ("C", "open")):
+        workshop.master(accession_number, root=root)
+    batch_id = workshop.planned()
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).where(Task.id != workshop.tasks(batch_id)[2].id).values(status=DONE))
+    shutil.rmtree(workshop.scans / "done")
+    assert workshop.run(batch_id).done == 3
 
 
 def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop: Any) -> None:
