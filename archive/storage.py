@@ -125,11 +125,17 @@ def make_folder(folder: Path) -> None:
     _flush_folder(folder.parent)
 
 
+def flush_file(path: Path) -> None:
+    """Flush a finished file to the disk, whoever wrote it."""
+    with path.open("rb") as file:
+        _flush(file.fileno())
+
+
 def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
-    """Flush ``temporary`` to the disk and give it its final name, in the same folder.
+    """Give ``temporary`` its final name, in the same folder, and flush the folder.
 
     Args:
-        temporary: a finished file; it is gone afterwards.
+        temporary: a finished file, flushed to the disk (:func:`flush_file`); it is gone afterwards.
         final: the name it gets.
         replace: take the place of a file that has the name; only for the holder of the lease, who knows that no row
             of the catalogue names that file.
@@ -137,8 +143,6 @@ def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
     Raises:
         StorageError: the name is taken (and ``replace`` is false), or the file system can't publish without replacing.
     """
-    with temporary.open("rb") as file:
-        _flush(file.fileno())
     reach("rename")
     if replace:
         temporary.replace(final)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import signal
+import stat
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,28 @@ def test_a_batch_makes_derivatives_whose_rows_have_their_bytes(workshop: Any) ->
     source, made = tifffile.imread(_master(workshop).path), tifffile.imread(home / first.path)
     assert np.abs(made - (source * 0.5 + 0.25 * 65535)).max() <= 0.5
     assert first.pixel_sha256 == hashlib.sha256(made.tobytes()).hexdigest()
+
+
+def test_a_derivative_is_flushed_before_the_transaction_that_publishes_it(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = _prepare(workshop, "A")
+    steps: list[str] = []
+    fsync, locked = os.fsync, record.locked
+
+    def noted_fsync(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            steps.append("flushed")
+        fsync(descriptor)
+
+    def noted_locked(*arguments: Any) -> Any:
+        steps.append("locked")
+        return locked(*arguments)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(record, "locked", noted_locked)
+    assert workshop.run(batch_id).done == 1
+    assert steps == ["flushed", "locked"]
 
 
 def test_a_derivative_carries_its_record(workshop: Any) -> None:
