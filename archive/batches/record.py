@@ -137,7 +137,7 @@ def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Mast
         session,
         EventType.DERIVATION,
         outcome=Outcome.SUCCESS,
-        detail=_recipe_in_events(claim),
+        detail="; ".join([_recipe_in_events(claim), *made.notes]),
         master=master,
         derivative=derivative,
         at=at,

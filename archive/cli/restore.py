@@ -164,6 +164,8 @@ def tell(batch_id: int, result: BatchResult) -> int:
             name = f"{failure.accession_number} ({failure.sequence})"
             told = f"  {visible(name)}: {visible(failure.reason)}"
             say(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
+    if result.with_notes:
+        say(f"{counted(result.with_notes, 'derivative')} with notes: see `archive show`", batch=batch_id)
     if result.interrupted:
         say(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED

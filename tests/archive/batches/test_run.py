@@ -132,6 +132,7 @@ def test_a_batch_run_twice_makes_nothing_new(workshop: Any) -> None:
     assert workshop.run(batch_id, stage).done == 1
     assert stage.calls == 0
     assert len(workshop.derivatives()) == 1
+    assert workshop.run(batch_id).with_notes == 0
 
 
 def test_one_bad_scan_never_stops_a_batch(workshop: Any) -> None:
@@ -193,8 +194,10 @@ def test_a_reference_that_can_not_be_read_is_a_note_and_no_failure(workshop: Any
     assert workshop.run(batch_id).done == 1
     (derivative,) = workshop.derivatives()
     assert [reference in note for note in derivative.notes] == [True]
+    assert workshop.run(batch_id).with_notes == 1
     with workshop.catalogue.reading() as session:
         assert not session.scalars(select(QualityScore).where(QualityScore.compared_with == "reference")).all()
+        assert derivative.notes[0] in str(session.scalars(select(Event.detail).where(Event.derivative_id == 1)).one())
 
 
 def test_a_missing_file_under_a_present_root_fails_that_task(workshop: Any) -> None:
