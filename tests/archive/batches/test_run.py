@@ -490,6 +490,23 @@ def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -
     assert (home / taken).read_bytes() == data
 
 
+def test_a_name_that_differs_in_case_alone_is_not_written_over(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A")
+    workshop.run(batch_id)
+    workshop.master("a", size=(16, 16))
+    second = workshop.planned()
+    home = workshop.catalogue.settings.home
+    (first,) = workshop.derivatives()
+    taken = home / first.path.replace("A/A_", "a/a_")
+    # As on a file system that takes the one name for the other.
+    taken.parent.mkdir()
+    taken.hardlink_to(home / first.path)
+    data = taken.read_bytes()
+    result = workshop.run(second)
+    assert f"taken by {first.path}" in result.failures[0].reason
+    assert taken.read_bytes() == data
+
+
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch_id = _prepare(workshop, "A")
     monkeypatch.setattr(run, "PIPELINE_VERSION", 99)
