@@ -80,10 +80,16 @@ def slug(accession_number: str) -> str:
     return f"{kept}-{hashlib.sha256(accession_number.encode()).hexdigest()[:6]}"
 
 
-def derivative_path(item: Numbered, sequence: int, kind: str, recipe_sha256: str) -> str:
-    """Where a derivative goes, relative to the home."""
+def derivative_path(
+    item: Numbered, sequence: int, kind: str, recipe_sha256: str, *, master_sha256: str | None = None
+) -> str:
+    """Where a derivative goes, relative to the home.
+
+    With ``master_sha256``: where it goes if that place is taken, by the derivative of a master that was renumbered.
+    """
     name = slug(item.accession_number)
-    return f"{DERIVATIVES}/{name}/{name}_{sequence:03d}_{kind}_{recipe_sha256[:8]}.tif"
+    of_master = f"-{master_sha256[:8]}" if master_sha256 else ""
+    return f"{DERIVATIVES}/{name}/{name}_{sequence:03d}_{kind}_{recipe_sha256[:8]}{of_master}.tif"
 
 
 def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:

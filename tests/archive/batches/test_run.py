@@ -471,7 +471,7 @@ def test_progress_tells_every_task(workshop: Any) -> None:
     assert told == [(2, "masters"), (1, "A"), (1, "B"), "finished"]
 
 
-def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -> None:
+def test_where_a_renumbered_master_left_its_derivative_the_next_one_gets_another_name(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A")
     workshop.run(batch_id)
     workshop.master("B", size=(16, 16))
@@ -486,8 +486,24 @@ def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -
         derivative.path = taken
     data = (home / taken).read_bytes()
     result = workshop.run(second)
-    assert "another derivative" in result.failures[0].reason
+    assert (result.done, result.failed) == (1, 0)
     assert (home / taken).read_bytes() == data
+    path = workshop.derivatives()[1].path
+    assert path == taken.replace(".tif", f"-{_master(workshop, 1).sha256[:8]}.tif")
+    assert (home / path).is_file()
+
+
+def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A", "B")
+
+    def take(calls: int) -> None:
+        if calls:  # while B is made, A's row gets the name that B's is to have
+            with workshop.catalogue.session() as session:
+                (derivative,) = session.scalars(select(Derivative))
+                derivative.path = derivative.path.replace("A/A_", "B/B_")
+
+    result = workshop.run(batch_id, Greyer(take))
+    assert "another derivative" in result.failures[0].reason
 
 
 def test_a_name_that_differs_in_case_alone_is_not_written_over(workshop: Any) -> None:
