@@ -23,6 +23,7 @@ from archive.batches.run import run_batch
 from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
+from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline import LoadedModels
 from tests.stand_ins import Greyer
@@ -521,6 +522,15 @@ def test_a_name_that_differs_in_case_alone_is_not_written_over(workshop: Any) ->
     result = workshop.run(second)
     assert f"taken by {first.path}" in result.failures[0].reason
     assert taken.read_bytes() == data
+
+
+def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A", "B")
+    with pytest.raises(BatchError, match=r"out of memory.*tile_size.*--device cpu"):
+        workshop.run(batch_id, Greyer(_raise(DeviceError("CUDA out of memory"))))
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.files() == []
+    assert workshop.run(batch_id).done == 2
 
 
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
