@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archive.batches.run import BatchResult
     from archive.catalogue import Catalogue
 
-PARTLY = "done, but some masters failed"
+PARTLY = "some masters failed, or the batch is not finished"
 _VIEWS = Words(("recto", "verso", "detail", "mount", "target"))
 
 
@@ -172,7 +172,7 @@ def tell(batch_id: int, result: BatchResult) -> int:
     if result.pending:
         open_masters = counted(result.pending, "master")
         say(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
-    return EXIT_PARTLY if result.failed else EXIT_DONE
+    return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
 
 
 def print_plan(plan: Plan, *, err: bool) -> None:
