@@ -7,14 +7,13 @@ up again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Select, exists, func, literal, or_, select, union_all
+from sqlalchemy import Select, and_, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
@@ -23,7 +22,7 @@ from archive.catalogue.query import parse
 from archive.catalogue.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.vocabulary import EventType, Outcome
 from archive.progress import Progress, Silent
-from archive.storage import MASTERS, Trouble, trouble_of, weights_path
+from archive.storage import MASTERS, Trouble, trouble_of, trouble_of_root, weights_path
 
 _PAGE = 1000  # files that are looked up at a time
 _CHUNK = 20  # files between two commits
@@ -48,8 +47,8 @@ class FixityReport:
     checked: int = 0
     broken: list[Broken] = field(default_factory=list)
     absent_folders: dict[Path, int] = field(default_factory=dict)
-    """Folders that masters were ingested from and that are gone or empty, as of an unmounted share, with the number of
-    their masters: these were neither checked nor marked."""
+    """Folders that masters were ingested from and that are gone, as of an unmounted share, with the number of their
+    masters: these were neither checked nor marked."""
 
 
 class _Due(NamedTuple):
@@ -97,7 +96,7 @@ def verify(
     report = FixityReport()
     with catalogue.reading() as session:
         started = catalogue.now(session)
-        absent = _absent_roots(session, query)
+        absent = _absent_roots(catalogue, session, query)
         wanted = _Wanted(
             query=query,
             before=started if older_than_days is None else started - timedelta(days=older_than_days),
@@ -219,30 +218,21 @@ def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
     return paths
 
 
-def _absent_roots(session: Session, query: str | None) -> list[tuple[int, Path, int]]:
-    """Id, folder and number of masters of each root that is gone; an empty one counts as gone, as of a lost mount.
-
-    Where an empty folder held a single master, that one file is lost as likely as not: it is named as missing.
-    """
-    matching = select(Master.id).join(Item).where(parse(query))
+def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> list[tuple[int, Path, int]]:
+    """Id, folder and number of wanted masters of each root that is gone; see :func:`trouble_of_root`."""
+    wanted = and_(Master.id.in_(select(Master.id).join(Item).where(parse(query))), ~_IS_COPY)
     roots = session.execute(
         select(Root.id, Root.path, func.count())
         .join(Master, Master.root_id == Root.id)
-        .where(Master.id.in_(matching), ~_IS_COPY)
+        .where(wanted)
         .group_by(Root.id, Root.path)
         .order_by(Root.path)
-    )
+    ).all()
     absent = []
     for root_id, stored, masters in roots:
-        folder = Path(stored)
-        if not folder.is_dir() or (masters > 1 and _is_empty(folder)):
-            absent.append((root_id, folder, masters))
+        paths = select(Master.path).where(wanted, Master.root_id == root_id).distinct()
+        with session.execute(paths, execution_options={"yield_per": _PAGE}) as rows:
+            trouble = trouble_of_root(Path(stored), (catalogue.path_of(row.path) for row in rows))
+        if trouble is not None:
+            absent.append((root_id, Path(stored), masters))
     return absent
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
-    except OSError:  # its files will tell why
-        return False

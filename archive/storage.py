@@ -17,6 +17,7 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -79,10 +80,16 @@ def slug(accession_number: str) -> str:
     return f"{kept}-{hashlib.sha256(accession_number.encode()).hexdigest()[:6]}"
 
 
-def derivative_path(item: Numbered, sequence: int, kind: str, recipe_sha256: str) -> str:
-    """Where a derivative goes, relative to the home."""
+def derivative_path(
+    item: Numbered, sequence: int, kind: str, recipe_sha256: str, *, master_sha256: str | None = None
+) -> str:
+    """Where a derivative goes, relative to the home.
+
+    With ``master_sha256``: where it goes if that place is taken, by the derivative of a master that was renumbered.
+    """
     name = slug(item.accession_number)
-    return f"{DERIVATIVES}/{name}/{name}_{sequence:03d}_{kind}_{recipe_sha256[:8]}.tif"
+    of_master = f"-{master_sha256[:8]}" if master_sha256 else ""
+    return f"{DERIVATIVES}/{name}/{name}_{sequence:03d}_{kind}_{recipe_sha256[:8]}{of_master}.tif"
 
 
 def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
@@ -124,11 +131,17 @@ def make_folder(folder: Path) -> None:
     _flush_folder(folder.parent)
 
 
+def flush_file(path: Path) -> None:
+    """Flush a finished file to the disk, whoever wrote it."""
+    with path.open("rb") as file:
+        _flush(file.fileno())
+
+
 def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
-    """Flush ``temporary`` to the disk and give it its final name, in the same folder.
+    """Give ``temporary`` its final name, in the same folder, and flush the folder.
 
     Args:
-        temporary: a finished file; it is gone afterwards.
+        temporary: a finished file, flushed to the disk (:func:`flush_file`); it is gone afterwards.
         final: the name it gets.
         replace: take the place of a file that has the name; only for the holder of the lease, who knows that no row
             of the catalogue names that file.
@@ -136,8 +149,6 @@ def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
     Raises:
         StorageError: the name is taken (and ``replace`` is false), or the file system can't publish without replacing.
     """
-    with temporary.open("rb") as file:
-        _flush(file.fileno())
     reach("rename")
     if replace:
         temporary.replace(final)
@@ -176,6 +187,27 @@ def trouble_of(path: Path, sha256: str) -> Trouble | None:
     except StorageError as error:
         return Trouble("changed", str(error))
     return None if found == sha256 else Trouble("changed", f"it has SHA-256 {found}, not {sha256}")
+
+
+def trouble_of_root(folder: Path, wanted: Iterable[Path]) -> str | None:
+    """What tells that a folder is gone as a whole, as of an unmounted share, in words; None where it is not.
+
+    It is gone where it is absent, or where more than one file is wanted from it and none of them is there, whatever
+    else may lie in a mount point. A single file that is missing is lost as likely as not: that is its own trouble.
+
+    Args:
+        folder: the root that files were ingested from.
+        wanted: the files that should lie in or below it, each once; looked at until one is found.
+    """
+    # os.path, because an unreachable share raises errors that Path's methods let through.
+    if not os.path.isdir(folder):  # noqa: PTH112
+        return "is absent"
+    missing = 0
+    for path in wanted:
+        if os.path.exists(path):  # noqa: PTH110
+            return None
+        missing += 1
+    return "holds none of them, like an unmounted share" if missing > 1 else None
 
 
 def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | None = None) -> tuple[Path, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from restoration.errors import DeviceError
 from restoration.hardware import ResolvedExecution
 
 
@@ -27,6 +30,17 @@ class Stage(Protocol):
     def multiple_px(self) -> int: ...
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
+
+@contextmanager
+def _device_errors() -> Iterator[None]:
+    """Turns what torch raises when the device fails or its memory is full into a :class:`DeviceError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError) or "CUDA error" in str(error):
+            raise DeviceError(f"the device failed: {str(error).splitlines()[0]}") from error
+        raise
 
 
 class NetworkStage:
@@ -54,6 +68,7 @@ class NetworkStage:
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
         with (
+            _device_errors(),
             torch.inference_mode(),
             # Full float32 where float32 was asked for: TF32 would round inputs to 10 bits.
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),

@@ -86,7 +86,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
     ).scalar_one()
     made = existing_derivative(session, task)
-    stored = derivative_path(master.item, master.sequence, task.recipe.kind, task.recipe.sha256)
+    stored = _free_path(session, task.recipe, master)
     claim = Claim(
         task_id=task.id,
         token=uuid4().hex,
@@ -115,6 +115,15 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
     else:
         mark_skipped(catalogue, session, task, made)
     return claim
+
+
+def _free_path(session: Session, recipe: Recipe, master: Master) -> str:
+    """Where the derivative goes; a master that was renumbered leaves its derivative under the name it had before."""
+    stored = derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256)
+    of_another = select(Derivative.id).where(Derivative.path == stored, Derivative.master_id != master.id)
+    if session.scalar(of_another) is None:
+        return stored
+    return derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256, master_sha256=master.sha256)
 
 
 def existing_derivative(session: Session, task: Task) -> int | None:
@@ -211,7 +220,7 @@ def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
     """
     with catalogue.reading() as session:
         rows = session.execute(
-            select(Item, Master.sequence, Recipe.kind, Recipe.sha256)
+            select(Item, Master.sequence, Master.sha256, Recipe.kind, Recipe.sha256)
             .select_from(Task)
             .join(Master, Task.master_id == Master.id)
             .join(Item, Master.item_id == Item.id)
@@ -221,8 +230,10 @@ def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
                 or_(Task.attempts > 1, and_(Task.attempts > 0, Task.status == TaskStatus.CANCELLED)),
             )
         ).all()
-    for item, sequence, kind, recipe_sha256 in rows:
-        sweep(catalogue, catalogue.path_of(derivative_path(item, sequence, kind, recipe_sha256)))
+    for item, sequence, master_sha256, kind, recipe_sha256 in rows:
+        for sha256 in (None, master_sha256):
+            stored = derivative_path(item, sequence, kind, recipe_sha256, master_sha256=sha256)
+            sweep(catalogue, catalogue.path_of(stored))
 
 
 def sweep(catalogue: Catalogue, final: Path) -> None:

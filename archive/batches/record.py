@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from archive.batches.claims import Claim, end, existing_derivative, locked, mark_skipped, require_lease
@@ -62,6 +62,7 @@ def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> TaskStatus:
             return TaskStatus.SKIPPED
         if session.scalar(select(Derivative.id).where(Derivative.path == claim.stored_path)) is not None:
             raise StorageError(f"{claim.final} is the file of another derivative: it is not written over")
+        _refuse_a_namesake(session, claim)
         _publish(claim, made)
         _write_rows(catalogue, session, task, master, claim, made)
         reach("commit")
@@ -74,6 +75,23 @@ def _is_recorded(session: Session, task: Task, made: Made) -> bool:
     if task.status is not TaskStatus.DONE or task.derivative_id is None:
         return False
     return session.get_one(Derivative, task.derivative_id).sha256 == made.sha256
+
+
+def _refuse_a_namesake(session: Session, claim: Claim) -> None:
+    """Checks that a file which has the final name is nobody's, where the file system takes ``A1`` for ``a1`` too.
+
+    Raises:
+        StorageError: it is the file of another derivative.
+    """
+    if not claim.final.exists():
+        return
+    alike = select(Derivative.path).where(func.lower(Derivative.path) == func.lower(claim.stored_path)).limit(1)
+    if (path := session.scalar(alike)) is not None:
+        raise StorageError(
+            f"{claim.final} is taken by {path}, the file of another derivative, which this file system does not tell "
+            "from it, or which something put there: it is not written over. Give one of the items another accession "
+            "number, or move the home to a file system that tells upper from lower case"
+        )
 
 
 def _publish(claim: Claim, made: Made) -> None:
@@ -137,7 +155,7 @@ def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Mast
         session,
         EventType.DERIVATION,
         outcome=Outcome.SUCCESS,
-        detail=_recipe_in_events(claim),
+        detail="; ".join([_recipe_in_events(claim), *made.notes]),
         master=master,
         derivative=derivative,
         at=at,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,43 +11,43 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.tables import Master, Root, Task
+from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import BatchError
-from archive.storage import MASTERS
+from archive.storage import MASTERS, trouble_of_root
 
 
 def require_roots(catalogue: Catalogue, batch_id: int) -> None:
-    """Checks that each folder which the batch's masters come from is there and holds at least one of them.
+    """Checks that no folder is gone in which a master lies that is still to be restored.
+
+    What is there is asked of all the batch's masters in such a folder: where the last few are missing and those done
+    before are there, these few are lost, and the folder is not.
 
     Raises:
-        BatchError: one is absent, or holds none of them.
+        BatchError: one is gone, as :func:`archive.storage.trouble_of_root` tells it.
     """
     with catalogue.reading() as session:
         for folder, masters in _roots(catalogue, session, batch_id):
-            if not folder.is_dir():
-                trouble = "is absent"
-            elif not _any_exists(catalogue, session, masters):
-                trouble = "holds none of them, like an unmounted share"
-            else:
-                continue
-            raise BatchError(
-                f"the folder {folder}, where masters of batch {batch_id} lie, {trouble}: mount or restore it, then run "
-                f"`archive batch resume {batch_id}`. Nothing was marked as failed"
-            )
+            with session.execute(masters.distinct(), execution_options={"yield_per": 1000}) as rows:
+                trouble = trouble_of_root(folder, (catalogue.path_of(row.path) for row in rows))
+            if trouble is not None:
+                raise BatchError(
+                    f"the folder {folder}, where masters of batch {batch_id} lie, {trouble}: mount or restore it, then "
+                    f"run `archive batch resume {batch_id}`. Nothing was marked as failed"
+                )
 
 
 def _roots(catalogue: Catalogue, session: Session, batch_id: int) -> Iterator[tuple[Path, Select[Any]]]:
-    """Each folder with the stored paths of the batch's masters in it; copies lie below the home, wherever from."""
-    of_batch = Master.id.in_(select(Task.master_id).where(Task.batch_id == batch_id))
+    """Each folder of open tasks with the stored paths of all the batch's masters in it.
+
+    Copies lie below the home, wherever they come from.
+    """
+    tasks = select(Task.master_id).where(Task.batch_id == batch_id)
+    of_batch = Master.id.in_(tasks)
+    is_open = Master.id.in_(tasks.where(Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))))
     copied = Master.path.startswith(f"{MASTERS}/", autoescape=True)
     paths = select(Master.path).where(of_batch)
-    roots = select(Root).where(Root.id.in_(select(Master.root_id).where(of_batch, ~copied))).order_by(Root.path)
+    roots = select(Root).where(Root.id.in_(select(Master.root_id).where(is_open, ~copied))).order_by(Root.path)
     for root in session.scalars(roots).all():
         yield Path(root.path), paths.where(Master.root_id == root.id, ~copied)
-    if session.scalar(paths.where(copied).limit(1)) is not None:
+    if session.scalar(select(Master.id).where(is_open, copied).limit(1)) is not None:
         yield catalogue.path_of(MASTERS), paths.where(copied)
-
-
-def _any_exists(catalogue: Catalogue, session: Session, paths: Select[Any]) -> bool:
-    with session.execute(paths, execution_options={"yield_per": 1000}) as rows:
-        # os.path.exists, because an unreachable share raises errors that Path.exists lets through.
-        return any(os.path.exists(catalogue.path_of(row.path)) for row in rows)  # noqa: PTH110

@@ -12,7 +12,7 @@ from datetime import datetime, time, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from archive import models
 from archive.batches.claims import (
@@ -34,7 +34,7 @@ from archive.batches.roots import require_roots
 from archive.batches.space import require_room
 from archive.batches.work import make
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Batch, Item, Master, ModelVersion, Recipe, RecipeStage, Task
+from archive.catalogue.tables import Batch, Derivative, Item, Master, ModelVersion, Recipe, RecipeStage, Task
 from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoundError
 from archive.failpoints import reach
@@ -83,6 +83,7 @@ class BatchResult:
     skipped: int
     cancelled: int
     pending: int  # not ended yet, those that another process holds included
+    with_notes: int  # derivatives that could not carry all that their masters hold, or that have other notes
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
 
@@ -194,6 +195,12 @@ class _Run:
         except ModelError as error:
             self._release(claim)
             raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
+        except DeviceError as error:
+            self._release(claim)
+            raise BatchError(
+                f"batch {self.batch_id} stopped: {error}. Set a smaller tile_size in archive.toml, or give "
+                f"`--device cpu` to `archive batch resume {self.batch_id}`. Nothing was marked as failed"
+            ) from error
         except (KeyboardInterrupt, *DATABASE_IS_AWAY):
             self._release(claim)
             raise
@@ -332,6 +339,14 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
             .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
             .order_by(Item.accession_number, Master.sequence)
         ).all()
+        with_notes = (
+            session.scalar(
+                select(func.count(Derivative.id)).where(
+                    Derivative.batch_id == batch_id, cast(Derivative.notes, Text) != "[]"
+                )
+            )
+            or 0
+        )
     return BatchResult(
         batch_id=batch_id,
         done=counts.get(TaskStatus.DONE, 0),
@@ -339,6 +354,7 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
         skipped=counts.get(TaskStatus.SKIPPED, 0),
         cancelled=counts.get(TaskStatus.CANCELLED, 0),
         pending=counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0),
+        with_notes=with_notes,
         failures=tuple(
             Failure(accession_number=number, sequence=sequence, path=str(catalogue.path_of(path)), reason=error or "")
             for number, sequence, path, error in failed

@@ -13,7 +13,7 @@ from archive.batches.claims import Claim, LeaseLostError
 from archive.batches.log import at_stage
 from archive.batches.record import Made
 from archive.failpoints import reach
-from archive.storage import digest_file
+from archive.storage import digest_file, flush_file
 from restoration.errors import ImageError
 from restoration.image import Limits, Picture, Provenance, TiffSink
 from restoration.pipeline import LoadedModels, restore
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 def make(
     claim: Claim, models: LoadedModels, *, temporary: Path, limits: Limits, is_lost: Callable[[], bool] = lambda: False
 ) -> Made:
-    """Restores the claimed master into ``temporary`` and scores the result as it was written.
+    """Restores the claimed master into ``temporary``, flushed, and scores the result as it was written.
 
     ``is_lost`` is asked now and then whether the lease was lost, after which going on makes no sense.
 
@@ -72,6 +72,8 @@ def make(
         master.verify_unchanged()
     at_stage("digest")
     sha256, size_bytes = digest_file(temporary)
+    # Here, and not where it is recorded: there the task is locked, and other processes would wait for the disk.
+    flush_file(temporary)
     return Made(
         temporary=temporary,
         sha256=sha256,

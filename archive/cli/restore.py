@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archive.batches.run import BatchResult
     from archive.catalogue import Catalogue
 
-PARTLY = "done, but some masters failed"
+PARTLY = "some masters failed, or the batch is not finished"
 _VIEWS = Words(("recto", "verso", "detail", "mount", "target"))
 
 
@@ -164,13 +164,15 @@ def tell(batch_id: int, result: BatchResult) -> int:
             name = f"{failure.accession_number} ({failure.sequence})"
             told = f"  {visible(name)}: {visible(failure.reason)}"
             say(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
+    if result.with_notes:
+        say(f"{counted(result.with_notes, 'derivative')} with notes: see `archive show`", batch=batch_id)
     if result.interrupted:
         say(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
     if result.pending:
         open_masters = counted(result.pending, "master")
         say(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
-    return EXIT_PARTLY if result.failed else EXIT_DONE
+    return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
 
 
 def print_plan(plan: Plan, *, err: bool) -> None:

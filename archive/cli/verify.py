@@ -39,5 +39,5 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
     say(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken")
     for folder, masters in report.absent_folders.items():
         unchecked = f"{counted(masters, 'master')} of {folder} could not be checked"
-        say(f"{visible(unchecked)}: the folder is gone or empty. Is its share mounted?")
+        say(f"{visible(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")
     return EXIT_PARTLY if report.broken or report.absent_folders else EXIT_DONE

@@ -119,14 +119,16 @@ def test_a_query_takes_its_masters_and_their_derivatives(catalogue: Catalogue, h
     assert [name for name, _ in checks(catalogue)] == ["a", "derivative", "b"]
 
 
-@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("left", [None, [], ["README.txt"]])
 def test_an_unmounted_share_is_one_trouble(
-    catalogue: Catalogue, holdings: dict[str, Path], tmp_path: Path, empty: bool
+    catalogue: Catalogue, holdings: dict[str, Path], tmp_path: Path, left: list[str] | None
 ) -> None:
     scans = tmp_path / "scans"
     scans.rename(tmp_path / "away")
-    if empty:
+    if left is not None:
         scans.mkdir()
+        for name in left:
+            (scans / name).write_text("the mount point of the scans")
     report = verify(catalogue)
     assert (report.checked, report.broken) == (2, [])
     assert report.absent_folders == {scans: 3}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restoration.errors import ImageError, OutputError
+from restoration.errors import DeviceError, ImageError, OutputError
 from restoration.hardware import Execution
 from restoration.image import Crop, Picture
 from restoration.image.info import Area
@@ -221,3 +221,23 @@ def test_bfloat16_is_close_to_float32_and_repeats_itself_exactly() -> None:
     np.testing.assert_array_equal(made, stage(region))
     np.testing.assert_allclose(made, tiny()(region), atol=0.05)
     assert (made != tiny()(region)).any()
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), DeviceError),
+        (torch.AcceleratorError("device-side assert"), DeviceError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), DeviceError),
+        (RuntimeError("a mistake of the network"), RuntimeError),
+    ],
+)
+def test_a_failing_device_is_told_from_a_failing_network(raised: RuntimeError, expected: type[Exception]) -> None:
+    class Failing(nn.Module):
+        def forward(self, _given: torch.Tensor) -> torch.Tensor:
+            raise raised
+
+    stage = NetworkStage(Failing(), Execution(device="cpu", precision="fp32").resolved(), margin_px=0, multiple_px=1)
+    with pytest.raises(expected) as caught:
+        stage(np.zeros((1, 3, 8, 8), np.float32))
+    assert type(caught.value) is expected

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import signal
+import stat
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from archive.batches.run import run_batch
 from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
+from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline import LoadedModels
 from tests.stand_ins import Greyer
@@ -81,6 +83,28 @@ def test_a_batch_makes_derivatives_whose_rows_have_their_bytes(workshop: Any) ->
     assert first.pixel_sha256 == hashlib.sha256(made.tobytes()).hexdigest()
 
 
+def test_a_derivative_is_flushed_before_the_transaction_that_publishes_it(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = _prepare(workshop, "A")
+    steps: list[str] = []
+    fsync, locked = os.fsync, record.locked
+
+    def noted_fsync(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            steps.append("flushed")
+        fsync(descriptor)
+
+    def noted_locked(*arguments: Any) -> Any:
+        steps.append("locked")
+        return locked(*arguments)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(record, "locked", noted_locked)
+    assert workshop.run(batch_id).done == 1
+    assert steps == ["flushed", "locked"]
+
+
 def test_a_derivative_carries_its_record(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A", with_reference=True)
     workshop.run(batch_id)
@@ -109,6 +133,7 @@ def test_a_batch_run_twice_makes_nothing_new(workshop: Any) -> None:
     assert workshop.run(batch_id, stage).done == 1
     assert stage.calls == 0
     assert len(workshop.derivatives()) == 1
+    assert workshop.run(batch_id).with_notes == 0
 
 
 def test_one_bad_scan_never_stops_a_batch(workshop: Any) -> None:
@@ -170,8 +195,10 @@ def test_a_reference_that_can_not_be_read_is_a_note_and_no_failure(workshop: Any
     assert workshop.run(batch_id).done == 1
     (derivative,) = workshop.derivatives()
     assert [reference in note for note in derivative.notes] == [True]
+    assert workshop.run(batch_id).with_notes == 1
     with workshop.catalogue.reading() as session:
         assert not session.scalars(select(QualityScore).where(QualityScore.compared_with == "reference")).all()
+        assert derivative.notes[0] in str(session.scalars(select(Event.detail).where(Event.derivative_id == 1)).one())
 
 
 def test_a_missing_file_under_a_present_root_fails_that_task(workshop: Any) -> None:
@@ -188,14 +215,42 @@ def test_an_absent_or_empty_root_stops_the_batch_and_marks_nothing(workshop: Any
     workshop.model()
     workshop.master("A")
     workshop.master("B", root="share")
+    workshop.master("C", root="share")
     batch_id = workshop.planned()
     shutil.rmtree(workshop.scans / "share")
     if leave_an_empty_folder:
         (workshop.scans / "share").mkdir()
     with pytest.raises(BatchError, match=r"share.*batch resume"):
         workshop.run(batch_id)
-    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.statuses(batch_id) == [PENDING, PENDING, PENDING]
     assert _master(workshop, 1).last_task_status is None
+
+
+def test_one_missing_file_is_not_a_folder_that_is_gone(workshop: Any) -> None:
+    workshop.model()
+    workshop.master("A")
+    Path(_master(workshop).path).unlink()
+    result = workshop.run(workshop.planned())
+    assert "is missing" in result.failures[0].reason
+
+
+def test_the_last_files_missing_are_not_a_folder_that_is_gone(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A", "B", "C")
+    for number in (1, 2):
+        Path(_master(workshop, number).path).unlink()
+    result = workshop.run(batch_id)
+    assert (result.done, result.failed) == (1, 2)
+
+
+def test_the_folder_of_masters_that_are_done_may_be_away(workshop: Any) -> None:
+    workshop.model()
+    for accession_number, root in (("A", "done"), ("B", "done"), ("C", "open")):
+        workshop.master(accession_number, root=root)
+    batch_id = workshop.planned()
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).where(Task.id != workshop.tasks(batch_id)[2].id).values(status=DONE))
+    shutil.rmtree(workshop.scans / "done")
+    assert workshop.run(batch_id).done == 3
 
 
 def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop: Any) -> None:
@@ -417,7 +472,7 @@ def test_progress_tells_every_task(workshop: Any) -> None:
     assert told == [(2, "masters"), (1, "A"), (1, "B"), "finished"]
 
 
-def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -> None:
+def test_where_a_renumbered_master_left_its_derivative_the_next_one_gets_another_name(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A")
     workshop.run(batch_id)
     workshop.master("B", size=(16, 16))
@@ -432,8 +487,50 @@ def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -
         derivative.path = taken
     data = (home / taken).read_bytes()
     result = workshop.run(second)
-    assert "another derivative" in result.failures[0].reason
+    assert (result.done, result.failed) == (1, 0)
     assert (home / taken).read_bytes() == data
+    path = workshop.derivatives()[1].path
+    assert path == taken.replace(".tif", f"-{_master(workshop, 1).sha256[:8]}.tif")
+    assert (home / path).is_file()
+
+
+def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A", "B")
+
+    def take(calls: int) -> None:
+        if calls:  # while B is made, A's row gets the name that B's is to have
+            with workshop.catalogue.session() as session:
+                (derivative,) = session.scalars(select(Derivative))
+                derivative.path = derivative.path.replace("A/A_", "B/B_")
+
+    result = workshop.run(batch_id, Greyer(take))
+    assert "another derivative" in result.failures[0].reason
+
+
+def test_a_name_that_differs_in_case_alone_is_not_written_over(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A")
+    workshop.run(batch_id)
+    workshop.master("a", size=(16, 16))
+    second = workshop.planned()
+    home = workshop.catalogue.settings.home
+    (first,) = workshop.derivatives()
+    taken = home / first.path.replace("A/A_", "a/a_")
+    # As on a file system that takes the one name for the other.
+    taken.parent.mkdir()
+    taken.hardlink_to(home / first.path)
+    data = taken.read_bytes()
+    result = workshop.run(second)
+    assert f"taken by {first.path}" in result.failures[0].reason
+    assert taken.read_bytes() == data
+
+
+def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
+    batch_id = _prepare(workshop, "A", "B")
+    with pytest.raises(BatchError, match=r"out of memory.*tile_size.*--device cpu"):
+        workshop.run(batch_id, Greyer(_raise(DeviceError("CUDA out of memory"))))
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.files() == []
+    assert workshop.run(batch_id).done == 2
 
 
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

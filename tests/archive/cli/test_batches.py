@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from archive.batches.run import BatchResult
 from archive.cli.output import duration
+from archive.cli.restore import tell
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
 
 ROOT = Path(__file__).parents[3]
@@ -41,6 +44,15 @@ def test_a_planned_batch_waits_until_it_is_resumed(planned: SmallArchive) -> Non
     assert "2 done" in planned.done("batch", "resume", "1").output
     (batch,) = planned.done("batch", "list", "--format", "json").json()
     assert (batch["status"], batch["done"]) == ("done", 2)
+
+
+def test_a_batch_that_is_not_finished_ends_with_exit_code_3(planned: SmallArchive) -> None:
+    assert "the batch is not finished" in planned.done("batch", "resume", "--help").output
+    left = BatchResult(
+        batch_id=1, done=1, failed=0, skipped=0, cancelled=0, pending=1, with_notes=0, failures=(), interrupted=False
+    )
+    assert tell(1, left) == 3
+    assert tell(1, replace(left, done=2, pending=0)) == 0
 
 
 def test_a_planned_rerun_waits_too(planned: SmallArchive) -> None:
