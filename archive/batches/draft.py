@@ -18,6 +18,7 @@ from archive.catalogue.pace import by_models, pace
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.tables import Recipe as RecipeRow
 from archive.catalogue.vocabulary import BatchKind, DerivativeKind, Polarity, StageTask, TaskStatus, View
+from archive.wording import recipe_in_words
 from restoration.recipe import Recipe
 
 _CHUNK = 5_000  # rows read or written at once: memory stays flat, round trips few
@@ -49,7 +50,7 @@ class Plan:
 
     batch_id: int | None  # None where nothing was written: a dry run, or no tasks
     tasks: int
-    recipes: Mapping[str, int]  # tasks by recipe in words, such as "denoise-deblur@0.1 strength=1"
+    recipes: Mapping[str, int]  # tasks by recipe in words, such as "denoise-deblur 0.1 (strength 1)"
     already_made: int  # asked for, and made before by the same recipe
     left_out: Mapping[str, int]  # masters by the reason why they were left out
     volumes: tuple[Volume, ...]  # the disks that it writes to, with what it needs and what is free
@@ -104,7 +105,7 @@ class Draft:
         counts: Counter[str] = Counter()
         for digest, masters in self.masters.items():
             if masters:
-                counts[in_words(self.recipes[digest])] += len(masters)
+                counts[recipe_in_words(self.recipes[digest].as_dict())] += len(masters)
         models = {stage.model for digest in self.masters for stage in self.recipes[digest].stages}
         known = pace(session, by_models(models)) if counts else None
         return Plan(
@@ -231,19 +232,3 @@ def _stored(session: Session, recipe: Recipe) -> int:
 def _chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "+".join(value) if isinstance(value, tuple) else str(value)
-
-
-def in_words(recipe: Recipe) -> str:
-    """One line for people: each stage's model, version and parameters."""
-    return ", then ".join(
-        " ".join(
-            [f"{stage.model}@{stage.version}", *(f"{name}={_plain(v)}" for name, v in sorted(stage.parameters.items()))]
-        )
-        for stage in recipe.stages
-    )

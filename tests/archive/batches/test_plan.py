@@ -35,7 +35,7 @@ def test_every_master_without_a_derivative_gets_a_task_in_the_order_of_lists(wor
     late, early = workshop.master("B-2"), workshop.master("A-10")
     plan = workshop.plan()
     assert (plan.tasks, plan.already_made, plan.left_out) == (2, 0, {})
-    assert plan.recipes == {"mend@1.0 strength=1": 2}
+    assert plan.recipes == {"mend 1.0 (strength 1)": 2}
     assert [task.master_id for task in workshop.tasks(plan.batch_id)] == [early, late]
     assert workshop.statuses(plan.batch_id) == [TaskStatus.PENDING] * 2
 
@@ -170,7 +170,7 @@ def test_rerun_restores_what_is_stale_and_does_nothing_the_second_time(workshop:
     assert plan_rerun(workshop.catalogue).tasks == 0  # adding a version makes nothing stale
     workshop.approve("2.0")
     plan = plan_rerun(workshop.catalogue)
-    assert plan.recipes == {"mend@2.0 strength=0.5": 1}
+    assert plan.recipes == {"mend 2.0 (strength 0.5)": 1}
     assert plan.batch_id is not None
     workshop.run(plan.batch_id)
     old, new = workshop.derivatives()
@@ -185,7 +185,7 @@ def test_rerun_gives_new_parameters_their_defaults(workshop: Any) -> None:
     number = {"default": 1, "range": [0, 1]}
     workshop.model("2.0", parameters={"strength": number, "grain": number | {"default": 0.2}})
     plan = plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True)
-    assert plan.recipes == {"mend@2.0 grain=0.2 strength=0.5": 1}
+    assert plan.recipes == {"mend 2.0 (grain 0.2, strength 0.5)": 1}
 
 
 def test_rerun_drops_parameters_that_the_new_card_lacks(workshop: Any) -> None:
@@ -193,7 +193,7 @@ def test_rerun_drops_parameters_that_the_new_card_lacks(workshop: Any) -> None:
     workshop.master("A")
     workshop.run(workshop.planned())
     workshop.model("2.0", parameters={})
-    assert plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True).recipes == {"mend@2.0": 1}
+    assert plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True).recipes == {"mend 2.0": 1}
 
 
 def test_rerun_to_a_named_version_takes_all_made_by_another_one(workshop: Any) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from archive import storage
-from archive.batches import record, run, work
+from archive.batches import claims, record, run, work
 from archive.batches.run import run_batch
 from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
@@ -88,7 +88,7 @@ def test_a_derivative_is_flushed_before_the_transaction_that_publishes_it(
 ) -> None:
     batch_id = _prepare(workshop, "A")
     steps: list[str] = []
-    fsync, locked = os.fsync, record.locked
+    fsync, locked = os.fsync, claims.locked
 
     def noted_fsync(descriptor: int) -> None:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -53,7 +53,7 @@ def test_a_dry_run_of_restore_writes_nothing(small: SmallArchive) -> None:
     small.done("ingest", small.scans)
     answer = small.done("restore", "--dry-run")
 
-    assert f"1 master with {MODEL}@9.0" in answer.output
+    assert f"1 master with {MODEL} 9.0" in answer.output
     assert small.done("batch", "list", "--format", "json").json() == []
 
 
@@ -116,7 +116,7 @@ def test_on_a_terminal_restore_shows_the_plan_and_asks(
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: answered)
     answer = small.done("restore")
 
-    assert f"1 master with {MODEL}@9.0" in answer.errors
+    assert f"1 master with {MODEL} 9.0" in answer.errors
     assert bool(small.show("a")["derivatives"]) is answered
     assert len(small.done("batch", "list", "--format", "json").json()) == answered
 
