@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
 from restoration.colour import luma
-from restoration.damage import Damage
-from restoration.degradation import Ageing, Softness, age
+from restoration.degradation import Ageing, Damage, Softness, age
 
 Array = NDArray[np.float32]
 

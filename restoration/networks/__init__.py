@@ -8,8 +8,9 @@ from typing import Any
 from restoration.errors import CardError
 from restoration.networks.discriminators import PatchDiscriminator
 from restoration.networks.generators import Generator, ResidualUNet
+from restoration.networks.vgg import VGGFeatures
 
-__all__ = ["Generator", "PatchDiscriminator", "ResidualUNet", "build"]
+__all__ = ["Generator", "PatchDiscriminator", "ResidualUNet", "VGGFeatures", "build"]
 
 _GENERATORS: Mapping[str, type[Generator]] = {"residual-unet": ResidualUNet}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 
@@ -15,12 +16,14 @@ class Generator(nn.Module):
     """A network from pictures to pictures.
 
     ``forward`` takes float (N, 3, h, w), RGB, encoded values about [0, 1], with h and w multiples of ``multiple_px``,
-    and gives the same shape, not clamped. An output pixel depends on no input pixel further away than ``margin_px``,
-    as long as regions begin at multiples of ``multiple_px``.
+    and gives the same shape, not clamped. A network that has ``conditions`` also takes (N, len(conditions)), a number
+    in [0, 1] for each: how far it is asked to do what the condition names. An output pixel depends on no input pixel
+    further away than ``margin_px``, as long as regions begin at multiples of ``multiple_px``.
     """
 
     margin_px: int
     multiple_px: int
+    conditions: tuple[str, ...]
 
 
 class ResidualBlock(nn.Module):
@@ -51,14 +54,16 @@ class ResidualUNet(Generator):
     Args:
         widths: channels at each depth, finest first.
         blocks: residual blocks at each depth, on the way down and again on the way up; once at the deepest.
+        conditions: what the network is told beside the picture, each as one more plane of one value.
     """
 
-    def __init__(self, *, widths: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(self, *, widths: Sequence[int], blocks: Sequence[int], conditions: Sequence[str] = ()) -> None:
         if len(widths) != len(blocks) or not widths:
             raise ValueError("widths and blocks must name the same depths")
         super().__init__()
         depth = len(widths)
-        self.head = nn.Conv2d(12, widths[0], 3, padding=1)
+        self.conditions = tuple(conditions)
+        self.head = nn.Conv2d(12 + len(self.conditions), widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(widths[level]) for _ in range(blocks[level]))) for level in range(depth)
         )
@@ -89,9 +94,13 @@ class ResidualUNet(Generator):
             reach += ways * count * 2 * 2 ** (level + 1)
         return -(-reach // self.multiple_px) * self.multiple_px + self.multiple_px
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, conditions: Tensor | None = None) -> Tensor:
         """See :class:`Generator`."""
-        features = self.head(nn.functional.pixel_unshuffle(picture, 2))
+        cells = nn.functional.pixel_unshuffle(picture, 2)
+        if conditions is not None:
+            planes = conditions[:, :, None, None].expand(-1, -1, *cells.shape[2:])
+            cells = torch.cat([cells, planes.to(cells.dtype)], dim=1)
+        features = self.head(cells)
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=False):
             features = encoder(features)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from restoration.training.adversarial import LossWeights
 from restoration.training.evaluation import Row, evaluate_version
-from restoration.training.trainer import TrainingSettings, train
+from restoration.training.losses import LossWeights
+from restoration.training.settings import TrainingSettings
+from restoration.training.trainer import train
 
 __all__ = ["LossWeights", "Row", "TrainingSettings", "evaluate_version", "train"]

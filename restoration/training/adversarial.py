@@ -6,25 +6,16 @@ generator learns to come near the target in pixels and features, and to be taken
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from restoration.networks import Generator, PatchDiscriminator
-from restoration.training.losses import adversarial_loss, discriminator_loss, feature_loss, pixel_loss
+from restoration.networks import Generator, PatchDiscriminator, VGGFeatures
+from restoration.training.data import AgedPatches
+from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, perceptual_loss, pixel_loss
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossWeights:
-    """How much each loss counts in the adversarial phase; the pixel phase has the pixel loss alone."""
-
-    pixel: float = 1.0
-    feature: float = 0.1
-    adversarial: float = 0.002
 
 
 class RestorationGAN:
@@ -39,31 +30,46 @@ class RestorationGAN:
         device: torch.device,
         autocast: torch.dtype | None,
         ema_decay: float = 0.999,
+        perceptual: VGGFeatures | None = None,
     ) -> None:
+        """Places the networks on ``device``; with ``perceptual`` its features take the discriminator's place."""
         self.generator = _placed(generator, device)
         self.discriminator = _placed(discriminator, device)
+        self.perceptual = None if perceptual is None else _placed(perceptual, device)
         self.weights = weights
         self.device = device
         self.autocast = autocast
         self.ema_decay = ema_decay
         self.ema = {name: value.detach().clone() for name, value in generator.state_dict().items()}
+        self.fidelity: dict[str, Tensor] = {}
         self.generator_optimiser = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), betas=(0.5, 0.99))
 
-    def pixel_step(self, aged: Tensor, target: Tensor) -> dict[str, float]:
-        """One step on the pixel loss alone; pictures are (N, 3, h, w). Returns the loss by name."""
+    def keep_fidelity(self) -> None:
+        """Keeps the running mean as the weights of the pixel phase's end, which the adversarial phase goes away from."""
+        self.fidelity = {name: value.clone() for name, value in self.ema.items()}
+
+    def pixel_step(self, patches: AgedPatches) -> dict[str, float]:
+        """One step on the pixel loss alone. Returns the loss by name."""
         with self._autocast():
-            loss = pixel_loss(self.generator(aged), target)
+            loss = self._pixel_loss(self._restore(patches), patches)
         self._step_generator(loss)
         return {"pixel": loss.item()}
 
-    def adversarial_step(self, aged: Tensor, target: Tensor) -> dict[str, float]:
-        """One turn of the discriminator, then one of the generator; pictures are (N, 3, h, w). Returns the losses."""
+    def adversarial_step(self, patches: AgedPatches) -> dict[str, float]:
+        """One turn of the discriminator, then one of the generator. Returns the losses by name."""
         with self._autocast():
-            restored = self.generator(aged)
-        losses = self._train_discriminator(restored.detach(), target)
-        losses |= self._train_generator(restored, target)
+            restored = self._restore(patches)
+        losses = self._train_discriminator(restored.detach(), patches.target)
+        losses |= self._train_generator(restored, patches)
         return losses
+
+    def _restore(self, patches: AgedPatches) -> Tensor:
+        conditions = patches.repair if self.generator.conditions else None
+        return cast(Tensor, self.generator(patches.aged, conditions))
+
+    def _pixel_loss(self, restored: Tensor, patches: AgedPatches) -> Tensor:
+        return pixel_loss(restored, patches.target, self.weights.damage * patches.damage)
 
     def _train_discriminator(self, restored: Tensor, target: Tensor) -> dict[str, float]:
         _require_gradients(self.discriminator, required=True)
@@ -74,14 +80,17 @@ class RestorationGAN:
         self.discriminator_optimiser.step()
         return {"discriminator": loss.item()}
 
-    def _train_generator(self, restored: Tensor, target: Tensor) -> dict[str, float]:
+    def _train_generator(self, restored: Tensor, patches: AgedPatches) -> dict[str, float]:
         _require_gradients(self.discriminator, required=False)
         with self._autocast():
             judged = self.discriminator(restored)
             with torch.no_grad():
-                judged_target = self.discriminator(target)
-            pixel = pixel_loss(restored, target)
-            feature = feature_loss(judged, judged_target)
+                judged_target = self.discriminator(patches.target)
+            pixel = self._pixel_loss(restored, patches)
+            if self.perceptual is None:
+                feature = feature_loss(judged, judged_target)
+            else:
+                feature = perceptual_loss(self.perceptual(restored), self.perceptual(patches.target))
             adversarial = adversarial_loss(judged)
         weights = self.weights
         self._step_generator(weights.pixel * pixel + weights.feature * feature + weights.adversarial * adversarial)

@@ -23,12 +23,13 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 TEMPORARY_NAME = "checkpoint.tmp"
 
 
-def save(gan: RestorationGAN, folder: Path, *, step: int, facts: dict[str, Any]) -> None:
-    """Writes the state after ``step`` steps, replacing the checkpoint before it in one move."""
+def save(gan: RestorationGAN, folder: Path, *, facts: dict[str, Any]) -> None:
+    """Writes the state after ``facts["step"]`` steps, replacing the checkpoint before it in one move."""
     tensors = {
         **_prefixed("generator", gan.generator.state_dict()),
         **_prefixed("discriminator", gan.discriminator.state_dict()),
         **_prefixed("ema", gan.ema),
+        **_prefixed("fidelity", gan.fidelity),
         **_prefixed("generator_optimiser", _optimiser_tensors(gan.generator_optimiser)),
         **_prefixed("discriminator_optimiser", _optimiser_tensors(gan.discriminator_optimiser)),
     }
@@ -36,15 +37,15 @@ def save(gan: RestorationGAN, folder: Path, *, step: int, facts: dict[str, Any])
     save_file(
         {name: value.detach().contiguous().cpu() for name, value in tensors.items()},
         temporary,
-        metadata={"step": str(step), "facts": json.dumps(facts)},
+        metadata={"facts": json.dumps(facts)},
     )
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(folder / CHECKPOINT_NAME)
 
 
-def read_facts(folder: Path) -> tuple[int, dict[str, Any]]:
-    """The step of the checkpoint in ``folder``, and what was written with it.
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What was written with the checkpoint in ``folder``, its ``step`` among it.
 
     Raises:
         TrainingError: there is no checkpoint that can be read.
@@ -53,7 +54,7 @@ def read_facts(folder: Path) -> tuple[int, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as content:
             metadata = content.metadata()
-        return int(metadata["step"]), json.loads(metadata["facts"])
+        return dict(json.loads(metadata["facts"]))
     except FileNotFoundError as error:
         raise TrainingError(f"{folder} holds no {CHECKPOINT_NAME} to resume from: train without --resume") from error
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
@@ -75,6 +76,7 @@ def load(gan: RestorationGAN, folder: Path) -> None:
         raise TrainingError(f"the checkpoint in {folder} is of other networks: {error}") from error
     for name, value in _part(tensors, "ema").items():
         gan.ema[name].copy_(value)
+    gan.fidelity = {name: value.to(gan.device) for name, value in _part(tensors, "fidelity").items()}
     _restore_optimiser(gan.generator_optimiser, _part(tensors, "generator_optimiser"))
     _restore_optimiser(gan.discriminator_optimiser, _part(tensors, "discriminator_optimiser"))
 

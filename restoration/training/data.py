@@ -5,8 +5,8 @@ Pair ``i`` of a set depends on the set's seed and on ``i`` alone, so that a resu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,15 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from restoration.colour import luma, tone
-from restoration.degradation import Ageing, age, sample_ageing
+from restoration.degradation import DEFECTS, Ageing, age, sample_ageing, sample_repair
 from restoration.errors import TrainingError
+from restoration.training.marks import write_marks
 
 Array = NDArray[np.float32]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 _BORDER = 16  # px around a patch that the ageing may use and that is then cut off
+_MARKED_SHARE = 0.08  # of the photographs that somebody wrote on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +63,38 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
 
 
-class AgedPairs(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs of aged and target patches, each (3, size, size) float32, RGB, encoded values.
+@dataclass(frozen=True, kw_only=True)
+class AgedPatches:
+    """A batch of pairs, or one pair without its first axis, float32.
 
-    The target lies in [0, 1]; the aged patch may reach beyond where the noise isn't clipped.
+    ``aged`` and ``target`` are (N, 3, size, size), RGB, encoded values, in [0, 1] but where noise isn't clipped;
+    ``damage`` is (N, 1, size, size), 1 where damage was asked to be repaired; ``repair`` is (N, defects), 1 for each
+    of :data:`restoration.degradation.DEFECTS` that the target is free of.
     """
+
+    aged: Tensor
+    target: Tensor
+    damage: Tensor
+    repair: Tensor
+
+    def to(self, device: torch.device) -> AgedPatches:
+        """The same on ``device``, pictures laid out as fast convolutions want them."""
+        placed = (
+            value.to(device, memory_format=torch.channels_last) for value in (self.aged, self.target, self.damage)
+        )
+        aged, target, damage = placed
+        return AgedPatches(aged=aged, target=target, damage=damage, repair=self.repair.to(device))
+
+
+def stacked(patches: Sequence[AgedPatches]) -> AgedPatches:
+    """Single pairs as a batch."""
+    return AgedPatches(
+        **{field.name: torch.stack([getattr(one, field.name) for one in patches]) for field in fields(AgedPatches)}
+    )
+
+
+class AgedPairs(Dataset[AgedPatches]):
+    """Pairs of aged and target patches by number."""
 
     def __init__(self, photographs: tuple[Path, ...], damage: tuple[Path, ...], *, patch_px: int, seed: int) -> None:
         self.patch_px = patch_px
@@ -73,12 +102,20 @@ class AgedPairs(Dataset[tuple[Tensor, Tensor]]):
         self._photographs = [_read_bytes(path) for path in photographs]
         self._masks = [_read_mask(path) for path in damage]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
         clean, monochrome = self._draw(rng)
-        pair = age(clean, self._with_real_damage(sample_ageing(rng, monochrome=monochrome), rng), rng)
+        repair = sample_repair(rng)
+        ageing = self._with_real_damage(sample_ageing(rng, monochrome=monochrome), rng)
+        pair = age(clean, ageing, rng, repair=repair)
         inner = slice(_BORDER, _BORDER + self.patch_px)
-        return _as_tensor(pair.aged[inner, inner]), _as_tensor(pair.target[inner, inner])
+        mended = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
+        return AgedPatches(
+            aged=_as_tensor(pair.aged[inner, inner]),
+            target=_as_tensor(pair.target[inner, inner]),
+            damage=_as_tensor(mended[inner, inner, None]),
+            repair=torch.tensor([float(defect in repair) for defect in DEFECTS]),
+        )
 
     def _draw(self, rng: np.random.Generator) -> tuple[Array, bool]:
         """A clean patch with its border, turned and mirrored, as a colour photograph or as a neutral or toned print."""
@@ -95,7 +132,8 @@ class AgedPairs(Dataset[tuple[Tensor, Tensor]]):
         if rng.random() < 0.5:
             patch = patch[:, ::-1]
         monochrome = bool(rng.random() < 0.55)
-        return (_as_print(patch, rng) if monochrome else np.ascontiguousarray(patch)), monochrome
+        clean = _as_print(patch, rng) if monochrome else np.ascontiguousarray(patch)
+        return (write_marks(clean, rng) if rng.random() < _MARKED_SHARE else clean), monochrome
 
     def _with_real_damage(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
         if ageing.damage is None or not self._masks or rng.random() < 0.5:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restoration.damage import Damage
-from restoration.degradation import AgedPair, Ageing, Softness, age, blur_kernel, sample_ageing, without_fading
+from restoration.degradation import AgedPair, Ageing, Damage, Softness, age, sample_ageing, without_fading
+from restoration.degradation.defects import blur_kernel
 from restoration.errors import TrainingError
 from restoration.hardware import Execution
 from restoration.image import Picture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,9 +12,30 @@ from torch.nn import functional
 Judgements = list[tuple[Tensor, list[Tensor]]]
 
 
-def pixel_loss(restored: Tensor, target: Tensor, *, epsilon: float = 1e-3) -> Tensor:
-    """Charbonnier's smooth absolute difference (Charbonnier et al. 1994), a scalar in encoded units."""
-    return torch.sqrt((restored.float() - target.float()) ** 2 + epsilon**2).mean() - epsilon
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """How much each loss counts in the adversarial phase; the pixel phase has the pixel loss alone.
+
+    ``damage`` is how much more a damaged pixel counts in the pixel loss, since few pixels are damaged.
+    """
+
+    pixel: float = 1.0
+    damage: float = 4.0
+    feature: float = 0.1
+    adversarial: float = 0.002
+
+
+def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, epsilon: float = 1e-3) -> Tensor:
+    """Charbonnier's smooth absolute difference (Charbonnier et al. 1994), a scalar in encoded units.
+
+    Args:
+        restored: (N, C, h, w).
+        target: the same.
+        weight: (N, 1, h, w), how much more than 1 a pixel counts; by itself all count the same.
+        epsilon: below which differences count by their square.
+    """
+    difference = torch.sqrt((restored.float() - target.float()) ** 2 + epsilon**2) - epsilon
+    return difference.mean() if weight is None else (difference * (1 + weight)).mean()
 
 
 def feature_loss(restored: Judgements, target: Judgements) -> Tensor:
@@ -23,6 +47,14 @@ def feature_loss(restored: Judgements, target: Judgements) -> Tensor:
         functional.l1_loss(of_restored.float(), of_target.detach().float())
         for (_, restored_features), (_, target_features) in zip(restored, target, strict=True)
         for of_restored, of_target in zip(restored_features, target_features, strict=True)
+    ]
+    return torch.stack(differences).mean()
+
+
+def perceptual_loss(restored: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of a fixed network's features (Johnson et al. 2016), a scalar; each layer weighs the same."""
+    differences = [
+        functional.l1_loss(one.float(), other.detach().float()) for one, other in zip(restored, target, strict=True)
     ]
     return torch.stack(differences).mean()
 

@@ -12,7 +12,6 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from restoration.colour import luma, tone
-from restoration.damage import Damage
 from restoration.degradation import (
     Ageing,
     Fading,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
-Array = NDArray[np.float32]
+from restoration.degradation.defects import Array, smooth_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Damage:
     """How much of each kind. Counts are a picture of 256 by 256 pixels' worth, scaled with its area.
 
     ``mask`` is a scanned mask of real damage, (H, W) in [0, 1], laid over the picture at ``mask_offset``, repeated.
+    ``cracks`` counts the cells into which a dried emulsion broke, ``stain`` and ``mirroring`` are strengths in [0, 1].
     """
 
     scratches: float = 0.0
@@ -27,10 +28,22 @@ class Damage:
     specks: float = 0.0
     foxing: float = 0.0
     folds: float = 0.0
+    cracks: float = 0.0
+    stain: float = 0.0
+    mirroring: float = 0.0
     mask: Array | None = None
     mask_offset: tuple[int, int] = (0, 0)
     lightness: float = 0.9  # of what shows in the damage: paper white, or black
     seed: int = 0
+
+    def mask_of(self, height: int, width: int) -> Array:
+        """All damage that a picture of this size has, (height, width), 1 where the picture is lost or changed."""
+        changed = [
+            _draw_foxing(height, width, self) > 0.1,
+            _draw_stain(height, width, self) > 0.05,
+            _draw_mirroring(height, width, self) > 0.1,
+        ]
+        return np.maximum(_draw_hard(height, width, self), np.any(changed, axis=0).astype(np.float32))
 
 
 def sample_damage(rng: np.random.Generator) -> Damage:
@@ -40,36 +53,37 @@ def sample_damage(rng: np.random.Generator) -> Damage:
         return float(rng.uniform(0, most)) if rng.random() < probability else 0.0
 
     return Damage(
-        scratches=some(6, 0.5),
-        hairs=some(4, 0.4),
-        specks=some(40, 0.6),
-        foxing=some(6, 0.2),
+        scratches=some(8, 0.6),
+        hairs=some(5, 0.4),
+        specks=some(50, 0.65),
+        foxing=some(6, 0.15),
         folds=some(1.5, 0.2),
+        cracks=some(30, 0.1),
+        stain=some(0.4, 0.12),
+        mirroring=some(0.6, 0.1),
         lightness=float(rng.uniform(0.75, 1.0) if rng.random() < 0.7 else rng.uniform(0.0, 0.25)),
         seed=int(rng.integers(2**31)),
     )
 
 
-def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> tuple[Array, Array]:
+def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> Array:
     """Lays damage over a picture (H, W, C).
 
-    Scratches, folds, dust and hairs replace what was there by the colour of bared paper or of the dust; foxing
-    multiplies it with a brown.
-
-    Returns:
-        The damaged picture and the mask of all damage.
+    Scratches, folds, cracks, dust and hairs replace what was there by the colour of bared paper or of the dust; foxing
+    and stains multiply it with a brown; mirroring lays a bluish sheen over the shadows.
     """
     height, width, channels = picture.shape
-    hard = _draw_hard(height, width, damage)
-    if damage.mask is not None:
-        hard = np.maximum(hard, _laid(damage.mask, height, width, damage.mask_offset))
-    soft = _draw_foxing(height, width, damage)
+    brown = np.array([0.80, 0.62, 0.42], dtype=np.float32) if channels == 3 else np.float32(0.65)
+    browned = _draw_foxing(height, width, damage) + _draw_stain(height, width, damage)
+    stained = picture * (1 - np.clip(browned, 0, 0.95)[..., None] * (1 - brown))
+    if damage.mirroring > 0:
+        silver = np.array([0.62, 0.66, 0.72], dtype=np.float32) if channels == 3 else np.float32(0.66)
+        sheen = _draw_mirroring(height, width, damage)[..., None] * (1 - np.clip(stained, 0, 1)) ** 2
+        stained = stained + sheen * (silver - stained)
+    hard = _draw_hard(height, width, damage)[..., None]
     lightness = damage.lightness + rng.normal(0, 0.03, (height, width, 1)).astype(np.float32)
     bared = np.clip(lightness * np.ones(channels, dtype=np.float32), 0, 1)
-    brown = np.array([0.80, 0.62, 0.42], dtype=np.float32) if channels == 3 else np.float32(0.65)
-    stained = picture * (1 - soft[..., None] * (1 - brown))
-    damaged = stained * (1 - hard[..., None]) + bared * hard[..., None]
-    return damaged.astype(np.float32), np.maximum(hard, (soft > 0.1).astype(np.float32))
+    return np.asarray(stained * (1 - hard) + bared * hard, dtype=np.float32)
 
 
 def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Array:
@@ -80,7 +94,17 @@ def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Arra
 
 
 def _draw_hard(height: int, width: int, damage: Damage) -> Array:
-    """Lines and specks, drawn twice as large and reduced, so that their edges are soft as scanned ones are."""
+    """Where the image layer is gone or covered."""
+    lost = _draw_lines_and_specks(height, width, damage)
+    if damage.cracks > 0:
+        lost = np.maximum(lost, _draw_cracks(height, width, damage))
+    if damage.mask is not None:
+        lost = np.maximum(lost, _laid(damage.mask, height, width, damage.mask_offset))
+    return lost
+
+
+def _draw_lines_and_specks(height: int, width: int, damage: Damage) -> Array:
+    """Drawn twice as large and reduced, so that their edges are soft as scanned ones are."""
     rng = np.random.default_rng(damage.seed)
     scale = height * width / 65536
     canvas = Image.new("L", (2 * width, 2 * height))
@@ -122,3 +146,36 @@ def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
     radius = float(rng.uniform(1.5, 5.0))
     blots = ndimage.gaussian_filter(soft, radius) * (2 * np.pi * radius**2)
     return np.asarray(np.clip(blots, 0, 0.9), dtype=np.float32)
+
+
+def _draw_cracks(height: int, width: int, damage: Damage) -> Array:
+    """A dried emulsion or varnish: a net of lines between cells, the edges of a Voronoi diagram, broken in places."""
+    rng = np.random.default_rng(damage.seed + 2)
+    cells = max(3, rng.poisson(damage.cracks * height * width / 65536))
+    points = rng.uniform(-0.1, 1.1, (cells, 2)) * (height, width)
+    places = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
+    places = places + rng.normal(0, 0.3, places.shape)
+    near = cKDTree(points).query(places, k=2)[0]
+    gap = (near[:, 1] - near[:, 0]).reshape(height, width)
+    broken = smooth_field(rng, height, width) > rng.uniform(-0.5, 0.3)
+    return np.asarray(np.clip(1.5 - gap / rng.uniform(0.6, 1.5), 0, 1) * broken, dtype=np.float32)
+
+
+def _draw_stain(height: int, width: int, damage: Damage) -> Array:
+    """Water that dried: a brownish patch with a darker tide line at its edge."""
+    if damage.stain <= 0:
+        return np.zeros((height, width), dtype=np.float32)
+    rng = np.random.default_rng(damage.seed + 3)
+    level = smooth_field(rng, height, width) - rng.uniform(-0.3, 0.3)
+    inside = 1 / (1 + np.exp(-np.clip(level * 40, -30, 30)))
+    tide = np.exp(-((level / 0.03) ** 2))
+    return np.asarray(damage.stain * (0.4 * inside + 0.6 * tide), dtype=np.float32)
+
+
+def _draw_mirroring(height: int, width: int, damage: Damage) -> Array:
+    """Silver that wandered to the surface: smooth patches, in a real print mostly towards its edges."""
+    if damage.mirroring <= 0:
+        return np.zeros((height, width), dtype=np.float32)
+    rng = np.random.default_rng(damage.seed + 4)
+    field = np.clip(0.5 + smooth_field(rng, height, width), 0, 1)
+    return np.asarray(damage.mirroring * field, dtype=np.float32)

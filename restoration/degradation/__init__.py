@@ -1,0 +1,28 @@
+"""The ageing model: what happens to photographs, seeded, with what of it a restoration should undo.
+
+:func:`sample_ageing` draws the numbers of one photograph's life, :func:`age` applies them and gives the aged picture
+with the target of a restoration. ``defects`` holds the single defects and their physics, ``damage`` what breaks the
+image layer, ``ageing`` the order of a life, ``lives`` the chances.
+"""
+
+from __future__ import annotations
+
+from restoration.degradation.ageing import DEFAULT_REPAIR, DEFECTS, AgedPair, Ageing, Defect, age, without_fading
+from restoration.degradation.damage import Damage
+from restoration.degradation.defects import Fading, Softness
+from restoration.degradation.lives import sample_ageing, sample_repair
+
+__all__ = [
+    "DEFAULT_REPAIR",
+    "DEFECTS",
+    "AgedPair",
+    "Ageing",
+    "Damage",
+    "Defect",
+    "Fading",
+    "Softness",
+    "age",
+    "sample_ageing",
+    "sample_repair",
+    "without_fading",
+]

@@ -1,0 +1,133 @@
+"""A photograph's life: the numbers of its ageing, and the order in which they are applied.
+
+Lens and camera, negative, print, decades in a box, handling, scanner, file. What a restoration may undo and what it must
+leave is decided here: each step is one :data:`Defect`, and the target of a pair keeps the steps that aren't repaired, by
+the same chance.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from restoration.degradation import defects
+from restoration.degradation.damage import Damage, paint_damage
+from restoration.degradation.defects import Array, Fading, Softness
+
+Defect = Literal["noise", "softness", "damage", "fading"]
+DEFECTS: tuple[Defect, ...] = get_args(Defect)
+"""What a restoration can be asked to repair, in the order in which lists of them are written."""
+
+DEFAULT_REPAIR: tuple[Defect, ...] = ("noise", "softness", "damage")
+"""All but fading: a print's tone is part of the object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ageing:
+    """One photograph's life in numbers. The default is a picture to which nothing happened.
+
+    Noise levels are standard deviations of encoded values; a ``grain_size_px`` is the sigma of the grain's Gaussian
+    autocorrelation; ``rescale`` is the factor at which the picture was kept before it was enlarged to its present size.
+    """
+
+    softness: tuple[Softness, ...] = ()
+    grain: float = 0.0
+    grain_size_px: float = 0.0
+    grain_colour: float = 0.0  # 0: one emulsion (the channels share the grain); 1: each channel its own
+    vignette: float = 0.0  # share of light missing in the corners; the lens's and the maker's, so never repaired
+    fading: Fading = Fading()
+    damage: Damage | None = None
+    halftone_px: float = 0.0  # pitch of a printer's screen: a print process, no defect; 0: none
+    photon_count: float = 0.0  # photons at white in a scanner's sensor; 0: no shot noise
+    gaussian_noise: float = 0.0
+    noise_colour: float = 1.0  # 0: all channels share the noise, as in a grey scan; else each has its own
+    streaks: float = 0.0  # lines along a scanner's way, from unequal sensor elements
+    rescale: float = 1.0
+    jpeg_quality: int | None = None
+    clip: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgedPair:
+    """An aged picture and what a restoration of it should give, both (H, W, 3); ``damage`` is (H, W), 1 = damaged."""
+
+    aged: Array
+    target: Array
+    damage: Array
+
+
+def age(
+    clean: Array, ageing: Ageing, rng: np.random.Generator, *, repair: Collection[Defect] = DEFAULT_REPAIR
+) -> AgedPair:
+    """Ages a clean picture.
+
+    Args:
+        clean: (H, W, 3), encoded values in [0, 1].
+        ageing: what happens to it.
+        rng: the chance of grain, damage and noise.
+        repair: the defects that the target is free of; it keeps the others, with the same grain and noise.
+
+    Returns:
+        The aged picture, the target and the mask of all damage in the aged picture. With ``ageing.clip`` both pictures
+        lie in [0, 1], as in a file; else noise may reach beyond.
+    """
+    aged = target = clean
+    for defect, step in _steps(ageing):
+        if defect not in repair:
+            target = step(target, copy.deepcopy(rng))
+        aged = step(aged, rng)
+    if ageing.damage is None:
+        mask = np.zeros(clean.shape[:2], dtype=np.float32)
+    else:
+        mask = ageing.damage.mask_of(*clean.shape[:2])
+    if ageing.clip:
+        aged, target = np.clip(aged, 0, 1), np.clip(target, 0, 1)
+    return AgedPair(aged=aged.astype(np.float32), target=target.astype(np.float32), damage=mask)
+
+
+Step = Callable[[Array, np.random.Generator], Array]
+
+
+def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
+    """What happens, in its order, each as the defect that it is; None is no defect and stays in the target."""
+    for softness in ageing.softness:
+        yield "softness", lambda picture, rng, softness=softness: defects.soften(picture, softness)
+    if ageing.vignette > 0:
+        yield None, lambda picture, rng: defects.vignette(picture, ageing.vignette)
+    if ageing.grain > 0:
+        yield (
+            "noise",
+            lambda picture, rng: defects.add_grain(
+                picture, rng, strength=ageing.grain, size_px=ageing.grain_size_px, colour=ageing.grain_colour
+            ),
+        )
+    if ageing.fading != Fading():
+        yield "fading", lambda picture, rng: defects.fade(picture, ageing.fading)
+    if ageing.halftone_px > 0:
+        yield None, lambda picture, rng: defects.halftone(picture, ageing.halftone_px)
+    if (damage := ageing.damage) is not None:
+        yield "damage", lambda picture, rng: paint_damage(picture, damage, rng)
+    if ageing.photon_count > 0:
+        yield "noise", lambda picture, rng: defects.add_shot_noise(picture, rng, photon_count=ageing.photon_count)
+    if ageing.gaussian_noise > 0:
+        yield (
+            "noise",
+            lambda picture, rng: defects.add_noise(
+                picture, rng, sigma=ageing.gaussian_noise, colour=ageing.noise_colour
+            ),
+        )
+    if ageing.streaks > 0:
+        yield "noise", lambda picture, rng: defects.add_streaks(picture, rng, sigma=ageing.streaks)
+    if ageing.rescale != 1.0:
+        yield "softness", lambda picture, rng: defects.rescale(picture, ageing.rescale)
+    if (quality := ageing.jpeg_quality) is not None:
+        yield "noise", lambda picture, rng: defects.compress_jpeg(picture, quality)
+
+
+def without_fading(ageing: Ageing) -> Ageing:
+    """The same life in a dark, cool box: nothing faded."""
+    return replace(ageing, fading=Fading())

@@ -1,0 +1,66 @@
+"""VGG19's convolutions as a judge of likeness, for who has its weights; the project ships none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from restoration.errors import WeightsError
+
+_PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512)
+_FEATURES_AFTER = (1, 3, 7, 11)  # convolutions: relu1_2, relu2_2, relu3_4 and relu4_4
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which it was trained on
+
+
+class VGGFeatures(nn.Module):
+    """Features of VGG19 (Simonyan and Zisserman 2015) after the last rectifier of its first four depths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width, layers = 3, []
+        for step in _PLAN:
+            if isinstance(step, int):
+                layers += [nn.Conv2d(width, step, 3, padding=1), nn.ReLU()]
+                width = step
+            else:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("spread", torch.tensor(_SPREAD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+
+    @classmethod
+    def from_file(cls, path: Path) -> VGGFeatures:
+        """Reads the weights from a safetensors file that names them as torchvision does, ``features.0.weight`` and on.
+
+        What the file holds beside the convolutions used here is left unread.
+
+        Raises:
+            WeightsError: the file can't be read, or lacks a layer or has it in another shape.
+        """
+        network = cls()
+        try:
+            stored = load_file(path)
+            network.load_state_dict({name: stored[name] for name in network.state_dict()})
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path} can't be read as safetensors: {error}. Pickled weights aren't loaded") from error
+        except KeyError as error:
+            raise WeightsError(f"{path} holds no {error.args[0]}: VGG19's weights, named as torchvision does") from error
+        except RuntimeError as error:
+            raise WeightsError(f"{path} doesn't hold VGG19's weights: {error}") from error
+        return network
+
+    def forward(self, picture: Tensor) -> list[Tensor]:
+        """Features of pictures (N, 3, h, w), encoded RGB in [0, 1]: four maps, shallowest first."""
+        current = (picture - self.mean) / self.spread
+        found, convolutions = [], -1
+        for layer in self.features:
+            current = layer(current)
+            convolutions += isinstance(layer, nn.Conv2d)
+            if isinstance(layer, nn.ReLU) and convolutions in _FEATURES_AFTER:
+                found.append(current)
+        return found

@@ -1,0 +1,79 @@
+"""What people write on photographs: handwriting, captions, crop marks, stamps. It belongs to the object.
+
+Drawn on clean training pictures, so that a network meets marks in what it must keep and doesn't take them for damage.
+"""
+
+from __future__ import annotations
+
+import string
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Array = NDArray[np.float32]
+
+_LETTERS = string.ascii_letters + string.digits + "    .,-/&"
+
+
+def write_marks(picture: Array, rng: np.random.Generator) -> Array:
+    """Writes one to three marks of ink, pencil or type on a picture.
+
+    Args:
+        picture: (H, W, 3), encoded values in [0, 1].
+        rng: what is written, where and how.
+
+    Returns:
+        The picture with its marks, the same shape. Ink is dark, and light where it was written on dark mounts.
+    """
+    height, width, _ = picture.shape
+    canvas = Image.new("L", (2 * width, 2 * height))
+    for _ in range(int(rng.integers(1, 4))):
+        kind = rng.choice(["type", "handwriting", "rule"], p=[0.45, 0.35, 0.2])
+        {"type": _set_type, "handwriting": _write_by_hand, "rule": _rule}[str(kind)](canvas, rng)
+    ink = np.asarray(canvas.resize((width, height), Image.Resampling.BOX), dtype=np.float32)[..., None] / np.float32(
+        255
+    )
+    dark = rng.random() < 0.75
+    colour = rng.uniform(0.0, 0.3, 3) * (rng.random(3) < 0.5) if dark else rng.uniform(0.8, 1.0)
+    return np.asarray(picture * (1 - ink) + ink * np.asarray(colour, dtype=np.float32), dtype=np.float32)
+
+
+def _set_type(canvas: Image.Image, rng: np.random.Generator) -> None:
+    """Lines of type, straight or a little turned."""
+    font = ImageFont.load_default(size=float(rng.uniform(14, 60)))
+    lines = ["".join(rng.choice(list(_LETTERS), int(rng.integers(4, 28)))) for _ in range(int(rng.integers(1, 5)))]
+    layer = Image.new("L", canvas.size)
+    place = (float(rng.uniform(-0.1, 0.6) * canvas.width), float(rng.uniform(0, 0.9) * canvas.height))
+    ImageDraw.Draw(layer).multiline_text(place, "\n".join(lines), fill=int(rng.uniform(130, 255)), font=font)
+    if rng.random() < 0.5:
+        layer = layer.rotate(float(rng.normal(0, 6)) + float(rng.choice([0, 90])), Image.Resampling.BILINEAR)
+    canvas.paste(255, mask=layer)
+
+
+def _write_by_hand(canvas: Image.Image, rng: np.random.Generator) -> None:
+    """Rows of connected loops: a point that goes round while it moves along, as a writing hand does."""
+    draw = ImageDraw.Draw(canvas)
+    size, slant = rng.uniform(8, 34), rng.normal(0.4, 0.3)
+    pen, fill = int(rng.integers(1, 6)), int(rng.uniform(140, 255))
+    for row in range(int(rng.integers(1, 4))):
+        count = int(rng.integers(60, 240))
+        turn = np.cumsum(rng.normal(0.55, 0.25, count))
+        reach = size * (
+            0.35 + 0.65 * np.abs(np.interp(np.arange(count), np.arange(0, count, 6), rng.random(-(-count // 6))))
+        )
+        up = np.sin(turn) * reach
+        along = np.arange(count) * size * 0.09 + np.cos(turn) * reach * 0.6 + slant * up
+        x = rng.uniform(-0.1, 0.4) * canvas.width + along
+        y = rng.uniform(0.05, 0.95) * canvas.height + row * 2.2 * size - up
+        draw.line([(float(a), float(b)) for a, b in zip(x, y, strict=True)], fill=fill, width=pen, joint="curve")
+
+
+def _rule(canvas: Image.Image, rng: np.random.Generator) -> None:
+    """Crop marks and frames: straight lines along the edges, crosses and arrows' shafts."""
+    draw = ImageDraw.Draw(canvas)
+    fill, pen = int(rng.uniform(150, 255)), int(rng.integers(2, 8))
+    x, y = rng.uniform(0.05, 0.95) * canvas.width, rng.uniform(0.05, 0.95) * canvas.height
+    length = rng.uniform(0.08, 0.5) * canvas.width
+    draw.line([(x - length, y), (x + length * rng.uniform(0, 1), y)], fill=fill, width=pen)
+    draw.line([(x, y - length), (x, y + length * rng.uniform(0, 1))], fill=fill, width=pen)

@@ -1,0 +1,82 @@
+"""What a training is told."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from restoration.errors import TrainingError
+from restoration.training.losses import LossWeights
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Everything that a training's result depends on but the pictures. Kept in the checkpoint and in the card.
+
+    ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
+    rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the photographs may be used under.
+    ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase begin its fall early.
+    """
+
+    name: str
+    version: str
+    description: str = ""
+    data_terms: str = ""
+    widths: tuple[int, ...] = (48, 96, 160)
+    blocks: tuple[int, ...] = (2, 2, 2)
+    pixel_steps: int = 16_000
+    adversarial_steps: int = 3_000
+    batch_size: int = 16
+    patch_px: int = 96
+    learning_rate: float = 4e-4
+    adversarial_learning_rate: float = 5e-5
+    falling_share: float = 0.4
+    loss_weights: LossWeights = field(default_factory=LossWeights)
+    ema_decay: float = 0.999
+    seed: int = 0
+    checkpoint_every: int = 250
+    validate_every: int = 250
+    patience: int = 12
+    perceptual_weights_sha256: str | None = None
+
+    @classmethod
+    def named_after(cls, folder: Path) -> TrainingSettings:
+        """The default settings for a version named as its folder is: ``street-views-0.2`` or ``street-views@0.2``.
+
+        Raises:
+            TrainingError: the folder's name isn't a model name and a version.
+        """
+        named = re.fullmatch(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*?)[-@]([0-9][0-9A-Za-z.+_]*)", folder.name)
+        if named is None:
+            raise TrainingError(
+                f"the folder {folder.name!r} names the model: call it like denoise-deblur-0.2, "
+                "lower-case words and a version that starts with a digit"
+            )
+        return cls(name=named[1], version=named[2])
+
+    @property
+    def steps(self) -> int:
+        """Steps of both phases together."""
+        return self.pixel_steps + self.adversarial_steps
+
+    def rate(self, step: int) -> float:
+        """The generator's learning rate at ``step``: it rises over 200 steps, stays, and falls at the phase's end."""
+        if step < self.pixel_steps:
+            share, peak = step / self.pixel_steps, self.learning_rate * min(1.0, (step + 1) / 200)
+        else:
+            share, peak = (step - self.pixel_steps) / self.adversarial_steps, self.adversarial_learning_rate
+        return peak * max(0.01, min(1.0, (1 - share) / self.falling_share))
+
+    def falling_from(self, step: int) -> TrainingSettings:
+        """The same, but with a pixel phase whose learning rate begins to fall at ``step``, if it didn't before."""
+        return replace(self, pixel_steps=min(self.pixel_steps, math.ceil(step / (1 - self.falling_share))))
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> TrainingSettings:
+        """The settings that ``asdict`` and JSON made plain."""
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        return cls(**{**plain, "loss_weights": LossWeights(**stored["loss_weights"])})
