@@ -47,9 +47,13 @@ class VGGFeatures(nn.Module):
             stored = load_file(path)
             network.load_state_dict({name: stored[name] for name in network.state_dict()})
         except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{path} can't be read as safetensors: {error}. Pickled weights aren't loaded") from error
+            raise WeightsError(
+                f"{path} can't be read as safetensors: {error}. Pickled weights aren't loaded"
+            ) from error
         except KeyError as error:
-            raise WeightsError(f"{path} holds no {error.args[0]}: VGG19's weights, named as torchvision does") from error
+            raise WeightsError(
+                f"{path} holds no {error.args[0]}: VGG19's weights, named as torchvision does"
+            ) from error
         except RuntimeError as error:
             raise WeightsError(f"{path} doesn't hold VGG19's weights: {error}") from error
         return network

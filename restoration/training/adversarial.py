@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from restoration.networks import Generator, PatchDiscriminator, VGGFeatures
 from restoration.training.data import AgedPatches
-from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, perceptual_loss, pixel_loss
+from restoration.training.losses import (
+    LossWeights,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    perceptual_loss,
+    pixel_loss,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -84,7 +84,9 @@ def train(
         checkpoints.load(gan, output)
     training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())})
     training.run(workers=workers, progress=progress)
-    folder = release(output, gan, settings=training.settings, pictures=pictures, how=how, validation=training.validation)
+    folder = release(
+        output, gan, settings=training.settings, pictures=pictures, how=how, validation=training.validation
+    )
     (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
     return folder
 
