@@ -26,7 +26,7 @@ Region = NDArray[np.float32]
 _processes = multiprocessing.get_context("forkserver")
 # All that a process imports is imported once, and forked.
 _processes.set_forkserver_preload(
-    ["__main__", __name__, "restoration.hardware", "psycopg", "skimage.metrics", "skimage.restoration"]
+    ["__main__", __name__, "restoration.hardware", "restoration.quality", "psycopg", "pywt"]
 )
 
 

@@ -116,6 +116,9 @@ def test_a_derivative_carries_its_record(workshop: Any) -> None:
         assert [stage["model"] for stage in derivative.stage_records] == ["mend"]
         headline = {(score.metric, score.image, score.compared_with) for score in derivative.scores}
         assert {("psnr", "derivative", "source"), ("ssim", "source", "reference")} <= headline
+        reference = Path(master.reference_path)
+        sha256 = hashlib.sha256(reference.read_bytes()).hexdigest()
+        assert derivative.environment["reference"] == {"path": str(reference), "sha256": sha256}
         assert (master.current_restored_id, master.last_task_status) == (derivative.id, DONE)
         assert master.psnr_reference is not None
         assert master.psnr_reference > 40  # the reference is what the stage makes
@@ -195,6 +198,7 @@ def test_a_reference_that_can_not_be_read_is_a_note_and_no_failure(workshop: Any
     assert workshop.run(batch_id).done == 1
     (derivative,) = workshop.derivatives()
     assert [reference in note for note in derivative.notes] == [True]
+    assert derivative.environment["reference"] is None
     assert workshop.run(batch_id).with_notes == 1
     with workshop.catalogue.reading() as session:
         assert not session.scalars(select(QualityScore).where(QualityScore.compared_with == "reference")).all()
