@@ -36,7 +36,8 @@ def count_details(window: Window, image: int) -> list[Counts]:
     for first in range(top, bottom, _CHUNK_ROWS):
         last = min(first + _CHUNK_ROWS, bottom)
         values = window.cut(image, whole, (2 * first - 2, 2 * last), (2 * left - 2, 2 * right))
-        chunks.append([_sizes(channel) for channel in values])
+        overhangs = (2 * last - 2 > whole.height, 2 * right - 2 > whole.width)
+        chunks.append([_sizes(channel, overhangs) for channel in values])
     return [_counted(np.concatenate([size.ravel() for size in sizes])) for sizes in zip(*chunks, strict=True)]
 
 
@@ -46,9 +47,9 @@ def _details(first: int, size: int, whole: int) -> tuple[int, int]:
     return -(-first // 2), (whole + 3) // 2 if end == whole else -(-end // 2)
 
 
-def _sizes(values: Values) -> Values:
+def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
     """The sizes of the details of (2 h + 2, 2 w + 2) values, in bins, (w, h)."""
-    sizes = _high_pass(_high_pass(values).T)
+    sizes = _high_pass(_high_pass(values, overhangs[0]).T, overhangs[1])
     np.abs(sizes, out=sizes)
     sizes *= _BINS_IN_ONE
     return sizes
@@ -60,14 +61,22 @@ def _counted(sizes: Values) -> Counts:
     return counts
 
 
-def _high_pass(values: Values) -> Values:
+def _high_pass(values: Values, overhangs: bool) -> Values:
     """Every second row through the wavelet's high pass, (h, w) of (2 h + 2, w), added up in pywt's order."""
-    rows = values.shape[0] // 2 - 1
-    first, *others = _high_pass_weights()
-    passed: Values = values[3::2][:rows] * first
-    for tap, weight in enumerate(others, 1):
-        passed += values[3 - tap :: 2][:rows] * weight
+    passed = _added(values, (0, 1, 2, 3))
+    if overhangs:
+        # Where but one tap lies within the picture, pywt begins at the edge.
+        passed[-1] = _added(values[-4:], (2, 1, 0, 3))
     return passed
+
+
+def _added(values: Values, order: tuple[int, int, int, int]) -> Values:
+    rows = values.shape[0] // 2 - 1
+    first, *others = ((tap, _high_pass_weights()[tap]) for tap in order)
+    added: Values = values[3 - first[0] :: 2][:rows] * first[1]
+    for tap, weight in others:
+        added += values[3 - tap :: 2][:rows] * weight
+    return added
 
 
 @cache
