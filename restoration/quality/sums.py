@@ -57,6 +57,7 @@ class Sums:
         for found in windows:
             self._sums.update(found.sums)
             for totals, channels in zip(self._details, found.details, strict=True):
+                # A narrow window may have no details of its own.
                 for total, counts in zip(totals, channels, strict=False):
                     total[: counts.size] += counts
 
