@@ -164,7 +164,7 @@ class _Run:
         _log.info("batch begun", extra={"tasks": tasks})
         self.progress.start(tasks, "masters")
         try:
-            with Interruption() as interruption, Heartbeat(self.catalogue) as heartbeat:
+            with Interruption(self.progress.interrupted) as interruption, Heartbeat(self.catalogue) as heartbeat:
                 # At once, so that what the dead held does not look as if it were in hand until the end.
                 patiently(self.catalogue, lambda: take_back(self.catalogue, self.batch_id))
                 while not interruption.asked and not time_is_up():

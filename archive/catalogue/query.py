@@ -24,6 +24,7 @@ LONGEST = 50_000
 
 _POSITION = re.compile(r"at position (\d+)")
 _OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
+_DIGIT = re.compile(r"\d")
 _OPERATOR = re.compile(r"(AND|OR)\b")
 
 
@@ -57,7 +58,10 @@ def remark(text: str) -> str | None:
     """What may explain that a query without a mistake finds nothing, in words; None where nothing is known to."""
     if not text.strip():
         return None
-    without_operator = (node for node in _below(parse_lucene(text)) if isinstance(node, tree.UnknownOperation))
+    parsed = parse_lucene(text)
+    if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
+        return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
+    without_operator = (node for node in _below(parsed) if isinstance(node, tree.UnknownOperation))
     for node in without_operator:
         for one, following in itertools.pairwise(node.operands):
             match one, following:

@@ -87,7 +87,7 @@ def print_ingest(report: IngestReport) -> None:
     _list_on_stderr(
         f"{counted(len(report.files_without_sums), 'image')} not in the manifest", report.files_without_sums
     )
-    _list_on_stderr(f"{counted(len(report.missing), 'file')} of the manifest missing", report.missing)
+    _list_on_stderr(f"{counted(len(report.missing), 'file')} of the manifest not found", report.missing)
     _list_on_stderr(counted(len(report.notes), "note"), report.notes)
     refused = [f"{path}: {reason}" for path, reason in report.failures]
     _list_on_stderr(f"{counted(len(refused), 'file')} refused", refused)

@@ -8,7 +8,7 @@ import click
 
 from archive.cli.logs import say
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output import counted, visible
+from archive.cli.output import counted, nothing_found
 
 
 @command(
@@ -37,5 +37,5 @@ def report(context: Context, query: str | None, output: Path, include_restricted
     click.echo(f"{output.absolute()}: {counted(shown.items, 'item')}, {counted(shown.masters, 'restored master')}")
     if not shown.masters:
         which = "no master" if include_restricted else "no master of open access"
-        found = "is restored yet" if query is None else f"that is restored matches the query {visible(repr(query))}"
-        say(f"the report is empty: {which} {found}")
+        reason = f"{which} is restored yet" if query is None else nothing_found(query, f"{which} that is restored")
+        say(f"the report is empty: {reason}")

@@ -114,20 +114,29 @@ def _plan_and_run(
         intended = plan(catalogue, query, dry_run=True, **options)
         print_plan(intended, query, err=False)
         return EXIT_DONE if all(volume.fits for volume in intended.volumes) else EXIT_FAILED
+    shown: Plan | None = None
     if not plan_only and not yes and is_conversation():
-        intended = plan(catalogue, query, dry_run=True, **options)
-        print_plan(intended, query, err=True)
-        if intended.tasks and not click.confirm("Go on?", default=True, err=True):
-            say("nothing was done")
+        shown = plan(catalogue, query, dry_run=True, **options)
+        if not _is_agreed(shown, query):
             return EXIT_DONE
     made = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
-    print_plan(made, query, err=not plan_only and made.batch_id is not None)
+    if shown is None or shown.recipes != made.recipes:  # else it was agreed to just so
+        print_plan(made, query, err=not plan_only and made.batch_id is not None)
     if made.batch_id is None:
         return EXIT_DONE
     if plan_only:
         click.echo(f"batch {made.batch_id} is planned: run it with `archive batch resume {made.batch_id}`")
         return EXIT_DONE
     return run_and_tell(catalogue, made.batch_id)
+
+
+def _is_agreed(plan: Plan, query: str | None) -> bool:
+    """Shows what is going to be done, and asks where that is anything."""
+    print_plan(plan, query, err=True)
+    if not plan.tasks or click.confirm("Go on?", default=True, err=True):
+        return True
+    say("nothing was done")
+    return False
 
 
 def is_conversation() -> bool:

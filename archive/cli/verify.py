@@ -37,6 +37,8 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
     for kind, path, problem in report.broken:
         click.echo(f"{kind}  {problem}  {visible(str(path))}")
     say(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken")
+    if report.broken:
+        say("bring them back from a backup, then check again: the catalogue knows what they must be")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
         say(nothing_found(query))
     for folder, masters in report.absent_folders.items():

@@ -309,6 +309,7 @@ def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int,
     ("query", "said"),
     [
         ("accession_number:LC/USF 34-9058.C", 'quote the whole: accession_number:"LC/USF 34-9058.C"'),
+        ("SA.001", "ask for the item with accession_number:SA.001"),
         ("status:restored creator:Anna Pérez", "'Pérez' was looked for in title and description, not in creator"),
     ],
 )
