@@ -48,9 +48,9 @@ def ingest(
 ) -> int:
     """Take scans, or folders of scans, into the catalogue as masters.
 
-    Masters are only read, never changed. Each is digested (SHA-256) and its metadata taken from the spreadsheet. A
-    file that the catalogue holds already is passed over; one that was moved is found again; one whose bytes changed
-    is refused.
+    Masters are only read, never changed. Each is digested (SHA-256) and its metadata taken from the spreadsheet. What
+    the catalogue holds already is not taken in twice; a file that was moved is found again; one whose bytes changed,
+    or differ from the sums that came with it, is refused.
     """
     from archive.ingest import ingest as run
 

@@ -59,7 +59,8 @@ def restore(context: Context, /, query: str | None, views: tuple[str, ...] | Non
 
     Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
     master's other derivatives; the master is only read. What was made before is not made again, and what failed
-    before is tried again. On a terminal the plan is shown first; into a pipe, or with --yes, work starts at once.
+    before is tried again. On a terminal the plan is shown first; into a pipe, or with --yes, work starts at once,
+    and the plan goes to standard error.
     Failures are listed at the end.
     """
     from archive.batches.plan import plan_restore
