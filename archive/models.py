@@ -197,7 +197,7 @@ def _card_problem(path: Path, registered: ModelCard) -> str | None:
     try:
         found = ModelFolder.open(path).card
     except ModelError as error:
-        return str(error)
+        return str(error).removeprefix(f"{path / CARD_NAME}: ")
     return None if found.content == registered.content else "the card is not the one that was registered"
 
 

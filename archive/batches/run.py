@@ -40,7 +40,7 @@ from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoun
 from archive.failpoints import reach
 from archive.progress import Progress, Silent
 from archive.storage import temporary
-from restoration.errors import DeviceError, ModelError, RestorationError
+from restoration.errors import ChangedImageError, DeviceError, ModelError, RestorationError
 from restoration.image import Limits
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
@@ -275,7 +275,9 @@ class _Run:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, RestorationError | ArchiveError | OSError):
+    if isinstance(error, ChangedImageError):
+        text = f"{error}. Bring back what was ingested; the next `archive restore` tries it again"
+    elif isinstance(error, RestorationError | ArchiveError | OSError):
         text = str(error)
     else:
         _log.error("an unexpected error", exc_info=error)

@@ -276,7 +276,8 @@ def _sums(manifest: Path | None, found: Found, report: IngestReport) -> Mapping[
     matched = match_sums(read_manifest(manifest.absolute()), found)
     report.missing += matched.missing
     if matched.elsewhere:
-        report.notes.append(f"{matched.elsewhere:,} of {manifest} lie outside the paths given, or are hidden")
+        listed = f"{matched.elsewhere:,} of the files that {manifest} lists"
+        report.notes.append(f"{listed} lie outside the paths given, or are hidden")
     return matched.of_files
 
 

@@ -130,11 +130,14 @@ def test_files_that_are_missing_and_scans_that_are_not_listed_are_told(
     for seed, name in enumerate(("a.tif", "gone.tif", "box/elsewhere.tif")):
         make_scan(name, seed)
     manifest = write_sums(scans, "a.tif", "gone.tif", "box/elsewhere.tif")
+    with manifest.open("a") as file:
+        file.write(f"{'0' * 64}  {'long' * 100}.tif\n")
     (scans / "gone.tif").unlink()
     new = make_scan("new.tif", 9)
     report = take(scans / "a.tif", new, manifest=manifest)
     assert (report.added, report.checked, report.failures) == (2, 1, [])
-    assert report.missing == [f"SUMS line 2: {scans / 'gone.tif'}"]
+    assert report.missing[0] == f"SUMS line 2: {scans / 'gone.tif'}"
+    assert len(report.missing) == 2
     assert report.files_without_sums == [str(new)]
     assert any("1 of" in note and "lie outside the paths given" in note for note in report.notes)
     assert counted(catalogue) == 2
