@@ -139,12 +139,12 @@ def _collect_rerun(
     if not cards:
         models = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
         reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
-        draft.left_out[reason] += session.scalar(count(wanted)) or 0
+        draft.left_out[reason].masters += session.scalar(count(wanted)) or 0
         return
     try:
         new = repeated(old, targets)
     except RecipeError as error:
-        draft.left_out[str(error)] += session.scalar(count(wanted)) or 0
+        draft.left_out[str(error)].masters += session.scalar(count(wanted)) or 0
         return
     before = [_card(version) for version in _versions(session, old)]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from luqum import tree
@@ -21,6 +23,9 @@ DEEPEST = 25
 LONGEST = 50_000
 
 _POSITION = re.compile(r"at position (\d+)")
+_OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
+_DIGIT = re.compile(r"\d")
+_OPERATOR = re.compile(r"(AND|OR)\b")
 
 
 def parse(text: str | None) -> ColumnElement[bool]:
@@ -47,6 +52,31 @@ def parse(text: str | None) -> ColumnElement[bool]:
     except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is no number
         raise _mistake(text, None, "there is a ~ or ^ with something other than a number after it") from error
     return _Translation(text).translate(parsed, FREE_WORDS, 0)
+
+
+def remark(text: str) -> str | None:
+    """What may explain that a query without a mistake finds nothing, in words; None where nothing is known to."""
+    if not text.strip():
+        return None
+    parsed = parse_lucene(text)
+    if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
+        return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
+    without_operator = (node for node in _below(parsed) if isinstance(node, tree.UnknownOperation))
+    for node in without_operator:
+        for one, following in itertools.pairwise(node.operands):
+            match one, following:
+                case tree.SearchField(name=name, expr=tree.Word(value=value)), tree.Word(value=word):
+                    return (
+                        f"{word!r} was looked for in title and description, not in {name}; "
+                        f'if it belongs to the value, quote the whole: {name}:"{value} {word}"'
+                    )
+    return None
+
+
+def _below(node: tree.Item) -> Iterator[tree.Item]:
+    yield node
+    for child in node.children:
+        yield from _below(child)
 
 
 @dataclass
@@ -82,7 +112,8 @@ class _Translation:
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
             return true()
         if name not in FIELDS:
-            raise self._mistake(node, f"there is no field {name!r}; known are {', '.join(FIELDS)}")
+            quoted = "" if name.replace("_", "").isalpha() else "a value with a colon goes in quotation marks; "
+            raise self._mistake(node, f"there is no field {name!r}; {quoted}known are {', '.join(FIELDS)}")
         return self.translate(node.expr, FIELDS[name], depth + 1)
 
     def _value(self, node: tree.Item, field: Field) -> ColumnElement[bool]:
@@ -102,6 +133,8 @@ class _Translation:
                     return field.within(Bounds(low=self._bound(node.a), includes_low=node.include))
                 case tree.To():
                     return field.within(Bounds(high=self._bound(node.a), includes_high=node.include))
+                case tree.Word(value="TO"):
+                    raise ValueError('a range has brackets, such as [1900 TO 1910]; the word itself is quoted: "TO"')  # noqa: TRY301
                 case tree.Word(value="*"):
                     return true() if field is FREE_WORDS else field.present()
                 case tree.Word() | tree.Phrase() | tree.Prohibit():
@@ -154,7 +187,14 @@ def _unsupported(node: tree.Item) -> str:
 def _syntax_advice(text: str, found: re.Match[str] | None) -> str:
     if found is None:
         return "the query ends too early: a value, a closing bracket or a quotation mark is missing"
-    return f"{text[int(found[1])]!r} is not understood here: put a value with special characters in quotation marks"
+    position = int(found[1])
+    if _OPEN_BRACKET.search(text[:position]):
+        return "a range is written [1900 TO 1910]; any other value with brackets goes in quotation marks"
+    if operator := _OPERATOR.match(text, position):
+        return f"{operator[0]} needs something on both sides; the word itself is quoted"
+    if text[position] == '"':
+        return "this quotation mark is not closed"
+    return f"{text[position]!r} is not understood here: put a value with special characters in quotation marks"
 
 
 def _mistake(text: str, position: int | None, message: str) -> QueryError:

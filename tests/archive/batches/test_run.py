@@ -23,6 +23,7 @@ from archive.batches.run import run_batch
 from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
+from archive.progress import Silent
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline import LoadedModels
@@ -462,7 +463,7 @@ def test_progress_tells_every_task(workshop: Any) -> None:
     batch_id = _prepare(workshop, "A", "B")
     told: list[object] = []
 
-    class Told:
+    class Told(Silent):
         def start(self, total: int, what: str) -> None:
             told.append((total, what))
 
