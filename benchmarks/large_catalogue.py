@@ -39,14 +39,16 @@ _AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
 _WRITTEN_AT = "2026-05-04 12:00:00.000000"  # as both databases read it
 _CHUNK = 20_000  # items between two commits
 _BATCH = 10_000  # tasks in a batch
-_COMMON = (
-    "the of portrait in a view and at with street woman man from house two children group seated near standing church "
-    "family harbour girl boy river bridge unidentified studio market garden landscape workers railway mill winter "
-    "wedding horse interior bay soldiers school farm mountain ship carriage festival square mother storm ruins"
-).split()
-_SYLLABLES = "ba ki lor men tas vel dru ena fio gor hal ist jun kov lim nar osk pel qui rus sto tun ulm var wyn".split()
-_GIVEN = "Anna Eugène Dorothea Carl Émile Julia Otto Marie Nils Clara Félix Ida Josef Agnes Henry Rosa".split()
-_PLACES = "Nipomo Paris Łódź Bergen Trieste Oaxaca Leith Graz Malmö Utrecht Ghent Porto Tartu Brno Vigo Cork".split()
+_COMMON = fold("""
+    the of portrait in a view and at with street woman man from house two children group seated near standing church
+    family harbour girl boy river bridge unidentified studio market garden landscape workers railway mill winter
+    wedding horse interior bay soldiers school farm mountain ship carriage festival square mother storm ruins
+""")
+_SYLLABLES = fold("""
+    ba ki lor men tas vel dru ena fio gor hal ist jun kov lim nar osk pel qui rus sto tun ulm var wyn
+""")
+_GIVEN = ("Anna", "Eugène", "Dorothea", "Carl", "Émile", "Julia", "Otto", "Marie", "Nils", "Clara", "Félix", "Ida")
+_PLACES = ("Nipomo", "Paris", "Łódź", "Bergen", "Trieste", "Oaxaca", "Leith", "Graz", "Malmö", "Ghent", "Tartu", "Brno")
 _PROCESSES = ("gelatin silver print", "albumen print", "cyanotype", "autochrome", "collodion negative", "halftone")
 # The versions and the strength of each recipe; the last one is styled.
 _RECIPES = ((("0.1",), 1.0), (("0.1",), 0.5), (("0.2",), 1.0), (("0.2", "1.0"), 1.0))
@@ -76,9 +78,11 @@ def build(catalogue: Catalogue, items: int) -> None:
         agent = person(session, "A. Reviewer").id
         software(session)
         _add_models(session)
-        session.add(Root(id=1, path="/scans"))
+        session.add(Root(id=1, path="/"))
     indexes = [index for table in Table.metadata.tables.values() for index in table.indexes]
     with writer(make_engine(catalogue.settings, migrating=True)).connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA cache_size = -1000000")  # kibibytes: unique indexes fill out of order
         for index in indexes:
             index.drop(connection)
         rows = _catalogue(items, agent)
@@ -88,7 +92,8 @@ def build(catalogue: Catalogue, items: int) -> None:
         for index in indexes:
             index.create(connection)
         _count_on(connection)
-        connection.execute(text("ANALYZE"))
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))  # as it does by itself after a while
         connection.commit()
 
 
@@ -227,7 +232,8 @@ def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, age
         rows["reviews"].append((restored[0], _digest(f"{item_id}"), decision, agent, _WRITTEN_AT))
     current = next(iter(restored[decision == "rejected" :]), None)
     score = psnr.get(current)
-    follows = (status, refusal, current, styled, score, None if score is None else score / 50)
+    recipe = None if current is None else recipes[current - min(restored)] + 1
+    follows = (status, refusal, current, styled, recipe, styled and _STYLED + 1, score, score and score / 50)
     rows["masters"].append((*_scan(master_id, item_id, 1, "recto"), *follows))
     rows["events"].append(("ingestion", _WRITTEN_AT, "success", agent, item_id, master_id, None))
     if random.random() < 0.08:
@@ -263,8 +269,8 @@ _COLUMNS = {
     "access collection extra created_at",
     "item_words": "field word item_id position",
     "masters": "id item_id sequence view root_id path sha256 size format width height bits_per_sample "
-    "samples_per_pixel ingested_at last_task_status refusal current_restored_id current_styled_id psnr_source "
-    "ssim_source",
+    "samples_per_pixel ingested_at last_task_status refusal current_restored_id current_styled_id "
+    "current_restored_recipe_id current_styled_recipe_id psnr_source ssim_source",
     "derivatives": "id master_id recipe_id batch_id kind path sha256 pixel_sha256 size master_sha256 environment "
     "stage_records notes created_at verified_at",
     "tasks": "batch_id master_id recipe_id status attempts error derivative_id",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from archive.catalogue.columns import Digest, Exact, Id, Table, choice
@@ -31,25 +31,36 @@ from archive.catalogue.vocabulary import (
 )
 
 
+def _where_known(name: str, column: str, *, known: str) -> Index:
+    """An index of the rows in which ``known`` isn't NULL: where these are few, it leads to them at once."""
+    known_rows = text(f"{known} IS NOT NULL")
+    return Index(name, column, sqlite_where=known_rows, postgresql_where=known_rows)
+
+
 class Item(Table):
     """One catalogued photograph."""
 
     __tablename__ = "items"
+    __table_args__ = (
+        Index("ix_items_access_accession_number", "access", "accession_number"),  # lists are in this order
+        Index("ix_items_collection_accession_number", "collection", "accession_number"),
+        Index("ix_items_date_earliest_date_latest", "date_earliest", "date_latest"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     accession_number: Mapped[str] = mapped_column(Exact, unique=True)
     title: Mapped[str | None] = mapped_column(Text)
     creator: Mapped[str | None] = mapped_column(Text)
     date: Mapped[str | None] = mapped_column(Text)  # EDTF, as written
-    date_earliest: Mapped[int | None] = mapped_column(index=True)  # yyyymmdd
+    date_earliest: Mapped[int | None]  # yyyymmdd
     date_latest: Mapped[int | None]
     description: Mapped[str | None] = mapped_column(Text)
     place: Mapped[str | None] = mapped_column(Text)
     process: Mapped[str | None] = mapped_column(Text)
     polarity: Mapped[Polarity | None] = mapped_column(choice(Polarity))
     rights: Mapped[str | None] = mapped_column(Text)
-    access: Mapped[Access] = mapped_column(choice(Access), index=True)
-    collection: Mapped[str | None] = mapped_column(Exact, index=True)
+    access: Mapped[Access] = mapped_column(choice(Access))
+    collection: Mapped[str | None] = mapped_column(Exact)
     extra: Mapped[dict[str, Any]]  # unknown columns of items.csv, as text
     created_at: Mapped[datetime]
 
@@ -86,6 +97,14 @@ class Master(Table):
     __table_args__ = (
         UniqueConstraint("item_id", "sequence"),
         CheckConstraint("sequence >= 1", name="sequence_from_one"),
+        _where_known("ix_masters_restored_item_id", "item_id", known="current_restored_id"),
+        _where_known("ix_masters_styled_item_id", "item_id", known="current_styled_id"),
+        _where_known("ix_masters_refused_item_id", "item_id", known="refusal"),
+        _where_known("ix_masters_psnr_source", "psnr_source", known="psnr_source"),
+        _where_known("ix_masters_ssim_source", "ssim_source", known="ssim_source"),
+        _where_known("ix_masters_psnr_reference", "psnr_reference", known="psnr_reference"),
+        _where_known("ix_masters_ssim_reference", "ssim_reference", known="ssim_reference"),
+        Index("ix_masters_verified_at_id", "verified_at", "id"),  # the longest unchecked first
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -111,17 +130,20 @@ class Master(Table):
     captured_at: Mapped[str | None] = mapped_column(Text)
     captured_by: Mapped[str | None] = mapped_column(Text)
     ingested_at: Mapped[datetime]
-    verified_at: Mapped[datetime | None] = mapped_column(index=True)
+    verified_at: Mapped[datetime | None]
     last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus), index=True)
     refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out
     current_restored_id: Mapped[int | None] = mapped_column(
         Id, ForeignKey("derivatives.id", use_alter=True), index=True
     )
     current_styled_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True), index=True)
-    psnr_source: Mapped[float | None] = mapped_column(index=True)
-    ssim_source: Mapped[float | None] = mapped_column(index=True)
-    psnr_reference: Mapped[float | None] = mapped_column(index=True)
-    ssim_reference: Mapped[float | None] = mapped_column(index=True)
+    # The recipes of these two, repeated here so that an index leads from a model version to what it is current for.
+    current_restored_recipe_id: Mapped[int | None] = mapped_column(Id, index=True)
+    current_styled_recipe_id: Mapped[int | None] = mapped_column(Id, index=True)
+    psnr_source: Mapped[float | None]
+    ssim_source: Mapped[float | None]
+    psnr_reference: Mapped[float | None]
+    ssim_reference: Mapped[float | None]
 
     item: Mapped[Item] = relationship(back_populates="masters")
     root: Mapped[Root] = relationship()
@@ -248,7 +270,10 @@ class Derivative(Table):
     """An image made by applying one whole recipe to one master, with all that is needed to make it again."""
 
     __tablename__ = "derivatives"
-    __table_args__ = (UniqueConstraint("master_id", "recipe_id"),)
+    __table_args__ = (
+        UniqueConstraint("master_id", "recipe_id"),
+        Index("ix_derivatives_verified_at_id", "verified_at", "id"),  # the longest unchecked first
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
@@ -264,7 +289,7 @@ class Derivative(Table):
     stage_records: Mapped[list[Any]] = mapped_column(JSON)  # one a stage: seconds and what it noticed
     notes: Mapped[list[Any]] = mapped_column(JSON)  # what could not be carried over, in words
     created_at: Mapped[datetime]
-    verified_at: Mapped[datetime | None] = mapped_column(index=True)
+    verified_at: Mapped[datetime | None]
 
     master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
     recipe: Mapped[Recipe] = relationship()
@@ -280,7 +305,10 @@ class QualityScore(Table):
     """
 
     __tablename__ = "quality_scores"
-    __table_args__ = (Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),)
+    __table_args__ = (
+        Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),
+        Index("ix_quality_scores_metric_value", "metric", "value"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"))
@@ -301,6 +329,7 @@ class Review(Table):
     """A person's decision about one derivative's exact bytes. The newest one counts."""
 
     __tablename__ = "reviews"
+    __table_args__ = (Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
