@@ -157,7 +157,7 @@ def _due(wanted: _Wanted) -> list[Select[Any]]:
 
 
 def _oldest_due(wanted: _Wanted, limit: int) -> Select[Any]:
-    """The first ``limit`` of what is due, the oldest check first: as many of each kind are read, in an index's order."""
+    """The first ``limit`` of what is due, the oldest check first: as many of each kind are read in order."""
     first: list[Select[Any]] = []
     for files in _due(wanted):
         _, row_id, _, _, checked = files.selected_columns

@@ -80,21 +80,18 @@ def build(catalogue: Catalogue, items: int) -> None:
         _add_models(session)
         session.add(Root(id=1, path="/"))
     indexes = [index for table in Table.metadata.tables.values() for index in table.indexes]
+    rows = _catalogue(items, agent)
     with writer(make_engine(catalogue.settings, migrating=True)).connect() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA cache_size = -1000000")  # kibibytes: unique indexes fill out of order
-        for index in indexes:
-            index.drop(connection)
-        rows = _catalogue(items, agent)
+        with connection.begin():
+            for index in indexes:
+                index.drop(connection)
         while chunk := list(islice(rows, _CHUNK)):
-            _write(connection, chunk)
-            connection.commit()
-        for index in indexes:
-            index.create(connection)
-        _count_on(connection)
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("ANALYZE"))  # as it does by itself after a while
-        connection.commit()
+            with connection.begin():
+                _write(connection, chunk)
+        with connection.begin():
+            for index in indexes:
+                index.create(connection)
+            _tidy_up(connection)
 
 
 def approve(catalogue: Catalogue, version: str) -> None:
@@ -283,7 +280,9 @@ _COLUMNS = {
 def _write(connection: Connection, chunk: Sequence[Rows]) -> None:
     """Writes the rows of a chunk of items, as fast as each database takes them in."""
     cursor = connection.connection.cursor()
-    if connection.dialect.name == "postgresql":
+    if connection.dialect.name == "sqlite":
+        cursor.execute("PRAGMA cache_size = -1000000")  # kibibytes: unique indexes are filled out of order
+    else:
         cursor.execute("SET LOCAL TimeZone = 'UTC'")
         cursor.execute("SET LOCAL session_replication_role = replica")  # leaves foreign keys unchecked
     for table, named in _COLUMNS.items():
@@ -299,13 +298,14 @@ def _write(connection: Connection, chunk: Sequence[Rows]) -> None:
     cursor.close()
 
 
-def _count_on(connection: Connection) -> None:
-    """Lets PostgreSQL's ids go on after the ones that were written; SQLite's do by themselves."""
+def _tidy_up(connection: Connection) -> None:
+    """Lets PostgreSQL's ids go on after the written ones, and gives it the statistics that it takes by and by."""
     if connection.dialect.name == "postgresql":
         for table in Table.metadata.tables.values():
             if "id" in table.columns:
                 highest = f"(SELECT max(id) FROM {table.name})"  # noqa: S608
                 connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), {highest})"))
+        connection.execute(text("ANALYZE"))
 
 
 def _date(random: Random, year: int) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, ColumnElement, String, and_, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, SQLColumnExpression
+from sqlalchemy.sql.operators import OperatorType
 
 # In a pattern these stand for any characters and for one character. No stored text holds them: they are surrogates,
 # which UTF-8 can't carry.
@@ -64,6 +65,10 @@ class _Like(FunctionElement[bool]):
 
     type = Boolean()
     inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> ColumnElement[bool]:  # noqa: ARG002
+        """Itself: SQLAlchemy would ask SQLite for ``... = 1``, to which no index leads."""
+        return self
 
 
 @compiles(_Like, "sqlite")

@@ -179,7 +179,7 @@ def _plans(catalogue: Catalogue, query: str | None) -> list[list[tuple[int, str]
 
 
 def _full_scans(plan: list[tuple[int, str]], in_order: str = "") -> list[str]:
-    """The steps that read all of a large table; ``in_order`` is one that is read in order until the limit is reached."""
+    """The steps that read all of a large table, but for ``in_order``, which is read in order until the limit."""
     found = []
     for _, step in plan:
         scanned = re.match(r"(?:SCAN|Seq Scan on|Parallel Seq Scan on) (\w+)", step)
