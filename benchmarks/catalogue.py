@@ -31,7 +31,7 @@ from archive.catalogue.search import list_items, show
 from archive.catalogue.tables import Batch, Item, ItemWord, Master, Task
 from archive.fixity import verify
 from archive.settings import Settings, create_home, load_settings
-from benchmarks.large_catalogue import MODEL, NEVER_USED, approve, build
+from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
 
 PAGE = 50
 AIM_MS = 100
@@ -75,8 +75,13 @@ def _catalogue(arguments: argparse.Namespace, folder: Path, stack: ExitStack) ->
     if is_empty:
         seconds, _ = _seconds(lambda: build(catalogue, arguments.items))
         print(f"built in {seconds:.0f} s")
-    approve(catalogue, "0.2")
+    _approve_as_usual(catalogue)
     return catalogue
+
+
+def _approve_as_usual(catalogue: Catalogue) -> None:
+    approve(catalogue, MODEL, "0.2")
+    approve(catalogue, RARE_MODEL, "1.0")
 
 
 def _server(folder: Path, stack: ExitStack) -> str:
@@ -94,15 +99,15 @@ def _server(folder: Path, stack: ExitStack) -> str:
 
 
 def _time_pages(catalogue: Catalogue, repeats: int) -> None:
-    print(f"{f'list, first {PAGE}':60}{'median':>10}{'slowest':>10}   ms")
+    print(f"{f'list, first {PAGE}':66}{'median':>10}{'slowest':>10}   ms")
     slow = 0
     for query in _queries(catalogue):
         slow += _time_page(catalogue, query, repeats)
-    for version, which in (("0.1", "few"), (NEVER_USED, "all")):
-        approve(catalogue, version)
+    approve(catalogue, RARE_MODEL, "2.0")
+    for version, which in ((None, "few"), (NEVER_USED, "all"), ("0.1", "few, after going back to an older version")):
+        approve(catalogue, MODEL, version)
         slow += _time_page(catalogue, "status:stale", repeats, note=f" ({which})")
-        slow += _time_page(catalogue, None, repeats, note=f" ({which} stale)")
-    approve(catalogue, "0.2")
+    _approve_as_usual(catalogue)
     print(f"{slow} above {AIM_MS} ms at the median\n")
 
 
@@ -174,7 +179,7 @@ def _row(what: str, ask: Callable[[], Any], repeats: int) -> bool:
     times = [1000 * seconds for seconds, _ in timed]
     median = statistics.median(times)
     mark = " *" if median > AIM_MS else ""
-    print(f"{what[:50]:50}{timed[0][1]:>10}{median:>10.1f}{max(times):>10.1f}{mark}", flush=True)
+    print(f"{what[:56]:56}{timed[0][1]:>10}{median:>10.1f}{max(times):>10.1f}{mark}", flush=True)
     return median > AIM_MS
 
 

@@ -17,12 +17,13 @@ from itertools import accumulate, islice
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import person, software
 from archive.catalogue.columns import Table
+from archive.catalogue.conditions import APPROVED
 from archive.catalogue.dates import date_range
 from archive.catalogue.engines import make_engine, writer
 from archive.catalogue.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
@@ -34,6 +35,8 @@ from restoration.recipe import Recipe as RecipeContent
 MODEL = "denoise-deblur"
 NEVER_USED = "0.3"
 """A version that made nothing: with it approved, all that is restored is stale."""
+RARE_MODEL = "mend-prints"
+"""Another model: version 1.0 made a few derivatives, version 2.0 none."""
 
 _AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
 _WRITTEN_AT = "2026-05-04 12:00:00.000000"  # as both databases read it
@@ -51,7 +54,13 @@ _GIVEN = ("Anna", "Eugène", "Dorothea", "Carl", "Émile", "Julia", "Otto", "Mar
 _PLACES = ("Nipomo", "Paris", "Łódź", "Bergen", "Trieste", "Oaxaca", "Leith", "Graz", "Malmö", "Ghent", "Tartu", "Brno")
 _PROCESSES = ("gelatin silver print", "albumen print", "cyanotype", "autochrome", "collodion negative", "halftone")
 # The versions and the strength of each recipe; the last one is styled.
-_RECIPES = ((("0.1",), 1.0), (("0.1",), 0.5), (("0.2",), 1.0), (("0.2", "1.0"), 1.0))
+_RECIPES = (
+    ((f"{MODEL}@0.1",), 1.0),
+    ((f"{MODEL}@0.1",), 0.5),
+    ((f"{MODEL}@0.2",), 1.0),
+    ((f"{MODEL}@0.2", "autumn@1.0"), 1.0),
+    ((f"{RARE_MODEL}@1.0",), 1.0),
+)
 _STYLED = 3
 # Name, what it is compared with, least value and span.
 _METRICS = (
@@ -72,7 +81,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 def build(catalogue: Catalogue, items: int) -> None:
     """Fill an empty catalogue with ``items`` items, about twice as many derivatives, their scores, tasks and reviews.
 
-    Version 0.2 of the model is approved; a tenth of the items is stale.
+    Version 0.2 of :data:`MODEL` is approved; a tenth of the items is stale.
     """
     with catalogue.session() as session:
         agent = person(session, "A. Reviewer").id
@@ -94,39 +103,44 @@ def build(catalogue: Catalogue, items: int) -> None:
             _tidy_up(connection)
 
 
-def approve(catalogue: Catalogue, version: str) -> None:
-    """Move the model's approved alias, which decides what is stale."""
+def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
+    """Move the model's approved alias, which decides what is stale, or with None take it away."""
     with catalogue.session() as session:
-        wanted = session.scalars(
-            select(ModelVersion).join(Model).where(Model.name == MODEL, ModelVersion.version == version)
-        ).one()
-        session.merge(ModelAlias(model_id=wanted.model_id, alias="approved", version_id=wanted.id))
+        row = session.scalars(select(Model).where(Model.name == model)).one()
+        session.execute(delete(ModelAlias).where(ModelAlias.model_id == row.id))
+        for each in row.versions:
+            if each.version == version:
+                session.add(ModelAlias(model_id=row.id, alias=APPROVED, version_id=each.id))
 
 
 def _add_models(session: Session) -> None:
     """Registers the models and the recipes, whose ids are their places in ``_RECIPES`` and 1."""
-    cards = {version: _card(MODEL, version, "restoration") for version in ("0.1", "0.2", NEVER_USED)}
-    cards["1.0"] = _card("autumn", "1.0", "style")
-    rows: dict[str, ModelVersion] = {}
-    for version, card in cards.items():
-        model = session.scalars(select(Model).where(Model.name == card.name)).one_or_none()
-        rows[version] = ModelVersion(
-            model=model or Model(name=card.name, task=StageTask(card.task)),
-            version=version,
-            weights_sha256=card.weights_sha256,
-            card=dict(card.content),
-            folder=f"/models/{card.name}/{version}",
-            registered_at=_AT,
-        )
-        session.add(rows[version])
-        session.flush()
-    for version in ("0.2", "1.0"):
-        session.add(ModelAlias(model_id=rows[version].model_id, alias="approved", version_id=rows[version].id))
-    for place, (versions, strength) in enumerate(_RECIPES):
-        content = RecipeContent(stages=tuple(cards[version].stage({"strength": strength}) for version in versions))
+    versions: dict[str, tuple[ModelCard, ModelVersion]] = {}
+    for name, numbers, approved in (
+        (MODEL, ("0.1", "0.2", NEVER_USED), "0.2"),
+        ("autumn", ("1.0",), "1.0"),
+        (RARE_MODEL, ("1.0", "2.0"), "1.0"),
+    ):
+        model = Model(name=name, task=StageTask.STYLE if name == "autumn" else StageTask.RESTORATION)
+        for number in numbers:
+            card = _card(name, number, model.task.value)
+            row = ModelVersion(
+                model=model,
+                version=number,
+                weights_sha256=card.weights_sha256,
+                card=dict(card.content),
+                folder=f"/models/{name}/{number}",
+                registered_at=_AT,
+            )
+            session.add(row)
+            session.flush()
+            versions[card.reference] = card, row
+        session.add(ModelAlias(model_id=model.id, alias=APPROVED, version_id=versions[f"{name}@{approved}"][1].id))
+    for place, (references, strength) in enumerate(_RECIPES):
+        used = [versions[reference] for reference in references]
+        content = RecipeContent(stages=tuple(card.stage({"strength": strength}) for card, _ in used))
         stages = [
-            RecipeStage(position=position, task=StageTask(cards[version].task), version=rows[version])
-            for position, version in enumerate(versions)
+            RecipeStage(position=position, task=row.model.task, version=row) for position, (_, row) in enumerate(used)
         ]
         kind = DerivativeKind.STYLED if place == _STYLED else DerivativeKind.RESTORED
         json_text = content.canonical_json()
@@ -251,6 +265,8 @@ def _history(random: Random) -> tuple[list[int], str | None, str | None]:
         return [0, 1], "done", None  # the tenth that is stale
     if chance < 0.2202:
         return [2], "done", None  # what is stale with version 0.1 approved
+    if chance < 0.2204:
+        return [4], "done", None
     return [0, 1, 2][random.random() < 0.7 :] + ([_STYLED] if random.random() < 0.05 else []), "done", None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, not_, or_, true
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +13,8 @@ class Is:
     """A single condition on a master and its item."""
 
     condition: ColumnElement[bool]
+    of_one: ColumnElement[bool] | None = None
+    """The same, where that is better put otherwise to a database that has the item at hand."""
     found_by_index: bool = True
     """Whether its items can be counted without looking through all."""
     kept_in_order: bool = False
@@ -43,14 +46,19 @@ Asked = Is | Every | Some | Not
 """What a query asks for."""
 
 
-def condition(asked: Asked) -> ColumnElement[bool]:
-    """``asked`` as one condition on ``select(Master).join(Item)``."""
+def unindexed(column: SQLColumnExpression[Any]) -> ColumnElement[Any]:
+    """``column``, put so that no database goes by an index of it."""
+    return func.coalesce(column, column)
+
+
+def condition(asked: Asked, *, of_one: bool = False) -> ColumnElement[bool]:
+    """``asked`` as one condition on ``select(Master).join(Item)``; ``of_one`` where the item is at hand."""
     match asked:
         case Is():
-            return asked.condition
+            return asked.of_one if of_one and asked.of_one is not None else asked.condition
         case Every():
-            return and_(true(), *(condition(part) for part in asked.parts))
+            return and_(true(), *(condition(part, of_one=of_one) for part in asked.parts))
         case Some():
-            return or_(*(condition(part) for part in asked.parts))
+            return or_(*(condition(part, of_one=of_one) for part in asked.parts))
         case Not():
-            return not_(condition(asked.part))
+            return not_(condition(asked.part, of_one=of_one))

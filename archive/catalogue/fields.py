@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from archive.catalogue import patterns
-from archive.catalogue.asked import Asked, Every, Is, Some
+from archive.catalogue.asked import Asked, Every, Is, Some, unindexed
 from archive.catalogue.conditions import STATUSES
 from archive.catalogue.dates import date_range
 from archive.catalogue.patterns import ANY, ONE
@@ -92,9 +92,26 @@ class Words(_Unordered):
         if not words:
             raise ValueError(f"{term.text!r} holds no word to look for")
         if len(words) == 1:
-            return self._word(words[0])
+            return self._are(words)
+        return Every(parts=(*(self._are([word]) for word in words), self._are(words)))
+
+    def present(self) -> Asked:
+        return Is(condition=or_(*(getattr(Item, name).is_not(None) for name in self.names)), found_by_index=False)
+
+    def _are(self, words: list[str]) -> Is:
+        """Whether the words stand next to each other."""
+        wild = any(patterns.is_wild(word) for word in words)
+        return Is(
+            condition=Item.id.in_(self._found(words)),
+            of_one=Item.id.in_(self._found(words, by_item=True)) if wild else None,
+            found_by_index=len(words) == 1 and not patterns.starts_wild(words[0]),
+        )
+
+    def _found(self, words: list[str], *, by_item: bool = False) -> Select[Any]:
+        """The items' ids; ``by_item`` hides from the database that an index leads from fields to words."""
         first = aliased(ItemWord)
-        found = select(first.item_id).where(first.field.in_(self.names), patterns.matches(first.word, words[0]))
+        field = unindexed(first.field) if by_item else first.field
+        found = select(first.item_id).where(field.in_(self.names), patterns.matches(first.word, words[0]))
         for distance, word in enumerate(words[1:], start=1):
             next_word = aliased(ItemWord)
             found = found.join(
@@ -106,15 +123,7 @@ class Words(_Unordered):
                     patterns.matches(next_word.word, word),
                 ),
             )
-        next_to_each_other = Is(condition=Item.id.in_(found), found_by_index=False)
-        return Every(parts=(*(self._word(word) for word in words), next_to_each_other))
-
-    def present(self) -> Asked:
-        return Is(condition=or_(*(getattr(Item, name).is_not(None) for name in self.names)), found_by_index=False)
-
-    def _word(self, word: str) -> Is:
-        found = select(ItemWord.item_id).where(ItemWord.field.in_(self.names), patterns.matches(ItemWord.word, word))
-        return Is(condition=Item.id.in_(found), found_by_index=not patterns.starts_wild(word))
+        return found
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,7 @@ class Exact:
 class Choice(_Unordered):
     """One of a few known values, each with the condition that it stands for."""
 
-    conditions: Mapping[str, ColumnElement[bool]]
-    kept_in_order: bool = False
+    conditions: Mapping[str, Is]
 
     def equals(self, term: Term) -> Asked:
         matching = patterns.regex(term.pattern)
@@ -158,9 +166,8 @@ class Choice(_Unordered):
     def present(self) -> Asked:
         return self._some(self.conditions.values())
 
-    def _some(self, conditions: Collection[ColumnElement[bool]]) -> Asked:
-        in_order = self.kept_in_order and len(conditions) == 1
-        parts = tuple(Is(condition=each, kept_in_order=in_order) for each in conditions)
+    def _some(self, conditions: Collection[Is]) -> Asked:
+        parts = tuple(conditions)
         return parts[0] if len(parts) == 1 else Some(parts=parts)
 
 
@@ -199,7 +206,7 @@ class Date:
 class Number:
     """A number of the master or of its item."""
 
-    column: InstrumentedAttribute[Any]
+    column: SQLColumnExpression[Any]
     read: Callable[[Term], float]
     takes_negative = True
     cost = 5
@@ -218,24 +225,28 @@ class Number:
 class Through:
     """A number in another table, where a row of ``selection``, ids to be found in ``column``, has it."""
 
-    number: Number
+    number: InstrumentedAttribute[Any]
+    read: Callable[[Term], float]
     column: InstrumentedAttribute[Any]
     selection: Any
     takes_negative = True
     cost = 5
 
     def equals(self, term: Term) -> Asked:
-        return self._has(self.number.equals(term))
+        return self._has(lambda number: number.equals(term))
 
     def within(self, bounds: Bounds) -> Asked:
-        return self._has(self.number.within(bounds))
+        return self._has(lambda number: number.within(bounds))
 
     def present(self) -> Asked:
-        return self._has(self.number.present())
+        return self._has(lambda number: number.present())
 
-    def _has(self, number: Is) -> Asked:
-        found = self.selection.where(number.condition)
-        return Is(condition=and_(self.column.is_not(None), self.column.in_(found)))
+    def _has(self, asked: Callable[[Number], Is]) -> Asked:
+        def found(number: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+            rows = self.selection.where(asked(Number(number, self.read)).condition)
+            return and_(self.column.is_not(None), self.column.in_(rows))
+
+        return Is(condition=found(self.number), of_one=found(unindexed(self.number)))
 
 
 @dataclass(frozen=True)
@@ -272,7 +283,7 @@ class Used(_Unordered):
         return Is(condition=and_(self.column.is_not(None), self.column.in_(found)))
 
 
-def _within(column: InstrumentedAttribute[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
+def _within(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
     low = read(bounds.low) if bounds.low else None
     high = read(bounds.high) if bounds.high else None
     if low is not None and high is not None and high < low:
@@ -301,14 +312,17 @@ def _metric(name: str) -> Field:
     of_whole = select(QualityScore.derivative_id).where(
         QualityScore.metric == name, QualityScore.image == ScoredImage.DERIVATIVE, QualityScore.stage.is_(None)
     )
-    return Through(Number(QualityScore.value, _number), Master.current_restored_id, of_whole)
+    return Through(QualityScore.value, _number, Master.current_restored_id, of_whole)
 
 
-def _reviewed(decision: Decision) -> ColumnElement[bool]:
+def _reviewed(decision: Decision) -> Is:
     newer = aliased(Review)
     overruled = select(newer.id).where(newer.derivative_id == Review.derivative_id, newer.id > Review.id).exists()
-    decided = select(Derivative.master_id).join(Review).where(Review.decision == decision, ~overruled)
-    return Master.id.in_(decided)
+    last = select(Derivative.master_id).join(Review).where(~overruled)
+    return Is(
+        condition=Master.id.in_(last.where(Review.decision == decision)),
+        of_one=Master.id.in_(last.where(unindexed(Review.decision) == decision)),
+    )
 
 
 HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
@@ -323,12 +337,12 @@ FIELDS: dict[str, Field] = {
     **{name: Words((name,)) for name in TEXT_FIELDS},
     "date": Date(),
     "collection": Exact(Item.collection),
-    "access": Choice({value: Item.access == value for value in Access}, kept_in_order=True),
-    "view": Choice({value: Master.view == value for value in View}),
-    "status": Choice(STATUSES),
+    "access": Choice({value: Is(condition=Item.access == value, kept_in_order=True) for value in Access}),
+    "view": Choice({value: Is(condition=Master.view == value) for value in View}),
+    "status": Choice({value: Is(condition=condition) for value, condition in STATUSES.items()}),
     "model": Used(Master.current_restored_recipe_id, StageTask.RESTORATION),
     "style": Used(Master.current_styled_recipe_id, StageTask.STYLE),
-    "batch": Through(Number(Task.batch_id, _whole_number), Master.id, select(Task.master_id)),
+    "batch": Through(Task.batch_id, _whole_number, Master.id, select(Task.master_id)),
     "review": Choice({decision: _reviewed(decision) for decision in Decision}),
     **{name: Number(getattr(Master, name), _number) for name in HEADLINE_METRICS},
     **{name: _metric(name) for name in OTHER_METRICS},

@@ -76,7 +76,7 @@ def _list_statement(asked: Asked) -> Select[*tuple[Any, ...]]:
     current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
     first_match = (
         select(Master.id)
-        .where(Master.item_id == Item.id, row_by_row(condition(asked)))
+        .where(Master.item_id == Item.id, row_by_row(condition(asked, of_one=True)))
         .order_by(RESTORABLE_FIRST, Master.sequence)
         .limit(1)
         .correlate(Item)

@@ -31,10 +31,10 @@ from archive.catalogue.vocabulary import (
 )
 
 
-def _where_known(name: str, column: str, *, known: str) -> Index:
+def _where_known(name: str, *columns: str, known: str) -> Index:
     """An index of the rows in which ``known`` isn't NULL: where these are few, it leads to them at once."""
     known_rows = text(f"{known} IS NOT NULL")
-    return Index(name, column, sqlite_where=known_rows, postgresql_where=known_rows)
+    return Index(name, *columns, sqlite_where=known_rows, postgresql_where=known_rows)
 
 
 class Item(Table):
@@ -74,10 +74,11 @@ class ItemWord(Table):
     """
 
     __tablename__ = "item_words"
+    __table_args__ = (Index("ix_item_words_item_id_field_word", "item_id", "field", "word"),)
 
     field: Mapped[str] = mapped_column(String(16), primary_key=True)
     word: Mapped[str] = mapped_column(Exact, primary_key=True)
-    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True, index=True)
+    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
 
 
@@ -97,20 +98,36 @@ class Master(Table):
     __table_args__ = (
         UniqueConstraint("item_id", "sequence"),
         CheckConstraint("sequence >= 1", name="sequence_from_one"),
-        _where_known("ix_masters_restored_item_id", "item_id", known="current_restored_id"),
-        _where_known("ix_masters_styled_item_id", "item_id", known="current_styled_id"),
-        _where_known("ix_masters_refused_item_id", "item_id", known="refusal"),
-        _where_known("ix_masters_psnr_source", "psnr_source", known="psnr_source"),
-        _where_known("ix_masters_ssim_source", "ssim_source", known="ssim_source"),
-        _where_known("ix_masters_psnr_reference", "psnr_reference", known="psnr_reference"),
-        _where_known("ix_masters_ssim_reference", "ssim_reference", known="ssim_reference"),
+        # Each leads to items, and tells at once whether one item has such a master.
+        *(
+            Index(f"ix_masters_{column}_item_id", column, "item_id")
+            for column in (
+                "view",
+                "last_task_status",
+                "current_restored_id",
+                "current_restored_recipe_id",
+                "current_styled_recipe_id",
+            )
+        ),
+        *(
+            _where_known(f"ix_masters_{name}_item_id", *columns, "item_id", known=known)
+            for name, columns, known in (
+                ("restored", (), "current_restored_id"),
+                ("styled", (), "current_styled_id"),
+                ("refused", (), "refusal"),
+                *(
+                    (score, (score,), score)
+                    for score in ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
+                ),
+            )
+        ),
         Index("ix_masters_verified_at_id", "verified_at", "id"),  # the longest unchecked first
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"))
     sequence: Mapped[int]
-    view: Mapped[View] = mapped_column(choice(View), index=True)
+    view: Mapped[View] = mapped_column(choice(View))
     root_id: Mapped[int] = mapped_column(Id, ForeignKey("roots.id"), index=True)
     path: Mapped[str] = mapped_column(Exact, unique=True)  # absolute; below the home (a copy) relative to it
     sha256: Mapped[str] = mapped_column(Digest, unique=True)
@@ -131,15 +148,13 @@ class Master(Table):
     captured_by: Mapped[str | None] = mapped_column(Text)
     ingested_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
-    last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus), index=True)
+    last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus))
     refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out
-    current_restored_id: Mapped[int | None] = mapped_column(
-        Id, ForeignKey("derivatives.id", use_alter=True), index=True
-    )
+    current_restored_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True))
     current_styled_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True), index=True)
     # The recipes of these two, repeated here so that an index leads from a model version to what it is current for.
-    current_restored_recipe_id: Mapped[int | None] = mapped_column(Id, index=True)
-    current_styled_recipe_id: Mapped[int | None] = mapped_column(Id, index=True)
+    current_restored_recipe_id: Mapped[int | None] = mapped_column(Id)
+    current_styled_recipe_id: Mapped[int | None] = mapped_column(Id)
     psnr_source: Mapped[float | None]
     ssim_source: Mapped[float | None]
     psnr_reference: Mapped[float | None]

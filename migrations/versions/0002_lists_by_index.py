@@ -19,22 +19,36 @@ REPLACED = (
     ("items", "access"),
     ("items", "collection"),
     ("items", "date_earliest"),
+    ("item_words", "item_id"),
+    ("masters", "view"),
+    ("masters", "last_task_status"),
+    ("masters", "current_restored_id"),
     ("masters", "verified_at"),
+    *(("masters", score) for score in HEADLINE_SCORES),
     ("derivatives", "verified_at"),
 )
 NEW = (
     ("items", "access", "accession_number"),
     ("items", "collection", "accession_number"),
     ("items", "date_earliest", "date_latest"),
+    ("item_words", "item_id", "field", "word"),
+    ("masters", "view", "item_id"),
+    ("masters", "last_task_status", "item_id"),
+    ("masters", "current_restored_id", "item_id"),
+    ("masters", "current_restored_recipe_id", "item_id"),
+    ("masters", "current_styled_recipe_id", "item_id"),
     ("masters", "verified_at", "id"),
     ("derivatives", "verified_at", "id"),
-    ("masters", "current_restored_recipe_id"),
-    ("masters", "current_styled_recipe_id"),
     ("quality_scores", "metric", "value"),
     ("reviews", "decision", "derivative_id"),
 )
-# What is named in the index, and the column that isn't NULL in its rows.
-PARTIAL = (("restored", "current_restored_id"), ("styled", "current_styled_id"), ("refused", "refusal"))
+# Name, columns, and the one that isn't NULL in the rows of the index.
+PARTIAL = (
+    ("restored_item_id", ("item_id",), "current_restored_id"),
+    ("styled_item_id", ("item_id",), "current_styled_id"),
+    ("refused_item_id", ("item_id",), "refusal"),
+    *((f"{score}_item_id", (score, "item_id"), score) for score in HEADLINE_SCORES),
+)
 
 
 def upgrade() -> None:
@@ -44,19 +58,14 @@ def upgrade() -> None:
         op.drop_index(f"ix_{table}_{column}", table)
     for table, *columns in NEW:
         op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)
-    for name, known in PARTIAL:
-        _create_where_known(f"ix_masters_{name}_item_id", "item_id", known)
-    for score in HEADLINE_SCORES:
-        op.drop_index(f"ix_masters_{score}", "masters")
-        _create_where_known(f"ix_masters_{score}", score, score)
+    for name, columns, known in PARTIAL:
+        rows = sa.text(f"{known} IS NOT NULL")
+        op.create_index(f"ix_masters_{name}", "masters", columns, sqlite_where=rows, postgresql_where=rows)
 
 
 def downgrade() -> None:
-    for score in HEADLINE_SCORES:
-        op.drop_index(f"ix_masters_{score}", "masters")
-        op.create_index(f"ix_masters_{score}", "masters", [score])
-    for name, _ in PARTIAL:
-        op.drop_index(f"ix_masters_{name}_item_id", "masters")
+    for name, _, _ in PARTIAL:
+        op.drop_index(f"ix_masters_{name}", "masters")
     for table, *columns in NEW:
         op.drop_index(f"ix_{table}_{'_'.join(columns)}", table)
     for table, column in REPLACED:
@@ -70,8 +79,3 @@ def _add_recipe_column(kind: str) -> None:
     current = f"SELECT recipe_id FROM derivatives WHERE derivatives.id = masters.current_{kind}_id"  # noqa: S608
     known = f"current_{kind}_id IS NOT NULL"
     op.execute(f"UPDATE masters SET current_{kind}_recipe_id = ({current}) WHERE {known}")  # noqa: S608
-
-
-def _create_where_known(name: str, column: str, known: str) -> None:
-    rows = sa.text(f"{known} IS NOT NULL")
-    op.create_index(name, "masters", [column], sqlite_where=rows, postgresql_where=rows)
