@@ -116,12 +116,12 @@ def verify(
     return report
 
 
-def _due(wanted: _Wanted) -> list[Select[Any]]:
+def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
     """Of each kind its number, id, stored path, digest and last check of what is due."""
-    masters: Select[Any] = select(
+    masters: Select[*tuple[Any, ...]] = select(
         literal(0).label("kind"), Master.id, Master.path, Master.sha256, Master.verified_at.label("checked")
     )
-    derivatives: Select[Any] = select(
+    derivatives: Select[*tuple[Any, ...]] = select(
         literal(1).label("kind"),
         Derivative.id,
         Derivative.path,
@@ -139,7 +139,7 @@ def _due(wanted: _Wanted) -> list[Select[Any]]:
         .where(Event.version_id == ModelVersion.id, Event.type == EventType.FIXITY_CHECK)
         .scalar_subquery()
     )
-    weights: Select[Any] = select(
+    weights: Select[*tuple[Any, ...]] = select(
         literal(2).label("kind"),
         ModelVersion.id,
         literal("").label("path"),
@@ -156,9 +156,9 @@ def _due(wanted: _Wanted) -> list[Select[Any]]:
     ]
 
 
-def _oldest_due(wanted: _Wanted, limit: int) -> Select[Any]:
+def _oldest_due(wanted: _Wanted, limit: int) -> Select[*tuple[Any, ...]]:
     """The first ``limit`` of what is due, the oldest check first: as many of each kind are read in order."""
-    first: list[Select[Any]] = []
+    first: list[Select[*tuple[Any, ...]]] = []
     for files in _due(wanted):
         _, row_id, _, _, checked = files.selected_columns
         first += (

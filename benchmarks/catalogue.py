@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def _time_others(catalogue: Catalogue, repeats: int, items: int) -> None:
     _row("show", lambda: _show(catalogue, number), repeats)
     _row("verify the 20 files that are longest unchecked", lambda: verify(catalogue, limit=20).checked, repeats)
     for query in ("", "street", "status:restored", "status:stale", "psnr_source:[39.99 TO *]", "model:*@0.1"):
-        _row(f"count {query or 'everything'}", lambda query=query: _count(catalogue, query), min(repeats, 3))
+        _row(f"count {query or 'everything'}", partial(_count, catalogue, query), min(repeats, 3))
     print()
 
 

@@ -216,7 +216,9 @@ def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, age
     """Adds the item's masters with all that was made of them; the highest id of a derivative by then."""
     master_id = 2 * item_id - 1
     recipes, status, refusal = _history(random)
-    restored, styled, psnr = [], None, {}
+    restored: list[int] = []
+    styled: int | None = None
+    psnr: dict[int, float] = {}
     for recipe in recipes:
         derivatives += 1
         kind = "styled" if recipe == _STYLED else "restored"
@@ -242,9 +244,9 @@ def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, age
     if decision:
         rows["reviews"].append((restored[0], _digest(f"{item_id}"), decision, agent, _WRITTEN_AT))
     current = next(iter(restored[decision == "rejected" :]), None)
-    score = psnr.get(current)
-    recipe = None if current is None else recipes[current - min(restored)] + 1
-    follows = (status, refusal, current, styled, recipe, styled and _STYLED + 1, score, score and score / 50)
+    score = None if current is None else psnr[current]
+    current_recipe = None if current is None else recipes[current - min(restored)] + 1
+    follows = (status, refusal, current, styled, current_recipe, styled and _STYLED + 1, score, score and score / 50)
     rows["masters"].append((*_scan(master_id, item_id, 1, "recto"), *follows))
     rows["events"].append(("ingestion", _WRITTEN_AT, "success", agent, item_id, master_id, None))
     if random.random() < 0.08:
@@ -303,7 +305,7 @@ def _write(connection: Connection, chunk: Sequence[Rows]) -> None:
         cursor.execute("SET LOCAL session_replication_role = replica")  # leaves foreign keys unchecked
     for table, named in _COLUMNS.items():
         columns = named.split()
-        rows = (row for item in chunk for row in item.get(table, ()))
+        rows = [row for item in chunk for row in item.get(table, ())]
         if connection.dialect.name == "postgresql":
             with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
                 for row in rows:

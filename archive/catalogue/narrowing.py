@@ -96,15 +96,16 @@ def _items(part: Is) -> Select[Any]:
             return None
         source = element.right.element.subquery()
         (key,) = source.columns
-        return element.left == key
+        joined: ColumnElement[bool] = key == element.left
+        return joined
 
-    joined = visitors.replacement_traverse(part.condition, {}, replace)
+    condition = visitors.replacement_traverse(part.condition, {}, replace)
     of_masters = any(_is_of_masters(element) for element in visitors.iterate(part.condition))
-    return select(Master.item_id if of_masters else Item.id).where(joined).correlate(None)
+    return select(Master.item_id if of_masters else Item.id).where(condition).correlate(None)
 
 
 def _is_of_masters(element: Any) -> bool:
-    return isinstance(element, ColumnClause) and element.table is not None and element.table.name == "masters"
+    return isinstance(element, ColumnClause) and getattr(element.table, "name", "") == Master.__tablename__
 
 
 def _is_in_selection(element: Any) -> bool:

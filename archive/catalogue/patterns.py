@@ -17,7 +17,7 @@ ANY = "\ud800"
 ONE = "\ud801"
 
 _LAST = chr(0x10FFFF)  # no character at all, and after all that are
-_BEFORE_WILD = re.compile(rf"[^{ANY}{ONE}]*")
+_WILD = re.compile(f"[{ANY}{ONE}]")
 _ESCAPED_OR_WILD = re.compile(r"\\(.)|([*?])", re.DOTALL)
 
 
@@ -48,11 +48,11 @@ def matches(column: SQLColumnExpression[Any], pattern: str) -> ColumnElement[boo
         return column.is_not(None)
     found = _like_pattern(column, pattern) if is_wild(pattern) else column == pattern
     # Left away where nothing is NULL, as databases take in only so many conditions.
-    return and_(column.is_not(None), found) if getattr(column.expression, "nullable", True) else found
+    return and_(column.is_not(None), found) if getattr(column, "nullable", True) else found
 
 
 def _like_pattern(column: SQLColumnExpression[Any], pattern: str) -> ColumnElement[bool]:
-    start = _BEFORE_WILD.match(pattern)[0]
+    start = _WILD.split(pattern)[0]
     forms = (_glob(pattern), _like(pattern), start, start + _LAST)
     return _Like(column, *map(_text, forms))
 
@@ -66,7 +66,7 @@ class _Like(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
-    def self_group(self, against: OperatorType | None = None) -> ColumnElement[bool]:  # noqa: ARG002
+    def self_group(self, against: OperatorType | None = None) -> _Like:  # noqa: ARG002
         """Itself: SQLAlchemy would ask SQLite for ``... = 1``, to which no index leads."""
         return self
 

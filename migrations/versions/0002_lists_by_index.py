@@ -58,9 +58,9 @@ def upgrade() -> None:
         op.drop_index(f"ix_{table}_{column}", table)
     for table, *columns in NEW:
         op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)
-    for name, columns, known in PARTIAL:
+    for name, known_columns, known in PARTIAL:
         rows = sa.text(f"{known} IS NOT NULL")
-        op.create_index(f"ix_masters_{name}", "masters", columns, sqlite_where=rows, postgresql_where=rows)
+        op.create_index(f"ix_masters_{name}", "masters", known_columns, sqlite_where=rows, postgresql_where=rows)
 
 
 def downgrade() -> None:
