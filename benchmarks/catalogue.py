@@ -31,7 +31,7 @@ from archive.catalogue.query import parse
 from archive.catalogue.search import list_items, show
 from archive.catalogue.tables import Batch, Item, ItemWord, Master, Task
 from archive.fixity import verify
-from archive.settings import Settings, create_home, load_settings
+from archive.settings import create_home, load_settings
 from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
 
 PAGE = 50
@@ -68,12 +68,12 @@ def _catalogue(arguments: argparse.Namespace, folder: Path, stack: ExitStack) ->
     if database == "":
         database = _server(folder / "server", stack)
     home = folder / "home"
-    settings: Settings = load_settings(home) if home.exists() else create_home(home, database=database)
-    schema.upgrade(settings)
-    catalogue = Catalogue.open(settings)
-    with catalogue.reading() as session:
-        is_empty = session.scalar(select(Item.id).limit(1)) is None
-    if is_empty:
+    if home.exists():
+        catalogue = Catalogue.open(load_settings(home))
+    else:
+        settings = create_home(home, database=database)
+        schema.upgrade(settings)
+        catalogue = Catalogue.open(settings)
         seconds, _ = _seconds(lambda: build(catalogue, arguments.items))
         print(f"built in {seconds:.0f} s")
     _approve_as_usual(catalogue)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from archive.catalogue import patterns
@@ -309,8 +309,10 @@ def _whole_number(term: Term) -> int:
 
 
 def _metric(name: str) -> Field:
+    # Written out, as an index of only these rows is taken only where the database reads that it is only these.
+    of_derivative = QualityScore.image == literal_column(f"'{ScoredImage.DERIVATIVE}'")
     of_whole = select(QualityScore.derivative_id).where(
-        QualityScore.metric == name, QualityScore.image == ScoredImage.DERIVATIVE, QualityScore.stage.is_(None)
+        QualityScore.metric == name, of_derivative, QualityScore.stage.is_(None)
     )
     return Through(QualityScore.value, _number, Master.current_restored_id, of_whole)
 

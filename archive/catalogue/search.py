@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import ScalarSelect, Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.asked import Asked, condition
@@ -65,16 +65,23 @@ def list_items(session: Session, query: str | None, limit: int | None = None) ->
 
 def _stream(session: Session, asked: Asked, limit: int | None) -> Iterator[dict[str, Any]]:
     home: Path = session.info["home"]
-    statement = narrowed(session, asked, _list_statement(asked)).limit(limit)
+    first_match = _first_match(asked)
+    statement = _list_statement(first_match)
+    if limit is None:
+        statement = narrowed(session, asked, statement)
+    else:  # what is told of items is looked up of those on the page only
+        page = narrowed(session, asked, select(Item.id).where(first_match.is_not(None)))
+        page = page.correlate(None).limit(limit)
+        statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
         for row in rows.mappings():
             path = row["path"]
             yield {**row, "path": str(home / path) if path is not None else None}
 
 
-def _list_statement(asked: Asked) -> Select[*tuple[Any, ...]]:
-    current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
-    first_match = (
+def _first_match(asked: Asked) -> ScalarSelect[int]:
+    """The id of an item's master that a list tells of, NULL where none is as ``asked``."""
+    return (
         select(Master.id)
         .where(Master.item_id == Item.id, row_by_row(condition(asked, of_one=True)))
         .order_by(RESTORABLE_FIRST, Master.sequence)
@@ -82,6 +89,10 @@ def _list_statement(asked: Asked) -> Select[*tuple[Any, ...]]:
         .correlate(Item)
         .scalar_subquery()
     )
+
+
+def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
+    current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
     earliest = (
         select(func.min(RecipeStage.position))
         .where(RecipeStage.recipe_id == Master.current_restored_recipe_id, RecipeStage.task == StageTask.RESTORATION)

@@ -30,6 +30,8 @@ from archive.catalogue.vocabulary import (
     View,
 )
 
+_OF_WHOLE_DERIVATIVES = text("image = 'derivative' AND stage IS NULL")
+
 
 def _where_known(name: str, *columns: str, known: str) -> Index:
     """An index of the rows in which ``known`` isn't NULL: where these are few, it leads to them at once."""
@@ -322,7 +324,14 @@ class QualityScore(Table):
     __tablename__ = "quality_scores"
     __table_args__ = (
         Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),
-        Index("ix_quality_scores_metric_value", "metric", "value"),
+        Index(
+            "ix_quality_scores_metric_value_derivative_id",
+            "metric",
+            "value",
+            "derivative_id",
+            sqlite_where=_OF_WHOLE_DERIVATIVES,
+            postgresql_where=_OF_WHOLE_DERIVATIVES,
+        ),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

@@ -39,9 +39,9 @@ NEW = (
     ("masters", "current_styled_recipe_id", "item_id"),
     ("masters", "verified_at", "id"),
     ("derivatives", "verified_at", "id"),
-    ("quality_scores", "metric", "value"),
     ("reviews", "decision", "derivative_id"),
 )
+SCORES, SCORE_COLUMNS = "ix_quality_scores_metric_value_derivative_id", ["metric", "value", "derivative_id"]
 # Name, columns, and the one that isn't NULL in the rows of the index.
 PARTIAL = (
     ("restored_item_id", ("item_id",), "current_restored_id"),
@@ -58,6 +58,8 @@ def upgrade() -> None:
         op.drop_index(f"ix_{table}_{column}", table)
     for table, *columns in NEW:
         op.create_index(f"ix_{table}_{'_'.join(columns)}", table, columns)
+    rows = sa.text("image = 'derivative' AND stage IS NULL")
+    op.create_index(SCORES, "quality_scores", SCORE_COLUMNS, sqlite_where=rows, postgresql_where=rows)
     for name, known_columns, known in PARTIAL:
         rows = sa.text(f"{known} IS NOT NULL")
         op.create_index(f"ix_masters_{name}", "masters", known_columns, sqlite_where=rows, postgresql_where=rows)
@@ -66,6 +68,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name, _, _ in PARTIAL:
         op.drop_index(f"ix_masters_{name}", "masters")
+    op.drop_index(SCORES, "quality_scores")
     for table, *columns in NEW:
         op.drop_index(f"ix_{table}_{'_'.join(columns)}", table)
     for table, column in REPLACED:
