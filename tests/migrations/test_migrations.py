@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 from archive.catalogue import Catalogue, schema
 from archive.catalogue.agents import record_event
 from archive.catalogue.columns import Table
 from archive.catalogue.engines import make_engine
+from archive.catalogue.tables import Master
 from archive.catalogue.vocabulary import Decision, EventType
 from archive.settings import Settings
 from tests.support import AT, add_derivative, add_item, add_recipe, add_review, add_task, add_version
@@ -65,3 +66,16 @@ def _tables(settings: Settings) -> set[str]:
     engine = make_engine(settings)
     with engine.connect() as connection:
         return set(inspect(connection).get_table_names())
+
+
+def test_an_older_catalogue_knows_the_recipes_of_its_current_derivatives_once_it_is_upgraded(
+    settings: Settings, catalogue: Catalogue
+) -> None:
+    with catalogue.session() as session:
+        derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
+        add_item(session, "B")
+    schema.downgrade(settings, "0001")
+    schema.upgrade(settings)
+    with catalogue.reading() as session:
+        recipes = session.scalars(select(Master.current_restored_recipe_id).order_by(Master.id)).all()
+    assert recipes == [derivative.recipe_id, None]
