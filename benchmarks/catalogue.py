@@ -94,7 +94,7 @@ def _server(folder: Path, stack: ExitStack) -> str:
     server = get_server(folder.resolve())
     stack.callback(server.cleanup)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = 'large'").fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'large'").fetchone():
             connection.execute("CREATE DATABASE large")
     return f"postgresql+psycopg:///large?host={folder.resolve()}&user=postgres"
 
