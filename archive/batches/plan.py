@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive.batches.draft import Candidate, Draft, Objection, Plan, count, of_masters
+from archive.batches.recipes import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.conditions import APPROVED, STALE
 from archive.catalogue.query import parse
@@ -91,7 +92,7 @@ def plan_rerun(
     ``must_fit``.
 
     Raises:
-        BatchError: what would be made does not fit on the disk; nothing is written.
+        BatchError: what would be made does not fit on the disk, or a recipe can't be read; nothing is written.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
@@ -159,10 +160,8 @@ def _collect_rerun(
 def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[int, Recipe]]:
     """The recipes by which the current restored derivatives of the wanted masters were made, with their ids."""
     recipe_ids = of_masters(wanted).with_only_columns(Master.current_restored_recipe_id)
-    rows = session.execute(
-        select(RecipeRow.id, RecipeRow.canonical_json).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id)
-    )
-    return [(row.id, Recipe.from_json(row.canonical_json)) for row in rows]
+    rows = session.scalars(select(RecipeRow).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id))
+    return [(row.id, read_recipe(row)) for row in rows]
 
 
 def _made_by_another_version(recipe: Recipe, card: ModelCard) -> bool:

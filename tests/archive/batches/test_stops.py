@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from archive import storage
 from archive.batches import record, run
 from archive.batches.run import run_batch
-from archive.catalogue.tables import Task
+from archive.catalogue.tables import Recipe, Task
 from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
 from restoration.errors import DeviceError
@@ -131,6 +131,15 @@ def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypa
     monkeypatch.setattr(run, "PIPELINE_VERSION", 99)
     with pytest.raises(BatchError, match="plan it again"):
         workshop.run(batch_id)
+
+
+def test_a_recipe_that_can_not_be_read_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+    with workshop.catalogue.session() as session:
+        session.execute(update(Recipe).values(canonical_json="{}"))
+    with pytest.raises(BatchError, match=r"recipe 1, .* can't be read.*backup"):
+        workshop.run(batch_id)
+    assert workshop.statuses(batch_id) == [PENDING]
 
 
 def test_a_batch_that_is_not_there_is_not_found(workshop: Any) -> None:
