@@ -17,6 +17,8 @@ class Is:
     """The same, where that is better put otherwise to a database that has the item at hand."""
     found_by_index: bool = True
     """Whether its items can be counted without looking through all."""
+    stand_together: bool = False
+    """Whether its items mostly follow each other in lists, so that the first of many may come late."""
     kept_in_order: bool = False
     """Whether it is about the item alone, and an index gives what fulfils it by accession number."""
 

@@ -229,6 +229,7 @@ class Through:
     read: Callable[[Term], float]
     column: InstrumentedAttribute[Any]
     selection: Any
+    stand_together: bool = False
     takes_negative = True
     cost = 5
 
@@ -246,7 +247,9 @@ class Through:
             rows = self.selection.where(asked(Number(number, self.read)).condition)
             return and_(self.column.is_not(None), self.column.in_(rows))
 
-        return Is(condition=found(self.number), of_one=found(unindexed(self.number)))
+        return Is(
+            condition=found(self.number), of_one=found(unindexed(self.number)), stand_together=self.stand_together
+        )
 
 
 @dataclass(frozen=True)
@@ -344,7 +347,7 @@ FIELDS: dict[str, Field] = {
     "status": Choice({value: Is(condition=condition) for value, condition in STATUSES.items()}),
     "model": Used(Master.current_restored_recipe_id, StageTask.RESTORATION),
     "style": Used(Master.current_styled_recipe_id, StageTask.STYLE),
-    "batch": Through(Task.batch_id, _whole_number, Master.id, select(Task.master_id)),
+    "batch": Through(Task.batch_id, _whole_number, Master.id, select(Task.master_id), stand_together=True),
     "review": Choice({decision: _reviewed(decision) for decision in Decision}),
     **{name: Number(getattr(Master, name), _number) for name in HEADLINE_METRICS},
     **{name: _metric(name) for name in OTHER_METRICS},

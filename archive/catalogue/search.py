@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, and_, func, select
+from sqlalchemy import ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.asked import Asked, condition
@@ -52,9 +52,9 @@ def _stream(session: Session, asked: Asked, limit: int | None) -> Iterator[dict[
     first_match = _first_match(asked)
     statement = _list_statement(first_match)
     if limit is None:
-        statement = narrowed(session, asked, statement)
+        statement = narrowed(session, asked, statement, matches=true())
     else:  # what is told of items is looked up of those on the page only
-        page = narrowed(session, asked, select(Item.id).where(first_match.is_not(None)))
+        page = narrowed(session, asked, select(Item.id), matches=first_match.is_not(None))
         page = page.correlate(None).limit(limit)
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:

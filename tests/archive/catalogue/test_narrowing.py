@@ -11,7 +11,7 @@ from archive.catalogue.fields import FIELDS
 from archive.catalogue.search import list_items
 from archive.catalogue.vocabulary import Access, Decision, View
 from archive.fixity import verify
-from tests.support import add_derivative, add_item, add_master, add_review, add_version
+from tests.support import add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
 # A question to each field, as in a large catalogue.
 QUESTIONS = {
@@ -56,6 +56,9 @@ def test_every_field_is_asked() -> None:
 
 @pytest.mark.parametrize("query", [*QUESTIONS.values(), *FURTHER])
 def test_what_little_matches_is_found_by_index(catalogue: Catalogue, query: str) -> None:
+    with catalogue.session() as session:
+        add_recipe(session, add_version(session))  # outdated
+        add_version(session, "denoise-deblur@1.1", approved=True)
     for plan in _plans(catalogue, query):
         assert _full_scans(plan) == []
 
@@ -65,6 +68,7 @@ def test_where_much_matches_items_are_read_in_order_and_nothing_is_sorted(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, query: str | None
 ) -> None:
     monkeypatch.setattr(narrowing, "FEW", -1)
+    monkeypatch.setattr(narrowing, "MANY", -1)
     for limit in (50, None):
         plan = _plans(catalogue, query, limit)[-1]
         assert _full_scans(plan, in_order="items") == []
@@ -85,8 +89,9 @@ def test_the_longest_unchecked_files_are_found_by_index(catalogue: Catalogue) ->
 
 
 @pytest.mark.parametrize("few", [-1, 2, 5_000])
+@pytest.mark.parametrize("few_recipes", [0, 100])
 def test_however_it_is_read_a_list_holds_the_same(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int, few_recipes: int
 ) -> None:
     with catalogue.session() as session:
         old = add_version(session, approved=True)
@@ -96,16 +101,21 @@ def test_however_it_is_read_a_list_holds_the_same(
             verso = add_master(session, item, view=View.VERSO)
             if number < 3:
                 derivative = add_derivative(session, verso, old, psnr_source=10.0 * number, contrast=0.5)
+                add_task(session, derivative.batch, verso, derivative.recipe)
                 if number == 1:
                     add_review(session, derivative, Decision.ACCEPTED)
         add_version(session, "denoise-deblur@1.1", approved=True)
     monkeypatch.setattr(narrowing, "FEW", few)
-    found = {}
+    monkeypatch.setattr(narrowing, "MANY", few)
+    monkeypatch.setattr(narrowing, "_FEW_RECIPES", few_recipes)
     with catalogue.reading() as session:
-        for query in EXPECTED:
-            found[query] = " ".join(each["accession_number"] for each in list_items(session, query))
+        for limit in (None, 50):  # which take two ways
+            found = {
+                query: " ".join(each["accession_number"] for each in list_items(session, query, limit))
+                for query in EXPECTED
+            }
+            assert found == EXPECTED
         assert [each["accession_number"] for each in list_items(session, "mother", limit=2)] == ["A", "B"]
-    assert found == EXPECTED
 
 
 EXPECTED = {
@@ -123,6 +133,7 @@ EXPECTED = {
     "contrast:0.5 -review:accepted": "A D",
     "review:* OR title:e": "B E",
     "model:denoise-deblur@1.0 mother": "A B D",
+    "batch:[1 TO 9] OR batch:77": "A B D",
     "accession_number:[B TO D] mother": "B C D",
 }
 
