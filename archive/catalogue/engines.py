@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from archive.errors import HomeError
@@ -68,6 +71,19 @@ def reader(engine: Engine) -> Engine:
 def writer(engine: Engine) -> Engine:
     """``engine`` for transactions that write; on SQLite, which has one writer at a time, each waits at its start."""
     return engine.execution_options(**{_WRITES: True})
+
+
+@contextmanager
+def private_copy(engine: Engine) -> Iterator[Engine]:
+    """An engine of a copy of the SQLite database, which nobody else sees and which is gone at the end."""
+    with closing(sqlite3.connect("")) as copy:  # without a name it lies in the folder for temporary files
+        with engine.connect() as connection:
+            original: Any = connection.connection.driver_connection
+            original.backup(copy)
+        _prepare_sqlite(copy, None)
+        copied = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+        event.listen(copied, "begin", _begin_sqlite)
+        yield copied
 
 
 def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None:

@@ -2,13 +2,12 @@
 
 Each scan is examined outside of any transaction and recorded in one of its own, so that an interrupted ingest keeps
 what it has done, holds nobody up, and can simply be run again. A dry run examines all scans first, then records them in
-one transaction that is taken back: it decides by the same code, and writes nothing.
+one transaction that is taken back: it decides by the same code, and nothing is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -112,14 +111,13 @@ class _Run:
             self._record_all(evidence, self._record)
             return
         gathered = list(evidence)
-        with suppress(_TakenBackError), self._catalogue.session() as session:
+        with self._catalogue.trying() as session:
 
             def decide(evidence: Evidence) -> Outcome:
                 with session.begin_nested():
                     return self._write(session, evidence, self._place(evidence))
 
             self._record_all(gathered, decide)
-            raise _TakenBackError
 
     def _examined(self, work: _Work, progress: Progress) -> Iterator[Evidence]:
         """What is found out about each file, but for those that are passed over or fail."""
@@ -234,7 +232,3 @@ def _pass_over(report: IngestReport, path: Path, reason: str) -> None:
     report.passed_over += 1
     if report.dry_run:
         report.lines.append(f"{path}: passed over: {reason}")
-
-
-class _TakenBackError(Exception):
-    """Ends the transaction of a dry run."""
