@@ -30,7 +30,6 @@ from archive.catalogue import Catalogue, schema
 from archive.catalogue.query import parse
 from archive.catalogue.search import list_items, show
 from archive.catalogue.tables import Batch, Item, ItemWord, Master, Task
-from archive.fixity import verify
 from archive.settings import create_home, load_settings
 from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
 
@@ -189,7 +188,6 @@ def _time_others(catalogue: Catalogue, repeats: int, items: int) -> None:
         numbers = session.scalars(select(Item.accession_number).where(Item.id.in_([1, items // 2, items])))
         number = numbers.all()[-1]
     _row("show", lambda: _show(catalogue, number), repeats)
-    _row("verify the 20 files that are longest unchecked", lambda: verify(catalogue, limit=20).checked, repeats)
     for query in ("", "street", "status:restored", "status:stale", "psnr_source:[39.99 TO *]", "model:*@0.1"):
         _row(f"count {query or 'everything'}", partial(_count, catalogue, query), min(repeats, 3))
     print()
