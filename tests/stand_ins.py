@@ -47,6 +47,20 @@ class Greyer:
         return region * np.float32(0.5) + np.float32(0.25)
 
 
+def once(action: Callable[[], object]) -> Callable[[int], object]:
+    """For a :class:`Greyer`: calls ``action`` at the first call only."""
+    return lambda calls: action() if calls == 0 else None
+
+
+def raising(error: BaseException) -> Callable[[int], object]:
+    """For a :class:`Greyer`: raises ``error`` at each call."""
+
+    def then(_calls: int) -> None:
+        raise error
+
+    return then
+
+
 class StandIns(LoadedModels):
     """Models whose every stage is ``work``; no network is loaded."""
 

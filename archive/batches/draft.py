@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, exists, func, insert, select, true, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from archive.batches.recipes import recipe_id
 from archive.batches.space import Volume, derivative_bytes, refuse_what_does_not_fit, volumes
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import software
 from archive.catalogue.pace import by_models, pace
-from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
+from archive.catalogue.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.tables import Recipe as RecipeRow
-from archive.catalogue.vocabulary import BatchKind, DerivativeKind, Polarity, StageTask, TaskStatus, View
+from archive.catalogue.vocabulary import BatchKind, Polarity, TaskStatus, View
 from archive.wording import recipe_in_words
 from restoration.recipe import Recipe
 
@@ -173,7 +173,7 @@ class Draft:
         session.flush()
         for digest, masters in self.masters.items():
             if masters:
-                self._write_tasks(session, batch.id, _stored(session, self.recipes[digest]), masters)
+                self._write_tasks(session, batch.id, recipe_id(session, self.recipes[digest]), masters)
         return self.plan(catalogue, session, batch_id=batch.id)
 
     @staticmethod
@@ -226,32 +226,6 @@ def _made(session: Session, recipe: Recipe) -> ColumnElement[bool]:
     """Whether a master has a derivative of ``recipe``, which the catalogue need not know yet."""
     recipe_id = session.scalar(select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256))
     return exists().where(Derivative.master_id == Master.id, Derivative.recipe_id == recipe_id)
-
-
-def _stored(session: Session, recipe: Recipe) -> int:
-    """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
-    find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
-    if (known := session.scalar(find)) is not None:
-        return known
-    try:
-        with session.begin_nested():
-            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=DerivativeKind.RESTORED)
-            row.stages = [
-                RecipeStage(
-                    position=position,
-                    task=StageTask(stage.task),
-                    version=session.execute(
-                        select(ModelVersion)
-                        .join(Model, ModelVersion.model_id == Model.id)
-                        .where(Model.name == stage.model, ModelVersion.version == stage.version)
-                    ).scalar_one(),
-                )
-                for position, stage in enumerate(recipe.stages)
-            ]
-            session.add(row)
-    except IntegrityError:  # planned by another process at the same moment
-        return session.execute(find).scalar_one()
-    return row.id
 
 
 def _chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

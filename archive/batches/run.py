@@ -29,6 +29,7 @@ from archive.batches.interruption import Interruption
 from archive.batches.leases import Heartbeat
 from archive.batches.log import at_stage, in_batch, in_task
 from archive.batches.patience import DATABASE_IS_AWAY, patiently
+from archive.batches.recipes import read_recipe
 from archive.batches.record import record_failure, record_made
 from archive.batches.roots import require_roots
 from archive.batches.space import require_room
@@ -40,12 +41,11 @@ from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoun
 from archive.failpoints import reach
 from archive.progress import Progress, Silent
 from archive.storage import temporary
-from restoration.errors import ChangedImageError, DeviceError, ModelError, RestorationError
+from restoration.errors import ChangedImageError, DeviceError, ModelError, RecipeError, RestorationError
 from restoration.image import Limits
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
 from restoration.recipe import PIPELINE_VERSION
-from restoration.recipe import Recipe as FullRecipe
 from restoration.recipe import RecipeStage as Stage
 
 if TYPE_CHECKING:
@@ -309,8 +309,8 @@ def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, mak
             .where(ModelVersion.id.in_(select(RecipeStage.version_id).where(RecipeStage.recipe_id.in_(open_recipes))))
             .order_by(ModelVersion.id)
         ).all()
-        texts = session.scalars(select(Recipe.canonical_json).where(Recipe.id.in_(open_recipes))).all()
-    wanted = [FullRecipe.from_json(text) for text in texts]
+        rows = session.scalars(select(Recipe).where(Recipe.id.in_(open_recipes))).all()
+    wanted = [read_recipe(row) for row in rows]
     if any(recipe.pipeline_version != PIPELINE_VERSION for recipe in wanted):
         raise BatchError(
             f"batch {batch_id} was planned for another pipeline than this software's, version {PIPELINE_VERSION}: "
@@ -329,7 +329,7 @@ def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, mak
         for recipe in wanted:
             for stage in recipe.stages:
                 ready.stage(stage)
-    except DeviceError as error:
+    except (DeviceError, RecipeError) as error:
         raise BatchError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
     except ModelError as error:
         raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error

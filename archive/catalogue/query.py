@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from luqum import tree
 from luqum.exceptions import ParseError
 from luqum.thread import parse as parse_lucene
-from sqlalchemy import ColumnElement, and_, not_, or_, true
+from sqlalchemy import ColumnElement, true
 
 from archive.catalogue import patterns
+from archive.catalogue.asked import Asked, Every, Is, Not, Some, condition
 from archive.catalogue.fields import FIELDS, FREE_WORDS, Bounds, Field, Term, Words
 from archive.catalogue.words import fold
 from archive.errors import QueryError
@@ -22,6 +23,7 @@ HIGHEST_COST = 400
 DEEPEST = 25
 LONGEST = 50_000
 
+_ALL = Is(condition=true(), found_by_index=False)
 _POSITION = re.compile(r"at position (\d+)")
 _OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
 _DIGIT = re.compile(r"\d")
@@ -34,8 +36,13 @@ def parse(text: str | None) -> ColumnElement[bool]:
     Raises:
         QueryError: the query has a mistake; the message says where, and what is known there.
     """
+    return condition(read(text))
+
+
+def read(text: str | None) -> Asked:
+    """What the query asks for, condition by condition; see :func:`parse`."""
     if text is None or not text.strip():
-        return true()
+        return _ALL
     if len(text) > LONGEST:
         raise QueryError(f"the query has {len(text)} characters, more than {LONGEST}: ask in several queries")
     try:
@@ -86,8 +93,8 @@ class _Translation:
     text: str
     cost: int = 0
 
-    def translate(self, node: tree.Item, field: Field, depth: int) -> ColumnElement[bool]:
-        """The condition of ``node``, whose values without a field of their own are looked for in ``field``."""
+    def translate(self, node: tree.Item, field: Field, depth: int) -> Asked:
+        """What ``node`` asks for, whose values without a field of their own are looked for in ``field``."""
         if depth > DEEPEST:
             raise self._mistake(node, f"the query is nested more than {DEEPEST} deep")
         match node:
@@ -96,27 +103,27 @@ class _Translation:
             case tree.Group() | tree.FieldGroup():
                 return self.translate(node.expr, field, depth + 1)
             case tree.OrOperation():
-                return or_(*(self.translate(each, field, depth + 1) for each in node.operands))
+                return Some(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.AndOperation() | tree.UnknownOperation():
-                return and_(*(self.translate(each, field, depth + 1) for each in node.operands))
+                return Every(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.Plus():
                 return self.translate(node.a, field, depth + 1)
             case tree.Prohibit(a=tree.Word()) if field.takes_negative:
                 return self._value(node, field)
             case tree.Not() | tree.Prohibit():
-                return not_(self.translate(node.a, field, depth + 1))
+                return Not(part=self.translate(node.a, field, depth + 1))
         return self._value(node, field)
 
-    def _field(self, node: tree.SearchField, depth: int) -> ColumnElement[bool]:
+    def _field(self, node: tree.SearchField, depth: int) -> Asked:
         name = node.name
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
-            return true()
+            return _ALL
         if name not in FIELDS:
             quoted = "" if name.replace("_", "").isalpha() else "a value with a colon goes in quotation marks; "
             raise self._mistake(node, f"there is no field {name!r}; {quoted}known are {', '.join(FIELDS)}")
         return self.translate(node.expr, FIELDS[name], depth + 1)
 
-    def _value(self, node: tree.Item, field: Field) -> ColumnElement[bool]:
+    def _value(self, node: tree.Item, field: Field) -> Asked:
         self._charge(node, field)
         try:
             match node:
@@ -136,7 +143,7 @@ class _Translation:
                 case tree.Word(value="TO"):
                     raise ValueError('a range has brackets, such as [1900 TO 1910]; the word itself is quoted: "TO"')  # noqa: TRY301
                 case tree.Word(value="*"):
-                    return true() if field is FREE_WORDS else field.present()
+                    return _ALL if field is FREE_WORDS else field.present()
                 case tree.Word() | tree.Phrase() | tree.Prohibit():
                     return field.equals(self._term(node))
             raise ValueError(_unsupported(node))  # noqa: TRY301

@@ -2,13 +2,12 @@
 
 Each scan is examined outside of any transaction and recorded in one of its own, so that an interrupted ingest keeps
 what it has done, holds nobody up, and can simply be run again. A dry run examines all scans first, then records them in
-one transaction that is taken back: it decides by the same code, and writes nothing.
+one transaction that is taken back: it decides by the same code, and nothing is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -126,14 +125,13 @@ class _Run:
             self._record_all(evidence, self._record)
             return
         gathered = list(evidence)
-        with suppress(_TakenBackError), self._catalogue.session() as session:
+        with self._catalogue.trying() as session:
 
             def decide(evidence: Evidence) -> Outcome:
                 with session.begin_nested():
                     return self._write(session, evidence, self._place(evidence))
 
             self._record_all(gathered, decide)
-            raise _TakenBackError
 
     def pass_over(self, path: Path, reason: str) -> None:
         """Count a file that is not to be a master; where it came with a sum, it must have it all the same."""
@@ -289,7 +287,3 @@ def _check_sheets(sheets: Iterable[Path], sums: Mapping[Path, Sequence[Sum]] | N
                 digest_checked(sheet, sums[sheet])
             except SumDiffersError as error:
                 raise IngestError(f"{sheet}: {error}. Nothing was ingested") from error
-
-
-class _TakenBackError(Exception):
-    """Ends the transaction of a dry run."""

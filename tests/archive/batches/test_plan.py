@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from archive import review
 from archive.batches.plan import Plan, plan_rerun
 from archive.catalogue import Catalogue
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Recipe, Root, Task
 from archive.catalogue.vocabulary import Access, Decision, Polarity, TaskStatus, View
-from archive.errors import NotFoundError, QueryError, UsageError
+from archive.errors import BatchError, NotFoundError, QueryError, UsageError
 from restoration.recipe import Recipe as FullRecipe
 
 # `workshop` is made in conftest.py.
@@ -312,3 +312,13 @@ def _fill(catalogue: Catalogue, count: int) -> None:
                 for n in range(1, count + 1)
             ],
         )
+
+
+def test_a_rerun_of_a_recipe_that_can_not_be_read_says_so(workshop: Any) -> None:
+    workshop.run(workshop.prepared("A"))
+    workshop.model("2.0")
+    workshop.approve("2.0")
+    with workshop.catalogue.session() as session:
+        session.execute(update(Recipe).values(canonical_json="not a recipe"))
+    with pytest.raises(BatchError, match=r"recipe 1, .* can't be read"):
+        plan_rerun(workshop.catalogue)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Event, Item, Master
+from archive.catalogue.tables import Event, Item, Master, Root
 from archive.catalogue.vocabulary import EventType
 from archive.ingest import IngestReport, ingest
 from archive.progress import Silent
@@ -342,3 +342,14 @@ def test_a_dry_run_tells_what_would_happen_and_writes_nothing(
     ):
         assert getattr(done, count) == getattr(dry, count), count
     assert done.failures == dry.failures
+
+
+def test_a_dry_run_waits_for_no_writer_and_keeps_none_waiting(
+    catalogue: Catalogue, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("a.tif", 0)
+    with catalogue.session() as session:
+        session.add(Root(path="/elsewhere"))
+        session.flush()
+        assert take(dry_run=True).added == 1
+    assert paths(catalogue) == {}
