@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restoration.errors import DeviceError, ImageError, OutputError
+from restoration.errors import DeviceError, DeviceMemoryError, ImageError, OutputError
 from restoration.hardware import Execution
 from restoration.image import Crop, Picture
 from restoration.image.info import Area
@@ -226,13 +226,17 @@ def test_bfloat16_is_close_to_float32_and_repeats_itself_exactly() -> None:
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory"), DeviceError),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), DeviceMemoryError),
+        (torch.AcceleratorError("CUDA error: out of memory"), DeviceMemoryError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), DeviceMemoryError),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried..."), DeviceMemoryError),
+        (MemoryError(), DeviceMemoryError),
         (torch.AcceleratorError("device-side assert"), DeviceError),
         (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), DeviceError),
         (RuntimeError("a mistake of the network"), RuntimeError),
     ],
 )
-def test_a_failing_device_is_told_from_a_failing_network(raised: RuntimeError, expected: type[Exception]) -> None:
+def test_a_failing_device_is_told_from_a_failing_network(raised: Exception, expected: type[Exception]) -> None:
     class Failing(nn.Module):
         def forward(self, _given: torch.Tensor) -> torch.Tensor:
             raise raised
