@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,7 +39,7 @@ DEFLATED_ROWS = 16
 LAYOUTS: dict[str, dict[str, Any]] = {
     "striped": {"rowsperstrip": 1},
     "tiled": {"tile": (TILE_PX, TILE_PX)},
-    "deflate": {"rowsperstrip": DEFLATED_ROWS, "compression": "zlib", "predictor": True},
+    "deflate": {"rowsperstrip": DEFLATED_ROWS, "compression": "zlib"},
 }
 
 
@@ -112,17 +113,18 @@ def write_picture(path: Path, megapixels: int, layout: str) -> None:
         made: NDArray[np.uint16] = across + noise + down[:, None, None]
         return made
 
-    def pieces() -> Iterator[NDArray[np.uint16]]:
+    def pieces() -> Iterator[Any]:  # rows, tiles, or encoded strips
         step = {"striped": 1, "tiled": TILE_PX, "deflate": DEFLATED_ROWS}[layout]
         for top in range(0, height, step):
             band = rows(top, min(step, height - top))
-            if layout != "tiled":
+            if layout == "striped":
                 yield band
-                continue
-            for left in range(0, width, TILE_PX):
-                tile = band[:, left : left + TILE_PX]
-                missing = (0, TILE_PX - tile.shape[0]), (0, TILE_PX - tile.shape[1]), (0, 0)
-                yield np.pad(tile, missing)
+            elif layout == "deflate":
+                yield zlib.compress(band.tobytes())
+            else:
+                for left in range(0, width, TILE_PX):
+                    tile = band[:, left : left + TILE_PX]
+                    yield np.pad(tile, ((0, TILE_PX - tile.shape[0]), (0, TILE_PX - tile.shape[1]), (0, 0)))
 
     big = BYTES_PER_PIXEL * megapixels > 4000
     with tifffile.TiffWriter(path, bigtiff=big) as writer:

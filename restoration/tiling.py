@@ -178,6 +178,8 @@ class _Extremes:
         self._low = self._high = np.empty(0, np.float32)
 
     def add(self, values: NDArray[np.float32]) -> None:
+        if self._low.size and not self.flat:
+            return  # it can't become so again
         low, high = values.min(axis=(0, 2, 3)), values.max(axis=(0, 2, 3))
         self._low = np.minimum(self._low, low) if self._low.size else low
         self._high = np.maximum(self._high, high) if self._high.size else high
