@@ -32,8 +32,14 @@ class Stage(Protocol):
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
-# Where memory is full, CUDA and its allocator have a class for it, its libraries a status, and the CPU a sentence.
-_MEMORY_IS_FULL = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED", "std::bad_alloc")
+_MEMORY_IS_FULL = (
+    "out of memory",  # CUDA, of its allocator or of itself
+    "STATUS_ALLOC_FAILED",  # its libraries
+    "can't allocate memory",  # torch on the CPU
+    # oneDNN keeps its reasons to itself; for convolutions that it has otherwise done it is always this one.
+    "could not create a primitive",
+    "could not execute a primitive",
+)
 
 
 @contextmanager
