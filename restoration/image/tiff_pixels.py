@@ -57,6 +57,13 @@ class TiffPixels:
         limits.check_decoding(what, rows + of_decoder)
         self._cache_bytes = max(_CACHE_BYTES, rows)
 
+    @property
+    def costly_across(self) -> bool:
+        """Whether going over the picture from left to right decodes its strips again with every step."""
+        page = self._page
+        decoded = page.imagelength * page.imagewidth * page.samplesperpixel * self._dtype.itemsize
+        return not page.is_final and self._across == 1 and decoded > self._cache_bytes
+
     def read(self, x: int, y: int, width: int, height: int) -> Samples:
         out = np.empty((height, width, self._page.samplesperpixel), self._dtype)
         fill = self._read_plain if self._page.is_final else self._read_segments

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from restoration import pipeline
 from restoration.errors import DeviceMemoryError, ImageError
-from restoration.image import Area, ArraySink, Picture, TiffSink
+from restoration.image import Area, ArraySink, Picture, TiffSink, tiff_pixels
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels, RestorationRecord, restore
 from restoration.recipe import RecipeStage
@@ -154,6 +154,39 @@ def test_the_bands_of_a_wide_picture_are_lower_and_do_not_show(
     lower, _, more_ends = made()
     assert len(more_ends) > len(ends)
     np.testing.assert_allclose(lower.astype(int), expected.astype(int), atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+@pytest.mark.parametrize("layout", [{"planarconfig": "contig"}, {"planarconfig": "separate"}], ids=str)
+def test_a_large_picture_on_its_side_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, layout: dict[str, Any]
+) -> None:
+    array = scan(height=150, width=70)
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(
+        path,
+        array.transpose(2, 0, 1) if layout["planarconfig"] == "separate" else array,
+        photometric="rgb",
+        metadata=None,
+        compression="zlib",
+        rowsperstrip=4,
+        extratags=[(274, 3, 1, orientation, True)],
+        **layout,
+    )
+    with Picture.open(path) as all_kept:
+        expected = all_kept.read(0, 0, 150, 70)
+    monkeypatch.setattr(tiff_pixels, "_CACHE_BYTES", 10_000)
+    read, pieces = tiff_pixels.TiffPixels._read_bytes, list[int]()
+
+    def counting(self: tiff_pixels.TiffPixels, offset: int, count: int) -> bytes:
+        pieces.append(offset)
+        return read(self, offset, count)
+
+    monkeypatch.setattr(tiff_pixels.TiffPixels, "_read_bytes", counting)
+    with Picture.open(path) as picture:
+        rows = [picture.read(0, y, 150, 7) for y in range(0, 70, 7)]
+    np.testing.assert_array_equal(np.concatenate(rows, axis=2), expected)
+    assert len(pieces) == len(set(pieces))
 
 
 @pytest.mark.parametrize("kind", CARRIED)
