@@ -24,7 +24,7 @@ class Execution:
 
     device: str = "auto"
     precision: str = "auto"
-    tile_size: int = 512
+    tile_size: int = 1024
     threads: int | None = None
     seed: int = 0
 

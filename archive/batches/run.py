@@ -214,8 +214,8 @@ class _Run:
         except DeviceError as error:
             self._release(claim)
             raise BatchError(
-                f"batch {self.batch_id} stopped: {error}. Set a smaller tile_size in archive.toml, or give "
-                f"`--device cpu` to `archive batch resume {self.batch_id}`. Nothing was marked as failed"
+                f"batch {self.batch_id} stopped: {error}. When that is mended, run "
+                f"`archive batch resume {self.batch_id}`, or give it `--device cpu`. Nothing was marked as failed"
             ) from error
         except (KeyboardInterrupt, *DATABASE_IS_AWAY):
             self._release(claim)

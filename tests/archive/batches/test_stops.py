@@ -119,8 +119,8 @@ def test_a_device_that_is_not_there_stops_the_batch_before_its_first_task(worksh
 
 def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
     batch_id = workshop.prepared("A", "B")
-    with pytest.raises(BatchError, match=r"out of memory.*tile_size.*--device cpu"):
-        workshop.run(batch_id, Greyer(raising(DeviceError("CUDA out of memory"))))
+    with pytest.raises(BatchError, match=r"no CUDA device.*resume.*--device cpu"):
+        workshop.run(batch_id, Greyer(raising(DeviceError("no CUDA device"))))
     assert workshop.statuses(batch_id) == [PENDING, PENDING]
     assert workshop.files() == []
     assert workshop.run(batch_id).done == 2
