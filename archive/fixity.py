@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Select, and_, exists, func, literal, or_, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, func, literal, or_, select, union_all
+from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import record_event
@@ -103,10 +103,10 @@ def verify(
             weights=_copied_weights(catalogue, session) if query is None else {},
             absent_root_ids={root_id for root_id, _, _ in absent},
         )
-        total = session.scalar(select(func.count()).select_from(_due(wanted).subquery())) or 0
+        total = session.scalar(select(func.count()).select_from(union_all(*_due(wanted)).limit(limit).subquery())) or 0
     report.absent_folders = {folder: masters for _, folder, masters in absent}
     progress = progress or Silent()
-    progress.start(total if limit is None else min(limit, total), "files")
+    progress.start(total, "files")
     try:
         while page := _next_page(catalogue, wanted, _PAGE if limit is None else min(_PAGE, limit - report.checked)):
             for start in range(0, len(page), _CHUNK):
@@ -116,43 +116,67 @@ def verify(
     return report
 
 
-def _due(wanted: _Wanted) -> Select[Any]:
-    """Order of the kind, id, stored path, digest and last check of what is due, the oldest check first."""
-    matching = select(Master.id).join(Item).where(parse(wanted.query))
-    weights_checked = (
+def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
+    """Of each kind its number, id, stored path, digest and last check of what is due."""
+    page = aliased(Master)
+    # The first of the pictures in a file stands for the file.
+    first_page = select(func.min(page.page)).where(page.path == Master.path).scalar_subquery()
+    masters: Select[*tuple[Any, ...]] = select(
+        literal(0).label("kind"), Master.id, Master.path, Master.sha256, Master.verified_at.label("checked")
+    ).where(Master.page == first_page)
+    derivatives: Select[*tuple[Any, ...]] = select(
+        literal(1).label("kind"),
+        Derivative.id,
+        Derivative.path,
+        Derivative.sha256,
+        Derivative.verified_at.label("checked"),
+    )
+    if wanted.absent_root_ids:
+        masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
+    if wanted.query is not None:
+        matching = select(Master.id).join(Item).where(parse(wanted.query))
+        masters = masters.where(Master.path.in_(matching.with_only_columns(Master.path)))
+        derivatives = derivatives.where(Derivative.master_id.in_(matching))
+    last_check = (
         select(func.max(Event.at))
         .where(Event.version_id == ModelVersion.id, Event.type == EventType.FIXITY_CHECK)
         .scalar_subquery()
     )
-    # The masters of one file are checked together.
-    files = union_all(
-        select(
-            literal(0).label("kind"),
-            func.min(Master.id).label("id"),
-            Master.path,
-            Master.sha256,
-            func.min(Master.verified_at).label("checked"),
+    weights: Select[*tuple[Any, ...]] = select(
+        literal(2).label("kind"),
+        ModelVersion.id,
+        literal("").label("path"),
+        ModelVersion.weights_sha256.label("sha256"),
+        last_check.label("checked"),
+    ).where(ModelVersion.id.in_(wanted.weights))
+    return [
+        files.where(or_(checked.is_(None), checked < wanted.before))
+        for files, checked in (
+            (masters, Master.verified_at),
+            (derivatives, Derivative.verified_at),
+            (weights, last_check),
         )
-        .where(Master.id.in_(matching), or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
-        .group_by(Master.path, Master.sha256),
-        select(literal(1), Derivative.id, Derivative.path, Derivative.sha256, Derivative.verified_at).where(
-            Derivative.master_id.in_(matching)
-        ),
-        select(literal(2), ModelVersion.id, literal(""), ModelVersion.weights_sha256, weights_checked).where(
-            ModelVersion.id.in_(wanted.weights)
-        ),
-    ).subquery()
-    return (
-        select(files)
-        .where(or_(files.c.checked.is_(None), files.c.checked < wanted.before))
-        .order_by(files.c.checked.nulls_first(), files.c.kind, files.c.id)
-    )
+    ]
+
+
+def _oldest_due(wanted: _Wanted, limit: int) -> Select[*tuple[Any, ...]]:
+    """The first ``limit`` of what is due, the oldest check first: as many of each kind are read in order."""
+    first: list[Select[*tuple[Any, ...]]] = []
+    for files in _due(wanted):
+        _, row_id, _, _, checked = files.selected_columns
+        first += (
+            files.where(checked.is_(None)).order_by(row_id),
+            files.where(checked.is_not(None)).order_by(checked, row_id),
+        )
+    oldest = union_all(*(select(some.limit(limit).subquery()) for some in first)).subquery()
+    kind, row_id, _, _, checked = oldest.columns
+    return select(oldest).order_by(checked.nulls_first(), kind, row_id).limit(limit)
 
 
 def _next_page(catalogue: Catalogue, wanted: _Wanted, limit: int) -> list[_Due]:
     """The next files; those that were checked before have a later check by now."""
     with catalogue.reading() as session:
-        rows = session.execute(_due(wanted).limit(limit)).all()
+        rows = session.execute(_oldest_due(wanted, limit)).all()
     return [
         _Due(
             kind=_KINDS[kind],
@@ -220,19 +244,13 @@ def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
 
 def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> list[tuple[int, Path, int]]:
     """Id, folder and number of wanted masters of each root that is gone; see :func:`trouble_of_root`."""
-    wanted = and_(Master.id.in_(select(Master.id).join(Item).where(parse(query))), ~_IS_COPY)
-    roots = session.execute(
-        select(Root.id, Root.path, func.count())
-        .join(Master, Master.root_id == Root.id)
-        .where(wanted)
-        .group_by(Root.id, Root.path)
-        .order_by(Root.path)
-    ).all()
     absent = []
-    for root_id, stored, masters in roots:
-        paths = select(Master.path).where(wanted, Master.root_id == root_id).distinct()
-        with session.execute(paths, execution_options={"yield_per": _PAGE}) as rows:
-            trouble = trouble_of_root(Path(stored), (catalogue.path_of(row.path) for row in rows))
-        if trouble is not None:
-            absent.append((root_id, Path(stored), masters))
+    for root in session.scalars(select(Root).order_by(Root.path)).all():
+        wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse(query))
+        with session.execute(wanted.distinct(), execution_options={"yield_per": _PAGE}) as rows:
+            trouble = trouble_of_root(Path(root.path), (catalogue.path_of(row.path) for row in rows))
+        if trouble is None:
+            continue
+        if masters := session.scalar(select(func.count()).select_from(wanted.subquery())):
+            absent.append((root.id, Path(root.path), masters))
     return absent

@@ -131,7 +131,10 @@ def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
             )
         _copy(source, kept, version)
     if problem := _problem(kept / WEIGHTS_NAME, version):
-        raise ModelRegistryError(f"{card.reference} can't be used: {problem}. Bring the file back from a copy")
+        raise ModelRegistryError(
+            f"{card.reference} can't be used: {problem}. Bring the file back from a copy, or "
+            "move it away: it is copied anew if the folder that the version came from is still there"
+        )
     return ModelFolder(path=kept, card=card)
 
 
@@ -194,7 +197,7 @@ def _card_problem(path: Path, registered: ModelCard) -> str | None:
     try:
         found = ModelFolder.open(path).card
     except ModelError as error:
-        return str(error)
+        return str(error).removeprefix(f"{path / CARD_NAME}: ")
     return None if found.content == registered.content else "the card is not the one that was registered"
 
 

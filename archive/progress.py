@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, n: int = 1, note: str = "") -> None:
         """``n`` more steps are done; ``note`` says what the last one was, or is empty."""
 
+    def interrupted(self) -> None:
+        """The work was asked to stop and ends the step in hand first; told from within a signal handler."""
+
     def finish(self) -> None:
         """No more steps will come, whether or not all were made."""
 
@@ -25,6 +28,9 @@ class Silent:
         pass
 
     def advance(self, n: int = 1, note: str = "") -> None:
+        pass
+
+    def interrupted(self) -> None:
         pass
 
     def finish(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -35,6 +35,13 @@ _BAND_PX = 64  # rows of the reduced picture that are read at once
 _SUFFIXES = (".html", ".htm")
 _MARK = b'<meta name="generator" content="archive-restoration report">'
 _MARK_WITHIN_BYTES = 512
+
+
+class Shown(NamedTuple):
+    """How much a report shows: so many items, and one derivative of each of so many masters of them."""
+
+    items: int
+    masters: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +77,14 @@ class Entry:
         return [(score_subject(score), score_value(score), score) for score in self.derivative["quality"]]
 
 
-def write_report(catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False) -> int:
+def write_report(catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False) -> Shown:
     """Writes the report on the masters that ``query`` finds and that have a current restored derivative.
 
     Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
     nothing else is.
 
     Returns:
-        How many derivatives it shows.
+        How much it shows.
 
     Raises:
         QueryError: the query has a mistake.
@@ -97,9 +104,11 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
         wanted = _restored(query, include_restricted=include_restricted)
         rows = session.execute(wanted.with_only_columns(Item.accession_number, Master.sequence))
         found = [(accession_number, sequence) for accession_number, sequence in rows]
+        shown = Shown(items=len({accession_number for accession_number, _ in found}), masters=len(found))
         parts = templates.get_template("report.html").generate(
             entries=_entries(catalogue, session, found),
-            count=len(found),
+            items=shown.items,
+            masters=shown.masters,
             preview_width=PREVIEW_WIDTH_PX,
             query=query,
             mean=mean_gain(_gains(session, wanted)),
@@ -107,7 +116,7 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
             software=f"{SOFTWARE_NAME} {__version__}",
         )
         _write(parts, output)
-    return len(found)
+    return shown
 
 
 def gains(catalogue: Catalogue, query: str | None) -> list[Gain]:

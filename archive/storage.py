@@ -17,7 +17,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -27,6 +27,8 @@ from archive.failpoints import reach
 DERIVATIVES = "derivatives"
 MASTERS = "masters"
 MODELS = "models"
+
+Algorithm = Literal["sha256", "md5"]
 
 _PLAIN_SLUG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _SLUG_LENGTH = 80
@@ -164,16 +166,24 @@ def digest_file(path: Path) -> tuple[str, int]:
         StorageError: the file changed while it was read.
         OSError: it isn't there or can't be read.
     """
-    digest = hashlib.sha256()
+    digests, size = digests_of_file(path, {"sha256"})
+    return digests["sha256"], size
+
+
+def digests_of_file(path: Path, algorithms: Collection[Algorithm]) -> tuple[dict[Algorithm, str], int]:
+    """Digests (hex) and size in bytes of a file, all in one pass; raises as :func:`digest_file` does."""
+    # MD5 guards against accidents here, and not against people; where it is forbidden, only the latter use is.
+    digests = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}
     size = 0
     with path.open("rb", buffering=0) as file:
         before = Identity.of(os.fstat(file.fileno()))
         while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
+            for digest in digests.values():
+                digest.update(block)
             size += len(block)
         if Identity.of(os.fstat(file.fileno())) != before or size != before.size:
             raise StorageError(f"{path} changed while it was read: wait until nothing writes to it, then try again")
-    return digest.hexdigest(), size
+    return {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}, size
 
 
 def trouble_of(path: Path, sha256: str) -> Trouble | None:

@@ -13,6 +13,7 @@
     │   ├── CardError                 card.json is missing, unreadable or incomplete
     │   └── WeightsError              weights are missing or aren't those of the card
     ├── DeviceError                   the device asked for isn't there or can't do the work
+    │   └── DeviceMemoryError         its memory is full
     ├── OutputError                   a network gave values that aren't a picture (NaN, constant)
     └── TrainingError                 training can't start or go on with this data or checkpoint
 """
@@ -62,6 +63,10 @@ class WeightsError(ModelError):
 
 class DeviceError(RestorationError):
     """The device asked for isn't there, or can't do the work."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The device's memory is full."""
 
 
 class OutputError(RestorationError):

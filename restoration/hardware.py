@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,7 @@ class Execution:
 
     device: str = "auto"
     precision: str = "auto"
-    tile_size: int = 512
+    tile_size: int = 1024
     threads: int | None = None
     seed: int = 0
 
@@ -115,7 +116,11 @@ def library(device: torch.device) -> str:
     """The library that does the convolutions, with its version."""
     if device.type == "cuda":
         return f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
-    return "oneDNN" if torch.backends.mkldnn.is_available() else "native"
+    if not torch.backends.mkldnn.is_available():
+        return "native"
+    # There is no other place where torch tells it; there it goes by its former name.
+    found = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
+    return f"oneDNN {found[1] if found else 'of unknown version'}"
 
 
 def _bfloat16_flags() -> list[str]:

@@ -5,29 +5,36 @@ torch loads with the first network, not with this module.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.errors import ModelError, RecipeError, WeightsError
+from restoration.errors import DeviceMemoryError, ModelError, RecipeError, WeightsError
 from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source
 from restoration.models import ModelFolder, shipped
 from restoration.neutral import AsGrey, AsRgb, is_neutral
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
-from restoration.tiling import Staged
+from restoration.tiling import Rows, Staged
 
 if TYPE_CHECKING:
     from restoration.hardware import Execution
     from restoration.stages import Stage
 
 _PARAMETERS = {"strength"}
-_COPIED_BAND_ROWS = 512
+_BAND_PIXELS = 1 << 25  # of a row of tiles: 400 MB for three channels
+_LEAST_BAND_ROWS = 64
+_WRITTEN_PIXELS = 1 << 22
+_LEAST_TILE_PX = 64
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +110,20 @@ class LoadedModels:
     def tile_size(self) -> int:
         return self._resolved.tile_size
 
+    def use_smaller_tiles(self) -> None:
+        """Halves the tiles, for all pictures from now on, because memory for the present ones is lacking.
+
+        Raises:
+            DeviceMemoryError: they are small already.
+        """
+        smaller = self.tile_size // 2
+        if smaller < _LEAST_TILE_PX:
+            raise DeviceMemoryError(
+                f"memory is full, with tiles of only {self.tile_size} px: end what else uses the memory of "
+                f"{self.environment.device}, or use another device"
+            )
+        self._resolved = replace(self._resolved, tile_size=smaller)
+
     @property
     def environment(self) -> Environment:
         """Where the networks work, for the record."""
@@ -162,6 +183,9 @@ def restore(
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 
+    Where memory is full, the tiles of ``models`` are halved, and the picture is begun again: all of it is made with the
+    tile size of the record, so that it can be made again.
+
     Args:
         source: the picture.
         recipe: what to do to it.
@@ -173,32 +197,28 @@ def restore(
     Raises:
         RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here.
         ModelError: a version isn't there, or its weights aren't those that the recipe names.
+        DeviceError: the device fails, or its memory is full even with the smallest tiles.
         OutputError: a network gave what isn't a picture.
         ImageError: the source can't be read, or the area isn't inside it.
     """
     _check_recipe(recipe)
     models = models or _shipped_models()
-    result: Source = source if picture_area is None else Crop(source, picture_area)
-    neutral = is_neutral(result)
-    if neutral:
-        result = AsGrey(result)
-    stages: list[Staged] = []
-    for stage in recipe.stages:
-        result = Staged(
-            result,
-            models.stage(stage),
-            tile_size=models.tile_size,
-            strength=_strength(stage),
-            name=f"{stage.model}@{stage.version}",
-        )
-        stages.append(result)
-    if neutral:
-        result = AsRgb(result)
-    info = source.info
-    for y, rows in _bands(info, picture_area, stages[-1].tile_px):
-        sink.write(y, _band(source, result, picture_area, y, rows), source.read_extra(0, y, info.width, rows))
-        if progress is not None:
-            progress(y + rows, info.height)
+    area = picture_area or Area(x=0, y=0, width=source.info.width, height=source.info.height)
+    picture: Source = source if picture_area is None else Crop(source, picture_area)
+    neutral = is_neutral(picture)
+    notes = list(source.info.problems)
+    while True:
+        result, stages = _staged(picture, recipe, models, neutral=neutral)
+        try:
+            _write(source, result, area, sink, tile_px=stages[-1].tile_px, progress=progress)
+            break
+        except (DeviceMemoryError, MemoryError) as error:
+            before = models.tile_size
+            models.use_smaller_tiles()
+            notes.append(f"made in tiles of {models.tile_size} px, because for {before} px there was not enough memory")
+            _log.warning("%s: going on with tiles of %d px", error or "memory is full", models.tile_size)
+        # Here, where nothing holds on any more to what the failed attempt had in memory.
+        sink.restart()
     for staged in stages:
         staged.check_output()
     return RestorationRecord(
@@ -209,13 +229,13 @@ def restore(
                 version=stage.version,
                 seconds=done.seconds,
                 tiles=done.tiles,
-                values=info.colour_space,
+                values=source.info.colour_space,
             )
             for index, (stage, done) in enumerate(zip(recipe.stages, stages, strict=True))
         ),
         environment=models.environment,
         pixel_sha256=sink.pixel_sha256,
-        notes=info.problems,
+        notes=tuple(notes),
     )
 
 
@@ -290,25 +310,64 @@ def _strength(stage: RecipeStage) -> float:
     return float(strength)
 
 
-def _bands(info: ImageInfo, area: Area | None, tile_px: int) -> Iterator[tuple[int, int]]:
-    """First row and rows of each band: the area's are rows of its tiles, so that no tile is worked out twice."""
-    top, bottom = (0, info.height) if area is None else (area.y, area.y + area.height)
-    for begin, end, step in (
-        (0, top, _COPIED_BAND_ROWS),
-        (top, bottom, tile_px),
-        (bottom, info.height, _COPIED_BAND_ROWS),
-    ):
-        for y in range(begin, end, step):
-            yield y, min(step, end - y)
+def _staged(source: Source, recipe: Recipe, models: LoadedModels, *, neutral: bool) -> tuple[Source, list[Staged]]:
+    """The picture that all stages make of ``source``, and each stage's own."""
+    result: Source = AsGrey(source) if neutral else source
+    stages: list[Staged] = []
+    for stage in recipe.stages:
+        result = Staged(
+            Rows(result) if stages else result,
+            models.stage(stage),
+            tile_size=models.tile_size,
+            strength=_strength(stage),
+            name=f"{stage.model}@{stage.version}",
+        )
+        stages.append(result)
+    return AsRgb(result) if neutral else result, stages
 
 
-def _band(source: Source, result: Source, area: Area | None, y: int, rows: int) -> NDArray[np.float32]:
-    if area is None:
-        return result.read(0, y, source.info.width, rows)
-    band = source.read(0, y, source.info.width, rows)
-    if area.y <= y < area.y + area.height:
-        band[..., area.x : area.x + area.width] = result.read(0, y - area.y, area.width, rows)
-    return band
+def _write(
+    source: Source,
+    result: Source,
+    area: Area,
+    sink: Sink,
+    *,
+    tile_px: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Writes ``result`` within ``area``, and ``source`` around it."""
+    for top, bottom in _bands(source.info, area, tile_px):
+        _write_band(source, result, area, sink, top, bottom)
+        if progress is not None:
+            progress(bottom, source.info.height)
+
+
+def _bands(info: ImageInfo, area: Area, tile_px: int) -> Iterator[tuple[int, int]]:
+    """First row and end of each band. The area's are its rows of tiles, so that no tile is worked out twice.
+
+    They are lower than the tiles may be where the picture is so wide that a row of squares would take too much memory.
+    """
+    rows = min(tile_px, max(_LEAST_BAND_ROWS, _BAND_PIXELS // area.width // _LEAST_BAND_ROWS * _LEAST_BAND_ROWS))
+    for begin, end in pairwise((0, area.y, area.y + area.height, info.height)):
+        for top in range(begin, end, rows):
+            yield top, min(top + rows, end)
+
+
+def _write_band(source: Source, result: Source, area: Area, sink: Sink, top: int, bottom: int) -> None:
+    """Writes the rows ``top`` to ``bottom``, which are all of the area or all outside, a few at a time."""
+    width = source.info.width
+    inside = area.y <= top < area.y + area.height
+    made = result.read(0, top - area.y, area.width, bottom - top) if inside else None
+    step = max(1, _WRITTEN_PIXELS // width)
+    for y in range(top, bottom, step):
+        rows = min(step, bottom - y)
+        if made is None or area.width < width:
+            band = source.read(0, y, width, rows)
+            if made is not None:
+                band[..., area.x : area.x + area.width] = made[:, :, y - top : y - top + rows]
+        else:
+            band = made[:, :, y - top : y - top + rows]
+        sink.write(y, band, source.read_extra(0, y, width, rows))
 
 
 def _software_version() -> str:

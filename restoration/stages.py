@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restoration.errors import DeviceError
+from restoration.errors import DeviceError, DeviceMemoryError
 from restoration.hardware import ResolvedExecution
 
 
@@ -32,14 +32,27 @@ class Stage(Protocol):
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
+_MEMORY_IS_FULL = (
+    "out of memory",  # CUDA, of its allocator or of itself
+    "STATUS_ALLOC_FAILED",  # its libraries
+    "can't allocate memory",  # torch on the CPU
+    # oneDNN keeps its reasons to itself; for convolutions that it has otherwise done it is always this one.
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+
+
 @contextmanager
 def _device_errors() -> Iterator[None]:
     """Turns what torch raises when the device fails or its memory is full into a :class:`DeviceError`."""
     try:
         yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError) or "CUDA error" in str(error):
-            raise DeviceError(f"the device failed: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, MemoryError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, MemoryError) or any(text in str(error) for text in _MEMORY_IS_FULL):
+            raise DeviceMemoryError(f"the device's memory is full: {first_line}") from error
+        if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
+            raise DeviceError(f"the device failed: {first_line}") from error
         raise
 
 

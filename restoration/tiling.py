@@ -27,6 +27,42 @@ if TYPE_CHECKING:
     from restoration.stages import Stage
 
 
+class Rows:
+    """A source of which every row is read once, as long as the windows that are asked for go downwards.
+
+    The rows of the last window are kept over the picture's whole width. Between two stages this keeps the second one,
+    whose windows overlap by its margins, from having the first one work them out again and again.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.info = source.info
+        self._source = source
+        self._top = 0
+        self._rows = np.empty((1, source.info.colour_channels, 0, source.info.width), np.float32)
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        Area(x=x, y=y, width=width, height=height).check_within(self.info)
+        if y < self._top or y + height > self._bottom:
+            self._move(y, y + height)
+        return self._rows[..., y - self._top : y - self._top + height, x : x + width]
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        return self._source.read_extra(x, y, width, height)
+
+    @property
+    def _bottom(self) -> int:
+        return self._top + self._rows.shape[2]
+
+    def _move(self, top: int, bottom: int) -> None:
+        """Keeps the rows from ``top`` on that are there, and reads those down to ``bottom`` that aren't."""
+        known = self._bottom if self._top <= top <= self._bottom else top
+        kept = self._rows[:, :, top - self._top : known - self._top].copy()
+        self._rows = kept  # the rest is let go before new rows are made
+        self._top = top
+        more = self._source.read(0, known, self.info.width, bottom - known)
+        self._rows = np.concatenate([kept, more], axis=2)
+
+
 class Staged:
     """The picture that ``stage`` makes of ``source``: itself a source, worked out as its windows are read.
 
@@ -35,14 +71,15 @@ class Staged:
     """
 
     def __init__(
-        self, source: Source, stage: Stage, *, tile_size: int = 512, strength: float = 1.0, name: str = "stage"
+        self, source: Source, stage: Stage, *, tile_size: int = 1024, strength: float = 1.0, name: str = "stage"
     ) -> None:
         """Sets up the tiling; nothing is computed yet.
 
         Args:
             source: the picture to work on.
             stage: what is applied to it.
-            tile_size: side in px of the square of kept pixels, rounded up to the stage's ``multiple_px``.
+            tile_size: side in px of the square of kept pixels, rounded up to the stage's ``multiple_px``; squares are
+                laid out from the corner of the window that is read.
             strength: 0 to 1.
             name: the stage's name in errors.
         """
@@ -141,6 +178,8 @@ class _Extremes:
         self._low = self._high = np.empty(0, np.float32)
 
     def add(self, values: NDArray[np.float32]) -> None:
+        if self._low.size and not self.flat:
+            return  # it can't become so again
         low, high = values.min(axis=(0, 2, 3)), values.max(axis=(0, 2, 3))
         self._low = np.minimum(self._low, low) if self._low.size else low
         self._high = np.maximum(self._high, high) if self._high.size else high
@@ -156,9 +195,8 @@ def _round_up(value: int, multiple: int) -> int:
 
 
 def _cells(begin: int, end: int, size: int) -> list[tuple[int, int]]:
-    """``begin`` to ``end`` cut at the multiples of ``size``."""
-    edges = [begin, *range((begin // size + 1) * size, end, size), end]
-    return list(pairwise(edges))
+    """``begin`` to ``end`` in steps of ``size``."""
+    return list(pairwise([*range(begin, end, size), end]))
 
 
 def _reflected(positions: NDArray[np.intp], size: int) -> NDArray[np.intp]:

@@ -26,7 +26,7 @@ Region = NDArray[np.float32]
 _processes = multiprocessing.get_context("forkserver")
 # All that a process imports is imported once, and forked.
 _processes.set_forkserver_preload(
-    ["__main__", __name__, "restoration.hardware", "psycopg", "skimage.metrics", "skimage.restoration"]
+    ["__main__", __name__, "restoration.hardware", "restoration.quality", "psycopg", "pywt"]
 )
 
 
@@ -45,6 +45,20 @@ class Greyer:
         if self.then:
             self.then(self.calls - 1)
         return region * np.float32(0.5) + np.float32(0.25)
+
+
+def once(action: Callable[[], object]) -> Callable[[int], object]:
+    """For a :class:`Greyer`: calls ``action`` at the first call only."""
+    return lambda calls: action() if calls == 0 else None
+
+
+def raising(error: BaseException) -> Callable[[int], object]:
+    """For a :class:`Greyer`: raises ``error`` at each call."""
+
+    def then(_calls: int) -> None:
+        raise error
+
+    return then
 
 
 class StandIns(LoadedModels):

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from archive.catalogue.dates import date_range
+from archive.catalogue.fields import FIELDS
+from archive.catalogue.query import parse
 from restoration.image import Picture
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,26 @@ def test_the_python_of_the_library_guide_is_python_and_names_what_exists() -> No
         compile(block, "library.md", "exec")
         imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
         exec("\n".join(imports), {})  # noqa: S102
+
+
+def test_the_user_guide_tells_of_every_field_that_a_query_can_ask_about() -> None:
+    (table,) = re.findall(r"\| field \| asks for \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
+    told = [name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+    assert sorted(told) == sorted(FIELDS)
+
+
+def test_the_queries_of_the_user_guide_are_understood() -> None:
+    (table,) = re.findall(r"\| query \| finds \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
+    queries = [query for row in table.splitlines() for query in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+    assert len(queries) > 5
+    for query in queries:
+        parse(query)
+
+
+def _user_guide() -> str:
+    return (ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8")
 
 
 def _code(page: Path) -> list[str]:

@@ -14,6 +14,7 @@ from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from archive.batches.leases import Holder, lease_end
+from archive.batches.recipes import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.vocabulary import DerivativeKind, TaskStatus
@@ -98,7 +99,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
         accession_number=master.item.accession_number,
         sequence=master.sequence,
-        recipe=FullRecipe.from_json(task.recipe.canonical_json),
+        recipe=read_recipe(task.recipe),
         kind=task.recipe.kind,
         started_at=catalogue.now(session),
         stored_path=stored,

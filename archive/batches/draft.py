@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, exists, func, insert, select, true, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from archive.batches.recipes import recipe_id
 from archive.batches.space import Volume, derivative_bytes, refuse_what_does_not_fit, volumes
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import software
 from archive.catalogue.pace import by_models, pace
-from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
+from archive.catalogue.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.tables import Recipe as RecipeRow
-from archive.catalogue.vocabulary import BatchKind, DerivativeKind, Polarity, StageTask, TaskStatus, View
+from archive.catalogue.vocabulary import BatchKind, Polarity, TaskStatus, View
 from archive.wording import recipe_in_words
 from restoration.recipe import Recipe
 
 _CHUNK = 5_000  # rows read or written at once: memory stays flat, round trips few
+_NAMED = 3  # masters that are left out for one reason and named
 _CHUNK_OF_IDS = 500  # ids in one statement, below every database's limit on variables
 
 
@@ -29,6 +30,8 @@ class Candidate(NamedTuple):
     """What planning looks at of a master."""
 
     id: int
+    accession_number: str
+    sequence: int
     view: View
     width: int
     height: int
@@ -44,6 +47,21 @@ Objection = Callable[[Candidate], str | None]
 """Why a master is to be left out, in words, or None."""
 
 
+@dataclass(kw_only=True)
+class LeftOut:
+    """The masters that are left out for one reason."""
+
+    masters: int = 0
+    named: list[str] = field(default_factory=list)  # the first of them, such as "1906.12 (2)"
+    option: str | None = None  # what takes them in, if anything does
+
+    def add(self, master: Candidate) -> None:
+        """Counts one more."""
+        self.masters += 1
+        if len(self.named) < _NAMED:
+            self.named.append(f"{master.accession_number} ({master.sequence})")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a batch is going to do, and what it leaves out and why."""
@@ -52,7 +70,7 @@ class Plan:
     tasks: int
     recipes: Mapping[str, int]  # tasks by recipe in words, such as "denoise-deblur 0.1 (strength 1)"
     already_made: int  # asked for, and made before by the same recipe
-    left_out: Mapping[str, int]  # masters by the reason why they were left out
+    left_out: Mapping[str, LeftOut]  # by the reason, the most frequent first
     volumes: tuple[Volume, ...]  # the disks that it writes to, with what it needs and what is free
     hours: float | None  # expected, at the pace of earlier tasks of the models; None where there are none
 
@@ -66,7 +84,7 @@ class Draft:
     already_made: int = 0
     pixels: int = 0  # of the masters with tasks
     size_bytes: float = 0  # of their derivatives
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, LeftOut] = field(default_factory=lambda: defaultdict(LeftOut))
     refusals: dict[str | None, list[int]] = field(default_factory=dict)  # ids by their new refusal; None takes it away
 
     def collect(
@@ -86,7 +104,7 @@ class Draft:
         masters = self.masters.setdefault(recipe.sha256, [])
         for row in _candidates(session, wanted & ~made):
             if views is not None and row.view not in views:
-                self.left_out[f"view {row.view}"] += 1
+                self._leave_out(f"view {row.view}", row, f"--view {row.view}")
                 continue
             # An objection is a matter of opinion; a kind that can't be carried is left out in any case.
             reason = row.unsupported or (objection(row) if objection else None)
@@ -96,9 +114,14 @@ class Draft:
                 self.pixels += pixels
                 self.size_bytes += derivative_bytes(pixels, row.samples_per_pixel, row.bits_per_sample)
             else:
-                self.left_out[reason] += 1
+                # A rerun, which takes any view, has no options for what it leaves out.
+                self._leave_out(reason, row, None if row.unsupported or views is None else "--unsuited")
             if reason != row.refusal:
                 self.refusals.setdefault(reason, []).append(row.id)
+
+    def _leave_out(self, reason: str, master: Candidate, option: str | None) -> None:
+        self.left_out[reason].add(master)
+        self.left_out[reason].option = option
 
     def plan(self, catalogue: Catalogue, session: Session, *, batch_id: int | None = None) -> Plan:
         """What the draft comes to."""
@@ -113,7 +136,7 @@ class Draft:
             tasks=counts.total(),
             recipes=dict(counts),
             already_made=self.already_made,
-            left_out=dict(self.left_out.most_common()),
+            left_out=dict(sorted(self.left_out.items(), key=lambda entry: (-entry[1].masters, entry[0]))),
             volumes=volumes(catalogue.settings, derivatives=counts.total(), derivatives_bytes=self.size_bytes),
             hours=known.seconds_for(self.pixels) / 3600 if known else None,
         )
@@ -150,7 +173,7 @@ class Draft:
         session.flush()
         for digest, masters in self.masters.items():
             if masters:
-                self._write_tasks(session, batch.id, _stored(session, self.recipes[digest]), masters)
+                self._write_tasks(session, batch.id, recipe_id(session, self.recipes[digest]), masters)
         return self.plan(catalogue, session, batch_id=batch.id)
 
     @staticmethod
@@ -171,6 +194,8 @@ def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candi
         of_masters(wanted)
         .with_only_columns(
             Master.id,
+            Item.accession_number,
+            Master.sequence,
             Master.view,
             Master.width,
             Master.height,
@@ -201,32 +226,6 @@ def _made(session: Session, recipe: Recipe) -> ColumnElement[bool]:
     """Whether a master has a derivative of ``recipe``, which the catalogue need not know yet."""
     recipe_id = session.scalar(select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256))
     return exists().where(Derivative.master_id == Master.id, Derivative.recipe_id == recipe_id)
-
-
-def _stored(session: Session, recipe: Recipe) -> int:
-    """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
-    find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
-    if (known := session.scalar(find)) is not None:
-        return known
-    try:
-        with session.begin_nested():
-            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=DerivativeKind.RESTORED)
-            row.stages = [
-                RecipeStage(
-                    position=position,
-                    task=StageTask(stage.task),
-                    version=session.execute(
-                        select(ModelVersion)
-                        .join(Model, ModelVersion.model_id == Model.id)
-                        .where(Model.name == stage.model, ModelVersion.version == stage.version)
-                    ).scalar_one(),
-                )
-                for position, stage in enumerate(recipe.stages)
-            ]
-            session.add(row)
-    except IntegrityError:  # planned by another process at the same moment
-        return session.execute(find).scalar_one()
-    return row.id
 
 
 def _chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -14,8 +15,10 @@ class Interruption:
     Outside of the main thread, where signals can't be handled, it changes nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
+        """``on_first`` is called by the first one, from within the signal handler."""
         self.asked = False
+        self._on_first = on_first
         self._in_main_thread = threading.current_thread() is threading.main_thread()
         self._before: signal._HANDLER = signal.SIG_DFL
 
@@ -34,3 +37,4 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        self._on_first()

@@ -11,11 +11,12 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive.batches.draft import Candidate, Draft, Objection, Plan, count, of_masters
+from archive.batches.recipes import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.conditions import APPROVED, STALE
 from archive.catalogue.query import parse
 from archive.catalogue.search import find_version
-from archive.catalogue.tables import Derivative, Master, ModelAlias, ModelVersion, RecipeStage
+from archive.catalogue.tables import Master, ModelAlias, ModelVersion, RecipeStage
 from archive.catalogue.tables import Recipe as RecipeRow
 from archive.catalogue.vocabulary import RESTORABLE_VIEWS, BatchKind, View
 from archive.errors import ModelRegistryError, UsageError
@@ -91,7 +92,7 @@ def plan_rerun(
     ``must_fit``.
 
     Raises:
-        BatchError: what would be made does not fit on the disk; nothing is written.
+        BatchError: what would be made does not fit on the disk, or a recipe can't be read; nothing is written.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
@@ -103,7 +104,7 @@ def plan_rerun(
         for recipe_id, old in _current_recipes(session, wanted):
             if query is None and named is not None and not _made_by_another_version(old, named):
                 continue
-            of_recipe = wanted & Master.current_restored.has(Derivative.recipe_id == recipe_id)
+            of_recipe = wanted & (Master.current_restored_recipe_id == recipe_id)
             _collect_rerun(session, draft, of_recipe, old, targets)
         if dry_run:
             return draft.plan(catalogue, session)
@@ -139,12 +140,12 @@ def _collect_rerun(
     if not cards:
         models = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
         reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
-        draft.left_out[reason] += session.scalar(count(wanted)) or 0
+        draft.left_out[reason].masters += session.scalar(count(wanted)) or 0
         return
     try:
         new = repeated(old, targets)
     except RecipeError as error:
-        draft.left_out[str(error)] += session.scalar(count(wanted)) or 0
+        draft.left_out[str(error)].masters += session.scalar(count(wanted)) or 0
         return
     before = [_card(version) for version in _versions(session, old)]
 
@@ -158,15 +159,9 @@ def _collect_rerun(
 
 def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[int, Recipe]]:
     """The recipes by which the current restored derivatives of the wanted masters were made, with their ids."""
-    recipe_ids = (
-        of_masters(wanted)
-        .join(Derivative, Master.current_restored_id == Derivative.id)
-        .with_only_columns(Derivative.recipe_id)
-    )
-    rows = session.execute(
-        select(RecipeRow.id, RecipeRow.canonical_json).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id)
-    )
-    return [(row.id, Recipe.from_json(row.canonical_json)) for row in rows]
+    recipe_ids = of_masters(wanted).with_only_columns(Master.current_restored_recipe_id)
+    rows = session.scalars(select(RecipeRow).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id))
+    return [(row.id, read_recipe(row)) for row in rows]
 
 
 def _made_by_another_version(recipe: Recipe, card: ModelCard) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from archive.batches.interruption import Interruption
 from archive.batches.leases import Heartbeat
 from archive.batches.log import at_stage, in_batch, in_task
 from archive.batches.patience import DATABASE_IS_AWAY, patiently
+from archive.batches.recipes import read_recipe
 from archive.batches.record import record_failure, record_made
 from archive.batches.roots import require_roots
 from archive.batches.space import require_room
@@ -40,12 +41,11 @@ from archive.errors import ArchiveError, BatchError, ModelRegistryError, NotFoun
 from archive.failpoints import reach
 from archive.progress import Progress, Silent
 from archive.storage import temporary
-from restoration.errors import DeviceError, ModelError, RestorationError
+from restoration.errors import ChangedImageError, DeviceError, ModelError, RecipeError, RestorationError
 from restoration.image import Limits
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
 from restoration.recipe import PIPELINE_VERSION
-from restoration.recipe import Recipe as FullRecipe
 from restoration.recipe import RecipeStage as Stage
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class BatchResult:
     with_notes: int  # derivatives that could not carry all that their masters hold, or that have other notes
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
+    was_over: bool = False  # nothing was pending when the run began
 
 
 def run_batch(
@@ -127,7 +128,22 @@ def run_batch(
         stop_at = None if until is None else next_moment(until, clock())
         with in_batch(batch_id):
             interrupted = run.work(open_tasks, lambda: stop_at is not None and clock() >= stop_at)
-    return patiently(catalogue, lambda: _result(catalogue, batch_id, interrupted=interrupted))
+    result = patiently(catalogue, lambda: _result(catalogue, batch_id, interrupted=interrupted))
+    return replace(result, was_over=not open_tasks)
+
+
+def check_device(catalogue: Catalogue, device: str, precision: str) -> None:
+    """Finds out, before a batch is written, whether a device that is asked for by name is there.
+
+    Raises:
+        BatchError: it is not.
+    """
+    if device in ("auto", "cpu"):  # always there: not worth the time to load torch
+        return
+    try:
+        _execution(catalogue, device, precision).resolved()
+    except DeviceError as error:
+        raise BatchError(f"nothing was planned: {error}") from error
 
 
 def next_moment(of_day: time, now: datetime) -> datetime:
@@ -148,7 +164,7 @@ class _Run:
         _log.info("batch begun", extra={"tasks": tasks})
         self.progress.start(tasks, "masters")
         try:
-            with Interruption() as interruption, Heartbeat(self.catalogue) as heartbeat:
+            with Interruption(self.progress.interrupted) as interruption, Heartbeat(self.catalogue) as heartbeat:
                 # At once, so that what the dead held does not look as if it were in hand until the end.
                 patiently(self.catalogue, lambda: take_back(self.catalogue, self.batch_id))
                 while not interruption.asked and not time_is_up():
@@ -198,8 +214,8 @@ class _Run:
         except DeviceError as error:
             self._release(claim)
             raise BatchError(
-                f"batch {self.batch_id} stopped: {error}. Set a smaller tile_size in archive.toml, or give "
-                f"`--device cpu` to `archive batch resume {self.batch_id}`. Nothing was marked as failed"
+                f"batch {self.batch_id} stopped: {error}. When that is mended, run "
+                f"`archive batch resume {self.batch_id}`, or give it `--device cpu`. Nothing was marked as failed"
             ) from error
         except (KeyboardInterrupt, *DATABASE_IS_AWAY):
             self._release(claim)
@@ -259,7 +275,9 @@ class _Run:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, RestorationError | ArchiveError | OSError):
+    if isinstance(error, ChangedImageError):
+        text = f"{error}. Bring back what was ingested; the next `archive restore` tries it again"
+    elif isinstance(error, RestorationError | ArchiveError | OSError):
         text = str(error)
     else:
         _log.error("an unexpected error", exc_info=error)
@@ -291,27 +309,38 @@ def _ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, mak
             .where(ModelVersion.id.in_(select(RecipeStage.version_id).where(RecipeStage.recipe_id.in_(open_recipes))))
             .order_by(ModelVersion.id)
         ).all()
-        texts = session.scalars(select(Recipe.canonical_json).where(Recipe.id.in_(open_recipes))).all()
-    wanted = [FullRecipe.from_json(text) for text in texts]
+        rows = session.scalars(select(Recipe).where(Recipe.id.in_(open_recipes))).all()
+    wanted = [read_recipe(row) for row in rows]
     if any(recipe.pipeline_version != PIPELINE_VERSION for recipe in wanted):
         raise BatchError(
             f"batch {batch_id} was planned for another pipeline than this software's, version {PIPELINE_VERSION}: "
-            "plan it again with `archive restore` or `archive rerun`"
+            f"give it up with `archive batch cancel {batch_id}`, and plan it again with `archive restore` or "
+            "`archive rerun`"
         )
     folders: dict[tuple[str, str], ModelFolder] = {}
     for version in versions:
-        folder = models.folder_for(catalogue, version)
+        try:
+            folder = models.folder_for(catalogue, version)
+        except ModelRegistryError as error:
+            raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
         folders[folder.card.name, folder.card.version] = folder
     try:
         ready = make_models(lambda stage: folders[stage.model, stage.version], execution)
         for recipe in wanted:
             for stage in recipe.stages:
                 ready.stage(stage)
-    except DeviceError as error:
-        raise BatchError(f"batch {batch_id} can't be run: {error}") from error
+    except (DeviceError, RecipeError) as error:
+        raise BatchError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
     except ModelError as error:
-        raise ModelRegistryError(f"batch {batch_id} can't be run: {error}") from error
+        raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
     return ready
+
+
+def _waits(batch_id: int) -> str:
+    return (
+        f"The batch waits: `archive batch resume {batch_id}` goes on with it, "
+        f"`archive batch cancel {batch_id}` gives it up"
+    )
 
 
 def _open(batch_id: int) -> tuple[ColumnElement[bool], ...]:

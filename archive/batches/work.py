@@ -12,6 +12,7 @@ from archive import SOFTWARE_NAME
 from archive.batches.claims import Claim, LeaseLostError
 from archive.batches.log import at_stage
 from archive.batches.record import Made
+from archive.errors import StorageError
 from archive.failpoints import reach
 from archive.storage import digest_file, flush_file
 from restoration.errors import ImageError
@@ -67,7 +68,7 @@ def make(
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         at_stage("score")
         with Picture.open(temporary, limits=limits) as derivative:
-            scores, notes = _scored(claim, master=master, derivative=derivative, limits=limits)
+            scores, reference, notes = _scored(claim, master=master, derivative=derivative, limits=limits)
         # Last, so that nothing read for pixels or scores escapes the check.
         master.verify_unchanged()
     at_stage("digest")
@@ -79,7 +80,7 @@ def make(
         sha256=sha256,
         size_bytes=size_bytes,
         pixel_sha256=record.pixel_sha256,
-        environment=record.environment.as_dict() | {"provenance": provenance.as_record()},
+        environment=record.environment.as_dict() | {"provenance": provenance.as_record(), "reference": reference},
         stage_records=[asdict(stage) for stage in record.stages],
         notes=[*record.notes, *sink.notes, *notes],
         scores=scores,
@@ -112,13 +113,23 @@ def _provenance(claim: Claim, models: LoadedModels) -> Provenance:
     )
 
 
-def _scored(claim: Claim, *, master: Picture, derivative: Picture, limits: Limits) -> tuple[list[Score], list[str]]:
-    """The scores, and notes about a reference that could not be used: that is no reason to withhold a derivative."""
+def _scored(
+    claim: Claim, *, master: Picture, derivative: Picture, limits: Limits
+) -> tuple[list[Score], dict[str, str] | None, list[str]]:
+    """The scores; the path and SHA-256 of the reference that they compare with, if they do; and notes.
+
+    A reference that could not be used is a note and no reason to withhold a derivative.
+    """
     notes: list[str] = []
-    if claim.reference_path is not None:
+    area = claim.picture_area
+    if (path := claim.reference_path) is not None:
         try:
-            with Picture.open(claim.reference_path, limits=limits) as reference:
-                return score(derivative=derivative, source=master, reference=reference, area=claim.picture_area), notes
-        except (ImageError, OSError) as error:
-            notes.append(f"not compared with the reference {claim.reference_path}: {error}")
-    return score(derivative=derivative, source=master, reference=None, area=claim.picture_area), notes
+            sha256, _ = digest_file(path)
+            with Picture.open(path, limits=limits, expected_sha256=sha256) as reference:
+                scores = score(derivative=derivative, source=master, reference=reference, area=area)
+                reference.verify_unchanged()
+        except (ImageError, StorageError, OSError) as error:
+            notes.append(f"not compared with the reference {path}: {error}")
+        else:
+            return scores, {"path": str(path), "sha256": sha256}, notes
+    return score(derivative=derivative, source=master, area=area), None, notes

@@ -5,7 +5,7 @@ Every condition is true or false of a row of ``masters``, never NULL, so that it
 
 from __future__ import annotations
 
-from sqlalchemy import Case, ColumnElement, Select, and_, case, exists, select
+from sqlalchemy import Case, ColumnElement, and_, case, exists, select
 from sqlalchemy.orm import aliased
 
 from archive.catalogue.current import newest_decision
@@ -16,36 +16,32 @@ APPROVED = "approved"
 """The alias of the version that a museum runs."""
 
 
-def _outdated(derivative: type[Derivative]) -> Select[int]:
-    """The ids of the derivatives whose master is to be restored again, were they its current ones.
+def _stale() -> ColumnElement[bool]:
+    """Whether a stage of the current restored recipe uses another version than its model's approved one.
 
-    A stage of the recipe uses another version than its model's approved one, and the master has no restored derivative
-    by that one, rejected ones included.
+    And the master has no restored derivative by that one, rejected ones included.
     """
     stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
-    other, other_stage = aliased(Derivative), aliased(RecipeStage)
+    derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
+    outdated = (
+        select(stage.recipe_id)
+        .join(version, version.id == stage.version_id)
+        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
+        .where(stage.task == StageTask.RESTORATION, approved.version_id != version.id)
+    )
     by_approved = (
         exists()
         .where(
-            other.master_id == derivative.master_id,
-            other.kind == DerivativeKind.RESTORED,
-            other_stage.recipe_id == other.recipe_id,
-            other_stage.version_id == approved.version_id,
+            derivative.master_id == Master.id,
+            derivative.kind == DerivativeKind.RESTORED,
+            its_stage.recipe_id == derivative.recipe_id,
+            its_stage.version_id == approved.version_id,
         )
-        .correlate(derivative, approved)
+        .correlate(Master, approved)
     )
-    return (
-        select(derivative.id)
-        .join(stage, and_(stage.recipe_id == derivative.recipe_id, stage.task == StageTask.RESTORATION))
-        .join(version, version.id == stage.version_id)
-        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
-        .where(approved.version_id != version.id, ~by_approved)
-    )
-
-
-def _stale_row() -> ColumnElement[bool]:
-    derivative = aliased(Derivative)
-    return _outdated(derivative).where(derivative.id == Master.current_restored_id).correlate(Master).exists()
+    unmade = outdated.where(stage.recipe_id == Master.current_restored_recipe_id, ~by_approved).correlate(Master)
+    # The first says no more than the second, but leads to the masters by index: outdated recipes are few.
+    return and_(Master.current_restored_recipe_id.in_(outdated), unmade.exists())
 
 
 RESTORED: ColumnElement[bool] = Master.current_restored_id.is_not(None)
@@ -53,8 +49,7 @@ UNRESTORED: ColumnElement[bool] = Master.current_restored_id.is_(None)
 STYLED: ColumnElement[bool] = Master.current_styled_id.is_not(None)
 FAILED: ColumnElement[bool] = and_(Master.last_task_status.is_not(None), Master.last_task_status == TaskStatus.FAILED)
 REFUSED: ColumnElement[bool] = Master.refusal.is_not(None)
-# As a condition that picks masters it is asked of all outdated derivatives at once, which mostly are none.
-STALE: ColumnElement[bool] = and_(RESTORED, Master.current_restored_id.in_(_outdated(aliased(Derivative))))
+STALE: ColumnElement[bool] = and_(Master.current_restored_recipe_id.is_not(None), _stale())
 
 STATUSES: dict[str, ColumnElement[bool]] = {
     "unrestored": UNRESTORED,
@@ -68,7 +63,7 @@ STATUSES: dict[str, ColumnElement[bool]] = {
 
 STATUS: Case[str] = case(
     (FAILED, "failed"),
-    (_stale_row(), "stale"),
+    (STALE, "stale"),
     (RESTORED, "restored"),
     (REFUSED, "refused"),
     else_="unrestored",
@@ -78,7 +73,12 @@ STATUS: Case[str] = case(
 REVIEW: Case[Decision] = case(
     (RESTORED, newest_decision(Master.current_restored_id)),
     (
-        exists().where(Derivative.master_id == Master.id, Derivative.kind == DerivativeKind.RESTORED),
+        # No EXISTS: PostgreSQL would answer that for all masters at once before the first row.
+        select(Derivative.id)
+        .where(Derivative.master_id == Master.id, Derivative.kind == DerivativeKind.RESTORED)
+        .limit(1)
+        .scalar_subquery()
+        .is_not(None),
         Decision.REJECTED.value,
     ),
 )

@@ -29,18 +29,18 @@ def refresh_current(session: Session, master: Master) -> None:
     scores are those of the current restored derivative.
     """
     reviewed = session.execute(
-        select(Derivative.id, Derivative.kind, newest_decision(Derivative.id))
+        select(Derivative.id, Derivative.kind, Derivative.recipe_id, newest_decision(Derivative.id))
         .where(Derivative.master_id == master.id)
         .order_by(Derivative.id.desc())
     ).all()
-    current: dict[DerivativeKind, int | None] = {}
+    current: dict[DerivativeKind, tuple[int | None, int | None]] = {}
     for kind in DerivativeKind:
-        of_kind = [(decision, identity) for identity, its_kind, decision in reviewed if its_kind is kind]
-        accepted = [identity for decision, identity in of_kind if decision is Decision.ACCEPTED]
-        unreviewed = [identity for decision, identity in of_kind if decision is None]
-        current[kind] = next(iter(accepted + unreviewed), None)
-    master.current_restored_id = current[DerivativeKind.RESTORED]
-    master.current_styled_id = current[DerivativeKind.STYLED]
+        of_kind = [(decision, (id_, recipe_id)) for id_, its_kind, recipe_id, decision in reviewed if its_kind is kind]
+        accepted = [found for decision, found in of_kind if decision is Decision.ACCEPTED]
+        unreviewed = [found for decision, found in of_kind if decision is None]
+        current[kind] = next(iter(accepted + unreviewed), (None, None))
+    master.current_restored_id, master.current_restored_recipe_id = current[DerivativeKind.RESTORED]
+    master.current_styled_id, master.current_styled_recipe_id = current[DerivativeKind.STYLED]
     scores = _headline_scores(session, master.current_restored_id)
     for metric in ("psnr", "ssim"):
         for compared_with in (ComparedWith.SOURCE, ComparedWith.REFERENCE):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from archive.errors import HomeError
@@ -70,6 +73,19 @@ def writer(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
+@contextmanager
+def private_copy(engine: Engine) -> Iterator[Engine]:
+    """An engine of a copy of the SQLite database, which nobody else sees and which is gone at the end."""
+    with closing(sqlite3.connect("")) as copy:  # without a name it lies in the folder for temporary files
+        with engine.connect() as connection:
+            original: Any = connection.connection.driver_connection
+            original.backup(copy)
+        _prepare_sqlite(copy, None)
+        copied = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+        event.listen(copied, "begin", _begin_sqlite)
+        yield copied
+
+
 def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None:
     """Refuses ``path`` as an SQLite database where its folder lies on a network file system.
 
@@ -116,6 +132,7 @@ def _prepare_sqlite_migration(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -32768")  # kibibytes; of a large catalogue 2 MiB hold next to nothing
 
 
 def _begin_sqlite(connection: Connection) -> None:

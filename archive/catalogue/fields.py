@@ -1,4 +1,4 @@
-"""The fields that a query can ask about, each with the condition on ``masters`` joined to ``items`` that it means.
+"""The fields that a query can ask about, each with the conditions on ``masters`` joined to ``items`` that it means.
 
 Conditions are true or false of a row, never NULL: ``NOT`` takes exactly the others. A value that makes no sense is a
 ``ValueError`` in words; the parser adds where it stands.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from archive.catalogue import patterns
+from archive.catalogue.asked import Asked, Every, Is, Some, unindexed
 from archive.catalogue.conditions import STATUSES
 from archive.catalogue.dates import date_range
 from archive.catalogue.patterns import ANY, ONE
@@ -67,16 +68,16 @@ class Field(Protocol):
     cost: int
     """How much work a value is for the database: 1 for one comparison, more for a look elsewhere."""
 
-    def equals(self, term: Term) -> ColumnElement[bool]: ...
-    def within(self, bounds: Bounds) -> ColumnElement[bool]: ...
-    def present(self) -> ColumnElement[bool]: ...
+    def equals(self, term: Term) -> Asked: ...
+    def within(self, bounds: Bounds) -> Asked: ...
+    def present(self) -> Asked: ...
 
 
 class _Unordered:
     takes_negative = False
     cost = 5
 
-    def within(self, bounds: Bounds) -> ColumnElement[bool]:  # noqa: ARG002
+    def within(self, bounds: Bounds) -> Asked:  # noqa: ARG002
         raise ValueError("this field has no ranges: give a value, or a pattern with * and ?")
 
 
@@ -86,12 +87,31 @@ class Words(_Unordered):
 
     names: tuple[str, ...]
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
+    def equals(self, term: Term) -> Asked:
         words = fold_pattern(term.pattern)
         if not words:
             raise ValueError(f"{term.text!r} holds no word to look for")
+        if len(words) == 1:
+            return self._are(words)
+        return Every(parts=(*(self._are([word]) for word in words), self._are(words)))
+
+    def present(self) -> Asked:
+        return Is(condition=or_(*(getattr(Item, name).is_not(None) for name in self.names)), found_by_index=False)
+
+    def _are(self, words: list[str]) -> Is:
+        """Whether the words stand next to each other."""
+        wild = any(patterns.is_wild(word) for word in words)
+        return Is(
+            condition=Item.id.in_(self._found(words)),
+            of_one=Item.id.in_(self._found(words, by_item=True)) if wild else None,
+            found_by_index=len(words) == 1 and not patterns.starts_wild(words[0]),
+        )
+
+    def _found(self, words: list[str], *, by_item: bool = False) -> Select[Any]:
+        """The items' ids; ``by_item`` hides from the database that an index leads from fields to words."""
         first = aliased(ItemWord)
-        found = select(first.item_id).where(first.field.in_(self.names), patterns.matches(first.word, words[0]))
+        field = unindexed(first.field) if by_item else first.field
+        found = select(first.item_id).where(field.in_(self.names), patterns.matches(first.word, words[0]))
         for distance, word in enumerate(words[1:], start=1):
             next_word = aliased(ItemWord)
             found = found.join(
@@ -103,10 +123,7 @@ class Words(_Unordered):
                     patterns.matches(next_word.word, word),
                 ),
             )
-        return Item.id.in_(found)
-
-    def present(self) -> ColumnElement[bool]:
-        return or_(*(getattr(Item, name).is_not(None) for name in self.names))
+        return found
 
 
 @dataclass(frozen=True)
@@ -114,34 +131,44 @@ class Exact:
     """Text that is compared by code point."""
 
     column: InstrumentedAttribute[Any]
+    orders_lists: bool = False
     takes_negative = False
     cost = 1
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
-        return patterns.matches(self.column, term.pattern)
+    def equals(self, term: Term) -> Asked:
+        return Is(
+            condition=patterns.matches(self.column, term.pattern),
+            found_by_index=not patterns.starts_wild(term.pattern),
+            kept_in_order=self.orders_lists or not patterns.is_wild(term.pattern),
+        )
 
-    def within(self, bounds: Bounds) -> ColumnElement[bool]:
-        return _within(self.column, bounds, lambda term: term.text)
+    def within(self, bounds: Bounds) -> Asked:
+        condition = _within(self.column, bounds, lambda term: term.text)
+        return Is(condition=condition, kept_in_order=self.orders_lists)
 
-    def present(self) -> ColumnElement[bool]:
-        return self.column.is_not(None)
+    def present(self) -> Asked:
+        return Is(condition=self.column.is_not(None))
 
 
 @dataclass(frozen=True)
 class Choice(_Unordered):
     """One of a few known values, each with the condition that it stands for."""
 
-    conditions: Mapping[str, ColumnElement[bool]]
+    conditions: Mapping[str, Is]
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
+    def equals(self, term: Term) -> Asked:
         matching = patterns.regex(term.pattern)
         found = [condition for value, condition in self.conditions.items() if matching.fullmatch(value)]
         if not found:
             raise ValueError(f"{term.text!r} is not known here; known are {', '.join(self.conditions)}")
-        return or_(*found)
+        return self._some(found)
 
-    def present(self) -> ColumnElement[bool]:
-        return or_(*self.conditions.values())
+    def present(self) -> Asked:
+        return self._some(self.conditions.values())
+
+    def _some(self, conditions: Collection[Is]) -> Asked:
+        parts = tuple(conditions)
+        return parts[0] if len(parts) == 1 else Some(parts=parts)
 
 
 class Date:
@@ -150,24 +177,28 @@ class Date:
     takes_negative = True
     cost = 5
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
+    def equals(self, term: Term) -> Asked:
         return self.within(Bounds(low=term, high=term))
 
-    def within(self, bounds: Bounds) -> ColumnElement[bool]:
+    def within(self, bounds: Bounds) -> Asked:
         low = date_range(bounds.low.text) if bounds.low else None
         high = date_range(bounds.high.text) if bounds.high else None
         if low and high and high[1] < low[0]:
             raise ValueError("the range ends before it starts")
-        conditions = [self.present()]
+        conditions = [self._known()]
         if low:
             last = Item.date_latest
             conditions.append(last >= low[0] if bounds.includes_low else last > low[1])
         if high:
             first = Item.date_earliest
             conditions.append(first <= high[1] if bounds.includes_high else first < high[0])
-        return and_(*conditions)
+        return Is(condition=and_(*conditions))
 
-    def present(self) -> ColumnElement[bool]:
+    def present(self) -> Asked:
+        return Is(condition=self._known())
+
+    @staticmethod
+    def _known() -> ColumnElement[bool]:
         return and_(Item.date_earliest.is_not(None), Item.date_latest.is_not(None))
 
 
@@ -175,52 +206,60 @@ class Date:
 class Number:
     """A number of the master or of its item."""
 
-    column: InstrumentedAttribute[Any]
+    column: SQLColumnExpression[Any]
     read: Callable[[Term], float]
     takes_negative = True
     cost = 5
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
-        return and_(self.column.is_not(None), self.column == self.read(term))
+    def equals(self, term: Term) -> Is:
+        return Is(condition=and_(self.column.is_not(None), self.column == self.read(term)))
 
-    def within(self, bounds: Bounds) -> ColumnElement[bool]:
-        return _within(self.column, bounds, self.read)
+    def within(self, bounds: Bounds) -> Is:
+        return Is(condition=_within(self.column, bounds, self.read))
 
-    def present(self) -> ColumnElement[bool]:
-        return self.column.is_not(None)
+    def present(self) -> Is:
+        return Is(condition=self.column.is_not(None))
 
 
 @dataclass(frozen=True)
 class Through:
     """A number in another table, where a row of ``selection``, ids to be found in ``column``, has it."""
 
-    number: Number
+    number: InstrumentedAttribute[Any]
+    read: Callable[[Term], float]
     column: InstrumentedAttribute[Any]
     selection: Any
+    stand_together: bool = False
     takes_negative = True
     cost = 5
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
-        return self._has(self.number.equals(term))
+    def equals(self, term: Term) -> Asked:
+        return self._has(lambda number: number.equals(term))
 
-    def within(self, bounds: Bounds) -> ColumnElement[bool]:
-        return self._has(self.number.within(bounds))
+    def within(self, bounds: Bounds) -> Asked:
+        return self._has(lambda number: number.within(bounds))
 
-    def present(self) -> ColumnElement[bool]:
-        return self._has(self.number.present())
+    def present(self) -> Asked:
+        return self._has(lambda number: number.present())
 
-    def _has(self, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-        return and_(self.column.is_not(None), self.column.in_(self.selection.where(condition)))
+    def _has(self, asked: Callable[[Number], Is]) -> Asked:
+        def found(number: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+            rows = self.selection.where(asked(Number(number, self.read)).condition)
+            return and_(self.column.is_not(None), self.column.in_(rows))
+
+        return Is(
+            condition=found(self.number), of_one=found(unindexed(self.number)), stand_together=self.stand_together
+        )
 
 
 @dataclass(frozen=True)
 class Used(_Unordered):
-    """The model versions that stages of one task used in the current derivative that ``column`` points at."""
+    """The model versions that stages of one task use in the recipe of a current derivative, which ``column`` holds."""
 
     column: InstrumentedAttribute[int | None]
     task: StageTask
 
-    def equals(self, term: Term) -> ColumnElement[bool]:
+    def equals(self, term: Term) -> Asked:
         name, at, version = term.pattern.partition("@")
         condition = patterns.matches(Model.name, name)
         if at and not version:
@@ -232,22 +271,22 @@ class Used(_Unordered):
             condition = and_(condition, ModelVersion.id.in_(aliased_versions))
         return self._by(condition)
 
-    def present(self) -> ColumnElement[bool]:
+    def present(self) -> Asked:
         return self._by(None)
 
-    def _by(self, condition: ColumnElement[bool] | None) -> ColumnElement[bool]:
+    def _by(self, condition: ColumnElement[bool] | None) -> Asked:
         found = (
-            select(Derivative.id)
-            .join(RecipeStage, and_(RecipeStage.recipe_id == Derivative.recipe_id, RecipeStage.task == self.task))
+            select(RecipeStage.recipe_id)
             .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
             .join(Model, Model.id == ModelVersion.model_id)
+            .where(RecipeStage.task == self.task)
         )
         if condition is not None:
             found = found.where(condition)
-        return and_(self.column.is_not(None), self.column.in_(found))
+        return Is(condition=and_(self.column.is_not(None), self.column.in_(found)))
 
 
-def _within(column: InstrumentedAttribute[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
+def _within(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
     low = read(bounds.low) if bounds.low else None
     high = read(bounds.high) if bounds.high else None
     if low is not None and high is not None and high < low:
@@ -273,17 +312,22 @@ def _whole_number(term: Term) -> int:
 
 
 def _metric(name: str) -> Field:
+    # Written out, as an index of only these rows is taken only where the database reads that it is only these.
+    of_derivative = QualityScore.image == literal_column(f"'{ScoredImage.DERIVATIVE}'")
     of_whole = select(QualityScore.derivative_id).where(
-        QualityScore.metric == name, QualityScore.image == ScoredImage.DERIVATIVE, QualityScore.stage.is_(None)
+        QualityScore.metric == name, of_derivative, QualityScore.stage.is_(None)
     )
-    return Through(Number(QualityScore.value, _number), Master.current_restored_id, of_whole)
+    return Through(QualityScore.value, _number, Master.current_restored_id, of_whole)
 
 
-def _reviewed(decision: Decision) -> ColumnElement[bool]:
+def _reviewed(decision: Decision) -> Is:
     newer = aliased(Review)
     overruled = select(newer.id).where(newer.derivative_id == Review.derivative_id, newer.id > Review.id).exists()
-    decided = select(Derivative.master_id).join(Review).where(Review.decision == decision, ~overruled)
-    return Master.id.in_(decided)
+    last = select(Derivative.master_id).join(Review).where(~overruled)
+    return Is(
+        condition=Master.id.in_(last.where(Review.decision == decision)),
+        of_one=Master.id.in_(last.where(unindexed(Review.decision) == decision)),
+    )
 
 
 HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
@@ -294,16 +338,16 @@ FREE_WORDS = Words(("title", "description"))
 
 FIELDS: dict[str, Field] = {
     "id": Number(Item.id, _whole_number),
-    "accession_number": Exact(Item.accession_number),
+    "accession_number": Exact(Item.accession_number, orders_lists=True),
     **{name: Words((name,)) for name in TEXT_FIELDS},
     "date": Date(),
     "collection": Exact(Item.collection),
-    "access": Choice({value: Item.access == value for value in Access}),
-    "view": Choice({value: Master.view == value for value in View}),
-    "status": Choice(STATUSES),
-    "model": Used(Master.current_restored_id, StageTask.RESTORATION),
-    "style": Used(Master.current_styled_id, StageTask.STYLE),
-    "batch": Through(Number(Task.batch_id, _whole_number), Master.id, select(Task.master_id)),
+    "access": Choice({value: Is(condition=Item.access == value, kept_in_order=True) for value in Access}),
+    "view": Choice({value: Is(condition=Master.view == value) for value in View}),
+    "status": Choice({value: Is(condition=condition) for value, condition in STATUSES.items()}),
+    "model": Used(Master.current_restored_recipe_id, StageTask.RESTORATION),
+    "style": Used(Master.current_styled_recipe_id, StageTask.STYLE),
+    "batch": Through(Task.batch_id, _whole_number, Master.id, select(Task.master_id), stand_together=True),
     "review": Choice({decision: _reviewed(decision) for decision in Decision}),
     **{name: Number(getattr(Master, name), _number) for name in HEADLINE_METRICS},
     **{name: _metric(name) for name in OTHER_METRICS},

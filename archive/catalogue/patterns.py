@@ -9,12 +9,15 @@ from sqlalchemy import Boolean, ColumnElement, String, and_, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, SQLColumnExpression
+from sqlalchemy.sql.operators import OperatorType
 
 # In a pattern these stand for any characters and for one character. No stored text holds them: they are surrogates,
 # which UTF-8 can't carry.
 ANY = "\ud800"
 ONE = "\ud801"
 
+_LAST = chr(0x10FFFF)  # no character at all, and after all that are
+_WILD = re.compile(f"[{ANY}{ONE}]")
 _ESCAPED_OR_WILD = re.compile(r"\\(.)|([*?])", re.DOTALL)
 
 
@@ -28,6 +31,11 @@ def is_wild(pattern: str) -> bool:
     return ANY in pattern or ONE in pattern
 
 
+def starts_wild(pattern: str) -> bool:
+    """Whether the pattern starts with a wildcard, so that no index leads to what matches it."""
+    return pattern[:1] in (ANY, ONE)
+
+
 def regex(pattern: str) -> re.Pattern[str]:
     """The pattern as a regular expression for Python."""
     wild = {ANY: ".*", ONE: "."}
@@ -38,28 +46,41 @@ def matches(column: SQLColumnExpression[Any], pattern: str) -> ColumnElement[boo
     """Whether the text in ``column`` is what ``pattern`` says, letter case and accents included; false for NULL."""
     if pattern == ANY:
         return column.is_not(None)
-    if not is_wild(pattern):
-        return and_(column.is_not(None), column == pattern)
-    return and_(column.is_not(None), _Like(column, _text(_glob(pattern)), _text(_like(pattern))))
+    found = _like_pattern(column, pattern) if is_wild(pattern) else column == pattern
+    # Left away where nothing is NULL, as databases take in only so many conditions.
+    return and_(column.is_not(None), found) if getattr(column, "nullable", True) else found
+
+
+def _like_pattern(column: SQLColumnExpression[Any], pattern: str) -> ColumnElement[bool]:
+    start = _WILD.split(pattern)[0]
+    forms = (_glob(pattern), _like(pattern), start, start + _LAST)
+    return _Like(column, *map(_text, forms))
 
 
 class _Like(FunctionElement[bool]):
-    """Its clauses are the text, the pattern as SQLite's GLOB and the pattern as LIKE has it."""
+    """Its clauses are the text, the pattern as SQLite's GLOB and as LIKE has it, and between what the text must lie.
+
+    The bounds say no more than the pattern does, but lead any database's planner to what starts as the pattern does.
+    """
 
     type = Boolean()
     inherit_cache = True
 
+    def self_group(self, against: OperatorType | None = None) -> _Like:  # noqa: ARG002
+        """Itself: SQLAlchemy would ask SQLite for ``... = 1``, to which no index leads."""
+        return self
+
 
 @compiles(_Like, "sqlite")
 def _compile_glob(element: _Like, compiler: SQLCompiler, **options: Any) -> str:
-    text, glob, _ = element.clauses  # SQLite's LIKE knows no letter case
-    return f"{compiler.process(text, **options)} GLOB {compiler.process(glob, **options)}"
+    text, glob, _, low, high = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} BETWEEN {low} AND {high} AND {text} GLOB {glob})"  # SQLite's LIKE knows no letter case
 
 
 @compiles(_Like)
 def _compile_like(element: _Like, compiler: SQLCompiler, **options: Any) -> str:
-    text, _, like = element.clauses
-    return f"{compiler.process(text, **options)} LIKE {compiler.process(like, **options)}"
+    text, _, like, low, high = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} BETWEEN {low} AND {high} AND {text} LIKE {like})"
 
 
 def _text(value: str) -> ColumnElement[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from luqum import tree
 from luqum.exceptions import ParseError
 from luqum.thread import parse as parse_lucene
-from sqlalchemy import ColumnElement, and_, not_, or_, true
+from sqlalchemy import ColumnElement, true
 
 from archive.catalogue import patterns
+from archive.catalogue.asked import Asked, Every, Is, Not, Some, condition
 from archive.catalogue.fields import FIELDS, FREE_WORDS, Bounds, Field, Term, Words
 from archive.catalogue.words import fold
 from archive.errors import QueryError
@@ -20,7 +23,11 @@ HIGHEST_COST = 400
 DEEPEST = 25
 LONGEST = 50_000
 
+_ALL = Is(condition=true(), found_by_index=False)
 _POSITION = re.compile(r"at position (\d+)")
+_OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
+_DIGIT = re.compile(r"\d")
+_OPERATOR = re.compile(r"(AND|OR)\b")
 
 
 def parse(text: str | None) -> ColumnElement[bool]:
@@ -29,8 +36,13 @@ def parse(text: str | None) -> ColumnElement[bool]:
     Raises:
         QueryError: the query has a mistake; the message says where, and what is known there.
     """
+    return condition(read(text))
+
+
+def read(text: str | None) -> Asked:
+    """What the query asks for, condition by condition; see :func:`parse`."""
     if text is None or not text.strip():
-        return true()
+        return _ALL
     if len(text) > LONGEST:
         raise QueryError(f"the query has {len(text)} characters, more than {LONGEST}: ask in several queries")
     try:
@@ -49,6 +61,31 @@ def parse(text: str | None) -> ColumnElement[bool]:
     return _Translation(text).translate(parsed, FREE_WORDS, 0)
 
 
+def remark(text: str) -> str | None:
+    """What may explain that a query without a mistake finds nothing, in words; None where nothing is known to."""
+    if not text.strip():
+        return None
+    parsed = parse_lucene(text)
+    if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
+        return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
+    without_operator = (node for node in _below(parsed) if isinstance(node, tree.UnknownOperation))
+    for node in without_operator:
+        for one, following in itertools.pairwise(node.operands):
+            match one, following:
+                case tree.SearchField(name=name, expr=tree.Word(value=value)), tree.Word(value=word):
+                    return (
+                        f"{word!r} was looked for in title and description, not in {name}; "
+                        f'if it belongs to the value, quote the whole: {name}:"{value} {word}"'
+                    )
+    return None
+
+
+def _below(node: tree.Item) -> Iterator[tree.Item]:
+    yield node
+    for child in node.children:
+        yield from _below(child)
+
+
 @dataclass
 class _Translation:
     """One query on its way into a condition."""
@@ -56,8 +93,8 @@ class _Translation:
     text: str
     cost: int = 0
 
-    def translate(self, node: tree.Item, field: Field, depth: int) -> ColumnElement[bool]:
-        """The condition of ``node``, whose values without a field of their own are looked for in ``field``."""
+    def translate(self, node: tree.Item, field: Field, depth: int) -> Asked:
+        """What ``node`` asks for, whose values without a field of their own are looked for in ``field``."""
         if depth > DEEPEST:
             raise self._mistake(node, f"the query is nested more than {DEEPEST} deep")
         match node:
@@ -66,26 +103,27 @@ class _Translation:
             case tree.Group() | tree.FieldGroup():
                 return self.translate(node.expr, field, depth + 1)
             case tree.OrOperation():
-                return or_(*(self.translate(each, field, depth + 1) for each in node.operands))
+                return Some(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.AndOperation() | tree.UnknownOperation():
-                return and_(*(self.translate(each, field, depth + 1) for each in node.operands))
+                return Every(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.Plus():
                 return self.translate(node.a, field, depth + 1)
             case tree.Prohibit(a=tree.Word()) if field.takes_negative:
                 return self._value(node, field)
             case tree.Not() | tree.Prohibit():
-                return not_(self.translate(node.a, field, depth + 1))
+                return Not(part=self.translate(node.a, field, depth + 1))
         return self._value(node, field)
 
-    def _field(self, node: tree.SearchField, depth: int) -> ColumnElement[bool]:
+    def _field(self, node: tree.SearchField, depth: int) -> Asked:
         name = node.name
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
-            return true()
+            return _ALL
         if name not in FIELDS:
-            raise self._mistake(node, f"there is no field {name!r}; known are {', '.join(FIELDS)}")
+            quoted = "" if name.replace("_", "").isalpha() else "a value with a colon goes in quotation marks; "
+            raise self._mistake(node, f"there is no field {name!r}; {quoted}known are {', '.join(FIELDS)}")
         return self.translate(node.expr, FIELDS[name], depth + 1)
 
-    def _value(self, node: tree.Item, field: Field) -> ColumnElement[bool]:
+    def _value(self, node: tree.Item, field: Field) -> Asked:
         self._charge(node, field)
         try:
             match node:
@@ -102,8 +140,10 @@ class _Translation:
                     return field.within(Bounds(low=self._bound(node.a), includes_low=node.include))
                 case tree.To():
                     return field.within(Bounds(high=self._bound(node.a), includes_high=node.include))
+                case tree.Word(value="TO"):
+                    raise ValueError('a range has brackets, such as [1900 TO 1910]; the word itself is quoted: "TO"')  # noqa: TRY301
                 case tree.Word(value="*"):
-                    return true() if field is FREE_WORDS else field.present()
+                    return _ALL if field is FREE_WORDS else field.present()
                 case tree.Word() | tree.Phrase() | tree.Prohibit():
                     return field.equals(self._term(node))
             raise ValueError(_unsupported(node))  # noqa: TRY301
@@ -154,7 +194,14 @@ def _unsupported(node: tree.Item) -> str:
 def _syntax_advice(text: str, found: re.Match[str] | None) -> str:
     if found is None:
         return "the query ends too early: a value, a closing bracket or a quotation mark is missing"
-    return f"{text[int(found[1])]!r} is not understood here: put a value with special characters in quotation marks"
+    position = int(found[1])
+    if _OPEN_BRACKET.search(text[:position]):
+        return "a range is written [1900 TO 1910]; any other value with brackets goes in quotation marks"
+    if operator := _OPERATOR.match(text, position):
+        return f"{operator[0]} needs something on both sides; the word itself is quoted"
+    if text[position] == '"':
+        return "this quotation mark is not closed"
+    return f"{text[position]!r} is not understood here: put a value with special characters in quotation marks"
 
 
 def _mistake(text: str, position: int | None, message: str) -> QueryError:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
 
+from archive.catalogue.asked import Asked, condition
 from archive.catalogue.conditions import RESTORABLE_FIRST, REVIEW, STATUS
+from archive.catalogue.narrowing import narrowed, row_by_row
 from archive.catalogue.pace import pace, pixels_left, stage_seconds
-from archive.catalogue.query import parse
+from archive.catalogue.query import parse, read
 from archive.catalogue.showing import show
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.versions import find_version, models
@@ -43,27 +44,42 @@ def list_items(session: Session, query: str | None, limit: int | None = None) ->
     Raises:
         QueryError: the query has a mistake; at once, not with the first item.
     """
-    statement = _list_statement().where(parse(query))
-    return islice(_stream(session, statement), limit)
+    return _stream(session, read(query), limit)
 
 
-def _stream(session: Session, statement: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+def _stream(session: Session, asked: Asked, limit: int | None) -> Iterator[dict[str, Any]]:
     home: Path = session.info["home"]
-    last_id = None
+    first_match = _first_match(asked)
+    statement = _list_statement(first_match)
+    if limit is None:
+        statement = narrowed(session, asked, statement, matches=true())
+    else:  # what is told of items is looked up of those on the page only
+        page = narrowed(session, asked, select(Item.id), matches=first_match.is_not(None))
+        page = page.correlate(None).limit(limit)
+        statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
         for row in rows.mappings():
-            if row["id"] == last_id:  # a further master of the same item
-                continue
-            last_id = row["id"]
             path = row["path"]
             yield {**row, "path": str(home / path) if path is not None else None}
 
 
-def _list_statement() -> Select[*tuple[Any, ...]]:
+def _first_match(asked: Asked) -> ScalarSelect[int]:
+    """The id of an item's master that a list tells of, NULL where none is as ``asked``."""
+    return (
+        select(Master.id)
+        .where(Master.item_id == Item.id, row_by_row(condition(asked, of_one=True)))
+        .order_by(RESTORABLE_FIRST, Master.sequence)
+        .limit(1)
+        .correlate(Item)
+        .scalar_subquery()
+    )
+
+
+def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
     current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
     earliest = (
         select(func.min(RecipeStage.position))
-        .where(RecipeStage.recipe_id == current.recipe_id, RecipeStage.task == StageTask.RESTORATION)
+        .where(RecipeStage.recipe_id == Master.current_restored_recipe_id, RecipeStage.task == StageTask.RESTORATION)
         .scalar_subquery()
     )
     count = (
@@ -90,13 +106,12 @@ def _list_statement() -> Select[*tuple[Any, ...]]:
             count.label("derivatives"),
             current.path,
         )
-        .select_from(Master)
-        .join(Item)
+        .select_from(Item)
+        .join(Master, Master.id == first_match)
         .outerjoin(current, current.id == Master.current_restored_id)
         .outerjoin(first_stage, and_(first_stage.recipe_id == current.recipe_id, first_stage.position == earliest))
         .outerjoin(ModelVersion, ModelVersion.id == first_stage.version_id)
         .outerjoin(Model, Model.id == ModelVersion.model_id)
-        .order_by(Item.accession_number, RESTORABLE_FIRST, Master.sequence)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from archive.catalogue import revision
-from archive.catalogue.engines import make_engine, reader, refuse_absent_database, writer
+from archive.catalogue.engines import make_engine, private_copy, reader, refuse_absent_database, writer
 from archive.errors import HomeError
 from archive.settings import Settings
 
@@ -61,6 +61,19 @@ class Catalogue:
     def reading(self) -> Iterator[Session]:
         """A session that sees the catalogue as it is at its first question, and that can't write."""
         with self._session(reader(self.engine)) as session:
+            yield session
+
+    @contextmanager
+    def trying(self) -> Iterator[Session]:
+        """A session that writes, all of which is taken back at the end.
+
+        On SQLite, which has one writer at a time, that is a copy of the catalogue, so that nobody has to wait for it.
+        """
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        with (
+            private_copy(self.engine) if is_sqlite else nullcontext(self.engine) as engine,
+            self._session(writer(engine)) as session,
+        ):
             yield session
 
     def now(self, session: Session) -> datetime:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from archive.catalogue import indexes
 from archive.catalogue.columns import Digest, Exact, Id, Table, choice
 from archive.catalogue.vocabulary import (
     Access,
@@ -35,21 +36,22 @@ class Item(Table):
     """One catalogued photograph."""
 
     __tablename__ = "items"
+    __table_args__ = indexes.OF_ITEMS
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     accession_number: Mapped[str] = mapped_column(Exact, unique=True)
     title: Mapped[str | None] = mapped_column(Text)
     creator: Mapped[str | None] = mapped_column(Text)
     date: Mapped[str | None] = mapped_column(Text)  # EDTF, as written
-    date_earliest: Mapped[int | None] = mapped_column(index=True)  # yyyymmdd
+    date_earliest: Mapped[int | None]  # yyyymmdd
     date_latest: Mapped[int | None]
     description: Mapped[str | None] = mapped_column(Text)
     place: Mapped[str | None] = mapped_column(Text)
     process: Mapped[str | None] = mapped_column(Text)
     polarity: Mapped[Polarity | None] = mapped_column(choice(Polarity))
     rights: Mapped[str | None] = mapped_column(Text)
-    access: Mapped[Access] = mapped_column(choice(Access), index=True)
-    collection: Mapped[str | None] = mapped_column(Exact, index=True)
+    access: Mapped[Access] = mapped_column(choice(Access))
+    collection: Mapped[str | None] = mapped_column(Exact)
     extra: Mapped[dict[str, Any]]  # unknown columns of items.csv, as text
     created_at: Mapped[datetime]
 
@@ -63,10 +65,11 @@ class ItemWord(Table):
     """
 
     __tablename__ = "item_words"
+    __table_args__ = indexes.OF_ITEM_WORDS
 
     field: Mapped[str] = mapped_column(String(16), primary_key=True)
     word: Mapped[str] = mapped_column(Exact, primary_key=True)
-    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True, index=True)
+    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
 
 
@@ -92,12 +95,13 @@ class Master(Table):
         UniqueConstraint("sha256", "page"),
         CheckConstraint("sequence >= 1", name="sequence_from_one"),
         CheckConstraint("page >= 1", name="page_from_one"),
+        *indexes.OF_MASTERS,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"))
     sequence: Mapped[int]
-    view: Mapped[View] = mapped_column(choice(View), index=True)
+    view: Mapped[View] = mapped_column(choice(View))
     root_id: Mapped[int] = mapped_column(Id, ForeignKey("roots.id"), index=True)
     path: Mapped[str] = mapped_column(Exact)  # absolute; below the home (a copy) relative to it
     page: Mapped[int] = mapped_column(default=1)  # which of the file's pictures, from 1; previews don't count
@@ -118,18 +122,19 @@ class Master(Table):
     captured_at: Mapped[str | None] = mapped_column(Text)
     captured_by: Mapped[str | None] = mapped_column(Text)
     ingested_at: Mapped[datetime]
-    verified_at: Mapped[datetime | None] = mapped_column(index=True)
-    last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus), index=True)
+    verified_at: Mapped[datetime | None]
+    last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus))
     unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be carried faithfully, if it can't
     refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out; from the start if unsupported
-    current_restored_id: Mapped[int | None] = mapped_column(
-        Id, ForeignKey("derivatives.id", use_alter=True), index=True
-    )
+    current_restored_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True))
     current_styled_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True), index=True)
-    psnr_source: Mapped[float | None] = mapped_column(index=True)
-    ssim_source: Mapped[float | None] = mapped_column(index=True)
-    psnr_reference: Mapped[float | None] = mapped_column(index=True)
-    ssim_reference: Mapped[float | None] = mapped_column(index=True)
+    # The recipes of these two, repeated here so that an index leads from a model version to what it is current for.
+    current_restored_recipe_id: Mapped[int | None] = mapped_column(Id)
+    current_styled_recipe_id: Mapped[int | None] = mapped_column(Id)
+    psnr_source: Mapped[float | None]
+    ssim_source: Mapped[float | None]
+    psnr_reference: Mapped[float | None]
+    ssim_reference: Mapped[float | None]
 
     item: Mapped[Item] = relationship(back_populates="masters")
     root: Mapped[Root] = relationship()
@@ -235,7 +240,7 @@ class Task(Table):
     __tablename__ = "tasks"
     __table_args__ = (
         UniqueConstraint("batch_id", "master_id", "recipe_id"),
-        Index("ix_tasks_batch_id_status_attempts_id", "batch_id", "status", "attempts", "id"),
+        *indexes.OF_TASKS,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -263,7 +268,10 @@ class Derivative(Table):
     """An image made by applying one whole recipe to one master, with all that is needed to make it again."""
 
     __tablename__ = "derivatives"
-    __table_args__ = (UniqueConstraint("master_id", "recipe_id"),)
+    __table_args__ = (
+        UniqueConstraint("master_id", "recipe_id"),
+        *indexes.OF_DERIVATIVES,
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
@@ -279,7 +287,7 @@ class Derivative(Table):
     stage_records: Mapped[list[Any]] = mapped_column(JSON)  # one a stage: seconds and what it noticed
     notes: Mapped[list[Any]] = mapped_column(JSON)  # what could not be carried over, in words
     created_at: Mapped[datetime]
-    verified_at: Mapped[datetime | None] = mapped_column(index=True)
+    verified_at: Mapped[datetime | None]
 
     master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
     recipe: Mapped[Recipe] = relationship()
@@ -295,7 +303,7 @@ class QualityScore(Table):
     """
 
     __tablename__ = "quality_scores"
-    __table_args__ = (Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),)
+    __table_args__ = indexes.OF_QUALITY_SCORES
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"))
@@ -316,6 +324,7 @@ class Review(Table):
     """A person's decision about one derivative's exact bytes. The newest one counts."""
 
     __tablename__ = "reviews"
+    __table_args__ = indexes.OF_REVIEWS
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import click
 
+from archive.cli.logs import say
 from archive.cli.options import Context, Words, command, pass_context, query_argument
-from archive.cli.output import as_json, print_rows
+from archive.cli.output import as_json, nothing_found, print_rows
 from archive.wording import LIST_FIELDS
 
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
@@ -38,7 +41,11 @@ def list_command(
 
     with context.catalogue().reading() as session:
         shown = fields or (TABLE_FIELDS if form == "table" else LIST_FIELDS)
-        print_rows(list_items(session, query, limit), shown, form)
+        items = list_items(session, query, limit)
+        first = next(items, None)
+        if first is None and limit != 0:
+            say(nothing_found(query))
+        print_rows(() if first is None else chain([first], items), shown, form)
 
 
 @command("show", examples=("archive show 'LC-USF34-9058-C'", "archive show 1906.12 --format json"))

@@ -29,7 +29,9 @@ FIELDS = (
 FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
 
 
-@click.group("batch", cls=ArchiveGroup, epilog=epilog("archive batch list", "archive batch resume 3"))
+@click.group(
+    "batch", cls=ArchiveGroup, epilog=epilog("archive batch list", "archive batch resume 3", partly=f"resume: {PARTLY}")
+)
 def batch() -> None:
     """Look at batches, resume one that was interrupted, or cancel one."""
 
@@ -100,6 +102,8 @@ def cancel(context: Context, batch_id: int) -> None:
     click.echo(f"batch {batch_id}: {counted(outcome.cancelled, 'task')} cancelled")
     if outcome.running:
         say(f"{counted(outcome.running, 'task')} in hand will be finished", batch=batch_id)
+    elif not outcome.cancelled:
+        say(f"nothing was left to cancel: the batch is at its end, see `archive batch show {batch_id}`", batch=batch_id)
 
 
 @command(

@@ -35,7 +35,12 @@ COMMANDS = {
 @click.group(
     cls=LazyGroup,
     lazy_commands=COMMANDS,
-    epilog=epilog("archive init museum", "archive --home museum ingest scans", "archive --home museum restore"),
+    epilog=epilog(
+        "archive init museum",
+        "archive --home museum ingest scans",
+        "archive --home museum restore",
+        partly="done, but some failed, were refused, or are broken",
+    ),
 )
 @click.version_option(archive.__version__, prog_name=archive.SOFTWARE_NAME)
 @click.pass_context

@@ -16,7 +16,14 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY, ArchiveError
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
 
 
-@click.group("model", cls=ArchiveGroup, epilog=epilog("archive model list", "archive model add denoise-deblur-1.0"))
+_PARTLY = "some weights are missing, or are not those of their card and the catalogue"
+
+
+@click.group(
+    "model",
+    cls=ArchiveGroup,
+    epilog=epilog("archive model list", "archive model add denoise-deblur-1.0", partly=f"verify: {_PARTLY}"),
+)
 def model() -> None:
     """Look at model versions, add, approve or train one.
 
@@ -48,7 +55,7 @@ def show(context: Context, reference: str) -> None:
 @command(
     "verify",
     examples=("archive model verify",),
-    partly="some weights are missing, or are not those of their card and the catalogue",
+    partly=_PARTLY,
 )
 @pass_context
 def verify(context: Context) -> int:

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -130,10 +130,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def reasons(counts: Mapping[str, int]) -> Iterator[str]:
-    """One line a reason, the most frequent first."""
-    for reason, n in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):
-        yield f"  {n:,}  {visible(reason)}"
+def nothing_found(query: str | None, what: str = "nothing in the catalogue") -> str:
+    """That a query matched nothing of ``what``, and what may explain it."""
+    if query is None:
+        return "the catalogue holds no item yet: take scans in with `archive ingest`"
+    from archive.catalogue.query import remark
+
+    explained = remark(query)
+    return visible(f"{what} matches the query {query!r}{f': {explained}' if explained else ''}")
 
 
 def _cell(value: Any) -> str:

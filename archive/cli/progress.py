@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ class Bar:
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(n)
+
+    def interrupted(self) -> None:
+        # Not through a stream, which may be in the middle of a write.
+        os.write(sys.stderr.fileno(), b"\nending what is in hand; Ctrl-C again stops at once\n")
 
     def finish(self) -> None:
         if self._bar is not None:

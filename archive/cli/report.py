@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from archive.cli.logs import say
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output import counted
+from archive.cli.output import counted, nothing_found
 
 
 @command(
@@ -33,4 +34,8 @@ def report(context: Context, query: str | None, output: Path, include_restricted
     from archive.report import write_report
 
     shown = write_report(context.catalogue(), query, output, include_restricted=include_restricted)
-    click.echo(f"{output.absolute()}: {counted(shown, 'restored photograph')}")
+    click.echo(f"{output.absolute()}: {counted(shown.items, 'item')}, {counted(shown.masters, 'restored master')}")
+    if not shown.masters:
+        which = "no master" if include_restricted else "no master of open access"
+        reason = f"{which} is restored yet" if query is None else nothing_found(query, f"{which} that is restored")
+        say(f"the report is empty: {reason}")

@@ -11,12 +11,12 @@ import click
 
 from archive.cli.logs import say
 from archive.cli.options import Context, Words, command, device_options, pass_context, query_argument
-from archive.cli.output import counted, duration, reasons, visible
+from archive.cli.output import counted, duration, nothing_found, visible
 from archive.cli.progress import make_progress
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 
 if TYPE_CHECKING:
-    from archive.batches.plan import Plan
+    from archive.batches.draft import LeftOut, Plan
     from archive.batches.run import BatchResult
     from archive.catalogue import Catalogue
 
@@ -59,7 +59,8 @@ def restore(context: Context, /, query: str | None, views: tuple[str, ...] | Non
 
     Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
     master's other derivatives; the master is only read. What was made before is not made again, and what failed
-    before is tried again. On a terminal the plan is shown first; into a pipe, or with --yes, work starts at once.
+    before is tried again. On a terminal the plan is shown first; into a pipe, or with --yes, work starts at once,
+    and the plan goes to standard error.
     Failures are listed at the end.
     """
     from archive.batches.plan import plan_restore
@@ -106,24 +107,37 @@ def _plan_and_run(
         raise click.UsageError("--plan writes a batch and --dry-run writes nothing: give one of them")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
+    if not plan_only and not dry_run:
+        from archive.batches.run import check_device
+
+        check_device(catalogue, options["device"], options["precision"])
     if dry_run:
         intended = plan(catalogue, query, dry_run=True, **options)
-        print_plan(intended, err=False)
+        print_plan(intended, query, err=False)
         return EXIT_DONE if all(volume.fits for volume in intended.volumes) else EXIT_FAILED
+    shown: Plan | None = None
     if not plan_only and not yes and is_conversation():
-        intended = plan(catalogue, query, dry_run=True, **options)
-        print_plan(intended, err=True)
-        if intended.tasks and not click.confirm("Go on?", default=True, err=True):
-            say("nothing was done")
+        shown = plan(catalogue, query, dry_run=True, **options)
+        if not _is_agreed(shown, query):
             return EXIT_DONE
     made = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
-    print_plan(made, err=not plan_only and made.batch_id is not None)
+    if shown is None or shown.recipes != made.recipes:  # else it was agreed to just so
+        print_plan(made, query, err=not plan_only and made.batch_id is not None)
     if made.batch_id is None:
         return EXIT_DONE
     if plan_only:
         click.echo(f"batch {made.batch_id} is planned: run it with `archive batch resume {made.batch_id}`")
         return EXIT_DONE
     return run_and_tell(catalogue, made.batch_id)
+
+
+def _is_agreed(plan: Plan, query: str | None) -> bool:
+    """Shows what is going to be done, and asks where that is anything."""
+    print_plan(plan, query, err=True)
+    if not plan.tasks or click.confirm("Go on?", default=True, err=True):
+        return True
+    say("nothing was done")
+    return False
 
 
 def is_conversation() -> bool:
@@ -172,23 +186,34 @@ def tell(batch_id: int, result: BatchResult) -> int:
     if result.pending:
         open_masters = counted(result.pending, "master")
         say(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
+    if result.was_over:
+        say(_over(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
 
 
-def print_plan(plan: Plan, *, err: bool) -> None:
+def _over(batch_id: int, result: BatchResult) -> str:
+    """That a batch was at its end already, and what to do with what it has not made."""
+    if result.cancelled:
+        return f"batch {batch_id} was cancelled before: `archive restore` plans its masters anew"
+    again = ": `archive restore` tries the failed masters again" if result.failed else ""
+    return f"batch {batch_id} was finished before, and nothing is left to do in it{again}"
+
+
+def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
     """What is going to be done, and what is left out and why; on standard error, or as the answer."""
-    for line in _in_lines(plan):
+    for line in _in_lines(plan, query):
         if err:
             say(line)
         else:
             click.echo(line)
 
 
-def _in_lines(plan: Plan) -> Iterator[str]:
+def _in_lines(plan: Plan, query: str | None) -> Iterator[str]:
     for recipe, n in plan.recipes.items():
         yield f"to do: {counted(n, 'master')} with {recipe}"
     if not plan.tasks:
-        yield "nothing to do"
+        is_unmatched = query is not None and not plan.already_made and not plan.left_out
+        yield f"nothing to do: {nothing_found(query, 'no master for it')}" if is_unmatched else "nothing to do"
     for volume in plan.volumes if plan.tasks else ():
         yield f"{'needs' if volume.fits else 'does not fit: needs'} {volume}"
     if plan.hours is not None:
@@ -197,4 +222,14 @@ def _in_lines(plan: Plan) -> Iterator[str]:
         yield f"made before: {counted(plan.already_made, 'master')}"
     if plan.left_out:
         yield "left out:"
-        yield from reasons(plan.left_out)
+        for reason, of_reason in plan.left_out.items():
+            yield visible(f"  {of_reason.masters:,}  {reason}{_named(of_reason)}")
+            if of_reason.option:
+                yield f"       `{of_reason.option}` takes {'it' if of_reason.masters == 1 else 'them'} in"
+
+
+def _named(left_out: LeftOut) -> str:
+    """``: 1906.1 (2), 1906.2 (2), 1906.5 (1) and 9 more``."""
+    further = left_out.masters - len(left_out.named)
+    named = ", ".join(left_out.named)
+    return f": {named}{f' and {further:,} more' if further else ''}" if named else ""

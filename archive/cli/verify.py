@@ -6,7 +6,7 @@ import click
 
 from archive.cli.logs import say
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output import counted, visible
+from archive.cli.output import counted, nothing_found, visible
 from archive.cli.progress import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
@@ -37,6 +37,10 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
     for kind, path, problem in report.broken:
         click.echo(f"{kind}  {problem}  {visible(str(path))}")
     say(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken")
+    if report.broken:
+        say("bring them back from a backup, then check again: the catalogue knows what they must be")
+    if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
+        say(nothing_found(query))
     for folder, masters in report.absent_folders.items():
         unchecked = f"{counted(masters, 'master')} of {folder} could not be checked"
         say(f"{visible(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")

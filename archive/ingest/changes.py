@@ -5,14 +5,17 @@ An empty cell states nothing and so erases nothing: a spreadsheet with three col
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from archive.catalogue.agents import record_event
 from archive.catalogue.dates import date_range
 from archive.catalogue.tables import Item, Master
-from archive.catalogue.vocabulary import Access, Polarity
+from archive.catalogue.vocabulary import Access, EventType, Polarity
 from archive.catalogue.words import TEXT_FIELDS, reindex
 from archive.errors import IngestError
 from archive.ingest.csv_rows import Row
@@ -39,7 +42,7 @@ def state_item(session: Session, item: Item, facts: Facts) -> list[str]:
     return changes
 
 
-def state_master(session: Session, master: Master, entry: Entry) -> list[str]:
+def state_master(session: Session, master: Master, entry: Entry, *, at: datetime) -> list[str]:
     """Set what is stated of a known master; returns ``field: old -> new`` of each value that was another before.
 
     Raises:
@@ -49,15 +52,20 @@ def state_master(session: Session, master: Master, entry: Entry) -> list[str]:
     if row is None:
         return []
     if row.sequence is not None and row.sequence != master.sequence:
-        check_sequence(session, master.item, row.sequence, row)
-        changes += _set(master, "sequence", row.sequence)
+        before = master.sequence
+        # Out of the way, since no two may have the same number at any moment.
+        master.sequence = max(next_free(session, master.item), row.sequence + 1)
+        session.flush()
+        make_way(session, master.item, row.sequence, entry, at=at, free=before)
+        master.sequence = row.sequence
+        changes.append(_change("sequence", before, row.sequence))
     if row.view is not None:
         changes += _set(master, "view", row.view)
     if row.picture_area is not None:
         check_area(row, master.width, master.height)
-        before, after = _area_text(area_of(master)), _area_text(row.picture_area)
-        if before != after:
-            changes.append(_change("picture_area", before, after))
+        area, stated = _area_text(area_of(master)), _area_text(row.picture_area)
+        if area != stated:
+            changes.append(_change("picture_area", area, stated))
             set_area(master, row.picture_area)
     if entry.reference is not None:
         changes += _set(master, "reference_path", str(entry.reference))
@@ -90,18 +98,30 @@ def rename(session: Session, item: Item, row: Row, stated: set[str]) -> list[str
     return [_change("accession_number", present, wanted)]
 
 
-def check_sequence(session: Session, item: Item, sequence: int, row: Row) -> None:
-    """Raise where the sequence that a row states is another master's already.
+def make_way(session: Session, item: Item, sequence: int, entry: Entry, *, at: datetime, free: int) -> None:
+    """Give the master of an item that has the ``sequence`` of another's row the number ``free`` instead.
+
+    That is done, and leaves an event, only where its own row states another number, which it gets in its turn.
 
     Raises:
-        IngestError: it is.
+        IngestError: the number is its own.
     """
-    taken = session.scalar(select(Master.path).where(Master.item_id == item.id, Master.sequence == sequence))
-    if taken is not None:
+    taken = session.scalar(select(Master).where(Master.item_id == item.id, Master.sequence == sequence))
+    if taken is None or entry.row is None:
+        return
+    if entry.facts.numbered.get(Path(taken.path), sequence) == sequence:
         raise IngestError(
-            f"{row.where}, column sequence: {sequence} of {item.accession_number!r} is taken by {taken}. "
-            "Give another number, or none for the next free one"
+            f"{entry.row.where}, column sequence: {sequence} of {item.accession_number!r} is taken by {taken.path}. "
+            "Give another number, or none for the next free one; to change numbers round, state both scans' new ones"
         )
+    taken.sequence = free
+    detail = f"{_change('sequence', sequence, free)}, since {entry.row.where} gives its number to another scan"
+    record_event(session, EventType.METADATA_MODIFICATION, detail=detail, item=item, master=taken, at=at)
+
+
+def next_free(session: Session, item: Item) -> int:
+    """The number after the highest of an item's masters."""
+    return (session.scalar(select(func.max(Master.sequence)).where(Master.item_id == item.id)) or 0) + 1
 
 
 def check_area(row: Row, width: int, height: int) -> None:

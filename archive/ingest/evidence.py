@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from archive.errors import IngestError
 from archive.ingest.matching import Entry
 from archive.ingest.record import Holder, Recorder
 from archive.ingest.scan import Scan, examine, inspect_image
+from archive.ingest.sums import Sum
 from archive.storage import trouble_of
 from restoration.errors import ImageError
 from restoration.image import Limits, looks_like_image
@@ -31,11 +33,14 @@ class Evidence:
     holder: Holder | None
 
 
-def gather(catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: Entry) -> Evidence:
-    """Read and inspect one file.
+def gather(
+    catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: Entry, sums: Sequence[Sum]
+) -> Evidence:
+    """Read one file, compare it with the ``sums`` that it came with, and inspect it.
 
     Raises:
         NoImageError: it is no image by its bytes and its name.
+        SumDiffersError: its bytes don't have one of its sums.
         IngestError: its row names what is no image, or it changed meanwhile.
         StorageError: it changed while it was digested.
         ImageError: it can't be read as an image, or is too large.
@@ -49,6 +54,7 @@ def gather(catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, ent
     scan = examine(
         path,
         root,
+        sums=sums,
         known=lambda sha256: _is_settled(catalogue, sha256),
         limits=_limits(catalogue),
     )

@@ -27,6 +27,8 @@ class Facts:
     """Extra columns may be about the single scans: where rows differ, their values stand side by side."""
     reserved: frozenset[int] = frozenset()
     """Sequences that rows name, refused ones too: no other scan is given one of them by default."""
+    numbered: Mapping[Path, int] = field(default_factory=dict)
+    """The sequence that each file's row states."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Matched:
 def match(rows: Iterable[Row], found: Found) -> Matched:
     """Give each row to its file. Rows of a sheet beside a single given file are looked at only for given files."""
     matched = Matched()
-    finder = _Finder(found.files)
+    finder = Finder(found.files)
     by_file: dict[Path, list[Row]] = defaultdict(list)
     reserved: dict[str, set[int]] = defaultdict(set)
     references: dict[Path, Path] = {}
@@ -79,17 +81,17 @@ def match(rows: Iterable[Row], found: Found) -> Matched:
             usable[path] = named[0]
     _refuse_contradictions(usable, matched)
     usable = {path: row for path, row in usable.items() if path not in matched.refused}
-    facts = _facts_of_items(usable.values(), reserved)
+    facts = _facts_of_items(usable, reserved)
     for path, row in usable.items():
         matched.entries[path] = Entry(
             row=row,
             reference=None if row.reference is None else references[row.reference],
-            facts=_facts([row], set()) if row.accession_number is None else facts[row.accession_number],
+            facts=_facts({path: row}, set()) if row.accession_number is None else facts[row.accession_number],
         )
     return matched
 
 
-class _Finder:
+class Finder:
     """Finds a file by how a row spells its path.
 
     Tried in turn: as written; with accents composed otherwise (macOS); with ``\\`` for ``/`` (Windows); and through the
@@ -166,24 +168,25 @@ def _refuse_same_sequence(number: str, rows: Mapping[Path, Row], matched: Matche
                 matched.refused.setdefault(path, reason)
 
 
-def _facts_of_items(rows: Iterable[Row], reserved: Mapping[str, set[int]]) -> dict[str, Facts]:
-    items: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
+def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) -> dict[str, Facts]:
+    items: dict[str, dict[Path, Row]] = defaultdict(dict)
+    for path, row in rows.items():
         if row.accession_number is not None:
-            items[row.accession_number].append(row)
+            items[row.accession_number][path] = row
     return {number: _facts(of_item, reserved[number]) for number, of_item in items.items()}
 
 
-def _facts(rows: list[Row], reserved: set[int]) -> Facts:
+def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> Facts:
     extra: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
+    for row in rows.values():
         for name, value in row.extra.items():
             if value not in extra[name]:
                 extra[name].append(value)
     return Facts(
-        item={column: value for row in rows for column, value in row.item.items()},
+        item={column: value for row in rows.values() for column, value in row.item.items()},
         extra={name: "; ".join(values) for name, values in extra.items()},
         reserved=frozenset(reserved),
+        numbered={path: row.sequence for path, row in rows.items() if row.sequence is not None},
     )
 
 

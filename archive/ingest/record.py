@@ -14,11 +14,13 @@ from archive.catalogue import Catalogue
 from archive.catalogue.agents import record_event
 from archive.catalogue.tables import Item, Master, Root
 from archive.catalogue.vocabulary import Access, EventType, View
+from archive.catalogue.vocabulary import Outcome as EventOutcome
 from archive.catalogue.words import reindex
 from archive.errors import IngestError
-from archive.ingest.changes import check_area, check_sequence, rename, set_area, state_item, state_master
+from archive.ingest.changes import check_area, make_way, next_free, rename, set_area, state_item, state_master
 from archive.ingest.matching import Entry
 from archive.ingest.scan import Scan
+from archive.ingest.sums import SumDiffersError
 from archive.storage import MASTERS, publish_once
 from restoration.image import ImageInfo
 
@@ -54,7 +56,7 @@ class Place:
 class Outcome:
     """What became of one file."""
 
-    action: Literal["added", "duplicate", "moved", "updated"]
+    action: Literal["added", "unchanged", "duplicate", "moved", "updated"]
     detail: str
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -97,15 +99,28 @@ class Recorder:
         if known is None:
             outcome = self._add(session, scan, entry, place)
         elif known is here:
-            outcome = self._describe(session, known, entry, "duplicate", f"held as {known.item.accession_number!r}")
+            outcome = self._describe(session, known, entry, "unchanged", f"held as {known.item.accession_number!r}")
         elif self._still_held(known, holder):
             outcome = self._second(session, known, scan, entry)
         else:
             outcome = self._move(session, known, scan, entry, holder, place)
-        if known is not None and (changes := self._judge_again(session, scan)) and outcome.action == "duplicate":
+        changes = [] if known is None else self._judge_again(session, scan)
+        if changes and outcome.action in ("unchanged", "duplicate"):
             outcome = replace(outcome, action="updated", detail="; ".join(changes), changes=changes)
+        if scan.sums:
+            detail = f"{scan.path}: {'; '.join(each.confirmation() for each in scan.sums)}"
+            self._record_check(session, scan.sha256, EventOutcome.SUCCESS, detail)
         self._confirmed.add(scan.sha256)
         return outcome
+
+    def record_difference(self, session: Session, path: Path, error: SumDiffersError) -> None:
+        """Leave the event, where bytes are held, that a file of them has not the sum that it came with."""
+        self._record_check(session, error.sha256, EventOutcome.FAILURE, f"{path}: {error}")
+
+    def _record_check(self, session: Session, sha256: str, outcome: EventOutcome, detail: str) -> None:
+        at = self._catalogue.now(session)
+        for master in session.scalars(select(Master).where(Master.sha256 == sha256).order_by(Master.page)):
+            record_event(session, EventType.FIXITY_CHECK, outcome=outcome, detail=detail, master=master, at=at)
 
     def _judge_again(self, session: Session, scan: Scan) -> list[str]:
         """Bring known masters up to what this software can carry, where an older one could less (or more)."""
@@ -135,12 +150,12 @@ class Recorder:
         """
         held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
         if known.path.startswith(f"{MASTERS}/") and scan.sha256 not in self._described:
-            return self._describe(session, known, entry, "duplicate", held)
+            return self._describe(session, known, entry, "unchanged", held)
         notes = [f"{entry.row.where} was not used: {scan.path} has {held}"] if entry.row is not None else []
         return Outcome(action="duplicate", detail=held, notes=notes)
 
     def _describe(
-        self, session: Session, master: Master, entry: Entry, action: Literal["duplicate", "moved"], detail: str
+        self, session: Session, master: Master, entry: Entry, action: Literal["unchanged", "moved"], detail: str
     ) -> Outcome:
         """Bring a known master and its item up to what its row states."""
         self._described.add(master.sha256)
@@ -148,14 +163,14 @@ class Recorder:
             return Outcome(action=action, detail=detail)
         item = master.item
         of_item = rename(session, item, entry.row, self._stated) + state_item(session, item, entry.facts)
-        of_master = state_master(session, master, entry)
         at = self._catalogue.now(session)
+        of_master = state_master(session, master, entry, at=at)
         for changes, about in ((of_item, None), (of_master, master)):
             if changes:
                 text = f"{entry.row.where}: {'; '.join(changes)}"
                 record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, master=about, at=at)
         changes = of_item + of_master
-        if changes and action == "duplicate":
+        if changes and action == "unchanged":
             return Outcome(action="updated", detail="; ".join(changes), changes=changes)
         return Outcome(action=action, detail="; ".join([detail, *changes]), changes=changes)
 
@@ -213,7 +228,7 @@ class Recorder:
             entry = replace(entry, row=None, reference=None)
         master = Master(
             item_id=item.id,
-            sequence=_sequence(session, item, entry),
+            sequence=self._sequence(session, item, entry),
             view=row.view if row is not None and row.view is not None else View.RECTO,
             page=info.page,
             sha256=scan.sha256,
@@ -236,6 +251,15 @@ class Recorder:
             set_area(master, entry.row.picture_area)
         return master
 
+    def _sequence(self, session: Session, item: Item, entry: Entry) -> int:
+        """The sequence that a row states, else the first that is neither taken nor stated by another row."""
+        if entry.row is not None and (stated := entry.row.sequence) is not None:
+            at, free = self._catalogue.now(session), next_free(session, item)
+            make_way(session, item, stated, entry, at=at, free=free)
+            return stated
+        taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))
+        return next(number for number in range(1, len(taken) + 2) if number not in taken)
+
     def _root(self, session: Session, scan: Scan) -> Root:
         path = str(scan.root)
         root = session.scalar(select(Root).where(Root.path == path))
@@ -249,15 +273,6 @@ def _settle(place: Place, scan: Scan) -> None:
     """Put a copy under its final name before a row says that it is there."""
     if place.temporary is not None and place.final is not None:
         publish_once(place.temporary, place.final, sha256=scan.sha256)
-
-
-def _sequence(session: Session, item: Item, entry: Entry) -> int:
-    """The sequence that a row states, else the first that is neither taken nor stated by another row."""
-    if entry.row is not None and entry.row.sequence is not None:
-        check_sequence(session, item, entry.row.sequence, entry.row)
-        return entry.row.sequence
-    taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))
-    return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
 
 def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:

@@ -11,8 +11,10 @@ class IngestReport:
 
     dry_run: bool
     added: int = 0
+    unchanged: int = 0
+    """Masters that the catalogue holds just as they were met."""
     duplicates: int = 0
-    """Files whose bytes the catalogue holds and where nothing was to be changed; the recorded files included."""
+    """Files of the same bytes as a master whose recorded file is still there."""
     moved: int = 0
     """Masters whose bytes were found at another path than the recorded one, which doesn't hold them any more."""
     updated: int = 0
@@ -24,6 +26,12 @@ class IngestReport:
     rows_without_files: list[str] = field(default_factory=list)
     files_without_rows: list[str] = field(default_factory=list)
     """Images that no row names, where there are rows at all."""
+    checked: int = 0
+    """Files whose bytes have the sums that the manifest states."""
+    missing: list[str] = field(default_factory=list)
+    """Files that the manifest lists and that are not there."""
+    files_without_sums: list[str] = field(default_factory=list)
+    """Images that the manifest doesn't list; they are taken in all the same."""
     notes: list[str] = field(default_factory=list)
     """What else a person should know: broken metadata that was left out, rows of duplicates that were not used."""
     lines: list[str] = field(default_factory=list)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archive.errors import IngestError
+from archive.ingest.sums import Sum, digest_checked
 from archive.settings import SETTINGS_NAME
-from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity, digest_file
+from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
 from restoration.errors import ImageError
 from restoration.image import ImageInfo, Limits, inspect_all
 
@@ -45,6 +46,8 @@ class Scan:
     size: int  # bytes
     pictures: tuple[ImageInfo, ...] | None
     """Those in the file, without their colour profiles; None where the catalogue holds the bytes already."""
+    sums: Sequence[Sum] = ()
+    """Those that came with the file; its bytes have them."""
 
 
 def find(paths: Sequence[Path], home: Path) -> Found:
@@ -76,10 +79,11 @@ def find(paths: Sequence[Path], home: Path) -> Found:
     return found
 
 
-def examine(path: Path, root: Path, *, known: Callable[[str], bool], limits: Limits) -> Scan:
-    """Digest a file and, unless its digest is ``known``, look at the pictures in it.
+def examine(path: Path, root: Path, *, sums: Sequence[Sum] = (), known: Callable[[str], bool], limits: Limits) -> Scan:
+    """Digest a file, compare it with its ``sums`` and, unless its digest is ``known``, look at the pictures in it.
 
     Raises:
+        SumDiffersError: its bytes don't have one of its sums.
         IngestError: it changed meanwhile, or its name can't be kept.
         StorageError: it changed while it was digested.
         ImageError: it can't be read as an image, or is too large.
@@ -88,13 +92,13 @@ def examine(path: Path, root: Path, *, known: Callable[[str], bool], limits: Lim
     if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
         raise IngestError(f"its path is longer than {_LONGEST_PATH_BYTES} bytes: shorten it")
     before = Identity.of(path.stat())
-    sha256, size = digest_file(path)
+    sha256, size = digest_checked(path, sums)
     pictures = None
     if not known(sha256):
         pictures = tuple(replace(info, icc_profile=None) for info in inspect_image(path, limits=limits))
     if Identity.of(path.stat()) != before:
         raise IngestError("it changed while it was read: wait until nothing writes to it, then ingest again")
-    return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures)
+    return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures, sums=sums)
 
 
 def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -33,6 +34,10 @@ class Sink(Protocol):
         """
         ...
 
+    def restart(self) -> None:
+        """Forgets the rows that came: the next one is the first again."""
+        ...
+
     @property
     def pixel_sha256(self) -> str:
         """SHA-256, in hex, of the quantised samples: row by row, chunky, little endian; once all rows are there."""
@@ -56,7 +61,8 @@ class _Quantiser:
         if (band.shape, extra.shape) != expected:
             raise ImageError(f"a band of {band.shape} and {extra.shape} came where {expected} was to come")
         samples = np.empty((rows, info.width, info.samples_per_pixel), "u1" if info.bits_per_sample == 8 else "<u2")
-        values = np.clip(band[0].transpose(1, 2, 0), 0, 1) * np.float32(info.largest_sample)
+        values = np.clip(band[0].transpose(1, 2, 0), 0, 1)
+        values *= np.float32(info.largest_sample)
         samples[..., : info.colour_channels] = np.rint(values, out=values)
         samples[..., info.colour_channels :] = extra
         self._digest.update(samples.data)
@@ -84,6 +90,9 @@ class ArraySink:
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
         self._samples[y : y + band.shape[2]] = self._quantiser.quantised(y, band, extra)
+
+    def restart(self) -> None:
+        self._quantiser = _Quantiser(self._quantiser.info)
 
     @property
     def array(self) -> Samples:
@@ -137,6 +146,7 @@ class TiffSink:
             self._file: BinaryIO = self._path.open("x+b")
         except FileExistsError as error:
             raise ImageError(f"{path} exists already: name another file, or move that one away") from error
+        self._first_pixel = len(head)
         try:
             self._file.write(head)
         except BaseException:
@@ -147,6 +157,10 @@ class TiffSink:
         samples = self._quantiser.quantised(y, band, extra)
         self._file.write(samples.data)
 
+    def restart(self) -> None:
+        self._quantiser = _Quantiser(self._quantiser.info)
+        self._file.seek(self._first_pixel)
+
     @property
     def pixel_sha256(self) -> str:
         return self._quantiser.pixel_sha256
@@ -156,16 +170,24 @@ class TiffSink:
 
         Raises:
             ImageError: rows are missing; the file is removed.
+            OSError: the last of it can't be written; the file is removed.
         """
         if not self._quantiser.complete:
             self.abort()
             raise ImageError(f"{self._path} was not written: not all rows came")
-        self._file.close()
+        try:
+            self._file.close()
+        except BaseException:
+            self.abort()
+            raise
 
     def abort(self) -> None:
         """Closes the file and removes it."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            with suppress(OSError):  # what is still to be written may not be possible to write: it isn't wanted
+                self._file.close()
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +15,8 @@ from numpy.typing import NDArray
 from restoration.errors import UnreadableImageError, UnsupportedImageError
 from restoration.image.info import ImageInfo
 from restoration.image.orientation import UPRIGHT, Orientation
+
+_SPOOLED_ROWS = 64
 
 Samples = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, as stored."""
@@ -63,3 +68,40 @@ class WholePixels:
                 raise UnreadableImageError(f"the decoded pixels {samples.shape} don't fit the header's {self._shape}")
             self._samples = samples.reshape(self._shape)
         return self._samples[y : y + height, x : x + width]
+
+
+class SpooledPixels:
+    """Pixels that are decoded once, from top to bottom at the first read, into a temporary file that has no name.
+
+    For windows that go from left to right over what is decoded in rows, as those of a picture stored lying on its side.
+    """
+
+    def __init__(self, pixels: StoredPixels, *, width: int, height: int) -> None:
+        self._pixels = pixels
+        self._width = width
+        self._height = height
+        self._spooled: tuple[int, Samples] | None = None
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        if self._spooled is None:
+            self._spooled = self._spool()
+        descriptor, pixel = self._spooled
+        out = np.empty((height, width, pixel.size), pixel.dtype)
+        for row in range(height):
+            data = os.pread(descriptor, width * pixel.nbytes, ((y + row) * self._width + x) * pixel.nbytes)
+            out[row] = np.frombuffer(data, pixel.dtype).reshape(width, pixel.size)
+        return out
+
+    def _spool(self) -> tuple[int, Samples]:
+        """The descriptor of the temporary file, which is closed with this object, and a pixel as it lies there."""
+        try:
+            with tempfile.TemporaryFile() as file:
+                for y in range(0, self._height, _SPOOLED_ROWS):
+                    rows = self._pixels.read(0, y, self._width, min(_SPOOLED_ROWS, self._height - y))
+                    file.write(rows.data)
+                file.flush()
+                descriptor = os.dup(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor, rows[0, 0].copy()

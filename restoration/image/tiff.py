@@ -14,7 +14,7 @@ from restoration.image.embedded import Blocks, read_resolution
 from restoration.image.exif import read_exif_of_tiff
 from restoration.image.header import upright_info
 from restoration.image.info import ExtraSample, Limits
-from restoration.image.stored import Opened, RefusedPixels, StoredPixels
+from restoration.image.stored import Opened, RefusedPixels, SpooledPixels, StoredPixels
 from restoration.image.tiff_directories import read_directories
 from restoration.image.tiff_kinds import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_of, refusal_of
 from restoration.image.tiff_pixels import Inverted, TiffPixels
@@ -92,7 +92,9 @@ def _open_page(
         pixels = RefusedPixels(refusal)
     else:
         _check_data_within(page, os.fstat(file.fileno()).st_size)
-        pixels = TiffPixels(file, tiff, page, limits)
+        pixels = stored = TiffPixels(file, tiff, page, limits)
+        if orientation.transpose and stored.costly_across:
+            pixels = SpooledPixels(stored, width=page.imagewidth, height=page.imagelength)
         if page.photometric == WHITE_IS_ZERO:
             pixels = Inverted(pixels)
     return Opened(info=info, pixels=pixels, orientation=orientation)

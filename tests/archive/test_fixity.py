@@ -13,6 +13,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.tables import Derivative, Event, Item, Master, Root
 from archive.catalogue.vocabulary import EventType, Outcome
 from archive.fixity import Broken, verify
+from archive.progress import Silent
 from tests.support import add_derivative, add_item, add_master, add_version
 
 
@@ -142,7 +143,7 @@ def test_many_files_are_committed_in_parts(
     monkeypatch.setattr(fixity, "_PAGE", 3)
     monkeypatch.setattr(fixity, "_CHUNK", 2)
 
-    class Interrupting:
+    class Interrupting(Silent):
         def __init__(self) -> None:
             self.seen = 0
 

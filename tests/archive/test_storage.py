@@ -145,7 +145,7 @@ def test_a_file_that_changes_while_it_is_digested_is_refused(tmp_path: Path, mon
         def hexdigest(self) -> str:
             return ""
 
-    monkeypatch.setattr(hashlib, "sha256", Watched)
+    monkeypatch.setattr(hashlib, "new", lambda *_arguments, **_options: Watched())
     with pytest.raises(StorageError, match="changed while it was read"):
         storage.digest_file(path)
 

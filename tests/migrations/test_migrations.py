@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text, update
+from sqlalchemy import inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from archive.catalogue import Catalogue, schema
 from archive.catalogue.agents import record_event
 from archive.catalogue.columns import Table
 from archive.catalogue.engines import make_engine
-from archive.catalogue.tables import Task
+from archive.catalogue.tables import Master, Task
 from archive.catalogue.vocabulary import Decision, EventType
 from archive.settings import Settings
 from tests.support import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
@@ -121,3 +121,16 @@ def test_leases_come_and_go_with_the_rows_kept(settings: Settings) -> None:
 def _tasks(settings: Settings) -> list[dict[str, object]]:
     with make_engine(settings).connect() as connection:
         return [dict(row) for row in connection.execute(text("SELECT * FROM tasks")).mappings()]
+
+
+def test_an_older_catalogue_knows_the_recipes_of_its_current_derivatives_once_it_is_upgraded(
+    settings: Settings, catalogue: Catalogue
+) -> None:
+    with catalogue.session() as session:
+        derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
+        add_item(session, "B")
+    schema.downgrade(settings, "0001")
+    schema.upgrade(settings)
+    with catalogue.reading() as session:
+        recipes = session.scalars(select(Master.current_restored_recipe_id).order_by(Master.id)).all()
+    assert recipes == [derivative.recipe_id, None]

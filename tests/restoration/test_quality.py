@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import math
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import pywt
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.color import rgb2gray
 from skimage.measure import blur_effect
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import estimate_sigma
 
-from restoration import quality
 from restoration.errors import ImageError
 from restoration.image import Area, Picture
-from restoration.quality import Score, score
+from restoration.image.stored import Samples
+from restoration.quality import Score, score, windows
+from restoration.quality.noise import count_details
+from restoration.quality.windows import Window
 
 Pixels = NDArray[np.float32]
 
 
-def scene(*, height: int = 70, width: int = 53, channels: int = 3, seed: int = 1) -> Pixels:
+def scene(*, height: int = 70, width: int = 53, channels: int = 3, seed: int = 1, grain: float = 0.05) -> Pixels:
     """A picture with edges, slopes and grain, (H, W, C)."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width]
     base = 0.5 + 0.3 * np.sin(rows / 9)[..., None] * np.cos(columns / 7)[..., None]
-    shifted = base + np.linspace(-0.1, 0.1, channels) + random.normal(0, 0.05, (height, width, channels))
+    shifted = base + np.linspace(-0.1, 0.1, channels) + random.normal(0, grain, (height, width, channels))
     pixels: Pixels = np.clip(shifted, 0, 1).astype(np.float32)
     return pixels
+
+
+@contextmanager
+def small_windows(rows: int, columns: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "_WINDOW_ROWS", rows)
+        patch.setattr(windows, "_WINDOW_COLUMNS", columns)
+        yield
 
 
 def picture(pixels: Pixels) -> Picture:
@@ -45,64 +62,168 @@ def value(scores: list[Score], metric: str, image: str, compared_with: str | Non
     return found
 
 
-@pytest.fixture(params=[16, 64, 256])
-def band_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Several bands, one that doesn't divide the height, and one for all."""
-    monkeypatch.setattr(quality, "_BAND_PIXELS", 53 * request.param)
-    return int(request.param)
+def expected(made: Pixels, aged: Pixels, clean: Pixels) -> dict[tuple[str, str, str | None], float]:
+    """What scikit-image, or numpy where it has no such metric, says of whole float64 arrays."""
+    wholes = {"derivative": made.astype(float), "source": aged.astype(float), "reference": clean.astype(float)}
+    lumas = {name: whole[..., 0] if whole.shape[2] == 1 else rgb2gray(whole) for name, whole in wholes.items()}
+    found: dict[tuple[str, str, str | None], float] = {}
+    for image, against in (("derivative", "source"), ("derivative", "reference"), ("source", "reference")):
+        ours, theirs = wholes[image], wholes[against]
+        if not np.array_equal(ours, theirs):
+            found["psnr", image, against] = peak_signal_noise_ratio(theirs, ours, data_range=1.0)
+        if min(ours.shape[:2]) > 10:
+            found["ssim", image, against] = structural_similarity(
+                theirs,
+                ours,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                data_range=1.0,
+                channel_axis=-1,
+            )
+    moved = np.abs(lumas["derivative"] - lumas["source"])
+    found["changed_share", "derivative", "source"] = float((moved > 8 / 255 + 1e-6).mean())
+    for image in ("source", "derivative"):
+        whole, luma = wholes[image], lumas[image]
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            found["noise_sigma", image, None] = estimate_sigma(whole, average_sigmas=True, channel_axis=-1)
+        if min(luma.shape) > 3:
+            found["blur_effect", image, None] = blur_effect(luma)
+        found["contrast", image, None] = float(luma.std())
+        found["colourfulness", image, None] = colourfulness(whole)
+    return found
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_comparisons_are_those_of_scikit_image_on_the_whole_array(channels: int, band_rows: int) -> None:
-    clean, aged, made = (scene(channels=channels, seed=seed) for seed in (1, 2, 3))
-    scores = score(derivative=picture(made), source=picture(aged), reference=picture(clean))
-    for image, pixels, other, against in (
-        ("derivative", made, aged, "source"),
-        ("derivative", made, clean, "reference"),
-        ("source", aged, clean, "reference"),
-    ):
-        ours, theirs = pixels.astype(np.float64), other.astype(np.float64)
-        expected = peak_signal_noise_ratio(theirs, ours, data_range=1.0)
-        assert value(scores, "psnr", image, against) == pytest.approx(expected, abs=1e-6)
-        expected = structural_similarity(
-            theirs,
-            ours,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=1.0,
-            channel_axis=-1,
-        )
-        assert value(scores, "ssim", image, against) == pytest.approx(expected, abs=1e-6)
+def colourfulness(whole: NDArray[np.float64]) -> float:
+    """The formula of Hasler and Süsstrunk, 2003."""
+    if whole.shape[2] == 1:
+        return 0.0
+    red, green, blue = np.moveaxis(whole, -1, 0)
+    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    spread = math.hypot(red_green.std(), yellow_blue.std())
+    return spread + 0.3 * math.hypot(red_green.mean(), yellow_blue.mean())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(70, 53), (65, 64), (31, 80)])
-def test_no_reference_metrics_are_those_of_scikit_image_on_the_whole_array(
-    channels: int, size: tuple[int, int], band_rows: int
+def assert_as_expected(scores: list[Score], values: dict[tuple[str, str, str | None], float]) -> None:
+    for key, wanted in values.items():
+        found = find(scores, *key).value
+        if math.isnan(wanted):
+            assert found is None, key
+        else:
+            assert found == pytest.approx(wanted, abs=1e-4 if key[0] == "noise_sigma" else 1e-6), key
+
+
+@st.composite
+def triples(draw: st.DrawFn) -> tuple[Pixels, Pixels, Pixels]:
+    """Three pictures of one size: grey or RGB, 8 or 16 bits, grainy or smooth, large parts clipped or none."""
+    height, width = draw(st.integers(1, 150)), draw(st.one_of(st.integers(1, 90), st.integers(480, 1100)))
+    channels, seed = draw(st.sampled_from([1, 3])), draw(st.integers(0, 1000))
+    levels, gain = draw(st.sampled_from([255, 65535])), draw(st.sampled_from([0.3, 1.0, 4.0]))
+    pictures = []
+    for offset, grain in enumerate(draw(st.tuples(*[st.sampled_from([0.0, 0.01, 0.1])] * 3))):
+        smooth = scene(height=height, width=width, channels=channels, seed=seed + offset, grain=grain)
+        clipped = np.clip((smooth - 0.5) * gain + 0.5, 0, 1)
+        pictures.append((np.round(clipped * levels) / levels).astype(np.float32))
+    return pictures[0], pictures[1], pictures[2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(pictures=triples(), threads=st.integers(1, 4), window=st.sampled_from([(64, 512), (128, 512), (64, 1024)]))
+def test_all_values_are_those_of_scikit_image_on_the_whole_arrays(
+    pictures: tuple[Pixels, Pixels, Pixels], threads: int, window: tuple[int, int]
 ) -> None:
-    pixels = scene(height=size[0], width=size[1], channels=channels)
-    scores = score(derivative=picture(pixels), source=picture(pixels))
-    whole = pixels.astype(np.float64)
-    luma = whole[..., 0] if channels == 1 else rgb2gray(whole)
-    expected = estimate_sigma(whole, average_sigmas=True, channel_axis=-1)
-    assert value(scores, "noise_sigma", "source") == pytest.approx(expected, abs=1e-6)
-    assert value(scores, "blur_effect", "derivative") == pytest.approx(blur_effect(luma), abs=1e-6)
-    assert value(scores, "contrast", "source") == pytest.approx(luma.std(), abs=1e-6)
-    if channels == 3:
-        red_green, yellow_blue = whole[..., 0] - whole[..., 1], (whole[..., 0] + whole[..., 1]) / 2 - whole[..., 2]
-        expected = math.hypot(red_green.std(), yellow_blue.std())
-        expected += 0.3 * math.hypot(red_green.mean(), yellow_blue.mean())
-        assert value(scores, "colourfulness", "source") == pytest.approx(expected, abs=1e-6)
-    else:
-        assert value(scores, "colourfulness", "source") == 0
+    made, aged, clean = pictures
+    with small_windows(*window):
+        found = score(derivative=picture(made), source=picture(aged), reference=picture(clean), threads=threads)
+    assert_as_expected(found, expected(made, aged, clean))
+    assert found == score(derivative=picture(made), source=picture(aged), reference=picture(clean), threads=1)
 
 
-def test_values_do_not_depend_on_the_bands_in_any_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    aged, made = picture(scene(seed=2)), picture(scene(seed=3))
-    whole = score(derivative=made, source=aged, reference=aged)
-    monkeypatch.setattr(quality, "_BAND_PIXELS", 1)
-    assert score(derivative=made, source=aged, reference=aged) == whole
+@settings(max_examples=25, deadline=None)
+@given(pictures=triples(), data=st.data(), window=st.sampled_from([(64, 512), (256, 4096)]))
+def test_scores_are_of_the_picture_area_but_the_noise_is_of_the_whole_picture(
+    pictures: tuple[Pixels, Pixels, Pixels], data: st.DataObject, window: tuple[int, int]
+) -> None:
+    (top, bottom), (left, right) = (
+        sorted(data.draw(st.lists(st.integers(0, size), min_size=2, max_size=2, unique=True)))
+        for size in pictures[0].shape[:2]
+    )
+    made, aged, clean = map(picture, pictures)
+    area = Area(x=left, y=top, width=right - left, height=bottom - top)
+    with small_windows(*window):
+        found = score(derivative=made, source=aged, reference=clean, area=area, threads=2)
+    cut = [picture(pixels[top:bottom, left:right]) for pixels in pictures]
+    inside = score(derivative=cut[0], source=cut[1], reference=cut[2])
+    whole = score(derivative=made, source=aged)
+    for image in ("source", "derivative"):
+        noise = find(found, "noise_sigma", image, None)
+        assert noise.value == find(whole, "noise_sigma", image, None).value
+        assert noise.value is None or noise.detail == "of the whole picture"
+    assert without_noise(found) == without_noise(inside)
+
+
+def without_noise(scores: list[Score]) -> list[Score]:
+    return [each for each in scores if each.metric != "noise_sigma"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(pictures=triples())
+def test_the_wavelet_details_are_zero_where_those_of_pywavelets_are(pictures: tuple[Pixels, Pixels, Pixels]) -> None:
+    pixels = pictures[0]
+    whole = Area(x=0, y=0, width=pixels.shape[1], height=pixels.shape[0])
+    counts = count_details(Window([picture(pixels)], [], own=whole, area=whole), 0)
+    for channel, counted in enumerate(counts):
+        details = pywt.dwtn(pixels[..., channel].astype(float), "db2")["dd"]
+        assert counted.sum() == np.count_nonzero(details)
+
+
+class Watched:
+    """A picture that notes what is read of it, and by which thread."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._picture = picture(pixels)
+        self.info = self._picture.info
+        self.read_px: list[int] = []
+        self.threads: set[int] = set()
+
+    def read(self, x: int, y: int, width: int, height: int) -> Pixels:
+        self.read_px.append(width * height)
+        self.threads.add(threading.get_ident())
+        return self._picture.read(x, y, width, height)
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        return self._picture.read_extra(x, y, width, height)
+
+
+@pytest.mark.parametrize("size", [(600, 9000), (9000, 600)])
+def test_pictures_are_read_once_in_windows_of_bounded_size_by_the_calling_thread(size: tuple[int, int]) -> None:
+    pixels = np.tile(scene(height=60, width=60, channels=1), (size[0] // 60, size[1] // 60, 1))
+    images = [Watched(pixels) for _ in range(3)]
+    score(derivative=images[0], source=images[1], reference=images[2], threads=2)
+    for image in images:
+        assert max(image.read_px) <= 272 * 4112
+        assert sum(image.read_px) < 1.1 * pixels.size
+        assert image.threads == {threading.get_ident()}
+
+
+def test_a_reference_is_read_only_where_the_picture_area_is() -> None:
+    pixels = scene(height=1200, width=90, channels=1)
+    images = [Watched(pixels) for _ in range(3)]
+    score(derivative=images[0], source=images[1], reference=images[2], area=Area(x=10, y=20, width=40, height=50))
+    assert sum(images[1].read_px) >= pixels.size
+    assert sum(images[2].read_px) < pixels.size / 3
+
+
+def test_an_image_that_can_not_be_read_ends_the_scoring_with_its_error() -> None:
+    class Broken(Watched):
+        def read(self, x: int, y: int, width: int, height: int) -> Pixels:
+            if y > 100:
+                raise ImageError("strip 7 can't be decoded")
+            return super().read(x, y, width, height)
+
+    pixels = scene(height=900, width=40)
+    with pytest.raises(ImageError, match="strip 7"):
+        score(derivative=Broken(pixels), source=picture(pixels), threads=2)
 
 
 def test_a_change_of_exactly_eight_levels_does_not_count_as_changed() -> None:
@@ -152,16 +273,6 @@ def test_a_reference_of_another_size_is_reported_and_not_compared() -> None:
 def test_a_derivative_of_another_size_than_its_source_is_refused() -> None:
     with pytest.raises(ImageError, match="53x70"):
         score(derivative=picture(scene()), source=picture(scene(height=60)))
-
-
-def test_scores_are_of_the_picture_area_alone() -> None:
-    aged, clean = scene(seed=2), scene(seed=1)
-    made = aged.copy()
-    made[10:40, 5:45] = scene(seed=3)[10:40, 5:45]
-    cut = (slice(10, 40), slice(5, 45))
-    inside = score(derivative=picture(made[cut]), source=picture(aged[cut]), reference=picture(clean[cut]))
-    area = Area(x=5, y=10, width=40, height=30)
-    assert score(derivative=picture(made), source=picture(aged), reference=picture(clean), area=area) == inside
 
 
 def test_every_score_names_its_colour_space_data_range_and_implementation() -> None:

@@ -131,6 +131,13 @@ class Workshop:
         assert batch_id is not None
         return batch_id
 
+    def prepared(self, *accession_numbers: str, **options: Any) -> int:
+        """A planned batch of small masters of these accession numbers, with a model; its id."""
+        self.model()
+        for accession_number in accession_numbers:
+            self.master(accession_number, size=(16, 16), **options)
+        return self.planned()
+
     def run(self, batch_id: int, work: Stage | None = None, **options: Any) -> BatchResult:
         stand_ins = StandIns(work or Greyer())
         return run_batch(self.catalogue, batch_id, make_models=lambda _folder_of, _execution: stand_ins, **options)
@@ -165,6 +172,10 @@ class Workshop:
                     sink = ArraySink(picture.info)
                     restore(picture, recipe, sink, models=StandIns(Greyer()))
                 assert derivative.pixel_sha256 == sink.pixel_sha256
+
+    def masters(self) -> list[Master]:
+        with self.catalogue.reading() as session:
+            return list(session.scalars(select(Master).order_by(Master.id)))
 
     def path_of(self, master_id: int) -> Path:
         with self.catalogue.reading() as session:

@@ -40,9 +40,9 @@ def test_each_picture_of_a_file_gets_its_own_derivative(stocked: Any) -> None:
 def test_a_kind_that_cannot_be_carried_is_left_out_of_every_plan(stocked: Any, unsuited: bool) -> None:
     plan = stocked.plan(unsuited=unsuited)
     assert plan.tasks == 2
-    ((reason, count),) = plan.left_out.items()
+    ((reason, of_reason),) = plan.left_out.items()
     assert "CMYK" in reason
-    assert count == 1
+    assert (of_reason.masters, of_reason.option) == (1, None)
     with stocked.catalogue.reading() as session:
         assert [item["accession_number"] for item in list_items(session, "status:refused")] == ["inks"]
         assert session.scalars(select(Master.refusal).where(Master.refusal.is_not(None))).all() == [reason]

@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from archive import review
-from archive.batches.plan import plan_rerun
+from archive.batches.plan import Plan, plan_rerun
 from archive.catalogue import Catalogue
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Recipe, Root, Task
 from archive.catalogue.vocabulary import Access, Decision, Polarity, TaskStatus, View
-from archive.errors import NotFoundError, QueryError, UsageError
+from archive.errors import BatchError, NotFoundError, QueryError, UsageError
 from restoration.recipe import Recipe as FullRecipe
 
 # `workshop` is made in conftest.py.
@@ -28,6 +28,11 @@ def _master(workshop: Any, master_id: int) -> Master:
 def _count(workshop: Any, table: type[Any]) -> int:
     with workshop.catalogue.reading() as session:
         return len(session.scalars(select(table)).all())
+
+
+def left_out(plan: Plan) -> dict[str, int]:
+    """How many masters are left out for each reason."""
+    return {reason: of_reason.masters for reason, of_reason in plan.left_out.items()}
 
 
 def test_every_master_without_a_derivative_gets_a_task_in_the_order_of_lists(workshop: Any) -> None:
@@ -76,7 +81,8 @@ def test_other_views_are_left_out_and_counted_unless_asked_for(workshop: Any) ->
     verso = workshop.master("A", view=View.VERSO)
     workshop.master("A", view=View.DETAIL)
     plan = workshop.plan(dry_run=True)
-    assert (plan.tasks, plan.left_out) == (2, {"view verso": 1})
+    assert (plan.tasks, left_out(plan)) == (2, {"view verso": 1})
+    assert (plan.left_out["view verso"].named, plan.left_out["view verso"].option) == (["A (2)"], "--view verso")
     assert [task.master_id for task in workshop.tasks(workshop.planned(views=[View.VERSO]))] == [verso]
 
 
@@ -87,7 +93,8 @@ def test_unsuited_masters_are_refused_with_the_reason_until_they_are_taken_in(wo
     small = workshop.master("C", size=(40, 12))
     unknown = workshop.master("D")
     plan = workshop.plan()
-    assert plan.left_out == {"negative polarity": 1, "process halftone": 1, "smaller than 16 px": 1}
+    assert left_out(plan) == {"negative polarity": 1, "process halftone": 1, "smaller than 16 px": 1}
+    assert {reason.option for reason in plan.left_out.values()} == {"--unsuited"}
     assert [task.master_id for task in workshop.tasks(plan.batch_id)] == [unknown]
     assert [_master(workshop, each).refusal for each in (negative, printed, small, unknown)] == [
         "negative polarity",
@@ -217,7 +224,7 @@ def test_rerun_of_a_query_leaves_out_what_another_model_made(workshop: Any) -> N
     workshop.master("A")
     workshop.run(workshop.planned())
     plan = plan_rerun(workshop.catalogue, "accession_number:A", model="sharpen@1.0")
-    assert (plan.tasks, plan.left_out) == (0, {"restored by mend, not by sharpen": 1})
+    assert (plan.tasks, left_out(plan)) == (0, {"restored by mend, not by sharpen": 1})
 
 
 def test_rerun_after_an_accepted_derivative_is_done_once(workshop: Any) -> None:
@@ -241,7 +248,7 @@ def test_rerun_leaves_out_what_only_the_new_version_is_unsuited_to(workshop: Any
     workshop.model("2.0", unsuited=["halftone"])
     plan = plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True)
     # B was unsuited to 1.0 too, and taken in on purpose.
-    assert (plan.tasks, plan.left_out) == (1, {"process halftone": 1})
+    assert (plan.tasks, left_out(plan)) == (1, {"process halftone": 1})
 
 
 def test_planning_does_not_import_torch_or_image_code() -> None:
@@ -257,7 +264,7 @@ def test_planning_takes_a_few_statements_however_many_masters(workshop: Any) -> 
     _fill(workshop.catalogue, 5_000)
     started = time.monotonic()
     plan = workshop.plan()
-    assert (plan.tasks, plan.left_out) == (4_500, {"process halftone": 500})
+    assert (plan.tasks, left_out(plan)) == (4_500, {"process halftone": 500})
     assert time.monotonic() - started < 5
     assert len(workshop.tasks(plan.batch_id)) == 4_500
     assert _count(workshop, Derivative) == 0
@@ -305,3 +312,13 @@ def _fill(catalogue: Catalogue, count: int) -> None:
                 for n in range(1, count + 1)
             ],
         )
+
+
+def test_a_rerun_of_a_recipe_that_can_not_be_read_says_so(workshop: Any) -> None:
+    workshop.run(workshop.prepared("A"))
+    workshop.model("2.0")
+    workshop.approve("2.0")
+    with workshop.catalogue.session() as session:
+        session.execute(update(Recipe).values(canonical_json="not a recipe"))
+    with pytest.raises(BatchError, match=r"recipe 1, .* can't be read"):
+        plan_rerun(workshop.catalogue)

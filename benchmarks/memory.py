@@ -1,0 +1,190 @@
+"""How much memory, and how long, restoring and scoring take for pictures of up to a gigapixel.
+
+    python -m benchmarks.memory
+    python -m benchmarks.memory --megapixels 24 100 --layout deflate --no-scores
+    python -m benchmarks.memory --megapixels 1000 --layout tiled --folder /scratch
+
+Makes 16-bit RGB TIFFs of the shape 3:2, a few rows at a time, and works on each in a process of its own, with the
+shipped model up to 400 megapixels and a tiny network above that. Memory is the sum of RssAnon over that process and its
+children, looked at every 20 ms: what they hold themselves, not the files that the system keeps in mind. Beside the time
+on the clock stands the processors' time, on which other work of the machine has less influence.
+
+Each picture and its derivative take 6 bytes a pixel on the disk, twice 6 GB for 1,000 megapixels. Aim: at most 3 GiB,
+and for each megapixel the same time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import shutil
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tifffile
+from numpy.typing import NDArray
+
+LARGEST_FOR_THE_SHIPPED_MODEL = 400
+BYTES_PER_PIXEL = 6
+TILE_PX = 256
+DEFLATED_ROWS = 16
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "striped": {"rowsperstrip": 1},
+    "tiled": {"tile": (TILE_PX, TILE_PX)},
+    "deflate": {"rowsperstrip": DEFLATED_ROWS, "compression": "zlib"},
+}
+
+
+def main() -> None:
+    """Works through the sizes and prints a line for each."""
+    options = _options()
+    print("| megapixels | layout | network | step | s / Mpx | processors' s / Mpx | peak MiB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for megapixels in options.megapixels:
+        with tempfile.TemporaryDirectory(prefix="memory-", dir=options.folder) as folder:
+            _measure(Path(folder), megapixels, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=int, nargs="+", default=[24, 100, 400, 1000])
+    parser.add_argument("--layout", choices=LAYOUTS, default="striped")
+    parser.add_argument("--no-scores", action="store_true", help="restore only")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    parser.add_argument("--tile-size", type=int, help="other tiles than those that are used by themselves")
+    parser.add_argument("--folder", type=Path, help="where pictures are made; else the system's temporary folder")
+    return parser.parse_args()
+
+
+def _measure(folder: Path, megapixels: int, options: argparse.Namespace) -> None:
+    free, needed = shutil.disk_usage(folder).free, 2.2 * BYTES_PER_PIXEL * megapixels * 1e6
+    if free < needed:
+        sys.exit(
+            f"{folder} has {free / 1e9:.0f} GB free, and {megapixels} megapixels need {needed / 1e9:.0f}: --folder"
+        )
+    write_picture(folder / "scan.tif", megapixels, options.layout)
+    tiny = megapixels > LARGEST_FOR_THE_SHIPPED_MODEL
+    if tiny:
+        from tests.small_archive import write_model
+
+        write_model(folder / "model")
+    # Spawned and not forked, so that it holds nothing of this process.
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=_work, args=(theirs, folder, options, tiny))
+    process.start()
+    theirs.close()
+    for step, seconds, processor_seconds, peak in _steps(process.pid or 0, ours):
+        row = (
+            f"{megapixels:,}",
+            options.layout,
+            "tiny" if tiny else "shipped",
+            step,
+            f"{seconds / megapixels:.2f}",
+            f"{processor_seconds / megapixels:.2f}",
+            f"{peak / 2**20:,.0f}",
+        )
+        print(f"| {' | '.join(row)} |", flush=True)
+    process.join()
+    if process.exitcode:
+        sys.exit(f"the work on {megapixels} megapixels ended with {process.exitcode}")
+
+
+def write_picture(path: Path, megapixels: int, layout: str) -> None:
+    """A slope of colours with grain and edges, written piece by piece."""
+    width = round((megapixels * 1.5e6) ** 0.5)
+    height = round(megapixels * 1e6 / width)
+    grain = np.random.default_rng(1).integers(0, 3000, (1024, width + 1024, 3), np.uint16)
+    across = np.linspace(0, 30000, width, dtype=np.uint16)[:, None] * np.ones(3, np.uint16)
+
+    def rows(top: int, count: int) -> NDArray[np.uint16]:
+        ys = np.arange(top, top + count)
+        noise = np.stack([grain[y % 1024, y // 1024 * 37 % 1024 :][:width] for y in ys])
+        down = (ys * (20000 / height)).astype(np.uint16)
+        down += np.where(ys // 100 % 2, 4000, 0).astype(np.uint16)
+        made: NDArray[np.uint16] = across + noise + down[:, None, None]
+        return made
+
+    def pieces() -> Iterator[Any]:  # rows, tiles, or encoded strips
+        step = {"striped": 1, "tiled": TILE_PX, "deflate": DEFLATED_ROWS}[layout]
+        for top in range(0, height, step):
+            band = rows(top, min(step, height - top))
+            if layout == "striped":
+                yield band
+            elif layout == "deflate":
+                yield zlib.compress(band.tobytes())
+            else:
+                for left in range(0, width, TILE_PX):
+                    tile = band[:, left : left + TILE_PX]
+                    yield np.pad(tile, ((0, TILE_PX - tile.shape[0]), (0, TILE_PX - tile.shape[1]), (0, 0)))
+
+    big = BYTES_PER_PIXEL * megapixels > 4000
+    with tifffile.TiffWriter(path, bigtiff=big) as writer:
+        writer.write(
+            pieces(),
+            shape=(height, width, 3),
+            dtype=np.uint16,
+            photometric="rgb",
+            metadata=None,
+            maxworkers=1,
+            **LAYOUTS[layout],
+        )
+
+
+def _steps(pid: int, ours: Connection) -> Iterator[tuple[str, float, float, int]]:
+    """Name, seconds, processors' seconds and peak memory in bytes of each step of the process that is told of."""
+    process, peak = psutil.Process(pid), 0
+    while True:
+        try:
+            if ours.poll(0.02):
+                yield (*ours.recv(), peak)
+                peak = 0
+            peak = max(peak, sum(_anonymous_bytes(each) for each in (process, *process.children(recursive=True))))
+        except (EOFError, psutil.NoSuchProcess):
+            return
+
+
+def _anonymous_bytes(process: psutil.Process) -> int:
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:  # it has just ended
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
+def _work(theirs: Connection, folder: Path, options: argparse.Namespace, tiny: bool) -> None:
+    """What the measured process does: restores the picture, then scores the derivative."""
+    from restoration import Execution, LoadedModels, ModelFolder, Picture, Recipe, TiffSink, restore, score, shipped
+
+    version = ModelFolder.open(folder / "model") if tiny else [*shipped()][-1]
+    chosen = {} if options.tile_size is None else {"tile_size": options.tile_size}
+    models = LoadedModels(lambda _stage: version, Execution(precision=options.precision, **chosen))
+    recipe = Recipe(stages=(version.card.stage({}),))
+    began, processors_began = time.perf_counter(), time.process_time()
+
+    def tell(step: str) -> None:
+        nonlocal began, processors_began
+        now, processors_now = time.perf_counter(), time.process_time()
+        theirs.send((step, now - began, processors_now - processors_began))
+        began, processors_began = time.perf_counter(), time.process_time()
+
+    with Picture.open(folder / "scan.tif") as scan:
+        with TiffSink(folder / "restored.tif", scan.info) as sink:
+            environment = restore(scan, recipe, sink, models=models).environment
+        tell(f"restore, {environment.precision}, tiles of {environment.tile_size} px")
+        if not options.no_scores:
+            with Picture.open(folder / "restored.tif") as restored:
+                score(derivative=restored, source=scan)
+            tell("score")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The scores of a derivative: of which pictures, compared with what, and what the sums over all their blocks make."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Literal
+
+from restoration.errors import ImageError
+from restoration.image import Area, ImageInfo, Source
+from restoration.quality.measures import SSIM_RADIUS
+from restoration.quality.sums import Sums
+
+_MOST_THREADS = 8  # each holds a window
+
+Which = Literal["source", "derivative"]
+ComparedWith = Literal["source", "reference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric's value. ``value`` is None where there is none, and ``detail`` then says why."""
+
+    metric: str
+    value: float | None
+    image: Which
+    stage: int | None = None
+    compared_with: ComparedWith | None = None
+    colour_space: str
+    data_range: float = 1.0
+    implementation: str
+    detail: str | None = None
+
+
+def score(
+    *,
+    derivative: Source,
+    source: Source,
+    reference: Source | None = None,
+    area: Area | None = None,
+    threads: int | None = None,
+) -> list[Score]:
+    """All scores of a restored derivative, of its source where that makes sense, and against a reference.
+
+    Each picture is read once, by the calling thread, in windows; memory doesn't grow with its size.
+
+    Args:
+        derivative: what was made.
+        source: what it was made of, of the same size.
+        reference: a clean image of the same scene; one of another size or kind is reported as not compared.
+        area: the rectangle that is scored; by itself the whole picture. The noise is always of the whole picture.
+        threads: how many work on what was read; by itself one for each processor that the process may use, at most 8.
+            Values don't depend on it.
+
+    Raises:
+        ImageError: an image can't be read, derivative and source differ in size or channels, or the area is outside.
+    """
+    info = source.info
+    if (objection := _objection(derivative.info, info, "source")) is not None:
+        raise ImageError(f"a derivative can't be scored against its source: {objection}")
+    objection = None if reference is None else _objection(info, reference.info, "reference")
+    if area is not None:
+        area.check_within(info)
+    images: dict[Which, Source] = {"source": source, "derivative": derivative}
+    sums = Sums(
+        dict(reversed(images.items())),
+        {"reference": reference} if reference is not None and objection is None else {},
+        area=area or Area(x=0, y=0, width=info.width, height=info.height),
+        threads=threads or min(_processors(), _MOST_THREADS),
+    )
+    scores = list(_against(sums, derivative, source, image="derivative", compared_with="source"))
+    for image, picture in images.items():
+        if objection is not None:
+            scores += _not_compared(picture, image=image, reason=objection)
+        elif reference is not None:
+            scores += _against(sums, picture, reference, image=image, compared_with="reference")
+    for image, picture in images.items():
+        scores += _described(sums, picture, image=image, noise_detail=None if area is None else "of the whole picture")
+    return scores
+
+
+def _objection(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
+    """Why ``other`` can't be compared with a picture, in words, or None where it can."""
+    if (info.width, info.height) != (other.width, other.height):
+        return f"{name} is {other.width}x{other.height}, the picture {info.width}x{info.height}: not compared"
+    if info.colour_channels != other.colour_channels:
+        kinds = {1: "grey", 3: "RGB"}
+        return f"{name} is {kinds[other.colour_channels]}, the picture {kinds[info.colour_channels]}: not compared"
+    return None
+
+
+def _processors() -> int:
+    """How many this process may use, where the system tells; else how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _not_compared(picture: Source, *, image: Which, reason: str) -> Iterator[Score]:
+    for metric, implementation in (("psnr", _psnr_implementation()), ("ssim", _ssim_implementation())):
+        yield Score(
+            metric=metric,
+            value=None,
+            image=image,
+            compared_with="reference",
+            colour_space=picture.info.colour_space,
+            implementation=implementation,
+            detail=reason,
+        )
+
+
+def _against(
+    sums: Sums, picture: Source, other: Source, *, image: Which, compared_with: ComparedWith
+) -> Iterator[Score]:
+    """PSNR and SSIM of one picture against another and, against the source, the share of pixels that changed."""
+    info, area = picture.info, sums.area
+    profiled = (
+        None if info.icc_profile == other.info.icc_profile else f"the {compared_with} is in {other.info.colour_space}"
+    )
+
+    def made(metric: str, value: float | None, implementation: str, reason: str | None = None) -> Score:
+        return Score(
+            metric=metric,
+            value=value,
+            image=image,
+            compared_with=compared_with,
+            colour_space=info.colour_space,
+            implementation=implementation,
+            detail=reason or profiled,
+        )
+
+    error = sums.of("error", image, compared_with) / (area.width * area.height * info.colour_channels)
+    if error:
+        yield made("psnr", 10 * math.log10(1 / error), _psnr_implementation())
+    else:
+        yield made("psnr", None, _psnr_implementation(), "identical")
+    width, height = area.width - 2 * SSIM_RADIUS, area.height - 2 * SSIM_RADIUS
+    if width > 0 and height > 0:
+        similarity = sums.of("similarity", image, compared_with) / (width * height * info.colour_channels)
+        yield made("ssim", similarity, _ssim_implementation())
+    else:
+        yield made("ssim", None, _ssim_implementation(), "smaller than 11 px: not compared")
+    if compared_with == "source":
+        share = sums.of("changed", image, compared_with) / (area.width * area.height)
+        yield made("changed_share", share, _own("luma changed by more than 8/255"))
+
+
+def _described(sums: Sums, picture: Source, *, image: Which, noise_detail: str | None) -> Iterator[Score]:
+    """The metrics that need nothing to compare with."""
+
+    def made(metric: str, value: float | None, implementation: str, detail: str | None = None) -> Score:
+        return Score(
+            metric=metric,
+            value=value,
+            image=image,
+            colour_space=picture.info.colour_space,
+            implementation=implementation,
+            detail="flat, or too small" if value is None else detail,
+        )
+
+    yield made("noise_sigma", sums.noise(image), _like("estimate_sigma"), noise_detail)
+    yield made("blur_effect", _blur_effect(sums, image), _like("blur_effect"))
+    yield made("contrast", math.sqrt(sums.moments("luma", image)[1]), _own("standard deviation of luma"))
+    yield made("colourfulness", _colourfulness(sums, picture, image), _own("Hasler and Süsstrunk 2003"))
+
+
+def _blur_effect(sums: Sums, image: Which) -> float | None:
+    """The larger, over both axes, of the share of edges that stays when the picture is blurred again."""
+    shares = []
+    for axis in (0, 1):
+        edges = sums.of(f"edges_{axis}", image)
+        if not edges:
+            return None
+        shares.append(abs(edges - sums.of(f"lost_{axis}", image)) / edges)
+    return max(shares)
+
+
+def _colourfulness(sums: Sums, picture: Source, image: Which) -> float:
+    """Spread and strength of the two opponent colours; 0 for grey."""
+    if picture.info.colour_channels == 1:
+        return 0.0
+    (mean_rg, variance_rg), (mean_yb, variance_yb) = (
+        sums.moments(name, image) for name in ("red_green", "yellow_blue")
+    )
+    return math.sqrt(variance_rg + variance_yb) + 0.3 * math.hypot(mean_rg, mean_yb)
+
+
+@cache
+def _like(function: str) -> str:
+    """What is worked out here as scikit-image does on the whole picture."""
+    return f"scikit-image {version('scikit-image')} {function}, in bands"
+
+
+def _psnr_implementation() -> str:
+    return _like("peak_signal_noise_ratio")
+
+
+def _ssim_implementation() -> str:
+    return _like("structural_similarity (Gaussian weights, sigma 1.5, population covariance)")
+
+
+def _own(what: str) -> str:
+    return f"archive-restoration, {what}"

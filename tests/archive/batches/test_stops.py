@@ -1,0 +1,200 @@
+"""What ends a whole batch before its last task: trouble that is not one scan's, Ctrl-C, and the time of day."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+
+from archive import storage
+from archive.batches import record, run
+from archive.batches.run import run_batch
+from archive.catalogue.tables import Recipe, Task
+from archive.catalogue.vocabulary import TaskStatus
+from archive.errors import BatchError, ModelRegistryError, NotFoundError
+from restoration.errors import DeviceError
+from restoration.image import TiffSink
+from restoration.pipeline import LoadedModels
+from tests.stand_ins import Greyer, once, raising
+
+DONE, PENDING = TaskStatus.DONE, TaskStatus.PENDING
+
+
+@pytest.mark.parametrize("leave_an_empty_folder", [False, True])
+def test_an_absent_or_empty_root_stops_the_batch_and_marks_nothing(workshop: Any, leave_an_empty_folder: bool) -> None:
+    workshop.model()
+    workshop.master("A")
+    workshop.master("B", root="share")
+    workshop.master("C", root="share")
+    batch_id = workshop.planned()
+    shutil.rmtree(workshop.scans / "share")
+    if leave_an_empty_folder:
+        (workshop.scans / "share").mkdir()
+    with pytest.raises(BatchError, match=r"share.*batch resume"):
+        workshop.run(batch_id)
+    assert workshop.statuses(batch_id) == [PENDING, PENDING, PENDING]
+    assert workshop.masters()[1].last_task_status is None
+
+
+def test_one_missing_file_is_not_a_folder_that_is_gone(workshop: Any) -> None:
+    workshop.model()
+    workshop.master("A")
+    Path(workshop.masters()[0].path).unlink()
+    result = workshop.run(workshop.planned())
+    assert "is missing" in result.failures[0].reason
+
+
+def test_the_last_files_missing_are_not_a_folder_that_is_gone(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B", "C")
+    for number in (1, 2):
+        Path(workshop.masters()[number].path).unlink()
+    result = workshop.run(batch_id)
+    assert (result.done, result.failed) == (1, 2)
+
+
+def test_the_folder_of_masters_that_are_done_may_be_away(workshop: Any) -> None:
+    workshop.model()
+    for accession_number, root in (("A", "done"), ("B", "done"), ("C", "open")):
+        workshop.master(accession_number, root=root)
+    batch_id = workshop.planned()
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).where(Task.id != workshop.tasks(batch_id)[2].id).values(status=DONE))
+    shutil.rmtree(workshop.scans / "done")
+    assert workshop.run(batch_id).done == 3
+
+
+def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B", "C")
+    unmount = workshop.scans.rename
+    with pytest.raises(BatchError, match="absent"):
+        workshop.run(batch_id, Greyer(once(lambda: unmount(workshop.scans.with_name("elsewhere")))))
+    # The first master was open and is safe; the second was not found, and waits.
+    assert workshop.statuses(batch_id) == [DONE, PENDING, PENDING]
+    workshop.scans.with_name("elsewhere").rename(workshop.scans)
+    assert workshop.run(batch_id).done == 3
+
+
+@pytest.mark.parametrize(("where", "step"), [(storage, "make_folder"), (TiffSink, "write"), (record, "publish")])
+def test_a_full_disk_stops_the_batch_and_marks_nothing(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch, where: Any, step: str
+) -> None:
+    batch_id = workshop.prepared("A", "B")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(where, step, full)
+    with pytest.raises(BatchError, match=r"No space left.*Make room"):
+        workshop.run(batch_id)
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.files() == []
+    monkeypatch.undo()
+    assert workshop.run(batch_id).done == 2
+
+
+def test_changed_weights_stop_the_batch_before_its_first_task(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+    kept = workshop.catalogue.settings.home / "models" / "mend" / "1.0" / "weights.safetensors"
+    kept.write_bytes(kept.read_bytes() + b"?")
+    with pytest.raises(ModelRegistryError, match="not those registered"):
+        workshop.run(batch_id)
+    assert workshop.statuses(batch_id) == [PENDING]
+    assert workshop.tasks(batch_id)[0].attempts == 0
+
+
+def test_a_device_that_is_not_there_stops_the_batch_before_its_first_task(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+    with pytest.raises(BatchError, match="cuda:77"):
+        run_batch(workshop.catalogue, batch_id, device="cuda:77", make_models=LoadedModels)
+    assert workshop.statuses(batch_id) == [PENDING]
+
+
+def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B")
+    with pytest.raises(BatchError, match=r"no CUDA device.*resume.*--device cpu"):
+        workshop.run(batch_id, Greyer(raising(DeviceError("no CUDA device"))))
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.files() == []
+    assert workshop.run(batch_id).done == 2
+
+
+def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = workshop.prepared("A")
+    monkeypatch.setattr(run, "PIPELINE_VERSION", 99)
+    with pytest.raises(BatchError, match="plan it again"):
+        workshop.run(batch_id)
+
+
+def test_a_recipe_that_can_not_be_read_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+    with workshop.catalogue.session() as session:
+        session.execute(update(Recipe).values(canonical_json="{}"))
+    with pytest.raises(BatchError, match=r"recipe 1, .* can't be read.*backup"):
+        workshop.run(batch_id)
+    assert workshop.statuses(batch_id) == [PENDING]
+
+
+def test_a_batch_that_is_not_there_is_not_found(workshop: Any) -> None:
+    with pytest.raises(NotFoundError, match="no batch 7"):
+        workshop.run(7)
+
+
+def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resumed(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = workshop.prepared("A", "B")
+
+    def lost(*_: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("the connection is gone"))
+
+    monkeypatch.setattr(record, "_write_rows", lost)
+    with pytest.raises(BatchError, match=f"connection is gone.*batch resume {batch_id}"):
+        workshop.run(batch_id)
+    assert not [path for path in workshop.files() if path.name.startswith(".")]
+    monkeypatch.undo()
+    assert workshop.run(batch_id).done == 2
+
+
+def test_the_first_interrupt_ends_the_task_in_hand_and_the_rest_can_be_resumed(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B", "C")
+    before = signal.getsignal(signal.SIGINT)
+    result = workshop.run(batch_id, Greyer(once(lambda: os.kill(os.getpid(), signal.SIGINT))))
+    assert (result.interrupted, result.done, result.pending) == (True, 1, 2)
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed = workshop.run(batch_id)
+    assert (resumed.interrupted, resumed.done, resumed.pending) == (False, 3, 0)
+
+
+def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B")
+
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    result = workshop.run(batch_id, Greyer(once(twice)))
+    assert (result.interrupted, result.done, result.pending) == (True, 0, 2)
+    assert workshop.files() == []
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+
+
+def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B", "C")
+    moments = iter([datetime(2026, 5, 1, 22, 0), datetime(2026, 5, 2, 5, 59), datetime(2026, 5, 2, 6, 0)])
+    result = workshop.run(batch_id, until=time(6, 0), clock=lambda: next(moments))
+    assert (result.done, result.pending, result.interrupted) == (1, 2, False)
+
+
+def test_a_time_of_day_is_the_next_one() -> None:
+    now = datetime(2026, 5, 1, 22, 0)
+    assert run.next_moment(time(23, 0), now) - now == timedelta(hours=1)
+    assert run.next_moment(time(22, 0), now) - now == timedelta(days=1)
+    assert run.next_moment(time(6, 0), now) == datetime(2026, 5, 2, 6, 0)

@@ -1,0 +1,238 @@
+"""Any size in bounded memory: bands, memory that is full, and work that is broken off."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from restoration import pipeline
+from restoration.errors import DeviceMemoryError, ImageError
+from restoration.image import Area, ArraySink, Picture, TiffSink, tiff_pixels
+from restoration.models import ModelFolder
+from restoration.pipeline import LoadedModels, RestorationRecord, restore
+from restoration.recipe import RecipeStage
+from restoration.stages import Stage
+from tests.formats import CARRIED
+from tests.restoration.test_pipeline import made_of, make_version, models_of, recipe_of, scan
+
+SHIPPED_IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from restoration import Execution, LoadedModels, Picture, TiffSink, restore, shipped, shipped_recipe
+
+recipe = shipped_recipe("denoise-deblur")
+(folder,) = (each for each in shipped() if each.card.version == recipe.stages[0].version)
+models = LoadedModels(lambda stage: folder, Execution(device="cpu", precision="fp32", threads=1))
+models.stage(recipe.stages[0])(np.zeros((1, 3, 64, 64), np.float32))
+source = Picture.from_array(np.random.default_rng(0).integers(0, 65536, (620, 700, 3), np.uint16))
+used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (int(used.split()[1]) * 1024 + (40 << 20), -1))
+with TiffSink(sys.argv[1], source.info) as sink:
+    restore(source, recipe, sink, models=models)
+"""
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> ModelFolder:
+    return make_version(tmp_path / "tiny")
+
+
+class Small:
+    """A stage on a device with memory for regions of so many pixels a side, and at first for some larger ones."""
+
+    def __init__(self, stage: Stage, *, most_px: int, larger: int, error: Exception) -> None:
+        self.margin_px, self.multiple_px = stage.margin_px, stage.multiple_px
+        self._stage = stage
+        self._most_px = most_px
+        self._larger = larger
+        self._error = error
+
+    def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        if max(region.shape) > self._most_px:
+            if self._larger == 0:
+                raise self._error
+            self._larger -= 1
+        return self._stage(region)
+
+
+class ModelsOnSmallDevice(LoadedModels):
+    def __init__(self, version: ModelFolder, *, tile_size: int, **small: Any) -> None:
+        models = models_of(version, tile_size=tile_size)
+        self.__dict__.update(vars(models))
+        self._small = small
+
+    def stage(self, stage: RecipeStage) -> Stage:
+        return Small(super().stage(stage), **self._small)
+
+
+def large_scan() -> NDArray[Any]:
+    return np.tile(scan(), (5, 5, 1))  # 225 x 355
+
+
+@pytest.mark.parametrize("area", [None, Area(x=41, y=3, width=300, height=205)])
+@pytest.mark.parametrize("error", [DeviceMemoryError("full"), MemoryError()])
+@pytest.mark.parametrize("larger", [0, 3])  # at once, and once a row of tiles has been written
+def test_full_memory_halves_the_tiles_and_the_picture_is_made(
+    tmp_path: Path, version: ModelFolder, larger: int, error: Exception, area: Area | None
+) -> None:
+    models = ModelsOnSmallDevice(
+        version, tile_size=256 if larger == 0 else 128, most_px=120, larger=larger, error=error
+    )
+    source = Picture.from_array(large_scan())
+    with TiffSink(tmp_path / "out.tif", source.info) as sink:
+        record = restore(source, recipe_of(version), sink, models=models, picture_area=area)
+    # As if it had been made with such tiles from the first row on, so that it can be made again from its record.
+    expected, same = made_of(large_scan(), recipe_of(version), models_of(version, tile_size=64), area=area)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
+    assert (record.pixel_sha256, record.environment) == (same.pixel_sha256, same.environment)
+    assert record.stages[0].tiles == same.stages[0].tiles
+    assert record.notes[-1] == "made in tiles of 64 px, because for 128 px there was not enough memory"
+    # The next picture begins with what there is memory for.
+    again, after = made_of(large_scan(), recipe_of(version), models, area=area)
+    np.testing.assert_array_equal(again, expected)
+    assert (after.environment.tile_size, after.notes) == (64, ())
+
+
+def test_memory_too_full_for_the_smallest_tiles_is_an_error_and_leaves_no_file(
+    tmp_path: Path, version: ModelFolder
+) -> None:
+    models = ModelsOnSmallDevice(version, tile_size=200, most_px=60, larger=0, error=DeviceMemoryError("full"))
+    source = Picture.from_array(large_scan())
+    with (
+        pytest.raises(DeviceMemoryError, match=r"tiles of only 100 px.*another device"),
+        TiffSink(tmp_path / "out.tif", source.info) as sink,
+    ):
+        restore(source, recipe_of(version), sink, models=models)
+    assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit holds on Linux only")
+def test_a_real_network_in_too_little_memory_is_told_from_a_broken_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHIPPED_IN_LITTLE_MEMORY, tmp_path / "out.tif"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "DeviceMemoryError: memory is full, with tiles of only 64 px" in done.stderr
+    assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize("area", [None, Area(x=5, y=70, width=61, height=130)])
+def test_the_bands_of_a_wide_picture_are_lower_and_do_not_show(
+    version: ModelFolder, area: Area | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.tile(scan(), (5, 1, 1))
+
+    def made() -> tuple[NDArray[Any], RestorationRecord, list[int]]:
+        source = Picture.from_array(array)
+        sink, ends = ArraySink(source.info), list[int]()
+        models = models_of(version, tile_size=128)
+        record = restore(
+            source,
+            recipe_of(version),
+            sink,
+            models=models,
+            picture_area=area,
+            progress=lambda done, _: ends.append(done),
+        )
+        return sink.array, record, ends
+
+    expected, _, ends = made()
+    monkeypatch.setattr(pipeline, "_BAND_PIXELS", 70 * 71)
+    monkeypatch.setattr(pipeline, "_WRITTEN_PIXELS", 1000)
+    lower, _, more_ends = made()
+    assert len(more_ends) > len(ends)
+    np.testing.assert_allclose(lower.astype(int), expected.astype(int), atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+@pytest.mark.parametrize("layout", [{"planarconfig": "contig"}, {"planarconfig": "separate"}], ids=str)
+def test_a_large_picture_on_its_side_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, layout: dict[str, Any]
+) -> None:
+    array = scan(height=150, width=70)
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(
+        path,
+        array.transpose(2, 0, 1) if layout["planarconfig"] == "separate" else array,
+        photometric="rgb",
+        metadata=None,
+        compression="zlib",
+        rowsperstrip=4,
+        extratags=[(274, 3, 1, orientation, True)],
+        **layout,
+    )
+    with Picture.open(path) as all_kept:
+        expected = all_kept.read(0, 0, 150, 70)
+    monkeypatch.setattr(tiff_pixels, "_CACHE_BYTES", 10_000)
+    read, pieces = tiff_pixels.TiffPixels._read_bytes, list[int]()
+
+    def counting(self: tiff_pixels.TiffPixels, offset: int, count: int) -> bytes:
+        pieces.append(offset)
+        return read(self, offset, count)
+
+    monkeypatch.setattr(tiff_pixels.TiffPixels, "_read_bytes", counting)
+    with Picture.open(path) as picture:
+        rows = [picture.read(0, y, 150, 7) for y in range(0, 70, 7)]
+    np.testing.assert_array_equal(np.concatenate(rows, axis=2), expected)
+    assert len(pieces) == len(set(pieces))
+
+
+@pytest.mark.parametrize("kind", CARRIED)
+def test_outside_the_picture_area_all_samples_of_every_format_arrive_as_they_were(
+    tmp_path: Path, version: ModelFolder, kind: str
+) -> None:
+    (tmp_path / "scan").write_bytes(CARRIED[kind]())
+    with Picture.open(tmp_path / "scan") as source, TiffSink(tmp_path / "out.tif", source.info) as sink:
+        info = source.info
+        area = Area(x=5, y=6, width=info.width - 12, height=info.height - 9)
+        restore(source, recipe_of(version), sink, models=models_of(version), picture_area=area)
+        window = (0, 0, info.width, info.height)
+        before = np.rint(source.read(*window)[0].transpose(1, 2, 0) * info.largest_sample)
+        extra = source.read_extra(*window)
+    written = tifffile.imread(tmp_path / "out.tif").reshape(info.height, info.width, -1)
+    outside = np.ones((info.height, info.width), bool)
+    outside[6 : 6 + area.height, 5 : 5 + area.width] = False
+    np.testing.assert_array_equal(written[outside][:, : info.colour_channels], before[outside])
+    np.testing.assert_array_equal(written[..., info.colour_channels :], extra)
+    assert (written[~outside][:, : info.colour_channels] != before[~outside]).any()
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit, ImageError])
+def test_work_that_is_broken_off_leaves_no_file(
+    tmp_path: Path, version: ModelFolder, stopped: type[BaseException]
+) -> None:
+    def stop(done: int, _rows: int) -> None:
+        if done > 64:
+            raise stopped
+
+    source = Picture.from_array(large_scan())
+    with pytest.raises(stopped), TiffSink(tmp_path / "out.tif", source.info) as sink:
+        restore(source, recipe_of(version), sink, models=models_of(version), progress=stop)
+    assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize("width", [900, 20])  # the small one's rows are still buffered when the file is closed
+def test_a_disk_that_is_full_leaves_no_file(tmp_path: Path, width: int) -> None:
+    source = Picture.from_array(scan(width=width))
+    window = (0, 0, width, source.info.height)
+    room, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sink = TiffSink(tmp_path / "out.tif", source.info)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+        with pytest.raises(OSError, match="too large"), sink:
+            sink.write(0, source.read(*window), source.read_extra(*window))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+    assert not (tmp_path / "out.tif").exists()
