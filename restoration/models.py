@@ -56,7 +56,8 @@ class Parameter:
             if not low <= value <= high:
                 raise RecipeError(f"{self.name} must lie between {low:g} and {high:g}, not {value!r}")
             return float(value)
-        wanted = set(value)
+        if not (wanted := set(value)):
+            raise RecipeError(f"{self.name} needs at least one of {', '.join(self.choices)}")
         if unknown := sorted(wanted - set(self.choices)):
             raise RecipeError(f"{self.name} knows {', '.join(self.choices)}, not {', '.join(map(str, unknown))}")
         return tuple(choice for choice in self.choices if choice in wanted)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from restoration.hardware import Execution
     from restoration.stages import Stage
 
-_PARAMETERS = {"strength"}
+_PARAMETERS = {"strength", "texture", "repair"}
 _BAND_PIXELS = 1 << 25  # of a row of tiles: 400 MB for three channels
 _LEAST_BAND_ROWS = 64
 _WRITTEN_PIXELS = 1 << 22
@@ -103,7 +103,7 @@ class LoadedModels:
 
         self._folder_of = folder_of
         self._resolved = (execution or Execution()).resolved()
-        self._stages: dict[tuple[str, str, str], Stage] = {}
+        self._stages: dict[tuple[Hashable, ...], Stage] = {}
         torch.set_num_threads(self._resolved.threads)
 
     @property
@@ -148,14 +148,14 @@ class LoadedModels:
         Raises:
             ModelError: the version isn't there, its card isn't valid, or its weights are others.
         """
-        key = (stage.model, stage.version, stage.weights_sha256)
+        how = {name: value for name, value in stage.parameters.items() if name != "strength"}
+        key = (stage.model, stage.version, stage.weights_sha256, tuple(sorted(how.items())))
         if key not in self._stages:
             self._stages[key] = self._load(stage)
         return self._stages[key]
 
     def _load(self, stage: RecipeStage) -> Stage:
-        from restoration.networks import build
-        from restoration.stages import NetworkStage
+        from restoration.stages import load_stage
 
         folder = self._folder_of(stage)
         card = folder.card
@@ -164,12 +164,7 @@ class LoadedModels:
                 f"{folder.path} holds {card.reference} with weights {card.weights_sha256}, but the recipe asks for "
                 f"{stage.model}@{stage.version} with {stage.weights_sha256}: find the folder that it was made with"
             )
-        network = build(card.architecture, card.network)
-        try:
-            network.load_state_dict(folder.load_weights())
-        except RuntimeError as error:
-            raise WeightsError(f"the weights of {card.reference} don't fit its architecture: {error}") from error
-        return NetworkStage(network, self._resolved, margin_px=network.margin_px, multiple_px=network.multiple_px)
+        return load_stage(folder, stage.parameters, self._resolved)
 
 
 def restore(

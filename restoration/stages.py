@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restoration.errors import DeviceError, DeviceMemoryError
+from restoration.errors import DeviceError, DeviceMemoryError, WeightsError
 from restoration.hardware import ResolvedExecution
+from restoration.models import ModelFolder
+from restoration.networks import at_texture, build
+from restoration.recipe import ParameterValue
 
 
 class Stage(Protocol):
@@ -63,7 +66,15 @@ class NetworkStage:
     regions give the same values on every run: convolutions are chosen by rule, not by timing.
     """
 
-    def __init__(self, network: nn.Module, execution: ResolvedExecution, *, margin_px: int, multiple_px: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        execution: ResolvedExecution,
+        *,
+        margin_px: int,
+        multiple_px: int,
+        conditions: Sequence[float] = (),
+    ) -> None:
         """Takes the network over: it is moved to the device and put into evaluation mode.
 
         Args:
@@ -71,10 +82,12 @@ class NetworkStage:
             execution: where and how precisely it works.
             margin_px: the radius of its receptive field.
             multiple_px: what the sides of its regions must be multiples of.
+            conditions: what the network is told beside every region, a number each; none for one that isn't told any.
         """
         self.margin_px = margin_px
         self.multiple_px = multiple_px
         self._execution = execution
+        self._conditions = torch.tensor([conditions], device=execution.device) if conditions else None
         self._network = network.to(device=execution.device, dtype=torch.float32).eval()
         # torch lays convolutions' weights out anew only if told so by this untyped overload.
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -92,8 +105,40 @@ class NetworkStage:
             given = torch.from_numpy(region).to(self._execution.device)
             grey = given.shape[1] == 1
             colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            made: Tensor = self._network(colours).float()
+            made: Tensor = self._called(colours).float()
             if grey:
                 made = made.mean(dim=1, keepdim=True)
             values: NDArray[np.float32] = made.cpu().numpy()
             return values
+
+    def _called(self, colours: Tensor) -> Tensor:
+        made: Tensor = self._network(colours) if self._conditions is None else self._network(colours, self._conditions)
+        return made
+
+
+def load_stage(folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution) -> Stage:
+    """The network of a restoration model's version with a recipe's parameters.
+
+    ``texture`` mixes the two ends that its weights hold, ``repair`` tells it what to mend. A version that lacks a
+    parameter has one end, or mends all it can.
+
+    Raises:
+        WeightsError: the weights aren't those of the card, or don't fit its architecture.
+        CardError: the card's architecture is unknown here.
+    """
+    network = build(folder.card.architecture, folder.card.network)
+    try:
+        weights = folder.load_weights()
+        if "texture" in parameters:
+            weights = at_texture(weights, cast(float, parameters["texture"]))
+        network.load_state_dict(weights)
+    except (RuntimeError, KeyError) as error:
+        raise WeightsError(f"the weights of {folder.card.reference} don't fit its architecture: {error}") from error
+    asked = cast(tuple[str, ...], parameters.get("repair", network.conditions))
+    return NetworkStage(
+        network,
+        execution,
+        margin_px=network.margin_px,
+        multiple_px=network.multiple_px,
+        conditions=[float(condition in asked) for condition in network.conditions],
+    )

@@ -1,15 +1,16 @@
 """A photograph's life: the numbers of its ageing, and the order in which they are applied.
 
-Lens and camera, negative, print, decades in a box, handling, scanner, file. What a restoration may undo and what it must
-leave is decided here: each step is one :data:`Defect`, and the target of a pair keeps the steps that aren't repaired, by
-the same chance.
+Lens and camera, negative, print, decades in a box, handling, scanner, file. What a restoration may undo and what it
+must leave is decided here: each step is one :data:`Defect`, and the target of a pair keeps the steps that aren't
+repaired, by the same chance.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -39,7 +40,7 @@ class Ageing:
     grain_size_px: float = 0.0
     grain_colour: float = 0.0  # 0: one emulsion (the channels share the grain); 1: each channel its own
     vignette: float = 0.0  # share of light missing in the corners; the lens's and the maker's, so never repaired
-    fading: Fading = Fading()
+    fading: Fading = field(default_factory=Fading)
     damage: Damage | None = None
     halftone_px: float = 0.0  # pitch of a printer's screen: a print process, no defect; 0: none
     photon_count: float = 0.0  # photons at white in a scanner's sensor; 0: no shot noise
@@ -94,38 +95,51 @@ Step = Callable[[Array, np.random.Generator], Array]
 
 def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """What happens, in its order, each as the defect that it is; None is no defect and stays in the target."""
+    yield from _taking(ageing)
+    yield from _keeping(ageing)
+    yield from _scanning(ageing)
+
+
+def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
+    """In the camera and in the darkroom."""
     for softness in ageing.softness:
-        yield "softness", lambda picture, rng, softness=softness: defects.soften(picture, softness)
+        yield "softness", _without_chance(partial(defects.soften, softness=softness))
     if ageing.vignette > 0:
-        yield None, lambda picture, rng: defects.vignette(picture, ageing.vignette)
+        yield None, _without_chance(partial(defects.vignette, strength=ageing.vignette))
     if ageing.grain > 0:
         yield (
             "noise",
-            lambda picture, rng: defects.add_grain(
-                picture, rng, strength=ageing.grain, size_px=ageing.grain_size_px, colour=ageing.grain_colour
-            ),
+            partial(defects.add_grain, strength=ageing.grain, size_px=ageing.grain_size_px, colour=ageing.grain_colour),
         )
+
+
+def _keeping(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
+    """In decades of light, air and hands; and on a printing press."""
     if ageing.fading != Fading():
-        yield "fading", lambda picture, rng: defects.fade(picture, ageing.fading)
+        yield "fading", _without_chance(partial(defects.fade, fading=ageing.fading))
     if ageing.halftone_px > 0:
-        yield None, lambda picture, rng: defects.halftone(picture, ageing.halftone_px)
-    if (damage := ageing.damage) is not None:
+        yield None, _without_chance(partial(defects.halftone, pitch_px=ageing.halftone_px))
+    if ageing.damage is not None:
+        damage = ageing.damage
         yield "damage", lambda picture, rng: paint_damage(picture, damage, rng)
+
+
+def _scanning(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
+    """In the scanner and in its file."""
     if ageing.photon_count > 0:
-        yield "noise", lambda picture, rng: defects.add_shot_noise(picture, rng, photon_count=ageing.photon_count)
+        yield "noise", partial(defects.add_shot_noise, photon_count=ageing.photon_count)
     if ageing.gaussian_noise > 0:
-        yield (
-            "noise",
-            lambda picture, rng: defects.add_noise(
-                picture, rng, sigma=ageing.gaussian_noise, colour=ageing.noise_colour
-            ),
-        )
+        yield "noise", partial(defects.add_noise, sigma=ageing.gaussian_noise, colour=ageing.noise_colour)
     if ageing.streaks > 0:
-        yield "noise", lambda picture, rng: defects.add_streaks(picture, rng, sigma=ageing.streaks)
+        yield "noise", partial(defects.add_streaks, sigma=ageing.streaks)
     if ageing.rescale != 1.0:
-        yield "softness", lambda picture, rng: defects.rescale(picture, ageing.rescale)
-    if (quality := ageing.jpeg_quality) is not None:
-        yield "noise", lambda picture, rng: defects.compress_jpeg(picture, quality)
+        yield "softness", _without_chance(partial(defects.rescale, factor=ageing.rescale))
+    if ageing.jpeg_quality is not None:
+        yield "noise", _without_chance(partial(defects.compress_jpeg, quality=ageing.jpeg_quality))
+
+
+def _without_chance(step: Callable[[Array], Array]) -> Step:
+    return lambda picture, _rng: step(picture)
 
 
 def without_fading(ageing: Ageing) -> Ageing:

@@ -8,9 +8,10 @@ from typing import Any
 from restoration.errors import CardError
 from restoration.networks.discriminators import PatchDiscriminator
 from restoration.networks.generators import Generator, ResidualUNet
+from restoration.networks.texture import at_texture, with_both_ends
 from restoration.networks.vgg import VGGFeatures
 
-__all__ = ["Generator", "PatchDiscriminator", "ResidualUNet", "VGGFeatures", "build"]
+__all__ = ["Generator", "PatchDiscriminator", "ResidualUNet", "VGGFeatures", "at_texture", "build", "with_both_ends"]
 
 _GENERATORS: Mapping[str, type[Generator]] = {"residual-unet": ResidualUNet}
 

@@ -19,6 +19,9 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, wh
 class VGGFeatures(nn.Module):
     """Features of VGG19 (Simonyan and Zisserman 2015) after the last rectifier of its first four depths."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         width, layers = 3, []
@@ -47,13 +50,9 @@ class VGGFeatures(nn.Module):
             stored = load_file(path)
             network.load_state_dict({name: stored[name] for name in network.state_dict()})
         except (OSError, SafetensorError) as error:
-            raise WeightsError(
-                f"{path} can't be read as safetensors: {error}. Pickled weights aren't loaded"
-            ) from error
+            raise WeightsError(f"{path} can't be read as safetensors ({error}); no pickle is loaded") from error
         except KeyError as error:
-            raise WeightsError(
-                f"{path} holds no {error.args[0]}: VGG19's weights, named as torchvision does"
-            ) from error
+            raise WeightsError(f"{path} lacks {error.args[0]}: it must hold VGG19 as torchvision names it") from error
         except RuntimeError as error:
             raise WeightsError(f"{path} doesn't hold VGG19's weights: {error}") from error
         return network

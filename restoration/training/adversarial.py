@@ -53,7 +53,7 @@ class RestorationGAN:
         self.discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), betas=(0.5, 0.99))
 
     def keep_fidelity(self) -> None:
-        """Keeps the running mean as the weights of the pixel phase's end, which the adversarial phase goes away from."""
+        """Keeps the running mean as it is at the end of the pixel phase."""
         self.fidelity = {name: value.clone() for name, value in self.ema.items()}
 
     def pixel_step(self, patches: AgedPatches) -> dict[str, float]:

@@ -52,7 +52,10 @@ def feature_loss(restored: Judgements, target: Judgements) -> Tensor:
 
 
 def perceptual_loss(restored: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of a fixed network's features (Johnson et al. 2016), a scalar; each layer weighs the same."""
+    """Mean absolute difference of a fixed network's features (Johnson et al. 2016), a scalar.
+
+    Each layer weighs the same.
+    """
     differences = [
         functional.l1_loss(one.float(), other.detach().float()) for one, other in zip(restored, target, strict=True)
     ]

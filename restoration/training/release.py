@@ -4,56 +4,125 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
+from restoration.degradation import DEFAULT_REPAIR, DEFECTS
+from restoration.hardware import ResolvedExecution
 from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
-from restoration.networks import Generator
+from restoration.networks import at_texture, with_both_ends
+from restoration.stages import NetworkStage
+from restoration.training.adversarial import RestorationGAN
 from restoration.training.data import TrainingPictures
-from restoration.training.evaluation import Row
-
-if TYPE_CHECKING:
-    from restoration.training.trainer import TrainingSettings
+from restoration.training.evaluation import Row, by_stage, evaluate, read_clean
+from restoration.training.settings import TrainingSettings
+from restoration.training.validation import Validation
 
 STRENGTH = {
     "default": 1.0,
     "range": [0.0, 1.0],
     "description": "source + strength * (output - source); 0 gives exactly the source",
 }
+REPAIR = {
+    "default": list(DEFAULT_REPAIR),
+    "choices": list(DEFECTS),
+    "description": "what is mended; what is not named stays as it is",
+}
+MOST_LOST_DB = 0.2
 UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "etching", "woodcut", "collotype")
 KNOWN_FAILURES = [
     "Weave, canvas and print texture finer than about 2 px may be taken for grain and smoothed.",
     "Heavy grain is removed together with the finest detail beneath it.",
-    "Motion blur is hardly reduced.",
-    "Scratches, hairs, dust, stains, tears and folds are hardly reduced (see the evaluation inside them).",
+    "Motion blur of more than some 5 px is hardly reduced.",
+    "Scratches and dust wider than a few pixels stay, or leave a trace.",
     "Small faces under heavy grain come out smooth; nothing in them is to be read as evidence.",
-    "Fading, yellowing and vignetting are left as they are, by design.",
 ]
 
 
-def write_version(
+def release(
     output: Path,
-    generator: Generator,
+    gan: RestorationGAN,
     *,
     settings: TrainingSettings,
     pictures: TrainingPictures,
-    environment: dict[str, str],
-    evaluation: Sequence[Row],
+    how: ResolvedExecution,
+    validation: Validation,
 ) -> ModelFolder:
-    """Writes the version folder into ``output`` and opens it; the weights go first, so that a card implies weights."""
-    weights = save({name: value.detach().contiguous().cpu() for name, value in generator.state_dict().items()})
+    """Writes the version folder of a finished training into ``output``, measured on the validation photographs.
+
+    The default texture is the largest that costs at most :data:`MOST_LOST_DB` on the validation pairs.
+    """
+    if not gan.fidelity:
+        gan.keep_fidelity()
+    weights = with_both_ends(gan.fidelity, gan.ema)
+    levels = {share / 20: 0.0 for share in range(21)}
+    for texture in levels:
+        levels[texture] = validation.psnr(gan.generator, at_texture(weights, texture))
+    default = max(texture for texture in levels if levels[texture] >= levels[0.0] - MOST_LOST_DB)
+    clean = [read_clean(path) for path in pictures.validation]
+    evaluation: list[Row] = []
+    for texture in sorted({0.0, default, 1.0}):
+        gan.generator.load_state_dict(at_texture(weights, texture))
+        stage = NetworkStage(
+            gan.generator,
+            how,
+            margin_px=gan.generator.margin_px,
+            multiple_px=gan.generator.multiple_px,
+            conditions=[float(defect in DEFAULT_REPAIR) for defect in DEFECTS],
+        )
+        evaluation += evaluate(by_stage(stage), clean, method=f"texture {texture:g}", with_peers=False)
+    by_texture = {f"{texture:g}": round(psnr, 3) for texture, psnr in levels.items()}
+    return _write(
+        output,
+        weights,
+        {
+            "parameters": {"strength": STRENGTH, "texture": _texture(default), "repair": REPAIR},
+            "training": {"environment": how.described(), "validation_psnr_by_texture": by_texture},
+            "evaluation": [row.as_dict() for row in evaluation],
+        },
+        settings=settings,
+        pictures=pictures,
+    )
+
+
+def _texture(default: float) -> dict[str, Any]:
+    return {
+        "default": default,
+        "range": [0.0, 1.0],
+        "description": (
+            "from 0, which keeps to what the picture shows, to 1, which adds the texture that a photograph would have; "
+            f"the default costs at most {MOST_LOST_DB} dB of fidelity"
+        ),
+    }
+
+
+def _write(
+    output: Path,
+    tensors: dict[str, Tensor],
+    measured: dict[str, Any],
+    *,
+    settings: TrainingSettings,
+    pictures: TrainingPictures,
+) -> ModelFolder:
+    """Writes the folder and opens it; the weights go first, so that a card implies weights."""
+    weights = save(tensors)
     content = {
         "name": settings.name,
         "version": settings.version,
         "description": settings.description,
         "task": "restoration",
-        "architecture": {"name": "residual-unet", "widths": list(settings.widths), "blocks": list(settings.blocks)},
-        "parameters": {"strength": STRENGTH},
+        "architecture": {
+            "name": "residual-unet",
+            "widths": list(settings.widths),
+            "blocks": list(settings.blocks),
+            "conditions": list(DEFECTS),
+        },
+        "parameters": measured["parameters"],
         "suited_to": {
             "polarity": ["positive"],
             "unsuited_processes": list(UNSUITED_PROCESSES),
@@ -68,17 +137,22 @@ def write_version(
                 "damage_masks": len(pictures.damage),
                 "terms": settings.data_terms,
             },
-            "losses": (
-                "Charbonnier pixel loss; then pixel, discriminator-feature and hinge adversarial losses, in turns "
-                "with a spectral-norm patch discriminator at two scales"
-            ),
+            "losses": _losses(settings),
             "settings": asdict(settings),
-            "environment": environment,
+            **measured["training"],
         },
-        "evaluation": [row.as_dict() for row in evaluation],
+        "evaluation": measured["evaluation"],
         "known_failures": KNOWN_FAILURES,
     }
     parse_card(content)
     (output / WEIGHTS_NAME).write_bytes(weights)
     (output / CARD_NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return ModelFolder.open(output)
+
+
+def _losses(settings: TrainingSettings) -> str:
+    judge = "discriminator" if settings.perceptual_weights_sha256 is None else "VGG19"
+    return (
+        f"Charbonnier pixel loss, damaged pixels weighted; then pixel, {judge}-feature and hinge adversarial losses, "
+        "in turns with a spectral-norm patch discriminator at two scales"
+    )

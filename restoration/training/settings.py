@@ -18,8 +18,9 @@ class TrainingSettings:
     """Everything that a training's result depends on but the pictures. Kept in the checkpoint and in the card.
 
     ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
-    rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the photographs may be used under.
-    ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase begin its fall early.
+    rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the
+    photographs may be used under. ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase
+    begin its fall early.
     """
 
     name: str
@@ -78,5 +79,7 @@ class TrainingSettings:
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> TrainingSettings:
         """The settings that ``asdict`` and JSON made plain."""
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
         return cls(**{**plain, "loss_weights": LossWeights(**stored["loss_weights"])})

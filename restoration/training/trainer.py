@@ -65,7 +65,8 @@ def train(
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
         execution: device and precision.
-        perceptual_weights: VGG19's weights as safetensors, for the feature loss; by itself the discriminator's features.
+        perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
+            are compared.
         workers: processes that age pictures; they don't change the result.
         progress: called after each step with the step, the number of steps and the losses.
 

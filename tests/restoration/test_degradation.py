@@ -14,17 +14,20 @@ from skimage.metrics import peak_signal_noise_ratio
 from restoration.colour import luma, tone
 from restoration.degradation import (
     Ageing,
+    Damage,
     Fading,
     Softness,
+    age,
+    sample_ageing,
+)
+from restoration.degradation.defects import (
     add_grain,
     add_noise,
     add_shot_noise,
-    age,
     blur_kernel,
     compress_jpeg,
     fade,
     rescale,
-    sample_ageing,
     soften,
 )
 

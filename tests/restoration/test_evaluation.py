@@ -10,7 +10,8 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restoration.degradation import Softness, blur_kernel, soften
+from restoration.degradation import Softness
+from restoration.degradation.defects import blur_kernel, soften
 from restoration.errors import TrainingError
 from restoration.training.evaluation import Array, Row, by_stage, cases, evaluate, read_clean
 from restoration.training.peers import deblurrers, denoisers
