@@ -124,7 +124,7 @@ def test_a_real_network_in_too_little_memory_is_told_from_a_broken_one(tmp_path:
         text=True,
         check=False,
     )
-    assert "DeviceMemoryError: memory is full, with tiles of only 64 px" in done.stderr
+    assert "DeviceMemoryError: memory is full, with tiles of only 120 px" in done.stderr
     assert not (tmp_path / "out.tif").exists()
 
 
