@@ -18,8 +18,8 @@ class Execution:
     """How a recipe is carried out, not what it makes: outside the recipe, inside the record.
 
     ``device`` is ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
-    ``precision`` is ``auto`` (bfloat16 where the device is fast at it, else float32), ``fp32`` or ``bf16``. ``tile_size``
-    is the side of the squares, px, that a picture is worked out in: docs/benchmarks.md tells why it is what it is.
+    ``precision`` is ``auto`` (bfloat16 where the device is fast at it, else float32), ``fp32`` or ``bf16``.
+    ``tile_size`` is the side of the squares, px, that a picture is worked out in; docs/benchmarks.md has its reasons.
     """
 
     device: str = "auto"

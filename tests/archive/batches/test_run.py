@@ -23,9 +23,11 @@ from archive.batches.run import run_batch
 from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
-from restoration.errors import DeviceError
+from restoration.errors import DeviceError, DeviceMemoryError
 from restoration.image import TiffSink
 from restoration.pipeline import LoadedModels
+from restoration.recipe import RecipeStage
+from restoration.stages import Stage
 from tests.stand_ins import Greyer
 
 CANCELLED, DONE, FAILED, PENDING, RUNNING, SKIPPED = (
@@ -531,6 +533,29 @@ def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> No
     assert workshop.statuses(batch_id) == [PENDING, PENDING]
     assert workshop.files() == []
     assert workshop.run(batch_id).done == 2
+
+
+def test_a_device_with_little_memory_makes_every_picture_in_smaller_tiles_and_says_so(workshop: Any) -> None:
+    class Small(Greyer):
+        def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+            if max(region.shape) > 130:
+                raise DeviceMemoryError("full")
+            return super().__call__(region)
+
+    class OnSmallDevice(LoadedModels):
+        def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
+            return Small()
+
+    workshop.model()
+    for name in "A", "B":
+        workshop.master(name, size=(200, 150))
+    batch_id = workshop.planned()
+    result = run_batch(workshop.catalogue, batch_id, make_models=OnSmallDevice)
+    assert (result.done, result.failed) == (2, 0)
+    for derivative in workshop.derivatives():
+        assert derivative.environment["tile_size"] == 120
+        assert derivative.notes[-1] == "made in tiles of 120 px, because for 240 px there was not enough memory"
+    workshop.assert_whole(batch_id)
 
 
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
