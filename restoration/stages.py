@@ -53,7 +53,7 @@ def _device_errors() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(error, MemoryError) or any(text in str(error) for text in _MEMORY_IS_FULL):
-            raise DeviceMemoryError(f"the device's memory is full: {first_line}") from error
+            raise DeviceMemoryError(f"the device's memory is full ({first_line})") from error
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
             raise DeviceError(f"the device failed: {first_line}") from error
         raise

@@ -71,7 +71,7 @@ class Staged:
     """
 
     def __init__(
-        self, source: Source, stage: Stage, *, tile_size: int = 1024, strength: float = 1.0, name: str = "stage"
+        self, source: Source, stage: Stage, *, tile_size: int = 960, strength: float = 1.0, name: str = "stage"
     ) -> None:
         """Sets up the tiling; nothing is computed yet.
 
