@@ -32,7 +32,7 @@ def plan_restore(
     query: str | None = None,
     *,
     model: str,
-    strength: float | None = None,
+    parameters: Mapping[str, Any] | None = None,
     views: Collection[View] = RESTORABLE_VIEWS,
     unsuited: bool = False,
     device: str = "auto",
@@ -44,7 +44,7 @@ def plan_restore(
 
     A master which has a derivative of the recipe already is counted, not planned again; one whose last task failed is
     planned again. A master whose view is not in ``views``, or which the model's card calls unsuited, is left out and
-    counted; ``unsuited`` takes the latter in. ``strength`` in [0, 1] goes into the recipe, else the card's default.
+    counted; ``unsuited`` takes the latter in. ``parameters`` of the model go into the recipe, with the card's defaults for the others.
     A batch that is to be run later need not fit on the disk yet: ``must_fit``.
 
     Raises:
@@ -61,7 +61,7 @@ def plan_restore(
         if card.task != "restoration":
             raise UsageError(f"{card.reference} is a style: name a restoration model (see `archive model list`)")
         try:
-            stage = card.stage({} if strength is None else {"strength": strength})
+            stage = card.stage(parameters or {})
         except RecipeError as error:
             raise UsageError(str(error)) from error
         draft = Draft()

@@ -122,12 +122,18 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
     metavar="DIR",
     help="A folder of clean photographs; needed unless --resume.",
 )
+@click.option(
+    "--perceptual-weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="VGG19's weights as safetensors, for the feature loss; else the discriminator's features are compared.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER.")
-def train(output: Path, data: Path | None, resume: bool) -> None:
+def train(output: Path, data: Path | None, perceptual_weights: Path | None, resume: bool) -> None:
     """Train a restoration model on clean photographs, which are aged by the software itself.
 
-    It takes hours; a GPU helps. FOLDER holds a checkpoint and log.jsonl meanwhile, and becomes a model version for
-    `archive model add`.
+    It takes hours; a GPU helps. FOLDER holds a checkpoint, log.jsonl and, for TensorBoard, a board meanwhile, and
+    becomes a model version for `archive model add`.
     """
     from restoration.training import train as run
 
@@ -143,7 +149,7 @@ def train(output: Path, data: Path | None, resume: bool) -> None:
 
     try:
         with _librarys_errors():
-            folder = run(output, data=data, resume=resume, progress=advance)
+            folder = run(output, data=data, resume=resume, perceptual_weights=perceptual_weights, progress=advance)
     finally:
         bar.finish()
     click.echo(f"model: {folder.card.reference} in {folder.path}")

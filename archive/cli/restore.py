@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archive.catalogue import Catalogue
 
 PARTLY = "some masters failed, or the batch is not finished"
+_DEFECTS = Words(("noise", "softness", "damage", "fading"))
 _VIEWS = Words(("recto", "verso", "detail", "mount", "target"))
 
 
@@ -38,6 +39,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     examples=(
         "archive restore",
         "archive restore 'collection:Lange AND date:[1930 TO 1939]' --strength 0.8",
+        "archive restore access:open --repair noise,damage --texture 0",
     ),
     partly=PARTLY,
 )
@@ -49,12 +51,33 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="0..1",
     help="How much of the model's change is taken; 0 leaves the picture as it is. Else the model's default.",
 )
+@click.option(
+    "--texture",
+    type=click.FloatRange(0, 1),
+    metavar="0..1",
+    help="From 0, which keeps to what the picture shows, to 1, which invents fine texture. Else the model's default.",
+)
+@click.option(
+    "--repair",
+    type=_DEFECTS,
+    metavar="noise,softness,damage,fading",
+    help="What to mend; what is not named stays. Else the model's default, which leaves fading.",
+)
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Which views; else recto and detail.")
 @click.option("--unsuited", is_flag=True, help="Also masters that the model's card calls unsuited.")
 @device_options
 @_plan_options
 @pass_context
-def restore(context: Context, /, query: str | None, views: tuple[str, ...] | None, **options: Any) -> int:
+def restore(
+    context: Context,
+    /,
+    query: str | None,
+    strength: float | None,
+    texture: float | None,
+    repair: tuple[str, ...] | None,
+    views: tuple[str, ...] | None,
+    **options: Any,
+) -> int:
     """Restore the masters that QUERY finds.
 
     Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
@@ -67,7 +90,9 @@ def restore(context: Context, /, query: str | None, views: tuple[str, ...] | Non
     from archive.catalogue.vocabulary import RESTORABLE_VIEWS, View
 
     wanted = tuple(View(view) for view in views) if views else RESTORABLE_VIEWS
-    return _plan_and_run(context, plan_restore, query, views=wanted, **options)
+    asked = {"strength": strength, "texture": texture, "repair": repair}
+    parameters = {name: value for name, value in asked.items() if value is not None}
+    return _plan_and_run(context, plan_restore, query, parameters=parameters, views=wanted, **options)
 
 
 @command(

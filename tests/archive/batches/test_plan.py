@@ -109,7 +109,7 @@ def test_unsuited_masters_are_refused_with_the_reason_until_they_are_taken_in(wo
 def test_strength_is_written_into_the_recipe(workshop: Any) -> None:
     workshop.model()
     workshop.master("A")
-    workshop.run(workshop.planned(strength=0.25))
+    workshop.run(workshop.planned(parameters={"strength": 0.25}))
     with workshop.catalogue.reading() as session:
         recipe = session.scalars(select(Recipe)).one()
         assert FullRecipe.from_json(recipe.canonical_json).stages[0].parameters == {"strength": 0.25}
@@ -124,7 +124,7 @@ def test_strength_is_written_into_the_recipe(workshop: Any) -> None:
 def test_a_parameter_that_the_card_lacks_is_wrong_usage_and_names_those_it_has(workshop: Any) -> None:
     workshop.model(parameters={"grain": {"default": 0.5, "range": [0, 1]}})
     with pytest.raises(UsageError, match=r"no parameter strength; it has grain"):
-        workshop.plan(strength=0.5)
+        workshop.plan(parameters={"strength": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_batch_without_tasks_is_not_written(workshop: Any) -> None:
 def test_rerun_restores_what_is_stale_and_does_nothing_the_second_time(workshop: Any) -> None:
     workshop.model("1.0")
     workshop.master("A")
-    workshop.run(workshop.planned(strength=0.5))
+    workshop.run(workshop.planned(parameters={"strength": 0.5}))
     workshop.model("2.0")
     assert plan_rerun(workshop.catalogue).tasks == 0  # adding a version makes nothing stale
     workshop.approve("2.0")
@@ -188,7 +188,7 @@ def test_rerun_restores_what_is_stale_and_does_nothing_the_second_time(workshop:
 def test_rerun_gives_new_parameters_their_defaults(workshop: Any) -> None:
     workshop.model("1.0")
     workshop.master("A")
-    workshop.run(workshop.planned(strength=0.5))
+    workshop.run(workshop.planned(parameters={"strength": 0.5}))
     number = {"default": 1, "range": [0, 1]}
     workshop.model("2.0", parameters={"strength": number, "grain": number | {"default": 0.2}})
     plan = plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True)

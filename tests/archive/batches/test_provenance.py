@@ -29,7 +29,12 @@ def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any, tmp
     weights = save(build("residual-unet", _NUMBERS).state_dict())
     workshop.model(weights=weights, architecture={"name": "residual-unet", **_NUMBERS})
     workshop.master("A", size=(70, 50))
-    assert run_batch(workshop.catalogue, workshop.planned(strength=0.5, precision="fp32"), device="cpu").done == 1
+    assert (
+        run_batch(
+            workshop.catalogue, workshop.planned(parameters={"strength": 0.5}, precision="fp32"), device="cpu"
+        ).done
+        == 1
+    )
 
     with workshop.catalogue.reading() as session:
         derivative = session.scalars(select(Derivative)).one()
