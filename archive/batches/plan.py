@@ -6,6 +6,7 @@ Torch-free and set-based: the database chooses, and rows are written in bulk.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -44,7 +45,8 @@ def plan_restore(
 
     A master which has a derivative of the recipe already is counted, not planned again; one whose last task failed is
     planned again. A master whose view is not in ``views``, or which the model's card calls unsuited, is left out and
-    counted; ``unsuited`` takes the latter in. ``parameters`` of the model go into the recipe, with the card's defaults for the others.
+    counted; ``unsuited`` takes the latter in. ``parameters`` of the model go into the recipe, with the card's defaults
+    for the others.
     A batch that is to be run later need not fit on the disk yet: ``must_fit``.
 
     Raises:

@@ -43,7 +43,7 @@ class Damage:
             _draw_stain(height, width, self) > 0.05,
             _draw_mirroring(height, width, self) > 0.1,
         ]
-        return np.maximum(_draw_hard(height, width, self), np.any(changed, axis=0).astype(np.float32))
+        return np.asarray(np.maximum(_draw_hard(height, width, self), np.any(changed, axis=0)), dtype=np.float32)
 
 
 def sample_damage(rng: np.random.Generator) -> Damage:
@@ -153,7 +153,7 @@ def _draw_cracks(height: int, width: int, damage: Damage) -> Array:
     rng = np.random.default_rng(damage.seed + 2)
     cells = max(3, rng.poisson(damage.cracks * height * width / 65536))
     points = rng.uniform(-0.1, 1.1, (cells, 2)) * (height, width)
-    places = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
+    places = np.moveaxis(np.mgrid[:height, :width], 0, -1).reshape(-1, 2)
     places = places + rng.normal(0, 0.3, places.shape)
     near = cKDTree(points).query(places, k=2)[0]
     gap = (near[:, 1] - near[:, 0]).reshape(height, width)

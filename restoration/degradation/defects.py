@@ -133,7 +133,7 @@ def add_shot_noise(picture: Array, rng: np.random.Generator, *, photon_count: fl
     # Normal for Poisson, close from some tens of photons on, so that two pictures can be given the same chance.
     counts += np.sqrt(counts) * rng.standard_normal(picture.shape, dtype=np.float32)
     linear = np.clip(counts, 0, None) / np.float32(photon_count)
-    return (linear ** np.float32(1 / 2.2)).astype(np.float32)
+    return np.asarray(linear ** np.float32(1 / 2.2), dtype=np.float32)
 
 
 def add_streaks(picture: Array, rng: np.random.Generator, *, sigma: float) -> Array:
@@ -143,8 +143,8 @@ def add_streaks(picture: Array, rng: np.random.Generator, *, sigma: float) -> Ar
     """
     height, width, _ = picture.shape
     down = rng.random() < 0.5
-    line = rng.standard_normal(width if down else height, dtype=np.float32) * np.float32(sigma)
-    return np.asarray(picture + (line[None, :, None] if down else line[:, None, None]), dtype=np.float32)
+    line = rng.standard_normal((1, width, 1) if down else (height, 1, 1), dtype=np.float32)
+    return np.asarray(picture + np.float32(sigma) * line, dtype=np.float32)
 
 
 def fade(picture: Array, fading: Fading) -> Array:
