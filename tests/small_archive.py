@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save
 
 from archive.cli.main import run
-from restoration.networks import build
+from restoration.degradation import DEFECTS
+from restoration.networks import build, with_both_ends
 
 MODEL = "denoise-deblur"
 
@@ -83,15 +84,21 @@ def write_scan(
     )
 
 
-def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, **changes: Any) -> Path:
-    """A version folder of a tiny, untrained network; ``changes`` are to its card."""
-    numbers: Mapping[str, Any] = {"widths": [8, 8], "blocks": [1, 1]}
+def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int = 1, **changes: Any) -> Path:
+    """A version folder of a tiny, untrained network; ``changes`` are to its card.
+
+    With two ``ends`` its weights are those of fidelity and of texture, and it is told what to repair.
+    """
+    numbers: Mapping[str, Any] = {"widths": [8, 8], "blocks": [1, 1], **({"conditions": DEFECTS} if ends == 2 else {})}
     torch.manual_seed(seed)
     network = build("residual-unet", numbers)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.02 * torch.randn_like(parameter))  # a fresh network might change nothing
-    weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
+    states = []
+    for _ in range(ends):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.02 * torch.randn_like(parameter))  # a fresh network might change nothing
+        states.append({name: value.clone().contiguous() for name, value in network.state_dict().items()})
+    weights = save(with_both_ends(*states) if ends == 2 else states[0])
     card = {
         "name": MODEL,
         "version": version,

@@ -1,152 +1,162 @@
-"""What a restoration does to pictures of which the clean original is known, in decibels, beside classical methods.
+"""What a restoration does to pictures, in figures, beside classical methods and what its own textures give.
 
-A clean picture is given one stated defect with a fixed seed, or aged by the full model; the restoration, and methods
-that are told the noise level or the kernel, are compared with the clean one.
+Clean pictures are given stated defects with a fixed seed and compared with what comes back (``cases``, ``figures``,
+``peers``); real scans, of which no clean original is known, are measured against themselves; a GPU's speed against what
+it could do (``speed``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from restoration.degradation import AgedPair, Ageing, Damage, Softness, age, sample_ageing, without_fading
-from restoration.degradation.defects import blur_kernel
+from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
 from restoration.hardware import Execution
 from restoration.image import Picture
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
 from restoration.stages import Stage
+from restoration.training.cases import Case, Sample, cases
 from restoration.training.data import images_in
-from restoration.training.peers import Peer, deblurrers, denoisers
-
-Array = NDArray[np.float32]
-Restoration = Callable[[Array], Array]
-"""(H, W, C) float32, C 1 or 3, encoded values that noise may carry beyond [0, 1], to the same shape."""
+from restoration.training.figures import Array, Figures, shares
+from restoration.training.speed import speed
 
 _SEED = 20_000
-_FEWEST_PX = 32  # a side; the peers' borders and SSIM's window want as much
-_MOST_PX = 768  # a side; of a larger picture the middle is taken
+_FEWEST_PX = 32  # a side; SSIM's window and the marks' pieces want as much
+_MOST_PX = 768  # a side; of a larger clean picture the middle is taken
+_MOST_SCAN_PX = 1536  # a side, of a real scan
 
 
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A defect, how it is made, and the methods that it is compared with."""
+class Restoration(Protocol):
+    """What is measured.
 
-    name: str
-    make: Callable[[Array, np.random.Generator], AgedPair]
-    peers: Mapping[str, Peer] = field(default_factory=dict)
-    damage_only: bool = False  # scored inside the damaged pixels
+    Called with a picture, (H, W, C) float32, C 1 or 3, encoded values that noise may carry beyond [0, 1], and with what
+    to repair, it gives the same shape.
+    """
+
+    def __call__(self, picture: Array, repair: tuple[Defect, ...], /) -> Array: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Means over the pictures: PSNR in dB and SSIM, on encoded values with data range 1, against the clean picture.
+    """One method's figures in one case: means over the pictures, of real scans medians.
 
-    ``psnr`` is None where a picture came back identical.
+    A figure is None where there was nothing to measure, and a ``psnr`` where a picture came back identical.
     """
 
     case: str
     method: str
     pictures: int
-    psnr: float | None
-    ssim: float | None
+    figures: Mapping[str, float | None]
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as plain JSON values."""
-        return asdict(self)
-
-
-def noise(level: int, *, clip: bool) -> Case:
-    """White Gaussian noise of ``level``/255; clipped as a file clips it, or not, as published figures are taken."""
-    return Case(
-        name=f"noise {level}/255, {'clipped' if clip else 'not clipped'}",
-        make=_ageing(Ageing(gaussian_noise=level / 255, clip=clip)),
-        peers=denoisers(level / 255),
-    )
-
-
-def blur(softness: Softness, noise_percent: float) -> Case:
-    """Blur of a known kernel, with white noise."""
-    sigma = noise_percent / 100
-    return Case(
-        name=f"{softness.kind} blur {softness.extent_px:g} px, noise {noise_percent:g} %",
-        make=_ageing(Ageing(softness=(softness,), gaussian_noise=sigma)),
-        peers=deblurrers(blur_kernel(softness), sigma),
-    )
-
-
-def cases() -> tuple[Case, ...]:
-    """All cases, in the order in which tables give them."""
-    return (
-        *(noise(level, clip=clip) for clip in (False, True) for level in (15, 25, 50)),
-        Case(name="film grain 0.06, size 0.8 px", make=_ageing(Ageing(grain=0.06, grain_size_px=0.8))),
-        blur(Softness(kind="gaussian", extent_px=1.6), 2),
-        blur(Softness(kind="gaussian", extent_px=2.4), 2),
-        blur(Softness(kind="motion", extent_px=9, angle=0.4), 1),
-        blur(Softness(kind="motion", extent_px=15, angle=0.4), 1),
-        Case(
-            name="scratches, hairs and dust, inside them",
-            make=_ageing(Ageing(damage=Damage(scratches=5, hairs=3, specks=25, seed=3))),
-            damage_only=True,
-        ),
-        Case(name="aged by the full model, unfaded", make=_life),
-        Case(name="clean", make=_ageing(Ageing())),
-    )
+        """The row as plain JSON values, each figure under its own name."""
+        return {"case": self.case, "method": self.method, "pictures": self.pictures, **self.figures}
 
 
 def evaluate(
-    restoration: Restoration, pictures: Sequence[Array], *, method: str, with_peers: bool = True
+    restorations: Mapping[str, Restoration], pictures: Sequence[Array], *, with_peers: bool = True
 ) -> Iterator[Row]:
-    """Measures ``restoration`` in every case, a row for the input, for itself, and for each peer.
+    """Measures restorations in every case: a row for the input, for each of them, and for each peer.
 
     Args:
-        restoration: what is measured.
-        pictures: clean pictures, (H, W, C) float32 in [0, 1], C 1 or 3; the middle 768 px of larger ones are used.
-        method: what the restoration is called in the rows.
+        restorations: what is measured, by what it is called in the rows.
+        pictures: clean pictures, (H, W, C) float32 in [0, 1], C 1 or 3, at least 32 px high and wide.
         with_peers: whether the classical methods are run too.
-
-    Raises:
-        TrainingError: a picture is smaller than 32 px.
     """
-    middles = [_middle(picture) for picture in pictures]
     for case in cases():
-        pairs = [case.make(clean, np.random.default_rng([_SEED, index])) for index, clean in enumerate(middles)]
-        methods: dict[str, Restoration] = {"input": np.array, method: restoration}
-        if with_peers:
-            methods |= case.peers
-        for name, apply in methods.items():
-            yield _row(case, name, pairs, apply)
+        clean = pictures if case.pictures is None else case.pictures()
+        samples = [
+            case.make(picture, np.random.default_rng([_SEED, index, time]))
+            for index, picture in enumerate(clean)
+            for time in range(case.times)
+        ]
+        yield _row(case, "input", samples, [sample.given for sample in samples])
+        for name, restoration in restorations.items():
+            yield _row(case, name, samples, [_within(restoration(each.given, case.repair)) for each in samples])
+        for name in samples[0].peers if with_peers else ():
+            yield _row(case, name, samples, [_within(each.peers[name](each.given)) for each in samples])
+
+
+def evaluate_scans(restorations: Mapping[str, Restoration], scans: Sequence[Array]) -> Iterator[Row]:
+    """Measures restorations on real scans; see :func:`restoration.training.figures.shares`.
+
+    Args:
+        restorations: what is measured, by what it is called in the rows.
+        scans: (H, W, C) float32 in [0, 1], C 1 or 3.
+    """
+    for name, restoration in restorations.items():
+        found = [shares(scan, _within(restoration(scan, DEFAULT_REPAIR))) for scan in scans]
+        yield _joined("real scans, shares of the source's", name, found, np.median)
 
 
 def evaluate_version(
-    folder: ModelFolder, data: Path, *, execution: Execution | None = None, with_peers: bool = True
+    folder: ModelFolder,
+    data: Path,
+    *,
+    scans: Path | None = None,
+    textures: Sequence[float] = (),
+    execution: Execution | None = None,
+    with_peers: bool = True,
 ) -> Iterator[Row]:
     """Measures a model version on the clean pictures in the folder ``data``; grey ones are measured in grey.
 
+    Args:
+        folder: the version.
+        data: a folder of clean JPEG, PNG or TIFF files; of those larger than 768 px the middle is used.
+        scans: a folder of real scans, measured against themselves; of those larger than 1536 px the middle is used.
+        textures: which, where the version has several; by itself 0, the default of its card, and 1.
+        execution: device and precision. On a GPU there are rows of its speed too.
+        with_peers: whether the classical methods are run too, which takes most of the time.
+
     Raises:
         TrainingError: there are no pictures, or one is too small.
+        RecipeError: the version has no texture, or not this one.
         ModelError: the version's weights aren't those of its card.
         ImageError: a picture can't be read.
     """
     models = LoadedModels(lambda _stage: folder, execution)
-    pictures = [read_clean(path) for path in images_in(data)]
-    if not pictures:
-        raise TrainingError(f"{data} holds no pictures to measure on: name a folder of clean JPEG, PNG or TIFF files")
-    restoration = by_stage(models.stage(folder.card.stage({})))
-    yield from evaluate(restoration, pictures, method=folder.card.reference, with_peers=with_peers)
+    restorations = {
+        name: _of_version(models, folder, parameters) for name, parameters in _methods(folder, textures).items()
+    }
+    clean, real = _read_all(data, _MOST_PX), [] if scans is None else _read_all(scans, _MOST_SCAN_PX)
+    yield from evaluate(restorations, clean, with_peers=with_peers)
+    if real:
+        yield from evaluate_scans(restorations, real)
+    how = (execution or Execution()).resolved()
+    if how.device.type == "cuda":
+        figures = speed(models.stage(folder.card.stage({})), how)
+        yield Row(case="speed", method=folder.card.reference, pictures=1, figures=figures)
 
 
-def by_stage(stage: Stage) -> Restoration:
-    """A stage as a restoration of whole arrays, padded by reflection to the multiple that it needs."""
+def _methods(folder: ModelFolder, textures: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """The parameters of each restoration that a version offers, by its name in the rows."""
+    known = folder.card.stage({}).parameters
+    if not textures and "texture" not in known:
+        return {folder.card.reference: {}}
+    chosen = textures or sorted({0.0, float(str(known["texture"])), 1.0})
+    return {f"{folder.card.reference}, texture {texture:g}": {"texture": texture} for texture in chosen}
 
-    def restoration(picture: Array) -> Array:
+
+def _of_version(models: LoadedModels, folder: ModelFolder, parameters: Mapping[str, Any]) -> Restoration:
+    can_choose = "repair" in folder.card.stage(parameters).parameters
+
+    def stage_for(repair: tuple[Defect, ...]) -> Stage:
+        return models.stage(folder.card.stage({**parameters, "repair": repair} if can_choose else parameters))
+
+    return by_stages(stage_for)
+
+
+def by_stages(stage_for: Callable[[tuple[Defect, ...]], Stage]) -> Restoration:
+    """Stages as a restoration of whole arrays, padded by reflection to the multiple that they need."""
+
+    def restoration(picture: Array, repair: tuple[Defect, ...], /) -> Array:
+        stage = stage_for(repair)
         height, width = picture.shape[:2]
         rows, columns = -height % stage.multiple_px, -width % stage.multiple_px
         padded = np.pad(picture, ((0, rows), (0, columns), (0, 0)), mode="reflect")
@@ -157,64 +167,46 @@ def by_stage(stage: Stage) -> Restoration:
     return restoration
 
 
-def read_clean(path: Path) -> Array:
-    """A picture from a file, (H, W, C) float32 in [0, 1], C 1 or 3."""
+def read_middle(path: Path, most_px: int = _MOST_PX) -> Array:
+    """The middle of a picture in a file, at most ``most_px`` wide and high: (H, W, C) float32 in [0, 1], C 1 or 3.
+
+    Raises:
+        TrainingError: the picture is smaller than 32 px.
+        ImageError: it can't be read.
+    """
     with Picture.open(path) as picture:
-        whole = picture.read(0, 0, picture.info.width, picture.info.height)
-    return np.ascontiguousarray(whole[0].transpose(1, 2, 0))
+        width, height = picture.info.width, picture.info.height
+        if min(width, height) < _FEWEST_PX:
+            raise TrainingError(
+                f"{path}: a picture of {width}x{height} px is too small to measure on; {_FEWEST_PX} px are needed"
+            )
+        across, down = min(width, most_px), min(height, most_px)
+        middle = picture.read((width - across) // 2, (height - down) // 2, across, down)
+    return np.ascontiguousarray(middle[0].transpose(1, 2, 0))
 
 
-def _ageing(ageing: Ageing) -> Callable[[Array, np.random.Generator], AgedPair]:
-    def make(clean: Array, rng: np.random.Generator) -> AgedPair:
-        return age(clean, replace(ageing, noise_colour=1.0), rng)
-
-    return make
-
-
-def _life(clean: Array, rng: np.random.Generator) -> AgedPair:
-    ageing = without_fading(sample_ageing(rng, monochrome=clean.shape[-1] == 1))
-    return age(clean, replace(ageing, clip=True), rng)
+def _read_all(folder: Path, most_px: int) -> list[Array]:
+    pictures = [read_middle(path, most_px) for path in images_in(folder)]
+    if not pictures:
+        raise TrainingError(f"{folder} holds no pictures to measure on: name a folder of JPEG, PNG or TIFF files")
+    return pictures
 
 
-def _row(case: Case, method: str, pairs: Sequence[AgedPair], apply: Restoration) -> Row:
-    scores = []
-    for pair in pairs:
-        made = np.clip(apply(pair.aged), 0, 1) if method != "input" else pair.aged
-        scores.append(_inside(pair, made) if case.damage_only else _scores(pair.target, made))
-    psnr, ssim = np.mean(scores, axis=0)
-    return Row(case=case.name, method=method, pictures=len(pairs), psnr=_rounded(psnr), ssim=_rounded(ssim))
+def _within(picture: Array) -> Array:
+    """As a file would hold it."""
+    return np.clip(picture, 0, 1)
 
 
-def _inside(pair: AgedPair, made: Array) -> tuple[float, float]:
-    damaged = pair.damage > 0.1
-    if not damaged.any():
-        return float("nan"), float("nan")
-    error = float(np.mean((made[damaged] - pair.target[damaged]) ** 2))
-    return -10 * np.log10(max(error, 1e-12)), float("nan")
+def _row(case: Case, method: str, samples: Sequence[Sample], made: Sequence[Array]) -> Row:
+    found = [case.measure(sample, each) for sample, each in zip(samples, made, strict=True)]
+    return _joined(case.name, method, found, np.mean)
 
 
-def _scores(clean: Array, made: Array) -> tuple[float, float]:
-    identical = np.array_equal(clean, made)
-    psnr = np.inf if identical else peak_signal_noise_ratio(clean, made, data_range=1.0)
-    ssim = structural_similarity(
-        clean,
-        made,
-        data_range=1.0,
-        channel_axis=-1,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return float(psnr), float(ssim)
-
-
-def _middle(picture: Array) -> Array:
-    height, width = picture.shape[:2]
-    if min(height, width) < _FEWEST_PX:
-        raise TrainingError(f"a picture of {width}x{height} px is too small to measure on: {_FEWEST_PX} px are needed")
-    top, left = max(0, (height - _MOST_PX) // 2), max(0, (width - _MOST_PX) // 2)
-    return picture[top : top + _MOST_PX, left : left + _MOST_PX]
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if np.isfinite(value) else None
+def _joined(case: str, method: str, found: Sequence[Figures], mean: Callable[[Any], Any]) -> Row:
+    """The pictures' figures as one row, without those that had nothing to measure."""
+    figures: dict[str, float | None] = {}
+    for name in found[0]:
+        values = [one[name] for one in found if not np.isnan(one[name])]
+        value = float(mean(values)) if values else np.inf
+        figures[name] = round(value, 4) if np.isfinite(value) else None
+    return Row(case=case, method=method, pictures=len(found), figures=figures)

@@ -1,11 +1,13 @@
 """What people write on photographs: handwriting, captions, crop marks, stamps. It belongs to the object.
 
-Drawn on clean training pictures, so that a network meets marks in what it must keep and doesn't take them for damage.
+Drawn on clean training pictures, so that a network meets marks in what it must keep and doesn't take them for damage;
+and on those of an evaluation, where none may be taken for it.
 """
 
 from __future__ import annotations
 
 import string
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Array = NDArray[np.float32]
 
+_KINDS, _CHANCES = ("type", "handwriting", "rule"), (0.45, 0.35, 0.2)
 _LETTERS = string.ascii_letters + string.digits + "    .,-/&"
 
 
@@ -26,17 +29,23 @@ def write_marks(picture: Array, rng: np.random.Generator) -> Array:
     Returns:
         The picture with its marks, the same shape. Ink is dark, and light where it was written on dark mounts.
     """
-    height, width, _ = picture.shape
-    canvas = Image.new("L", (2 * width, 2 * height))
-    for _ in range(int(rng.integers(1, 4))):
-        kind = rng.choice(["type", "handwriting", "rule"], p=[0.45, 0.35, 0.2])
-        {"type": _set_type, "handwriting": _write_by_hand, "rule": _rule}[str(kind)](canvas, rng)
-    ink = np.asarray(canvas.resize((width, height), Image.Resampling.BOX), dtype=np.float32)[..., None] / np.float32(
-        255
-    )
+    kinds = (str(rng.choice(_KINDS, p=_CHANCES)) for _ in range(int(rng.integers(1, 4))))
+    ink = draw_ink(picture.shape[0], picture.shape[1], kinds, rng)[..., None]
     dark = rng.random() < 0.75
     colour = rng.uniform(0.0, 0.3, 3) * (rng.random(3) < 0.5) if dark else rng.uniform(0.8, 1.0)
     return np.asarray(picture * (1 - ink) + ink * np.asarray(colour, dtype=np.float32), dtype=np.float32)
+
+
+def draw_ink(height: int, width: int, kinds: Iterable[str], rng: np.random.Generator) -> Array:
+    """How much ink of some marks lies on each pixel, (height, width) in [0, 1].
+
+    ``kinds`` are ``type``, ``handwriting`` and ``rule``. They are drawn twice as large and reduced, for soft edges.
+    """
+    canvas = Image.new("L", (2 * width, 2 * height))
+    for kind in kinds:
+        {"type": _set_type, "handwriting": _write_by_hand, "rule": _rule}[kind](canvas, rng)
+    reduced = canvas.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(reduced, dtype=np.float32) / np.float32(255)
 
 
 def _set_type(canvas: Image.Image, rng: np.random.Generator) -> None:

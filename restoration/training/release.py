@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +14,14 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
-from restoration.degradation import DEFAULT_REPAIR, DEFECTS
+from restoration.degradation import DEFAULT_REPAIR, DEFECTS, Defect
 from restoration.hardware import ResolvedExecution
 from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
-from restoration.networks import at_texture, with_both_ends
+from restoration.networks import Generator, at_texture, with_both_ends
 from restoration.stages import NetworkStage
 from restoration.training.adversarial import RestorationGAN
 from restoration.training.data import TrainingPictures
-from restoration.training.evaluation import Row, by_stage, evaluate, read_clean
+from restoration.training.evaluation import Restoration, by_stages, evaluate, read_middle
 from restoration.training.settings import TrainingSettings
 from restoration.training.validation import Validation
 
@@ -64,18 +66,12 @@ def release(
     for texture in levels:
         levels[texture] = validation.psnr(gan.generator, at_texture(weights, texture))
     default = max(texture for texture in levels if levels[texture] >= levels[0.0] - MOST_LOST_DB)
-    clean = [read_clean(path) for path in pictures.validation]
-    evaluation: list[Row] = []
-    for texture in sorted({0.0, default, 1.0}):
-        gan.generator.load_state_dict(at_texture(weights, texture))
-        stage = NetworkStage(
-            gan.generator,
-            how,
-            margin_px=gan.generator.margin_px,
-            multiple_px=gan.generator.multiple_px,
-            conditions=[float(defect in DEFAULT_REPAIR) for defect in DEFECTS],
-        )
-        evaluation += evaluate(by_stage(stage), clean, method=f"texture {texture:g}", with_peers=False)
+    clean = [read_middle(path) for path in pictures.validation]
+    restorations = {
+        f"texture {texture:g}": _restoration(gan.generator, at_texture(weights, texture), how)
+        for texture in sorted({0.0, default, 1.0})
+    }
+    evaluation = list(evaluate(restorations, clean, with_peers=False))
     by_texture = {f"{texture:g}": round(psnr, 3) for texture, psnr in levels.items()}
     return _write(
         output,
@@ -88,6 +84,22 @@ def release(
         settings=settings,
         pictures=pictures,
     )
+
+
+def _restoration(generator: Generator, weights: Mapping[str, Tensor], how: ResolvedExecution) -> Restoration:
+    network = copy.deepcopy(generator)
+    network.load_state_dict(dict(weights))
+
+    def stage_for(repair: tuple[Defect, ...]) -> NetworkStage:
+        return NetworkStage(
+            network,
+            how,
+            margin_px=network.margin_px,
+            multiple_px=network.multiple_px,
+            conditions=[float(condition in repair) for condition in network.conditions],
+        )
+
+    return by_stages(stage_for)
 
 
 def _texture(default: float) -> dict[str, Any]:
@@ -153,6 +165,6 @@ def _write(
 def _losses(settings: TrainingSettings) -> str:
     judge = "discriminator" if settings.perceptual_weights_sha256 is None else "VGG19"
     return (
-        f"Charbonnier pixel loss, damaged pixels weighted; then pixel, {judge}-feature and hinge adversarial losses, "
-        "in turns with a spectral-norm patch discriminator at two scales"
+        "pixel loss (the logarithm of a patch's squared error, damaged pixels weighted); then pixel, "
+        f"{judge}-feature and hinge adversarial losses, in turns with a spectral-norm patch discriminator at two scales"
     )

@@ -2,52 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restoration.degradation import Softness
+from restoration.degradation import DEFAULT_REPAIR, DEFECTS, Defect, Softness
 from restoration.degradation.defects import blur_kernel, soften
-from restoration.errors import TrainingError
-from restoration.training.evaluation import Array, Row, by_stage, cases, evaluate, read_clean
+from restoration.errors import RecipeError, TrainingError
+from restoration.hardware import Execution
+from restoration.models import ModelFolder
+from restoration.training import evaluate_version
+from restoration.training.cases import Case, cases
+from restoration.training.evaluation import Row, by_stages, evaluate, evaluate_scans, read_middle
+from restoration.training.figures import Array
 from restoration.training.peers import deblurrers, denoisers
+from restoration.training.speed import speed
+from tests.small_archive import write_model
 
 COLOUR = data.astronaut()[0:160, 120:280].astype(np.float32) / 255
 GREY = data.camera()[60:220, 150:310, None].astype(np.float32) / 255
+CPU = Execution(device="cpu", precision="fp32")
+CASES = {case.name: case for case in cases()}
 
 
-def _rows(picture: Array) -> dict[tuple[str, str], Row]:
-    return {(row.case, row.method): row for row in evaluate(np.array, [picture], method="nothing")}
+def nothing(picture: Array, _repair: tuple[Defect, ...]) -> Array:
+    return picture.copy()
+
+
+def _rows(picture: Array, *, with_peers: bool = True) -> dict[tuple[str, str], Row]:
+    rows = evaluate({"nothing": nothing}, [picture], with_peers=with_peers)
+    return {(row.case, row.method): row for row in rows}
+
+
+def _gain(rows: dict[tuple[str, str], Row], case: str, method: str) -> float:
+    return rows[case, method].figures["psnr"] - rows[case, "input"].figures["psnr"]  # type: ignore[operator]
+
+
+def _samples(case: Case, picture: Array) -> list[tuple[Array, Array]]:
+    """What a restoration is given in a case and what it should give, for each picture of the case."""
+    pictures = [picture] if case.pictures is None else case.pictures()
+    made = [case.make(each, np.random.default_rng(index)) for index, each in enumerate(pictures)]
+    return [(sample.given, sample.target) for sample in made]
 
 
 @pytest.mark.parametrize("picture", [COLOUR, GREY], ids=["colour", "grey"])
 def test_doing_nothing_scores_as_the_input_does_and_peers_do_better(picture: Array) -> None:
     rows = _rows(picture)
-    for case in cases():
-        nothing, given = rows[case.name, "nothing"], rows[case.name, "input"]
-        if "not clipped" not in case.name:
-            assert nothing.psnr == given.psnr
-    assert rows["noise 25/255, not clipped", "input"].psnr == pytest.approx(20.17, abs=0.1)
-    assert rows["noise 25/255, clipped", "input"].psnr > 20.2  # type: ignore[operator]
-    assert rows["clean", "input"].psnr is None
-    assert rows["scratches, hairs and dust, inside them", "input"].ssim is None
-    for method in ("non-local means", "total variation"):
-        gain = rows["noise 25/255, clipped", method].psnr - rows["noise 25/255, clipped", "input"].psnr  # type: ignore[operator]
-        assert gain > 4
-    blurred = "gaussian blur 1.6 px, noise 2 %"
-    for method in ("Wiener", "Richardson-Lucy"):
-        assert rows[blurred, method].psnr > rows[blurred, "input"].psnr  # type: ignore[operator]
+    for name in CASES:
+        if "not clipped" not in name:
+            assert rows[name, "nothing"].figures == rows[name, "input"].figures
+    as_published = rows["noise 25/255, not clipped", "input"].figures["psnr"]
+    from_file = rows["noise 25/255, clipped, from a 16-bit file", "input"].figures["psnr"]
+    assert as_published == pytest.approx(20.17, abs=0.1)
+    assert from_file > as_published  # type: ignore[operator]
+    for method in ("non-local means", "total variation", "bicubic, half size and back"):
+        assert _gain(rows, "noise 25/255, clipped, from a 16-bit file", method) > 4
+    for blurred in ("Gaussian blur 1.6 px, noise 2 %", "linear motion 9 to 15 px, noise 1 %"):
+        for method in ("Wiener", "Richardson-Lucy"):
+            assert _gain(rows, blurred, method) > 0.8
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
+def test_the_clean_picture_itself_has_the_best_figures_of_every_case(case: Case) -> None:
+    best = {"psnr": np.inf, "ssim": 1.0, "spectrum_distance": 0.0, "marks_kept": 1.0}
+    sample = case.make(COLOUR, np.random.default_rng(1))
+    figures = case.measure(sample, sample.target)
+    assert figures == pytest.approx({name: best[name] for name in figures}, abs=1e-4)
+
+
+def test_clean_pictures_and_what_lies_outside_of_damage_come_back_identical() -> None:
+    rows = _rows(COLOUR, with_peers=False)
+    for name in ("clean", *(name for name in CASES if "outside" in name)):
+        assert rows[name, "nothing"].figures["psnr"] is None
+    assert 5 < rows["scratches, hairs and dust, inside them", "nothing"].figures["psnr"] < 20  # type: ignore[operator]
+
+
+def test_a_restoration_that_marks_undamaged_pixels_is_found_out() -> None:
+    def dimming(picture: Array, _repair: tuple[Defect, ...]) -> Array:
+        return 0.9 * picture
+
+    rows = {(row.case, row.method): row for row in evaluate({"dim": dimming}, [COLOUR], with_peers=False)}
+    outside = rows["scratches, hairs and dust, outside them", "dim"].figures["psnr"]
+    undamaged = rows["scratches, hairs and dust, the same outside without them", "dim"].figures["psnr"]
+    assert outside == undamaged
+    assert outside < 35  # type: ignore[operator]
+
+
+def test_rubbed_out_marks_are_not_kept_and_clean_ones_are() -> None:
+    written = [case for name, case in CASES.items() if name.startswith("marks")]
+    assert len(written) == 4
+    for case in written:
+        pictures = [COLOUR] if case.pictures is None else case.pictures()
+        for index, picture in enumerate(pictures):
+            sample = case.make(picture, np.random.default_rng([3, index]))
+            assert sample.where is not None
+            assert sample.where.any()
+            assert case.measure(sample, sample.given)["marks_kept"] > 0.95
+            rubbed_out = sample.target.copy()
+            rubbed_out[sample.where] = sample.target[~sample.where].mean()
+            assert case.measure(sample, rubbed_out)["ssim"] < case.measure(sample, sample.target)["ssim"]
+            if case.pictures is None:
+                assert case.measure(sample, picture)["marks_kept"] < 0.05
+
+
+def test_each_defect_is_asked_for_alone_and_its_target_keeps_the_others() -> None:
+    asked: list[tuple[Defect, ...]] = []
+
+    def listening(picture: Array, repair: tuple[Defect, ...]) -> Array:
+        asked.append(repair)
+        return picture
+
+    list(evaluate({"listening": listening}, [GREY], with_peers=False))
+    assert set(asked) == {DEFAULT_REPAIR, *((defect,) for defect in DEFAULT_REPAIR)}
+    targets = {}
+    for defect in DEFAULT_REPAIR:
+        ((given, target),) = _samples(CASES[f"all three, {defect} alone repaired"], GREY)
+        targets[defect] = target
+        assert peak_signal_noise_ratio(GREY, target, data_range=1.0) < 30
+        assert (given != target).any()
+    assert np.abs(np.diff(targets["noise"], axis=0)).mean() < 0.5 * np.abs(np.diff(targets["damage"], axis=0)).mean()
 
 
 def test_rows_do_not_change_from_run_to_run() -> None:
-    def without_peers() -> list[Row]:
-        return list(evaluate(np.array, [GREY], method="nothing", with_peers=False))
+    assert _rows(GREY, with_peers=False) == _rows(GREY, with_peers=False)
 
-    assert without_peers() == without_peers()
+
+def test_real_scans_are_measured_against_themselves() -> None:
+    def halving_the_noise(picture: Array, _repair: tuple[Defect, ...]) -> Array:
+        return 0.5 * picture + 0.25
+
+    rows = list(evaluate_scans({"nothing": nothing, "halving": halving_the_noise}, [COLOUR, GREY, COLOUR]))
+    assert [row.method for row in rows] == ["nothing", "halving"]
+    assert rows[0].figures == {"grain_fine": 1.0, "grain_coarse": 1.0, "edges": 1.0}
+    assert rows[1].figures == pytest.approx({"grain_fine": 0.5, "grain_coarse": 0.5, "edges": 0.5})
 
 
 def test_peers_keep_the_shape_and_undo_a_known_blur() -> None:
@@ -57,25 +150,84 @@ def test_peers_keep_the_shape_and_undo_a_known_blur() -> None:
         assert peer(blurred).shape == COLOUR.shape
     wiener = deblurrers(blur_kernel(softness), 0.01)["Wiener"](blurred)
     before = peak_signal_noise_ratio(COLOUR, blurred, data_range=1.0)
-    assert peak_signal_noise_ratio(COLOUR, np.clip(wiener, 0, 1), data_range=1.0) > before + 1.5
+    assert peak_signal_noise_ratio(COLOUR, np.clip(wiener, 0, 1), data_range=1.0) > before + 3
+
+
+class Doubling:
+    """A stage that looks at what it is called with."""
+
+    margin_px = 8
+    multiple_px = 8
+
+    def __call__(self, region: Array) -> Array:
+        assert region.shape[0] == 1
+        assert region.shape[2] % 8 == region.shape[3] % 8 == 0
+        return 2 * region
 
 
 def test_a_stage_is_given_what_it_needs_and_its_padding_taken_off() -> None:
-    class Doubling:
-        margin_px = 8
-        multiple_px = 8
-
-        def __call__(self, region: Array) -> Array:
-            assert region.shape[0] == 1
-            assert region.shape[2] % 8 == region.shape[3] % 8 == 0
-            return 2 * region
-
     picture = COLOUR[:61, :50]
-    np.testing.assert_allclose(by_stage(Doubling())(picture), 2 * picture)
+    np.testing.assert_allclose(by_stages(lambda _repair: Doubling())(picture, DEFAULT_REPAIR), 2 * picture)
 
 
 def test_clean_pictures_keep_their_channels_and_small_ones_are_refused(tmp_path: Path) -> None:
     Image.fromarray((GREY[..., 0] * 255).astype(np.uint8)).save(tmp_path / "grey.png")
-    assert read_clean(tmp_path / "grey.png").shape == GREY.shape
+    assert read_middle(tmp_path / "grey.png").shape == GREY.shape
+    np.testing.assert_array_equal(read_middle(tmp_path / "grey.png", 40), GREY[60:100, 60:100])
+    Image.fromarray(data.astronaut()[:30]).save(tmp_path / "low.png")
     with pytest.raises(TrainingError, match="too small"):
-        list(evaluate(np.array, [COLOUR[:30]], method="nothing"))
+        read_middle(tmp_path / "low.png")
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Callable[..., list[Row]]:
+    """Measures a version that has two ends and knows ``repair``, on one picture and one scan."""
+    (tmp_path / "clean").mkdir()
+    Image.fromarray(data.camera()[60:100, 150:190]).save(tmp_path / "clean" / "grey.png")
+    path = write_model(
+        tmp_path / "model",
+        ends=2,
+        parameters={
+            "strength": {"default": 1.0, "range": [0.0, 1.0]},
+            "texture": {"default": 0.35, "range": [0.0, 1.0]},
+            "repair": {"default": list(DEFAULT_REPAIR), "choices": list(DEFECTS)},
+        },
+    )
+
+    def measure(**options: object) -> list[Row]:
+        folder = ModelFolder.open(path)
+        return list(evaluate_version(folder, tmp_path / "clean", execution=CPU, with_peers=False, **options))  # type: ignore[arg-type]
+
+    return measure
+
+
+def test_a_version_is_measured_at_both_ends_and_at_its_default(
+    measured: Callable[..., list[Row]], tmp_path: Path
+) -> None:
+    rows = measured(scans=tmp_path / "clean")
+    textures = [f"denoise-deblur@9.0, texture {texture}" for texture in ("0", "0.35", "1")]
+    assert [row.method for row in rows if row.case == "clean"] == ["input", *textures]
+    assert [row.method for row in rows if row.case.startswith("real scans")] == textures
+    psnr = {row.method: row.figures["psnr"] for row in rows if row.case == "film grain 0.06, size 0.8 px"}
+    assert len(set(psnr.values())) == 4
+
+
+def test_textures_can_be_named_and_must_be_ones_that_the_version_has(measured: Callable[..., list[Row]]) -> None:
+    rows = measured(textures=(0.5,))
+    assert [row.method for row in rows if row.case == "clean"] == ["input", "denoise-deblur@9.0, texture 0.5"]
+    with pytest.raises(RecipeError, match="texture must lie between 0 and 1"):
+        measured(textures=(1.5,))
+
+
+def test_speed_is_given_beside_what_the_device_can_multiply_in_the_same_run() -> None:
+    class Convolving(Doubling):
+        def __call__(self, region: Array) -> Array:
+            with torch.inference_mode():
+                made = torch.nn.functional.conv2d(torch.from_numpy(region), torch.ones(3, 3, 3, 3), padding=1)
+            return made.numpy()
+
+    found = speed(Convolving(), CPU.resolved(), side_px=64, matrix_side=64)
+    operations = 2 * 27 * 3  # a pixel: 3 channels, each of 27 products and sums
+    per_megapixel = found["teraflops"] * 1e6 / found["megapixels_per_second"]
+    assert per_megapixel == pytest.approx(operations, rel=0.2)
+    assert found["share_of_matrix_ceiling"] == pytest.approx(found["teraflops"] / found["matrix_teraflops"], rel=0.2)

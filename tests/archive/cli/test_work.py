@@ -192,9 +192,20 @@ def test_model_list_show_and_verify(small: SmallArchive) -> None:
 def test_a_version_is_measured_beside_classical_methods(small: SmallArchive, tmp_path: Path) -> None:
     write_scan(tmp_path / "clean" / "a.tif", seed=1)
     rows = small.done("model", "evaluate", MODEL, "--data", tmp_path / "clean", "--format", "json").json()
-    methods = {row["method"] for row in rows if row["case"] == "noise 25/255, clipped"}
-    assert methods == {"input", f"{MODEL}@9.0", "non-local means", "total variation"}
-    assert all(set(row) == {"case", "method", "pictures", "psnr", "ssim"} for row in rows)
+    noisy = [row for row in rows if row["case"] == "noise 25/255, not clipped"]
+    assert [row["method"] for row in noisy][:3] == ["input", f"{MODEL}@9.0", "non-local means"]
+    assert set(noisy[0]) == {"case", "method", "pictures", "psnr", "ssim", "spectrum_distance"}
+
+    table = small.done(
+        "model", "evaluate", MODEL, "--data", tmp_path / "clean", "--no-peers", "--scans", tmp_path / "clean"
+    ).output
+    assert "non-local means" not in table
+    headings = [line.split()[3:] for line in table.splitlines() if line.startswith("case ")]
+    assert ["psnr", "ssim", "spectrum", "distance"] in headings
+    assert ["ssim", "marks", "kept"] in headings
+    assert headings[-1] == ["grain", "fine", "grain", "coarse", "edges"]
+    answer = small.run("model", "evaluate", MODEL, "--data", tmp_path / "clean", "--texture", "0.5")
+    assert "has no parameter texture" in answer.errors
 
     (tmp_path / "empty").mkdir()
     assert "no pictures" in small.run("model", "evaluate", MODEL, "--data", tmp_path / "empty").errors
