@@ -1,7 +1,7 @@
 """Lives drawn by chance: what one photograph of a training met with.
 
-The shares decide what a network learns. Four in ten have one plain defect alone, so that it also does well where a scan
-has no other; one in eight is clean or nearly so, so that it leaves those alone; the others have lived.
+The shares decide what a network learns. Nearly half have one plain defect alone, so that it also does well where a scan
+has no other; one in twelve is clean or nearly so, so that it leaves those alone; the others have lived.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from restoration.degradation.defects import Fading, Softness
 
 
 def sample_repair(rng: np.random.Generator) -> tuple[Defect, ...]:
-    """Draws what a person asks for: mostly the default, sometimes everything, else any combination but nothing."""
+    """Draws what a person asks for: mostly the default, else any combination but nothing; fading is asked for rarely.
+
+    How far a print has faded can mostly be guessed only, so that pairs without fading would teach little else.
+    """
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.7:
         return DEFAULT_REPAIR
-    if kind < 0.62:
+    if kind < 0.75:
         return DEFECTS
-    chosen = tuple(defect for defect in DEFECTS if rng.random() < 0.5)
-    return chosen or (DEFECTS[rng.integers(len(DEFECTS))],)
+    chosen = tuple(defect for defect in DEFECTS if rng.random() < (0.2 if defect == "fading" else 0.5))
+    return chosen or (DEFAULT_REPAIR[rng.integers(len(DEFAULT_REPAIR))],)
 
 
 def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Ageing:
     """Draws the numbers of one photograph's life, from untouched to ruined."""
     kind = rng.random()
-    if kind < 0.11:
+    if kind < 0.08:
         return _sample_untouched(rng)
     if kind < 0.34:
         return Ageing(
@@ -35,13 +38,13 @@ def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Agein
             noise_colour=0.0 if monochrome else 1.0,
             clip=bool(rng.random() < 0.5),
         )
-    if kind < 0.46:
+    if kind < 0.49:
         return Ageing(
             softness=(_sample_softness(rng),),
             gaussian_noise=float(rng.uniform(0.0, 0.03)),
             noise_colour=0.0 if monochrome else 1.0,
         )
-    if kind < 0.54:
+    if kind < 0.57:
         return Ageing(damage=sample_damage(rng), gaussian_noise=float(rng.choice([0.0, 0.01])))
     return _sample_life(rng, monochrome=monochrome)
 

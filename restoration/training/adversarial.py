@@ -6,6 +6,7 @@ generator learns to come near the target in pixels and features, and to be taken
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar, cast
 
 import torch
@@ -51,6 +52,12 @@ class RestorationGAN:
         self.fidelity: dict[str, Tensor] = {}
         self.generator_optimiser = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), betas=(0.5, 0.99))
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Gives the generator ``weights`` to begin with."""
+        self.generator.load_state_dict(dict(weights))
+        for name, value in self.generator.state_dict().items():
+            self.ema[name].copy_(value)
 
     def keep_fidelity(self) -> None:
         """Keeps the running mean as it is at the end of the pixel phase."""

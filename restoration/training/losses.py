@@ -19,23 +19,28 @@ class LossWeights:
     ``damage`` is how much more a damaged pixel counts in the pixel loss, since few pixels are damaged.
     """
 
-    pixel: float = 1.0
-    damage: float = 4.0
+    pixel: float = 0.02
+    damage: float = 3.0
     feature: float = 0.1
-    adversarial: float = 0.002
+    adversarial: float = 0.02
 
 
-def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, epsilon: float = 1e-3) -> Tensor:
-    """Charbonnier's smooth absolute difference (Charbonnier et al. 1994), a scalar in encoded units.
+def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, floor: float = 3e-4) -> Tensor:
+    """The logarithm of each patch's mean squared error, PSNR turned round (as in HINet, Chen et al. 2021), a scalar.
+
+    The logarithm lets a patch with little noise count as much as one that can't be told well any more; without it the
+    few that have faded drown all others.
 
     Args:
-        restored: (N, C, h, w).
+        restored: (N, C, h, w), encoded values about [0, 1].
         target: the same.
         weight: (N, 1, h, w), how much more than 1 a pixel counts; by itself all count the same.
-        epsilon: below which differences count by their square.
+        floor: the squared error that is as good as none; patches below it don't ask for more.
     """
-    difference = torch.sqrt((restored.float() - target.float()) ** 2 + epsilon**2) - epsilon
-    return difference.mean() if weight is None else (difference * (1 + weight)).mean()
+    error = (restored.float() - target.float()) ** 2
+    if weight is not None:
+        error = error * (1 + weight)
+    return torch.log1p(error.mean(dim=(1, 2, 3)) / floor).mean()
 
 
 def feature_loss(restored: Judgements, target: Judgements) -> Tensor:

@@ -20,7 +20,7 @@ class TrainingSettings:
     ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
     rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the
     photographs may be used under. ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase
-    begin its fall early.
+    begin its fall early. ``started_from`` says whose weights the generator began with, if not by chance.
     """
 
     name: str
@@ -34,7 +34,7 @@ class TrainingSettings:
     batch_size: int = 16
     patch_px: int = 96
     learning_rate: float = 4e-4
-    adversarial_learning_rate: float = 5e-5
+    adversarial_learning_rate: float = 1e-4
     falling_share: float = 0.4
     loss_weights: LossWeights = field(default_factory=LossWeights)
     ema_decay: float = 0.999
@@ -43,6 +43,7 @@ class TrainingSettings:
     validate_every: int = 250
     patience: int = 12
     perceptual_weights_sha256: str | None = None
+    started_from: str = ""
 
     @classmethod
     def named_after(cls, folder: Path) -> TrainingSettings:

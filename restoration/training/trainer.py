@@ -25,7 +25,7 @@ from restoration.degradation import DEFECTS
 from restoration.errors import TrainingError
 from restoration.hardware import Execution, ResolvedExecution
 from restoration.models import ModelFolder
-from restoration.networks import PatchDiscriminator, VGGFeatures, build
+from restoration.networks import PatchDiscriminator, VGGFeatures, at_texture, build
 from restoration.training import checkpoints
 from restoration.training.adversarial import RestorationGAN
 from restoration.training.board import Board
@@ -49,6 +49,7 @@ def train(
     data: Path | None,
     settings: TrainingSettings | None = None,
     resume: bool = False,
+    start: ModelFolder | None = None,
     execution: Execution | None = None,
     perceptual_weights: Path | None = None,
     workers: int = 1,
@@ -64,6 +65,7 @@ def train(
             they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
+        start: a version whose weights, at texture 0, the generator begins with, and whose network it takes.
         execution: device and precision.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
             are compared.
@@ -71,11 +73,13 @@ def train(
         progress: called after each step with the step, the number of steps and the losses.
 
     Raises:
-        TrainingError: there are no pictures, the folder is in use, there is nothing to resume, or the losses stopped
-            being numbers.
-        WeightsError: the perceptual weights aren't VGG19's.
+        TrainingError: there are no pictures, the folder is in use, there is nothing to resume, ``start`` has another
+            kind of network or stands beside ``resume``, or the losses stopped being numbers.
+        WeightsError: the perceptual weights aren't VGG19's, or the weights of ``start`` aren't those of its card.
         DeviceError: the device asked for isn't there.
     """
+    if start is not None:
+        settings = _begun_with(start, settings or TrainingSettings.named_after(output), resume=resume)
     settings, data, facts = _start(output, data, settings, resume=resume)
     pictures = find_pictures(data)
     settings = replace(settings, data_terms=_with_terms_of(data, settings.data_terms))
@@ -83,6 +87,8 @@ def train(
     settings, gan = _networks(settings, how, perceptual_weights)
     if resume:
         checkpoints.load(gan, output)
+    if start is not None:
+        gan.begin_with(at_texture(start.load_weights(), 0.0))
     training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())})
     training.run(workers=workers, progress=progress)
     folder = release(
@@ -90,6 +96,17 @@ def train(
     )
     (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
     return folder
+
+
+def _begun_with(start: ModelFolder, settings: TrainingSettings, *, resume: bool) -> TrainingSettings:
+    """The settings for a training that goes out from another version."""
+    card = start.card
+    if resume:
+        raise TrainingError("a training that is resumed has its weights already: leave out the version to start from")
+    if card.architecture != "residual-unet" or tuple(card.network.get("conditions", ())) != DEFECTS:
+        raise TrainingError(f"{card.reference} has another kind of network than is trained now: start from another")
+    widths, blocks = (tuple(card.network[name]) for name in ("widths", "blocks"))
+    return replace(settings, started_from=card.reference, widths=widths, blocks=blocks)
 
 
 def _networks(
