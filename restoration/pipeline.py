@@ -22,7 +22,7 @@ from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, S
 from restoration.models import ModelFolder, shipped
 from restoration.neutral import AsGrey, AsRgb, is_neutral
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
-from restoration.tiling import Rows, Staged
+from restoration.tiling import InTurn, Rows, Staged, at_once
 
 if TYPE_CHECKING:
     from restoration.hardware import Execution
@@ -110,19 +110,23 @@ class LoadedModels:
     def tile_size(self) -> int:
         return self._resolved.tile_size
 
-    def use_smaller_tiles(self) -> None:
-        """Halves the tiles, for all pictures from now on, because memory for the present ones is lacking.
+    def use_smaller_tiles(self, than: int) -> None:
+        """Has all pictures that are begun from now on made in smaller tiles, because memory is lacking.
+
+        Args:
+            than: the side, in px, of the tiles that there was not enough memory for. They are halved; where another
+                picture has brought it to less meanwhile, that holds.
 
         Raises:
             DeviceMemoryError: they are small already.
         """
-        smaller = self.tile_size // 2
+        smaller = than // 2
         if smaller < _LEAST_TILE_PX:
             raise DeviceMemoryError(
-                f"memory is full, with tiles of only {self.tile_size} px: end what else uses the memory of "
+                f"memory is full, with tiles of only {than} px: end what else uses the memory of "
                 f"{self.environment.device}, or use another device"
             )
-        self._resolved = replace(self._resolved, tile_size=smaller)
+        self._resolved = replace(self._resolved, tile_size=min(smaller, self.tile_size))
 
     @property
     def environment(self) -> Environment:
@@ -180,6 +184,7 @@ def restore(
     models: LoadedModels | None = None,
     picture_area: Area | None = None,
     progress: Callable[[int, int], None] | None = None,
+    in_turn: InTurn = at_once,
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 
@@ -193,6 +198,8 @@ def restore(
         models: the networks; by itself the versions that this software ships, on the best device there is.
         picture_area: only this rectangle is restored; outside it the source's pixels are written as they are.
         progress: called with the rows done and the rows in all.
+        in_turn: calls the networks, one region at a time, where several pictures with the same ``models`` share a
+            device. The pixels don't depend on it.
 
     Raises:
         RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here.
@@ -208,14 +215,19 @@ def restore(
     neutral = is_neutral(picture)
     notes = list(source.info.problems)
     while True:
-        result, stages = _staged(picture, recipe, models, neutral=neutral)
+        environment = models.environment  # of this attempt: other pictures may have the tiles made smaller meanwhile
+        result, stages = _staged(
+            picture, recipe, models, tile_size=environment.tile_size, neutral=neutral, in_turn=in_turn
+        )
         try:
             _write(source, result, area, sink, tile_px=stages[-1].tile_px, progress=progress)
             break
         except (DeviceMemoryError, MemoryError) as error:
-            before = models.tile_size
-            models.use_smaller_tiles()
-            notes.append(f"made in tiles of {models.tile_size} px, because for {before} px there was not enough memory")
+            models.use_smaller_tiles(than=environment.tile_size)
+            notes.append(
+                f"made in tiles of {models.tile_size} px, because for {environment.tile_size} px there was not enough "
+                "memory"
+            )
             _log.warning("%s: going on with tiles of %d px", error or "memory is full", models.tile_size)
         # Here, where nothing holds on any more to what the failed attempt had in memory.
         sink.restart()
@@ -233,7 +245,7 @@ def restore(
             )
             for index, (stage, done) in enumerate(zip(recipe.stages, stages, strict=True))
         ),
-        environment=models.environment,
+        environment=environment,
         pixel_sha256=sink.pixel_sha256,
         notes=tuple(notes),
     )
@@ -310,7 +322,9 @@ def _strength(stage: RecipeStage) -> float:
     return float(strength)
 
 
-def _staged(source: Source, recipe: Recipe, models: LoadedModels, *, neutral: bool) -> tuple[Source, list[Staged]]:
+def _staged(
+    source: Source, recipe: Recipe, models: LoadedModels, *, tile_size: int, neutral: bool, in_turn: InTurn
+) -> tuple[Source, list[Staged]]:
     """The picture that all stages make of ``source``, and each stage's own."""
     result: Source = AsGrey(source) if neutral else source
     stages: list[Staged] = []
@@ -318,7 +332,8 @@ def _staged(source: Source, recipe: Recipe, models: LoadedModels, *, neutral: bo
         result = Staged(
             Rows(result) if stages else result,
             models.stage(stage),
-            tile_size=models.tile_size,
+            tile_size=tile_size,
+            in_turn=in_turn,
             strength=_strength(stage),
             name=f"{stage.model}@{stage.version}",
         )
