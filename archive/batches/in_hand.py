@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
@@ -157,14 +157,10 @@ class TasksInHand:
             self._start_what_there_is_room_for()
 
     def _start_what_there_is_room_for(self) -> None:
-        for task in self._waiting():
-            task.start(self._make, self._ended)
-
-    def _waiting(self) -> Iterator[InHand]:
         for task in self._tasks:
             others = sum(other.claim.pixels for other in self._tasks if other.started)
             if not task.started and (others == 0 or others + task.claim.pixels <= MOST_PIXELS):
-                yield task
+                task.start(self._make, self._ended)
 
     def _make(self, task: InHand) -> Made:
         settings = self._catalogue.settings

@@ -10,7 +10,7 @@ from time import sleep
 
 from sqlalchemy import Text, cast, func, select
 
-from archive.batches.claims import Claim, claim_next, count_running, sweep, sweep_batch, take_back
+from archive.batches.claims import Claim, claim_next, sweep, sweep_batch, take_back
 from archive.batches.in_hand import TasksInHand
 from archive.batches.interruption import Interruption
 from archive.batches.leases import Heartbeat
@@ -178,7 +178,8 @@ class _Run:
             self._take(claim, in_hand)
         elif len(in_hand):
             self._settle_next(in_hand)
-        elif patiently(self.catalogue, lambda: count_running(self.catalogue, self.batch_id)):
+        elif patiently(self.catalogue, lambda: _count_open(self.catalogue, self.batch_id)):
+            # Others have them in hand, or are about to.
             sleep(min(_LONGEST_WAIT_SECONDS, self.catalogue.settings.lease_seconds / 10))
         else:
             return False
