@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,22 @@ def test_full_memory_halves_the_tiles_and_the_picture_is_made(
     again, after = made_of(large_scan(), recipe_of(version), models, area=area)
     np.testing.assert_array_equal(again, expected)
     assert (after.environment.tile_size, after.notes) == (64, ())
+
+
+def test_a_picture_keeps_its_tiles_when_another_has_them_made_smaller(version: ModelFolder) -> None:
+    models = models_of(version, tile_size=256)
+    halved = models_of(version, tile_size=256)
+    source = Picture.from_array(large_scan())
+
+    def in_turn(call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        halved.use_smaller_tiles(256)
+        return call()
+
+    sink, expected = ArraySink(source.info), ArraySink(source.info)
+    record = restore(source, recipe_of(version), sink, models=halved, in_turn=in_turn)
+    same = restore(source, recipe_of(version), expected, models=models)
+    assert (halved.tile_size, record.environment.tile_size) == (128, 256)
+    assert (record.pixel_sha256, record.stages[0].tiles) == (same.pixel_sha256, same.stages[0].tiles)
 
 
 def test_memory_too_full_for_the_smallest_tiles_is_an_error_and_leaves_no_file(
