@@ -87,6 +87,7 @@ class BatchResult:
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
     was_over: bool = False  # nothing was pending when the run began
+    is_sample: bool = False  # of which a contact sheet is made in the end
 
 
 def run_batch(
@@ -355,6 +356,7 @@ def _count_open(catalogue: Catalogue, batch_id: int) -> int:
 
 def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
     with catalogue.reading() as session:
+        is_sample = "sample" in session.get_one(Batch, batch_id).options
         counts = dict(
             session.execute(
                 select(Task.status, func.count(Task.id)).where(Task.batch_id == batch_id).group_by(Task.status)
@@ -389,4 +391,5 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
             for number, sequence, path, error in failed
         ),
         interrupted=interrupted,
+        is_sample=is_sample,
     )
