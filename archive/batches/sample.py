@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,20 +45,24 @@ def draw(offered: Sequence[Candidate], sample: Sample) -> list[int]:
 
     Among equals the digest of seed and number decides, so that a draw depends neither on the database nor on versions.
     """
-    groups: defaultdict[tuple[Hashable, ...], list[tuple[bytes, int]]] = defaultdict(list)
-    for place, master in enumerate(offered):
-        part = place * sample.size // len(offered)
-        groups[*_traits(master), part].append((_lot(master, sample.seed), place))
-    for members in groups.values():
-        members.sort(reverse=True)  # the next one is popped from the end
-    seen: Counter[tuple[int, Hashable]] = Counter()
+    traits = [
+        tuple(enumerate((*_traits(master), place * sample.size // len(offered))))
+        for place, master in enumerate(offered)
+    ]
+    bearers: defaultdict[tuple[int, Hashable], list[int]] = defaultdict(list)
+    for place, of_master in enumerate(traits):
+        for trait in of_master:
+            bearers[trait].append(place)
+    by_lot = sorted(range(len(offered)), key=lambda place: _lot(offered[place], sample.seed))
+    shared = [0.0] * len(offered)  # traits with those drawn so far
     drawn = []
     for _ in range(min(sample.size, len(offered))):
-        traits = min(groups, key=lambda each: (sum(seen[trait] for trait in enumerate(each)), groups[each][-1]))
-        seen.update(enumerate(traits))
-        drawn.append(groups[traits].pop()[1])
-        if not groups[traits]:
-            del groups[traits]
+        place = min(by_lot, key=shared.__getitem__)  # of equals the first
+        drawn.append(place)
+        for trait in traits[place]:
+            for bearer in bearers[trait]:
+                shared[bearer] += 1
+        shared[place] = inf
     return sorted(drawn)
 
 
