@@ -58,6 +58,7 @@ class BatchResult:
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; what is pending can be resumed
     was_over: bool = False  # nothing was pending when the run began
+    is_sample: bool = False  # of which a contact sheet is made in the end
 
 
 def run_batch(
@@ -210,6 +211,7 @@ def _count_open(catalogue: Catalogue, batch_id: int) -> int:
 
 def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
     with catalogue.reading() as session:
+        is_sample = "sample" in session.get_one(Batch, batch_id).options
         counts = dict(
             session.execute(
                 select(Task.status, func.count(Task.id)).where(Task.batch_id == batch_id).group_by(Task.status)
@@ -244,4 +246,5 @@ def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchR
             for number, sequence, path, error in failed
         ),
         interrupted=interrupted,
+        is_sample=is_sample,
     )
