@@ -22,7 +22,7 @@ from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, S
 from restoration.models import ModelFolder, shipped
 from restoration.neutral import AsGrey, AsRgb, is_neutral
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
-from restoration.tiling import Rows, Staged
+from restoration.tiling import InTurn, Rows, Staged, at_once
 
 if TYPE_CHECKING:
     from restoration.hardware import Execution
@@ -161,6 +161,7 @@ def restore(
     models: LoadedModels | None = None,
     picture_area: Area | None = None,
     progress: Callable[[int, int], None] | None = None,
+    in_turn: InTurn = at_once,
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 
@@ -174,6 +175,8 @@ def restore(
         models: the networks; by itself the versions that this software ships, on the best device there is.
         picture_area: only this rectangle is restored; outside it the source's pixels are written as they are.
         progress: called with the rows done and the rows in all.
+        in_turn: calls the networks, one region at a time, where several pictures with the same ``models`` share a
+            device. The pixels don't depend on it.
 
     Raises:
         RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here.
@@ -190,7 +193,7 @@ def restore(
     neutral = is_neutral(picture)
     notes, tile_size = list(source.info.problems), models.tile_size
     while True:
-        result, stages = _staged(picture, recipe, models, tile_size=tile_size, neutral=neutral)
+        result, stages = _staged(picture, recipe, models, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
         try:
             _write(source, result, area, sink, tile_px=stages[-1].tile_px, progress=progress)
             break
@@ -293,7 +296,7 @@ def _strength(stage: RecipeStage) -> float:
 
 
 def _staged(
-    source: Source, recipe: Recipe, models: LoadedModels, *, tile_size: int, neutral: bool
+    source: Source, recipe: Recipe, models: LoadedModels, *, tile_size: int, neutral: bool, in_turn: InTurn
 ) -> tuple[Source, list[Staged]]:
     """The picture that all stages make of ``source``, and each stage's own."""
     result: Source = AsGrey(source) if neutral else source
@@ -303,6 +306,7 @@ def _staged(
             Rows(result) if stages else result,
             models.stage(stage),
             tile_size=tile_size,
+            in_turn=in_turn,
             strength=_strength(stage),
             name=f"{stage.model}@{stage.version}",
         )

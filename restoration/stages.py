@@ -93,6 +93,8 @@ class NetworkStage:
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        # To a thread that it meets for the first time, torch brings its number of threads only when asked for it.
+        torch.get_num_threads()
         with (
             _device_errors(),
             torch.inference_mode(),

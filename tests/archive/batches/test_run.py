@@ -120,7 +120,6 @@ def test_one_bad_scan_never_stops_a_batch(workshop: Any) -> None:
     [
         (raising(RuntimeError("the stage broke")), "unexpected RuntimeError: the stage broke"),
         (raising(RuntimeError("a\0b\udcff")), r"unexpected RuntimeError: a\0b\udcff"),
-        (raising(MemoryError("no more memory")), "unexpected MemoryError: no more memory"),
         (raising(OSError(errno.EIO, "Input/output error")), "Input/output error"),
     ],
 )
@@ -196,7 +195,7 @@ def test_what_another_batch_made_during_the_work_is_skipped_and_kept(workshop: A
 
 def test_progress_tells_every_task(workshop: Any) -> None:
     batch_id = workshop.prepared("A", "B")
-    told: list[object] = []
+    told: list[Any] = []
 
     class Told(Silent):
         def start(self, total: int, what: str) -> None:
@@ -209,7 +208,7 @@ def test_progress_tells_every_task(workshop: Any) -> None:
             told.append("finished")
 
     workshop.run(batch_id, progress=Told())
-    assert told == [(2, "masters"), (1, "A"), (1, "B"), "finished"]
+    assert (told[0], sorted(told[1:-1]), told[-1]) == ((2, "masters"), [(1, "A"), (1, "B")], "finished")
 
 
 def test_a_device_with_little_memory_makes_every_picture_in_smaller_tiles_and_says_so(workshop: Any) -> None:

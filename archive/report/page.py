@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
-from uuid import uuid4
 
-import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image, ImageCms
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
-from archive import SOFTWARE_NAME, __version__
 from archive.catalogue import Catalogue
 from archive.catalogue.search import masters, show
 from archive.catalogue.tables import Item, Master, QualityScore
 from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, ScoredImage
-from archive.errors import StorageError, UsageError
+from archive.report.html import write_page
+from archive.report.pictures import PREVIEW_WIDTH_PX, preview
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
-from restoration.image import Limits, Picture
-
-PREVIEW_WIDTH_PX = 1200
-_JPEG_QUALITY = 85
-_BAND_PX = 64  # rows of the reduced picture that are read at once
-_SUFFIXES = (".html", ".htm")
-_MARK = b'<meta name="generator" content="archive-restoration report">'
-_MARK_WITHIN_BYTES = 512
+from restoration.image import Limits
 
 
 class Shown(NamedTuple):
@@ -91,21 +77,14 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
         UsageError: ``output`` isn't named as an HTML file.
         StorageError: the file can't be written, or is there and is no report.
     """
-    _refuse_what_is_no_report(output)
-    templates = Environment(
-        loader=PackageLoader("archive"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["moment"] = _moment
     with catalogue.reading() as session:
         wanted = _restored(query, include_restricted=include_restricted)
         rows = session.execute(wanted.with_only_columns(Item.accession_number, Master.sequence))
         found = [(accession_number, sequence) for accession_number, sequence in rows]
         shown = Shown(items=len({accession_number for accession_number, _ in found}), masters=len(found))
-        parts = templates.get_template("report.html").generate(
+        write_page(
+            output,
+            "report.html",
             entries=_entries(catalogue, session, found),
             items=shown.items,
             masters=shown.masters,
@@ -113,9 +92,7 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
             query=query,
             mean=mean_gain(_gains(session, wanted)),
             made_at=catalogue.now(session).isoformat(),
-            software=f"{SOFTWARE_NAME} {__version__}",
         )
-        _write(parts, output)
     return shown
 
 
@@ -191,79 +168,3 @@ def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, 
         except (ImageError, OSError) as error:
             problem = str(error)
         yield Entry(item=item, master=master, derivative=derivative, before=before, after=after, problem=problem)
-
-
-def preview(path: Path, *, page: int = 1, limits: Limits) -> str:
-    """The picture ``page`` of the file, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
-
-    Raises:
-        ImageError: it can't be decoded.
-        OSError: it can't be read.
-    """
-    with Picture.open(path, page=page, limits=limits) as picture:
-        small = _in_srgb(_reduced(picture), picture.info.icc_profile)
-    width = min(PREVIEW_WIDTH_PX, small.width)
-    small = small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _reduced(picture: Picture) -> Image.Image:
-    """The picture averaged by the whole number that leaves it just wider than a preview, read in bands."""
-    factor = max(1, picture.info.width // PREVIEW_WIDTH_PX)
-    factor = min(factor, picture.info.height)
-    width, height = picture.info.width // factor, picture.info.height // factor
-    bands = []
-    for top in range(0, height, _BAND_PX):
-        rows = min(_BAND_PX, height - top)
-        band = picture.read(0, top * factor, width * factor, rows * factor)[0]
-        blocks = band.reshape(band.shape[0], rows, factor, width, factor)
-        bands.append(np.rint(blocks.mean(axis=(2, 4)) * 255).astype(np.uint8))
-    pixels = np.concatenate(bands, axis=1).transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
-
-
-def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """The image as a browser shows it right; as it is where it has no profile, or one that can't be used."""
-    if icc_profile is None:
-        return image
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return image
-    return converted or image
-
-
-def _moment(iso: str) -> str:
-    """``2026-11-21 03:35 UTC``."""
-    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _refuse_what_is_no_report(output: Path) -> None:
-    """So that a slip of the hand can't cost a master or the catalogue."""
-    if output.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"a report is an HTML file, and {output} isn't named as one: end the name in .html")
-    try:
-        with output.open("rb") as file:
-            if _MARK in file.read(_MARK_WITHIN_BYTES):
-                return
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
-    raise StorageError(f"{output} is there, is no report, and is not written over: name another file, or move it away")
-
-
-def _write(parts: Iterator[str], output: Path) -> None:
-    partial = output.with_name(f".{output.name}.{uuid4().hex}.partial")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(parts)
-        partial.replace(output)
-    except OSError as error:
-        raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
