@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from archive.catalogue.asked import unindexed
 from archive.catalogue.current import newest_decision
 from archive.catalogue.query import parse
 from archive.catalogue.tables import Derivative, Item, Master, ModelVersion, QualityScore, Recipe, RecipeStage
@@ -57,9 +58,8 @@ def compare(session: Session, a: str, b: str, query: str | None = None) -> dict[
     names = [_restoring(version) for version in versions]
     if versions[0].id == versions[1].id:
         raise UsageError(f"{a} and {b} are the same version, {names[0]}: name two versions (see `archive model list`)")
-    made_by = [_made_by(version, other, wanted) for version, other in zip(versions, reversed(versions), strict=True)]
-    recipes = _recipes(session, *made_by)
-    counts = [session.scalars(select(func.count()).select_from(made)).one() for made in made_by]
+    pairs = _pairs(*versions, wanted)
+    recipes, counts = _recipes(session, pairs)
     if not recipes:
         raise NotFoundError(_nothing_in_common(versions, names, counts, query))
     return {
@@ -70,7 +70,7 @@ def compare(session: Session, a: str, b: str, query: str | None = None) -> dict[
         "masters_a": counts[0],
         "masters_b": counts[1],
         "recipes": recipes,
-        "scores": [paired.as_dict() for paired in _paired(session, *made_by)],
+        "scores": [paired.as_dict() for paired in _paired(session, pairs)],
     }
 
 
@@ -81,48 +81,46 @@ def _restoring(version: ModelVersion) -> str:
     return name
 
 
-def _made_by(version: ModelVersion, other: ModelVersion, wanted: ColumnElement[bool] | None) -> Subquery:
-    """Of each master, the derivative that stands for ``version``; what ``other`` had a part in stands for neither."""
+def _pairs(a: ModelVersion, b: ModelVersion, wanted: ColumnElement[bool] | None) -> Subquery:
+    """Of each master the ids of the derivatives that stand for ``a`` and for ``b``; NULL where there is none.
+
+    What both had a part in stands for neither. It is grouped and not joined, since a database that has no statistics
+    would join many rows with many, one by one.
+    """
+    by_a, by_b = (Derivative.recipe_id.in_(_recipes_of(version)) for version in (a, b))
+    side = case((by_a, literal("a")), else_=literal("b"))
     rejected = case((newest_decision(Derivative.id) == Decision.REJECTED, 1), else_=0)
-    place = func.row_number().over(partition_by=Derivative.master_id, order_by=(rejected, Derivative.id.desc()))
-    ranked = select(
-        Derivative.id,
-        Derivative.master_id,
-        Derivative.recipe_id,
-        Derivative.environment["reference"]["sha256"].as_string().label("reference"),
-        place.label("place"),
-    ).where(
-        Derivative.kind == DerivativeKind.RESTORED,
-        Derivative.recipe_id.in_(_recipes_of(version)),
-        Derivative.recipe_id.not_in(_recipes_of(other)),
+    place = func.row_number().over(partition_by=(Derivative.master_id, side), order_by=(rejected, Derivative.id.desc()))
+    ranked = select(Derivative.id, Derivative.master_id, side.label("side"), place.label("place")).where(
+        Derivative.kind == DerivativeKind.RESTORED, or_(and_(by_a, ~by_b), and_(by_b, ~by_a))
     )
     if wanted is not None:
         ranked = ranked.where(Derivative.master_id.in_(select(Master.id).join(Item).where(wanted)))
     made = ranked.subquery()
-    return select(made).where(made.c.place == 1).subquery()
+    ids = (func.max(case((made.c.side == name, made.c.id))).label(name) for name in ("a", "b"))
+    return select(made.c.master_id, *ids).where(made.c.place == 1).group_by(made.c.master_id).subquery()
 
 
 def _recipes_of(version: ModelVersion) -> Select[int]:
     return select(RecipeStage.recipe_id).where(RecipeStage.version_id == version.id)
 
 
-def _recipes(session: Session, by_a: Subquery, by_b: Subquery) -> list[dict[str, Any]]:
-    """By which recipes the pairs were made, the most frequent first."""
-    recipe_a, recipe_b = aliased(Recipe), aliased(Recipe)
-    masters = func.count()
+def _recipes(session: Session, pairs: Subquery) -> tuple[list[dict[str, Any]], list[int]]:
+    """By which recipes masters were restored by both, the most frequent first; and how many by each version."""
+    by_a, by_b = aliased(Derivative), aliased(Derivative)
     rows = session.execute(
-        select(recipe_a.canonical_json, recipe_b.canonical_json, masters)
-        .select_from(by_a)
-        .join(by_b, by_b.c.master_id == by_a.c.master_id)
-        .join(recipe_a, recipe_a.id == by_a.c.recipe_id)
-        .join(recipe_b, recipe_b.id == by_b.c.recipe_id)
-        .group_by(recipe_a.id, recipe_b.id, recipe_a.canonical_json, recipe_b.canonical_json)
-        .order_by(masters.desc(), recipe_a.id, recipe_b.id)
-    )
-    return [
-        {"a": recipe_in_words(json.loads(one)), "b": recipe_in_words(json.loads(other)), "masters": n}
-        for one, other, n in rows
-    ]
+        select(by_a.recipe_id, by_b.recipe_id, func.count())
+        .select_from(pairs)
+        .outerjoin(by_a, by_a.id == pairs.c.a)
+        .outerjoin(by_b, by_b.id == pairs.c.b)
+        .group_by(by_a.recipe_id, by_b.recipe_id)
+    ).all()
+    counts = [sum(row[2] for row in rows if row[side] is not None) for side in (0, 1)]
+    both = sorted((-n, one, other) for one, other, n in rows if one is not None and other is not None)
+    ids = {recipe_id for _, *of_pair in both for recipe_id in of_pair}
+    texts = session.execute(select(Recipe.id, Recipe.canonical_json).where(Recipe.id.in_(ids)))
+    words = {recipe_id: recipe_in_words(json.loads(text)) for recipe_id, text in texts}
+    return [{"a": words[one], "b": words[other], "masters": -n} for n, one, other in both], counts
 
 
 class _Paired:
@@ -189,12 +187,10 @@ class _Paired:
         }
 
 
-def _paired(session: Session, by_a: Subquery, by_b: Subquery) -> list[_Paired]:
+def _paired(session: Session, pairs: Subquery) -> list[_Paired]:
     """The scores, measures of quality first."""
     found: dict[_Key, _Paired] = {}
-    for metric, compared_with, same_reference, accession_number, sequence, one, other, *by in _score_rows(
-        session, by_a, by_b
-    ):
+    for metric, compared_with, same_reference, accession_number, sequence, one, other, *by in _rows(session, pairs):
         key = compared_with, metric
         if key not in found:
             found[key] = _Paired(metric, compared_with)
@@ -207,18 +203,19 @@ def _paired(session: Session, by_a: Subquery, by_b: Subquery) -> list[_Paired]:
     return sorted(found.values(), key=lambda paired: (order.index(paired.compared_with), paired.metric))
 
 
-def _score_rows(session: Session, by_a: Subquery, by_b: Subquery) -> Iterator[Any]:
+def _rows(session: Session, pairs: Subquery) -> Iterator[Any]:
     """The scores of the pairs' whole derivatives, as a stream."""
+    by_a, by_b = aliased(Derivative), aliased(Derivative)
     score_a, score_b = aliased(QualityScore), aliased(QualityScore)
     same_score = and_(
-        score_b.derivative_id == by_b.c.id,
-        score_b.metric == score_a.metric,
+        # Not by the index of metrics: a derivative's scores are few, a metric's are all.
+        unindexed(score_b.metric) == unindexed(score_a.metric),
         score_b.compared_with.is_not_distinct_from(score_a.compared_with),
         *_of_whole_derivative(score_b),
     )
     same_reference = or_(
         score_a.compared_with.is_distinct_from(ComparedWith.REFERENCE),
-        by_a.c.reference.is_not_distinct_from(by_b.c.reference),
+        _reference(by_a).is_not_distinct_from(_reference(by_b)),
     )
     statement = (
         select(
@@ -232,16 +229,23 @@ def _score_rows(session: Session, by_a: Subquery, by_b: Subquery) -> Iterator[An
             score_a.implementation,
             score_b.implementation,
         )
-        .select_from(by_a)
-        .join(by_b, by_b.c.master_id == by_a.c.master_id)
-        .join(Master, Master.id == by_a.c.master_id)
+        .select_from(pairs)
+        .join(Master, Master.id == pairs.c.master_id)
         .join(Item, Item.id == Master.item_id)
-        .join(score_a, and_(score_a.derivative_id == by_a.c.id, *_of_whole_derivative(score_a)))
-        .join(score_b, same_score)
+        .join(by_a, by_a.id == pairs.c.a)
+        .join(by_b, by_b.id == pairs.c.b)
+        .join(score_a, and_(score_a.derivative_id == pairs.c.a, *_of_whole_derivative(score_a)))
+        .join(score_b, and_(score_b.derivative_id == pairs.c.b, same_score))
         .where(or_(score_a.compared_with.is_(None), score_a.compared_with.in_([each for each in _MEASURES if each])))
     )
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
         yield from rows
+
+
+def _reference(derivative: type[Derivative]) -> ColumnElement[str]:
+    """The SHA-256 of the clean image that it was compared with."""
+    found: ColumnElement[str] = derivative.environment["reference"]["sha256"].as_string()
+    return found
 
 
 def _of_whole_derivative(score: type[QualityScore]) -> tuple[ColumnElement[bool], ...]:
