@@ -8,11 +8,12 @@ less its median, of source and derivative, a pixel is filled in where
 
     |s - d| > max(24/255, 5 sigma)  and  |d| < |s| / 2,
 
-and where it changed. Here sigma is the spread of ``s`` in the block of 16x16 around it, from the median of its absolute
-values: so grain that is removed everywhere, and texture, do not count as damage that was filled in, and tones that
-shift as a whole, as where fading is repaired, don't either. The median is the separable one over 5x5 (P. M. Narendra,
-A separable median filter for image noise smoothing, IEEE PAMI 3(1), 1981): it takes away lines up to 2 px wide. To find
-wider ones the same is done on the pictures reduced to 1/2, 1/4 and so on.
+and where it changed. Here sigma is the spread of ``s - d`` in the block of 16x16 pixels around it, told by the value
+that four fifths of ``|s - d|`` are below. So grain that is taken away everywhere does not count as damage that was
+filled in, nor does texture that is kept, nor do tones that shift as a whole, as where fading is repaired. The median is
+the separable one over 5x5 pixels (P. M. Narendra, A separable median filter for image noise smoothing, IEEE PAMI 3(1),
+1981): it takes away lines up to 2 px wide. To find wider ones, the same is done on the pictures reduced to 1/2, 1/4 and
+so on, down to a quarter of the map's size.
 
 It is worked out at full size, in windows that all lie at multiples of the blocks' size, and only then reduced: the
 result doesn't depend on the windows, and memory doesn't grow with the picture.
@@ -49,7 +50,8 @@ _Kind = TypeVar("_Kind", np.float32, np.bool_)
 _RADIUS = 2  # of the median
 _BLOCK = 16  # over which the spread is taken, at each reduction
 _SIGMAS = 5.0
-_MAD = 0.6745  # of a Gaussian's standard deviation is the median of its absolute values
+_BELOW = 0.8  # of the sizes are below the one that tells the spread; the median is 0 where shadows are clipped
+_IN_SIGMAS = 1.2816  # what that is of a Gaussian
 _COARSEST = 64  # the largest reduction at which features are looked for
 _WINDOW_ROWS, _WINDOW_COLUMNS = 256, 4096
 
@@ -190,9 +192,9 @@ def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:
     while True:
         spare = halo // reduction - _RADIUS
         stood_out, stands_out = (_detail(_without_halo(each, spare)) for each in (before, after))
-        limit = np.maximum(FILLED_BY / 255, _SIGMAS * _spread(stood_out))
-        left, taken = np.abs(stands_out), np.abs(stood_out - stands_out)
-        is_filled = (taken > limit) & (left < np.abs(stood_out) / 2)
+        taken = np.abs(stood_out - stands_out)
+        limit = np.maximum(FILLED_BY / 255, _SIGMAS * _spread(taken))
+        is_filled = (taken > limit) & (np.abs(stands_out) < np.abs(stood_out) / 2)
         cells = _cells(found, reduction)
         np.logical_or(cells, is_filled[:, np.newaxis, :, np.newaxis], out=cells)
         if reduction == coarsest:
@@ -218,9 +220,12 @@ def _median_of_five(luma: Luma) -> Luma:
     return median
 
 
-def _spread(detail: Luma) -> Luma:
-    """Of each pixel the standard deviation in its block, by the median absolute value: one line hardly counts."""
-    spread: Luma = (np.median(_cells(np.abs(detail), _BLOCK), axis=(1, 3)) / _MAD).astype(np.float32)
+def _spread(sizes: Luma) -> Luma:
+    """Of each pixel the spread of the values in its block, given their sizes; one line through it hardly adds to it."""
+    blocks = _cells(sizes, _BLOCK).swapaxes(1, 2)
+    rows, columns = blocks.shape[:2]
+    place = round(_BELOW * _BLOCK**2)
+    spread: Luma = np.partition(blocks.reshape(rows, columns, -1), place, axis=2)[..., place] / np.float32(_IN_SIGMAS)
     return spread.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
 
 
