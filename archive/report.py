@@ -23,11 +23,12 @@ from archive import SOFTWARE_NAME, __version__
 from archive.catalogue import Catalogue
 from archive.catalogue.search import masters, show
 from archive.catalogue.tables import Item, Master, QualityScore
-from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, ScoredImage
+from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, ScoredImage, StageTask
 from archive.errors import StorageError, UsageError
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
 from restoration.image import Limits, Picture
+from restoration.quality.change import CHANGE_COLOURS, CHANGE_STEPS, FILLED_BY, FILLED_COLOUR, change_map
 
 PREVIEW_WIDTH_PX = 1200
 _JPEG_QUALITY = 85
@@ -57,6 +58,22 @@ class Gain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Changes:
+    """The map of what changed in one derivative, as the template shows it."""
+
+    url: str
+    """A data URL of a PNG."""
+    factor: int
+    """Each point of the map stands for so many pixels across."""
+    changed: float
+    """The share of the picture area whose luma changed by more than 8/255."""
+    filled: float
+    """The share of it that was filled in."""
+    is_asked_for: bool
+    """Whether the recipe repairs damage."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One current restored derivative with its item, as the template shows it."""
 
@@ -65,6 +82,7 @@ class Entry:
     derivative: Record
     before: str | None  # data URLs of JPEGs
     after: str | None
+    changes: Changes | None
     problem: str | None  # why there are no pictures
 
     @property
@@ -110,6 +128,9 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
             items=shown.items,
             masters=shown.masters,
             preview_width=PREVIEW_WIDTH_PX,
+            change_steps=dict(zip(CHANGE_STEPS, CHANGE_COLOURS, strict=True)),
+            filled_by=FILLED_BY,
+            filled_colour=FILLED_COLOUR,
             query=query,
             mean=mean_gain(_gains(session, wanted)),
             made_at=catalogue.now(session).isoformat(),
@@ -171,7 +192,7 @@ def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
 
 
 def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]]) -> Iterator[Entry]:
-    """One at a time, since each holds two pictures."""
+    """One at a time, since each holds three pictures."""
     item: Record = {"accession_number": None}
     for accession_number, sequence in found:
         if item["accession_number"] != accession_number:
@@ -182,31 +203,69 @@ def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, 
             for each in item["derivatives"]
             if each["master"] == sequence and each["current"] and each["kind"] == DerivativeKind.RESTORED
         )
-        before = after = problem = None
+        before = after = changes = problem = None
         try:
             settings = catalogue.settings
             limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
-            before = preview(Path(master["path"]), page=master["page"], limits=limits)
-            after = preview(Path(derivative["path"]), limits=limits)
+            with (
+                Picture.open(Path(master["path"]), page=master["page"], limits=limits) as scan,
+                Picture.open(Path(derivative["path"]), limits=limits) as restored,
+            ):
+                before, after = preview(scan), preview(restored)
+                changes = _changes(scan, restored, master["picture_area"], derivative["recipe"])
         except (ImageError, OSError) as error:
             problem = str(error)
-        yield Entry(item=item, master=master, derivative=derivative, before=before, after=after, problem=problem)
+        yield Entry(
+            item=item,
+            master=master,
+            derivative=derivative,
+            before=before,
+            after=after,
+            changes=changes,
+            problem=problem,
+        )
 
 
-def preview(path: Path, *, page: int = 1, limits: Limits) -> str:
-    """The picture ``page`` of the file, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
+def _changes(scan: Picture, restored: Picture, picture_area: Record | None, recipe: Record) -> Changes:
+    found = change_map(scan, restored, width_px=PREVIEW_WIDTH_PX)
+    area = picture_area or {"width": scan.info.width, "height": scan.info.height}
+    pixels = area["width"] * area["height"]
+    buffer = io.BytesIO()
+    found.image().save(buffer, "PNG", optimize=True)
+    return Changes(
+        url=_data_url("image/png", buffer),
+        factor=found.factor,
+        changed=found.changed_pixels / pixels,
+        filled=found.filled_pixels / pixels,
+        is_asked_for=repairs_damage(recipe),
+    )
+
+
+def repairs_damage(recipe: Record) -> bool:
+    """Whether a stage of ``recipe``, one of ``archive show``'s, repairs damage: one that isn't told what to, may."""
+    return any(
+        "damage" in stage["parameters"].get("repair", ["damage"])
+        for stage in recipe["stages"]
+        if stage["task"] == StageTask.RESTORATION
+    )
+
+
+def preview(picture: Picture) -> str:
+    """The picture, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
 
     Raises:
         ImageError: it can't be decoded.
-        OSError: it can't be read.
     """
-    with Picture.open(path, page=page, limits=limits) as picture:
-        small = _in_srgb(_reduced(picture), picture.info.icc_profile)
+    small = _in_srgb(_reduced(picture), picture.info.icc_profile)
     width = min(PREVIEW_WIDTH_PX, small.width)
     small = small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return _data_url("image/jpeg", buffer)
+
+
+def _data_url(kind: str, content: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _reduced(picture: Picture) -> Image.Image:

@@ -13,7 +13,7 @@ that four fifths of ``|s - d|`` are below. So grain that is taken away everywher
 filled in, nor does texture that is kept, nor do tones that shift as a whole, as where fading is repaired. The median is
 the separable one over 5x5 pixels (P. M. Narendra, A separable median filter for image noise smoothing, IEEE PAMI 3(1),
 1981): it takes away lines up to 2 px wide. To find wider ones, the same is done on the pictures reduced to 1/2, 1/4 and
-so on, down to a quarter of the map's size.
+so on, down to a quarter of the map's size, or to 1/64.
 
 It is worked out at full size, in windows that all lie at multiples of the blocks' size, and only then reduced: the
 result doesn't depend on the windows, and memory doesn't grow with the picture.
