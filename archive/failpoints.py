@@ -8,6 +8,7 @@ With the variable unset nothing is armed, and reaching a place is one comparison
 from __future__ import annotations
 
 import os
+import threading
 
 VARIABLE = "ARCHIVE_FAILPOINT"
 NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
@@ -29,11 +30,14 @@ class Failpoint:
         if self.name not in NAMES or rest or kind not in ("kill", "error") or (kind == "error") != bool(error):
             raise ValueError(f"{VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], name one of {', '.join(NAMES)}")
         self.error = error
+        self._lock = threading.Lock()
 
     def reached(self) -> None:
         """Counts, and fails the n-th time."""
-        self.left -= 1
-        if self.left != 0:
+        with self._lock:
+            self.left -= 1
+            is_here = self.left == 0
+        if not is_here:
             return
         if not self.error:
             import signal

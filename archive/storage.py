@@ -27,6 +27,7 @@ from archive.failpoints import reach
 DERIVATIVES = "derivatives"
 MASTERS = "masters"
 MODELS = "models"
+SAMPLES = "samples"
 
 Algorithm = Literal["sha256", "md5"]
 
@@ -107,6 +108,11 @@ def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
 def weights_path(model: str, version: str) -> str:
     """Where the checked copy of a model version's weights lies, relative to the home."""
     return f"{MODELS}/{model}/{version}/weights.safetensors"
+
+
+def sheet_path(batch_id: int, recipe_sha256: str) -> str:
+    """Where the contact sheet of a sample and a recipe goes, relative to the home."""
+    return f"{SAMPLES}/batch-{batch_id}_{recipe_sha256[:8]}.html"
 
 
 def temporary(final: Path, token: str) -> Path:

@@ -98,7 +98,7 @@ def _measure(folder: Path, megapixels: int, options: argparse.Namespace) -> None
         sys.exit(f"the work on {megapixels} megapixels ended with {process.exitcode}")
 
 
-def write_picture(path: Path, megapixels: int, layout: str) -> None:
+def write_picture(path: Path, megapixels: float, layout: str) -> None:
     """A slope of colours with grain and edges, written piece by piece."""
     width = round((megapixels * 1.5e6) ** 0.5)
     height = round(megapixels * 1e6 / width)

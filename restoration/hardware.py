@@ -20,11 +20,12 @@ class Execution:
 
     ``device`` is ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
     ``precision`` is ``auto`` (bfloat16 where the device is fast at it, else float32), ``fp32`` or ``bf16``.
+    ``tile_size`` is the side of the squares, px, that a picture is worked out in; docs/benchmarks.md has its reasons.
     """
 
     device: str = "auto"
     precision: str = "auto"
-    tile_size: int = 1024
+    tile_size: int = 960
     threads: int | None = None
     seed: int = 0
 

@@ -22,7 +22,7 @@ from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, S
 from restoration.models import ModelFolder, shipped
 from restoration.neutral import AsGrey, AsRgb, is_neutral
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
-from restoration.tiling import Rows, Staged
+from restoration.tiling import InTurn, Rows, Staged, at_once
 
 if TYPE_CHECKING:
     from restoration.hardware import Execution
@@ -110,20 +110,6 @@ class LoadedModels:
     def tile_size(self) -> int:
         return self._resolved.tile_size
 
-    def use_smaller_tiles(self) -> None:
-        """Halves the tiles, for all pictures from now on, because memory for the present ones is lacking.
-
-        Raises:
-            DeviceMemoryError: they are small already.
-        """
-        smaller = self.tile_size // 2
-        if smaller < _LEAST_TILE_PX:
-            raise DeviceMemoryError(
-                f"memory is full, with tiles of only {self.tile_size} px: end what else uses the memory of "
-                f"{self.environment.device}, or use another device"
-            )
-        self._resolved = replace(self._resolved, tile_size=smaller)
-
     @property
     def environment(self) -> Environment:
         """Where the networks work, for the record."""
@@ -180,11 +166,12 @@ def restore(
     models: LoadedModels | None = None,
     picture_area: Area | None = None,
     progress: Callable[[int, int], None] | None = None,
+    in_turn: InTurn = at_once,
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 
-    Where memory is full, the tiles of ``models`` are halved, and the picture is begun again: all of it is made with the
-    tile size of the record, so that it can be made again.
+    Where memory is full, the tiles are halved and the picture is begun again: all of it is made with the tile size of
+    the record, so that it can be made again.
 
     Args:
         source: the picture.
@@ -193,11 +180,14 @@ def restore(
         models: the networks; by itself the versions that this software ships, on the best device there is.
         picture_area: only this rectangle is restored; outside it the source's pixels are written as they are.
         progress: called with the rows done and the rows in all.
+        in_turn: calls the networks, one region at a time, where several pictures with the same ``models`` share a
+            device. The pixels don't depend on it.
 
     Raises:
         RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here.
         ModelError: a version isn't there, or its weights aren't those that the recipe names.
         DeviceError: the device fails, or its memory is full even with the smallest tiles.
+        MemoryError: this machine's own memory is full even with them.
         OutputError: a network gave what isn't a picture.
         ImageError: the source can't be read, or the area isn't inside it.
     """
@@ -206,17 +196,17 @@ def restore(
     area = picture_area or Area(x=0, y=0, width=source.info.width, height=source.info.height)
     picture: Source = source if picture_area is None else Crop(source, picture_area)
     neutral = is_neutral(picture)
-    notes = list(source.info.problems)
+    notes, tile_size = list(source.info.problems), models.tile_size
     while True:
-        result, stages = _staged(picture, recipe, models, neutral=neutral)
+        result, stages = _staged(picture, recipe, models, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
         try:
             _write(source, result, area, sink, tile_px=stages[-1].tile_px, progress=progress)
             break
         except (DeviceMemoryError, MemoryError) as error:
-            before = models.tile_size
-            models.use_smaller_tiles()
-            notes.append(f"made in tiles of {models.tile_size} px, because for {before} px there was not enough memory")
-            _log.warning("%s: going on with tiles of %d px", error or "memory is full", models.tile_size)
+            smaller = _halved(tile_size, error)
+            notes.append(f"made in tiles of {smaller} px, because for {tile_size} px there was not enough memory")
+            _log.warning("begun again in tiles of %d px: %r", smaller, error)
+            tile_size = smaller
         # Here, where nothing holds on any more to what the failed attempt had in memory.
         sink.restart()
     for staged in stages:
@@ -233,7 +223,7 @@ def restore(
             )
             for index, (stage, done) in enumerate(zip(recipe.stages, stages, strict=True))
         ),
-        environment=models.environment,
+        environment=replace(models.environment, tile_size=tile_size),
         pixel_sha256=sink.pixel_sha256,
         notes=tuple(notes),
     )
@@ -310,7 +300,9 @@ def _strength(stage: RecipeStage) -> float:
     return float(strength)
 
 
-def _staged(source: Source, recipe: Recipe, models: LoadedModels, *, neutral: bool) -> tuple[Source, list[Staged]]:
+def _staged(
+    source: Source, recipe: Recipe, models: LoadedModels, *, tile_size: int, neutral: bool, in_turn: InTurn
+) -> tuple[Source, list[Staged]]:
     """The picture that all stages make of ``source``, and each stage's own."""
     result: Source = AsGrey(source) if neutral else source
     stages: list[Staged] = []
@@ -318,12 +310,24 @@ def _staged(source: Source, recipe: Recipe, models: LoadedModels, *, neutral: bo
         result = Staged(
             Rows(result) if stages else result,
             models.stage(stage),
-            tile_size=models.tile_size,
+            tile_size=tile_size,
+            in_turn=in_turn,
             strength=_strength(stage),
             name=f"{stage.model}@{stage.version}",
         )
         stages.append(result)
     return AsRgb(result) if neutral else result, stages
+
+
+def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:
+    """Half the tile size, where that is not too small to go on with after ``error``."""
+    if tile_size // 2 >= _LEAST_TILE_PX:
+        return tile_size // 2
+    if isinstance(error, MemoryError):
+        raise error
+    raise DeviceMemoryError(
+        f"{error}, with tiles of only {tile_size} px: end what else uses it, or use another device"
+    ) from error
 
 
 def _write(

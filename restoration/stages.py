@@ -50,7 +50,7 @@ def _device_errors() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(error, MemoryError) or any(text in str(error) for text in _MEMORY_IS_FULL):
-            raise DeviceMemoryError(f"the device's memory is full: {first_line}") from error
+            raise DeviceMemoryError(f"the device's memory is full ({first_line})") from error
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
             raise DeviceError(f"the device failed: {first_line}") from error
         raise
@@ -80,6 +80,8 @@ class NetworkStage:
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        # To a thread that it meets for the first time, torch brings its number of threads only when asked for it.
+        torch.get_num_threads()
         with (
             _device_errors(),
             torch.inference_mode(),

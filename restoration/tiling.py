@@ -12,6 +12,7 @@ Equality is by construction. A network sees the same as it would in the whole pi
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,14 @@ from restoration.image.stored import Samples
 
 if TYPE_CHECKING:
     from restoration.stages import Stage
+
+InTurn = Callable[[Callable[[], NDArray[np.float32]]], NDArray[np.float32]]
+"""Calls what it is given, once, in whatever thread and whenever it is its turn; its result and its errors come back."""
+
+
+def at_once(call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Where nobody else wants to use the device."""
+    return call()
 
 
 class Rows:
@@ -71,7 +80,14 @@ class Staged:
     """
 
     def __init__(
-        self, source: Source, stage: Stage, *, tile_size: int = 1024, strength: float = 1.0, name: str = "stage"
+        self,
+        source: Source,
+        stage: Stage,
+        *,
+        tile_size: int = 960,
+        strength: float = 1.0,
+        name: str = "stage",
+        in_turn: InTurn = at_once,
     ) -> None:
         """Sets up the tiling; nothing is computed yet.
 
@@ -82,6 +98,7 @@ class Staged:
                 laid out from the corner of the window that is read.
             strength: 0 to 1.
             name: the stage's name in errors.
+            in_turn: calls the stage, when it is this picture's turn.
         """
         self.info = source.info
         self.tile_px = _round_up(max(tile_size, 1), stage.multiple_px)
@@ -91,6 +108,7 @@ class Staged:
         self._stage = stage
         self._strength = strength
         self._name = name
+        self._in_turn = in_turn
         self._margin_px = _round_up(stage.margin_px, stage.multiple_px)
         self._seen = _Extremes()
         self._made = _Extremes()
@@ -131,10 +149,7 @@ class Staged:
         columns = self._reach(left, right, self.info.width)
         rows = self._reach(top, bottom, self.info.height)
         region = self._read_reflected(columns, rows)
-        began = time.perf_counter()
-        output = self._stage(region)
-        self.seconds += time.perf_counter() - began
-        self.tiles += 1
+        output = self._in_turn(lambda: self._call(region))
         if output.shape != region.shape:
             raise OutputError(f"{self._name} made {output.shape} of a region of {region.shape}: the shape must stay")
         kept = (..., slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
@@ -150,6 +165,14 @@ class Staged:
             return after
         blended: NDArray[np.float32] = before + np.float32(self._strength) * (after - before)
         return blended
+
+    def _call(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the stage makes of a region, and a note of how long it took."""
+        began = time.perf_counter()
+        output = self._stage(region)
+        self.seconds += time.perf_counter() - began
+        self.tiles += 1
+        return output
 
     def _reach(self, first: int, last: int, size: int) -> tuple[int, int]:
         """From where to where, along one axis, the region around ``first`` to ``last`` goes."""

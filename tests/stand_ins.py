@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archive import failpoints
+from archive.batches.in_hand import InHand, TasksInHand
 from archive.batches.run import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
@@ -106,18 +109,27 @@ def work(
         batch_id: which.
         failpoint: what is armed.
         pause_seconds: how long the stage takes for a tile.
-        gate: at its first tile the stage makes this file, and waits until it is gone.
+        gate: at its first tile the stage makes this file, and waits until it is gone. By then all tasks that are to
+            be in hand are, and the database is left alone.
     """
+    all_are_in_hand = threading.Event()
+    next_ended = TasksInHand.next_ended
+
+    def noted(in_hand: TasksInHand) -> InHand:
+        all_are_in_hand.set()
+        return next_ended(in_hand)
 
     def wait(calls: int) -> None:
         time.sleep(pause_seconds)
         if gate is not None and calls == 0:
+            all_are_in_hand.wait(60)
             gate.touch()
             wait_until(lambda: not gate.exists())
 
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
     catalogue = Catalogue.open(load_settings(home))
-    result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: StandIns(Greyer(wait)))
+    with mock.patch.object(TasksInHand, "next_ended", noted):
+        result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: StandIns(Greyer(wait)))
     sys.exit(130 if result.interrupted else 0)
 
 

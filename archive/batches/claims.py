@@ -46,6 +46,7 @@ class Claim:
     master_path: Path
     master_page: int
     master_sha256: str
+    pixels: int
     picture_area: Area | None
     reference_path: Path | None
     accession_number: str
@@ -95,6 +96,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         master_path=catalogue.path_of(master.path),
         master_page=master.page,
         master_sha256=master.sha256,
+        pixels=master.width * master.height,
         picture_area=_area(master),
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
         accession_number=master.item.accession_number,
@@ -169,10 +171,12 @@ def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Cla
         )
 
 
-def release(catalogue: Catalogue, claim: Claim) -> None:
-    """Puts the task back to pending, as if it had not been begun; does nothing where it is no longer ours."""
+def release(catalogue: Catalogue, *claims: Claim) -> None:
+    """Puts the tasks back to pending, as if they had not been begun; leaves alone those that are no longer ours."""
+    if not claims:
+        return
     with catalogue.session() as session:
-        _put_back(session, [claim.task_id], [claim.token])
+        _put_back(session, [claim.task_id for claim in claims], [claim.token for claim in claims])
 
 
 def take_back(catalogue: Catalogue, batch_id: int) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, exists, func, insert, select, true
 from sqlalchemy.orm import Session
 
 from archive.batches.recipes import recipe_id
+from archive.batches.sample import Drawn, Sample, draw
 from archive.batches.space import Volume, derivative_bytes, refuse_what_does_not_fit, volumes
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import software
@@ -41,6 +42,13 @@ class Candidate(NamedTuple):
     refusal: str | None
     polarity: Polarity | None
     process: str | None
+    collection: str | None
+    date_earliest: int | None  # yyyymmdd
+
+    @property
+    def name(self) -> str:
+        """Such as ``1906.12 (2)``."""
+        return f"{self.accession_number} ({self.sequence})"
 
 
 Objection = Callable[[Candidate], str | None]
@@ -59,7 +67,7 @@ class LeftOut:
         """Counts one more."""
         self.masters += 1
         if len(self.named) < _NAMED:
-            self.named.append(f"{master.accession_number} ({master.sequence})")
+            self.named.append(master.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +81,19 @@ class Plan:
     left_out: Mapping[str, LeftOut]  # by the reason, the most frequent first
     volumes: tuple[Volume, ...]  # the disks that it writes to, with what it needs and what is free
     hours: float | None  # expected, at the pace of earlier tasks of the models; None where there are none
+    drawn: Drawn | None = None  # where only a sample is taken
 
 
 @dataclass(kw_only=True)
 class Draft:
-    """A plan in the making: which masters get which recipe, and which are left out."""
+    """A plan in the making: which masters get which recipe, and which are left out.
 
+    With a ``sample``, what is collected is only offered, until :meth:`draw` takes some of it.
+    """
+
+    sample: Sample | None = None
+    offered: list[tuple[str, Candidate]] = field(default_factory=list)  # with the digest of what they are offered for
+    drawn: Drawn | None = None
     recipes: dict[str, Recipe] = field(default_factory=dict)  # by digest
     masters: dict[str, list[int]] = field(default_factory=dict)  # ids by the recipe's digest
     already_made: int = 0
@@ -101,7 +116,7 @@ class Draft:
         in_views = true() if views is None else Master.view.in_(views)
         self.already_made += session.scalar(count(wanted & in_views & made)) or 0
         self.recipes[recipe.sha256] = recipe
-        masters = self.masters.setdefault(recipe.sha256, [])
+        self.masters.setdefault(recipe.sha256, [])
         for row in _candidates(session, wanted & ~made):
             if views is not None and row.view not in views:
                 self._leave_out(f"view {row.view}", row, f"--view {row.view}")
@@ -109,15 +124,30 @@ class Draft:
             # An objection is a matter of opinion; a kind that can't be carried is left out in any case.
             reason = row.unsupported or (objection(row) if objection else None)
             if reason is None:
-                masters.append(row.id)
-                pixels = row.width * row.height
-                self.pixels += pixels
-                self.size_bytes += derivative_bytes(pixels, row.samples_per_pixel, row.bits_per_sample)
+                if self.sample is None:
+                    self._take(recipe.sha256, row)
+                else:
+                    self.offered.append((recipe.sha256, row))
             else:
                 # A rerun, which takes any view, has no options for what it leaves out.
                 self._leave_out(reason, row, None if row.unsupported or views is None else "--unsuited")
             if reason != row.refusal:
                 self.refusals.setdefault(reason, []).append(row.id)
+
+    def draw(self) -> None:
+        """Takes the sample of what was offered; nothing happens where none is wanted, or nothing was offered."""
+        if self.sample is None or not self.offered:
+            return
+        chosen = [self.offered[place] for place in draw([row for _, row in self.offered], self.sample)]
+        for digest, row in chosen:
+            self._take(digest, row)
+        self.drawn = Drawn(masters=tuple(row for _, row in chosen), offered=len(self.offered), seed=self.sample.seed)
+
+    def _take(self, digest: str, master: Candidate) -> None:
+        self.masters[digest].append(master.id)
+        pixels = master.width * master.height
+        self.pixels += pixels
+        self.size_bytes += derivative_bytes(pixels, master.samples_per_pixel, master.bits_per_sample)
 
     def _leave_out(self, reason: str, master: Candidate, option: str | None) -> None:
         self.left_out[reason].add(master)
@@ -139,6 +169,7 @@ class Draft:
             left_out=dict(sorted(self.left_out.items(), key=lambda entry: (-entry[1].masters, entry[0]))),
             volumes=volumes(catalogue.settings, derivatives=counts.total(), derivatives_bytes=self.size_bytes),
             hours=known.seconds_for(self.pixels) / 3600 if known else None,
+            drawn=self.drawn,
         )
 
     def write(
@@ -205,6 +236,8 @@ def _candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candi
             Master.refusal,
             Item.polarity,
             Item.process,
+            Item.collection,
+            Item.date_earliest,
         )
         .order_by(Item.accession_number, Master.sequence)
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C during a batch: the first one lets the task in hand end, the second one stops at once."""
+"""Ctrl-C during a batch: the first one lets what is in hand end, the second one stops at once."""
 
 from __future__ import annotations
 

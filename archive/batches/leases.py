@@ -6,8 +6,6 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -67,7 +65,7 @@ def lease_end(catalogue: Catalogue, session: Session) -> datetime:
 
 
 class Heartbeat:
-    """While it is entered, a thread with sessions of its own prolongs the leases of the tokens that are :meth:`kept`.
+    """While it is entered, a thread with sessions of its own prolongs the leases that it is told to :meth:`keep`.
 
     A lease that ran out is lost and is not prolonged any more, even if nobody has taken the task yet.
     """
@@ -90,17 +88,16 @@ class Heartbeat:
         self._stop.set()
         self._thread.join(timeout=1)  # a beat that waits for an absent database must not hold up the end
 
-    @contextmanager
-    def kept(self, token: str) -> Iterator[None]:
-        """Prolongs the lease of ``token`` for as long as the context lasts."""
+    def keep(self, token: str) -> None:
+        """Prolongs the lease of ``token`` from now on."""
         with self._lock:
             self._kept.add(token)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._kept.discard(token)
-                self._lost.discard(token)
+
+    def let_go(self, token: str) -> None:
+        """Prolongs the lease of ``token`` no more."""
+        with self._lock:
+            self._kept.discard(token)
+            self._lost.discard(token)
 
     def is_lost(self, token: str) -> bool:
         """Whether the last beat found that the task is not held with ``token`` any more."""

@@ -14,9 +14,12 @@ def in_batch(batch_id: int) -> AbstractContextManager[None]:
     return bound_contextvars(batch=batch_id, task=None, item=None, stage=None)
 
 
-def in_task(claim: Claim) -> AbstractContextManager[None]:
-    """Lines that are written inside are about the claimed task, and its item by accession number."""
-    return bound_contextvars(task=claim.task_id, item=claim.accession_number, stage="claim")
+def in_task(claim: Claim) -> None:
+    """Lines from now on are about the claimed task, and its item by accession number.
+
+    It holds, as :func:`at_stage` does, for the context that it is called in: each task in hand has its own.
+    """
+    bind_contextvars(task=claim.task_id, item=claim.accession_number, stage="claim")
 
 
 def at_stage(stage: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from archive.batches.draft import Candidate, Draft, Objection, Plan, count, of_masters
 from archive.batches.recipes import read_recipe
+from archive.batches.sample import Sample
 from archive.catalogue import Catalogue
 from archive.catalogue.conditions import APPROVED, STALE
 from archive.catalogue.query import parse
@@ -35,6 +36,7 @@ def plan_restore(
     strength: float | None = None,
     views: Collection[View] = RESTORABLE_VIEWS,
     unsuited: bool = False,
+    sample: Sample | None = None,
     device: str = "auto",
     precision: str = "auto",
     dry_run: bool = False,
@@ -45,6 +47,7 @@ def plan_restore(
     A master which has a derivative of the recipe already is counted, not planned again; one whose last task failed is
     planned again. A master whose view is not in ``views``, or which the model's card calls unsuited, is left out and
     counted; ``unsuited`` takes the latter in. ``strength`` in [0, 1] goes into the recipe, else the card's default.
+    With ``sample`` only a spread of these masters is planned.
     A batch that is to be run later need not fit on the disk yet: ``must_fit``.
 
     Raises:
@@ -64,12 +67,13 @@ def plan_restore(
             stage = card.stage({} if strength is None else {"strength": strength})
         except RecipeError as error:
             raise UsageError(str(error)) from error
-        draft = Draft()
+        draft = Draft(sample=sample)
         objection = None if unsuited else _unsuited_to(card)
         draft.collect(session, wanted, Recipe(stages=(stage,)), views=views, objection=objection)
+        draft.draw()
         if dry_run:
             return draft.plan(catalogue, session)
-        options = {"device": device, "precision": precision}
+        options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
         return draft.write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archive import SOFTWARE_NAME
-from archive.batches.claims import Claim, LeaseLostError
+from archive.batches.claims import Claim
 from archive.batches.log import at_stage
 from archive.batches.record import Made
 from archive.errors import StorageError
 from archive.failpoints import reach
 from archive.storage import digest_file, flush_file
 from restoration.errors import ImageError
-from restoration.image import Limits, Picture, Provenance, TiffSink
+from restoration.image import Limits, Picture, Provenance, Source, TiffSink
 from restoration.pipeline import LoadedModels, restore
 from restoration.quality import Score, score
+from restoration.tiling import InTurn, at_once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,22 +31,28 @@ _log = logging.getLogger(__name__)
 
 
 def make(
-    claim: Claim, models: LoadedModels, *, temporary: Path, limits: Limits, is_lost: Callable[[], bool] = lambda: False
+    claim: Claim,
+    models: LoadedModels,
+    *,
+    temporary: Path,
+    limits: Limits,
+    attend: Callable[[], None] = lambda: None,
+    in_turn: InTurn = at_once,
 ) -> Made:
     """Restores the claimed master into ``temporary``, flushed, and scores the result as it was written.
 
-    ``is_lost`` is asked now and then whether the lease was lost, after which going on makes no sense.
+    Args:
+        claim: the task.
+        models: the networks of its recipe.
+        temporary: the file to write, which must not exist.
+        limits: how large the master may be.
+        attend: is called now and then; what it raises ends the work.
+        in_turn: calls the networks, one region at a time.
 
     Raises:
-        LeaseLostError: it was.
         RestorationError: the master, or what came out, is no picture that can be kept; the master changed.
         OSError: a file can't be read or written.
     """
-
-    def watch(_done: int, _rows: int) -> None:
-        reach("restore")
-        if is_lost():
-            raise LeaseLostError(f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile")
 
     at_stage("read")
     reach("read")
@@ -61,14 +68,23 @@ def make(
             description=describe(provenance),
             software=provenance.software,
         ) as sink:
-            area = claim.picture_area
-            record = restore(master, claim.recipe, sink, models=models, picture_area=area, progress=watch)
+            record = restore(
+                _Attended(master, attend),
+                claim.recipe,
+                sink,
+                models=models,
+                picture_area=claim.picture_area,
+                progress=lambda _done, _rows: reach("restore"),
+                in_turn=in_turn,
+            )
         for stage in record.stages:
             at_stage(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         at_stage("score")
         with Picture.open(temporary, limits=limits) as derivative:
-            scores, reference, notes = _scored(claim, master=master, derivative=derivative, limits=limits)
+            scores, reference, notes = _scored(
+                claim, master=_Attended(master, attend), derivative=derivative, limits=limits
+            )
         # Last, so that nothing read for pixels or scores escapes the check.
         master.verify_unchanged()
     at_stage("digest")
@@ -85,6 +101,22 @@ def make(
         notes=[*record.notes, *sink.notes, *notes],
         scores=scores,
     )
+
+
+class _Attended:
+    """A source with each of whose windows ``attend`` is called, so that work which is not wanted any more ends soon."""
+
+    def __init__(self, source: Source, attend: Callable[[], None]) -> None:
+        self.info = source.info
+        self._source = source
+        self._attend = attend
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        self._attend()
+        return self._source.read(x, y, width, height)
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        return self._source.read_extra(x, y, width, height)
 
 
 class _Sink(TiffSink):
@@ -114,7 +146,7 @@ def _provenance(claim: Claim, models: LoadedModels) -> Provenance:
 
 
 def _scored(
-    claim: Claim, *, master: Picture, derivative: Picture, limits: Limits
+    claim: Claim, *, master: Source, derivative: Source, limits: Limits
 ) -> tuple[list[Score], dict[str, str] | None, list[str]]:
     """The scores; the path and SHA-256 of the reference that they compare with, if they do; and notes.
 

@@ -223,7 +223,7 @@ class Batch(Table):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[BatchKind] = mapped_column(choice(BatchKind))
     query: Mapped[str | None] = mapped_column(Text)
-    options: Mapped[dict[str, Any]]  # device, precision, seed as asked for
+    options: Mapped[dict[str, Any]]  # device, precision; of a sample its size, seed, and what its sheet may show
     created_at: Mapped[datetime]
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
 

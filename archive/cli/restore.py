@@ -18,10 +18,12 @@ from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 if TYPE_CHECKING:
     from archive.batches.draft import LeftOut, Plan
     from archive.batches.run import BatchResult
+    from archive.batches.sample import Drawn
     from archive.catalogue import Catalogue
 
 PARTLY = "some masters failed, or the batch is not finished"
 _VIEWS = Words(("recto", "verso", "detail", "mount", "target"))
+_LARGEST_SAMPLE = 200  # more are neither looked at nor shown by a browser
 
 
 def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,11 +35,31 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return plan(dry_run(yes(function)))
 
 
+def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    sample = click.option(
+        "--sample",
+        type=click.IntRange(1, _LARGEST_SAMPLE),
+        metavar="N",
+        help="Only a spread of N of these masters, and a contact sheet of crops at 100 %, before and after.",
+    )
+    seed = click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        metavar="N",
+        help="Which spread: the same N, the same masters; else 0.",
+    )
+    restricted = click.option(
+        "--include-restricted", is_flag=True, help="Show restricted and sensitive items on the contact sheet, too."
+    )
+    return sample(seed(restricted(function)))
+
+
 @command(
     "restore",
     examples=(
         "archive restore",
         "archive restore 'collection:Lange AND date:[1930 TO 1939]' --strength 0.8",
+        "archive restore --sample 20 --seed 1 --strength 0.8",
     ),
     partly=PARTLY,
 )
@@ -52,9 +74,19 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Which views; else recto and detail.")
 @click.option("--unsuited", is_flag=True, help="Also masters that the model's card calls unsuited.")
 @device_options
+@_sample_options
 @_plan_options
 @pass_context
-def restore(context: Context, /, query: str | None, views: tuple[str, ...] | None, **options: Any) -> int:
+def restore(
+    context: Context,
+    /,
+    query: str | None,
+    views: tuple[str, ...] | None,
+    sample: int | None,
+    seed: int | None,
+    include_restricted: bool,
+    **options: Any,
+) -> int:
     """Restore the masters that QUERY finds.
 
     Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
@@ -64,10 +96,16 @@ def restore(context: Context, /, query: str | None, views: tuple[str, ...] | Non
     Failures are listed at the end.
     """
     from archive.batches.plan import plan_restore
+    from archive.batches.sample import Sample
     from archive.catalogue.vocabulary import RESTORABLE_VIEWS, View
 
     wanted = tuple(View(view) for view in views) if views else RESTORABLE_VIEWS
-    return _plan_and_run(context, plan_restore, query, views=wanted, **options)
+    drawn = None
+    if sample is not None:
+        drawn = Sample(size=sample, seed=seed or 0, include_restricted=include_restricted)
+    elif seed is not None or include_restricted:
+        raise click.UsageError("--seed and --include-restricted are about a sample: give --sample with them")
+    return _plan_and_run(context, plan_restore, query, views=wanted, sample=drawn, **options)
 
 
 @command(
@@ -121,7 +159,7 @@ def _plan_and_run(
         if not _is_agreed(shown, query):
             return EXIT_DONE
     made = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
-    if shown is None or shown.recipes != made.recipes:  # else it was agreed to just so
+    if shown is None or (shown.recipes, shown.drawn) != (made.recipes, made.drawn):  # else it was agreed to just so
         print_plan(made, query, err=not plan_only and made.batch_id is not None)
     if made.batch_id is None:
         return EXIT_DONE
@@ -163,7 +201,20 @@ def run_and_tell(
     except KeyboardInterrupt:  # before the first picture: later on it is in the result
         click.echo(f"interrupted: go on with `archive batch resume {batch_id}`", err=True)
         return EXIT_INTERRUPTED
-    return tell(batch_id, result)
+    code = tell(batch_id, result)
+    if result.is_sample and not result.pending:
+        _write_sheets(catalogue, batch_id)
+    return code
+
+
+def _write_sheets(catalogue: Catalogue, batch_id: int) -> None:
+    from archive.report import write_sheets
+
+    for sheet in write_sheets(catalogue, batch_id):
+        click.echo(f"contact sheet: {sheet.path}: {counted(sheet.masters, 'master')}")
+        if sheet.not_open:
+            left_out = counted(sheet.not_open, "master")
+            say(f"{left_out} of the sample left out of the sheet: access not open", batch=batch_id)
 
 
 def tell(batch_id: int, result: BatchResult) -> int:
@@ -211,13 +262,13 @@ def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
 def _in_lines(plan: Plan, query: str | None) -> Iterator[str]:
     for recipe, n in plan.recipes.items():
         yield f"to do: {counted(n, 'master')} with {recipe}"
+    if plan.drawn is not None:
+        yield from _sample_in_lines(plan.drawn)
     if not plan.tasks:
         is_unmatched = query is not None and not plan.already_made and not plan.left_out
         yield f"nothing to do: {nothing_found(query, 'no master for it')}" if is_unmatched else "nothing to do"
-    for volume in plan.volumes if plan.tasks else ():
-        yield f"{'needs' if volume.fits else 'does not fit: needs'} {volume}"
-    if plan.hours is not None:
-        yield f"expected: {duration(plan.hours * 3600)} at the pace of earlier batches"
+    else:
+        yield from _costs_in_lines(plan)
     if plan.already_made:
         yield f"made before: {counted(plan.already_made, 'master')}"
     if plan.left_out:
@@ -226,6 +277,23 @@ def _in_lines(plan: Plan, query: str | None) -> Iterator[str]:
             yield visible(f"  {of_reason.masters:,}  {reason}{_named(of_reason)}")
             if of_reason.option:
                 yield f"       `{of_reason.option}` takes {'it' if of_reason.masters == 1 else 'them'} in"
+
+
+def _costs_in_lines(plan: Plan) -> Iterator[str]:
+    for volume in plan.volumes:
+        yield f"{'needs' if volume.fits else 'does not fit: needs'} {volume}"
+    if plan.hours is None:
+        yield "expected: not known, as nothing was made with this model here yet"
+    else:
+        yield f"expected: {duration(plan.hours * 3600)} at the pace of earlier batches"
+
+
+def _sample_in_lines(drawn: Drawn) -> Iterator[str]:
+    from archive.batches.sample import in_words
+
+    yield f"sample: {len(drawn.masters):,} of {counted(drawn.offered, 'master')}, drawn with seed {drawn.seed}:"
+    for master in drawn.masters:
+        yield visible(f"  {master.name}  {'; '.join(in_words(master))}")
 
 
 def _named(left_out: LeftOut) -> str:

@@ -15,7 +15,9 @@ from PIL import Image, ImageCms
 
 from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
-from archive.report import PREVIEW_WIDTH_PX, gains, mean_gain, preview, repairs_damage, write_report
+from archive.report import gains, mean_gain, write_report
+from archive.report.changes import repairs_damage
+from archive.report.pictures import PREVIEW_WIDTH_PX, preview
 from archive.settings import load_settings
 from restoration.image import Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan

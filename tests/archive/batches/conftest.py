@@ -189,8 +189,9 @@ class Workshop:
         return [task.status for task in self.tasks(batch_id)]
 
     def derivatives(self) -> list[Derivative]:
+        """All of them, in the order of their masters."""
         with self.catalogue.reading() as session:
-            return list(session.scalars(select(Derivative).order_by(Derivative.id)))
+            return list(session.scalars(select(Derivative).order_by(Derivative.master_id, Derivative.id)))
 
     def files(self) -> list[Path]:
         """Everything that lies below ``derivatives`` in the home, hidden temporary files included."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from archive.batches import record, run, work
+from archive.batches import in_hand, record, work
 from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.vocabulary import TaskStatus
 from tests.stand_ins import Greyer, once
@@ -30,7 +30,7 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))
         return make(claim, models, temporary=temporary, **options)
 
-    monkeypatch.setattr(run, "make", watched)
+    monkeypatch.setattr(in_hand, "make", watched)
     workshop.run(batch_id)
     ((temporary, token),) = seen
     assert token is not None
@@ -138,15 +138,15 @@ def test_where_a_renumbered_master_left_its_derivative_the_next_one_gets_another
 
 
 def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -> None:
-    batch_id = workshop.prepared("A", "B")
+    workshop.run(workshop.prepared("A"))
+    workshop.master("B", size=(16, 16))
 
-    def take(calls: int) -> None:
-        if calls:  # while B is made, A's row gets the name that B's is to have
-            with workshop.catalogue.session() as session:
-                (derivative,) = session.scalars(select(Derivative))
-                derivative.path = derivative.path.replace("A/A_", "B/B_")
+    def take() -> None:  # while B is made, A's row gets the name that B's is to have
+        with workshop.catalogue.session() as session:
+            (derivative,) = session.scalars(select(Derivative))
+            derivative.path = derivative.path.replace("A/A_", "B/B_")
 
-    result = workshop.run(batch_id, Greyer(take))
+    result = workshop.run(workshop.planned(), Greyer(once(take)))
     assert "another derivative" in result.failures[0].reason
 
 

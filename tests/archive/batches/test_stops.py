@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import signal
+import threading
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from archive import storage
-from archive.batches import record, run
+from archive.batches import ready, record, run
+from archive.batches.in_hand import MOST_TASKS
 from archive.batches.run import run_batch
 from archive.catalogue.tables import Recipe, Task
 from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
+from archive.progress import Silent
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline import LoadedModels
-from tests.stand_ins import Greyer, once, raising
+from tests.stand_ins import Greyer, once, raising, wait_until
 
 DONE, PENDING = TaskStatus.DONE, TaskStatus.PENDING
 
@@ -72,14 +75,17 @@ def test_the_folder_of_masters_that_are_done_may_be_away(workshop: Any) -> None:
 
 
 def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop: Any) -> None:
-    batch_id = workshop.prepared("A", "B", "C")
+    batch_id = workshop.prepared(*"ABCDEFGH")
     unmount = workshop.scans.rename
     with pytest.raises(BatchError, match="absent"):
         workshop.run(batch_id, Greyer(once(lambda: unmount(workshop.scans.with_name("elsewhere")))))
-    # The first master was open and is safe; the second was not found, and waits.
-    assert workshop.statuses(batch_id) == [DONE, PENDING, PENDING]
+    # Those that were open are safe; the next was not found, and waits with those behind it.
+    statuses = workshop.statuses(batch_id)
+    assert set(statuses) <= {DONE, PENDING}
+    assert statuses.count(PENDING) >= 8 - MOST_TASKS
+    assert len(workshop.files()) == statuses.count(DONE)
     workshop.scans.with_name("elsewhere").rename(workshop.scans)
-    assert workshop.run(batch_id).done == 3
+    assert workshop.run(batch_id).done == 8
 
 
 @pytest.mark.parametrize(("where", "step"), [(storage, "make_folder"), (TiffSink, "write"), (record, "publish")])
@@ -128,7 +134,7 @@ def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> No
 
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch_id = workshop.prepared("A")
-    monkeypatch.setattr(run, "PIPELINE_VERSION", 99)
+    monkeypatch.setattr(ready, "PIPELINE_VERSION", 99)
     with pytest.raises(BatchError, match="plan it again"):
         workshop.run(batch_id)
 
@@ -163,27 +169,57 @@ def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resume
     assert workshop.run(batch_id).done == 2
 
 
-def test_the_first_interrupt_ends_the_task_in_hand_and_the_rest_can_be_resumed(workshop: Any) -> None:
-    batch_id = workshop.prepared("A", "B", "C")
+class Told(Silent):
+    """Progress that knows when the batch has noticed a Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._noticed = threading.Event()
+
+    def interrupt(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert self._noticed.wait(60)
+
+    def interrupted(self) -> None:
+        self._noticed.set()
+
+
+def all_are_in_hand() -> bool:
+    """Whether as many tasks are worked on as may be."""
+    return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MOST_TASKS
+
+
+def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_resumed(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B", "C", "D")
     before = signal.getsignal(signal.SIGINT)
-    result = workshop.run(batch_id, Greyer(once(lambda: os.kill(os.getpid(), signal.SIGINT))))
-    assert (result.interrupted, result.done, result.pending) == (True, 1, 2)
+    told = Told()
+
+    def interrupt() -> None:
+        wait_until(all_are_in_hand)
+        told.interrupt()
+
+    result = workshop.run(batch_id, Greyer(once(interrupt)), progress=told)
+    assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
+    assert workshop.statuses(batch_id).count(PENDING) == 3
+    assert len(workshop.files()) == 1
     assert signal.getsignal(signal.SIGINT) is before
     resumed = workshop.run(batch_id)
-    assert (resumed.interrupted, resumed.done, resumed.pending) == (False, 3, 0)
+    assert (resumed.interrupted, resumed.done, resumed.pending) == (False, 4, 0)
 
 
 def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(workshop: Any) -> None:
-    batch_id = workshop.prepared("A", "B")
+    batch_id = workshop.prepared("A", "B", "C", "D")
+    told = Told()
 
     def twice() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        wait_until(all_are_in_hand)
+        told.interrupt()
         os.kill(os.getpid(), signal.SIGINT)
 
-    result = workshop.run(batch_id, Greyer(once(twice)))
-    assert (result.interrupted, result.done, result.pending) == (True, 0, 2)
+    result = workshop.run(batch_id, Greyer(once(twice)), progress=told)
+    assert (result.interrupted, result.done, result.pending) == (True, 0, 4)
     assert workshop.files() == []
-    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.statuses(batch_id) == [PENDING] * 4
+    assert workshop.run(batch_id).done == 4
 
 
 def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:

@@ -1,0 +1,8 @@
+"""What people look at: the report, and the contact sheets of samples. Each is one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from archive.report.page import Gain, Shown, gains, mean_gain, write_report
+from archive.report.sheet import Sheet, write_sheets
+
+__all__ = ["Gain", "Sheet", "Shown", "gains", "mean_gain", "write_report", "write_sheets"]

@@ -1,0 +1,257 @@
+"""How busy a batch keeps its device, and what it costs beside the model's own work.
+
+    python -m benchmarks.pipeline
+    python -m benchmarks.pipeline --stand-in 0.25
+    python -m benchmarks.pipeline --pictures 4 --smallest 1 --largest 2 --shipped
+
+Makes 16-bit RGB TIFFs of 6 to 24 megapixels, takes them into a fresh archive and restores them as one batch. By itself
+the device is a stand-in that waits for each tile as long as a GPU would work on it, and uses no processor meanwhile.
+With ``--shipped`` it is the shipped model on the CPU, and the same pictures are first restored by the model alone:
+opened, restored and thrown away, without digests, scores or files.
+
+The steps' seconds are those on the clock, summed over all tasks, and overlap; ``waiting for the device`` is what tasks
+wait for each other. Beside the time on the clock stands the processors' time, on which other work of the machine has
+less influence. Aims: at most 1.1 times the device's time; at most 0.4 s a megapixel more than the model alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archive.batches import in_hand, outcomes, work
+from archive.batches.device import Device
+from archive.batches.record import record_made
+from archive.batches.run import run_batch
+from archive.catalogue import Catalogue
+from archive.settings import load_settings
+from benchmarks.memory import write_picture
+from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped
+from restoration.image import Samples, TiffSink
+from restoration.pipeline import Environment
+from restoration.recipe import RecipeStage
+from restoration.stages import Stage
+from tests.small_archive import command
+
+_AROUND, _DEVICE, _WAIT, _WRITE = "restore, around the device", "device", "waiting for the device", "write"
+
+
+def main() -> None:
+    """Runs the batch and prints what it took."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="pipeline-", dir=options.folder) as folder:
+        scans, home = Path(folder, "scans"), Path(folder, "home")
+        sizes = np.linspace(options.smallest, options.largest, options.pictures)
+        # Not in the order of their sizes, as in no museum.
+        megapixels = sum(_make_picture(scans, n, float(size)) for n, size in enumerate(np.roll(sizes[::-1], 1)))
+        print(f"{options.pictures} pictures, {megapixels:.0f} megapixels")
+        for arguments in (("init",), ("ingest", scans), ("restore", "--plan", "--device", "cpu")):
+            answer = command("--home", home, *arguments)
+            if answer.code:
+                sys.exit(answer.errors)
+        alone = _alone(scans) if options.shipped else None
+        stand_in = None if options.shipped else StandIn(options.stand_in)
+        steps = Steps()
+        began, processors_began = time.perf_counter(), time.process_time()
+        with steps.watched():
+            result = run_batch(
+                Catalogue.open(load_settings(home)),
+                1,
+                make_models=LoadedModels if stand_in is None else lambda _folder_of, _execution: StandIns(stand_in),
+            )
+        seconds, processors = time.perf_counter() - began, time.process_time() - processors_began
+        if result.done != options.pictures:
+            sys.exit(f"only {result.done} were done: {result.failures}")
+    print(f"batch        {seconds:8.1f} s, {processors:8.1f} s of processors")
+    if alone is not None:
+        print(f"model alone  {alone[0]:8.1f} s, {alone[1]:8.1f} s of processors")
+        more = (seconds - alone[0]) / megapixels, (processors - alone[1]) / megapixels
+        print(f"difference   {more[0]:8.2f} s a megapixel, {more[1]:.2f} s of processors")
+    if stand_in is not None:
+        print(f"device       {stand_in.seconds:8.1f} s; the batch takes {seconds / stand_in.seconds:.2f} times that")
+    steps.print(megapixels)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=20)
+    parser.add_argument("--smallest", type=float, default=6, help="megapixels")
+    parser.add_argument("--largest", type=float, default=24, help="megapixels")
+    parser.add_argument("--stand-in", type=float, default=0.5, metavar="SECONDS", help="for each megapixel")
+    parser.add_argument("--shipped", action="store_true", help="the shipped model on the CPU, not the stand-in")
+    parser.add_argument("--folder", type=Path, help="where pictures are made; else the system's temporary folder")
+    return parser.parse_args()
+
+
+def _make_picture(scans: Path, number: int, megapixels: float) -> float:
+    scans.mkdir(parents=True, exist_ok=True)
+    path = scans / f"P{number:03d}.tif"
+    write_picture(path, megapixels, "striped")
+    with path.open("r+b") as file:  # else two of one size would be the same picture
+        file.seek(-6, 2)
+        file.write(number.to_bytes(6, "little"))
+    with Picture.open(path) as picture:
+        return picture.info.width * picture.info.height / 1e6
+
+
+class StandIn:
+    """A device that needs a certain time for each pixel of the regions that it is given, margins included."""
+
+    margin_px = 64
+    multiple_px = 8
+
+    def __init__(self, seconds_per_megapixel: float) -> None:
+        self.seconds = 0.0
+        self._seconds_per_pixel = seconds_per_megapixel / 1e6
+
+    def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        began = time.perf_counter()
+        made = region * np.float32(0.9)
+        pause = region.shape[2] * region.shape[3] * self._seconds_per_pixel
+        time.sleep(max(0.0, began + pause - time.perf_counter()))
+        self.seconds += time.perf_counter() - began
+        return made
+
+
+class StandIns(LoadedModels):
+    """Models whose every stage is the stand-in; no network is loaded."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._stand_in = stand_in
+
+    @property
+    def tile_size(self) -> int:
+        return 1024
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(
+            software_version="0",
+            torch_version="none",
+            device="stand-in",
+            instruction_set="none",
+            precision="fp32",
+            tile_size=self.tile_size,
+            threads=1,
+            seed=0,
+            libraries={},
+        )
+
+    def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
+        return self._stand_in
+
+
+class Nowhere:
+    """A sink that keeps nothing."""
+
+    pixel_sha256 = ""
+
+    def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
+        pass
+
+    def restart(self) -> None:
+        pass
+
+
+def _alone(scans: Path) -> tuple[float, float]:
+    """Seconds, and seconds of processors, that the model takes for the pictures one after the other."""
+    version = [*shipped()][-1]
+    models, recipe = LoadedModels(lambda _stage: version), Recipe(stages=(version.card.stage({}),))
+    # What torch prepares at first is not the pictures'.
+    restore_array(np.random.default_rng(1).random((1024, 1024, 3)), recipe, models=models)
+    began, processors_began = time.perf_counter(), time.process_time()
+    for path in sorted(scans.iterdir()):
+        with Picture.open(path) as picture:
+            restore(picture, recipe, Nowhere(), models=models)
+    return time.perf_counter() - began, time.process_time() - processors_began
+
+
+class Steps:
+    """How long all tasks together were at each step."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notes the steps of the batch that is run inside."""
+        make, record, in_turn = work.make, record_made, Device.in_turn
+
+        def timed_turn(device: Any, place: int, call: Callable[[], Any]) -> Any:
+            asked = time.perf_counter()
+            made, seconds = in_turn(device, place, lambda: _timed(call))
+            self._add(_DEVICE, seconds)
+            self._add(_WAIT, time.perf_counter() - asked - seconds)
+            self._add(_AROUND, asked - time.perf_counter())
+            return made
+
+        def timed_write(sink: Any, *arguments: Any) -> None:
+            _, seconds = _timed(lambda: TiffSink.write(sink, *arguments))
+            self._add(_WRITE, seconds)
+            self._add(_AROUND, -seconds)
+
+        def timed_make(*arguments: Any, **options: Any) -> Any:
+            self._thread.step = "read"
+            self._thread.since = time.perf_counter()
+            made = make(*arguments, **options)
+            self._enter("")
+            return made
+
+        def timed_record(*arguments: Any) -> Any:
+            made, seconds = _timed(lambda: record(*arguments))
+            self._add("record", seconds)
+            return made
+
+        with ExitStack() as stack:
+            for patch in (
+                mock.patch.object(in_hand, "make", timed_make),
+                mock.patch.object(outcomes, "record_made", timed_record),
+                mock.patch.object(Device, "in_turn", timed_turn),
+                mock.patch.object(work._Sink, "write", timed_write),
+                mock.patch.object(work, "at_stage", self._enter),
+            ):
+                stack.enter_context(patch)
+            yield
+
+    def print(self, megapixels: float) -> None:
+        """A line for each step; the shares are of all but the waiting."""
+        worked = sum(seconds for step, seconds in self._seconds.items() if step != _WAIT)
+        for step, seconds in sorted(self._seconds.items(), key=lambda item: -item[1]):
+            share = "" if step == _WAIT else f"{100 * seconds / worked:5.1f} %"
+            print(f"  {step:28} {seconds:8.1f} s {seconds / megapixels:8.3f} s a megapixel {share}")
+
+    def _enter(self, step: str) -> None:
+        """The thread's task goes on to another step. Those of single models follow the restoring, and take no time."""
+        now = time.perf_counter()
+        step = _AROUND if step == "restore" else "digest, flush" if step == "digest" else step
+        if "@" not in step:
+            self._add(self._thread.step, now - self._thread.since)
+            self._thread.step, self._thread.since = step, now
+
+    def _add(self, step: str, seconds: float) -> None:
+        with self._lock:
+            self._seconds[step] += seconds
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    made = call()
+    return made, time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Several masters in hand at once: while the device works on one, the next is read and the last is scored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from structlog.contextvars import get_contextvars
+
+from archive.batches import in_hand, outcomes, work
+from archive.batches.device import Device
+from archive.batches.in_hand import MOST_TASKS
+from archive.catalogue.tables import Task
+from archive.catalogue.vocabulary import TaskStatus
+from archive.errors import BatchError
+from restoration.errors import DeviceError
+from restoration.quality import score
+from tests.stand_ins import Greyer, once, raising, wait_until
+
+# `workshop` is made in conftest.py.
+
+CANCELLED, DONE, PENDING = TaskStatus.CANCELLED, TaskStatus.DONE, TaskStatus.PENDING
+
+
+def all_are_in_hand() -> bool:
+    """Whether as many tasks are worked on as may be."""
+    return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MOST_TASKS
+
+
+def then(*actions: Callable[[], object]) -> Callable[[int], object]:
+    """For a :class:`Greyer`: at its first call waits until all tasks are in hand, then does ``actions``."""
+    return once(lambda: [action() for action in (lambda: wait_until(all_are_in_hand), *actions)])
+
+
+def test_masters_are_read_while_the_device_works_on_another(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = workshop.prepared("A", "B", "C")
+    read: list[str] = []
+
+    class Noted(work.Picture):  # type: ignore[name-defined, misc]
+        @classmethod
+        def open(cls, path: Any, **options: Any) -> Any:
+            opened = super().open(path, **options)
+            read.append(Path(path).name)
+            return opened
+
+    monkeypatch.setattr(work, "Picture", Noted)
+    result = workshop.run(batch_id, Greyer(once(lambda: wait_until(lambda: len(read) == 3))))
+    assert result.done == 3
+    workshop.assert_whole(batch_id)
+
+
+def test_one_is_scored_while_the_device_works_on_another(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = workshop.prepared("A", "B")
+    scoring = threading.Event()
+
+    def noted(**pictures: Any) -> Any:
+        scoring.set()
+        return score(**pictures)
+
+    monkeypatch.setattr(work, "score", noted)
+    stage = Greyer(lambda calls: scoring.wait(60) if calls == 1 else None)
+    assert workshop.run(batch_id, stage).done == 2
+    assert stage.calls == 2
+    workshop.assert_whole(batch_id)
+
+
+def test_an_error_in_one_task_does_not_touch_those_beside_it(workshop: Any) -> None:
+    batch_id = workshop.prepared(*"ABCDE")
+    result = workshop.run(batch_id, Greyer(then(lambda: raising(RuntimeError("broken"))(0))))
+    assert (result.done, result.failed) == (4, 1)
+    assert len(workshop.files()) == 4
+
+
+def test_a_device_that_fails_puts_back_all_that_is_in_hand(workshop: Any) -> None:
+    batch_id = workshop.prepared(*"ABCDE")
+    with pytest.raises(BatchError, match="the cable fell out"):
+        workshop.run(batch_id, Greyer(then(lambda: raising(DeviceError("the cable fell out"))(0))))
+    assert set(workshop.statuses(batch_id)) <= {DONE, PENDING}
+    assert workshop.statuses(batch_id).count(PENDING) >= 5 - MOST_TASKS + 1
+    assert all(task.lease_token is None for task in workshop.tasks(batch_id))
+    assert len(workshop.files()) == len(workshop.derivatives())
+    assert workshop.run(batch_id).done == 5
+    workshop.assert_whole(batch_id)
+
+
+def test_a_lost_lease_does_not_touch_the_tasks_beside_it(workshop: Any) -> None:
+    batch_id = workshop.prepared("A", "B", "C", "D")
+    lost = workshop.tasks(batch_id)[1]
+
+    def lose() -> None:
+        with workshop.catalogue.session() as session:
+            session.execute(update(Task).where(Task.id == lost.id).values(status=CANCELLED, lease_token="0" * 32))
+
+    result = workshop.run(batch_id, Greyer(then(lose)))
+    assert (result.done, result.failed, result.cancelled) == (3, 0, 1)
+    assert workshop.statuses(batch_id) == [DONE, CANCELLED, DONE, DONE]
+    assert len(workshop.files()) == 3
+
+
+@pytest.mark.parametrize(("most_pixels", "most_at_once"), [(16 * 16 * MOST_TASKS, MOST_TASKS), (16 * 16 * 2 - 1, 1)])
+def test_no_more_pictures_are_held_than_there_is_to_be_memory_for(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch, most_pixels: int, most_at_once: int
+) -> None:
+    batch_id = workshop.prepared(*"ABCDEF")
+    monkeypatch.setattr(in_hand, "MOST_PIXELS", most_pixels)
+    held: list[int] = []
+
+    def hold(_calls: int) -> None:
+        if not held:
+            with suppress(TimeoutError):
+                wait_until(all_are_in_hand, seconds=60 if most_at_once == MOST_TASKS else 0.2)
+        held.append(sum(thread.name.startswith("task-") for thread in threading.enumerate()))
+
+    assert workshop.run(batch_id, Greyer(hold)).done == 6
+    assert max(held) == most_at_once
+
+
+def test_log_lines_tell_the_task_that_they_are_about(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch_id = workshop.prepared(*"ABCDE")
+    items = {task.id: name for task, name in zip(workshop.tasks(batch_id), "ABCDE", strict=True)}
+    told: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(work._log, "info", lambda event, **_: told.append((event, get_contextvars())))
+    monkeypatch.setattr(outcomes._log, "info", lambda event, **_: told.append((event, get_contextvars())))
+    assert workshop.run(batch_id, Greyer(then())).done == 5
+    for event, stage in (("stage done", "mend@1.0"), ("task ended", "record")):
+        lines = [about for name, about in told if name == event]
+        assert {about["task"]: about["item"] for about in lines} == items
+        assert {(about["batch"], about["stage"]) for about in lines} == {(batch_id, stage)}
+
+
+def _waits(device: Device[None], count: int) -> bool:
+    return device._waiting.qsize() == count
+
+
+def test_the_device_takes_what_came_first_and_works_in_one_thread() -> None:
+    began, go_on = threading.Event(), threading.Event()
+    done: list[tuple[int, str]] = []
+
+    def work_on(place: int) -> None:
+        if place == 9:
+            began.set()
+            go_on.wait(60)
+        done.append((place, threading.current_thread().name))
+
+    with Device[None]() as device:
+        threads = [threading.Thread(target=device.in_turn, args=(9, partial(work_on, 9)))]
+        threads[0].start()
+        assert began.wait(60)
+        for waiting, place in enumerate((3, 1, 2), 1):
+            threads.append(threading.Thread(target=device.in_turn, args=(place, partial(work_on, place))))
+            threads[-1].start()
+            wait_until(partial(_waits, device, waiting))
+        go_on.set()
+        for thread in threads:
+            thread.join()
+    assert done == [(9, "device"), (1, "device"), (2, "device"), (3, "device")]
+
+
+def test_what_fails_on_the_device_is_raised_where_it_was_asked_for() -> None:
+    def broken() -> None:
+        raise DeviceError("no memory")
+
+    with Device[None]() as device:
+        with pytest.raises(DeviceError, match="no memory"):
+            device.in_turn(0, broken)
+        device.in_turn(0, lambda: None)

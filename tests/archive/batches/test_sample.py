@@ -1,0 +1,136 @@
+"""Samples: a spread of what a plan would take, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from archive.batches.draft import Candidate
+from archive.batches.plan import Plan
+from archive.batches.sample import Sample, draw, in_words
+from archive.catalogue.tables import Item
+from archive.catalogue.vocabulary import View
+
+
+def _offered(count: int, **facts: Any) -> list[Candidate]:
+    """Masters that differ in their number only, in the order of lists."""
+    known: dict[str, Any] = {
+        "sequence": 1,
+        "view": View.RECTO,
+        "width": 6000,
+        "height": 4000,
+        "unsupported": None,
+        "samples_per_pixel": 1,
+        "bits_per_sample": 16,
+        "refusal": None,
+        "polarity": None,
+        "process": None,
+        "collection": None,
+        "date_earliest": None,
+    }
+    return [
+        Candidate(**(known | {"id": number, "accession_number": f"N{number:04d}"} | facts)) for number in range(count)
+    ]
+
+
+def _sampled(plan: Plan) -> list[str]:
+    assert plan.drawn is not None
+    return [master.accession_number for master in plan.drawn.masters]
+
+
+@pytest.fixture
+def workshop_of_twelve(workshop: Any) -> Any:
+    workshop.model(unsuited=["halftone"])
+    for number in range(12):
+        workshop.master(f"N{number:02d}", process="halftone" if number == 5 else None)
+    return workshop
+
+
+def test_masters_of_which_nothing_is_known_are_spread_over_the_list() -> None:
+    drawn = draw(_offered(1000), Sample(size=10, seed=1))
+    assert [place // 100 for place in drawn] == list(range(10))
+
+
+def test_what_is_rare_is_not_missed() -> None:
+    offered = _offered(1000)
+    rare: dict[int, dict[str, Any]] = {
+        100: {"collection": "Lange"},
+        300: {"process": "tintype"},
+        500: {"date_earliest": 18600101},
+        700: {"width": 300, "height": 200},
+        900: {"samples_per_pixel": 3},
+    }
+    for place, fact in rare.items():
+        offered[place] = offered[place]._replace(**fact)
+    assert set(rare) <= set(draw(offered, Sample(size=10, seed=1)))
+
+
+def test_each_value_gets_about_as_many_masters_as_another() -> None:
+    offered = [
+        master._replace(collection="ABCD"[place % 4 if place < 100 else 3])
+        for place, master in enumerate(_offered(1000))
+    ]
+    counts = Counter(offered[place].collection for place in draw(offered, Sample(size=20, seed=4)))
+    assert set(counts) == set("ABCD")
+    assert max(counts.values()) <= 10  # of 925 in 1000 a draw by chance would take 18
+
+
+def test_a_seed_names_a_draw() -> None:
+    offered = _offered(200)
+    draws = [draw(offered, Sample(size=5, seed=seed)) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    # A golden value: neither the version of Python nor the database may change a draw.
+    assert draws[0] == [15, 42, 84, 132, 170]
+
+
+def test_it_says_what_masters_were_told_by() -> None:
+    (master,) = _offered(1, collection="Lange", date_earliest=19361105, samples_per_pixel=3)
+    assert list(in_words(master)) == ["Lange", "1930s", "24.0 Mpx", "16-bit colour"]
+
+
+def test_a_sample_is_of_what_the_plan_would_take_and_counts_as_it_does(workshop_of_twelve: Any) -> None:
+    whole = workshop_of_twelve.plan(dry_run=True)
+    plan = workshop_of_twelve.plan(sample=Sample(size=4, seed=1), dry_run=True)
+    assert (plan.tasks, plan.drawn.offered, whole.tasks) == (4, 11, 11)
+    assert plan.recipes == {"mend 1.0 (strength 1)": 4}
+    assert plan.left_out == whole.left_out
+    assert "N05" not in _sampled(plan)
+    assert plan.volumes[0].needed_bytes < whole.volumes[0].needed_bytes
+    assert workshop_of_twelve.plan(sample=Sample(size=50), dry_run=True).tasks == 11
+    assert whole.drawn is None
+
+
+def test_a_dry_run_tells_the_masters_that_the_batch_then_has(workshop_of_twelve: Any) -> None:
+    sample = Sample(size=4, seed=1)
+    told = _sampled(workshop_of_twelve.plan(sample=sample, dry_run=True))
+    plan = workshop_of_twelve.plan(sample=sample)
+    assert _sampled(plan) == told
+    numbers = {master.id: f"N{place:02d}" for place, master in enumerate(workshop_of_twelve.masters())}
+    assert [numbers[task.master_id] for task in workshop_of_twelve.tasks(plan.batch_id)] == told
+
+
+def test_a_full_run_skips_what_the_sample_made_and_other_settings_have_the_same_sample(workshop_of_twelve: Any) -> None:
+    sample = Sample(size=4, seed=1)
+    plan = workshop_of_twelve.plan(sample=sample)
+    assert workshop_of_twelve.run(plan.batch_id).is_sample
+    full = workshop_of_twelve.plan()
+    assert (full.tasks, full.already_made) == (7, 4)
+    assert not workshop_of_twelve.run(full.batch_id).is_sample
+    assert _sampled(workshop_of_twelve.plan(sample=sample, strength=0.5, dry_run=True)) == _sampled(plan)
+
+
+def test_what_the_catalogue_knows_of_items_counts(workshop_of_twelve: Any) -> None:
+    with workshop_of_twelve.catalogue.session() as session:
+        session.execute(update(Item).where(Item.accession_number == "N07").values(collection="Loans"))
+        session.execute(update(Item).where(Item.accession_number == "N02").values(date_earliest=18600101))
+    for seed in range(5):
+        plan = workshop_of_twelve.plan(sample=Sample(size=4, seed=seed), dry_run=True)
+        assert {"N02", "N07"} <= set(_sampled(plan))
+
+
+def test_a_sample_of_nothing_plans_nothing(workshop_of_twelve: Any) -> None:
+    plan = workshop_of_twelve.plan("accession_number:none", sample=Sample(size=4))
+    assert (plan.batch_id, plan.drawn) == (None, None)
