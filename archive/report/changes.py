@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archive.catalogue.vocabulary import StageTask
-from archive.report.pictures import PREVIEW_WIDTH_PX, png
+from archive.report.pictures import png
 from archive.wording import Record
 from restoration.image import Source
-from restoration.quality.change import CHANGE_COLOURS, CHANGE_STEPS, FILLED_BY, FILLED_COLOUR, change_map
+from restoration.quality.change import (
+    CHANGE_COLOURS,
+    CHANGE_COVER,
+    CHANGE_STEPS,
+    DARKEST_GREY,
+    FILLED_BY,
+    FILLED_COLOUR,
+    change_map,
+)
 
 LEGEND = {
     "change_steps": dict(zip(CHANGE_STEPS, CHANGE_COLOURS, strict=True)),
+    "change_cover": f"{CHANGE_COVER:.0%}",
+    "darkest_grey": f"{DARKEST_GREY:.0%}",
     "filled_by": FILLED_BY,
     "filled_colour": FILLED_COLOUR,
 }
@@ -24,8 +34,6 @@ class Changes:
 
     url: str
     """A data URL of a PNG."""
-    factor: int
-    """Each point of the map stands for so many pixels across."""
     changed: float
     """The share of the picture area whose luma changed by more than 8/255."""
     filled: float
@@ -41,12 +49,11 @@ def changes(scan: Source, restored: Source, picture_area: Record | None, recipe:
         ImageError: the two differ in size, or can't be decoded.
         OSError: one can't be read.
     """
-    found = change_map(scan, restored, width_px=PREVIEW_WIDTH_PX)
+    found = change_map(scan, restored)
     area = picture_area or {"width": scan.info.width, "height": scan.info.height}
     pixels = area["width"] * area["height"]
     return Changes(
         url=png(found.image()),
-        factor=found.factor,
         changed=found.changed_pixels / pixels,
         filled=found.filled_pixels / pixels,
         is_asked_for=repairs_damage(recipe),

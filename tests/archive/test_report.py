@@ -108,14 +108,14 @@ def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
         for score in archive.show("1906.1")["derivatives"][0]["quality"]
         if score["metric"] == "changed_share"
     ]
-    told = f"{100 * share:.1f} % of the picture changed by more than 8 of 255 levels, 0.00 % was filled in."
+    told = f"nothing was filled in, {100 * share:.2f} % changed by more than 8 of 255 levels."
 
     assert told in text
     assert str(image["alt"]).endswith(told)
     with _decoded(str(image["src"])) as shown:
         assert (shown.format, shown.size) == ("PNG", (48, 40))
-    assert "changed by more than 64" in text
-    assert "by more than 24 of 255 levels" in text
+    assert "filled in hardly changed by more than 4 by more than 8 by more than 16 by more than 32 of 255" in text
+    assert "stood out by more than 24 of 255 levels" in text
     assert "was not asked to repair damage" not in text
 
 
@@ -135,8 +135,8 @@ def test_damage_that_was_filled_in_is_marked(archive: SmallArchive, catalogue: C
         colours = np.asarray(shown.convert("RGB"))
 
     assert (colours[:, 20] == (0xE6, 0x61, 0x00)).all()
-    assert (np.ptp(np.delete(colours, 20, axis=1).astype(int), axis=2) == 0).all(), "grey where nothing changed"
-    assert "2.08 % was filled in" in str(image["alt"])
+    assert (np.ptp(np.delete(colours, range(11, 30), axis=1).astype(int), axis=2) == 0).all(), "grey where not changed"
+    assert "2.08 % of the picture was filled in" in str(image["alt"])
 
 
 @pytest.mark.parametrize(
