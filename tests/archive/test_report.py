@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
-from archive.report import gains, mean_gain, write_report
+from archive.report import changes, gains, mean_gain, write_report
 from archive.report.changes import repairs_damage
 from archive.report.pictures import PREVIEW_WIDTH_PX, preview
 from archive.settings import load_settings
@@ -108,18 +108,29 @@ def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
         for score in archive.show("1906.1")["derivatives"][0]["quality"]
         if score["metric"] == "changed_share"
     ]
-    told = f"nothing was filled in, {100 * share:.2f} % changed by more than 8 of 255 levels."
+    told = (
+        f"{100 * share:.1f} % of the picture changed by more than 8 of 255 levels; "
+        "no place was found that was filled in."
+    )
 
     assert told in text
     assert str(image["alt"]).endswith(told)
     with _decoded(str(image["src"])) as shown:
         assert (shown.format, shown.size) == ("PNG", (48, 40))
-    assert "filled in hardly changed by more than 4 by more than 8 by more than 16 by more than 32 of 255" in text
+    assert "filled in hardly changed changed by more than 4 8 16 32 of 255 levels, on average" in text
     assert "stood out by more than 24 of 255 levels" in text
     assert "was not asked to repair damage" not in text
 
 
-def test_damage_that_was_filled_in_is_marked(archive: SmallArchive, catalogue: Catalogue, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_damage_that_was_filled_in_is_marked_and_said_where_nobody_asked_for_it(
+    archive: SmallArchive,
+    catalogue: Catalogue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_asked_for: bool,
+) -> None:
+    monkeypatch.setattr(changes, "repairs_damage", lambda _: is_asked_for)
     (derivative,) = archive.show("1906.1")["derivatives"]
     clean = np.full((40, 48, 3), 100, np.uint8)
     scratched = clean.copy()
@@ -136,7 +147,8 @@ def test_damage_that_was_filled_in_is_marked(archive: SmallArchive, catalogue: C
 
     assert (colours[:, 20] == (0xE6, 0x61, 0x00)).all()
     assert (np.ptp(np.delete(colours, range(11, 30), axis=1).astype(int), axis=2) == 0).all(), "grey where not changed"
-    assert "2.08 % of the picture was filled in" in str(image["alt"])
+    assert "2.08 % was filled in" in str(image["alt"])
+    assert ("was not asked to repair damage" in page.text) == (not is_asked_for)
 
 
 @pytest.mark.parametrize(
