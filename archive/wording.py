@@ -49,7 +49,12 @@ def score_value(score: Record) -> str:
         return score["detail"] or "none"
     shown = f"{score['value']:.4f}" if abs(score["value"]) <= 1 else f"{score['value']:.2f}"
     detail = f" ({score['detail']})" if score["detail"] else ""
-    return f"{shown}{_UNITS.get(score['metric'], '')}{detail}"
+    return f"{shown}{score_unit(score)}{detail}"
+
+
+def score_unit(score: Record) -> str:
+    """The unit of the score's metric after a space; nothing where it has none."""
+    return _UNITS.get(score["metric"], "")
 
 
 def recipe_in_words(recipe: Record) -> str:

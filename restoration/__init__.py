@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from restoration.pipeline import restore as restore
     from restoration.pipeline import restore_array as restore_array
     from restoration.pipeline import shipped_recipe as shipped_recipe
+    from restoration.quality import ChangeMap as ChangeMap
     from restoration.quality import Score as Score
+    from restoration.quality import change_map as change_map
     from restoration.quality import score as score
     from restoration.recipe import Recipe as Recipe
     from restoration.recipe import RecipeStage as RecipeStage
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Area": "image",
     "ArraySink": "image",
+    "ChangeMap": "quality",
     "Execution": "hardware",
     "ImageInfo": "image",
     "LoadedModels": "pipeline",
@@ -69,6 +72,7 @@ _HOMES = {
     "Sink": "image",
     "Source": "image",
     "TiffSink": "image",
+    "change_map": "quality",
     "inspect": "image",
     "restore": "pipeline",
     "restore_array": "pipeline",

@@ -11,6 +11,7 @@ from sqlalchemy import ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.asked import Asked, condition
+from archive.catalogue.comparing import compare
 from archive.catalogue.conditions import RESTORABLE_FIRST, REVIEW, STATUS
 from archive.catalogue.narrowing import narrowed, row_by_row
 from archive.catalogue.pace import pace, pixels_left, stage_seconds
@@ -22,7 +23,7 @@ from archive.catalogue.vocabulary import StageTask, TaskStatus
 from archive.errors import NotFoundError
 from archive.wording import LIST_FIELDS
 
-__all__ = ["LIST_FIELDS", "batch", "batches", "find_version", "list_items", "masters", "models", "show"]
+__all__ = ["LIST_FIELDS", "batch", "batches", "compare", "find_version", "list_items", "masters", "models", "show"]
 
 _ROWS_AT_A_TIME = 500
 

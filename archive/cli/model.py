@@ -1,4 +1,4 @@
-"""``archive model list|show|verify|add|alias|train``."""
+"""``archive model list|show|verify|add|alias|compare|train|evaluate``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context
+from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context, query_argument
 from archive.cli.output import as_json, print_table, visible
 from archive.cli.progress import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY, ArchiveError
@@ -25,7 +25,7 @@ _PARTLY = "some weights are missing, or are not those of their card and the cata
     epilog=epilog("archive model list", "archive model add denoise-deblur-1.0", partly=f"verify: {_PARTLY}"),
 )
 def model() -> None:
-    """Look at model versions, add, approve or train one.
+    """Look at model versions, compare, add, approve or train one.
 
     REF is name@version, name@alias, or a name, which means name@approved.
     """
@@ -100,6 +100,36 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
     alias_name = alias_name.removeprefix("@")
     set_alias(context.catalogue(), name, version, alias_name, reviewer or login_name())
     click.echo(f"{name}@{alias_name} is now {name}@{version}")
+
+
+@command(
+    "compare",
+    examples=(
+        "archive model compare denoise-deblur@approved denoise-deblur@1.0",
+        "archive model compare denoise-deblur@0.1 denoise-deblur@1.0 'collection:Trial' --format json",
+    ),
+)
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@query_argument
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="How to print.")
+@pass_context
+def compare(context: Context, a: str, b: str, query: str | None, format_: str) -> None:
+    """Compare two versions, REFs A and B, by the scores of all masters that both restored.
+
+    Differences are B minus A, master by master. Scores against a clean reference are measures of quality; those against
+    the master say how much was changed, and not how good it is. Of each version a master's newest derivative counts
+    that is not rejected, else the newest. QUERY narrows the masters.
+    """
+    from archive.catalogue.search import compare as find
+    from archive.cli.comparison import print_comparison
+
+    with context.catalogue().reading() as session:
+        found = find(session, a, b, query)
+    if format_ == "json":
+        click.echo(as_json(found, indent=2))
+    else:
+        print_comparison(found)
 
 
 @command(
@@ -206,5 +236,5 @@ def _librarys_errors() -> Iterator[None]:
         raise ArchiveError(str(error)) from error
 
 
-for each in (list_command, show, verify, add, alias, train, evaluate):
+for each in (list_command, show, verify, add, alias, compare, train, evaluate):
     model.add_command(each)

@@ -16,11 +16,11 @@ from archive.catalogue import Catalogue
 from archive.catalogue.search import masters, show
 from archive.catalogue.tables import Item, Master, QualityScore
 from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, ScoredImage
+from archive.report.changes import LEGEND, Changes, changes
 from archive.report.html import write_page
-from archive.report.pictures import PREVIEW_WIDTH_PX, preview
+from archive.report.pictures import PREVIEW_WIDTH_PX, before_and_after, preview
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
-from restoration.image import Limits
 
 
 class Shown(NamedTuple):
@@ -51,6 +51,7 @@ class Entry:
     derivative: Record
     before: str | None  # data URLs of JPEGs
     after: str | None
+    changes: Changes | None
     problem: str | None  # why there are no pictures
 
     @property
@@ -89,6 +90,7 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
             items=shown.items,
             masters=shown.masters,
             preview_width=PREVIEW_WIDTH_PX,
+            legend=LEGEND,
             query=query,
             mean=mean_gain(_gains(session, wanted)),
             made_at=catalogue.now(session).isoformat(),
@@ -148,7 +150,7 @@ def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
 
 
 def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]]) -> Iterator[Entry]:
-    """One at a time, since each holds two pictures."""
+    """One at a time, since each holds three pictures."""
     item: Record = {"accession_number": None}
     for accession_number, sequence in found:
         if item["accession_number"] != accession_number:
@@ -159,12 +161,19 @@ def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, 
             for each in item["derivatives"]
             if each["master"] == sequence and each["current"] and each["kind"] == DerivativeKind.RESTORED
         )
-        before = after = problem = None
+        before = after = changed = problem = None
         try:
-            settings = catalogue.settings
-            limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
-            before = preview(Path(master["path"]), page=master["page"], limits=limits)
-            after = preview(Path(derivative["path"]), limits=limits)
+            with before_and_after(catalogue.settings, master, derivative) as (scan, restored):
+                before, after = preview(scan), preview(restored)
+                changed = changes(scan, restored, master["picture_area"], derivative["recipe"])
         except (ImageError, OSError) as error:
             problem = str(error)
-        yield Entry(item=item, master=master, derivative=derivative, before=before, after=after, problem=problem)
+        yield Entry(
+            item=item,
+            master=master,
+            derivative=derivative,
+            before=before,
+            after=after,
+            changes=changed,
+            problem=problem,
+        )

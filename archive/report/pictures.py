@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from archive.settings import Settings
+from archive.wording import Record
 from restoration.image import Area, Limits, Picture
 
 PREVIEW_WIDTH_PX = 1200
@@ -17,15 +21,30 @@ _JPEG_QUALITY = 85
 _BAND_PX = 64  # rows of the reduced picture that are read at once
 
 
-def preview(path: Path, *, page: int = 1, limits: Limits) -> str:
-    """The picture ``page`` of the file, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
+@contextmanager
+def before_and_after(settings: Settings, master: Record, derivative: Record) -> Iterator[tuple[Picture, Picture]]:
+    """A master and its derivative, as ``archive show`` tells of them, opened.
+
+    Raises:
+        ImageError: one isn't a picture that is read here.
+        OSError: one can't be read.
+    """
+    limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
+    with (
+        Picture.open(Path(master["path"]), page=master["page"], limits=limits) as before,
+        Picture.open(Path(derivative["path"]), limits=limits) as after,
+    ):
+        yield before, after
+
+
+def preview(picture: Picture) -> str:
+    """The picture, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
 
     Raises:
         ImageError: it can't be decoded.
         OSError: it can't be read.
     """
-    with Picture.open(path, page=page, limits=limits) as picture:
-        small = _in_srgb(_reduced(picture), picture.info.icc_profile)
+    small = _in_srgb(_reduced(picture), picture.info.icc_profile)
     width = min(PREVIEW_WIDTH_PX, small.width)
     small = small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -41,8 +60,13 @@ def crop(picture: Picture, area: Area) -> str:
         OSError: it can't be read.
     """
     values = picture.read(area.x, area.y, area.width, area.height)[0]
+    return png(_in_srgb(_image(_in_eight_bits(values)), picture.info.icc_profile))
+
+
+def png(image: Image.Image) -> str:
+    """An image as it is, as a PNG, as a ``data:`` URL."""
     buffer = io.BytesIO()
-    _in_srgb(_image(_in_eight_bits(values)), picture.info.icc_profile).save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return _data_url("png", buffer)
 
 

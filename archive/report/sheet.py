@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +16,13 @@ from archive.catalogue.search import show
 from archive.catalogue.tables import Batch, Item, Master, Recipe, Task
 from archive.catalogue.vocabulary import Access, ComparedWith, TaskStatus
 from archive.report.html import write_page
-from archive.report.pictures import crop
+from archive.report.pictures import before_and_after, crop
 from archive.report.places import Place, places
+from archive.settings import Settings
 from archive.storage import sheet_path
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
-from restoration.image import Area, Limits, Picture
+from restoration.image import Area
 
 _TOLD = ("psnr", "ssim")
 
@@ -134,8 +134,6 @@ def _tried(session: Session, batch: Batch, recipe: Recipe) -> list[_Tried]:
 
 def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) -> Iterator[Entry]:
     """One at a time, since each holds its crops."""
-    settings = catalogue.settings
-    limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
     for tried in shown:
         item = show(catalogue, session, tried.accession_number)
         master = next(each for each in item["masters"] if each["sequence"] == tried.sequence)
@@ -144,17 +142,15 @@ def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) ->
         problem = None if derivative else f"It could not be restored: {tried.error}"
         if derivative:
             try:
-                pairs = _pairs(master, derivative, limits)
+                pairs = _pairs(catalogue.settings, master, derivative)
             except (ImageError, OSError) as error:
                 problem = f"The crops can’t be shown: {error}"
         yield Entry(item=item, master=master, derivative=derivative, pairs=pairs, problem=problem)
 
 
-def _pairs(master: Record, derivative: Record, limits: Limits) -> list[Pair]:
+def _pairs(settings: Settings, master: Record, derivative: Record) -> list[Pair]:
     """Crops of both at the places that the master alone decides on, so that sheets of several recipes agree."""
-    with ExitStack() as stack:
-        before = stack.enter_context(Picture.open(Path(master["path"]), page=master["page"], limits=limits))
-        after = stack.enter_context(Picture.open(Path(derivative["path"]), limits=limits))
+    with before_and_after(settings, master, derivative) as (before, after):
         area = master["picture_area"] or {"x": 0, "y": 0, "width": before.info.width, "height": before.info.height}
         return [
             Pair(place=place, before=crop(before, place.area), after=crop(after, place.area))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
 from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values
 
 SSIM_RADIUS = 5  # scikit-image cuts its Gaussian of sigma 1.5 at 3.5 sigma
 _SSIM_SIGMA, _SSIM_C1, _SSIM_C2 = 1.5, 0.01**2, 0.03**2
-_CHANGED_BY = 8 / 255 + 1e-6  # a change of exactly 8 levels isn't more than that, however it is rounded
+CHANGED_BY = 8 / 255 + 1e-6  # a change of exactly 8 levels isn't more than that, however it is rounded
 _BLUR_SIZE, _BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
+
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 # Rows or columns that one product with the band matrix gives. So small that OpenBLAS does it on the calling thread.
 _STEP = 8
@@ -33,12 +37,12 @@ _BAND = _gaussian_band()
 _BAND_TURNED = np.ascontiguousarray(_BAND.T)
 
 
-def luma_of(values: Values) -> Values:
+def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
     """Luma of (C, h, w), (h, w), with the weights of scikit-image's rgb2gray."""
     if values.shape[0] == 1:
-        grey: Values = values[0]
+        grey: NDArray[_Float] = values[0]
         return grey
-    luma: Values = values[0] * 0.2125
+    luma: NDArray[_Float] = values[0] * 0.2125
     for channel, weight in ((1, 0.7154), (2, 0.0721)):
         luma += values[channel] * weight
     return luma
@@ -66,7 +70,7 @@ def difference(ours: Values, theirs: Values) -> float:
 def changed(ours: Values, theirs: Values) -> int:
     """The pixels whose luma, (h, w), differs by more than 8/255."""
     apart = ours - theirs
-    return int(np.count_nonzero(np.abs(apart, out=apart) > _CHANGED_BY))
+    return int(np.count_nonzero(np.abs(apart, out=apart) > CHANGED_BY))
 
 
 def moments(values: Values, origin: float) -> tuple[float, float]:

@@ -15,10 +15,11 @@ from PIL import Image, ImageCms
 
 from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
-from archive.report import gains, mean_gain, write_report
+from archive.report import changes, gains, mean_gain, write_report
+from archive.report.changes import repairs_damage
 from archive.report.pictures import PREVIEW_WIDTH_PX, preview
 from archive.settings import load_settings
-from restoration.image import Limits
+from restoration.image import Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
 
 
@@ -78,7 +79,7 @@ def test_it_loads_nothing_from_elsewhere(catalogue: Catalogue, tmp_path: Path) -
 
     assert not page.named("link")
     assert all("src" not in attributes for attributes in page.named("script"))
-    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in page.named("img"))
+    assert all(re.match("data:image/(jpeg|png);base64,", str(image["src"])) for image in page.named("img"))
     assert not re.search(r"(https?:)?//[a-z]", text)
     assert "@import" not in text
 
@@ -88,12 +89,77 @@ def test_it_shows_before_and_after_under_a_slider_for_keyboards_and_readers(
 ) -> None:
     page = _Elements(_written(catalogue, tmp_path / "report.html"))
 
-    assert [image["class"] for image in page.named("img")] == ["before", "after"]
+    assert [image["class"] for image in page.named("img")] == ["before", "after", "changes"]
     assert all(image["alt"] for image in page.named("img"))
     (slider,) = page.named("input")
     assert slider["type"] == "range"
     assert slider["aria-label"]
     assert page.named("html")[0]["lang"] == "en"
+
+
+def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
+    archive: SmallArchive, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    page = _Elements(_written(catalogue, tmp_path / "report.html"))
+    (image,) = [each for each in page.named("img") if each["class"] == "changes"]
+    text = " ".join(page.text.split())
+    (share,) = [
+        score["value"]
+        for score in archive.show("1906.1")["derivatives"][0]["quality"]
+        if score["metric"] == "changed_share"
+    ]
+    told = (
+        f"{100 * share:.1f} % of the picture changed by more than 8 of 255 levels; "
+        "no place was found that was filled in."
+    )
+
+    assert told in text
+    assert str(image["alt"]).endswith(told)
+    with _decoded(str(image["src"])) as shown:
+        assert (shown.format, shown.size) == ("PNG", (48, 40))
+    assert "filled in hardly changed changed by more than 4 8 16 32 of 255 levels, on average" in text
+    assert "stood out by more than 24 of 255 levels" in text
+    assert "was not asked to repair damage" not in text
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_damage_that_was_filled_in_is_marked_and_said_where_nobody_asked_for_it(
+    archive: SmallArchive,
+    catalogue: Catalogue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_asked_for: bool,
+) -> None:
+    monkeypatch.setattr(changes, "repairs_damage", lambda _: is_asked_for)
+    (derivative,) = archive.show("1906.1")["derivatives"]
+    clean = np.full((40, 48, 3), 100, np.uint8)
+    scratched = clean.copy()
+    scratched[:, 20] = 220
+    # The files' digests are not looked at here, only what they show.
+    tifffile.imwrite(archive.scans / "a.tif", scratched, photometric="rgb")
+    path = Path(derivative["path"])
+    path.chmod(0o644)
+    tifffile.imwrite(path, clean, photometric="rgb")
+    page = _Elements(_written(catalogue, tmp_path / "report.html"))
+    (image,) = [each for each in page.named("img") if each["class"] == "changes"]
+    with _decoded(str(image["src"])) as shown:
+        colours = np.asarray(shown.convert("RGB"))
+
+    assert (colours[:, 20] == (0xE6, 0x61, 0x00)).all()
+    assert (np.ptp(np.delete(colours, range(11, 30), axis=1).astype(int), axis=2) == 0).all(), "grey where not changed"
+    assert "2.08 % was filled in" in str(image["alt"])
+    assert ("was not asked to repair damage" in page.text) == (not is_asked_for)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "does"),
+    [({}, True), ({"repair": ["noise", "damage"]}, True), ({"repair": ["noise"]}, False), ({"repair": "noise"}, False)],
+)
+def test_a_recipe_that_is_not_told_what_to_repair_repairs_damage_too(parameters: dict[str, object], does: bool) -> None:
+    stage = {"task": "restoration", "model": MODEL, "version": "1.0", "parameters": parameters}
+    style = {"task": "style", "model": "autumn", "version": "1.0", "parameters": {}}
+
+    assert repairs_damage({"stages": [stage, style]}) is does
 
 
 def test_it_says_digitally_restored_by_what_how_well_and_what_happened(catalogue: Catalogue, tmp_path: Path) -> None:
@@ -198,11 +264,16 @@ def _decoded(url: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
 
 
+def _preview(path: Path) -> Image.Image:
+    with Picture.open(path) as picture:
+        return _decoded(preview(picture))
+
+
 def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Path) -> None:
     width, height = 3 * PREVIEW_WIDTH_PX + 1, 700
     ramp = np.linspace(0, 65535, width).astype(np.uint16)
     tifffile.imwrite(tmp_path / "wide.tif", np.broadcast_to(ramp, (height, width)))
-    with _decoded(preview(tmp_path / "wide.tif", limits=Limits(max_pixels=10_000_000))) as small:
+    with _preview(tmp_path / "wide.tif") as small:
         assert small.size == (PREVIEW_WIDTH_PX, 233)
         values = np.asarray(small, dtype=float)
 
@@ -212,7 +283,7 @@ def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Pat
 
 def test_a_preview_of_a_small_picture_keeps_its_size(tmp_path: Path) -> None:
     write_scan(tmp_path / "small.tif")
-    with _decoded(preview(tmp_path / "small.tif", limits=Limits(max_pixels=10_000))) as small:
+    with _preview(tmp_path / "small.tif") as small:
         assert small.size == (48, 40)
 
 
@@ -224,5 +295,5 @@ def test_a_preview_shows_colours_as_their_profile_means_them(tmp_path: Path) -> 
     expected = {standard: (200, 100, 50), swapped: (100, 200, 50), b"no profile": (200, 100, 50)}
     for profile, colour in expected.items():
         tifffile.imwrite(tmp_path / "colour.tif", pixels, iccprofile=profile, photometric="rgb")
-        with _decoded(preview(tmp_path / "colour.tif", limits=Limits(max_pixels=10_000))) as small:
+        with _preview(tmp_path / "colour.tif") as small:
             assert np.abs(np.asarray(small, dtype=float).mean(axis=(0, 1)) - colour).max() < 3
