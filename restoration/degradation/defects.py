@@ -190,9 +190,9 @@ def halftone(picture: Array, pitch_px: float, *, angle: float = np.pi / 4) -> Ar
 
 
 def smooth_field(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A smooth field of about unit range and zero mean: coarse noise, interpolated."""
+    """A smooth field of about unit range and zero mean: coarse noise, interpolated by cubics, which show no lattice."""
     coarse = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
-    smooth = ndimage.zoom(coarse, (height / 4, width / 4), order=1, grid_mode=True, mode="nearest")
+    smooth = ndimage.zoom(coarse, (height / 4, width / 4), order=3, grid_mode=True, mode="nearest")
     return np.asarray(smooth, dtype=np.float32)
 
 
