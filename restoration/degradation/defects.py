@@ -35,8 +35,8 @@ class Fading:
     """What light and bad air do to the image substance, over the whole picture, and unevenly.
 
     ``density_loss`` is the share of black that is gone, ``flare`` the share of white that has darkened, ``yellowing``
-    the share of blue lost in the whites, ``discolouration`` how far one dye or the silver's own colour went, more in some
-    patches than in others, ``unevenness`` how far all vary over the picture. All in [0, 1].
+    the share of blue lost in the whites, ``discolouration`` how far one dye or the silver's own colour went, more in
+    some patches than in others, ``unevenness`` how far all vary over the picture. All in [0, 1].
     """
 
     density_loss: float = 0.0

@@ -220,8 +220,8 @@ def test_training_on_no_photographs_is_one_message(tmp_path: Path) -> None:
 
 
 def test_training_tells_where_the_version_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pretend(output: Path, *, data: Path | None, resume: bool, progress: Callable[..., None]) -> ModelFolder:
-        assert (data, resume) == (None, True)
+    def pretend(output: Path, *, progress: Callable[..., None], **given: object) -> ModelFolder:
+        assert given == {"data": None, "resume": True, "start": None, "perceptual_weights": None}
         progress(7, 8, {"pixel": 0.1})
         progress(8, 8, {"pixel": 0.1})
         return ModelFolder.open(write_model(output, version="9.3"))
@@ -231,6 +231,21 @@ def test_training_tells_where_the_version_is(tmp_path: Path, monkeypatch: pytest
 
     assert answer.code == 0
     assert answer.output == f"model: {MODEL}@9.3 in {tmp_path / 'denoise-deblur-9.3'}\n"
+
+
+def test_a_training_can_begin_with_a_version_of_the_catalogue(
+    small: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_with = []
+
+    def pretend(output: Path, *, start: ModelFolder, **_given: object) -> ModelFolder:
+        begun_with.append(start.card.reference)
+        return ModelFolder.open(write_model(output, version="9.3"))
+
+    monkeypatch.setattr("restoration.training.train", pretend)
+    small.done("model", "train", "--from", MODEL, "--data", tmp_path, "--output", tmp_path / "denoise-deblur-9.3")
+    assert begun_with == [f"{MODEL}@9.0"]
+    assert small.run("model", "train", "--from", "sharpen", "--output", tmp_path / "no").code == 2
 
 
 def test_db_current_check_and_upgrade(small: SmallArchive) -> None:
