@@ -36,7 +36,7 @@ SINGLE = {
     "JPEG 30": Ageing(jpeg_quality=30),
     "faded": Ageing(fading=Fading(density_loss=0.45, flare=0.2, unevenness=0.6, seed=2)),
     "yellowed": Ageing(fading=Fading(density_loss=0.15, yellowing=0.4, unevenness=0.4, seed=3)),
-    "discoloured": Ageing(fading=Fading(density_loss=0.2, discolouration=0.8, seed=5)),
+    "discoloured": Ageing(fading=Fading(density_loss=0.2, discolouration=0.8, seed=7)),
     "vignette (kept)": Ageing(vignette=0.5),
     "screen (kept)": Ageing(halftone_px=5),
     "scratches": Ageing(damage=Damage(scratches=16, seed=5)),

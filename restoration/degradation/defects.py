@@ -196,9 +196,14 @@ def halftone(picture: Array, pitch_px: float, *, angle: float = np.pi / 4) -> Ar
 
 
 def smooth_field(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A smooth field of about unit range and zero mean: coarse noise, interpolated by cubics, which show no lattice."""
-    coarse = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
-    smooth = ndimage.zoom(coarse, (height / 4, width / 4), order=3, grid_mode=True, mode="nearest")
+    """A smooth field of about unit range and zero mean: coarse noise, interpolated by cubics, which show no lattice.
+
+    It has up to four knots a side, at least some 96 px apart: what wanders through a print hardly changes in a small
+    part of one.
+    """
+    knots = [min(4, max(2, round(side / 96))) for side in (height, width)]
+    coarse = rng.uniform(-1, 1, knots).astype(np.float32)
+    smooth = ndimage.zoom(coarse, (height / knots[0], width / knots[1]), order=3, grid_mode=True, mode="nearest")
     return np.asarray(smooth, dtype=np.float32)
 
 
