@@ -16,7 +16,7 @@ from archive.cli.progress import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY, ArchiveError
 
 if TYPE_CHECKING:
-    from restoration import ModelFolder
+    from restoration.models import ModelFolder
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
 
