@@ -189,6 +189,28 @@ def test_model_list_show_and_verify(small: SmallArchive) -> None:
     assert f"{MODEL}@9.0" in answer.output
 
 
+def test_texture_and_repair_are_asked_for_and_kept_in_the_recipe(restored: SmallArchive, tmp_path: Path) -> None:
+    restored.done("model", "add", write_model(tmp_path / "two", version="9.1", ends=2))
+    asked = ("restore", "--model", f"{MODEL}@9.1", "accession_number:1906.1")
+    restored.done(*asked)
+    restored.done(*asked, "--repair", "damage,noise", "--texture", "0")
+    made = restored.show("1906.1")["derivatives"]
+
+    recipes = [
+        each["recipe"]["stages"][0]["parameters"] for each in made if each["recipe"]["stages"][0]["version"] == "9.1"
+    ]
+    assert {"strength": 1.0, "texture": 0.35, "repair": ["noise", "softness", "damage"]} in recipes
+    assert {"strength": 1.0, "texture": 0.0, "repair": ["noise", "damage"]} in recipes
+    assert len({each["pixel_sha256"] for each in made}) == 3
+
+
+def test_a_version_without_texture_says_so(restored: SmallArchive) -> None:
+    answer = restored.run("restore", "--texture", "0.5")
+    assert answer.code == 2
+    assert "no parameter texture" in answer.errors
+    assert restored.run("restore", "--repair", "rust").code == 2
+
+
 def test_a_version_is_measured_beside_classical_methods(small: SmallArchive, tmp_path: Path) -> None:
     write_scan(tmp_path / "clean" / "a.tif", seed=1)
     rows = small.done("model", "evaluate", MODEL, "--data", tmp_path / "clean", "--format", "json").json()
