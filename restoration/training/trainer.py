@@ -208,7 +208,7 @@ class _Training:
     def _step(self, patches: AgedPatches) -> dict[str, float]:
         gan, settings, step = self.gan, self.settings, self.facts["step"]
         _set_rate(gan.generator_optimiser, settings.rate(step))
-        _set_rate(gan.discriminator_optimiser, settings.adversarial_learning_rate * 2)
+        _set_rate(gan.discriminator_optimiser, settings.adversarial_learning_rate * 4)
         if step == settings.pixel_steps:
             gan.keep_fidelity()
         take = gan.pixel_step if step < settings.pixel_steps else gan.adversarial_step
