@@ -22,7 +22,7 @@ class LossWeights:
     pixel: float = 0.02
     damage: float = 3.0
     feature: float = 0.02
-    adversarial: float = 0.05
+    adversarial: float = 0.02
 
 
 def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, floor: float = 3e-4) -> Tensor:

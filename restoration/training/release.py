@@ -36,6 +36,7 @@ REPAIR = {
     "description": "what is mended; what is not named stays as it is",
 }
 MOST_LOST_DB = 0.2
+MOST_LOST_IN_ALL_DB = 0.8
 _MEASURED_PX = 320  # a side, of each validation photograph; enough for means, and minutes instead of half an hour
 UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "etching", "woodcut", "collotype")
 KNOWN_FAILURES = [
@@ -59,15 +60,16 @@ def release(
     """Writes the version folder of a finished training into ``output``, measured on the middles of its photographs
     for validation.
 
-    The default texture is the largest that costs at most :data:`MOST_LOST_DB` on the validation pairs.
+    The textured end is drawn back along the line between both ends until it costs at most :data:`MOST_LOST_IN_ALL_DB`
+    on the validation pairs; the default texture is the largest that costs at most :data:`MOST_LOST_DB`.
     """
     if not gan.fidelity:
         gan.keep_fidelity()
     weights = with_both_ends(gan.fidelity, gan.ema)
-    levels = {share / 20: 0.0 for share in range(21)}
-    for texture in levels:
-        levels[texture] = validation.psnr(gan.generator, at_texture(weights, texture))
-    default = max(texture for texture in levels if levels[texture] >= levels[0.0] - MOST_LOST_DB)
+    taken = _furthest(_levels(gan, weights, validation), MOST_LOST_IN_ALL_DB)
+    weights = with_both_ends(at_texture(weights, 0.0), at_texture(weights, taken))
+    levels = _levels(gan, weights, validation)
+    default = _furthest(levels, MOST_LOST_DB)
     clean = [read_middle(path, _MEASURED_PX) for path in pictures.validation]
     restorations = {
         f"texture {texture:g}": _restoration(gan.generator, at_texture(weights, texture), how)
@@ -80,12 +82,26 @@ def release(
         weights,
         {
             "parameters": {"strength": STRENGTH, "texture": _texture(default), "repair": REPAIR},
-            "training": {"environment": how.described(), "validation_psnr_by_texture": by_texture},
+            "training": {
+                "environment": how.described(),
+                "validation_psnr_by_texture": by_texture,
+                "adversarial_share_taken": taken,
+            },
             "evaluation": [row.as_dict() for row in evaluation],
         },
         settings=settings,
         pictures=pictures,
     )
+
+
+def _levels(gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation) -> dict[float, float]:
+    """The validation's PSNR in dB at each twentieth between the ends of ``weights``."""
+    textures = [share / 20 for share in range(21)]
+    return {texture: validation.psnr(gan.generator, at_texture(weights, texture)) for texture in textures}
+
+
+def _furthest(levels: Mapping[float, float], most_lost: float) -> float:
+    return max(texture for texture, level in levels.items() if level >= levels[0.0] - most_lost)
 
 
 def _restoration(generator: Generator, weights: Mapping[str, Tensor], how: ResolvedExecution) -> Restoration:
