@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_TASKS = 3  # one is restored, one read, one scored
+
+_TURN_SECONDS = 0.5
 
 # Together, but for one that has more by itself: what is held of a picture grows with its width, and some formats can
 # only be decoded whole.
@@ -147,7 +149,10 @@ class TasksInHand:
 
     def next_ended(self) -> InHand:
         """Waits until the work on one of them has ended, well or not."""
-        return self._ended.get()
+        while True:
+            # In turns: a Ctrl-C that comes just before a wait without end isn't seen until that wait is over.
+            with suppress(Empty):
+                return self._ended.get(timeout=_TURN_SECONDS)
 
     def let_go(self, task: InHand) -> None:
         """Has nothing more to do with a task whose outcome is known."""
