@@ -130,7 +130,8 @@ def evaluate_version(
         yield from evaluate_scans(restorations, real)
     how = (execution or Execution()).resolved()
     if how.device.type == "cuda":
-        figures = speed(models.stage(folder.card.stage({})), how)
+        found = speed(models.stage(folder.card.stage({})), how)
+        figures = {name: round(value, 4) for name, value in found.items()}
         yield Row(case="speed", method=folder.card.reference, pictures=1, figures=figures)
 
 

@@ -35,10 +35,10 @@ def speed(stage: Stage, how: ResolvedExecution, *, side_px: int = 2048, matrix_s
     of_stage = counter.get_total_flops() / seconds
     ceiling = _matrix_flops(how, matrix_side)
     return {
-        "megapixels_per_second": round(side_px**2 / 1e6 / seconds, 2),
-        "teraflops": round(of_stage / 1e12, 4),
-        "matrix_teraflops": round(ceiling / 1e12, 4),
-        "share_of_matrix_ceiling": round(of_stage / ceiling, 4),
+        "megapixels_per_second": side_px**2 / 1e6 / seconds,
+        "teraflops": of_stage / 1e12,
+        "matrix_teraflops": ceiling / 1e12,
+        "share_of_matrix_ceiling": of_stage / ceiling,
     }
 
 
