@@ -40,10 +40,8 @@ from archive.settings import load_settings
 from benchmarks.memory import write_picture
 from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped
 from restoration.image import Samples, TiffSink
-from restoration.pipeline import Environment
-from restoration.recipe import RecipeStage
-from restoration.stages import Stage
 from tests.small_archive import command
+from tests.stand_ins import StandIns
 
 _AROUND, _DEVICE, _WAIT, _WRITE = "restore, around the device", "device", "waiting for the device", "write"
 
@@ -69,7 +67,9 @@ def main() -> None:
             result = run_batch(
                 Catalogue.open(load_settings(home)),
                 1,
-                make_models=LoadedModels if stand_in is None else lambda _folder_of, _execution: StandIns(stand_in),
+                make_models=LoadedModels
+                if stand_in is None
+                else lambda _folder_of, _execution: StandIns(stand_in, tile_size=1024),
             )
         seconds, processors = time.perf_counter() - began, time.process_time() - processors_began
         if result.done != options.pictures:
@@ -123,34 +123,6 @@ class StandIn:
         time.sleep(max(0.0, began + pause - time.perf_counter()))
         self.seconds += time.perf_counter() - began
         return made
-
-
-class StandIns(LoadedModels):
-    """Models whose every stage is the stand-in; no network is loaded."""
-
-    def __init__(self, stand_in: StandIn) -> None:
-        self._stand_in = stand_in
-
-    @property
-    def tile_size(self) -> int:
-        return 1024
-
-    @property
-    def environment(self) -> Environment:
-        return Environment(
-            software_version="0",
-            torch_version="none",
-            device="stand-in",
-            instruction_set="none",
-            precision="fp32",
-            tile_size=self.tile_size,
-            threads=1,
-            seed=0,
-            libraries={},
-        )
-
-    def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
-        return self._stand_in
 
 
 class Nowhere:

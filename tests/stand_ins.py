@@ -67,12 +67,13 @@ def raising(error: BaseException) -> Callable[[int], object]:
 class StandIns(LoadedModels):
     """Models whose every stage is ``work``; no network is loaded."""
 
-    def __init__(self, work: Stage) -> None:
+    def __init__(self, work: Stage, *, tile_size: int = 16) -> None:
         self.work = work
+        self._tile_size = tile_size
 
     @property
     def tile_size(self) -> int:
-        return 16
+        return self._tile_size
 
     @property
     def environment(self) -> Environment:
