@@ -120,7 +120,7 @@ def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     Raises:
         ModelRegistryError: the files are nowhere to be found, or are not those that were registered.
     """
-    card = _card(version)
+    card = card_of(version)
     kept = _kept_folder(catalogue, card)
     if not (kept / WEIGHTS_NAME).exists():
         source = next(_sources(catalogue, version, card), None)
@@ -148,7 +148,7 @@ def verify(catalogue: Catalogue) -> list[Problem]:
         session.expunge_all()
     problems = []
     for version in versions:
-        card = _card(version)
+        card = card_of(version)
         path = _kept_folder(catalogue, card)
         if not path.exists():
             path = next(_sources(catalogue, version, card), path)
@@ -167,8 +167,12 @@ def _shipped() -> list[ModelFolder]:
         raise ModelRegistryError(f"the software's own models can't be used: {error}. Install it again") from error
 
 
-def _card(version: ModelVersion) -> ModelCard:
-    """The card of a registered version, as the catalogue holds it."""
+def card_of(version: ModelVersion) -> ModelCard:
+    """The card of a registered version, as the catalogue holds it.
+
+    Raises:
+        ModelRegistryError: this software can't read it.
+    """
     try:
         return parse_card(version.card)
     except ModelError as error:
@@ -246,7 +250,7 @@ def _require_same(known: ModelVersion, card: ModelCard) -> None:
     def meaning(of: ModelCard) -> tuple[Any, ...]:
         return of.weights_sha256, of.architecture, of.network, of.stage({})
 
-    if meaning(_card(known)) != meaning(card):
+    if meaning(card_of(known)) != meaning(card):
         raise ModelRegistryError(
             f"the catalogue already holds {card.reference} with other weights, architecture or parameters "
             f"(weights SHA-256 {known.weights_sha256}): give the new one a new version"

@@ -28,6 +28,7 @@ DERIVATIVES = "derivatives"
 MASTERS = "masters"
 MODELS = "models"
 SAMPLES = "samples"
+MASKS = "masks"
 
 Algorithm = Literal["sha256", "md5"]
 
@@ -108,6 +109,16 @@ def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
 def weights_path(model: str, version: str) -> str:
     """Where the checked copy of a model version's weights lies, relative to the home."""
     return f"{MODELS}/{model}/{version}/weights.safetensors"
+
+
+def mask_name(accession_number: str, sequence: int) -> str:
+    """The name that the mask of a master has in the folder that a person gives."""
+    return f"{slug(accession_number)}_{sequence:03d}.png"
+
+
+def mask_path(sha256: str) -> str:
+    """Where the copy of a mask goes, relative to the home; recipes name masks by their digest, and so does this."""
+    return f"{MASKS}/{sha256}.png"
 
 
 def sheet_path(batch_id: int, recipe_sha256: str) -> str:
