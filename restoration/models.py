@@ -103,6 +103,11 @@ class ModelCard:
         """``name@version``."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def palette(self) -> str:
+        """What colours a style has: ``neutral`` (none), ``toned`` (one for each lightness) or ``full``."""
+        return str(self.content["style"]["palette"])
+
     def stage(self, given: Mapping[str, Any]) -> RecipeStage:
         """A recipe stage of this version: the parameters given, checked, and the defaults of the others.
 
@@ -150,8 +155,7 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
         raise CardError(f"the card has no {error.args[0]!r}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise CardError(f"the card has an entry of the wrong kind: {error}") from error
-    if card.task not in ("restoration", "style"):
-        raise CardError(f"the card's task is {card.task!r}: it must be restoration or style")
+    _check_task(card)
     if not _NAME.fullmatch(card.name):
         raise CardError(f"the model name {card.name!r} must be lower-case words joined by '-'")
     if not _VERSION.fullmatch(card.version):
@@ -166,6 +170,14 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
     except RecipeError as error:
         raise CardError(f"a default is not allowed by its own range: {error}") from error
     return card
+
+
+def _check_task(card: ModelCard) -> None:
+    if card.task not in ("restoration", "style"):
+        raise CardError(f"the card's task is {card.task!r}: it must be restoration or style")
+    palette = card.content.get("style", {}).get("palette")
+    if card.task == "style" and palette not in ("neutral", "toned", "full"):
+        raise CardError(f"the card's style.palette is {palette!r}: it must be neutral, toned or full")
 
 
 def _parse_parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
