@@ -29,6 +29,9 @@ from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
 from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelCard, ModelFolder, parse_card, shipped
 
+STYLE_PREFIX = "simulated-"
+"""What the name of every style begins with."""
+
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
@@ -90,6 +93,16 @@ def add(catalogue: Catalogue, folder: Path) -> ModelVersion:
         session.refresh(version)
         session.expunge(version)
     return version
+
+
+def style_to_show() -> str | None:
+    """The shipped style by which a newcomer is shown a look: a toning if there is one. None where none is shipped.
+
+    Raises:
+        ModelRegistryError: a shipped version is damaged.
+    """
+    styles = [folder.card for folder in _shipped() if folder.card.task == "style"]
+    return min(styles, key=lambda card: (card.palette != "toned", card.name)).name if styles else None
 
 
 def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
@@ -214,6 +227,11 @@ def _register(catalogue: Catalogue, session: Session, folder: ModelFolder, *, st
         raise ModelRegistryError(
             f"{card.reference} can't be registered: its version must be a number such as 1.0 or 2.1rc1"
         ) from error
+    if card.task == "style" and not card.name.startswith(STYLE_PREFIX):
+        raise ModelRegistryError(
+            f"{card.reference} can't be registered: the name of a style begins with {STYLE_PREFIX!r}, since a look "
+            "must never read as a statement about the object's process: rename it in its card"
+        )
     model = session.scalar(select(Model).where(Model.name == card.name))
     if model is None:
         model = Model(name=card.name, task=StageTask(card.task))

@@ -132,6 +132,11 @@ def temporary(final: Path, token: str) -> Path:
     return final.with_name(temporary_name(final, token))
 
 
+def temporary_content(final: Path, token: str) -> Path:
+    """Where the holder of ``token`` keeps what a look is applied to; swept as what lies at :func:`temporary` is."""
+    return temporary(final, f"content.{token}")
+
+
 def temporary_name(final: Path, token: str) -> str:
     """The name of the temporary file of ``token`` for ``final``."""
     return f".{final.name}.{token}.partial"

@@ -127,6 +127,12 @@ class ModelCard:
             parameters={name: known[name].checked(given.get(name, known[name].default)) for name in known},
         )
 
+    def gives_colour(self, parameters: Mapping[str, ParameterValue]) -> bool:
+        """Whether a stage of this version, with these parameters, gives colour to a picture that has none."""
+        if self.task != "style" or not (parameters.get("strength", 1.0) and parameters.get("weight", 1.0)):
+            return False
+        return self.palette != "neutral" or any(parameters.get(name) for name in ("temperature", "tint"))
+
 
 def parse_card(content: Mapping[str, Any]) -> ModelCard:
     """The card that ``content``, read from JSON, describes.

@@ -249,17 +249,20 @@ def sweep(catalogue: Catalogue, final: Path) -> None:
     # Listed before the tokens are read: a token is committed before its file is made, so no living file is missed.
     # Names in the home hold no characters that mean anything in a pattern.
     pattern = temporary_name(final, "*")
-    found = {path.name.split(".")[-2]: path for path in final.parent.glob(pattern)}
+    found = [(path.name.split(".")[-2], path) for path in final.parent.glob(pattern)]
     if not found:
         return
     with catalogue.reading() as session:
         held = set(
             session.scalars(
-                select(Task.lease_token).where(Task.status == TaskStatus.RUNNING, Task.lease_token.in_(found))
+                select(Task.lease_token).where(
+                    Task.status == TaskStatus.RUNNING, Task.lease_token.in_(token for token, _ in found)
+                )
             )
         )
-    for token in found.keys() - held:
-        found[token].unlink(missing_ok=True)
+    for token, path in found:
+        if token not in held:
+            path.unlink(missing_ok=True)
 
 
 def _area(master: Master) -> Area | None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from archive.catalogue import Catalogue
 from archive.catalogue.search import show
 from archive.catalogue.tables import Batch, Item, Master, Recipe, Task
-from archive.catalogue.vocabulary import Access, ComparedWith, TaskStatus
+from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, TaskStatus
 from archive.report.html import write_page
 from archive.report.pictures import before_and_after, crop
 from archive.report.places import Place, places
@@ -109,6 +109,7 @@ def _write_sheet(catalogue: Catalogue, session: Session, batch: Batch, recipe: R
         sheet=sheet,
         recipe=recipe_in_words(json.loads(recipe.canonical_json)),
         recipe_sha256=recipe.sha256,
+        is_look=recipe.kind is DerivativeKind.STYLED,
         batch=batch,
         made_at=catalogue.now(session).isoformat(),
     )
