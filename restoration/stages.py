@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ class Stage(Protocol):
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
-@runtime_checkable
 class PlacedStage(Protocol):
     """A stage whose values also depend on where in the picture a region lies, as grain does."""
 

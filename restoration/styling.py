@@ -18,6 +18,7 @@ from restoration.networks import StyleNetwork, build_style
 from restoration.networks.colouring import PALETTES
 from restoration.recipe import ParameterValue
 from restoration.stages import inference
+from restoration.statistics import NAMES
 
 VECTOR_NAME = "style.vector"
 """The tensor in a style's weights that holds the style itself, (numbers,); all others are the network's."""
@@ -52,14 +53,9 @@ class Style:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.vector = vector.to(execution.device).float().unsqueeze(0)
 
-    @property
-    def coloured(self) -> bool:
-        """Whether it gives colour to a picture that has none."""
-        return self.palette != "neutral" or any(self.balance.get(name) for name in ("temperature", "tint"))
-
-    def for_picture(self, statistics: Tensor) -> StyleStage:
-        """The stage for a picture of these ``statistics``; see :func:`restoration.statistics.measure`."""
-        return StyleStage(self, statistics)
+    def for_picture(self, statistics: Mapping[str, float]) -> StyleStage:
+        """The stage for a picture of these statistics by name; see :func:`restoration.statistics.measure`."""
+        return StyleStage(self, torch.tensor([statistics[name] for name in NAMES]))
 
 
 class StyleStage:

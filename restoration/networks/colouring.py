@@ -7,6 +7,7 @@ the chroma leaves the luma as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 

@@ -81,7 +81,7 @@ class StyleNetwork(nn.Module):
             raise ValueError("widths and blocks must name the same depths")
         super().__init__()
         depth = len(widths)
-        self.multiple_px = 2**depth
+        self.multiple_px: int = 2**depth
         self.margin_px = self._margin(blocks)
         self.register_buffer("statistics_mean", torch.zeros(statistics))
         self.register_buffer("statistics_spread", torch.ones(statistics))
@@ -105,7 +105,7 @@ class StyleNetwork(nn.Module):
 
     def _margin(self, blocks: Sequence[int]) -> int:
         """Each 3x3 convolution at depth d reaches 2**(d + 1) px further; rounded up to whole cells, plus one."""
-        reach = 2 * 2  # head and tail
+        reach: int = 2 * 2  # head and tail
         for level, count in enumerate(blocks):
             ways = 1 if level == len(blocks) - 1 else 2
             reach += ways * count * 2 * 2 ** (level + 1)

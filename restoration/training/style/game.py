@@ -30,10 +30,11 @@ from restoration.training.style.losses import (
     colour_loss,
     content_loss,
     content_planes,
+    fine,
     gram_loss,
     grams,
+    of_even_contrast,
     smoothness,
-    texture_planes,
 )
 
 ENCODED = 24  # numbers that the style encoder tells; the statistics' means and spreads come beside them
@@ -232,8 +233,10 @@ class StyleGAN:
         }
 
     def _texture_features(self, pictures: Tensor) -> list[Tensor]:
+        """Of colours as they are, of luma at even contrast, and what a trained network sees."""
+        even = of_even_contrast(fine(apart(pictures)[0])).expand(-1, 3, -1, -1)
         learnt = [] if self.features is None else self.features(pictures)
-        return [*self.fixed(texture_planes(pictures)), *learnt]
+        return [*self.fixed(fine(pictures)), *self.fixed(even), *learnt]
 
     def _weighed(self, losses: Mapping[str, Tensor], style: int) -> Tensor:
         weights = self.weights

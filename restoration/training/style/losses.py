@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,8 @@ def _within(points: Tensor) -> Tensor:
     apart = (points.unsqueeze(0) - points.unsqueeze(1)).pow(2).sum(dim=2)
     # The root of a point's distance from itself has no gradient; it is left out of the mean in any case.
     apart = (apart + torch.eye(count, device=points.device)).sqrt()
-    return (apart.sum() - count) / (count * (count - 1))
+    mean: Tensor = (apart.sum() - count) / (count * (count - 1))
+    return mean
 
 
 def colour_loss(made: Tensor, real: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ def colour_loss(made: Tensor, real: Tensor, mean: Tensor, spread: Tensor) -> Ten
     made_statistics, real_statistics = (
         (statistics.of_colour(pixels.clamp(0, 1)) - mean) / spread for pixels in (made, real)
     )
-    return energy_distance(made_statistics, real_statistics) / len(mean) ** 0.5
+    return energy_distance(made_statistics, real_statistics) / math.sqrt(len(mean))
 
 
 def smoothness(knots: Tensor) -> Tensor:
@@ -148,10 +150,15 @@ def gram_loss(made: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     return torch.stack([(one - other).norm() / other.norm() for one, other in zip(made, target, strict=True)]).mean()
 
 
-def texture_planes(pictures: Tensor) -> Tensor:
-    """Pictures (N, 3, h, w) without what is coarser than about 8 px, ten times as strong."""
+def fine(pictures: Tensor) -> Tensor:
+    """Pictures (N, C, h, w) without what is coarser than about 8 px, ten times as strong."""
     coarse = functional.avg_pool2d(pictures, 9, stride=1, padding=4, count_include_pad=False)
     return 10 * (pictures - coarse)
+
+
+def of_even_contrast(planes: Tensor) -> Tensor:
+    """Planes (N, C, h, w) about zero, each picture's of spread one, so that a busy one counts no more than a calm one."""
+    return planes / (planes.float().square().mean(dim=(1, 2, 3), keepdim=True) + 1e-3).sqrt()
 
 
 def content_planes(luma: Tensor) -> Tensor:

@@ -119,7 +119,9 @@ def test_a_full_run_skips_what_the_sample_made_and_other_settings_have_the_same_
     full = workshop_of_twelve.plan()
     assert (full.tasks, full.already_made) == (7, 4)
     assert not workshop_of_twelve.run(full.batch_id).is_sample
-    assert _sampled(workshop_of_twelve.plan(sample=sample, parameters={"strength": 0.5}, dry_run=True)) == _sampled(plan)
+    assert _sampled(workshop_of_twelve.plan(sample=sample, parameters={"strength": 0.5}, dry_run=True)) == _sampled(
+        plan
+    )
 
 
 def test_what_the_catalogue_knows_of_items_counts(workshop_of_twelve: Any) -> None:
