@@ -25,8 +25,9 @@ test: $(READY)  ## Run all checks: ruff, mypy, import-linter, pytest
 sample: $(READY)  ## Make the scans of sample_archive anew
 	$(BIN)/python sample_archive/make.py
 
-docs: $(READY)  ## Write the help of all commands into docs/commands.md anew
+docs: $(READY)  ## Make docs/commands.md and docs/ageing.jpg anew
 	$(BIN)/python docs/make_commands.py
+	$(BIN)/python docs/make_ageing_sheet.py
 
 clean:  ## Remove what was set up and made here
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -17,10 +17,14 @@ import torch
 from safetensors.torch import save
 
 from archive.cli.main import run
-from restoration.degradation import DEFECTS
+from restoration.degradation import DEFAULT_REPAIR, DEFECTS
 from restoration.networks import build, with_both_ends
 
 MODEL = "denoise-deblur"
+_OF_BOTH_ENDS: Mapping[str, Any] = {
+    "texture": {"default": 0.35, "range": [0.0, 1.0]},
+    "repair": {"default": list(DEFAULT_REPAIR), "choices": list(DEFECTS)},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,8 @@ def write_scan(
 def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int = 1, **changes: Any) -> Path:
     """A version folder of a tiny, untrained network; ``changes`` are to its card.
 
-    With two ``ends`` its weights are those of fidelity and of texture, and it is told what to repair.
+    With two ``ends`` its weights are those of fidelity and of texture, its default texture is 0.35, and it is told what
+    to repair.
     """
     numbers: Mapping[str, Any] = {"widths": [8, 8], "blocks": [1, 1], **({"conditions": DEFECTS} if ends == 2 else {})}
     torch.manual_seed(seed)
@@ -104,7 +109,7 @@ def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int 
         "version": version,
         "task": "restoration",
         "architecture": {"name": "residual-unet", **numbers},
-        "parameters": {"strength": {"default": 1.0, "range": [0.0, 1.0]}},
+        "parameters": {"strength": {"default": 1.0, "range": [0.0, 1.0]}, **(_OF_BOTH_ENDS if ends == 2 else {})},
         "suited_to": {"polarity": ["positive"], "unsuited_processes": ["halftone"], "minimum_size_px": 16},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "training": {},

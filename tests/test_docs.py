@@ -33,6 +33,15 @@ def test_the_help_of_every_command_stands_in_the_docs() -> None:
     assert written == maker["page"](), "run `make docs`"  # type: ignore[operator]
 
 
+def test_the_sheet_of_the_ageing_model_is_what_it_makes() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_ageing_sheet.py"))["make"]()
+    with Image.open(ROOT / "docs" / "ageing.jpg") as shown:
+        assert shown.size == made.size
+        difference = np.abs(np.asarray(shown, dtype=float) - np.asarray(made, dtype=float))
+
+    assert difference.mean() < 5, "run `make docs`"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
     known = {name: command for name, command, _ in _maker()["commands"]()}  # type: ignore[operator]

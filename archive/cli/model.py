@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,9 @@ from archive.cli.options import ArchiveGroup, Context, command, epilog, login_na
 from archive.cli.output import as_json, print_table, visible
 from archive.cli.progress import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY, ArchiveError
+
+if TYPE_CHECKING:
+    from restoration.models import ModelFolder
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
 
@@ -137,6 +142,7 @@ def compare(context: Context, a: str, b: str, query: str | None, format_: str) -
     examples=(
         "archive model train --data photographs --output denoise-deblur-1.0",
         "archive model train --output denoise-deblur-1.0 --resume",
+        "archive model train --from denoise-deblur --data our-negatives --output our-negatives-1.0",
     ),
 )
 @click.option(
@@ -158,8 +164,17 @@ def compare(context: Context, a: str, b: str, query: str | None, format_: str) -
     metavar="FILE",
     help="VGG19's weights as safetensors, for the feature loss; else the discriminator's features are compared.",
 )
+@click.option("--from", "start", metavar="REF", help="A version to begin with, NAME@VERSION or NAME@ALIAS.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER.")
-def train(output: Path, data: Path | None, perceptual_weights: Path | None, resume: bool) -> None:
+@pass_context
+def train(
+    context: Context,
+    output: Path,
+    data: Path | None,
+    perceptual_weights: Path | None,
+    start: str | None,
+    resume: bool,
+) -> None:
     """Train a restoration model on clean photographs, which are aged by the software itself.
 
     It takes hours; a GPU helps. FOLDER holds a checkpoint, log.jsonl and, for TensorBoard, a board meanwhile, and
@@ -179,7 +194,14 @@ def train(output: Path, data: Path | None, perceptual_weights: Path | None, resu
 
     try:
         with _librarys_errors():
-            folder = run(output, data=data, resume=resume, perceptual_weights=perceptual_weights, progress=advance)
+            folder = run(
+                output,
+                data=data,
+                resume=resume,
+                start=None if start is None else _folder_of(context, start),
+                perceptual_weights=perceptual_weights,
+                progress=advance,
+            )
     finally:
         bar.finish()
     click.echo(f"model: {folder.card.reference} in {folder.path}")
@@ -189,7 +211,8 @@ def train(output: Path, data: Path | None, perceptual_weights: Path | None, resu
     "evaluate",
     examples=(
         "archive model evaluate denoise-deblur --data photographs",
-        "archive model evaluate denoise-deblur@0.1 --data set12 --format json",
+        "archive model evaluate denoise-deblur@0.1 --data set12 --no-peers --format json",
+        "archive model evaluate denoise-deblur --data photographs --scans prints --texture 0 --texture 0.5",
     ),
 )
 @click.argument("reference", metavar="REF")
@@ -200,29 +223,67 @@ def train(output: Path, data: Path | None, perceptual_weights: Path | None, resu
     metavar="DIR",
     help="A folder of clean pictures.",
 )
+@click.option(
+    "--scans",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="A folder of real scans; what is left of their grain and edges is measured.",
+)
+@click.option(
+    "--texture",
+    "textures",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    metavar="0..1",
+    help="A texture to measure at, as often as you like; else 0, the card's default and 1.",
+)
+@click.option("--no-peers", is_flag=True, help="Leave the classical methods out.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @pass_context
-def evaluate(context: Context, reference: str, data: Path, format_: str) -> None:
+def evaluate(
+    context: Context,
+    reference: str,
+    data: Path,
+    scans: Path | None,
+    textures: tuple[float, ...],
+    no_peers: bool,
+    format_: str,
+) -> None:
     """Measure a version on clean pictures that are given stated defects, beside classical methods.
 
-    Noise, blur, damage or a whole simulated life are added with a fixed seed; PSNR (dB) and SSIM are means over the
-    pictures, on encoded values, against the clean ones. The classical methods are told the noise level or the kernel;
-    the model is told nothing. Of pictures larger than 768 px the middle is used.
+    Noise, blur, damage, marks or a whole simulated life are added with a fixed seed; PSNR (dB), SSIM and the distance
+    of spectra (dB) are means over the pictures, on encoded values, against the clean ones. The classical methods are
+    told the noise level or the kernel; the model is told nothing. Of pictures larger than 768 px the middle is used. On
+    a GPU its speed is measured too.
     """
+    from restoration.training import evaluate_version
+
+    folder = _folder_of(context, reference)
+    with _librarys_errors():
+        rows = (
+            row.as_dict()
+            for row in evaluate_version(folder, data, scans=scans, textures=textures, with_peers=not no_peers)
+        )
+        if format_ == "json":
+            click.echo(as_json(list(rows), indent=2))
+        else:
+            _print_by_figures(rows)
+
+
+def _print_by_figures(rows: Iterable[dict[str, Any]]) -> None:
+    """A table for each run of rows that have the same figures."""
+    for index, (fields, group) in enumerate(groupby(rows, key=tuple)):
+        click.echo("\n" * (index > 0), nl=False)
+        print_table(group, fields)
+
+
+def _folder_of(context: Context, reference: str) -> ModelFolder:
     from archive.catalogue.search import find_version
     from archive.models import folder_for
-    from restoration.training import evaluate_version
 
     catalogue = context.catalogue()
     with catalogue.reading() as session:
-        version = find_version(session, reference)
-        folder = folder_for(catalogue, version)
-    with _librarys_errors():
-        rows = [row.as_dict() for row in evaluate_version(folder, data)]
-    if format_ == "json":
-        click.echo(as_json(rows, indent=2))
-    else:
-        print_table(rows, ("case", "method", "pictures", "psnr", "ssim"))
+        return folder_for(catalogue, find_version(session, reference))
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from restoration.degradation.defects import Array, smooth_field
+from restoration.degradation.handling import draw_handling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,17 @@ def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> Ar
         stained = stained + sheen * (silver - stained)
     hard = _draw_hard(height, width, damage)[..., None]
     lightness = damage.lightness + rng.normal(0, 0.03, (height, width, 1)).astype(np.float32)
-    bared = np.clip(lightness * np.ones(channels, dtype=np.float32), 0, 1)
+    bared = np.clip(lightness * _paper_of(picture), 0, 1)
     return np.asarray(stained * (1 - hard) + bared * hard, dtype=np.float32)
+
+
+def _paper_of(picture: Array) -> Array:
+    """The tint of what damage bares, (C,): as warm as the print is, since both are seen through the same years."""
+    if picture.shape[-1] == 1:
+        return np.ones(1, dtype=np.float32)
+    red, green, blue = (float(level) for level in picture.mean(axis=(0, 1)))
+    warmth = min(max(1.2 * (red - blue) / max(red + green + blue, 1e-3), 0.0), 0.25)
+    return np.array([1, 1 - 0.4 * warmth, 1 - warmth], dtype=np.float32)
 
 
 def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Array:
@@ -95,7 +104,15 @@ def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Arra
 
 def _draw_hard(height: int, width: int, damage: Damage) -> Array:
     """Where the image layer is gone or covered."""
-    lost = _draw_lines_and_specks(height, width, damage)
+    lost = draw_handling(
+        height,
+        width,
+        np.random.default_rng(damage.seed),
+        scratches=damage.scratches,
+        hairs=damage.hairs,
+        specks=damage.specks,
+        folds=damage.folds,
+    )
     if damage.cracks > 0:
         lost = np.maximum(lost, _draw_cracks(height, width, damage))
     if damage.mask is not None:
@@ -103,72 +120,53 @@ def _draw_hard(height: int, width: int, damage: Damage) -> Array:
     return lost
 
 
-def _draw_lines_and_specks(height: int, width: int, damage: Damage) -> Array:
-    """Drawn twice as large and reduced, so that their edges are soft as scanned ones are."""
-    rng = np.random.default_rng(damage.seed)
-    scale = height * width / 65536
-    canvas = Image.new("L", (2 * width, 2 * height))
-    draw = ImageDraw.Draw(canvas)
-    for _ in range(rng.poisson(damage.scratches * scale)):
-        start = rng.uniform(0, 1, 2) * (2 * width, 2 * height)
-        angle, length = rng.normal(np.pi / 2, 0.4), rng.uniform(20, 260)
-        end = start + length * np.array([np.cos(angle), np.sin(angle)])
-        draw.line([*start, *end], fill=int(rng.uniform(110, 255)), width=int(rng.integers(1, 5)))
-    for _ in range(rng.poisson(damage.hairs * scale)):
-        heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.25, 40))
-        step = rng.uniform(1, 4)
-        start = rng.uniform(0, 1, 2) * (2 * width, 2 * height)
-        points = start + np.cumsum(step * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
-        draw.line([tuple(point) for point in points], fill=int(rng.uniform(130, 255)), width=int(rng.integers(1, 4)))
-    for _ in range(rng.poisson(damage.specks * scale)):
-        x, y = rng.uniform(0, 1, 2) * (2 * width, 2 * height)
-        a, b = rng.exponential(2.0, 2) + 0.8
-        draw.ellipse([x - a, y - b, x + a, y + b], fill=int(rng.uniform(120, 255)))
-    for _ in range(rng.poisson(damage.folds * scale)):
-        x, drift = rng.uniform(0, 2 * width), np.cumsum(rng.normal(0, 0.8, 2 * height))
-        points = np.stack([x + drift, np.arange(2 * height)], axis=1)
-        if rng.random() < 0.5:
-            points = points[:, ::-1]
-        draw.line([tuple(point) for point in points], fill=int(rng.uniform(120, 255)), width=int(rng.integers(1, 6)))
-    reduced = canvas.resize((width, height), Image.Resampling.BOX)
-    return np.asarray(reduced, dtype=np.float32) / np.float32(255)
-
-
 def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
-    """Rust-brown spots of fungus or iron in paper: soft blots."""
-    soft = np.zeros((height, width), dtype=np.float32)
+    """Rust-brown spots of fungus or iron in paper: soft blots of many sizes, most of them small, ragged within."""
     if damage.foxing <= 0:
-        return soft
+        return np.zeros((height, width), dtype=np.float32)
     rng = np.random.default_rng(damage.seed + 1)
-    for _ in range(rng.poisson(damage.foxing * height * width / 65536)):
-        row, column = rng.integers(height), rng.integers(width)
-        soft[row, column] += rng.uniform(0.3, 1.0)
-    radius = float(rng.uniform(1.5, 5.0))
-    blots = ndimage.gaussian_filter(soft, radius) * (2 * np.pi * radius**2)
-    return np.asarray(np.clip(blots, 0, 0.9), dtype=np.float32)
+    blots = np.zeros((height, width), dtype=np.float32)
+    for radius in (1.2, 2.5, 5.0):
+        seeds = np.zeros((height, width), dtype=np.float32)
+        for _ in range(rng.poisson(damage.foxing / radius * height * width / 65536)):
+            seeds[rng.integers(height), rng.integers(width)] += rng.uniform(0.3, 1.0)
+        blots += ndimage.gaussian_filter(seeds, radius) * (2 * np.pi * radius**2)
+    ragged = ndimage.gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), 1.2) * 3
+    return np.asarray(np.clip(blots * np.clip(1 + 0.35 * ragged, 0, 2), 0, 0.9), dtype=np.float32)
 
 
 def _draw_cracks(height: int, width: int, damage: Damage) -> Array:
-    """A dried emulsion or varnish: a net of lines between cells, the edges of a Voronoi diagram, broken in places."""
+    """A dried emulsion or varnish: a net of lines between cells, the edges of a Voronoi diagram, broken in places.
+
+    Distances are taken between bent places, so that the lines wander and widen as real ones do.
+    """
     rng = np.random.default_rng(damage.seed + 2)
     cells = max(3, rng.poisson(damage.cracks * height * width / 65536))
     points = rng.uniform(-0.1, 1.1, (cells, 2)) * (height, width)
-    places = np.moveaxis(np.mgrid[:height, :width], 0, -1).reshape(-1, 2)
-    places = places + rng.normal(0, 0.3, places.shape)
-    near = cKDTree(points).query(places, k=2)[0]
+    places = np.moveaxis(np.mgrid[:height, :width], 0, -1) + np.stack([_bends(rng, height, width) for _ in "yx"], -1)
+    near = cKDTree(points).query(places.reshape(-1, 2), k=2)[0]
     gap = (near[:, 1] - near[:, 0]).reshape(height, width)
-    broken = smooth_field(rng, height, width) > rng.uniform(-0.5, 0.3)
-    return np.asarray(np.clip(1.5 - gap / rng.uniform(0.6, 1.5), 0, 1) * broken, dtype=np.float32)
+    broken = smooth_field(rng, height, width) + 0.1 * _bends(rng, height, width) > rng.uniform(-0.5, 0.3)
+    return np.asarray(np.clip(1.4 - gap / rng.uniform(0.7, 1.8), 0, 1) * broken, dtype=np.float32)
+
+
+def _bends(rng: np.random.Generator, height: int, width: int) -> Array:
+    """How far a line is pushed aside, px: wide bends with finer ones on them."""
+    bends = np.zeros((height, width), dtype=np.float32)
+    for sigma, reach in ((9.0, 2.0), (2.5, 0.6)):
+        field = ndimage.gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), sigma, truncate=2.5)
+        bends += np.float32(reach * 2 * np.sqrt(np.pi) * sigma) * field
+    return bends
 
 
 def _draw_stain(height: int, width: int, damage: Damage) -> Array:
-    """Water that dried: a brownish patch with a darker tide line at its edge."""
+    """Water that dried: a brownish patch with a darker tide line at its ragged edge."""
     if damage.stain <= 0:
         return np.zeros((height, width), dtype=np.float32)
     rng = np.random.default_rng(damage.seed + 3)
-    level = smooth_field(rng, height, width) - rng.uniform(-0.3, 0.3)
+    level = smooth_field(rng, height, width) - rng.uniform(-0.3, 0.3) + 0.012 * _bends(rng, height, width)
     inside = 1 / (1 + np.exp(-np.clip(level * 40, -30, 30)))
-    tide = np.exp(-((level / 0.03) ** 2))
+    tide = np.where(level > 0, np.exp(-np.abs(level) / 0.06), np.exp(-((level / 0.015) ** 2)))
     return np.asarray(damage.stain * (0.4 * inside + 0.6 * tide), dtype=np.float32)
 
 

@@ -35,8 +35,8 @@ class Fading:
     """What light and bad air do to the image substance, over the whole picture, and unevenly.
 
     ``density_loss`` is the share of black that is gone, ``flare`` the share of white that has darkened, ``yellowing``
-    the share of blue lost in the whites, ``discolouration`` how far single dyes or the silver's colour went in patches,
-    ``unevenness`` how far all vary over the picture. All in [0, 1].
+    the share of blue lost in the whites, ``discolouration`` how far one dye or the silver's own colour went, more in
+    some patches than in others, ``unevenness`` how far all vary over the picture. All in [0, 1].
     """
 
     density_loss: float = 0.0
@@ -45,6 +45,10 @@ class Fading:
     discolouration: float = 0.0
     unevenness: float = 0.0
     seed: int = 0
+
+
+_CASTS = ((0.05, 0.45, 1.0), (0.0, 0.3, 0.7), (0.1, 0.35, 0.6), (0.0, 0.6, 0.5), (0.1, 0.6, 0.15))
+"""Shares of red, green and blue lost: silver browned by sulphur, three times; then dyes that faded unequally, twice."""
 
 
 def soften(picture: Array, softness: Softness) -> Array:
@@ -161,8 +165,10 @@ def fade(picture: Array, fading: Fading) -> Array:
         yellow = np.clip(fading.yellowing * field, 0, 0.8)
         tint[..., 1] -= 0.25 * yellow
         tint[..., 2] -= 0.75 * yellow
-        for channel in range(3 if fading.discolouration > 0 else 0):
-            tint[..., channel] -= np.clip(0.5 * fading.discolouration * smooth_field(rng, height, width), 0, 0.4)
+        if fading.discolouration > 0:
+            cast = np.asarray(_CASTS[rng.integers(len(_CASTS))], dtype=np.float32)
+            patches = np.clip(0.6 + 0.8 * smooth_field(rng, height, width), 0, 1.4)
+            tint *= 1 - 0.4 * fading.discolouration * patches[..., None] * cast
     return np.asarray((black + (white - black) * picture) * tint, dtype=np.float32)
 
 
@@ -190,9 +196,14 @@ def halftone(picture: Array, pitch_px: float, *, angle: float = np.pi / 4) -> Ar
 
 
 def smooth_field(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A smooth field of about unit range and zero mean: coarse noise, interpolated."""
-    coarse = rng.uniform(-1, 1, (4, 4)).astype(np.float32)
-    smooth = ndimage.zoom(coarse, (height / 4, width / 4), order=1, grid_mode=True, mode="nearest")
+    """A smooth field of about unit range and zero mean: coarse noise, interpolated by cubics, which show no lattice.
+
+    It has up to four knots a side, at least some 96 px apart: what wanders through a print hardly changes in a small
+    part of one.
+    """
+    knots = [min(4, max(2, round(side / 96))) for side in (height, width)]
+    coarse = rng.uniform(-1, 1, knots).astype(np.float32)
+    smooth = ndimage.zoom(coarse, (height / knots[0], width / knots[1]), order=3, grid_mode=True, mode="nearest")
     return np.asarray(smooth, dtype=np.float32)
 
 

@@ -198,7 +198,7 @@ def _noisy_scan(marked: Array, ink: Mask, rng: np.random.Generator) -> Sample:
 
 
 def _paper_of(page: Array) -> Array:
-    lightest: Array = ndimage.gaussian_filter(ndimage.percentile_filter(luma(page), 80, 31), 8)
+    lightest: Array = ndimage.gaussian_filter(ndimage.maximum_filter(ndimage.gaussian_filter(luma(page), 2), 25), 8)
     return lightest
 
 

@@ -112,7 +112,7 @@ def evaluate_version(
         scans: a folder of real scans, measured against themselves; of those larger than 1536 px the middle is used.
         textures: which, where the version has several; by itself 0, the default of its card, and 1.
         execution: device and precision. On a GPU there are rows of its speed too.
-        with_peers: whether the classical methods are run too, which takes most of the time.
+        with_peers: whether the classical methods are run too.
 
     Raises:
         TrainingError: there are no pictures, or one is too small.

@@ -20,7 +20,8 @@ Figures = dict[str, float]
 _LEAST_CYCLES, _MOST_CYCLES = 1 / 32, 1 / 2  # a pixel: coarser than grain, and the finest that pixels carry
 _REACH_PX = 4  # around a mark: the paper that it stands out from
 _PIECE_PX = 32  # long marks are judged by pieces, so that none is lost in part
-_SMALLEST_PIECE = 12  # px
+_SMALLEST_PIECE = 16  # px
+_KEPT = 1 / 3  # of its contrast; a mark that has less is as good as gone
 _LEAST_CONTRAST = 0.12  # luma; what stands out less from its paper is no mark to a reader
 
 
@@ -72,7 +73,7 @@ def marks(target: Array, made: Array, ink: Mask) -> Figures:
         ink: (H, W), where the marks are.
 
     A piece is what of a connected mark lies in a square of 32 px. It is kept where its luma differs from that of the
-    paper around it by at least half of what it differs by in the target.
+    paper around it by at least a third of what it differs by in the target; what is only paler shows in ``ssim``.
     """
     pieces, paper = _pieces(ink)
     numbers = np.arange(1, pieces.max() + 1)
@@ -84,7 +85,7 @@ def marks(target: Array, made: Array, ink: Mask) -> Figures:
     about = ndimage.binary_dilation(ink, iterations=3)
     return {
         "ssim": float(_similarity(target, made)[1][about].mean()),
-        "marks_kept": float(np.mean(left[read] / clean[read] >= 0.5)),
+        "marks_kept": float(np.mean(left[read] / clean[read] >= _KEPT)),
     }
 
 

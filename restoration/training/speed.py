@@ -43,7 +43,7 @@ def speed(stage: Stage, how: ResolvedExecution, *, side_px: int = 2048, matrix_s
 
 
 def _matrix_flops(how: ResolvedExecution, side: int) -> float:
-    # As for networks: full float32 where that was asked for, TF32 being torch's own default for neither.
+    # torch multiplies float32 in full by itself, as networks do here where float32 was asked for.
     one = torch.randn(side, side, device=how.device, dtype=how.autocast or torch.float32)
     return 2 * side**3 / _median_seconds(lambda: one @ one, how.device)
 

@@ -131,7 +131,7 @@ def test_a_parameter_that_the_card_lacks_is_wrong_usage_and_names_those_it_has(w
     ("options", "message"),
     [
         ({"model": "none"}, "nothing to do"),
-        ({"strength": 1.5}, "between 0 and 1"),
+        ({"parameters": {"strength": 1.5}}, "between 0 and 1"),
         ({"model": "sepia"}, "is a style"),
     ],
 )

@@ -189,6 +189,28 @@ def test_model_list_show_and_verify(small: SmallArchive) -> None:
     assert f"{MODEL}@9.0" in answer.output
 
 
+def test_texture_and_repair_are_asked_for_and_kept_in_the_recipe(restored: SmallArchive, tmp_path: Path) -> None:
+    restored.done("model", "add", write_model(tmp_path / "two", version="9.1", ends=2))
+    asked = ("restore", "--model", f"{MODEL}@9.1", "accession_number:1906.1")
+    restored.done(*asked)
+    restored.done(*asked, "--repair", "damage,noise", "--texture", "0")
+    made = restored.show("1906.1")["derivatives"]
+
+    recipes = [
+        each["recipe"]["stages"][0]["parameters"] for each in made if each["recipe"]["stages"][0]["version"] == "9.1"
+    ]
+    assert {"strength": 1.0, "texture": 0.35, "repair": ["noise", "softness", "damage"]} in recipes
+    assert {"strength": 1.0, "texture": 0.0, "repair": ["noise", "damage"]} in recipes
+    assert len({each["pixel_sha256"] for each in made}) == 3
+
+
+def test_a_version_without_texture_says_so(restored: SmallArchive) -> None:
+    answer = restored.run("restore", "--texture", "0.5")
+    assert answer.code == 2
+    assert "no parameter texture" in answer.errors
+    assert restored.run("restore", "--repair", "rust").code == 2
+
+
 def test_a_version_is_measured_beside_classical_methods(small: SmallArchive, tmp_path: Path) -> None:
     write_scan(tmp_path / "clean" / "a.tif", seed=1)
     rows = small.done("model", "evaluate", MODEL, "--data", tmp_path / "clean", "--format", "json").json()
@@ -220,8 +242,8 @@ def test_training_on_no_photographs_is_one_message(tmp_path: Path) -> None:
 
 
 def test_training_tells_where_the_version_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pretend(output: Path, *, data: Path | None, resume: bool, progress: Callable[..., None]) -> ModelFolder:
-        assert (data, resume) == (None, True)
+    def pretend(output: Path, *, progress: Callable[..., None], **given: object) -> ModelFolder:
+        assert given == {"data": None, "resume": True, "start": None, "perceptual_weights": None}
         progress(7, 8, {"pixel": 0.1})
         progress(8, 8, {"pixel": 0.1})
         return ModelFolder.open(write_model(output, version="9.3"))
@@ -231,6 +253,21 @@ def test_training_tells_where_the_version_is(tmp_path: Path, monkeypatch: pytest
 
     assert answer.code == 0
     assert answer.output == f"model: {MODEL}@9.3 in {tmp_path / 'denoise-deblur-9.3'}\n"
+
+
+def test_a_training_can_begin_with_a_version_of_the_catalogue(
+    small: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun_with = []
+
+    def pretend(output: Path, *, start: ModelFolder, **_given: object) -> ModelFolder:
+        begun_with.append(start.card.reference)
+        return ModelFolder.open(write_model(output, version="9.3"))
+
+    monkeypatch.setattr("restoration.training.train", pretend)
+    small.done("model", "train", "--from", MODEL, "--data", tmp_path, "--output", tmp_path / "denoise-deblur-9.3")
+    assert begun_with == [f"{MODEL}@9.0"]
+    assert small.run("model", "train", "--from", "sharpen", "--output", tmp_path / "no").code == 2
 
 
 def test_db_current_check_and_upgrade(small: SmallArchive) -> None:
