@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from restoration.image import Area, ImageInfo, Sink, Source
@@ -14,16 +14,19 @@ _WRITTEN_PIXELS = 1 << 22
 
 def write_bands(
     source: Source,
-    result: Source,
+    results: Sequence[tuple[Source, Sink]],
     area: Area,
-    sink: Sink,
     *,
     tile_px: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Writes ``result`` within ``area``, and ``source`` around it."""
+    """Writes each result to its sink within ``area``, and ``source`` around it.
+
+    The results are written side by side, each band of the first one first: what the others need of it is then at hand.
+    """
     for top, bottom in _bands(source.info, area, tile_px):
-        _write_band(source, result, area, sink, top, bottom)
+        for result, sink in results:
+            _write_band(source, result, area, sink, top, bottom)
         if progress is not None:
             progress(bottom, source.info.height)
 

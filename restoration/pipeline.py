@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.bands import write_bands
-from restoration.chain import chained, check_recipe, share
+from restoration.chain import chained, check_mask, check_recipe
 from restoration.errors import DeviceMemoryError, ModelError, WeightsError
 from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source, srgb_profile
-from restoration.models import ModelFolder, shipped
+from restoration.models import ModelCard, ModelFolder, shipped
 from restoration.neutral import AsRgb, is_neutral
 from restoration.recipe import Recipe, RecipeStage
 from restoration.tiling import InTurn, at_once
@@ -166,16 +166,21 @@ class LoadedModels:
             self._styles[key] = load_style(self._folder(stage), stage.parameters, self._resolved)
         return self._styles[key]
 
+    def card(self, stage: RecipeStage) -> ModelCard:
+        """The card of a recipe's stage.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        return self._folder(stage).card
+
     def colours(self, stage: RecipeStage) -> bool:
         """Whether a stage gives colour to a picture that has none.
 
         Raises:
             ModelError: as :meth:`stage`.
         """
-        if stage.task != "style" or not share(stage, "strength") or not share(stage, "weight"):
-            return False
-        tinted = any(stage.parameters.get(name) for name in ("temperature", "tint"))
-        return tinted or self._folder(stage).card.palette != "neutral"
+        return self.card(stage).gives_colour(stage.parameters)
 
     def _folder(self, stage: RecipeStage) -> ModelFolder:
         folder = self._folder_of(stage)
@@ -221,6 +226,8 @@ def restore(
     *,
     models: LoadedModels | None = None,
     picture_area: Area | None = None,
+    mask: Source | None = None,
+    content: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
     in_turn: InTurn = at_once,
 ) -> RestorationRecord:
@@ -236,30 +243,37 @@ def restore(
             after an error) is the caller's.
         models: the networks; by itself the versions that this software ships, on the best device there is.
         picture_area: only this rectangle is restored; outside it the source's pixels are written as they are.
+        mask: where the styles are applied, white, and where not, black; grey, of the source's size. That it is the one
+            which the recipe names is the caller's to check.
+        content: takes what the styles are applied to, which is as :func:`derivative_info` says, too.
         progress: called with the rows done and the rows in all.
         in_turn: calls the networks, one region at a time, where several pictures with the same ``models`` share a
             device. The pixels don't depend on it.
 
     Raises:
-        RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here.
+        RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here; or its
+            mask is missing.
         ModelError: a version isn't there, or its weights aren't those that the recipe names.
         DeviceError: the device fails, or its memory is full even with the smallest tiles.
         MemoryError: this machine's own memory is full even with them.
         OutputError: a network gave what isn't a picture.
-        ImageError: the source can't be read, or the area isn't inside it.
+        ImageError: the source or the mask can't be read, or is of another size; or the area isn't inside.
     """
     check_recipe(recipe)
+    check_mask(mask, recipe, source.info)
     models = models or _shipped_models()
     area = picture_area or Area(x=0, y=0, width=source.info.width, height=source.info.height)
     picture: Source = source if picture_area is None else Crop(source, picture_area)
+    within = mask if mask is None or picture_area is None else Crop(mask, picture_area)
     neutral = is_neutral(picture)
     made_info = derivative_info(source.info, recipe, models)
     notes, tile_size = [*source.info.problems, *_gained(source.info, made_info)], models.tile_size
     whole: Source = AsRgb(source) if made_info.colour_channels > source.info.colour_channels else source
     while True:
         try:
-            chain = chained(picture, recipe, models, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
-            write_bands(whole, chain.result, area, sink, tile_px=chain.stages[-1].tile_px, progress=progress)
+            chain = chained(picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
+            results = [(chain.result, sink), *([] if content is None else [(chain.content, content)])]
+            write_bands(whole, results, area, tile_px=chain.stages[-1].tile_px, progress=progress)
             break
         except (DeviceMemoryError, MemoryError) as error:
             smaller = _halved(tile_size, error)
@@ -267,7 +281,9 @@ def restore(
             _log.warning("begun again in tiles of %d px: %r", smaller, error)
             tile_size = smaller
         # Here, where nothing holds on any more to what the failed attempt had in memory.
-        sink.restart()
+        for each in (sink, content):
+            if each is not None:
+                each.restart()
     for staged in chain.stages:
         staged.check_output()
     return RestorationRecord(

@@ -109,7 +109,7 @@ class Staged:
         self._strength = strength
         self._name = name
         self._in_turn = in_turn
-        self._margin_px = _round_up(stage.margin_px, stage.multiple_px)
+        self.margin_px = _round_up(stage.margin_px, stage.multiple_px)
         self._seen = _Extremes()
         self._made = _Extremes()
 
@@ -178,8 +178,8 @@ class Staged:
     def _reach(self, first: int, last: int, size: int) -> tuple[int, int]:
         """From where to where, along one axis, the region around ``first`` to ``last`` goes."""
         multiple = self._stage.multiple_px
-        begin = max(0, first // multiple * multiple - self._margin_px)
-        end = min(_round_up(size, multiple), _round_up(last, multiple) + self._margin_px)
+        begin = max(0, first // multiple * multiple - self.margin_px)
+        end = min(_round_up(size, multiple), _round_up(last, multiple) + self.margin_px)
         return begin, end
 
     def _read_reflected(self, columns: tuple[int, int], rows: tuple[int, int]) -> NDArray[np.float32]:

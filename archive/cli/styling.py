@@ -35,7 +35,7 @@ class _Pairs(click.ParamType[tuple[tuple[str, float], ...]]):
     ) -> tuple[tuple[str, float], ...]:
         if isinstance(value, tuple):
             return value
-        pairs = []
+        pairs: list[tuple[str, float]] = []
         for part in filter(None, (part.strip() for part in str(value).split(","))):
             name, _, number = (each.strip() for each in part.partition(self._separator))
             if self._known is not None and name not in self._known:
