@@ -75,7 +75,9 @@ def _objection(path: Path, master: Candidate) -> Unmasked | None:
     except ImageError as error:
         return Unmasked("the mask can't be read", str(error))
     if (info.format, info.bits_per_sample, info.samples_per_pixel, info.colour_channels) != ("PNG", 8, 1, 1):
-        kind = f"{info.format}, {info.bits_per_sample}-bit, {info.samples_per_pixel} samples a pixel"
+        colours = "grey" if info.colour_channels == 1 else "RGB"
+        alpha = " with alpha" if info.extra_samples else ""
+        kind = f"{info.format} of {info.bits_per_sample}-bit {colours}{alpha}"
         return Unmasked("the mask is no PNG of 8-bit grey", kind)
     if (info.width, info.height) != (master.width, master.height):
         sizes = f"{info.width}x{info.height} px for {master.width}x{master.height} px"

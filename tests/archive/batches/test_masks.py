@@ -13,9 +13,11 @@ import tifffile
 
 from archive.batches.plan import Plan, Styling
 from archive.batches.recipes import read_recipe
+from archive.batches.sample import Sample
 from archive.catalogue.tables import Recipe
 from archive.catalogue.vocabulary import View
 from archive.errors import UsageError
+from archive.report import write_sheets
 
 # `workshop` is made in conftest.py.
 
@@ -75,7 +77,7 @@ def test_masters_without_a_fitting_mask_are_left_out_with_the_reason(styled: Any
     folder = styled.mask("A", HALF, sequence=2)
     styled.mask("B", HALF[:, :30])
     styled.mask("C", np.stack([HALF] * 3, axis=2))
-    styled.mask("D", HALF > 0)
+    styled.mask("D", HALF.astype(np.uint16) * 257)
     (folder / "E_001.png").write_bytes(b"no picture")
     tried, done = _plan(styled, folder, dry_run=True), _plan(styled, folder)
     assert (tried.tasks, tried.left_out) == (done.tasks, done.left_out)
@@ -83,8 +85,8 @@ def test_masters_without_a_fitting_mask_are_left_out_with_the_reason(styled: Any
     assert {reason: each.named for reason, each in done.left_out.items()} == {
         f"no mask in {folder}": ["A (1)"],
         "the mask is no PNG of 8-bit grey": [
-            "C (1): PNG, 8-bit, 3 samples a pixel",
-            "D (1): PNG, 1-bit, 1 samples a pixel",
+            "C (1): PNG of 8-bit RGB",
+            "D (1): PNG of 16-bit grey",
         ],
         "the mask is not of the upright master's size": ["B (1): 30x32 px for 40x32 px"],
         "the mask can't be read": [
@@ -119,3 +121,15 @@ def test_a_kept_mask_that_was_changed_fails_its_master(styled: Any) -> None:
 def test_an_absent_folder_of_masks_is_wrong_usage(styled: Any) -> None:
     with pytest.raises(UsageError, match="is no folder"):
         _plan(styled, styled.scans / "nowhere")
+
+
+def test_a_sample_within_masks_has_one_contact_sheet(styled: Any) -> None:
+    styled.master("A")
+    styled.master("B")
+    folder = styled.mask("A", HALF)
+    styled.mask("B", 255 - HALF)
+    batch_id = _plan(styled, folder, sample=Sample(size=2)).batch_id
+    styled.run(batch_id)
+    (sheet,) = write_sheets(styled.catalogue, batch_id)
+    assert sheet.masters == 2
+    assert "on which a look was simulated" in sheet.path.read_text(encoding="utf-8")

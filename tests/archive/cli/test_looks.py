@@ -117,7 +117,7 @@ def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypat
     for seed, name in enumerate(("a", "b")):
         write_scan(scans / f"{name}.tif", seed=seed)
     demo = SmallArchive(home=tmp_path / "demo", scans=scans)
-    assert "look" not in demo.done("demo").output
+    assert "simulated look" not in demo.done("demo").output
     write_style(shipped / "style-1.0")
     said = demo.done("demo").output
     assert "to do: 1 master with denoise-deblur 9.0 (strength 1), then a simulated look" in said
