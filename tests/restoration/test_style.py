@@ -229,7 +229,7 @@ def test_weights_without_the_styles_vector_are_refused(tmp_path: Path, toned: Mo
         LoadedModels(lambda _stage: other, CPU).load(other.card.stage({}))
 
 
-def test_a_mask_is_still_refused(toned: ModelFolder) -> None:
+def test_a_recipe_with_a_mask_wants_it(toned: ModelFolder) -> None:
     with pytest.raises(RecipeError, match="mask"):
         restore_array(scan(9, 9), Recipe(stages=recipe(toned).stages, mask_sha256="0" * 64), models=models(toned))
 

@@ -129,6 +129,7 @@ def test_a_sample_within_masks_has_one_contact_sheet(styled: Any) -> None:
     folder = styled.mask("A", HALF)
     styled.mask("B", 255 - HALF)
     batch_id = _plan(styled, folder, sample=Sample(size=2)).batch_id
+    assert batch_id is not None
     styled.run(batch_id)
     (sheet,) = write_sheets(styled.catalogue, batch_id)
     assert sheet.masters == 2
