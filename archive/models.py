@@ -227,17 +227,17 @@ def _register(catalogue: Catalogue, session: Session, folder: ModelFolder, *, st
         raise ModelRegistryError(
             f"{card.reference} can't be registered: its version must be a number such as 1.0 or 2.1rc1"
         ) from error
-    if card.task == "style" and not card.name.startswith(STYLE_PREFIX):
-        raise ModelRegistryError(
-            f"{card.reference} can't be registered: the name of a style begins with {STYLE_PREFIX!r}, since a look "
-            "must never read as a statement about the object's process: rename it in its card"
-        )
     model = session.scalar(select(Model).where(Model.name == card.name))
     if model is None:
         model = Model(name=card.name, task=StageTask(card.task))
         session.add(model)
     elif model.task != card.task:
         raise ModelRegistryError(f"{card.reference} is for {card.task}, but {card.name} is for {model.task}: rename it")
+    if card.task == "style" and not card.name.startswith(STYLE_PREFIX):
+        raise ModelRegistryError(
+            f"{card.reference} can't be registered: the name of a style begins with {STYLE_PREFIX!r}, since a look "
+            "must never read as a statement about the object's process: rename it in its card"
+        )
     if known := next((version for version in model.versions if version.version == card.version), None):
         _require_same(known, card)
         return known, False

@@ -20,6 +20,7 @@ from archive.catalogue.pace import by_models, pace
 from archive.catalogue.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.tables import Recipe as RecipeRow
 from archive.catalogue.vocabulary import BatchKind, DerivativeKind, Polarity, TaskStatus, View
+from archive.settings import Settings
 from archive.wording import recipe_in_words
 from restoration.recipe import Recipe
 
@@ -225,9 +226,7 @@ class Draft:
                 )
         if not self.masters:
             return self.plan(catalogue, session)
-        if self.masks is not None:
-            used = (self.recipes[digest].mask_sha256 for digest in self.masters)
-            self.masks.keep(catalogue.settings, {sha256 for sha256 in used if sha256})
+        self.keep_masks(catalogue.settings)
         batch = Batch(
             kind=kind, query=query, options=options, created_at=catalogue.now(session), agent=software(session)
         )
@@ -236,6 +235,16 @@ class Draft:
         for digest, masters in self.masters.items():
             self._write_tasks(session, batch.id, recipe_id(session, self.recipes[digest]), masters)
         return self.plan(catalogue, session, batch_id=batch.id)
+
+    def keep_masks(self, settings: Settings) -> None:
+        """Copies the masks of the recipes below the home, where they are not there yet.
+
+        Raises:
+            StorageError: one can't be copied.
+        """
+        for digest in self.masters:
+            if self.masks is not None and (sha256 := self.recipes[digest].mask_sha256) is not None:
+                self.masks.keep(settings, sha256)
 
     @staticmethod
     def _write_tasks(session: Session, batch_id: int, recipe_id: int, masters: Sequence[int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,12 +26,16 @@ class Unmasked(NamedTuple):
 class Masks:
     """A folder of masks, ``<slug>_<sequence, 3 digits>.png``: 8-bit grey, of the master's upright size, white = styled.
 
+    Each is looked at once.
+
     Raises:
         UsageError: there is no such folder.
     """
 
     folder: Path
+    _looked_at: dict[int, str | Unmasked] = field(default_factory=dict)  # by the master's id
     _found: dict[str, Path] = field(default_factory=dict)  # by digest
+    _kept: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
@@ -40,6 +43,11 @@ class Masks:
 
     def of(self, master: Candidate) -> str | Unmasked:
         """The SHA-256 of the master's mask, or why it has none."""
+        if master.id not in self._looked_at:
+            self._looked_at[master.id] = self._look(master)
+        return self._looked_at[master.id]
+
+    def _look(self, master: Candidate) -> str | Unmasked:
         path = self.folder / mask_name(master.accession_number, master.sequence)
         if not path.is_file():
             return Unmasked(f"no mask in {self.folder}")
@@ -48,22 +56,23 @@ class Masks:
             objection = _objection(path, master)
         except (OSError, StorageError) as error:
             return Unmasked("the mask can't be read", str(error))
-        if objection is None:
-            self._found[sha256] = path
+        self._found[sha256] = path
         return objection or sha256
 
-    def keep(self, settings: Settings, wanted: Collection[str]) -> None:
-        """Copies these masks, by SHA-256, below the home: what is made by them can be made again without the folder.
+    def keep(self, settings: Settings, sha256: str) -> None:
+        """Copies a mask that was found below the home: what is made by it can be made again without the folder.
 
         Raises:
-            StorageError: a mask changed since it was looked at, or can't be copied.
+            StorageError: it changed since it was looked at, or can't be copied.
         """
-        for sha256 in wanted:
-            path, copy = self._found[sha256], settings.home / mask_path(sha256)
-            try:
-                copy_checked(path, copy, uuid4().hex, sha256=sha256)
-            except OSError as error:
-                raise StorageError(f"the mask {path} can't be copied to {copy}: {error.strerror or error}") from error
+        if sha256 in self._kept:
+            return
+        path, copy = self._found[sha256], settings.home / mask_path(sha256)
+        try:
+            copy_checked(path, copy, uuid4().hex, sha256=sha256)
+        except OSError as error:
+            raise StorageError(f"the mask {path} can't be copied to {copy}: {error.strerror or error}") from error
+        self._kept.add(sha256)
 
 
 def _objection(path: Path, master: Candidate) -> Unmasked | None:

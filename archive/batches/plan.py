@@ -74,21 +74,28 @@ def plan_restore(
     if model == NONE:
         _check_styled_alone(parameters or {}, styling)
     wanted = parse(query)
-    with catalogue.reading() if dry_run else catalogue.session() as session:
+    masks = Masks(styling.masks) if styling and styling.masks else None
+
+    def drafted(session: Session) -> Draft:
         asked = _asked_for(session, model, parameters or {}, styling)
-        draft = Draft(
-            sample=sample,
-            masks=Masks(styling.masks) if styling and styling.masks else None,
-            coloured=any(card.gives_colour(stage.parameters) for card, stage in asked),
-        )
+        coloured = any(card.gives_colour(stage.parameters) for card, stage in asked)
+        draft = Draft(sample=sample, masks=masks, coloured=coloured)
         objection = None if unsuited else _unsuited_to(*(card for card, _ in asked))
         recipe = Recipe(stages=tuple(stage for _, stage in asked))
         draft.collect(session, wanted, recipe, views=views, objection=objection)
         draft.draw()
-        if dry_run:
-            return draft.plan(catalogue, session)
-        options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
-        return draft.write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
+        return draft
+
+    if dry_run:
+        with catalogue.reading() as session:
+            return drafted(session).plan(catalogue, session)
+    if masks is not None:
+        # Beforehand, so that nobody who writes to the catalogue has to wait for these files.
+        with catalogue.reading() as session:
+            drafted(session).keep_masks(catalogue.settings)
+    options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
+    with catalogue.session() as session:
+        return drafted(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
 
 
 def _check_styled_alone(parameters: Mapping[str, Any], styling: Styling | None) -> None:
