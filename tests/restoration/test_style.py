@@ -109,24 +109,24 @@ def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
 
 
 def test_a_derivative_does_not_depend_on_the_size_of_tiles(toned: ModelFolder) -> None:
-    given = scan(150, 170, 3)
+    source = scan(150, 170, 3)
     whole = LoadedModels(lambda _stage: toned, Execution(device="cpu", precision="fp32", tile_size=512))
-    made = restore_array(given, recipe(toned), models=models(toned))
-    np.testing.assert_allclose(made / 65535, restore_array(given, recipe(toned), models=whole) / 65535, atol=3e-5)
-    assert not np.array_equal(made, given)
+    made = restore_array(source, recipe(toned), models=models(toned))
+    np.testing.assert_allclose(made / 65535, restore_array(source, recipe(toned), models=whole) / 65535, atol=3e-5)
+    assert not np.array_equal(made, source)
 
 
 def test_strength_0_gives_the_very_pixels(toned: ModelFolder) -> None:
-    for given in (scan(40, 50, 3), scan(40, 50)):
-        made = restore_array(given, recipe(toned, strength=0), models=models(toned))
-        np.testing.assert_array_equal(made, given)
+    for source in (scan(40, 50, 3), scan(40, 50)):
+        made = restore_array(source, recipe(toned, strength=0), models=models(toned))
+        np.testing.assert_array_equal(made, source)
 
 
 def test_strength_goes_from_the_source_to_the_style(toned: ModelFolder) -> None:
-    given = scan(40, 50, 3).astype(np.float64) / 65535
-    full = restore_array(given, recipe(toned), models=models(toned))
-    half = restore_array(given, recipe(toned, strength=0.5), models=models(toned))
-    np.testing.assert_allclose(half, (given + full) / 2, atol=3e-5)
+    source = scan(40, 50, 3).astype(np.float64) / 65535
+    full = restore_array(source, recipe(toned), models=models(toned))
+    half = restore_array(source, recipe(toned, strength=0.5), models=models(toned))
+    np.testing.assert_allclose(half, (source + full) / 2, atol=3e-5)
 
 
 def test_under_a_neutral_style_everything_is_neutral(neutral: ModelFolder) -> None:
@@ -161,12 +161,12 @@ def test_under_a_toned_style_a_grey_master_becomes_rgb_with_a_profile_and_says_s
 def test_around_a_picture_area_a_grey_master_keeps_its_values_as_rgb(toned: ModelFolder) -> None:
     from restoration import Area, ArraySink
 
-    given = scan(80, 90)
-    picture = Picture.from_array(given)
+    source = scan(80, 90)
+    picture = Picture.from_array(source)
     sink = ArraySink(derivative_info(picture.info, recipe(toned), models(toned)))
     restore(picture, recipe(toned), sink, models=models(toned), picture_area=Area(x=20, y=10, width=40, height=50))
-    np.testing.assert_array_equal(sink.array[:10], np.repeat(given[:10, :, None], 3, axis=2))
-    assert not np.array_equal(sink.array[10:60, 20:60, 0], given[10:60, 20:60])
+    np.testing.assert_array_equal(sink.array[:10], np.repeat(source[:10, :, None], 3, axis=2))
+    assert not np.array_equal(sink.array[10:60, 20:60, 0], source[10:60, 20:60])
 
 
 def test_the_record_tells_what_the_style_was_told(toned: ModelFolder) -> None:
@@ -178,10 +178,10 @@ def test_the_record_tells_what_the_style_was_told(toned: ModelFolder) -> None:
 
 
 def test_styles_in_a_row_are_blended_by_their_weights(toned: ModelFolder, neutral: ModelFolder) -> None:
-    given = scan(60, 50, 3).astype(np.float64) / 65535
-    alone = [restore_array(given, recipe(folder), models=models(folder)) for folder in (toned, neutral)]
+    source = scan(60, 50, 3).astype(np.float64) / 65535
+    alone = [restore_array(source, recipe(folder), models=models(folder)) for folder in (toned, neutral)]
     stages = (toned.card.stage({"weight": 0.3}), neutral.card.stage({"weight": 0.1}))
-    blended = restore_array(given, Recipe(stages=stages), models=models(toned, neutral))
+    blended = restore_array(source, Recipe(stages=stages), models=models(toned, neutral))
     np.testing.assert_allclose(blended, 0.75 * alone[0] + 0.25 * alone[1], atol=5e-5)
 
 
@@ -197,13 +197,13 @@ def test_a_colour_balance_warms_a_picture_and_keeps_its_luma(neutral: ModelFolde
         ).colour_channels
         == 3
     )
-    given = np.random.default_rng(1).uniform(0.2, 0.7, (1, 3, 20, 20)).astype(np.float32)
-    warm = balanced(given, temperature=1.0)
-    before, after = (luma(each[0].transpose(1, 2, 0)) for each in (given, warm))
+    source = np.random.default_rng(1).uniform(0.2, 0.7, (1, 3, 20, 20)).astype(np.float32)
+    warm = balanced(source, temperature=1.0)
+    before, after = (luma(each[0].transpose(1, 2, 0)) for each in (source, warm))
     np.testing.assert_allclose(after, before, atol=1e-6)
-    assert (warm[:, 0] - warm[:, 2]).mean() > (given[:, 0] - given[:, 2]).mean()
-    assert balanced(given, brightness=0.5).mean() > given.mean() > balanced(given, brightness=-0.5).mean()
-    np.testing.assert_array_equal(balanced(given), given)
+    assert (warm[:, 0] - warm[:, 2]).mean() > (source[:, 0] - source[:, 2]).mean()
+    assert balanced(source, brightness=0.5).mean() > source.mean() > balanced(source, brightness=-0.5).mean()
+    np.testing.assert_array_equal(balanced(source), source)
 
 
 def test_grain_depends_on_place_and_seed_alone() -> None:
@@ -225,7 +225,7 @@ def test_a_card_of_a_style_without_a_palette_is_refused(toned: ModelFolder) -> N
 def test_weights_without_the_styles_vector_are_refused(tmp_path: Path, toned: ModelFolder) -> None:
     content = dict(toned.card.content)
     other = write_version(tmp_path, {key: value.contiguous() for key, value in network().state_dict().items()}, content)
-    with pytest.raises(WeightsError, match="style.vector"):
+    with pytest.raises(WeightsError, match=r"style\.vector"):
         LoadedModels(lambda _stage: other, CPU).load(other.card.stage({}))
 
 

@@ -83,7 +83,7 @@ def _reached(
     for measure, vector in (("colour", colour_vector), ("gram", texture.grams), ("spectrum", texture.spectrum)):
         vectors = {name: [vector(picture) for picture in pictures] for name, pictures in made.items()}
         for name, (distance, share) in distances(
-            [vector(picture) for picture in real], dict(vectors), scaled=measure == "colour"
+            [vector(picture) for picture in real], vectors, scaled=measure == "colour"
         ).items():
             figures[name][f"{measure}_distance"] = round(distance, 4)
             figures[name][f"{measure}_share"] = None if share is None else round(share, 4)

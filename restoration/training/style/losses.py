@@ -157,7 +157,7 @@ def fine(pictures: Tensor) -> Tensor:
 
 
 def of_even_contrast(planes: Tensor) -> Tensor:
-    """Planes (N, C, h, w) about zero, each picture's of spread one, so that a busy one counts no more than a calm one."""
+    """Planes (N, C, h, w) about zero, each picture's of spread one: a busy one counts no more than a calm one."""
     return planes / (planes.float().square().mean(dim=(1, 2, 3), keepdim=True) + 1e-3).sqrt()
 
 

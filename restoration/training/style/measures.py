@@ -5,7 +5,7 @@ Pictures are float32 (H, W, 3), encoded RGB in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ def _fine(picture: Array) -> NDArray[np.float64]:
 
 
 def distances(
-    real: Sequence[Vectors], sets: dict[str, Sequence[Vectors]], *, scaled: bool = False
+    real: Sequence[Vectors], sets: Mapping[str, Sequence[Vectors]], *, scaled: bool = False
 ) -> dict[str, tuple[float, float | None]]:
     """How far sets of pictures are from real ones, and as a share of how far the set ``input`` is, both less the floor.
 
