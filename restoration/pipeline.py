@@ -180,7 +180,7 @@ class LoadedModels:
         Raises:
             ModelError: as :meth:`stage`.
         """
-        return self.card(stage).gives_colour(stage.parameters)
+        return stage.task == "style" and self.card(stage).gives_colour(stage.parameters)
 
     def _folder(self, stage: RecipeStage) -> ModelFolder:
         folder = self._folder_of(stage)
