@@ -29,6 +29,9 @@ from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
 from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelCard, ModelFolder, parse_card, shipped
 
+STYLE_PREFIX = "simulated-"
+"""What the name of every style begins with."""
+
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
@@ -92,6 +95,16 @@ def add(catalogue: Catalogue, folder: Path) -> ModelVersion:
     return version
 
 
+def style_to_show() -> str | None:
+    """The shipped style by which a newcomer is shown a look: a toning if there is one. None where none is shipped.
+
+    Raises:
+        ModelRegistryError: a shipped version is damaged.
+    """
+    styles = [folder.card for folder in _shipped() if folder.card.task == "style"]
+    return min(styles, key=lambda card: (card.palette != "toned", card.name)).name if styles else None
+
+
 def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
     """Makes ``name@alias`` mean ``name@version`` from now on, as an event of the person who decided it.
 
@@ -120,7 +133,7 @@ def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     Raises:
         ModelRegistryError: the files are nowhere to be found, or are not those that were registered.
     """
-    card = _card(version)
+    card = card_of(version)
     kept = _kept_folder(catalogue, card)
     if not (kept / WEIGHTS_NAME).exists():
         source = next(_sources(catalogue, version, card), None)
@@ -148,7 +161,7 @@ def verify(catalogue: Catalogue) -> list[Problem]:
         session.expunge_all()
     problems = []
     for version in versions:
-        card = _card(version)
+        card = card_of(version)
         path = _kept_folder(catalogue, card)
         if not path.exists():
             path = next(_sources(catalogue, version, card), path)
@@ -167,8 +180,12 @@ def _shipped() -> list[ModelFolder]:
         raise ModelRegistryError(f"the software's own models can't be used: {error}. Install it again") from error
 
 
-def _card(version: ModelVersion) -> ModelCard:
-    """The card of a registered version, as the catalogue holds it."""
+def card_of(version: ModelVersion) -> ModelCard:
+    """The card of a registered version, as the catalogue holds it.
+
+    Raises:
+        ModelRegistryError: this software can't read it.
+    """
     try:
         return parse_card(version.card)
     except ModelError as error:
@@ -216,6 +233,11 @@ def _register(catalogue: Catalogue, session: Session, folder: ModelFolder, *, st
         session.add(model)
     elif model.task != card.task:
         raise ModelRegistryError(f"{card.reference} is for {card.task}, but {card.name} is for {model.task}: rename it")
+    if card.task == "style" and not card.name.startswith(STYLE_PREFIX):
+        raise ModelRegistryError(
+            f"{card.reference} can't be registered: the name of a style begins with {STYLE_PREFIX!r}, since a look "
+            "must never read as a statement about the object's process: rename it in its card"
+        )
     if known := next((version for version in model.versions if version.version == card.version), None):
         _require_same(known, card)
         return known, False
@@ -246,7 +268,7 @@ def _require_same(known: ModelVersion, card: ModelCard) -> None:
     def meaning(of: ModelCard) -> tuple[Any, ...]:
         return of.weights_sha256, of.architecture, of.network, of.stage({})
 
-    if meaning(_card(known)) != meaning(card):
+    if meaning(card_of(known)) != meaning(card):
         raise ModelRegistryError(
             f"the catalogue already holds {card.reference} with other weights, architecture or parameters "
             f"(weights SHA-256 {known.weights_sha256}): give the new one a new version"

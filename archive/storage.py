@@ -28,6 +28,7 @@ DERIVATIVES = "derivatives"
 MASTERS = "masters"
 MODELS = "models"
 SAMPLES = "samples"
+MASKS = "masks"
 
 Algorithm = Literal["sha256", "md5"]
 
@@ -110,6 +111,16 @@ def weights_path(model: str, version: str) -> str:
     return f"{MODELS}/{model}/{version}/weights.safetensors"
 
 
+def mask_name(accession_number: str, sequence: int) -> str:
+    """The name that the mask of a master has in the folder that a person gives."""
+    return f"{slug(accession_number)}_{sequence:03d}.png"
+
+
+def mask_path(sha256: str) -> str:
+    """Where the copy of a mask goes, relative to the home; recipes name masks by their digest, and so does this."""
+    return f"{MASKS}/{sha256}.png"
+
+
 def sheet_path(batch_id: int, recipe_sha256: str) -> str:
     """Where the contact sheet of a sample and a recipe goes, relative to the home."""
     return f"{SAMPLES}/batch-{batch_id}_{recipe_sha256[:8]}.html"
@@ -119,6 +130,11 @@ def temporary(final: Path, token: str) -> Path:
     """The hidden name, beside ``final``, under which the holder of ``token`` writes; the folder is made if need be."""
     make_folder(final.parent)
     return final.with_name(temporary_name(final, token))
+
+
+def temporary_content(final: Path, token: str) -> Path:
+    """Where the holder of ``token`` keeps what a look is applied to; swept as what lies at :func:`temporary` is."""
+    return temporary(final, f"content.{token}")
 
 
 def temporary_name(final: Path, token: str) -> str:

@@ -58,11 +58,20 @@ def score_unit(score: Record) -> str:
 
 
 def recipe_in_words(recipe: Record) -> str:
-    """``denoise-deblur 0.1 (strength 1)``, stage by stage.
+    """``denoise-deblur 0.1 (strength 1)``, stage by stage; of styles it is said that they simulate a look.
 
     ``recipe`` is one of ``archive show``'s, or any recipe as plain JSON values.
     """
-    return ", then ".join(map(_stage_in_words, recipe["stages"]))
+    parts = [_stage_in_words(stage) for stage in recipe["stages"] if stage["task"] != "style"]
+    if styles := [_stage_in_words(stage) for stage in recipe["stages"] if stage["task"] == "style"]:
+        where = " within a mask" if recipe.get("mask_sha256") else ""
+        parts.append(f"a simulated look{where}: {', blended with '.join(styles)}")
+    return ", then ".join(parts)
+
+
+def kind_in_words(kind: str) -> str:
+    """What a derivative of this kind is: ``digitally restored``, or that a look was simulated."""
+    return {"restored": "digitally restored", "styled": "a look was simulated"}[kind]
 
 
 def _stage_in_words(stage: Record) -> str:

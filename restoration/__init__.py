@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from restoration.models import shipped as shipped
     from restoration.pipeline import LoadedModels as LoadedModels
     from restoration.pipeline import RestorationRecord as RestorationRecord
+    from restoration.pipeline import derivative_info as derivative_info
     from restoration.pipeline import restore as restore
     from restoration.pipeline import restore_array as restore_array
     from restoration.pipeline import shipped_recipe as shipped_recipe
@@ -73,6 +74,7 @@ _HOMES = {
     "Source": "image",
     "TiffSink": "image",
     "change_map": "quality",
+    "derivative_info": "pipeline",
     "inspect": "image",
     "restore": "pipeline",
     "restore_array": "pipeline",

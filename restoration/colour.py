@@ -40,3 +40,24 @@ def tone(
     middle = 4.0 * value * (1.0 - value) * (1.0 - value)
     toned = value * paper + middle * np.asarray(shadows, dtype=np.float32)
     return np.asarray(np.clip(toned, 0.0, 1.0), dtype=np.float32)
+
+
+def balanced(
+    values: NDArray[np.float32], *, temperature: float = 0.0, tint: float = 0.0, brightness: float = 0.0
+) -> NDArray[np.float32]:
+    """Another colour balance; black stays black, and luma stays but for ``brightness``.
+
+    Args:
+        values: (1, C, h, w), encoded values about [0, 1], C 1 or 3; grey has no temperature and no tint.
+        temperature: from -1, bluer, to 1, yellower.
+        tint: from -1, greener, to 1, more magenta.
+        brightness: from -1, darker, to 1, brighter; white stays white.
+    """
+    if values.shape[1] == 3 and (temperature or tint):
+        factors = np.array([1 + 0.15 * temperature, 1 - 0.15 * tint, 1 - 0.15 * temperature], np.float32)
+        warmed = values * factors[:, None, None]
+        before, after = (np.tensordot(LUMA_WEIGHTS, each[0], 1) for each in (values, warmed))
+        values = warmed + (before - after)
+    if brightness:
+        values = np.clip(values, 0, 1) ** np.float32(2 ** (-0.8 * brightness))
+    return np.asarray(values, dtype=np.float32)

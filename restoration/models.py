@@ -103,6 +103,11 @@ class ModelCard:
         """``name@version``."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def palette(self) -> str:
+        """What colours a style has: ``neutral`` (none), ``toned`` (one for each lightness) or ``full``."""
+        return str(self.content["style"]["palette"])
+
     def stage(self, given: Mapping[str, Any]) -> RecipeStage:
         """A recipe stage of this version: the parameters given, checked, and the defaults of the others.
 
@@ -121,6 +126,12 @@ class ModelCard:
             weights_sha256=self.weights_sha256,
             parameters={name: known[name].checked(given.get(name, known[name].default)) for name in known},
         )
+
+    def gives_colour(self, parameters: Mapping[str, ParameterValue]) -> bool:
+        """Whether a stage of this version, with these parameters, gives colour to a picture that has none."""
+        if self.task != "style" or not (parameters.get("strength", 1.0) and parameters.get("weight", 1.0)):
+            return False
+        return self.palette != "neutral" or any(parameters.get(name) for name in ("temperature", "tint"))
 
 
 def parse_card(content: Mapping[str, Any]) -> ModelCard:
@@ -150,8 +161,7 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
         raise CardError(f"the card has no {error.args[0]!r}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise CardError(f"the card has an entry of the wrong kind: {error}") from error
-    if card.task not in ("restoration", "style"):
-        raise CardError(f"the card's task is {card.task!r}: it must be restoration or style")
+    _check_task(card)
     if not _NAME.fullmatch(card.name):
         raise CardError(f"the model name {card.name!r} must be lower-case words joined by '-'")
     if not _VERSION.fullmatch(card.version):
@@ -166,6 +176,14 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
     except RecipeError as error:
         raise CardError(f"a default is not allowed by its own range: {error}") from error
     return card
+
+
+def _check_task(card: ModelCard) -> None:
+    if card.task not in ("restoration", "style"):
+        raise CardError(f"the card's task is {card.task!r}: it must be restoration or style")
+    palette = card.content.get("style", {}).get("palette")
+    if card.task == "style" and palette not in ("neutral", "toned", "full"):
+        raise CardError(f"the card's style.palette is {palette!r}: it must be neutral, toned or full")
 
 
 def _parse_parameter(name: str, entry: Mapping[str, Any]) -> Parameter:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.image import Samples, Source
+from restoration.image import ImageInfo, Samples, Source
 
 _BAND_ROWS = 256
 
@@ -22,6 +22,11 @@ def is_neutral(source: Source) -> bool:
         if not (np.array_equal(values[:, 0], values[:, 1]) and np.array_equal(values[:, 0], values[:, 2])):
             return False
     return True
+
+
+def as_channels(source: Source, info: ImageInfo) -> Source:
+    """``source``, as RGB if it is grey and ``info`` is of RGB: so a grey picture is compared with one in colour."""
+    return AsRgb(source) if (source.info.colour_channels, info.colour_channels) == (1, 3) else source
 
 
 class AsGrey:

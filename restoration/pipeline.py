@@ -11,27 +11,25 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.errors import DeviceMemoryError, ModelError, RecipeError, WeightsError
-from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source
-from restoration.models import ModelFolder, shipped
-from restoration.neutral import AsGrey, AsRgb, is_neutral
-from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
-from restoration.tiling import InTurn, Rows, Staged, at_once
+from restoration.bands import write_bands
+from restoration.chain import chained, check_mask, check_recipe
+from restoration.errors import DeviceMemoryError, ModelError, WeightsError
+from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source, srgb_profile
+from restoration.models import ModelCard, ModelFolder, shipped
+from restoration.neutral import AsRgb, is_neutral
+from restoration.recipe import Recipe, RecipeStage
+from restoration.tiling import InTurn, at_once
 
 if TYPE_CHECKING:
     from restoration.hardware import Execution
     from restoration.stages import Stage
+    from restoration.styling import Style
 
-_PARAMETERS = {"strength", "texture", "repair"}
-_BAND_PIXELS = 1 << 25  # of a row of tiles: 400 MB for three channels
-_LEAST_BAND_ROWS = 64
-_WRITTEN_PIXELS = 1 << 22
 _LEAST_TILE_PX = 64
 
 _log = logging.getLogger(__name__)
@@ -61,6 +59,7 @@ class StageRecord:
     """What one stage did: its place in the recipe, and how long its network worked on how many tiles.
 
     ``values`` says what it worked on: encoded values, as they are stored, in the space of the picture's profile.
+    ``statistics`` are what a style was told of the whole picture that it worked on.
     """
 
     index: int
@@ -69,6 +68,7 @@ class StageRecord:
     seconds: float
     tiles: int
     values: str
+    statistics: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,7 @@ class LoadedModels:
         self._folder_of = folder_of
         self._resolved = (execution or Execution()).resolved()
         self._stages: dict[tuple[Hashable, ...], Stage] = {}
+        self._styles: dict[tuple[Hashable, ...], Style] = {}
         torch.set_num_threads(self._resolved.threads)
 
     @property
@@ -128,21 +129,60 @@ class LoadedModels:
             libraries={"convolutions": library(self._resolved.device), "numpy": np.__version__},
         )
 
+    def load(self, stage: RecipeStage) -> None:
+        """Loads the network of a recipe's stage, of whatever task, so that it is there when it is needed.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        if stage.task == "style":
+            self.style(stage)
+        else:
+            self.stage(stage)
+
     def stage(self, stage: RecipeStage) -> Stage:
-        """The network of a recipe's stage; its weights are those of its card and of the recipe.
+        """The network of a recipe's restoration stage; its weights are those of its card and of the recipe.
 
         Raises:
             ModelError: the version isn't there, its card isn't valid, or its weights are others.
         """
-        how = {name: value for name, value in stage.parameters.items() if name != "strength"}
-        key = (stage.model, stage.version, stage.weights_sha256, tuple(sorted(how.items())))
-        if key not in self._stages:
-            self._stages[key] = self._load(stage)
-        return self._stages[key]
-
-    def _load(self, stage: RecipeStage) -> Stage:
         from restoration.stages import load_stage
 
+        key = _key(stage)
+        if key not in self._stages:
+            self._stages[key] = load_stage(self._folder(stage), stage.parameters, self._resolved)
+        return self._stages[key]
+
+    def style(self, stage: RecipeStage) -> Style:
+        """The style of a recipe's style stage, ready for any picture.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        from restoration.styling import load_style
+
+        key = _key(stage)
+        if key not in self._styles:
+            self._styles[key] = load_style(self._folder(stage), stage.parameters, self._resolved)
+        return self._styles[key]
+
+    def card(self, stage: RecipeStage) -> ModelCard:
+        """The card of a recipe's stage.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        return self._folder(stage).card
+
+    def colours(self, stage: RecipeStage) -> bool:
+        """Whether a stage gives colour to a picture that has none.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        return stage.task == "style" and self.card(stage).gives_colour(stage.parameters)
+
+    def _folder(self, stage: RecipeStage) -> ModelFolder:
         folder = self._folder_of(stage)
         card = folder.card
         if (card.name, card.version, card.weights_sha256) != (stage.model, stage.version, stage.weights_sha256):
@@ -150,7 +190,33 @@ class LoadedModels:
                 f"{folder.path} holds {card.reference} with weights {card.weights_sha256}, but the recipe asks for "
                 f"{stage.model}@{stage.version} with {stage.weights_sha256}: find the folder that it was made with"
             )
-        return load_stage(folder, stage.parameters, self._resolved)
+        return folder
+
+
+def _key(stage: RecipeStage) -> tuple[Hashable, ...]:
+    """What a loaded network is known by: all that changes it."""
+    how = {name: value for name, value in stage.parameters.items() if name not in ("strength", "weight")}
+    return (stage.model, stage.version, stage.weights_sha256, tuple(sorted(how.items())))
+
+
+def derivative_info(info: ImageInfo, recipe: Recipe, models: LoadedModels | None = None) -> ImageInfo:
+    """What the picture will be that ``recipe`` makes of one of ``info``, for the sink that is to take it.
+
+    It is the same, but for a grey picture under a style that has colour: that becomes RGB with an sRGB profile.
+
+    Raises:
+        ModelError: a version isn't there, or its card isn't valid.
+    """
+    models = models or _shipped_models()
+    if info.colour_channels == 3 or not any(models.colours(stage) for stage in recipe.stages):
+        return info
+    return replace(
+        info,
+        colour_channels=3,
+        samples_per_pixel=3 + len(info.extra_samples),
+        icc_profile=srgb_profile(),
+        icc_description="sRGB",
+    )
 
 
 def restore(
@@ -160,6 +226,8 @@ def restore(
     *,
     models: LoadedModels | None = None,
     picture_area: Area | None = None,
+    mask: Source | None = None,
+    content: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
     in_turn: InTurn = at_once,
 ) -> RestorationRecord:
@@ -171,31 +239,41 @@ def restore(
     Args:
         source: the picture.
         recipe: what to do to it.
-        sink: takes the result; closing it (or removing what was written, after an error) is the caller's.
+        sink: takes the result, which is as :func:`derivative_info` says; closing it (or removing what was written,
+            after an error) is the caller's.
         models: the networks; by itself the versions that this software ships, on the best device there is.
         picture_area: only this rectangle is restored; outside it the source's pixels are written as they are.
+        mask: where the styles are applied, white, and where not, black; grey, of the source's size. That it is the one
+            which the recipe names is the caller's to check.
+        content: takes what the styles are applied to, which is as :func:`derivative_info` says, too.
         progress: called with the rows done and the rows in all.
         in_turn: calls the networks, one region at a time, where several pictures with the same ``models`` share a
             device. The pixels don't depend on it.
 
     Raises:
-        RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here.
+        RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here; or its
+            mask is missing.
         ModelError: a version isn't there, or its weights aren't those that the recipe names.
         DeviceError: the device fails, or its memory is full even with the smallest tiles.
         MemoryError: this machine's own memory is full even with them.
         OutputError: a network gave what isn't a picture.
-        ImageError: the source can't be read, or the area isn't inside it.
+        ImageError: the source or the mask can't be read, or is of another size; or the area isn't inside.
     """
-    _check_recipe(recipe)
+    check_recipe(recipe)
+    check_mask(mask, recipe, source.info)
     models = models or _shipped_models()
     area = picture_area or Area(x=0, y=0, width=source.info.width, height=source.info.height)
     picture: Source = source if picture_area is None else Crop(source, picture_area)
+    within = mask if mask is None or picture_area is None else Crop(mask, picture_area)
     neutral = is_neutral(picture)
-    notes, tile_size = list(source.info.problems), models.tile_size
+    made_info = derivative_info(source.info, recipe, models)
+    notes, tile_size = [*source.info.problems, *_gained(source.info, made_info)], models.tile_size
+    whole: Source = AsRgb(source) if made_info.colour_channels > source.info.colour_channels else source
     while True:
-        result, stages = _staged(picture, recipe, models, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
         try:
-            _write(source, result, area, sink, tile_px=stages[-1].tile_px, progress=progress)
+            chain = chained(picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
+            results = [(chain.result, sink), *([] if content is None else [(chain.content, content)])]
+            write_bands(whole, results, area, tile_px=chain.stages[-1].tile_px, progress=progress)
             break
         except (DeviceMemoryError, MemoryError) as error:
             smaller = _halved(tile_size, error)
@@ -203,8 +281,10 @@ def restore(
             _log.warning("begun again in tiles of %d px: %r", smaller, error)
             tile_size = smaller
         # Here, where nothing holds on any more to what the failed attempt had in memory.
-        sink.restart()
-    for staged in stages:
+        for each in (sink, content):
+            if each is not None:
+                each.restart()
+    for staged in chain.stages:
         staged.check_output()
     return RestorationRecord(
         stages=tuple(
@@ -215,8 +295,11 @@ def restore(
                 seconds=done.seconds,
                 tiles=done.tiles,
                 values=source.info.colour_space,
+                statistics=statistics,
             )
-            for index, (stage, done) in enumerate(zip(recipe.stages, stages, strict=True))
+            for index, (stage, done, statistics) in enumerate(
+                zip(recipe.stages, chain.stages, chain.statistics, strict=True)
+            )
         ),
         environment=replace(models.environment, tile_size=tile_size),
         pixel_sha256=sink.pixel_sha256,
@@ -224,8 +307,15 @@ def restore(
     )
 
 
+def _gained(info: ImageInfo, made: ImageInfo) -> Iterator[str]:
+    """What a style adds to a picture's kind, in words."""
+    if made.colour_channels > info.colour_channels:
+        own = "" if info.icc_profile is None else f" in place of its own, {info.icc_description or 'unnamed'}"
+        yield f"grey was made RGB with an sRGB profile{own}, because the style has colour; grey was taken for sRGB's"
+
+
 def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels | None = None) -> NDArray[Any]:
-    """Applies ``recipe`` to an array, and gives one of the same shape and type.
+    """Applies ``recipe`` to an array, and gives one of the same shape and type; RGB where a style colours a grey one.
 
     Args:
         array: (H, W) or (H, W, 3), R G B; uint8, uint16, or floats in [0, 1], which come back in steps of 1/65535.
@@ -236,9 +326,10 @@ def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels |
         RestorationError: as :func:`restore`, or the array isn't a picture.
     """
     picture = Picture.from_array(array)
-    sink = ArraySink(picture.info)
+    info = derivative_info(picture.info, recipe, models)
+    sink = ArraySink(info)
     restore(picture, recipe, sink, models=models)
-    made = sink.array.reshape(array.shape)
+    made = sink.array.reshape(array.shape if info.colour_channels == picture.info.colour_channels else sink.array.shape)
     return (made / 65535).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else made
 
 
@@ -275,45 +366,6 @@ def _shipped_names() -> str:
     return ", ".join(folder.card.reference for folder in shipped()) or "none"
 
 
-def _check_recipe(recipe: Recipe) -> None:
-    if recipe.pipeline_version != PIPELINE_VERSION:
-        raise RecipeError(
-            f"the recipe was made for pipeline version {recipe.pipeline_version}, and this software is "
-            f"{PIPELINE_VERSION}: use the release that made it, or make a new recipe"
-        )
-    if recipe.mask_sha256 is not None or any(stage.task != "restoration" for stage in recipe.stages):
-        raise RecipeError("the recipe has a style stage or a mask, which this software can't apply: leave it out")
-    for stage in recipe.stages:
-        if unknown := sorted(set(stage.parameters) - _PARAMETERS):
-            raise RecipeError(f"{stage.model}@{stage.version} has parameters unknown here: {', '.join(unknown)}")
-
-
-def _strength(stage: RecipeStage) -> float:
-    strength = stage.parameters.get("strength", 1.0)
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-        raise RecipeError(f"the strength of {stage.model}@{stage.version} must lie between 0 and 1, not {strength!r}")
-    return float(strength)
-
-
-def _staged(
-    source: Source, recipe: Recipe, models: LoadedModels, *, tile_size: int, neutral: bool, in_turn: InTurn
-) -> tuple[Source, list[Staged]]:
-    """The picture that all stages make of ``source``, and each stage's own."""
-    result: Source = AsGrey(source) if neutral else source
-    stages: list[Staged] = []
-    for stage in recipe.stages:
-        result = Staged(
-            Rows(result) if stages else result,
-            models.stage(stage),
-            tile_size=tile_size,
-            in_turn=in_turn,
-            strength=_strength(stage),
-            name=f"{stage.model}@{stage.version}",
-        )
-        stages.append(result)
-    return AsRgb(result) if neutral else result, stages
-
-
 def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:
     """Half the tile size, where that is not too small to go on with after ``error``."""
     if tile_size // 2 >= _LEAST_TILE_PX:
@@ -323,50 +375,6 @@ def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:
     raise DeviceMemoryError(
         f"{error}, with tiles of only {tile_size} px: end what else uses it, or use another device"
     ) from error
-
-
-def _write(
-    source: Source,
-    result: Source,
-    area: Area,
-    sink: Sink,
-    *,
-    tile_px: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Writes ``result`` within ``area``, and ``source`` around it."""
-    for top, bottom in _bands(source.info, area, tile_px):
-        _write_band(source, result, area, sink, top, bottom)
-        if progress is not None:
-            progress(bottom, source.info.height)
-
-
-def _bands(info: ImageInfo, area: Area, tile_px: int) -> Iterator[tuple[int, int]]:
-    """First row and end of each band. The area's are its rows of tiles, so that no tile is worked out twice.
-
-    They are lower than the tiles may be where the picture is so wide that a row of squares would take too much memory.
-    """
-    rows = min(tile_px, max(_LEAST_BAND_ROWS, _BAND_PIXELS // area.width // _LEAST_BAND_ROWS * _LEAST_BAND_ROWS))
-    for begin, end in pairwise((0, area.y, area.y + area.height, info.height)):
-        for top in range(begin, end, rows):
-            yield top, min(top + rows, end)
-
-
-def _write_band(source: Source, result: Source, area: Area, sink: Sink, top: int, bottom: int) -> None:
-    """Writes the rows ``top`` to ``bottom``, which are all of the area or all outside, a few at a time."""
-    width = source.info.width
-    inside = area.y <= top < area.y + area.height
-    made = result.read(0, top - area.y, area.width, bottom - top) if inside else None
-    step = max(1, _WRITTEN_PIXELS // width)
-    for y in range(top, bottom, step):
-        rows = min(step, bottom - y)
-        if made is None or area.width < width:
-            band = source.read(0, y, width, rows)
-            if made is not None:
-                band[..., area.x : area.x + area.width] = made[:, :, y - top : y - top + rows]
-        else:
-            band = made[:, :, y - top : y - top + rows]
-        sink.write(y, band, source.read_extra(0, y, width, rows))
 
 
 def _software_version() -> str:

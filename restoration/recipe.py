@@ -57,6 +57,11 @@ class Recipe:
         if not self.stages:
             raise RecipeError("a recipe needs at least one stage")
 
+    @property
+    def styles(self) -> tuple[RecipeStage, ...]:
+        """The stages that simulate a look; empty where the recipe restores alone."""
+        return tuple(stage for stage in self.stages if stage.task == "style")
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values; the mask's digest only where there is a mask."""
         content: dict[str, Any] = {

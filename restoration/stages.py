@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -35,6 +35,20 @@ class Stage(Protocol):
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
+class PlacedStage(Protocol):
+    """A stage whose values also depend on where in the picture a region lies, as grain does."""
+
+    @property
+    def margin_px(self) -> int: ...
+
+    @property
+    def multiple_px(self) -> int: ...
+
+    def at(self, x: int, y: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """What is applied, as a :class:`Stage` is, to the region whose first pixel is at ``x`` and ``y``."""
+        ...
+
+
 _MEMORY_IS_FULL = (
     "out of memory",  # CUDA, of its allocator or of itself
     "STATUS_ALLOC_FAILED",  # its libraries
@@ -57,6 +71,21 @@ def _device_errors() -> Iterator[None]:
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
             raise DeviceError(f"the device failed: {first_line}") from error
         raise
+
+
+@contextmanager
+def inference(execution: ResolvedExecution) -> Iterator[None]:
+    """Networks work in it as ``execution`` says, the same way on every run; they raise :class:`DeviceError`."""
+    # To a thread that it meets for the first time, torch brings its number of threads only when asked for it.
+    torch.get_num_threads()
+    with (
+        _device_errors(),
+        torch.inference_mode(),
+        # Full float32 where float32 was asked for: TF32 would round inputs to 10 bits.
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        torch.autocast(execution.device.type, dtype=torch.bfloat16, enabled=execution.precision == "bf16"),
+    ):
+        yield
 
 
 class NetworkStage:
@@ -93,17 +122,7 @@ class NetworkStage:
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
-        # To a thread that it meets for the first time, torch brings its number of threads only when asked for it.
-        torch.get_num_threads()
-        with (
-            _device_errors(),
-            torch.inference_mode(),
-            # Full float32 where float32 was asked for: TF32 would round inputs to 10 bits.
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-            torch.autocast(
-                self._execution.device.type, dtype=torch.bfloat16, enabled=self._execution.precision == "bf16"
-            ),
-        ):
+        with inference(self._execution):
             given = torch.from_numpy(region).to(self._execution.device)
             grey = given.shape[1] == 1
             colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)

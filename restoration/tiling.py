@@ -25,7 +25,7 @@ from restoration.image.picture import Source
 from restoration.image.stored import Samples
 
 if TYPE_CHECKING:
-    from restoration.stages import Stage
+    from restoration.stages import PlacedStage, Stage
 
 InTurn = Callable[[Callable[[], NDArray[np.float32]]], NDArray[np.float32]]
 """Calls what it is given, once, in whatever thread and whenever it is its turn; its result and its errors come back."""
@@ -82,7 +82,7 @@ class Staged:
     def __init__(
         self,
         source: Source,
-        stage: Stage,
+        stage: Stage | PlacedStage,
         *,
         tile_size: int = 960,
         strength: float = 1.0,
@@ -109,7 +109,7 @@ class Staged:
         self._strength = strength
         self._name = name
         self._in_turn = in_turn
-        self._margin_px = _round_up(stage.margin_px, stage.multiple_px)
+        self.margin_px = _round_up(stage.margin_px, stage.multiple_px)
         self._seen = _Extremes()
         self._made = _Extremes()
 
@@ -149,7 +149,7 @@ class Staged:
         columns = self._reach(left, right, self.info.width)
         rows = self._reach(top, bottom, self.info.height)
         region = self._read_reflected(columns, rows)
-        output = self._in_turn(lambda: self._call(region))
+        output = self._in_turn(lambda: self._call(region, columns[0], rows[0]))
         if output.shape != region.shape:
             raise OutputError(f"{self._name} made {output.shape} of a region of {region.shape}: the shape must stay")
         kept = (..., slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
@@ -166,10 +166,11 @@ class Staged:
         blended: NDArray[np.float32] = before + np.float32(self._strength) * (after - before)
         return blended
 
-    def _call(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the stage makes of a region, and a note of how long it took."""
+    def _call(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
+        """What the stage makes of a region that begins at ``x`` and ``y``, and a note of how long it took."""
         began = time.perf_counter()
-        output = self._stage(region)
+        stage = self._stage
+        output = stage(region) if callable(stage) else stage.at(x, y)(region)
         self.seconds += time.perf_counter() - began
         self.tiles += 1
         return output
@@ -177,8 +178,8 @@ class Staged:
     def _reach(self, first: int, last: int, size: int) -> tuple[int, int]:
         """From where to where, along one axis, the region around ``first`` to ``last`` goes."""
         multiple = self._stage.multiple_px
-        begin = max(0, first // multiple * multiple - self._margin_px)
-        end = min(_round_up(size, multiple), _round_up(last, multiple) + self._margin_px)
+        begin = max(0, first // multiple * multiple - self.margin_px)
+        end = min(_round_up(size, multiple), _round_up(last, multiple) + self.margin_px)
         return begin, end
 
     def _read_reflected(self, columns: tuple[int, int], rows: tuple[int, int]) -> NDArray[np.float32]:

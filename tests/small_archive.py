@@ -18,7 +18,9 @@ from safetensors.torch import save
 
 from archive.cli.main import run
 from restoration.degradation import DEFAULT_REPAIR, DEFECTS
-from restoration.networks import build, with_both_ends
+from restoration.networks import build, build_style, with_both_ends
+from restoration.statistics import NAMES
+from restoration.styling import VECTOR_NAME
 
 MODEL = "denoise-deblur"
 _OF_BOTH_ENDS: Mapping[str, Any] = {
@@ -118,6 +120,36 @@ def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int 
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(weights)
     (folder / "card.json").write_text(json.dumps(card | changes), encoding="utf-8")
+    return folder
+
+
+def write_style(folder: Path, *, name: str = "simulated-toned-print", palette: str = "toned", seed: int = 0) -> Path:
+    """A version folder, 1.0, of a tiny, untrained style."""
+    numbers: Mapping[str, Any] = {"statistics": len(NAMES), "style": 4, "widths": [4, 4], "blocks": [1, 1], "code": 8}
+    torch.manual_seed(seed)
+    network = build_style("style-unet", numbers)
+    tensors = {**network.state_dict(), VECTOR_NAME: torch.linspace(-1, 1, 4)}
+    weights = save({key: value.clone().contiguous() for key, value in tensors.items()})
+    share, shift = {"default": 1.0, "range": [0.0, 1.0]}, {"default": 0.0, "range": [-1.0, 1.0]}
+    card = {
+        "name": name,
+        "version": "1.0",
+        "task": "style",
+        "architecture": {"name": "style-unet", **numbers},
+        "parameters": {
+            "strength": share,
+            "weight": share,
+            **dict.fromkeys(("temperature", "tint", "brightness"), shift),
+        },
+        "style": {"palette": palette, **dict.fromkeys(("statistics", "spreads"), dict.fromkeys(NAMES, 1.0))},
+        "suited_to": {"polarity": ["positive"], "unsuited_processes": [], "minimum_size_px": 16},
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "training": {},
+        "evaluation": {},
+    }
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(weights)
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     return folder
 
 

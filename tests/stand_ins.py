@@ -6,7 +6,7 @@ import multiprocessing
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from archive.batches.in_hand import InHand, TasksInHand
 from archive.batches.run import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
+from restoration.models import ModelFolder
 from restoration.pipeline import Environment, LoadedModels
 from restoration.recipe import RecipeStage
 from restoration.stages import Stage
@@ -64,12 +65,43 @@ def raising(error: BaseException) -> Callable[[int], object]:
     return then
 
 
-class StandIns(LoadedModels):
-    """Models whose every stage is ``work``; no network is loaded."""
+class Toner:
+    """A style that darkens, takes some of the blue away, and calls ``then`` as a :class:`Greyer` does."""
 
-    def __init__(self, work: Stage, *, tile_size: int = 16) -> None:
-        self.work = work
+    margin_px = 0
+    multiple_px = 1
+
+    def __init__(self, then: Callable[[int], object] | None = None) -> None:
+        self.then = then
+        self.calls = 0
+
+    def for_picture(self, statistics: Mapping[str, float]) -> Toner:
+        assert statistics  # what the whole picture is like was looked at
+        return self
+
+    def __call__(self, region: Region) -> Region:
+        self.calls += 1
+        if self.then:
+            self.then(self.calls - 1)
+        return region * np.array([0.75, 0.7, 0.5][: region.shape[1]], np.float32)[:, None, None]
+
+
+class StandIns(LoadedModels):
+    """Models whose every stage is ``work``, and every style ``look``; no network is loaded."""
+
+    def __init__(
+        self,
+        work: Stage,
+        look: Toner | None = None,
+        folder_of: Callable[[RecipeStage], ModelFolder] | None = None,
+        *,
+        tile_size: int = 16,
+    ) -> None:
+        """Takes them; ``folder_of`` is needed where a recipe has styles."""
+        self.work, self.look = work, look or Toner()
         self._tile_size = tile_size
+        if folder_of is not None:
+            self._folder_of = folder_of
 
     @property
     def tile_size(self) -> int:
@@ -91,6 +123,9 @@ class StandIns(LoadedModels):
 
     def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
         return self.work
+
+    def style(self, stage: RecipeStage) -> Any:  # noqa: ARG002
+        return self.look
 
 
 def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:

@@ -19,7 +19,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.vocabulary import DerivativeKind, TaskStatus
 from archive.errors import BatchError
-from archive.storage import derivative_path, temporary_name
+from archive.storage import derivative_path, mask_path, temporary_name
 from restoration.image import Area
 from restoration.recipe import Recipe as FullRecipe
 
@@ -52,6 +52,7 @@ class Claim:
     accession_number: str
     sequence: int
     recipe: FullRecipe
+    mask_path: Path | None
     kind: DerivativeKind
     started_at: datetime  # by the database's clock
     stored_path: str  # the derivative's, relative to the home
@@ -89,6 +90,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
     ).scalar_one()
     made = existing_derivative(session, task)
     stored = _free_path(session, task.recipe, master)
+    recipe = read_recipe(task.recipe)
     claim = Claim(
         task_id=task.id,
         token=uuid4().hex,
@@ -101,7 +103,8 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
         accession_number=master.item.accession_number,
         sequence=master.sequence,
-        recipe=read_recipe(task.recipe),
+        recipe=recipe,
+        mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
         kind=task.recipe.kind,
         started_at=catalogue.now(session),
         stored_path=stored,
@@ -246,17 +249,20 @@ def sweep(catalogue: Catalogue, final: Path) -> None:
     # Listed before the tokens are read: a token is committed before its file is made, so no living file is missed.
     # Names in the home hold no characters that mean anything in a pattern.
     pattern = temporary_name(final, "*")
-    found = {path.name.split(".")[-2]: path for path in final.parent.glob(pattern)}
+    found = [(path.name.split(".")[-2], path) for path in final.parent.glob(pattern)]
     if not found:
         return
     with catalogue.reading() as session:
         held = set(
             session.scalars(
-                select(Task.lease_token).where(Task.status == TaskStatus.RUNNING, Task.lease_token.in_(found))
+                select(Task.lease_token).where(
+                    Task.status == TaskStatus.RUNNING, Task.lease_token.in_(token for token, _ in found)
+                )
             )
         )
-    for token in found.keys() - held:
-        found[token].unlink(missing_ok=True)
+    for token, path in found:
+        if token not in held:
+            path.unlink(missing_ok=True)
 
 
 def _area(master: Master) -> Area | None:

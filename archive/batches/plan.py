@@ -12,21 +12,28 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive.batches.draft import Candidate, Draft, Objection, Plan, count, of_masters
+from archive.batches.masks import Masks
 from archive.batches.recipes import read_recipe
 from archive.batches.sample import Sample
+from archive.batches.styles import Styling, style_stages
 from archive.catalogue import Catalogue
 from archive.catalogue.conditions import APPROVED, STALE
 from archive.catalogue.query import parse
 from archive.catalogue.search import find_version
-from archive.catalogue.tables import Master, ModelAlias, ModelVersion, RecipeStage
+from archive.catalogue.tables import Master, ModelAlias, ModelVersion
 from archive.catalogue.tables import Recipe as RecipeRow
+from archive.catalogue.tables import RecipeStage as StageRow
 from archive.catalogue.vocabulary import RESTORABLE_VIEWS, BatchKind, View
-from archive.errors import ModelRegistryError, UsageError
-from restoration.errors import CardError, RecipeError
-from restoration.models import ModelCard, parse_card
-from restoration.recipe import Recipe
+from archive.errors import UsageError
+from archive.models import card_of
+from restoration.errors import RecipeError
+from restoration.models import ModelCard
+from restoration.recipe import Recipe, RecipeStage
 
-__all__ = ["Plan", "plan_rerun", "plan_restore", "repeated"]
+__all__ = ["NONE", "Plan", "Styling", "plan_rerun", "plan_restore", "repeated"]
+
+NONE = "none"
+"""In the place of a restoration model: none, where a style alone is asked for."""
 
 
 def plan_restore(
@@ -35,6 +42,7 @@ def plan_restore(
     *,
     model: str,
     parameters: Mapping[str, Any] | None = None,
+    styling: Styling | None = None,
     views: Collection[View] = RESTORABLE_VIEWS,
     unsuited: bool = False,
     sample: Sample | None = None,
@@ -45,6 +53,10 @@ def plan_restore(
 ) -> Plan:
     """Plans the restoration of the masters that ``query`` selects (all of them without one) with ``model``.
 
+    With ``styling`` a look is simulated after the restoration or, where ``model`` is ``none``, of the master itself;
+    what comes of it is a styled derivative. Where it is for a part of the pictures, masters without a mask are left
+    out.
+
     A master which has a derivative of the recipe already is counted, not planned again; one whose last task failed is
     planned again. A master whose view is not in ``views``, or which the model's card calls unsuited, is left out and
     counted; ``unsuited`` takes the latter in. ``parameters`` of the model go into the recipe, with the card's defaults
@@ -54,29 +66,68 @@ def plan_restore(
 
     Raises:
         BatchError: what would be made does not fit on the disk; nothing is written.
-        UsageError: the model has no such parameter, is no restoration model, or ``none`` was asked for.
+        UsageError: a model has no such parameter, a style is asked for as a model or the reverse, masks are nowhere to
+            be found, or nothing is asked for.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
-    if model == "none":
-        raise UsageError("`--model none` leaves nothing to do: name a restoration model (see `archive model list`)")
+    if model == NONE:
+        _check_styled_alone(parameters or {}, styling)
     wanted = parse(query)
-    with catalogue.reading() if dry_run else catalogue.session() as session:
-        card = _card(find_version(session, model))
-        if card.task != "restoration":
-            raise UsageError(f"{card.reference} is a style: name a restoration model (see `archive model list`)")
-        try:
-            stage = card.stage(parameters or {})
-        except RecipeError as error:
-            raise UsageError(str(error)) from error
-        draft = Draft(sample=sample)
-        objection = None if unsuited else _unsuited_to(card)
-        draft.collect(session, wanted, Recipe(stages=(stage,)), views=views, objection=objection)
+    masks = Masks(styling.masks) if styling and styling.masks else None
+
+    def drafted(session: Session) -> Draft:
+        asked = _asked_for(session, model, parameters or {}, styling)
+        coloured = any(card.gives_colour(stage.parameters) for card, stage in asked)
+        draft = Draft(sample=sample, masks=masks, coloured=coloured)
+        objection = None if unsuited else _unsuited_to(*(card for card, _ in asked))
+        recipe = Recipe(stages=tuple(stage for _, stage in asked))
+        draft.collect(session, wanted, recipe, views=views, objection=objection)
         draft.draw()
-        if dry_run:
-            return draft.plan(catalogue, session)
-        options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
-        return draft.write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
+        return draft
+
+    if dry_run:
+        with catalogue.reading() as session:
+            return drafted(session).plan(catalogue, session)
+    if masks is not None:
+        # Beforehand, so that nobody who writes to the catalogue has to wait for these files.
+        with catalogue.reading() as session:
+            drafted(session).keep_masks(catalogue.settings)
+    options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
+    with catalogue.session() as session:
+        return drafted(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
+
+
+def _check_styled_alone(parameters: Mapping[str, Any], styling: Styling | None) -> None:
+    if styling is None:
+        raise UsageError(
+            "`--model none` leaves nothing to do: name a restoration model (see `archive model list`), "
+            "or a style with --style"
+        )
+    if parameters:
+        raise UsageError(
+            f"{', '.join(parameters)} is about a restoration, and `--model none` asks for none: name a model, "
+            "or give --style-strength for the style"
+        )
+
+
+def _asked_for(
+    session: Session, model: str, parameters: Mapping[str, Any], styling: Styling | None
+) -> list[tuple[ModelCard, RecipeStage]]:
+    """The stages that are asked for, each with its card: the restoration first, then the styles."""
+    styles = [] if styling is None else style_stages(session, styling)
+    if model == NONE:
+        return styles
+    card = card_of(find_version(session, model))
+    if card.task != "restoration":
+        raise UsageError(
+            f"{card.reference} is a style: give it with --style, and with --model a restoration model or none "
+            "(see `archive model list`)"
+        )
+    try:
+        return [(card, card.stage(parameters)), *styles]
+    except RecipeError as error:
+        raise UsageError(str(error)) from error
 
 
 def plan_rerun(
@@ -104,7 +155,7 @@ def plan_rerun(
     """
     wanted = STALE if query is None and model is None else parse(query)
     with catalogue.reading() if dry_run else catalogue.session() as session:
-        named = None if model is None else _card(find_version(session, model))
+        named = None if model is None else card_of(find_version(session, model))
         targets = _approved_cards(session) if named is None else {named.name: named}
         draft = Draft()
         for recipe_id, old in _current_recipes(session, wanted):
@@ -153,12 +204,11 @@ def _collect_rerun(
     except RecipeError as error:
         draft.left_out[str(error)].masters += session.scalar(count(wanted)) or 0
         return
-    before = [_card(version) for version in _versions(session, old)]
+    before = [card_of(version) for version in _versions(session, old)]
 
     def objection(master: Candidate) -> str | None:
-        if any(_unsuited_to(card)(master) for card in before):
-            return None  # taken in then, in full knowledge
-        return next((reason for card in cards if (reason := _unsuited_to(card)(master))), None)
+        # What was unsuited then was taken in in full knowledge.
+        return None if _unsuited_to(*before)(master) else _unsuited_to(*cards)(master)
 
     draft.collect(session, wanted, new, views=None, objection=objection)
 
@@ -180,30 +230,27 @@ def _approved_cards(session: Session) -> dict[str, ModelCard]:
         .join(ModelAlias, ModelAlias.version_id == ModelVersion.id)
         .where(ModelAlias.alias == APPROVED)
     )
-    return {card.name: card for card in map(_card, session.scalars(statement))}
+    return {card.name: card for card in map(card_of, session.scalars(statement))}
 
 
 def _versions(session: Session, recipe: Recipe) -> list[ModelVersion]:
     statement = (
         select(ModelVersion)
-        .join(RecipeStage, RecipeStage.version_id == ModelVersion.id)
-        .join(RecipeRow, RecipeStage.recipe_id == RecipeRow.id)
+        .join(StageRow, StageRow.version_id == ModelVersion.id)
+        .join(RecipeRow, StageRow.recipe_id == RecipeRow.id)
         .where(RecipeRow.sha256 == recipe.sha256)
     )
     return list(session.scalars(statement))
 
 
-def _card(version: ModelVersion) -> ModelCard:
-    try:
-        return parse_card(version.card)
-    except CardError as error:
-        raise ModelRegistryError(f"the catalogue's card of model version {version.id} is not valid: {error}") from error
-
-
-def _unsuited_to(card: ModelCard) -> Objection:
+def _unsuited_to(*cards: ModelCard) -> Objection:
     def objection(master: Candidate) -> str | None:
-        return card.suited_to.objection(
-            polarity=master.polarity, process=master.process, width=master.width, height=master.height
+        reasons = (
+            card.suited_to.objection(
+                polarity=master.polarity, process=master.process, width=master.width, height=master.height
+            )
+            for card in cards
         )
+        return next((reason for reason in reasons if reason is not None), None)
 
     return objection

@@ -70,7 +70,7 @@ def ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make
         ready = make_models(lambda stage: folders[stage.model, stage.version], execution)
         for recipe in wanted:
             for stage in recipe.stages:
-                ready.stage(stage)
+                ready.load(stage)
     except (DeviceError, RecipeError) as error:
         raise BatchError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
     except ModelError as error:

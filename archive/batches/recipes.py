@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from archive.catalogue.tables import Model, ModelVersion, RecipeStage
 from archive.catalogue.tables import Recipe as RecipeRow
 from archive.catalogue.vocabulary import DerivativeKind, StageTask
 from archive.errors import BatchError
+from archive.models import card_of
 from restoration.errors import RecipeError
 from restoration.recipe import Recipe
 
@@ -29,6 +30,18 @@ def read_recipe(row: RecipeRow) -> Recipe:
         ) from error
 
 
+def coloured_recipes(session: Session, ids: Select[int]) -> set[int]:
+    """Which of these recipes, by id, make RGB of a grey master."""
+    styled = select(RecipeRow).where(RecipeRow.id.in_(ids), RecipeRow.kind == DerivativeKind.STYLED)
+    rows = session.scalars(styled.options(selectinload(RecipeRow.stages).joinedload(RecipeStage.version)))
+    return {
+        row.id
+        for row in rows
+        for known, stage in zip(row.stages, read_recipe(row).stages, strict=True)
+        if card_of(known.version).gives_colour(stage.parameters)
+    }
+
+
 def recipe_id(session: Session, recipe: Recipe) -> int:
     """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
     find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
@@ -36,7 +49,8 @@ def recipe_id(session: Session, recipe: Recipe) -> int:
         return known
     try:
         with session.begin_nested():
-            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=DerivativeKind.RESTORED)
+            kind = DerivativeKind.STYLED if recipe.styles else DerivativeKind.RESTORED
+            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=kind)
             row.stages = [
                 RecipeStage(
                     position=position,

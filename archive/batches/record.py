@@ -16,7 +16,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.agents import record_event
 from archive.catalogue.current import refresh_current
 from archive.catalogue.tables import Derivative, Master, QualityScore, Task
-from archive.catalogue.vocabulary import ComparedWith, EventType, Outcome, ScoredImage, TaskStatus
+from archive.catalogue.vocabulary import ComparedWith, DerivativeKind, EventType, Outcome, ScoredImage, TaskStatus
 from archive.errors import StorageError
 from archive.failpoints import reach
 from archive.storage import digest_file, publish
@@ -165,7 +165,8 @@ def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Mast
 
 def _recipe_in_events(claim: Claim) -> str:
     models = ", ".join(f"{stage.model}@{stage.version}" for stage in claim.recipe.stages)
-    return f"recipe {claim.recipe.sha256} of {models}"
+    look = ", which simulates a look" if claim.kind is DerivativeKind.STYLED else ""
+    return f"recipe {claim.recipe.sha256} of {models}{look}"
 
 
 def _score_row(score: Score) -> QualityScore:

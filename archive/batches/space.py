@@ -6,10 +6,10 @@ import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
+from archive.batches.recipes import coloured_recipes
 from archive.catalogue import Catalogue
 from archive.catalogue.pace import PIXELS
 from archive.catalogue.tables import Master, Task
@@ -19,6 +19,7 @@ from archive.storage import DERIVATIVES
 
 _BESIDE_PIXELS_BYTES = 64 << 10  # header, profile, and the rest of the last block
 _ROWS_BYTES = 16 << 10  # a derivative's rows, with their scores and indexes
+_IN_RGB = 3
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -40,9 +41,10 @@ class Volume:
         )
 
 
-def derivative_bytes(pixels: Any, samples_per_pixel: Any, bits_per_sample: Any) -> Any:
-    """How large an uncompressed derivative gets; of integers, or of columns."""
-    return pixels * samples_per_pixel * (bits_per_sample / 8) + _BESIDE_PIXELS_BYTES
+def derivative_bytes(pixels: int, samples_per_pixel: int, bits_per_sample: int, *, coloured: bool) -> float:
+    """How large an uncompressed derivative gets; ``coloured`` if grey, with alpha or without, becomes RGB in it."""
+    samples = samples_per_pixel + 2 if coloured and samples_per_pixel < _IN_RGB else samples_per_pixel
+    return pixels * samples * (bits_per_sample / 8) + _BESIDE_PIXELS_BYTES
 
 
 def volumes(settings: Settings, *, derivatives: int, derivatives_bytes: float) -> tuple[Volume, ...]:
@@ -69,12 +71,18 @@ def require_room(catalogue: Catalogue, batch_id: int, which: tuple[ColumnElement
     Raises:
         BatchError: they are not.
     """
-    size = derivative_bytes(PIXELS, Master.samples_per_pixel, Master.bits_per_sample)
+    kind = Task.recipe_id, Master.samples_per_pixel, Master.bits_per_sample
+    tasks, needed = 0, 0.0
     with catalogue.reading() as session:
-        statement = select(func.count(Task.id), func.sum(size)).join(Master, Task.master_id == Master.id)
-        tasks, needed = session.execute(statement.where(*which)).one()
+        coloured = coloured_recipes(session, select(Task.recipe_id).where(*which))
+        # Of masters of one kind at once: their mean size counts.
+        statement = select(*kind, func.count(Task.id), func.sum(PIXELS)).join(Master, Task.master_id == Master.id)
+        for recipe_id, samples, bits, count, pixels in session.execute(statement.where(*which).group_by(*kind)):
+            size = derivative_bytes(int(pixels) // count, samples, bits, coloured=recipe_id in coloured)
+            tasks += count
+            needed += count * size
     refuse_what_does_not_fit(
-        volumes(catalogue.settings, derivatives=tasks, derivatives_bytes=needed or 0),
+        volumes(catalogue.settings, derivatives=tasks, derivatives_bytes=needed),
         f"make room, then run `archive batch resume {batch_id}`",
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,12 @@ from archive.batches.log import at_stage
 from archive.batches.record import Made
 from archive.errors import StorageError
 from archive.failpoints import reach
-from archive.storage import digest_file, flush_file
+from archive.storage import digest_file, flush_file, temporary_content
 from restoration.errors import ImageError
 from restoration.image import Limits, Picture, Provenance, Source, TiffSink
-from restoration.pipeline import LoadedModels, restore
-from restoration.quality import Score, score
+from restoration.neutral import as_channels
+from restoration.pipeline import LoadedModels, RestorationRecord, derivative_info, restore
+from restoration.quality import Look, Score, score
 from restoration.tiling import InTurn, at_once
 
 if TYPE_CHECKING:
@@ -56,37 +58,23 @@ def make(
 
     at_stage("read")
     reach("read")
-    with Picture.open(
-        claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
-    ) as master:
+    provenance = _provenance(claim, models)
+    with (
+        Picture.open(
+            claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
+        ) as opened,
+        _kept_content(claim) as content,
+    ):
         at_stage("restore")
-        provenance = _provenance(claim, models)
-        with _Sink(
-            temporary,
-            master.info,
-            provenance=provenance,
-            description=describe(provenance),
-            software=provenance.software,
-        ) as sink:
-            record = restore(
-                _Attended(master, attend),
-                claim.recipe,
-                sink,
-                models=models,
-                picture_area=claim.picture_area,
-                progress=lambda _done, _rows: reach("restore"),
-                in_turn=in_turn,
-            )
+        master = _Attended(opened, attend)
+        record, lost = _restored(claim, models, master, temporary, content, provenance, limits, in_turn)
         for stage in record.stages:
             at_stage(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         at_stage("score")
-        with Picture.open(temporary, limits=limits) as derivative:
-            scores, reference, notes = _scored(
-                claim, master=_Attended(master, attend), derivative=derivative, limits=limits
-            )
+        scores, reference, notes = _scored(claim, models, master, temporary, content, limits)
         # Last, so that nothing read for pixels or scores escapes the check.
-        master.verify_unchanged()
+        opened.verify_unchanged()
     at_stage("digest")
     sha256, size_bytes = digest_file(temporary)
     # Here, and not where it is recorded: there the task is locked, and other processes would wait for the disk.
@@ -98,9 +86,64 @@ def make(
         pixel_sha256=record.pixel_sha256,
         environment=record.environment.as_dict() | {"provenance": provenance.as_record(), "reference": reference},
         stage_records=[asdict(stage) for stage in record.stages],
-        notes=[*record.notes, *sink.notes, *notes],
+        notes=[*record.notes, *lost, *notes],
         scores=scores,
     )
+
+
+@contextmanager
+def _kept_content(claim: Claim) -> Iterator[Path | None]:
+    """A file for what the look is applied to, where that is not the master; gone in the end."""
+    recipe = claim.recipe
+    if not 0 < len(recipe.styles) < len(recipe.stages):
+        yield None
+        return
+    path = temporary_content(claim.final, claim.token)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _restored(
+    claim: Claim,
+    models: LoadedModels,
+    master: Source,
+    temporary: Path,
+    content: Path | None,
+    provenance: Provenance,
+    limits: Limits,
+    in_turn: InTurn,
+) -> tuple[RestorationRecord, Sequence[str]]:
+    """Applies the recipe; its record, and what of the metadata is not carried."""
+    info = derivative_info(master.info, claim.recipe, models)
+    with ExitStack() as files:
+        mask = None
+        if claim.mask_path is not None:
+            mask = files.enter_context(
+                Picture.open(claim.mask_path, limits=limits, expected_sha256=claim.recipe.mask_sha256)
+            )
+        sink = files.enter_context(
+            _Sink(
+                temporary,
+                info,
+                provenance=provenance,
+                description=describe(provenance),
+                software=provenance.software,
+            )
+        )
+        record = restore(
+            master,
+            claim.recipe,
+            sink,
+            models=models,
+            picture_area=claim.picture_area,
+            mask=mask,
+            content=None if content is None else files.enter_context(TiffSink(content, info)),
+            progress=lambda _done, _rows: reach("restore"),
+            in_turn=in_turn,
+        )
+    return record, sink.notes
 
 
 class _Attended:
@@ -129,8 +172,12 @@ class _Sink(TiffSink):
 
 def describe(provenance: Provenance) -> str:
     """What the file says of itself when it leaves the archive, to programs that read no XMP."""
-    master, recipe = provenance.master_sha256, provenance.recipe.sha256
-    return f"Digitally restored derivative of the master {master} by the recipe {recipe}"
+    recipe = provenance.recipe
+    made = "Digitally restored derivative"
+    if recipe.styles:
+        looks = " and ".join(stage.model for stage in recipe.styles)
+        made = f"Derivative with a simulated look ({looks})"
+    return f"{made} of the master {provenance.master_sha256} by the recipe {recipe.sha256}"
 
 
 def _provenance(claim: Claim, models: LoadedModels) -> Provenance:
@@ -146,22 +193,37 @@ def _provenance(claim: Claim, models: LoadedModels) -> Provenance:
 
 
 def _scored(
-    claim: Claim, *, master: Source, derivative: Source, limits: Limits
+    claim: Claim, models: LoadedModels, master: Source, temporary: Path, content: Path | None, limits: Limits
 ) -> tuple[list[Score], dict[str, str] | None, list[str]]:
     """The scores; the path and SHA-256 of the reference that they compare with, if they do; and notes.
 
     A reference that could not be used is a note and no reason to withhold a derivative.
     """
-    notes: list[str] = []
-    area = claim.picture_area
-    if (path := claim.reference_path) is not None:
+    with ExitStack() as files:
+        derivative = files.enter_context(Picture.open(temporary, limits=limits))
+        look = None
+        if claim.recipe.styles:
+            before = None if content is None else files.enter_context(Picture.open(content, limits=limits))
+            look = Look(
+                recipe=claim.recipe, content=before, cards=[models.card(stage) for stage in claim.recipe.styles]
+            )
+
+        def scored(reference: Source | None = None) -> list[Score]:
+            return score(
+                derivative=derivative,
+                source=as_channels(master, derivative.info),
+                reference=None if reference is None else as_channels(reference, derivative.info),
+                look=look,
+                area=claim.picture_area,
+            )
+
+        if (path := claim.reference_path) is None:
+            return scored(), None, []
         try:
             sha256, _ = digest_file(path)
             with Picture.open(path, limits=limits, expected_sha256=sha256) as reference:
-                scores = score(derivative=derivative, source=master, reference=reference, area=area)
+                scores = scored(reference)
                 reference.verify_unchanged()
         except (ImageError, StorageError, OSError) as error:
-            notes.append(f"not compared with the reference {path}: {error}")
-        else:
-            return scores, {"path": str(path), "sha256": sha256}, notes
-    return score(derivative=derivative, source=master, area=area), None, notes
+            return scored(), None, [f"not compared with the reference {path}: {error}"]
+        return scores, {"path": str(path), "sha256": sha256}, []

@@ -122,6 +122,7 @@ def _derivative(catalogue: Catalogue, derivative: Derivative) -> dict[str, Any]:
             "sha256": derivative.recipe.sha256,
             "pipeline_version": recipe["pipeline_version"],
             "stages": [{name: stage[name] for name in _STAGE_FIELDS} for stage in recipe["stages"]],
+            **{name: recipe[name] for name in ("mask_sha256",) if name in recipe},  # as in the recipe itself
         },
         "environment": {name: derivative.environment.get(name) for name in _ENVIRONMENT_FIELDS},
         "quality": [_score(score) for score in derivative.scores],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from archive.cli.output import visible
-from archive.wording import Record, recipe_in_words, score_subject, score_value
+from archive.wording import Record, kind_in_words, recipe_in_words, score_subject, score_value
 
 _NESTED = ("masters", "derivatives", "events")
 
@@ -55,7 +55,8 @@ def _master(master: Record) -> Iterator[str]:
 
 def _derivative(derivative: Record) -> Iterator[str]:
     current = ", current" if derivative["current"] else ""
-    yield f"  Derivative {derivative['id']}, digitally {derivative['kind']}{current}: {visible(derivative['path'])}"
+    kind = kind_in_words(derivative["kind"])
+    yield f"  Derivative {derivative['id']}, {kind}{current}: {visible(derivative['path'])}"
     recipe = recipe_in_words(derivative["recipe"])
     yield f"    made {derivative['created_at']} in batch {derivative['batch']} by {recipe}"
     environment = derivative["environment"]

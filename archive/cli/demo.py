@@ -27,7 +27,8 @@ REPORT_NAME = "report.html"
 def demo(context: Context, folder: Path | None) -> int:
     """Try everything on the sample scans, offline.
 
-    The small scans that come with the software go through init, ingest, restore and report. DIR is the home, else
+    The small scans that come with the software go through init, ingest, restore and report, and one of them is given
+    a look too. DIR is the home, else
     --home, else ./demo-archive. Doing it again makes nothing new and writes the report anew.
     """
     from archive.batches.plan import plan_restore
@@ -47,11 +48,33 @@ def demo(context: Context, folder: Path | None) -> int:
     plan = plan_restore(catalogue, None, model="denoise-deblur")
     print_plan(plan, err=False)
     code = EXIT_DONE if plan.batch_id is None else run_and_tell(catalogue, plan.batch_id)
+    code = max(code, _simulate_a_look(catalogue))
     _print_gains(catalogue)
     report = settings.home / REPORT_NAME
     write_report(catalogue, None, report, include_restricted=False)
     click.echo(f"report: {report}")
     return code
+
+
+def _simulate_a_look(catalogue: Catalogue) -> int:
+    """Gives one restored item a look, where a style is shipped; the exit code."""
+    from archive.batches.plan import Styling, plan_restore
+    from archive.catalogue.search import list_items
+    from archive.models import style_to_show
+
+    style = style_to_show()
+    with catalogue.reading() as session:
+        item = next(list_items(session, "status:restored", 1), None)
+    if style is None or item is None:
+        return EXIT_DONE
+    plan = plan_restore(
+        catalogue,
+        f'accession_number:"{item["accession_number"]}"',
+        model="denoise-deblur",
+        styling=Styling(styles=((style, 1.0),)),
+    )
+    print_plan(plan, err=False)
+    return EXIT_DONE if plan.batch_id is None else run_and_tell(catalogue, plan.batch_id)
 
 
 def _print_gains(catalogue: Catalogue) -> None:

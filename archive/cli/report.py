@@ -28,14 +28,18 @@ from archive.cli.output import counted, nothing_found
 def report(context: Context, query: str | None, output: Path, include_restricted: bool) -> None:
     """Write an HTML file of photographs before and after.
 
-    Each is shown with its scores and history. The file needs no network. Only items whose access is open enter it
+    Each is shown with its scores and history; those on which a look was simulated stand apart, behind the restored
+    ones. The file needs no network. Only items whose access is open enter it
     unless you say otherwise.
     """
     from archive.report import write_report
 
     shown = write_report(context.catalogue(), query, output, include_restricted=include_restricted)
-    click.echo(f"{output.absolute()}: {counted(shown.items, 'item')}, {counted(shown.masters, 'restored master')}")
-    if not shown.masters:
+    looks = f", {counted(shown.looks, 'simulated look')}" if shown.looks else ""
+    click.echo(
+        f"{output.absolute()}: {counted(shown.items, 'item')}, {counted(shown.masters, 'restored master')}{looks}"
+    )
+    if not shown.items:
         which = "no master" if include_restricted else "no master of open access"
         reason = f"{which} is restored yet" if query is None else nothing_found(query, f"{which} that is restored")
         say(f"the report is empty: {reason}")

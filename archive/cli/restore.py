@@ -13,6 +13,7 @@ from archive.cli.logs import say
 from archive.cli.options import Context, Words, command, device_options, pass_context, query_argument
 from archive.cli.output import counted, duration, nothing_found, visible
 from archive.cli.progress import make_progress
+from archive.cli.styling import style_options, take_styling
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 
 if TYPE_CHECKING:
@@ -63,11 +64,18 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "archive restore 'collection:Lange AND date:[1930 TO 1939]' --strength 0.8",
         "archive restore access:open --repair noise,damage --texture 0",
         "archive restore --sample 20 --seed 1 --strength 0.8",
+        "archive restore 'collection:Lange' --model none --style simulated-toned-print --style-strength 0.8",
     ),
     partly=PARTLY,
 )
 @query_argument
-@click.option("--model", metavar="REF", default="denoise-deblur", show_default=True, help="Which model restores.")
+@click.option(
+    "--model",
+    metavar="REF|none",
+    default="denoise-deblur",
+    show_default=True,
+    help="Which model restores; none, where a style alone is wanted.",
+)
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1),
@@ -86,6 +94,7 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="noise,softness,damage,fading",
     help="What to mend; what is not named stays. Else the model's default, which leaves fading.",
 )
+@style_options
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Which views; else recto and detail.")
 @click.option("--unsuited", is_flag=True, help="Also masters that the model's card calls unsuited.")
 @device_options
@@ -106,9 +115,9 @@ def restore(
 
     Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
     master's other derivatives; the master is only read. What was made before is not made again, and what failed
-    before is tried again. On a terminal the plan is shown first; into a pipe, or with --yes, work starts at once,
-    and the plan goes to standard error.
-    Failures are listed at the end.
+    before is tried again. With --style a look is simulated after the restoration: a styled derivative, which never
+    takes the place of a restored one. On a terminal the plan is shown first; into a pipe, or with --yes, work starts
+    at once, and the plan goes to standard error. Failures are listed at the end.
     """
     from archive.batches.plan import plan_restore
     from archive.batches.sample import Sample
@@ -122,7 +131,10 @@ def restore(
         raise click.UsageError("--seed and --include-restricted are about a sample: give --sample with them")
     given = {name: options.pop(name) for name in _PARAMETERS}
     parameters = {name: value for name, value in given.items() if value is not None}
-    return _plan_and_run(context, plan_restore, query, parameters=parameters, views=wanted, sample=drawn, **options)
+    styling = take_styling(options)
+    return _plan_and_run(
+        context, plan_restore, query, parameters=parameters, styling=styling, views=wanted, sample=drawn, **options
+    )
 
 
 @command(

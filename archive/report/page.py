@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -24,10 +25,11 @@ from restoration.errors import ImageError
 
 
 class Shown(NamedTuple):
-    """How much a report shows: so many items, and one derivative of each of so many masters of them."""
+    """How much a report shows: of so many items, so many restored masters, and so many with a simulated look."""
 
     items: int
     masters: int
+    looks: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One current restored derivative with its item, as the template shows it."""
+    """One current derivative with its item, as the template shows it."""
 
     item: Record
     master: Record
@@ -53,6 +55,10 @@ class Entry:
     after: str | None
     changes: Changes | None
     problem: str | None  # why there are no pictures
+
+    @property
+    def is_look(self) -> bool:
+        return bool(self.derivative["kind"] == DerivativeKind.STYLED)
 
     @property
     def recipe(self) -> str:
@@ -65,7 +71,7 @@ class Entry:
 
 
 def write_report(catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False) -> Shown:
-    """Writes the report on the masters that ``query`` finds and that have a current restored derivative.
+    """Writes the report on the masters that ``query`` finds and that have a current restored or styled derivative.
 
     Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
     nothing else is.
@@ -79,20 +85,27 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
         StorageError: the file can't be written, or is there and is no report.
     """
     with catalogue.reading() as session:
-        wanted = _restored(query, include_restricted=include_restricted)
-        rows = session.execute(wanted.with_only_columns(Item.accession_number, Master.sequence))
-        found = [(accession_number, sequence) for accession_number, sequence in rows]
-        shown = Shown(items=len({accession_number for accession_number, _ in found}), masters=len(found))
+        of_kinds = {
+            kind: _with_current(kind, query, include_restricted=include_restricted)
+            for kind in (DerivativeKind.RESTORED, DerivativeKind.STYLED)
+        }
+        restored, styled = (_named(session, wanted) for wanted in of_kinds.values())
+        items = {accession_number for accession_number, _ in (*restored, *styled)}
+        shown = Shown(items=len(items), masters=len(restored), looks=len(styled))
         write_page(
             output,
             "report.html",
-            entries=_entries(catalogue, session, found),
+            entries=chain(
+                _entries(catalogue, session, restored, DerivativeKind.RESTORED),
+                _entries(catalogue, session, styled, DerivativeKind.STYLED),
+            ),
             items=shown.items,
             masters=shown.masters,
+            looks=shown.looks,
             preview_width=PREVIEW_WIDTH_PX,
             legend=LEGEND,
             query=query,
-            mean=mean_gain(_gains(session, wanted)),
+            mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
             made_at=catalogue.now(session).isoformat(),
         )
     return shown
@@ -105,7 +118,7 @@ def gains(catalogue: Catalogue, query: str | None) -> list[Gain]:
         QueryError: the query has a mistake.
     """
     with catalogue.reading() as session:
-        return _gains(session, _restored(query, include_restricted=True))
+        return _gains(session, _with_current(DerivativeKind.RESTORED, query, include_restricted=True))
 
 
 def mean_gain(found: Sequence[Gain]) -> tuple[int, float, float] | None:
@@ -119,9 +132,17 @@ def mean_gain(found: Sequence[Gain]) -> tuple[int, float, float] | None:
     )
 
 
-def _restored(query: str | None, *, include_restricted: bool) -> Select[Any]:
-    wanted: Select[Any] = masters(query).where(Master.current_restored_id.is_not(None))
+def _with_current(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
+    """The masters that ``query`` finds and that have a current derivative of a kind."""
+    current = Master.current_restored_id if kind is DerivativeKind.RESTORED else Master.current_styled_id
+    wanted: Select[Any] = masters(query).where(current.is_not(None))
     return wanted if include_restricted else wanted.where(Item.access == Access.OPEN)
+
+
+def _named(session: Session, wanted: Select[Any]) -> list[tuple[str, int]]:
+    """Accession numbers and sequences."""
+    rows = session.execute(wanted.with_only_columns(Item.accession_number, Master.sequence))
+    return [(accession_number, sequence) for accession_number, sequence in rows]
 
 
 def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
@@ -149,7 +170,9 @@ def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
     ]
 
 
-def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]]) -> Iterator[Entry]:
+def _entries(
+    catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]], kind: DerivativeKind
+) -> Iterator[Entry]:
     """One at a time, since each holds three pictures."""
     item: Record = {"accession_number": None}
     for accession_number, sequence in found:
@@ -159,13 +182,15 @@ def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, 
         derivative = next(
             each
             for each in item["derivatives"]
-            if each["master"] == sequence and each["current"] and each["kind"] == DerivativeKind.RESTORED
+            if each["master"] == sequence and each["current"] and each["kind"] == kind
         )
         before = after = changed = problem = None
         try:
-            with before_and_after(catalogue.settings, master, derivative) as (scan, restored):
-                before, after = preview(scan), preview(restored)
-                changed = changes(scan, restored, master["picture_area"], derivative["recipe"])
+            with before_and_after(catalogue.settings, master, derivative) as (scan, made):
+                before, after = preview(scan), preview(made)
+                # A look changes all of a picture, and a map of that tells nothing.
+                if kind is DerivativeKind.RESTORED:
+                    changed = changes(scan, made, master["picture_area"], derivative["recipe"])
         except (ImageError, OSError) as error:
             problem = str(error)
         yield Entry(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from archive.catalogue import Catalogue
 from archive.catalogue.search import show
 from archive.catalogue.tables import Batch, Item, Master, Recipe, Task
-from archive.catalogue.vocabulary import Access, ComparedWith, TaskStatus
+from archive.catalogue.vocabulary import Access, ComparedWith, DerivativeKind, TaskStatus
 from archive.report.html import write_page
 from archive.report.pictures import before_and_after, crop
 from archive.report.places import Place, places
@@ -23,6 +24,7 @@ from archive.storage import sheet_path
 from archive.wording import Record, recipe_in_words, score_subject, score_value
 from restoration.errors import ImageError
 from restoration.image import Area
+from restoration.recipe import Recipe as FullRecipe
 
 _TOLD = ("psnr", "ssim")
 
@@ -80,6 +82,7 @@ class Entry:
 def write_sheets(catalogue: Catalogue, batch_id: int) -> list[Sheet]:
     """Writes a contact sheet for each recipe of a batch that was planned as a sample, in the place of earlier ones.
 
+    Recipes that differ in their masks alone are on one sheet, which is named by the recipe without a mask.
     Only items of open access are shown, unless the sample was planned with ``include_restricted``. Masters that failed
     are told with the reason. A recipe of which nothing may be shown gets a sheet without pictures, which says so.
 
@@ -89,16 +92,19 @@ def write_sheets(catalogue: Catalogue, batch_id: int) -> list[Sheet]:
     with catalogue.reading() as session:
         batch = session.get_one(Batch, batch_id)
         recipes = select(Recipe).where(Recipe.id.in_(select(Task.recipe_id).where(Task.batch_id == batch_id)))
-        return [
-            _write_sheet(catalogue, session, batch, recipe) for recipe in session.scalars(recipes.order_by(Recipe.id))
-        ]
+        alike: defaultdict[str, list[Recipe]] = defaultdict(list)
+        for recipe in session.scalars(recipes.order_by(Recipe.id)):
+            alike[replace(FullRecipe.from_json(recipe.canonical_json), mask_sha256=None).sha256].append(recipe)
+        return [_write_sheet(catalogue, session, batch, sha256, rows) for sha256, rows in alike.items()]
 
 
-def _write_sheet(catalogue: Catalogue, session: Session, batch: Batch, recipe: Recipe) -> Sheet:
-    tried = _tried(session, batch, recipe)
+def _write_sheet(
+    catalogue: Catalogue, session: Session, batch: Batch, recipe_sha256: str, recipes: Sequence[Recipe]
+) -> Sheet:
+    tried = _tried(session, batch, recipes)
     shown = [each for each in tried if batch.options["include_restricted"] or each.access is Access.OPEN]
     sheet = Sheet(
-        path=catalogue.settings.home / sheet_path(batch.id, recipe.sha256),
+        path=catalogue.settings.home / sheet_path(batch.id, recipe_sha256),
         masters=len(shown),
         not_open=len(tried) - len(shown),
     )
@@ -107,15 +113,16 @@ def _write_sheet(catalogue: Catalogue, session: Session, batch: Batch, recipe: R
         "sheet.html",
         entries=_entries(catalogue, session, shown),
         sheet=sheet,
-        recipe=recipe_in_words(json.loads(recipe.canonical_json)),
-        recipe_sha256=recipe.sha256,
+        recipe=recipe_in_words(json.loads(recipes[0].canonical_json)),
+        recipe_sha256=recipe_sha256,
+        is_look=recipes[0].kind is DerivativeKind.STYLED,
         batch=batch,
         made_at=catalogue.now(session).isoformat(),
     )
     return sheet
 
 
-def _tried(session: Session, batch: Batch, recipe: Recipe) -> list[_Tried]:
+def _tried(session: Session, batch: Batch, recipes: Sequence[Recipe]) -> list[_Tried]:
     """The ended tasks, in the order of lists."""
     rows = session.execute(
         select(Item.accession_number, Master.sequence, Item.access, Task.derivative_id, Task.error)
@@ -124,7 +131,7 @@ def _tried(session: Session, batch: Batch, recipe: Recipe) -> list[_Tried]:
         .join(Item, Master.item_id == Item.id)
         .where(
             Task.batch_id == batch.id,
-            Task.recipe_id == recipe.id,
+            Task.recipe_id.in_([recipe.id for recipe in recipes]),
             Task.status.in_((TaskStatus.DONE, TaskStatus.SKIPPED, TaskStatus.FAILED)),
         )
         .order_by(Item.accession_number, Master.sequence)

@@ -247,6 +247,10 @@ def _event(stage: RecipeStage, provenance: Provenance, more: dict[str, Any]) -> 
         "recipe_sha256": recipe.sha256,
         "pipeline_version": recipe.pipeline_version,
     } | more
+    if stage.task == "style":
+        parameters["task"] = "style"
+        if recipe.mask_sha256 is not None:
+            parameters["mask_sha256"] = recipe.mask_sha256
     if area is not None:
         parameters["picture_area"] = [area.x, area.y, area.width, area.height]
     fields = [

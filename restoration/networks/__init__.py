@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from restoration.errors import CardError
 from restoration.networks.discriminators import PatchDiscriminator
 from restoration.networks.generators import Generator, ResidualUNet
+from restoration.networks.style import StyleEncoder, StyleNetwork
 from restoration.networks.texture import at_texture, with_both_ends
 from restoration.networks.vgg import VGGFeatures
 
-__all__ = ["Generator", "PatchDiscriminator", "ResidualUNet", "VGGFeatures", "at_texture", "build", "with_both_ends"]
+__all__ = [
+    "Generator",
+    "PatchDiscriminator",
+    "ResidualUNet",
+    "StyleEncoder",
+    "StyleNetwork",
+    "VGGFeatures",
+    "at_texture",
+    "build",
+    "build_style",
+    "with_both_ends",
+]
+
+Network = TypeVar("Network")
 
 _GENERATORS: Mapping[str, type[Generator]] = {"residual-unet": ResidualUNet}
+_STYLES: Mapping[str, type[StyleNetwork]] = {"style-unet": StyleNetwork}
 
 
 def build(architecture: str, numbers: Mapping[str, Any]) -> Generator:
-    """The generator that a card's ``architecture`` names, with freshly initialised weights.
+    """The generator that a restoration's card names as its ``architecture``, with freshly initialised weights.
 
     Raises:
         CardError: the architecture is unknown, or its numbers don't fit it.
     """
+    return _built(_GENERATORS, architecture, numbers)
+
+
+def build_style(architecture: str, numbers: Mapping[str, Any]) -> StyleNetwork:
+    """The network that a style's card names as its ``architecture``, with freshly initialised weights.
+
+    Raises:
+        CardError: the architecture is unknown, or its numbers don't fit it.
+    """
+    return _built(_STYLES, architecture, numbers)
+
+
+def _built(kinds: Mapping[str, type[Network]], architecture: str, numbers: Mapping[str, Any]) -> Network:
     try:
-        kind = _GENERATORS[architecture]
+        kind = kinds[architecture]
     except KeyError:
-        known = ", ".join(sorted(_GENERATORS))
+        known = ", ".join(sorted(kinds))
         raise CardError(f"the architecture {architecture!r} is unknown; this software has {known}") from None
     try:
         return kind(**numbers)

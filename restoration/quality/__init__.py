@@ -9,6 +9,7 @@ the number of threads, in any bit, and no more than a few windows are in memory,
 from __future__ import annotations
 
 from restoration.quality.change import ChangeMap, change_map
+from restoration.quality.looks import Look
 from restoration.quality.scores import Score, score
 
-__all__ = ["ChangeMap", "Score", "change_map", "score"]
+__all__ = ["ChangeMap", "Look", "Score", "change_map", "score"]

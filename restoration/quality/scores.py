@@ -12,13 +12,15 @@ from typing import Literal
 
 from restoration.errors import ImageError
 from restoration.image import Area, ImageInfo, Source
+from restoration.quality.content import content_ssim
+from restoration.quality.looks import Look, style_distances
 from restoration.quality.measures import SSIM_RADIUS
 from restoration.quality.sums import Sums
 
 _MOST_THREADS = 8  # each holds a window
 
 Which = Literal["source", "derivative"]
-ComparedWith = Literal["source", "reference"]
+ComparedWith = Literal["source", "reference", "stage_input", "style"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +43,11 @@ def score(
     derivative: Source,
     source: Source,
     reference: Source | None = None,
+    look: Look | None = None,
     area: Area | None = None,
     threads: int | None = None,
 ) -> list[Score]:
-    """All scores of a restored derivative, of its source where that makes sense, and against a reference.
+    """All scores of a derivative, of its source where that makes sense, and against a reference.
 
     Each picture is read once, by the calling thread, in windows; memory doesn't grow with its size.
 
@@ -52,6 +55,7 @@ def score(
         derivative: what was made.
         source: what it was made of, of the same size.
         reference: a clean image of the same scene; one of another size or kind is reported as not compared.
+        look: of a styled derivative, how it was made: then each stage is scored, and what the look kept and reached.
         area: the rectangle that is scored; by itself the whole picture. The noise is always of the whole picture.
         threads: how many work on what was read; by itself one for each processor that the process may use, at most 8.
             Values don't depend on it.
@@ -66,9 +70,14 @@ def score(
     if area is not None:
         area.check_within(info)
     images: dict[Which, Source] = {"source": source, "derivative": derivative}
+    compared: dict[str, Source] = {}
+    if reference is not None and objection is None:
+        compared["reference"] = reference
+    if look is not None and look.content is not None:
+        compared["content"] = look.content
     sums = Sums(
         dict(reversed(images.items())),
-        {"reference": reference} if reference is not None and objection is None else {},
+        compared,
         area=area or Area(x=0, y=0, width=info.width, height=info.height),
         threads=threads or min(_processors(), _MOST_THREADS),
     )
@@ -80,7 +89,52 @@ def score(
             scores += _against(sums, picture, reference, image=image, compared_with="reference")
     for image, picture in images.items():
         scores += _described(sums, picture, image=image, noise_detail=None if area is None else "of the whole picture")
+    if look is not None:
+        scores += _of_stages(sums, derivative, source, look)
+        scores += _of_look(derivative, source, look, sums.area)
     return scores
+
+
+def _of_stages(sums: Sums, derivative: Source, source: Source, look: Look) -> Iterator[Score]:
+    """How much each stage changed, as far as what it was given and what it made are known.
+
+    Styles of one look have one result, which is there after the last of them.
+    """
+    last, restored = len(look.recipe.stages) - 1, len(look.recipe.stages) - len(look.recipe.styles) - 1
+    if look.content is None:
+        yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "stage_input", last)
+    else:
+        if restored == 0:
+            yield from _alike(sums, ("source", "content"), look.content, source, "derivative", "stage_input", restored)
+        yield from _alike(sums, ("source", "content"), look.content, source, "derivative", "source", restored)
+        yield from _alike(sums, ("derivative", "content"), derivative, look.content, "derivative", "stage_input", last)
+    yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "source", last)
+
+
+def _of_look(derivative: Source, source: Source, look: Look, area: Area) -> Iterator[Score]:
+    """Whether the look kept the content, and how near the styles' own pictures it came."""
+    kept = content_ssim(derivative, source, area)
+    yield Score(
+        metric="content_ssim",
+        value=kept,
+        image="derivative",
+        compared_with="source",
+        colour_space=derivative.info.colour_space,
+        implementation=_own("SSIM of luma after a Gaussian of sigma 2 and the best monotone tone curve"),
+        detail="smaller than 11 px: not compared" if kept is None else None,
+    )
+    first = len(look.recipe.stages) - len(look.recipe.styles)
+    for stage, card in enumerate(look.cards, first):
+        for metric, value in style_distances(derivative, area, card).items():
+            yield Score(
+                metric=metric,
+                value=value,
+                image="derivative",
+                stage=stage,
+                compared_with="style",
+                colour_space=derivative.info.colour_space,
+                implementation=_own(f"statistics in spreads of those of the pictures of {card.reference}"),
+            )
 
 
 def _objection(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
@@ -117,36 +171,62 @@ def _against(
     sums: Sums, picture: Source, other: Source, *, image: Which, compared_with: ComparedWith
 ) -> Iterator[Score]:
     """PSNR and SSIM of one picture against another and, against the source, the share of pixels that changed."""
+    yield from _alike(sums, (image, compared_with), picture, other, image, compared_with)
+    if compared_with == "source":
+        share = sums.of("changed", image, compared_with) / (sums.area.width * sums.area.height)
+        yield Score(
+            metric="changed_share",
+            value=share,
+            image=image,
+            compared_with=compared_with,
+            colour_space=picture.info.colour_space,
+            implementation=_own("luma changed by more than 8/255"),
+            detail=_profiled(picture, other, compared_with),
+        )
+
+
+def _alike(
+    sums: Sums,
+    names: tuple[str, str],
+    picture: Source,
+    other: Source,
+    image: Which,
+    compared_with: ComparedWith,
+    stage: int | None = None,
+) -> Iterator[Score]:
+    """PSNR and SSIM of two pictures, which the sums know by ``names``."""
     info, area = picture.info, sums.area
-    profiled = (
-        None if info.icc_profile == other.info.icc_profile else f"the {compared_with} is in {other.info.colour_space}"
-    )
 
     def made(metric: str, value: float | None, implementation: str, reason: str | None = None) -> Score:
         return Score(
             metric=metric,
             value=value,
             image=image,
+            stage=stage,
             compared_with=compared_with,
             colour_space=info.colour_space,
             implementation=implementation,
-            detail=reason or profiled,
+            detail=reason or _profiled(picture, other, compared_with),
         )
 
-    error = sums.of("error", image, compared_with) / (area.width * area.height * info.colour_channels)
+    error = sums.of("error", *names) / (area.width * area.height * info.colour_channels)
     if error:
         yield made("psnr", 10 * math.log10(1 / error), _psnr_implementation())
     else:
         yield made("psnr", None, _psnr_implementation(), "identical")
     width, height = area.width - 2 * SSIM_RADIUS, area.height - 2 * SSIM_RADIUS
     if width > 0 and height > 0:
-        similarity = sums.of("similarity", image, compared_with) / (width * height * info.colour_channels)
+        similarity = sums.of("similarity", *names) / (width * height * info.colour_channels)
         yield made("ssim", similarity, _ssim_implementation())
     else:
         yield made("ssim", None, _ssim_implementation(), "smaller than 11 px: not compared")
-    if compared_with == "source":
-        share = sums.of("changed", image, compared_with) / (area.width * area.height)
-        yield made("changed_share", share, _own("luma changed by more than 8/255"))
+
+
+def _profiled(picture: Source, other: Source, name: str) -> str | None:
+    """That two pictures' values are in spaces of different profiles, in words."""
+    if picture.info.icc_profile == other.info.icc_profile:
+        return None
+    return f"the {name.replace('_', ' ')} is in {other.info.colour_space}"
 
 
 def _described(sums: Sums, picture: Source, *, image: Which, noise_detail: str | None) -> Iterator[Score]:

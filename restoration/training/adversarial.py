@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from restoration.networks import Generator, PatchDiscriminator, VGGFeatures
+from restoration.training.checkpoints import State, optimiser_state, restore_optimiser
 from restoration.training.data import AgedPatches
 from restoration.training.losses import (
     LossWeights,
@@ -41,9 +42,9 @@ class RestorationGAN:
         perceptual: VGGFeatures | None = None,
     ) -> None:
         """Places the networks on ``device``; with ``perceptual`` its features take the discriminator's place."""
-        self.generator = _placed(generator, device)
-        self.discriminator = _placed(discriminator, device)
-        self.perceptual = None if perceptual is None else _placed(perceptual, device)
+        self.generator = placed(generator, device)
+        self.discriminator = placed(discriminator, device)
+        self.perceptual = None if perceptual is None else placed(perceptual, device)
         self.weights = weights
         self.device = device
         self.autocast = autocast
@@ -62,6 +63,31 @@ class RestorationGAN:
     def keep_fidelity(self) -> None:
         """Keeps the running mean as it is at the end of the pixel phase."""
         self.fidelity = {name: value.clone() for name, value in self.ema.items()}
+
+    def state(self) -> State:
+        """All that changes in training."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "ema": self.ema,
+            "fidelity": self.fidelity,
+            "generator_optimiser": optimiser_state(self.generator_optimiser),
+            "discriminator_optimiser": optimiser_state(self.discriminator_optimiser),
+        }
+
+    def restore(self, state: State) -> None:
+        """Goes back to what :meth:`state` told.
+
+        Raises:
+            RuntimeError: it is of other networks.
+        """
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        for name, value in state["ema"].items():
+            self.ema[name].copy_(value)
+        self.fidelity = {name: value.to(self.device) for name, value in state.get("fidelity", {}).items()}
+        restore_optimiser(self.generator_optimiser, state["generator_optimiser"])
+        restore_optimiser(self.discriminator_optimiser, state["discriminator_optimiser"])
 
     def pixel_step(self, patches: AgedPatches) -> dict[str, float]:
         """One step on the pixel loss alone. Returns the loss by name."""
@@ -86,7 +112,7 @@ class RestorationGAN:
         return pixel_loss(restored, patches.target, self.weights.damage * patches.damage)
 
     def _train_discriminator(self, restored: Tensor, target: Tensor) -> dict[str, float]:
-        _require_gradients(self.discriminator, required=True)
+        require_gradients(self.discriminator, required=True)
         with self._autocast():
             loss = discriminator_loss(self.discriminator(target), self.discriminator(restored))
         self.discriminator_optimiser.zero_grad(set_to_none=True)
@@ -95,7 +121,7 @@ class RestorationGAN:
         return {"discriminator": loss.item()}
 
     def _train_generator(self, restored: Tensor, patches: AgedPatches) -> dict[str, float]:
-        _require_gradients(self.discriminator, required=False)
+        require_gradients(self.discriminator, required=False)
         with self._autocast():
             judged = self.discriminator(restored)
             with torch.no_grad():
@@ -123,11 +149,13 @@ class RestorationGAN:
         return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
 
 
-def _placed(network: Network, device: torch.device) -> Network:
+def placed(network: Network, device: torch.device) -> Network:
+    """The network on ``device``, laid out as fast convolutions want it."""
     # channels_last is what the fast convolutions of CPUs and GPUs want; torch's stubs don't know the argument.
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _require_gradients(network: nn.Module, *, required: bool) -> None:
+def require_gradients(network: nn.Module, *, required: bool) -> None:
+    """Whether a loss's gradient is asked for by the network's weights."""
     for parameter in network.parameters():
         parameter.requires_grad_(required)

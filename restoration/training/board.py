@@ -1,16 +1,14 @@
-"""What a training shows in TensorBoard: losses, validation, and pictures before, after and as they should be."""
+"""What a training shows in TensorBoard: losses, validation, and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from tensorboardX import SummaryWriter
 
-from restoration.training.data import AgedPatches
-
-_SHOWN = 6  # pairs
+_SHOWN = 6  # rows
 
 
 class Board:
@@ -24,11 +22,11 @@ class Board:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def pictures(self, step: int, patches: AgedPatches, made: torch.Tensor) -> None:
-        """Adds a sheet: a row a pair, with aged, restored and target from left to right."""
-        rows = torch.cat([patches.aged.clamp(0, 1), made, patches.target.clamp(0, 1)], dim=3)[:_SHOWN]
+    def pictures(self, step: int, name: str, columns: Sequence[torch.Tensor]) -> None:
+        """Adds a sheet called ``name``: a row a picture, of columns (N, 3, h, w) in [0, 1] from left to right."""
+        rows = torch.cat(list(columns), dim=3)[:_SHOWN]
         sheet = torch.cat(list(rows.cpu()), dim=1)
-        self._writer.add_image("aged, restored, target", sheet.numpy(), step)
+        self._writer.add_image(name, sheet.numpy(), step)
 
     def close(self) -> None:
         """Writes out what is still held back."""

@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: every tensor of the two networks, the running mean and the optimisers, and the step.
+"""Checkpoints as safetensors: every tensor of the networks, the running mean and the optimisers, and the step.
 
 No pickle: a checkpoint that was passed on can hold nothing but numbers.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,22 +18,26 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from restoration.errors import TrainingError
-from restoration.training.adversarial import RestorationGAN
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 TEMPORARY_NAME = "checkpoint.tmp"
 
 
-def save(gan: RestorationGAN, folder: Path, *, facts: dict[str, Any]) -> None:
+State = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by their owner's name and their own."""
+
+
+class Trained(Protocol):
+    """What is trained: it can tell its state, and be put into one."""
+
+    def state(self) -> State: ...
+
+    def restore(self, state: State) -> None: ...
+
+
+def save(trained: Trained, folder: Path, *, facts: dict[str, Any]) -> None:
     """Writes the state after ``facts["step"]`` steps, replacing the checkpoint before it in one move."""
-    tensors = {
-        **_prefixed("generator", gan.generator.state_dict()),
-        **_prefixed("discriminator", gan.discriminator.state_dict()),
-        **_prefixed("ema", gan.ema),
-        **_prefixed("fidelity", gan.fidelity),
-        **_prefixed("generator_optimiser", _optimiser_tensors(gan.generator_optimiser)),
-        **_prefixed("discriminator_optimiser", _optimiser_tensors(gan.discriminator_optimiser)),
-    }
+    tensors = {f"{owner}/{name}": value for owner, part in trained.state().items() for name, value in part.items()}
     temporary = folder / TEMPORARY_NAME
     save_file(
         {name: value.detach().contiguous().cpu() for name, value in tensors.items()},
@@ -61,36 +66,25 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise TrainingError(f"the checkpoint {path} can't be read: {error}") from error
 
 
-def load(gan: RestorationGAN, folder: Path) -> None:
-    """Puts the checkpoint's state into ``gan``.
+def load(trained: Trained, folder: Path) -> None:
+    """Puts the checkpoint's state into what is trained.
 
     Raises:
         TrainingError: the checkpoint is of other networks.
     """
+    state: dict[str, dict[str, Tensor]] = {}
     with safe_open(folder / CHECKPOINT_NAME, framework="pt") as content:
-        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+        for key in content.keys():  # noqa: SIM118 - no mapping
+            owner, name = key.split("/", 1)
+            state.setdefault(owner, {})[name] = content.get_tensor(key)
     try:
-        gan.generator.load_state_dict(_part(tensors, "generator"))
-        gan.discriminator.load_state_dict(_part(tensors, "discriminator"))
-    except RuntimeError as error:
+        trained.restore(state)
+    except (RuntimeError, KeyError) as error:
         raise TrainingError(f"the checkpoint in {folder} is of other networks: {error}") from error
-    for name, value in _part(tensors, "ema").items():
-        gan.ema[name].copy_(value)
-    gan.fidelity = {name: value.to(gan.device) for name, value in _part(tensors, "fidelity").items()}
-    _restore_optimiser(gan.generator_optimiser, _part(tensors, "generator_optimiser"))
-    _restore_optimiser(gan.discriminator_optimiser, _part(tensors, "discriminator_optimiser"))
 
 
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}/{name}": value for name, value in tensors.items()}
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}/"
-    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
-
-
-def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
+def optimiser_state(optimiser: Optimizer) -> dict[str, Tensor]:
+    """All that an optimiser remembers, as tensors."""
     return {
         f"{index}/{name}": torch.as_tensor(value)
         for index, state in optimiser.state_dict()["state"].items()
@@ -98,7 +92,8 @@ def _optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
     }
 
 
-def _restore_optimiser(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts what :func:`optimiser_state` told into an optimiser of the same weights."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/")

@@ -139,8 +139,6 @@ def _write(
     settings: TrainingSettings,
     pictures: TrainingPictures,
 ) -> ModelFolder:
-    """Writes the folder and opens it; the weights go first, so that a card implies weights."""
-    weights = save(tensors)
     content = {
         "name": settings.name,
         "version": settings.version,
@@ -158,7 +156,6 @@ def _write(
             "unsuited_processes": list(UNSUITED_PROCESSES),
             "minimum_size_px": 32,
         },
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "training": {
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "data": {
@@ -174,9 +171,25 @@ def _write(
         "evaluation": measured["evaluation"],
         "known_failures": KNOWN_FAILURES,
     }
-    parse_card(content)
+    return write_version(output, tensors, content)
+
+
+def write_version(output: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> ModelFolder:
+    """Writes a version's folder and opens it; the weights go first, so that a card implies weights.
+
+    Args:
+        output: an existing folder.
+        tensors: the weights, as they are to be stored.
+        content: the card but for the weights' digest.
+
+    Raises:
+        CardError: the card isn't a valid one.
+    """
+    weights = save(dict(tensors))
+    card = {**content, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    parse_card(card)
     (output / WEIGHTS_NAME).write_bytes(weights)
-    (output / CARD_NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (output / CARD_NAME).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return ModelFolder.open(output)
 
 

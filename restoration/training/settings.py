@@ -13,6 +13,21 @@ from restoration.errors import TrainingError
 from restoration.training.losses import LossWeights
 
 
+def name_and_version(folder: Path) -> tuple[str, str]:
+    """The model's name and version that a folder's name gives.
+
+    Raises:
+        TrainingError: it gives none.
+    """
+    named = re.fullmatch(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*?)[-@]([0-9][0-9A-Za-z.+_]*)", folder.name)
+    if named is None:
+        raise TrainingError(
+            f"the folder {folder.name!r} names the model: call it like denoise-deblur-0.2, "
+            "lower-case words and a version that starts with a digit"
+        )
+    return named[1], named[2]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """Everything that a training's result depends on but the pictures. Kept in the checkpoint and in the card.
@@ -52,13 +67,8 @@ class TrainingSettings:
         Raises:
             TrainingError: the folder's name isn't a model name and a version.
         """
-        named = re.fullmatch(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*?)[-@]([0-9][0-9A-Za-z.+_]*)", folder.name)
-        if named is None:
-            raise TrainingError(
-                f"the folder {folder.name!r} names the model: call it like denoise-deblur-0.2, "
-                "lower-case words and a version that starts with a digit"
-            )
-        return cls(name=named[1], version=named[2])
+        name, version = name_and_version(folder)
+        return cls(name=name, version=version)
 
     @property
     def steps(self) -> int:

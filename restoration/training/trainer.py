@@ -9,12 +9,8 @@ A file ``TERMS.txt`` in the folder of photographs says under which terms they ma
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +26,12 @@ from restoration.training import checkpoints
 from restoration.training.adversarial import RestorationGAN
 from restoration.training.board import Board
 from restoration.training.data import AgedPairs, AgedPatches, From, TrainingPictures, find_pictures, stacked
+from restoration.training.loop import Loop, Progress, begin_in, set_rate, with_terms_of
 from restoration.training.release import release
 from restoration.training.settings import TrainingSettings
 from restoration.training.validation import Validation
 
-LOG_NAME = "log.jsonl"
-BOARD_NAME = "board"
-TERMS_NAME = "TERMS.txt"
-
 _LEAST_GAIN_DB = 0.01
-
-Progress = Callable[[int, int, dict[str, float]], None]
 
 
 def train(
@@ -82,7 +73,7 @@ def train(
         settings = _begun_with(start, settings or TrainingSettings.named_after(output), resume=resume)
     settings, data, facts = _start(output, data, settings, resume=resume)
     pictures = find_pictures(data)
-    settings = replace(settings, data_terms=_with_terms_of(data, settings.data_terms))
+    settings = replace(settings, data_terms=with_terms_of(data, settings.data_terms))
     how = (execution or Execution()).resolved()
     settings, gan = _networks(settings, how, perceptual_weights)
     if resume:
@@ -90,7 +81,7 @@ def train(
     if start is not None:
         gan.begin_with(at_texture(start.load_weights(), 0.0))
     training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())})
-    training.run(workers=workers, progress=progress)
+    training.run(_batches(settings, pictures, first=training.step, workers=workers), progress)
     folder = release(
         output, gan, settings=training.settings, pictures=pictures, how=how, validation=training.validation
     )
@@ -142,31 +133,12 @@ def _start(
     if data is None:
         raise TrainingError("name a folder of clean photographs to train on: --data DIR")
     settings = settings or TrainingSettings.named_after(output)
-    # What a training leaves that was broken off before its first checkpoint is in nobody's way.
-    leftovers = (LOG_NAME, BOARD_NAME, checkpoints.TEMPORARY_NAME)
-    if output.exists() and any(path.name not in leftovers for path in output.iterdir()):
-        raise TrainingError(f"{output} is not empty: name a new folder, or go on with --resume")
-    output.mkdir(parents=True, exist_ok=True)
-    for name in (LOG_NAME, checkpoints.TEMPORARY_NAME):
-        (output / name).unlink(missing_ok=True)
-    shutil.rmtree(output / BOARD_NAME, ignore_errors=True)
+    begin_in(output)
     return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0}
 
 
-def _with_terms_of(data: Path, stated: str) -> str:
-    """The terms ``stated`` so far, and those of the folder's own text file where it has one that says others."""
-    path = data / TERMS_NAME
-    try:
-        found = path.read_text(encoding="utf-8-sig").strip()
-    except FileNotFoundError:
-        return stated
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} can't be read: {error}. It must be text in UTF-8") from error
-    return stated if found in stated else "\n".join(filter(None, (stated, found)))
-
-
-class _Training:
-    """The loop, and all that changes in it; what a resumed training needs of that goes into each checkpoint."""
+class _Training(Loop[AgedPatches, TrainingSettings]):
+    """The loop of a restoration; what a resumed one needs beside the networks goes into each checkpoint's facts."""
 
     def __init__(
         self,
@@ -176,74 +148,34 @@ class _Training:
         output: Path,
         facts: dict[str, Any],
     ) -> None:
-        self.gan, self.settings, self.pictures, self.output = gan, settings, pictures, output
-        self.facts = facts  # step, best_psnr and since_best among them
+        super().__init__(gan, settings, output, facts)  # step, best_psnr and since_best are among the facts
+        self.gan = gan
         self.validation = Validation(
             pictures, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
         )
 
-    def run(self, *, workers: int, progress: Progress | None) -> None:
-        """Takes all steps that are left."""
-        board = Board(self.output / BOARD_NAME, first=self.facts["step"])
-        started = time.monotonic()
-        try:
-            for patches in _batches(self.settings, self.pictures, first=self.facts["step"], workers=workers):
-                if self.facts["step"] >= self.settings.steps:
-                    break
-                line = self._step(patches)
-                if progress is not None:
-                    progress(self.facts["step"], self.settings.steps, line)
-                if self._due(self.settings.validate_every):
-                    line["validation_psnr"] = self._validate(board)
-                if self._due(50) or "validation_psnr" in line:
-                    self._note(board, line, time.monotonic() - started)
-                if self._due(self.settings.checkpoint_every):
-                    self._save()
-        finally:
-            board.close()
-
-    def _due(self, every: int) -> bool:
-        return bool(self.facts["step"] % every == 0)
-
-    def _step(self, patches: AgedPatches) -> dict[str, float]:
-        gan, settings, step = self.gan, self.settings, self.facts["step"]
-        _set_rate(gan.generator_optimiser, settings.rate(step))
-        _set_rate(gan.discriminator_optimiser, settings.adversarial_learning_rate * 4)
+    def take(self, item: AgedPatches) -> dict[str, float]:
+        gan, settings, step = self.gan, self.settings, self.step
+        set_rate(gan.generator_optimiser, settings.rate(step))
+        set_rate(gan.discriminator_optimiser, settings.adversarial_learning_rate * 4)
         if step == settings.pixel_steps:
             gan.keep_fidelity()
         take = gan.pixel_step if step < settings.pixel_steps else gan.adversarial_step
-        losses = take(patches.to(gan.device))
-        self.facts["step"] = step + 1
-        if not all(math.isfinite(value) for value in losses.values()):
-            raise TrainingError(
-                f"the losses stopped being numbers at step {step + 1}. If --resume ends here again, train into a new "
-                "folder from Python, with lower learning rates in TrainingSettings"
-            )
-        return losses
+        return take(item.to(gan.device))
 
-    def _validate(self, board: Board) -> float:
+    def validate(self, board: Board) -> dict[str, float]:
         """Measures the running mean; a pixel phase that has stopped gaining begins its fall."""
         psnr = self.validation.psnr(self.gan.generator, self.gan.ema)
         shown = self.validation.batches[0]
-        board.pictures(self.facts["step"], shown, self.validation.restore(self.gan.generator, shown))
+        made = self.validation.restore(self.gan.generator, shown)
+        board.pictures(self.step, "aged, restored, target", [shown.aged.clamp(0, 1), made, shown.target.clamp(0, 1)])
         if psnr > self.facts["best_psnr"] + _LEAST_GAIN_DB:
             self.facts.update(best_psnr=psnr, since_best=0)
         else:
             self.facts["since_best"] += 1
-        if self.facts["since_best"] == self.settings.patience and self.facts["step"] < self.settings.pixel_steps:
-            self.settings = self.settings.falling_from(self.facts["step"])
-        return psnr
-
-    def _note(self, board: Board, line: dict[str, float], seconds: float) -> None:
-        step = self.facts["step"]
-        board.numbers(step, line)
-        content = {"step": step, "rate": self.settings.rate(step - 1), "seconds": round(seconds, 1), **line}
-        with (self.output / LOG_NAME).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(content) + "\n")
-
-    def _save(self) -> None:
-        if self.facts["step"] < self.settings.steps:
-            checkpoints.save(self.gan, self.output, facts={**self.facts, "settings": asdict(self.settings)})
+        if self.facts["since_best"] == self.settings.patience and self.step < self.settings.pixel_steps:
+            self.settings = self.settings.falling_from(self.step)
+        return {"validation_psnr": psnr}
 
 
 def _batches(
@@ -258,8 +190,3 @@ def _batches(
         collate_fn=stacked,
         prefetch_factor=8 if workers else None,
     )
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate

@@ -148,7 +148,7 @@ def test_a_folder_that_holds_no_valid_version_is_refused(
 def test_a_version_for_another_task_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
     models.add(catalogue, _write(tmp_path, "1.0"))
     with pytest.raises(ModelRegistryError, match="mend is for restoration"):
-        models.add(catalogue, _write(tmp_path, "2.0", task="style"))
+        models.add(catalogue, _write(tmp_path, "2.0", task="style", style={"palette": "toned"}))
 
 
 def test_a_shipped_version_is_copied_on_first_use(

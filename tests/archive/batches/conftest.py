@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from safetensors.numpy import save
 from sqlalchemy import select
 
@@ -25,7 +26,7 @@ from restoration.image import ArraySink, Picture
 from restoration.pipeline import restore
 from restoration.recipe import Recipe as FullRecipe
 from restoration.stages import Stage
-from tests.stand_ins import Greyer, StandIns, worker
+from tests.stand_ins import Greyer, StandIns, Toner, worker
 
 
 @dataclass(kw_only=True)
@@ -47,7 +48,9 @@ class Workshop:
         unsuited: Iterable[str] = (),
         weights: bytes | None = None,
         architecture: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> ModelVersion:
+        """Registers a version with a card; ``more`` are further entries of it."""
         folder = self.model_folders / name / version
         folder.mkdir(parents=True)
         weights = weights or save({"w": self.rng.random(4, dtype=np.float32)})
@@ -62,9 +65,27 @@ class Workshop:
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "training": {},
             "evaluation": {},
+            **more,
         }
         (folder / "card.json").write_text(json.dumps(card))
         return models.add(self.catalogue, folder)
+
+    def style(self, name: str = "simulated-sepia", *, palette: str = "toned", **more: Any) -> ModelVersion:
+        """Registers version 1.0 of a style that takes the parameters of all styles."""
+        shift = {"default": 0.0, "range": [-1, 1]}
+        parameters = {
+            "strength": {"default": 1.0, "range": [0, 1]},
+            "weight": {"default": 1.0, "range": [0, 1]},
+            **dict.fromkeys(("temperature", "tint", "brightness"), shift),
+        }
+        return self.model(name=name, task="style", parameters=parameters, style={"palette": palette, **more})
+
+    def mask(self, accession_number: str, values: Any, *, sequence: int = 1) -> Path:
+        """Writes a mask of these values, (height, width), and gives its folder."""
+        folder = self.scans / "masks"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(values)).save(folder / f"{accession_number}_{sequence:03d}.png")
+        return folder
 
     def approve(self, version: str, *, name: str = "mend") -> None:
         models.set_alias(self.catalogue, name, version, "approved", "A. Curator")
@@ -138,9 +159,15 @@ class Workshop:
             self.master(accession_number, size=(16, 16), **options)
         return self.planned()
 
-    def run(self, batch_id: int, work: Stage | None = None, **options: Any) -> BatchResult:
-        stand_ins = StandIns(work or Greyer())
-        return run_batch(self.catalogue, batch_id, make_models=lambda _folder_of, _execution: stand_ins, **options)
+    def run(
+        self, batch_id: int, work: Stage | None = None, *, look: Toner | None = None, **options: Any
+    ) -> BatchResult:
+        return run_batch(
+            self.catalogue,
+            batch_id,
+            make_models=lambda folder_of, _execution: StandIns(work or Greyer(), look, folder_of),
+            **options,
+        )
 
     def worker(self, batch_id: int, **options: Any) -> Any:
         """A process that works on the batch; see :func:`tests.stand_ins.work`."""

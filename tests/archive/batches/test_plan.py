@@ -131,12 +131,10 @@ def test_a_parameter_that_the_card_lacks_is_wrong_usage_and_names_those_it_has(w
     [
         ({"model": "none"}, "nothing to do"),
         ({"parameters": {"strength": 1.5}}, "between 0 and 1"),
-        ({"model": "sepia"}, "is a style"),
     ],
 )
 def test_what_can_not_be_planned_is_wrong_usage(workshop: Any, options: dict[str, Any], message: str) -> None:
     workshop.model()
-    workshop.model(name="sepia", task="style")
     with pytest.raises(UsageError, match=message):
         workshop.plan(**options)
 

@@ -1,0 +1,115 @@
+"""What a style does to pictures that it wasn't trained on, in figures, beside classical colour transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restoration.errors import TrainingError
+from restoration.hardware import Execution
+from restoration.models import ModelFolder
+from restoration.pipeline import LoadedModels, restore_array
+from restoration.recipe import Recipe
+from restoration.training.data import find_pictures, images_in
+from restoration.training.evaluation import Row, read_middle
+from restoration.training.figures import psnr
+from restoration.training.style.data import HELD_BACK_SHARE
+from restoration.training.style.judge import told_apart
+from restoration.training.style.measures import Texture, colour_vector, content_similarity, distances
+from restoration.training.style.peers import peers
+
+Array = NDArray[np.float32]
+
+_MOST_PX = 512  # a side; of a larger picture the middle is taken
+
+
+def evaluate_style(
+    folder: ModelFolder,
+    data: Path,
+    style_images: Path,
+    *,
+    execution: Execution | None = None,
+    held_out_only: bool = True,
+) -> Iterator[Row]:
+    """Measures a style's version, at full strength, beside the input and two classical peers.
+
+    Rows of the case ``style reached`` have ``content_ssim``; ``colour_distance``, ``gram_distance`` and
+    ``spectrum_distance`` from the real pictures, each with its ``..._share`` (see
+    :func:`restoration.training.style.measures.distances`); and ``auc`` of a discriminator trained on the real pictures
+    that were held back. ``left alone`` says how near those come to themselves, ``neutral`` how far from neutral a
+    neutral picture comes out, in steps of 1/255.
+
+    Args:
+        folder: the version.
+        data: a folder of photographs.
+        style_images: the folder of pictures that it was trained with; every 5th by name was held back.
+        execution: device and precision.
+        held_out_only: whether of ``data`` only those pictures are taken that a training holds out for validation.
+
+    Raises:
+        TrainingError: there are too few pictures, or one is too small.
+        ModelError: the version's weights aren't those of its card.
+        ImageError: a picture can't be read.
+    """
+    models = LoadedModels(lambda _stage: folder, execution)
+    recipe = Recipe(stages=(folder.card.stage({}),))
+
+    def styled(picture: Array) -> Array:
+        return np.asarray(restore_array(picture, recipe, models=models), dtype=np.float32)
+
+    paths = list(find_pictures(data).validation) if held_out_only else images_in(data)
+    photographs, found = _read(paths), find_pictures(style_images, validation_share=HELD_BACK_SHARE)
+    held_back, references = _read(found.validation), _read(found.training)
+    if min(len(photographs), len(held_back)) < 3:
+        raise TrainingError("at least three photographs and three held-back pictures of the style are needed")
+    made = {"input": photographs, folder.card.reference: [styled(picture) for picture in photographs]}
+    for name, peer in peers(references).items():
+        made[name] = [peer(number, picture) for number, picture in enumerate(photographs)]
+    figures = _reached(made, [*references, *held_back], held_back)
+    for name, pictures in made.items():
+        yield Row(case="style reached", method=name, pictures=len(pictures), figures=figures[name])
+    yield Row(case="style reached", method="real against real", pictures=len(held_back), figures=figures["floor"])
+    yield from _left_alone(folder.card.reference, styled, held_back, photographs)
+
+
+def _reached(
+    made: Mapping[str, Sequence[Array]], real: Sequence[Array], held_back: Sequence[Array]
+) -> dict[str, dict[str, float | None]]:
+    figures: dict[str, dict[str, float | None]] = {name: {} for name in ("floor", *made)}
+    texture = Texture()
+    for measure, vector in (("colour", colour_vector), ("gram", texture.grams), ("spectrum", texture.spectrum)):
+        vectors = {name: [vector(picture) for picture in pictures] for name, pictures in made.items()}
+        for name, (distance, share) in distances(
+            [vector(picture) for picture in real], vectors, scaled=measure == "colour"
+        ).items():
+            figures[name][f"{measure}_distance"] = round(distance, 4)
+            figures[name][f"{measure}_share"] = None if share is None else round(share, 4)
+    for name, pictures in made.items():
+        kept = [content_similarity(source, one) for source, one in zip(made["input"], pictures, strict=True)]
+        figures[name]["content_ssim"] = round(float(np.mean(kept)), 4)
+        figures[name]["auc"] = round(told_apart(held_back, pictures), 4)
+    return figures
+
+
+def _left_alone(
+    method: str, styled: Callable[[Array], Array], held_back: Sequence[Array], photographs: Sequence[Array]
+) -> Iterator[Row]:
+    kept = [psnr(picture, styled(picture)) for picture in held_back]
+    figures = {"psnr_median": float(np.median(kept)), "psnr_least": float(np.min(kept))}
+    yield Row(case="left alone", method=method, pictures=len(kept), figures=_rounded(figures))
+    grey = [np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2) for picture in photographs]
+    casts = [float(np.ptp(styled(picture), axis=2).max()) * 255 for picture in grey]
+    yield Row(case="neutral", method=method, pictures=len(casts), figures=_rounded({"most_steps": max(casts)}))
+
+
+def _read(paths: Sequence[Path]) -> list[Array]:
+    """The middles of pictures, as RGB."""
+    middles = [read_middle(path, _MOST_PX) for path in paths]
+    return [np.repeat(middle, 3, axis=2) if middle.shape[2] == 1 else middle for middle in middles]
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: round(value, 2) if np.isfinite(value) else None for name, value in figures.items()}

@@ -1,0 +1,122 @@
+"""Trained styles become model versions: for each a folder with ``card.json`` and ``weights.safetensors``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restoration import statistics
+from restoration.hardware import ResolvedExecution
+from restoration.models import ModelFolder
+from restoration.styling import BALANCE, VECTOR_NAME
+from restoration.training.data import TrainingPictures
+from restoration.training.release import STRENGTH, UNSUITED_PROCESSES, write_version
+from restoration.training.style.game import STYLE_SIZE, StyleGAN
+from restoration.training.style.settings import StyleTrainingSettings
+
+WEIGHT = {
+    "default": 1.0,
+    "range": [0.0, 1.0],
+    "description": "of styles that follow one another, how much this one counts in their mean",
+}
+_BALANCED = {
+    "temperature": "from -1, bluer, to 1, yellower",
+    "tint": "from -1, greener, to 1, more magenta",
+    "brightness": "from -1, darker, to 1, brighter",
+}
+LOSSES = (
+    "energy distance of Lab and HSV statistics (colour); mean squared feature difference of the luma after the tone "
+    "curve (content); Gram matrices over several layers (style); hinge game in turns with a spectral-norm patch "
+    "discriminator for each style, at two scales; mean squared difference on pictures of the style (identity)"
+)
+KNOWN_FAILURES = [
+    "It is a look, not a process: nothing in the result tells how, when or where the object was made.",
+    "A print that is in the style already is left nearly alone; one that is faded may be taken for something else.",
+    "Grain and paint follow pixels, not millimetres: a scan of twice the resolution gets them half as coarse.",
+]
+
+
+def release(
+    output: Path,
+    gan: StyleGAN,
+    *,
+    settings: StyleTrainingSettings,
+    references: Sequence[Tensor],
+    pictures: Sequence[TrainingPictures],
+    how: ResolvedExecution,
+) -> list[ModelFolder]:
+    """Writes a version folder for each style: into ``output`` where there is one, else into folders in it."""
+    versions = []
+    with gan.with_running_mean():
+        network = {f"{name}": value for name, value in gan.generator.state_dict().items()}
+        for number, name in enumerate(settings.names):
+            folder = output if len(settings.names) == 1 else output / f"{name}-{settings.version}"
+            folder.mkdir(exist_ok=True)
+            with torch.no_grad():
+                vector = gan.style(number, references[number].to(gan.device))[0]
+            tensors = {**network, VECTOR_NAME: vector}
+            tensors = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in tensors.items()}
+            content = _card(gan, settings, number, pictures, how)
+            versions.append(write_version(folder, tensors, content))
+    return versions
+
+
+def _card(
+    gan: StyleGAN,
+    settings: StyleTrainingSettings,
+    number: int,
+    pictures: Sequence[TrainingPictures],
+    how: ResolvedExecution,
+) -> dict[str, Any]:
+    facts = gan.facts[number]
+    described = dict(zip(settings.names, settings.descriptions, strict=False))
+    return {
+        "name": settings.names[number],
+        "version": settings.version,
+        "description": described.get(settings.names[number], ""),
+        "task": "style",
+        "architecture": {
+            "name": "style-unet",
+            "statistics": len(statistics.NAMES),
+            "style": STYLE_SIZE,
+            "widths": list(settings.widths),
+            "blocks": list(settings.blocks),
+            "code": settings.code,
+        },
+        "parameters": {
+            "strength": STRENGTH,
+            "weight": WEIGHT,
+            **{name: {"default": 0.0, "range": [-1.0, 1.0], "description": _BALANCED[name]} for name in BALANCE},
+        },
+        "style": {"palette": facts.palette, "statistics": _named(facts.mean), "spreads": _named(facts.spread)},
+        "suited_to": {
+            "polarity": ["positive"],
+            "unsuited_processes": list(UNSUITED_PROCESSES),
+            "minimum_size_px": 32,
+        },
+        "training": {
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": {
+                "style_pictures": len(pictures[number].training),
+                "held_back_style_pictures": len(pictures[number].validation),
+                "pictures_to_be_styled": len(pictures[-1].training),
+                "style_terms": settings.style_terms,
+                "terms": settings.data_terms,
+            },
+            "losses": LOSSES,
+            "settings": asdict(settings),
+            "environment": how.described(),
+        },
+        "evaluation": [],
+        "known_failures": KNOWN_FAILURES,
+    }
+
+
+def _named(values: Tensor) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in zip(statistics.NAMES, values.tolist(), strict=True)}

@@ -1,0 +1,234 @@
+"""The training of styles: one network for one style or several, released as a model version of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from restoration import statistics
+from restoration.errors import TrainingError
+from restoration.hardware import Execution, ResolvedExecution
+from restoration.models import ModelFolder, shipped
+from restoration.networks import (
+    PatchDiscriminator,
+    ResidualUNet,
+    StyleEncoder,
+    StyleNetwork,
+    VGGFeatures,
+    at_texture,
+    build,
+)
+from restoration.training import checkpoints
+from restoration.training.board import Board
+from restoration.training.data import From, TrainingPictures, find_pictures
+from restoration.training.loop import Loop, Progress, begin_in, set_rate, with_terms_of
+from restoration.training.style.data import Turn, Turns, find_styles
+from restoration.training.style.game import ENCODED, STYLE_SIZE, StyleFacts, StyleGAN
+from restoration.training.style.losses import Features, LearntFeatures
+from restoration.training.style.release import release
+from restoration.training.style.settings import StyleTrainingSettings
+
+_REFERENCES = 96  # patches of a style, whose Gram matrices are the aim and that its vector is taken from
+_LEAST_SPREAD = 1e-3
+
+
+def train_styles(
+    output: Path,
+    *,
+    styles: Mapping[str, Path] | Path | None = None,
+    content: Path | None = None,
+    settings: StyleTrainingSettings | None = None,
+    resume: bool = False,
+    execution: Execution | None = None,
+    perceptual_weights: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[ModelFolder]:
+    """Trains styles and writes them as model versions: one into ``output``, several into folders in it.
+
+    Args:
+        output: a new or empty folder; with ``resume`` one that holds a checkpoint.
+        styles: for each style of the settings its folder of pictures, of which every 5th by name is held back for
+            evaluation; of one style the folder alone. With ``resume`` the checkpoint's own.
+        content: a folder of pictures to be styled, held back as for restoration. With ``resume`` the checkpoint's own.
+        settings: what to train and how, by default :meth:`StyleTrainingSettings.named_after` ``output``; with
+            ``resume`` they are the checkpoint's.
+        resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
+            undisturbed training.
+        execution: device and precision.
+        perceptual_weights: VGG19's weights as safetensors; else the features of the shipped restoration judge.
+        workers: processes that draw pictures; they don't change the result.
+        progress: called after each step with the step, the number of steps and the losses.
+
+    Raises:
+        TrainingError: there are too few pictures, the folder is in use, there is nothing to resume, or the losses
+            stopped being numbers.
+        WeightsError: the perceptual weights aren't VGG19's.
+        DeviceError: the device asked for isn't there.
+    """
+    settings, folders, facts = _start(output, styles, content, settings, resume=resume)
+    data = _Data.of(folders, settings)
+    settings = replace(
+        settings,
+        style_terms="\n".join(filter(None, (with_terms_of(path, "") for path in folders[:-1]))) or settings.style_terms,
+        data_terms=with_terms_of(folders[-1], settings.data_terms),
+    )
+    how = (execution or Execution()).resolved()
+    features, digest, features_of = _features(settings, perceptual_weights)
+    settings = replace(settings, perceptual_weights_sha256=digest, features_of=features_of)
+    gan = _networks(settings, data, features, how)
+    if resume:
+        checkpoints.load(gan, output)
+    training = _Training(gan, settings, data, output, {**facts, "folders": [str(path.resolve()) for path in folders]})
+    training.run(_turns(data.turns, settings, first=training.step, workers=workers), progress)
+    versions = release(output, gan, settings=settings, references=data.references, pictures=data.pictures, how=how)
+    (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
+    return versions
+
+
+def _start(
+    output: Path,
+    styles: Mapping[str, Path] | Path | None,
+    content: Path | None,
+    settings: StyleTrainingSettings | None,
+    *,
+    resume: bool,
+) -> tuple[StyleTrainingSettings, list[Path], dict[str, Any]]:
+    """The settings, the folders of each style and last of the content, and what the checkpoint holds beside them."""
+    if resume:
+        facts = checkpoints.read_facts(output)
+        return StyleTrainingSettings.from_stored(facts["settings"]), [Path(path) for path in facts["folders"]], facts
+    if styles is None or content is None:
+        raise TrainingError("name a folder of pictures in the style and one of pictures to be styled")
+    settings = settings or StyleTrainingSettings.named_after(output)
+    by_name = {settings.names[0]: styles} if isinstance(styles, Path) else dict(styles)
+    if set(by_name) != set(settings.names):
+        raise TrainingError(f"the folders are of {', '.join(by_name)}, but the styles are {', '.join(settings.names)}")
+    begin_in(output)
+    return settings, [*(by_name[name] for name in settings.names), content], {"step": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The pictures of a training; ``pictures`` are of each style and last those to be styled."""
+
+    pictures: list[TrainingPictures]
+    turns: Turns
+    references: list[Tensor]
+
+    @classmethod
+    def of(cls, folders: list[Path], settings: StyleTrainingSettings) -> _Data:
+        found = [
+            *find_styles(dict(zip(settings.names, folders[:-1], strict=True))).values(),
+            find_pictures(folders[-1]),
+        ]
+        turns = Turns(
+            found[-1].training,
+            [one.training for one in found[:-1]],
+            patch_px=settings.patch_px,
+            patches=settings.patches,
+            pictures=settings.pictures,
+            seed=settings.seed,
+        )
+        rng = np.random.default_rng([settings.seed, len(folders)])
+        references = [turns.patches_of(style, _REFERENCES, rng) for style in range(len(settings.names))]
+        return cls(pictures=found, turns=turns, references=references)
+
+
+def _features(settings: StyleTrainingSettings, perceptual_weights: Path | None) -> tuple[Features, str | None, str]:
+    """What judges content and texture, the digest of its weights file if the user named one, and its name."""
+    digest = None if perceptual_weights is None else hashlib.sha256(perceptual_weights.read_bytes()).hexdigest()
+    if settings.perceptual_weights_sha256 not in (None, digest):
+        raise TrainingError("this training began with other perceptual weights: name the same file to resume it")
+    if perceptual_weights is not None:
+        return VGGFeatures.from_file(perceptual_weights), digest, "VGG19"
+    folders = [folder for folder in shipped() if folder.card.architecture == "residual-unet"]
+    wanted = [folder for folder in folders if settings.features_of in ("", folder.card.reference)]
+    if not wanted:
+        raise TrainingError(f"this training was judged by {settings.features_of}, which this software doesn't ship")
+    card, weights = wanted[-1].card, wanted[-1].load_weights()
+    network = cast(ResidualUNet, build(card.architecture, card.network))
+    both_ends = "texture" in {parameter.name for parameter in card.parameters}
+    network.load_state_dict(
+        at_texture(weights, 0.0) if both_ends else {name: value.float() for name, value in weights.items()}
+    )
+    return LearntFeatures(network), None, card.reference
+
+
+def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, how: ResolvedExecution) -> StyleGAN:
+    """Fresh networks that know what the pictures' statistics are like."""
+    count = len(settings.names)
+    found = [data.turns.all_statistics(style) for style in range(count)]
+    everything = torch.cat([*found, data.turns.all_statistics(-1)])
+    torch.manual_seed(settings.seed)
+    generator = StyleNetwork(
+        statistics=len(statistics.NAMES),
+        style=STYLE_SIZE,
+        widths=settings.widths,
+        blocks=settings.blocks,
+        code=settings.code,
+    )
+    generator.statistics_mean.copy_(everything.mean(dim=0))
+    generator.statistics_spread.copy_(everything.std(dim=0).clamp(min=_LEAST_SPREAD))
+    gan = StyleGAN(
+        generator,
+        StyleEncoder(style=ENCODED),
+        [PatchDiscriminator() for _ in range(count)],
+        features,
+        [StyleFacts.of(one) for one in found],
+        weights=settings.loss_weights,
+        device=how.device,
+        autocast=how.autocast,
+        ema_decay=settings.ema_decay,
+        seed=settings.seed,
+    )
+    gan.set_gram_targets(data.references)
+    return gan
+
+
+class _Training(Loop[Turn, StyleTrainingSettings]):
+    """The loop of styles."""
+
+    def __init__(
+        self, gan: StyleGAN, settings: StyleTrainingSettings, data: _Data, output: Path, facts: dict[str, Any]
+    ) -> None:
+        super().__init__(gan, settings, output, facts)
+        self.gan, self.references = gan, data.references
+        self.shown = data.turns[0].to(gan.device)  # looked at again and again
+
+    def take(self, item: Turn) -> dict[str, float]:
+        gan, settings = self.gan, self.settings
+        set_rate(gan.generator_optimiser, settings.rate(self.step))
+        set_rate(gan.discriminator_optimiser, 2 * settings.game_rate)
+        losses = (gan.colour_step if self.step < settings.colour_steps else gan.game_step)(item.to(gan.device))
+        name = settings.names[item.style].removeprefix("simulated-")
+        return {f"{name}/{loss}": value for loss, value in losses.items()}
+
+    def validate(self, board: Board) -> dict[str, float]:
+        """Shows the same patches in each style; the figures come at the end, from whole pictures."""
+        turn = self.shown
+        with self.gan.with_running_mean():
+            made = [
+                self.gan.styled(number, patches, turn.given, turn.given_statistics, turn.noise)
+                for number, patches in enumerate(self.references)
+            ]
+        board.pictures(self.step, "input, " + ", ".join(self.settings.names), [turn.given, *made])
+        return {}
+
+
+def _turns(turns: Turns, settings: StyleTrainingSettings, *, first: int, workers: int) -> Iterator[Turn]:
+    yield from DataLoader(
+        turns,
+        batch_size=None,
+        sampler=From(first, settings.steps),
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+    )

@@ -1,0 +1,125 @@
+"""Looks on the command line: from the options to what a person and a program are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.small_archive import SmallArchive, write_model, write_scan, write_style
+
+TONED = "simulated-toned-print"
+
+
+@pytest.fixture
+def styled(restored: SmallArchive, tmp_path: Path) -> SmallArchive:
+    """The home with two restored items, and a style."""
+    restored.done("model", "add", write_style(tmp_path / "style"))
+    return restored
+
+
+def test_a_look_is_made_and_told_apart_from_the_restoration(styled: SmallArchive, tmp_path: Path) -> None:
+    answer = styled.done("restore", "accession_number:1906.1", "--style", TONED, "--style-strength", "0.8")
+    assert "a simulated look: simulated-toned-print 1.0 (brightness 0, strength 0.8" in answer.errors
+    restored, look = styled.show("1906.1")["derivatives"]
+    assert (restored["kind"], look["kind"], look["current"]) == ("restored", "styled", True)
+    assert [stage["task"] for stage in look["recipe"]["stages"]] == ["restoration", "style"]
+    assert "mask_sha256" not in look["recipe"]
+    assert {"content_ssim", "style_colour_distance", "style_texture_distance"} <= {
+        score["metric"] for score in look["quality"]
+    }
+    (listed,) = styled.done("list", "status:styled", "--format", "json").json()
+    assert (listed["status"], listed["path"], listed["derivatives"]) == ("restored", restored["path"], 2)
+    text = styled.done("show", "1906.1").output
+    assert f"Derivative {look['id']}, a look was simulated, current" in text
+    assert "psnr of the derivative after stage 2 against the stage's input" in text
+    assert "which simulates a look" in text
+    report = tmp_path / "report.html"
+    assert "1 restored master, 1 simulated look" in styled.done("report", "--output", report).output
+    page = report.read_text(encoding="utf-8")
+    assert page.index("Digitally restored by") < page.index("Simulated looks") < page.index("A look was simulated by")
+    assert page.count("what changed in") == page.count('class="changes"') == 1
+    styled.done("review", "1906.1", "--accept", "--derivative", str(look["id"]), "--reviewer", "A. Curator")
+    assert styled.show("1906.1")["derivatives"][0]["current"]
+    styled.done("verify")
+
+
+def test_strength_nought_leaves_the_picture_as_it_is(styled: SmallArchive) -> None:
+    styled.done("restore", "accession_number:1906.1", "--model", "none", "--style", TONED, "--style-strength", "0")
+    styled.done("restore", "accession_number:1906.2", "--model", "none", "--style", TONED, "--style-strength", "0")
+    for number, scan in (("1906.1", "a.tif"), ("1906.2", "b.tif")):
+        look = styled.show(number)["derivatives"][-1]
+        assert np.array_equal(tifffile.imread(look["path"]), tifffile.imread(styled.scans / scan))
+
+
+def test_a_blend_with_its_own_colours_within_masks(styled: SmallArchive, tmp_path: Path) -> None:
+    styled.done(
+        "model", "add", write_style(tmp_path / "other", name="simulated-silver-print", palette="neutral", seed=1)
+    )
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    values = np.zeros((40, 48), np.uint8)
+    values[:, 24:] = 255
+    Image.fromarray(values).save(masks / "1906.1_001.png")
+    how = (
+        f"--style={TONED}:3,simulated-silver-print",
+        "--style-colour=temperature=0.5, tint=-0.2",
+        f"--style-mask={masks}",
+    )
+    tried = styled.done("restore", "--model", "none", *how, "--dry-run").output
+    assert "to do: 1 master with a simulated look within a mask: simulated-silver-print 1.0" in tried
+    assert f"1  no mask in {masks}: 1906.2 (1)" in tried
+    styled.done("restore", "--model", "none", *how)
+    look = styled.show("1906.1")["derivatives"][-1]
+    assert [stage["parameters"]["weight"] for stage in look["recipe"]["stages"]] == [0.25, 0.75]
+    assert {stage["parameters"]["temperature"] for stage in look["recipe"]["stages"]} == {0.5}
+    assert len(look["recipe"]["mask_sha256"]) == 64
+    before, after = tifffile.imread(styled.scans / "a.tif"), tifffile.imread(look["path"])
+    assert np.array_equal(after[:, :24], before[:, :24])
+    assert not np.array_equal(after[:, 24:], before[:, 24:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "none"], "or a style with --style"),
+        (["--style-strength", "0.5"], "name one with --style"),
+        (["--style", f"{TONED}:much"], "has no number after ':'"),
+        (["--style", f"{TONED},{TONED}"], "named twice"),
+        (["--style", ","], "nothing is named"),
+        (["--style", TONED, "--style-colour", "hue=1"], "known are temperature, tint, brightness"),
+        (["--style", TONED, "--style-colour", "tint"], "has no number after '='"),
+        (["--style", TONED, "--style-mask", "nowhere"], "does not exist"),
+        (["--style", "denoise-deblur"], "give it with --model"),
+        (["--model", TONED], "give it with --style"),
+    ],
+)
+def test_mistakes_are_wrong_usage_and_say_what_to_do(styled: SmallArchive, arguments: list[str], message: str) -> None:
+    answer = styled.run("restore", *arguments)
+    assert answer.code == 2
+    assert message in answer.errors
+
+
+def test_a_style_whose_name_reads_like_a_process_is_refused(restored: SmallArchive, tmp_path: Path) -> None:
+    answer = restored.run("model", "add", write_style(tmp_path / "style", name="albumen-print"))
+    assert answer.code == 1
+    assert "the name of a style begins with 'simulated-'" in answer.errors
+
+
+def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, scans = tmp_path / "shipped", tmp_path / "scans"
+    write_model(shipped / "denoise-deblur-9.0")
+    monkeypatch.setattr("restoration.models.SHIPPED", shipped)
+    monkeypatch.setattr("archive.resources.sample_archive_folder", lambda: scans)
+    for seed, name in enumerate(("a", "b")):
+        write_scan(scans / f"{name}.tif", seed=seed)
+    demo = SmallArchive(home=tmp_path / "demo", scans=scans)
+    assert "simulated look" not in demo.done("demo").output
+    write_style(shipped / "style-1.0")
+    said = demo.done("demo").output
+    assert "to do: 1 master with denoise-deblur 9.0 (strength 1), then a simulated look" in said
+    assert [each["kind"] for each in demo.show("a")["derivatives"]] == ["restored", "styled"]
+    assert "Simulated looks" in (demo.home / "report.html").read_text(encoding="utf-8")

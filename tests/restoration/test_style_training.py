@@ -1,0 +1,234 @@
+"""Training styles: turns by number, losses that mean what they say, a resume that changes nothing, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from restoration import Recipe, restore_array
+from restoration.colour import luma, tone
+from restoration.errors import TrainingError
+from restoration.hardware import Execution
+from restoration.models import ModelFolder
+from restoration.pipeline import LoadedModels
+from restoration.training.style import StyleTrainingSettings, train_styles
+from restoration.training.style.data import Turns, find_styles
+from restoration.training.style.game import StyleFacts
+from restoration.training.style.losses import (
+    FixedFeatures,
+    colour_loss,
+    content_loss,
+    energy_distance,
+    gram_loss,
+    grams,
+    smoothness,
+)
+
+CPU = Execution(device="cpu", precision="fp32")
+TINY = StyleTrainingSettings(
+    names=("simulated-sepia", "simulated-grey"),
+    version="0.1",
+    widths=(4, 6),
+    blocks=(1, 1),
+    code=8,
+    colour_steps=4,
+    game_steps=4,
+    pictures=3,
+    patches=2,
+    patch_px=32,
+    checkpoint_every=3,
+    validate_every=4,
+)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Photographs, sepia prints and neutral ones, five of each."""
+    names = ("astronaut", "coffee", "chelsea", "rocket", "cat")
+    for folder in ("content", "sepia", "grey"):
+        (tmp_path / folder).mkdir()
+    for name in names:
+        photograph = getattr(data, name)()[:96, :120]
+        grey = luma(photograph.astype(np.float32) / 255)
+        sepia = tone(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85))
+        for folder, picture in (("content", photograph), ("sepia", sepia * 255), ("grey", grey * 255)):
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def trained(output: Path, pictures: Path, settings: StyleTrainingSettings = TINY) -> list[ModelFolder]:
+    return train_styles(
+        output,
+        styles={"simulated-sepia": pictures / "sepia", "simulated-grey": pictures / "grey"},
+        content=pictures / "content",
+        settings=settings,
+        execution=CPU,
+        workers=0,
+    )
+
+
+def turns(pictures: Path) -> Turns:
+    found = find_styles({"sepia": pictures / "sepia", "grey": pictures / "grey"})
+    return Turns(
+        sorted((pictures / "content").glob("*")),
+        [one.training for one in found.values()],
+        patch_px=32,
+        patches=2,
+        pictures=3,
+        seed=1,
+    )
+
+
+def test_every_5th_picture_of_a_style_is_held_back(pictures: Path) -> None:
+    found = find_styles({"sepia": pictures / "sepia"})["sepia"]
+    assert [path.stem for path in found.validation] == ["rocket"]
+    assert len(found.training) == 4
+
+
+def test_a_turn_depends_on_its_number_alone(pictures: Path) -> None:
+    late = turns(pictures)[7]
+    again = turns(pictures)
+    again[3]
+    for field in fields(late):
+        one, other = getattr(late, field.name), getattr(again[7], field.name)
+        assert one == other if field.name == "style" else torch.equal(one, other)
+    assert late.style == 1
+    assert late.given.shape == (2, 3, 32, 32)
+    assert late.noise.shape == (4, 1, 32, 32)
+    assert not torch.equal(late.given, again[9].given)
+
+
+def test_a_style_is_known_to_be_neutral_toned_or_full_of_colour(pictures: Path) -> None:
+    drawn = turns(pictures)
+    assert StyleFacts.of(drawn.all_statistics(0)).palette == "toned"
+    assert StyleFacts.of(drawn.all_statistics(1)).palette == "neutral"
+    photographs = Turns(drawn_paths(pictures), [drawn_paths(pictures)], patch_px=32, patches=1, pictures=1, seed=0)
+    assert StyleFacts.of(photographs.all_statistics(0)).palette == "full"
+
+
+def drawn_paths(pictures: Path) -> list[Path]:
+    return sorted((pictures / "content").glob("*"))
+
+
+def test_the_energy_distance_is_nothing_between_samples_of_one_set_and_grows_with_what_lies_between() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(400, 3, generator=generator) for _ in range(2))
+    near, far = (float(energy_distance(one, other + shift)) for shift in (0.0, 1.0))
+    wide = float(energy_distance(one, 3 * other))
+    assert abs(near) < 0.02
+    assert far > 0.3
+    assert wide > 0.3
+
+
+def test_the_colour_loss_is_least_for_the_styles_own_colours(pictures: Path) -> None:
+    turn = turns(pictures)[0]
+    facts = StyleFacts.of(turns(pictures).all_statistics(0))
+    count = 35
+    aim = facts.mean[:count], facts.spread[:count].clamp(min=0.02)
+    own = colour_loss(turn.real_pixels, turn.real_pixels.flip(0), *aim)
+    assert own < colour_loss(turn.given_pixels, turn.real_pixels, *aim)
+
+
+def test_the_gram_loss_tells_textures_apart_wherever_their_grains_lie() -> None:
+    features = FixedFeatures(seed=1)
+    generator = torch.Generator().manual_seed(0)
+    fine, again = (torch.randn(2, 3, 64, 64, generator=generator) for _ in range(2))
+    coarse = torch.nn.functional.interpolate(again[..., ::4, ::4], scale_factor=4)
+    aim = grams(features(fine))
+    assert 5 * gram_loss(grams(features(again)), aim) < gram_loss(grams(features(coarse)), aim)
+    assert content_loss(features(fine), features(fine)) == 0
+    assert content_loss(features(again), features(fine)) > 0.3
+
+
+def test_a_straight_curve_is_smooth() -> None:
+    assert smoothness(torch.linspace(0, 1, 9)) < 1e-9 < smoothness(torch.linspace(0, 1, 9) ** 3)
+
+
+def test_the_same_filters_come_from_the_same_seed() -> None:
+    picture = torch.rand(1, 3, 16, 16)
+    one, again, other = (FixedFeatures(seed=seed)(picture)[2] for seed in (5, 5, 6))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_a_training_gives_a_version_of_each_style_that_can_be_applied(pictures: Path, tmp_path: Path) -> None:
+    versions = trained(tmp_path / "out", pictures)
+    assert [version.path.name for version in versions] == ["simulated-sepia-0.1", "simulated-grey-0.1"]
+    by_name = {version.card.name: version for version in versions}
+    assert by_name["simulated-sepia"].card.palette == "toned"
+    assert by_name["simulated-grey"].card.palette == "neutral"
+    photograph = data.astronaut()[:50, :60]
+    for version in versions:
+        models = LoadedModels(lambda stage: by_name[stage.model], CPU)
+        made = restore_array(photograph, Recipe(stages=(version.card.stage({}),)), models=models)
+        assert (made.shape, made.dtype) == (photograph.shape, photograph.dtype)
+        if version.card.palette == "neutral":
+            assert np.ptp(made, axis=2).max() == 0
+    training = versions[0].card.content["training"]
+    assert (training["data"]["style_pictures"], training["data"]["held_back_style_pictures"]) == (4, 1)
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+    assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_resumed_training_gives_the_same_weights(pictures: Path, tmp_path: Path) -> None:
+    undisturbed = trained(tmp_path / "one", pictures)
+
+    class StopError(Exception):
+        pass
+
+    def stop(step: int, _steps: int, _losses: dict[str, float]) -> None:
+        if step == 7:  # in the game, after the checkpoint of step 6
+            raise StopError
+
+    output = tmp_path / "other"
+    with pytest.raises(StopError):
+        train_styles(
+            output,
+            styles={"simulated-sepia": pictures / "sepia", "simulated-grey": pictures / "grey"},
+            content=pictures / "content",
+            settings=TINY,
+            execution=CPU,
+            workers=0,
+            progress=stop,
+        )
+    resumed = train_styles(output, resume=True, execution=CPU, workers=0)
+    assert [version.card.weights_sha256 for version in resumed] == [
+        version.card.weights_sha256 for version in undisturbed
+    ]
+
+
+def test_one_style_is_named_after_its_folder_and_lies_in_it(pictures: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, names=("simulated-harbour",), version="0.2", colour_steps=1, game_steps=1)
+    named = StyleTrainingSettings.named_after(tmp_path / "simulated-harbour-0.2")
+    assert (named.names, named.version) == (settings.names, settings.version)
+    output = tmp_path / "simulated-harbour-0.2"
+    (pictures / "content" / "TERMS.txt").write_text("free photographs")
+    (pictures / "sepia" / "TERMS.txt").write_text("free prints")
+    (version,) = train_styles(
+        output, styles=pictures / "sepia", content=pictures / "content", settings=settings, execution=CPU, workers=0
+    )
+    assert version.path == output
+    stated = json.loads((output / "card.json").read_text())["training"]["data"]
+    assert (stated["style_terms"], stated["terms"]) == ("free prints", "free photographs")
+    assert hashlib.sha256(version.weights_path.read_bytes()).hexdigest() == version.card.weights_sha256
+
+
+def test_what_cannot_begin_says_why(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="name a folder"):
+        train_styles(tmp_path / "simulated-a-1", styles=pictures / "sepia", execution=CPU)
+    with pytest.raises(TrainingError, match="the styles are"):
+        train_styles(tmp_path / "out", styles=pictures / "sepia", content=pictures / "content", settings=replace(TINY))
+    with pytest.raises(TrainingError, match="no checkpoint"):
+        train_styles(tmp_path / "nothing", resume=True, execution=CPU)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="not empty"):
+        trained(tmp_path / "full", pictures)
