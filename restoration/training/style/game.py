@@ -42,7 +42,7 @@ STYLE_SIZE = ENCODED + 2 * len(statistics.NAMES)
 
 _NEUTRAL = 0.012  # Lab in hundredths: a chroma that only JPEG gives a neutral picture
 _PAINTED = 0.06  # chroma beside the toning, beyond what a toned print has
-_LEAST_SPREAD = 0.02  # of a statistic of the style's pictures, so that equal ones don't make it infinitely exact
+_LEAST_SPREAD = 0.008  # of a statistic of the style's pictures, so that equal ones don't make it infinitely exact
 
 
 @dataclass(frozen=True, kw_only=True)

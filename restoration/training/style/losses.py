@@ -25,11 +25,11 @@ class StyleLossWeights:
     identity: float = 250.0
     smooth: float = 20.0
     print_same: float = 50.0
-    print_gram: float = 1.0
+    print_gram: float = 2.0
     print_adversarial: float = 0.3
     print_content: float = 4.0
     painting_same: float = 20.0
-    painting_gram: float = 2.0
+    painting_gram: float = 4.0
     painting_adversarial: float = 0.6
     painting_content: float = 0.4
 
