@@ -97,7 +97,7 @@ class Loop(ABC, Generic[Item, Chosen]):
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(
                 f"the losses stopped being numbers at step {self.step}. If --resume ends here again, train into a new "
-                "folder from Python, with lower learning rates in the settings"
+                f"folder from Python, with lower learning rates in {type(self.settings).__name__}"
             )
         return losses
 
