@@ -82,9 +82,10 @@ class Loop(ABC, Generic[Item, Chosen]):
                 line = self._taken(item)
                 if progress is not None:
                     progress(self.step, self.settings.steps, line)
-                validated = self.validate(board) if self._due(self.settings.validate_every) else {}
-                if self._due(50) or validated:
-                    self._note(board, line | validated, time.monotonic() - started)
+                if validates := self._due(self.settings.validate_every):
+                    line |= self.validate(board)
+                if validates or self._due(50):
+                    self._note(board, line, time.monotonic() - started)
                 if self._due(self.settings.checkpoint_every) and self.step < self.settings.steps:
                     checkpoints.save(self.trained, self.output, facts={**self.facts, "settings": asdict(self.settings)})
         finally:
@@ -96,7 +97,7 @@ class Loop(ABC, Generic[Item, Chosen]):
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(
                 f"the losses stopped being numbers at step {self.step}. If --resume ends here again, train into a new "
-                "folder from Python, with lower learning rates in the settings"
+                f"folder from Python, with lower learning rates in {type(self.settings).__name__}"
             )
         return losses
 

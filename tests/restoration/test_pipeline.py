@@ -236,6 +236,7 @@ def stage(**changes: Any) -> RecipeStage:
     [
         (Recipe(stages=(stage(),), pipeline_version=PIPELINE_VERSION + 1), "pipeline version"),
         (Recipe(stages=(stage(),), mask_sha256="0" * 64), "mask"),
+        (Recipe(stages=(stage(task="style", parameters={"texture": 1.0}),)), "texture"),
         (Recipe(stages=(stage(parameters={"sharpness": 1.0}),)), "sharpness"),
     ],
 )

@@ -30,11 +30,13 @@ from restoration.training.style.losses import (
     colour_loss,
     content_loss,
     content_planes,
+    energy_distance,
     fine,
     gram_loss,
     grams,
     of_even_contrast,
     smoothness,
+    spectra,
 )
 
 ENCODED = 24  # numbers that the style encoder tells; the statistics' means and spreads come beside them
@@ -42,7 +44,7 @@ STYLE_SIZE = ENCODED + 2 * len(statistics.NAMES)
 
 _NEUTRAL = 0.012  # Lab in hundredths: a chroma that only JPEG gives a neutral picture
 _PAINTED = 0.06  # chroma beside the toning, beyond what a toned print has
-_LEAST_SPREAD = 0.02  # of a statistic of the style's pictures, so that equal ones don't make it infinitely exact
+_LEAST_SPREAD = 0.008  # of a statistic of the style's pictures, so that equal ones don't make it infinitely exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +112,15 @@ class StyleGAN:
         self.weights, self.device, self.autocast, self.ema_decay = weights, device, autocast, ema_decay
         self.ema = {name: value.detach().clone() for name, value in self.makers.state_dict().items()}
         self.gram_targets: list[list[Tensor]] = []
+        self.spectrum_targets: list[Tensor] = []
         self.generator_optimiser = torch.optim.Adam(self.makers.parameters(), betas=(0.8, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(self.discriminators.parameters(), betas=(0.5, 0.99))
 
-    def set_gram_targets(self, real: Sequence[Tensor]) -> None:
-        """Keeps the Gram matrices of each style's patches, (count, 3, h, w) a style, as what to come near."""
+    def set_texture_targets(self, real: Sequence[Tensor]) -> None:
+        """Keeps Gram matrices and spectra of each style's patches, (count, 3, h, w) a style, as what to come near."""
         with torch.no_grad(), self._autocast():
             self.gram_targets = [grams(self._texture_features(patches.to(self.device))) for patches in real]
+            self.spectrum_targets = [spectra(fine(apart(patches.to(self.device))[0])) for patches in real]
 
     def style(self, number: int, references: Tensor) -> Tensor:
         """The vector (1, STYLE_SIZE) of a style of which ``references`` (N, 3, h, w) are patches."""
@@ -213,8 +217,15 @@ class StyleGAN:
         return {
             "colour": colour_loss(styled, turn.real_pixels, facts.mean[:colours], spread),
             "identity": nn.functional.mse_loss(same, turn.real_pixels),
+            "colourless": self._colours_kept(turn.style, styled),
             "smooth": smoothness(mapping.curve) + smoothness(mapping.toning),
         }
+
+    def _colours_kept(self, style: int, styled: Tensor) -> Tensor:
+        """How much more chroma beside their toning pictures have than those of the style, squared, a scalar."""
+        facts, place = self.facts[style], statistics.COLOUR_NAMES.index("chroma_beside_toning")
+        beside = statistics.of_colour(styled.clamp(0, 1))[:, place]
+        return nn.functional.relu(beside - facts.mean[place] - facts.spread[place]).square().mean()
 
     def _texture_losses(self, turn: Turn, style: Tensor, styled: Tensor) -> dict[str, Tensor]:
         count = len(turn.given)
@@ -228,6 +239,7 @@ class StyleGAN:
             wanted = extract(kept[1])
         return {
             "content": content_loss(extract(kept[0]), wanted),
+            "spectrum": energy_distance(spectra(fine(apart(styled)[0])), self.spectrum_targets[turn.style]),
             "gram": gram_loss(grams(self._texture_features(styled)), self.gram_targets[turn.style]),
             "adversarial": adversarial_loss(self.discriminators[turn.style](styled)),
         }
@@ -246,6 +258,8 @@ class StyleGAN:
             "identity": weights.identity,
             "same": weights.painting_same if painted else weights.print_same,
             "smooth": weights.smooth,
+            "colourless": 0.0 if painted else weights.colourless,
+            "spectrum": weights.spectrum,
             "gram": weights.painting_gram if painted else weights.print_gram,
             "adversarial": weights.painting_adversarial if painted else weights.print_adversarial,
             "content": weights.painting_content if painted else weights.print_content,

@@ -20,7 +20,7 @@ _FOLDS = 3
 _SEEN_PER_PICTURE = 8  # patches, at the test
 
 
-def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0) -> float:
+def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0, steps: int = _STEPS) -> float:
     """The area under the curve of a small patch discriminator on pictures that it wasn't trained on.
 
     The pictures are parted into three; each third is scored, a picture by the mean of eight patches, by a network
@@ -30,6 +30,7 @@ def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0) -
         real: pictures (H, W, 3), at least 64 px a side, three at least.
         made: the same of what is to be told from them.
         seed: of networks and patches.
+        steps: how long each network is trained.
 
     Returns:
         0.5 where they can't be told apart, 1 where they always can.
@@ -37,7 +38,7 @@ def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0) -
     scores: tuple[list[float], list[float]] = ([], [])
     for fold in range(_FOLDS):
         rng = np.random.default_rng([seed, fold])
-        network = _trained([_part(set_, fold, test=False) for set_ in (real, made)], rng, seed + fold)
+        network = _trained([_part(set_, fold, test=False) for set_ in (real, made)], rng, seed + fold, steps)
         for kind, set_ in enumerate((real, made)):
             for picture in _part(set_, fold, test=True):
                 patches = torch.stack([_patch(picture, rng) for _ in range(_SEEN_PER_PICTURE)])
@@ -50,7 +51,7 @@ def _part(pictures: Sequence[Array], fold: int, *, test: bool) -> list[Array]:
     return [picture for number, picture in enumerate(pictures) if (number % _FOLDS == fold) == test]
 
 
-def _trained(sets: Sequence[list[Array]], rng: np.random.Generator, seed: int) -> nn.Module:
+def _trained(sets: Sequence[list[Array]], rng: np.random.Generator, seed: int, steps: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -59,7 +60,7 @@ def _trained(sets: Sequence[list[Array]], rng: np.random.Generator, seed: int) -
         network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     wanted = torch.tensor([[1.0]] * (_BATCH // 2) + [[0.0]] * (_BATCH // 2))
-    for _ in range(_STEPS):
+    for _ in range(steps):
         patches = [_patch(set_[rng.integers(len(set_))], rng) for set_ in sets for _ in range(_BATCH // 2)]
         loss = nn.functional.binary_cross_entropy_with_logits(network(torch.stack(patches)), wanted)
         optimiser.zero_grad()

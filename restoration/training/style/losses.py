@@ -13,25 +13,30 @@ from torch.nn import functional
 from restoration import statistics
 from restoration.networks import ResidualUNet, VGGFeatures
 
+_RINGS = 12  # of a spectrum, evenly from 1/32 to 1/2 of a cycle a pixel
+
 
 @dataclass(frozen=True, kw_only=True)
 class StyleLossWeights:
     """How much each loss counts; in the game some count otherwise for prints than for paintings.
 
-    ``identity`` and ``same`` are that pictures of the style stay as they are, in colour and in texture.
+    ``identity`` and ``same`` are that pictures of the style stay as they are, in colour and in texture;
+    ``colourless`` is that toned and neutral prints keep no colours of their subject.
     """
 
     colour: float = 1.0
     identity: float = 250.0
     smooth: float = 20.0
+    colourless: float = 200.0
+    spectrum: float = 2.0
     print_same: float = 50.0
-    print_gram: float = 1.0
+    print_gram: float = 2.0
     print_adversarial: float = 0.3
-    print_content: float = 4.0
+    print_content: float = 2.0
     painting_same: float = 20.0
-    painting_gram: float = 2.0
-    painting_adversarial: float = 0.6
-    painting_content: float = 0.4
+    painting_gram: float = 6.0
+    painting_adversarial: float = 1.0
+    painting_content: float = 0.25
 
 
 def energy_distance(made: Tensor, real: Tensor) -> Tensor:
@@ -159,6 +164,19 @@ def fine(pictures: Tensor) -> Tensor:
 def of_even_contrast(planes: Tensor) -> Tensor:
     """Planes (N, C, h, w) about zero, each picture's of spread one: a busy one counts no more than a calm one."""
     return planes / (planes.float().square().mean(dim=(1, 2, 3), keepdim=True) + 1e-3).sqrt()
+
+
+def spectra(planes: Tensor) -> Tensor:
+    """The power of planes (N, 1, h, w) around circles of equal frequency, (N, rings), as shares in bels."""
+    height, width = planes.shape[2:]
+    window = torch.hann_window(height, device=planes.device)[:, None] * torch.hann_window(width, device=planes.device)
+    power = torch.fft.rfft2(planes[:, 0].float() * window).abs().square().flatten(1)
+    rows, columns = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
+    place = (torch.hypot(rows[:, None], columns[None, :]).flatten() - 1 / 32) * (_RINGS / (1 / 2 - 1 / 32))
+    rings = torch.zeros(len(place), _RINGS).scatter_(1, place.long().clamp(0, _RINGS - 1)[:, None], 1.0)
+    rings = (rings * ((place >= 0) & (place < _RINGS))[:, None]).to(planes.device)
+    means = power @ (rings / rings.sum(dim=0))
+    return torch.log10(means / means.sum(dim=1, keepdim=True) + 1e-6)
 
 
 def content_planes(luma: Tensor) -> Tensor:

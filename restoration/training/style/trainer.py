@@ -190,7 +190,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
         ema_decay=settings.ema_decay,
         seed=settings.seed,
     )
-    gan.set_gram_targets(data.references)
+    gan.set_texture_targets(data.references)
     return gan
 
 
