@@ -48,6 +48,8 @@ class Ageing:
     noise_colour: float = 1.0  # 0: all channels share the noise, as in a grey scan; else each has its own
     streaks: float = 0.0  # lines along a scanner's way, from unequal sensor elements
     rescale: float = 1.0
+    sharpening: float = 0.0  # amount of the scanning program's unsharp mask; the scan's maker's, so never repaired
+    sharpening_px: float = 1.0
     jpeg_quality: int | None = None
     clip: bool = True
 
@@ -134,6 +136,9 @@ def _scanning(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
         yield "noise", partial(defects.add_streaks, sigma=ageing.streaks)
     if ageing.rescale != 1.0:
         yield "softness", _without_chance(partial(defects.rescale, factor=ageing.rescale))
+    if ageing.sharpening > 0:
+        sharpen = partial(defects.sharpen, amount=ageing.sharpening, radius_px=ageing.sharpening_px)
+        yield None, _without_chance(sharpen)
     if ageing.jpeg_quality is not None:
         yield "noise", _without_chance(partial(defects.compress_jpeg, quality=ageing.jpeg_quality))
 

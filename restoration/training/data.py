@@ -26,6 +26,7 @@ Array = NDArray[np.float32]
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 _BORDER = 16  # px around a patch that the ageing may use and that is then cut off
 _MARKED_SHARE = 0.08  # of the photographs that somebody wrote on
+_REDUCED_SHARE = 0.35  # of the photographs taken smaller than they are, and so with less noise of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,8 @@ class AgedPairs(Dataset[AgedPatches]):
 
     def _draw(self, rng: np.random.Generator) -> tuple[Array, bool]:
         """A clean patch with its border, turned and mirrored, as a colour photograph or as a neutral or toned print."""
-        size = self.patch_px + 2 * _BORDER
+        final = self.patch_px + 2 * _BORDER
+        size = round(final * rng.uniform(1.1, 1.8)) if rng.random() < _REDUCED_SHARE else final
         photograph = self._photographs[rng.integers(len(self._photographs))]
         height, width = photograph.shape[:2]
         pad_rows, pad_columns = max(0, size - height), max(0, size - width)
@@ -127,7 +129,10 @@ class AgedPairs(Dataset[AgedPatches]):
             photograph = np.pad(photograph, ((0, pad_rows), (0, pad_columns), (0, 0)), mode="symmetric")
             height, width = photograph.shape[:2]
         top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
-        patch = photograph[top : top + size, left : left + size].astype(np.float32) / np.float32(255)
+        cut = photograph[top : top + size, left : left + size]
+        if size > final:
+            cut = np.asarray(Image.fromarray(cut).resize((final, final), Image.Resampling.LANCZOS))
+        patch = cut.astype(np.float32) / np.float32(255)
         patch = np.rot90(patch, int(rng.integers(4)))
         if rng.random() < 0.5:
             patch = patch[:, ::-1]

@@ -42,7 +42,7 @@ class TrainingSettings:
     version: str
     description: str = ""
     data_terms: str = ""
-    widths: tuple[int, ...] = (48, 96, 160)
+    widths: tuple[int, ...] = (64, 96, 160)
     blocks: tuple[int, ...] = (2, 2, 2)
     pixel_steps: int = 16_000
     adversarial_steps: int = 3_000
