@@ -25,9 +25,10 @@ test: $(READY)  ## Run all checks: ruff, mypy, import-linter, pytest
 sample: $(READY)  ## Make the scans of sample_archive anew
 	$(BIN)/python sample_archive/make.py
 
-docs: $(READY)  ## Make docs/commands.md and docs/ageing.jpg anew
+docs: $(READY)  ## Make docs/commands.md and the sheets in docs anew
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_ageing_sheet.py
+	$(BIN)/python docs/make_style_sheet.py
 
 clean:  ## Remove what was set up and made here
 	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

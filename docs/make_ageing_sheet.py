@@ -33,6 +33,7 @@ SINGLE = {
     "motion": Ageing(softness=(Softness(kind="motion", extent_px=11, angle=0.5),)),
     "shaken camera": Ageing(softness=(Softness(kind="trajectory", extent_px=12, seed=3),)),
     "kept small": Ageing(rescale=0.4),
+    "sharpened (kept)": Ageing(sharpening=1.5, sharpening_px=1.2),
     "JPEG 30": Ageing(jpeg_quality=30),
     "faded": Ageing(fading=Fading(density_loss=0.45, flare=0.2, unevenness=0.6, seed=2)),
     "yellowed": Ageing(fading=Fading(density_loss=0.15, yellowing=0.4, unevenness=0.4, seed=3)),
@@ -59,7 +60,6 @@ LIVES = (
     ("coffee", 150, 60),
     ("brick", 100, 100),
     ("gravel", 150, 150),
-    ("chelsea", 90, 60),
 )
 
 

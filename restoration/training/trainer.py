@@ -26,6 +26,7 @@ from restoration.training import checkpoints
 from restoration.training.adversarial import RestorationGAN
 from restoration.training.board import Board
 from restoration.training.data import AgedPairs, AgedPatches, From, TrainingPictures, find_pictures, stacked
+from restoration.training.growth import grown
 from restoration.training.loop import Loop, Progress, begin_in, set_rate, with_terms_of
 from restoration.training.release import release
 from restoration.training.settings import TrainingSettings
@@ -56,7 +57,8 @@ def train(
             they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
-        start: a version whose weights, at texture 0, the generator begins with, and whose network it takes.
+        start: a version whose weights, at texture 0, the generator begins with, and whose network it takes, grown to
+            the settings' widths where those are wider (see :func:`restoration.training.growth.grown`).
         execution: device and precision.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
             are compared.
@@ -79,7 +81,7 @@ def train(
     if resume:
         checkpoints.load(gan, output)
     if start is not None:
-        gan.begin_with(at_texture(start.load_weights(), 0.0))
+        gan.begin_with(grown(at_texture(start.load_weights(), 0.0), gan.generator))
     training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())})
     training.run(_batches(settings, pictures, first=training.step, workers=workers), progress)
     folder = release(
@@ -96,7 +98,10 @@ def _begun_with(start: ModelFolder, settings: TrainingSettings, *, resume: bool)
         raise TrainingError("a training that is resumed has its weights already: leave out the version to start from")
     if card.architecture != "residual-unet" or tuple(card.network.get("conditions", ())) != DEFECTS:
         raise TrainingError(f"{card.reference} has another kind of network than is trained now: start from another")
-    widths, blocks = (tuple(card.network[name]) for name in ("widths", "blocks"))
+    blocks = tuple(card.network["blocks"])
+    widths = tuple(card.network["widths"])
+    if len(widths) == len(settings.widths):
+        widths = tuple(max(both) for both in zip(widths, settings.widths, strict=True))
     return replace(settings, started_from=card.reference, widths=widths, blocks=blocks)
 
 
@@ -129,6 +134,8 @@ def _start(
     """The settings and the data folder that this training has, and what its checkpoint holds beside them."""
     if resume:
         facts = checkpoints.read_facts(output)
+        if "data" not in facts:
+            raise TrainingError(f"the training in {output} is of a style and no restoration: resume it as one")
         return TrainingSettings.from_stored(facts["settings"]), data or Path(facts["data"]), facts
     if data is None:
         raise TrainingError("name a folder of clean photographs to train on: --data DIR")

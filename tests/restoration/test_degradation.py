@@ -28,6 +28,7 @@ from restoration.degradation.defects import (
     compress_jpeg,
     fade,
     rescale,
+    sharpen,
     soften,
 )
 
@@ -157,3 +158,17 @@ def test_toning_keeps_the_order_of_greys_and_tints_the_highlights() -> None:
     assert np.all(np.diff(luma(toned)[0]) > -1e-6)
     assert toned[0, -1].tolist() == pytest.approx([1.0, 0.95, 0.8])
     assert toned[0, 0].tolist() == pytest.approx([0, 0, 0])
+
+
+def test_a_scan_is_sharpened_with_its_grain_and_only_the_grain_is_repaired() -> None:
+    sharp = sharpen(PHOTOGRAPH, amount=1.0, radius_px=1.0)
+    rows = luma(PHOTOGRAPH), luma(sharp)
+    assert np.abs(np.diff(rows[1], axis=0)).mean() > 1.3 * np.abs(np.diff(rows[0], axis=0)).mean()
+    np.testing.assert_allclose(sharpen(GREY_FIELD, amount=1.0, radius_px=1.0), GREY_FIELD, atol=1e-6)
+
+    grainy = Ageing(grain=0.05, grain_size_px=0.8, sharpening=1.0)
+    pair = age(PHOTOGRAPH, grainy, np.random.default_rng(3))
+    np.testing.assert_allclose(pair.target, np.clip(sharp, 0, 1), atol=1e-6)
+    softer = age(PHOTOGRAPH, replace(grainy, sharpening=0.0), np.random.default_rng(3))
+    spread = [np.abs(one.aged - one.target).mean() for one in (pair, softer)]
+    assert spread[0] > 1.3 * spread[1]

@@ -141,6 +141,7 @@ def test_content_is_what_tone_and_grain_leave() -> None:
     assert _content(toned, source) > 0.97
     assert _content(np.roll(toned, 12, axis=0), source) < 0.7
     assert _content(np.full_like(source, 0.5), source) < 0.5  # nothing is left of the picture
+    assert _content(1 - source, source) < 0.7  # nor is a negative the same
 
 
 def test_content_is_the_same_in_bands_as_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

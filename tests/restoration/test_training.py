@@ -18,12 +18,13 @@ from restoration.degradation import DEFAULT_REPAIR, DEFECTS
 from restoration.errors import TrainingError, WeightsError
 from restoration.hardware import Execution
 from restoration.models import ModelFolder, parse_card
-from restoration.networks import PatchDiscriminator, ResidualUNet, VGGFeatures, at_texture
+from restoration.networks import Generator, PatchDiscriminator, ResidualUNet, VGGFeatures, at_texture, build
 from restoration.pipeline import LoadedModels, restore_array
 from restoration.recipe import Recipe
 from restoration.training import TrainingSettings, train
 from restoration.training.adversarial import RestorationGAN
 from restoration.training.data import AgedPairs, AgedPatches, find_pictures
+from restoration.training.growth import grown
 from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, pixel_loss
 
 TINY = TrainingSettings(
@@ -228,11 +229,50 @@ def test_a_training_can_go_out_from_a_version(pictures: Path, tmp_path: Path) ->
     assert second.card.network["widths"] == [8, 12]
     assert second.card.content["training"]["settings"]["started_from"] == "tiny@0.1"
 
+    wide = replace(still, widths=(10, 8), blocks=(1, 1))
+    third = train(tmp_path / "wide", data=pictures, settings=wide, start=first, execution=CPU, workers=0)
+    assert third.card.network["widths"] == [10, 12]
+    picture, asked = torch.rand(1, 3, 32, 32), torch.ones(1, 4)
+    narrow_made, wide_made = (_fidelity_network(folder)(picture, asked) for folder in (first, third))
+    torch.testing.assert_close(wide_made, narrow_made, rtol=0, atol=1e-3)  # weights lie in half precision
+
     other = parse_card({**first.card.content, "architecture": {"name": "residual-unet", "widths": [8], "blocks": [1]}})
     with pytest.raises(TrainingError, match="another kind of network"):
         train(tmp_path / "third", data=pictures, settings=TINY, start=ModelFolder(path=first.path, card=other))
     with pytest.raises(TrainingError, match="resumed has its weights"):
         train(tmp_path / "fourth", data=None, settings=TINY, start=first, resume=True)
+
+
+def test_a_grown_network_makes_the_same_and_learns_with_all_its_channels() -> None:
+    torch.manual_seed(1)
+    small, large = (
+        build("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": DEFECTS})
+        for widths in ((8, 12), (12, 20))
+    )
+    picture, asked = torch.rand(2, 3, 32, 32), torch.ones(2, 4)
+    large.load_state_dict(grown(small.state_dict(), large))
+    torch.testing.assert_close(large(picture, asked), small(picture, asked))
+
+    optimiser = torch.optim.Adam(large.parameters(), lr=1e-3)
+    for _ in range(3):
+        optimiser.zero_grad()
+        large(picture, asked).square().mean().backward()
+        optimiser.step()
+    narrow = small.state_dict()
+    for name, value in large.named_parameters():
+        assert value.grad is not None
+        for axis, (old, new) in enumerate(zip(narrow[name].shape, value.shape, strict=True)):
+            if new > old:  # what is new along this axis learns
+                assert value.grad.narrow(axis, old, new - old).abs().max() > 0, name
+
+    with pytest.raises(ValueError, match="larger"):
+        grown(large.state_dict(), small)
+
+
+def _fidelity_network(folder: ModelFolder) -> Generator:
+    network = build(folder.card.architecture, folder.card.network)
+    network.load_state_dict(at_texture(folder.load_weights(), 0.0))
+    return network
 
 
 def test_texture_and_repair_change_what_a_trained_version_makes(pictures: Path, tmp_path: Path) -> None:

@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from restoration.errors import TrainingError
 from restoration.hardware import Execution
+from restoration.image import Area, Picture
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels, restore_array
+from restoration.quality.content import content_ssim
 from restoration.recipe import Recipe
 from restoration.training.data import find_pictures, images_in
 from restoration.training.evaluation import Row, read_middle
 from restoration.training.figures import psnr
 from restoration.training.style.data import HELD_BACK_SHARE
 from restoration.training.style.judge import told_apart
-from restoration.training.style.measures import Texture, colour_vector, content_similarity, distances
+from restoration.training.style.measures import Texture, colour_vector, distances
 from restoration.training.style.peers import peers
 
 Array = NDArray[np.float32]
@@ -31,8 +33,8 @@ def evaluate_style(
     data: Path,
     style_images: Path,
     *,
+    with_peers: bool = True,
     execution: Execution | None = None,
-    held_out_only: bool = True,
 ) -> Iterator[Row]:
     """Measures a style's version, at full strength, beside the input and two classical peers.
 
@@ -44,10 +46,10 @@ def evaluate_style(
 
     Args:
         folder: the version.
-        data: a folder of photographs.
+        data: a folder of photographs that it wasn't trained on.
         style_images: the folder of pictures that it was trained with; every 5th by name was held back.
+        with_peers: whether the classical ones are measured too.
         execution: device and precision.
-        held_out_only: whether of ``data`` only those pictures are taken that a training holds out for validation.
 
     Raises:
         TrainingError: there are too few pictures, or one is too small.
@@ -60,13 +62,15 @@ def evaluate_style(
     def styled(picture: Array) -> Array:
         return np.asarray(restore_array(picture, recipe, models=models), dtype=np.float32)
 
-    paths = list(find_pictures(data).validation) if held_out_only else images_in(data)
-    photographs, found = _read(paths), find_pictures(style_images, validation_share=HELD_BACK_SHARE)
+    photographs, found = _read(images_in(data)), find_pictures(style_images, validation_share=HELD_BACK_SHARE)
     held_back, references = _read(found.validation), _read(found.training)
     if min(len(photographs), len(held_back)) < 3:
-        raise TrainingError("at least three photographs and three held-back pictures of the style are needed")
+        raise TrainingError(
+            f"{data} holds {len(photographs)} photographs, and of the style {len(held_back)} pictures were held back, "
+            "every 5th by name: three of each are needed to measure on"
+        )
     made = {"input": photographs, folder.card.reference: [styled(picture) for picture in photographs]}
-    for name, peer in peers(references).items():
+    for name, peer in peers(references).items() if with_peers else ():
         made[name] = [peer(number, picture) for number, picture in enumerate(photographs)]
     figures = _reached(made, [*references, *held_back], held_back)
     for name, pictures in made.items():
@@ -88,10 +92,19 @@ def _reached(
             figures[name][f"{measure}_distance"] = round(distance, 4)
             figures[name][f"{measure}_share"] = None if share is None else round(share, 4)
     for name, pictures in made.items():
-        kept = [content_similarity(source, one) for source, one in zip(made["input"], pictures, strict=True)]
+        kept = [_content_kept(source, one) for source, one in zip(made["input"], pictures, strict=True)]
         figures[name]["content_ssim"] = round(float(np.mean(kept)), 4)
         figures[name]["auc"] = round(told_apart(held_back, pictures), 4)
     return figures
+
+
+def _content_kept(source: Array, made: Array) -> float:
+    kept = content_ssim(
+        Picture.from_array(made),
+        Picture.from_array(source),
+        Area(x=0, y=0, width=source.shape[1], height=source.shape[0]),
+    )
+    return np.nan if kept is None else kept
 
 
 def _left_alone(

@@ -35,6 +35,7 @@ from restoration.training.style.losses import (
     gram_loss,
     grams,
     of_even_contrast,
+    outlying,
     smoothness,
     spectra,
 )
@@ -217,15 +218,9 @@ class StyleGAN:
         return {
             "colour": colour_loss(styled, turn.real_pixels, facts.mean[:colours], spread),
             "identity": nn.functional.mse_loss(same, turn.real_pixels),
-            "colourless": self._colours_kept(turn.style, styled),
+            "outlying": outlying(styled, facts.mean[:colours], spread),
             "smooth": smoothness(mapping.curve) + smoothness(mapping.toning),
         }
-
-    def _colours_kept(self, style: int, styled: Tensor) -> Tensor:
-        """How much more chroma beside their toning pictures have than those of the style, squared, a scalar."""
-        facts, place = self.facts[style], statistics.COLOUR_NAMES.index("chroma_beside_toning")
-        beside = statistics.of_colour(styled.clamp(0, 1))[:, place]
-        return nn.functional.relu(beside - facts.mean[place] - facts.spread[place]).square().mean()
 
     def _texture_losses(self, turn: Turn, style: Tensor, styled: Tensor) -> dict[str, Tensor]:
         count = len(turn.given)
@@ -252,18 +247,9 @@ class StyleGAN:
 
     def _weighed(self, losses: Mapping[str, Tensor], style: int) -> Tensor:
         weights = self.weights
-        painted = self.facts[style].palette == "full"
-        by_name = {
-            "colour": weights.colour,
-            "identity": weights.identity,
-            "same": weights.painting_same if painted else weights.print_same,
-            "smooth": weights.smooth,
-            "colourless": 0.0 if painted else weights.colourless,
-            "spectrum": weights.spectrum,
-            "gram": weights.painting_gram if painted else weights.print_gram,
-            "adversarial": weights.painting_adversarial if painted else weights.print_adversarial,
-            "content": weights.painting_content if painted else weights.print_content,
-        }
+        kind = "painting" if self.facts[style].palette == "full" else "print"
+        common = {"colour", "smooth", "spectrum"}
+        by_name = {name: getattr(weights, name if name in common else f"{kind}_{name}") for name in losses}
         return torch.stack([by_name[name] * loss.float() for name, loss in losses.items()]).sum()
 
     def _train_discriminator(self, style: int, styled: Tensor, real: Tensor) -> float:

@@ -21,22 +21,24 @@ class StyleLossWeights:
     """How much each loss counts; in the game some count otherwise for prints than for paintings.
 
     ``identity`` and ``same`` are that pictures of the style stay as they are, in colour and in texture;
-    ``colourless`` is that toned and neutral prints keep no colours of their subject.
+    ``outlying`` is that no picture's colours lie far outside of the style's range.
     """
 
     colour: float = 1.0
-    identity: float = 250.0
     smooth: float = 20.0
-    colourless: float = 200.0
     spectrum: float = 2.0
+    print_identity: float = 120.0
+    print_outlying: float = 1.0
     print_same: float = 50.0
     print_gram: float = 2.0
     print_adversarial: float = 0.3
     print_content: float = 2.0
-    painting_same: float = 20.0
-    painting_gram: float = 6.0
-    painting_adversarial: float = 1.0
-    painting_content: float = 0.25
+    painting_identity: float = 40.0
+    painting_outlying: float = 0.2
+    painting_same: float = 3.0
+    painting_gram: float = 8.0
+    painting_adversarial: float = 1.5
+    painting_content: float = 0.08
 
 
 def energy_distance(made: Tensor, real: Tensor) -> Tensor:
@@ -71,6 +73,15 @@ def colour_loss(made: Tensor, real: Tensor, mean: Tensor, spread: Tensor) -> Ten
         (statistics.of_colour(pixels.clamp(0, 1)) - mean) / spread for pixels in (made, real)
     )
     return energy_distance(made_statistics, real_statistics) / math.sqrt(len(mean))
+
+
+def outlying(made: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """How far pictures' Lab and HSV statistics lie beyond two spreads of the style's, squared, a scalar.
+
+    The distance of sets hardly sees one picture that is unlike all others.
+    """
+    apart = (statistics.of_colour(made.clamp(0, 1)) - mean) / spread
+    return functional.relu(apart.abs() - 2).square().mean()
 
 
 def smoothness(knots: Tensor) -> Tensor:

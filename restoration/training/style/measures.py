@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import isotonic_regression
-from skimage.metrics import structural_similarity
 
 from restoration import statistics
 from restoration.colour import luma
@@ -23,39 +21,10 @@ Vectors = NDArray[np.float64]
 
 SPLITS = 20
 _SEED = 30_000
-_BLUR_PX = 2.0
-_STEPS = 512  # of luma, in which the tone curve is sought
 _FLOOR = 0.02  # of a colour statistic's spread: what is more alike than this is equal
 _COARSEST_PX = 4.0  # sigma: what is coarser is content, not texture
 _RINGS = 12
 _LEAST_CYCLES, _MOST_CYCLES = 1 / 32, 1 / 2  # a pixel
-
-
-def content_similarity(source: Array, styled: Array) -> float:
-    """How much of the content was kept: SSIM of the lumas without grain, after the best rising tone curve.
-
-    Both lumas are blurred by a Gaussian of sigma 2; the source's is put through the rising curve that brings it nearest
-    to the styled one (isotonic regression).
-    """
-    before, after = (
-        ndimage.gaussian_filter(luma(picture).astype(np.float64), _BLUR_PX) for picture in (source, styled)
-    )
-    step = np.clip((before * _STEPS).astype(int), 0, _STEPS - 1)
-    counts = np.bincount(step.ravel(), minlength=_STEPS)
-    found = counts > 0
-    means = np.bincount(step.ravel(), after.ravel(), minlength=_STEPS)[found] / counts[found]
-    levels = np.bincount(step.ravel(), before.ravel(), minlength=_STEPS)[found] / counts[found]
-    curve = isotonic_regression(means, weights=counts[found].astype(np.float64)).x
-    return float(
-        structural_similarity(
-            np.interp(before, levels, curve),
-            after,
-            data_range=1.0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-    )
 
 
 def colour_vector(picture: Array) -> Vectors:

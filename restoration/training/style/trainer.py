@@ -105,6 +105,8 @@ def _start(
     """The settings, the folders of each style and last of the content, and what the checkpoint holds beside them."""
     if resume:
         facts = checkpoints.read_facts(output)
+        if "folders" not in facts:
+            raise TrainingError(f"the training in {output} is of a restoration and no style: resume it as one")
         return StyleTrainingSettings.from_stored(facts["settings"]), [Path(path) for path in facts["folders"]], facts
     if styles is None or content is None:
         raise TrainingError("name a folder of pictures in the style and one of pictures to be styled")

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from safetensors.torch import save_file
 
-from tests.small_archive import SmallArchive, write_model, write_scan, write_style
+from restoration.training.style import StyleTrainingSettings
+from tests.small_archive import SmallArchive, command, write_model, write_scan, write_style
 
 TONED = "simulated-toned-print"
+TINY_STYLE = StyleTrainingSettings(
+    names=("simulated-cyanotype",),
+    version="0.1",
+    widths=(4, 6),
+    blocks=(1, 1),
+    code=8,
+    colour_steps=4,
+    game_steps=4,
+    pictures=3,
+    patches=2,
+    patch_px=32,
+)
 
 
 @pytest.fixture
@@ -123,3 +138,43 @@ def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypat
     assert "to do: 1 master with denoise-deblur 9.0 (strength 1), then a simulated look" in said
     assert [each["kind"] for each in demo.show("a")["derivatives"]] == ["restored", "styled"]
     assert "Simulated looks" in (demo.home / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_museum_trains_adds_measures_and_uses_a_look_of_its_own(
+    restored: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StyleTrainingSettings, "named_after", lambda _folder: TINY_STYLE)
+    for folder, count in (("cyanotypes", 15), ("photographs", 3)):  # every 5th of a style is held back to measure on
+        for number in range(count):
+            write_scan(tmp_path / folder / f"{number}.tif", seed=number, height=96, width=80)
+    folders = ("--style-images", tmp_path / "cyanotypes")
+    output = tmp_path / "simulated-cyanotype-0.1"
+    asked = ("model", "train", "--task", "style", *folders, "--output", output)
+    said = restored.done(*asked, "--content", tmp_path / "photographs").output
+    assert said == f"model: simulated-cyanotype@0.1 in {output}\n"
+
+    restored.done("model", "add", output)
+    measured = ("model", "evaluate", "simulated-cyanotype", "--data", tmp_path / "photographs")
+    rows = restored.done(*measured, *folders, "--no-peers", "--format", "json").json()
+    reached = {row["method"]: row for row in rows if row["case"] == "style reached"}
+    assert list(reached) == ["input", "simulated-cyanotype@0.1", "real against real"]
+    assert {"content_ssim", "colour_distance", "gram_share", "spectrum_share", "auc"} <= reached["input"].keys()
+    restored.done("restore", "accession_number:1906.1", "--style", "simulated-cyanotype")
+    assert restored.show("1906.1")["derivatives"][-1]["kind"] == "styled"
+
+    assert "--style-images DIR" in restored.run(*measured).errors
+    assert "is a style" in restored.run(*measured, *folders, "--texture", "0").errors
+    assert "is none" in restored.run("model", "evaluate", "denoise-deblur", "--data", tmp_path, *folders).errors
+    assert "--task restoration" in restored.run(*asked, "--data", tmp_path).errors
+    assert "--task style" in restored.run("model", "train", *folders, "--output", tmp_path / "x").errors
+
+
+def test_a_training_is_resumed_as_what_it_is(tmp_path: Path) -> None:
+    for task, other in (("restoration", "style"), ("style", "restoration")):
+        output = tmp_path / f"simulated-{task}-0.1"
+        output.mkdir()
+        facts = {"settings": {}, "step": 1, **({"folders": []} if task == "style" else {"data": ""})}
+        save_file({}, output / "checkpoint.safetensors", metadata={"facts": json.dumps(facts)})
+        answer = command("model", "train", "--output", output, "--resume", "--task", other)
+        assert answer.code == 1
+        assert f"is of a {task} and no {other}" in answer.errors
