@@ -2,6 +2,7 @@
 
     python -m benchmarks.memory
     python -m benchmarks.memory --megapixels 24 100 --layout deflate --no-scores
+    python -m benchmarks.memory --megapixels 100 --style simulated-toned-print
     python -m benchmarks.memory --megapixels 1000 --layout tiled --folder /scratch
 
 Makes 16-bit RGB TIFFs of the shape 3:2, a few rows at a time, and works on each in a process of its own, with the
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=int, nargs="+", default=[24, 100, 400, 1000])
     parser.add_argument("--layout", choices=LAYOUTS, default="striped")
+    parser.add_argument("--style", metavar="NAME", help="simulate this look after the restoration")
     parser.add_argument("--no-scores", action="store_true", help="restore only")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--tile-size", type=int, help="other tiles than those that are used by themselves")
@@ -164,10 +166,13 @@ def _work(theirs: Connection, folder: Path, options: argparse.Namespace, tiny: b
     """What the measured process does: restores the picture, then scores the derivative."""
     from restoration import Execution, LoadedModels, ModelFolder, Picture, Recipe, TiffSink, restore, score, shipped
 
-    version = ModelFolder.open(folder / "model") if tiny else [*shipped()][-1]
+    versions = {each.card.name: each for each in shipped()}
+    if tiny:
+        versions["denoise-deblur"] = ModelFolder.open(folder / "model")
+    names = ("denoise-deblur", *([options.style] if options.style else []))
     chosen = {} if options.tile_size is None else {"tile_size": options.tile_size}
-    models = LoadedModels(lambda _stage: version, Execution(precision=options.precision, **chosen))
-    recipe = Recipe(stages=(version.card.stage({}),))
+    models = LoadedModels(lambda stage: versions[stage.model], Execution(precision=options.precision, **chosen))
+    recipe = Recipe(stages=tuple(versions[name].card.stage({}) for name in names))
     began, processors_began = time.perf_counter(), time.process_time()
 
     def tell(step: str) -> None:

@@ -60,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scans", type=Path, help="a folder of pictures; else small ones are made")
     parser.add_argument("--model", default="denoise-deblur", help="which model restores --scans")
+    parser.add_argument("--style", metavar="REF", help="simulate this look after the restoration")
     parser.add_argument("--postgresql", action="store_true", help="on a PostgreSQL of its own; else SQLite")
     parser.add_argument("--folder", type=Path, help="where the homes are made; else the system's temporary folder")
     return parser.parse_args()
@@ -101,7 +102,8 @@ def _planned(home: Path, url: str | None, scans: Path, options: argparse.Namespa
     if options.scans is None:
         _archive(home, "model", "add", str(home.parent / "model"))
         model = "denoise-deblur@9.0"
-    _archive(home, "restore", "--model", model, "--plan", "--device", "cpu")
+    style = [] if options.style is None else ["--style", options.style]
+    _archive(home, "restore", "--model", model, *style, "--plan", "--device", "cpu")
     return home
 
 

@@ -173,7 +173,7 @@ def test_a_training_is_resumed_as_what_it_is(tmp_path: Path) -> None:
     for task, other in (("restoration", "style"), ("style", "restoration")):
         output = tmp_path / f"simulated-{task}-0.1"
         output.mkdir()
-        facts = {"settings": {}, "step": 1, **({"folders": []} if task == "style" else {"data": ""})}
+        facts: dict[str, object] = {"settings": {}, "step": 1, "folders" if task == "style" else "data": []}
         save_file({}, output / "checkpoint.safetensors", metadata={"facts": json.dumps(facts)})
         answer = command("model", "train", "--output", output, "--resume", "--task", other)
         assert answer.code == 1
