@@ -143,10 +143,10 @@ def plan_rerun(
     """Plans to repeat the current restored recipes with the ``@approved`` versions of their models, or with ``model``.
 
     Without ``query`` and ``model`` these are the stale masters; without ``query`` all whose current restored derivative
-    was made by another version of the same model. Parameters that the new version lacks are dropped; new ones, and those
-    that were the old version's default, take its defaults. Views and suitability were decided when the masters were
-    first restored; only what the new version is unsuited to and the old one was not is left out. A batch that is to be
-    run later need not fit on the disk yet: ``must_fit``.
+    was made by another version of the same model. Parameters that the new version lacks are dropped; new ones,
+    and those that were the old version's default, take its defaults. Views and suitability were decided when the
+    masters were first restored; only what the new version is unsuited to and the old one was not is left out. A batch
+    that is to be run later need not fit on the disk yet: ``must_fit``.
 
     Raises:
         BatchError: what would be made does not fit on the disk, or a recipe can't be read; nothing is written.
