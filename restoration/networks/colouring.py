@@ -72,10 +72,20 @@ def along(knots: Tensor, luma: Tensor) -> Tensor:
     return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
 
 
+def taken(dose: Tensor, palette: Tensor) -> Tensor:
+    """How much of a style is taken, (N, 1) in [0, 1], of what a layer told.
+
+    A print may be left as it is, since it can be in the style already; a style with colours of its own is taken by
+    half at least, for a photograph may be as colourful as a painting and is none.
+    """
+    least = 0.5 * palette[:, :1]
+    return least + (1 - least) * torch.sigmoid(dose.float())
+
+
 class Colouring(nn.Module):
     """Tells from a picture's statistics and a style what becomes of its tones and colours.
 
-    How far the picture is from the style already (its dose) is told too: at dose 0 all is left as it is.
+    How far the picture is from the style (its dose, see :func:`taken`) is told too: at dose 0 all is left as it is.
 
     Args:
         statistics: how many numbers the statistics have.
@@ -114,16 +124,18 @@ class Colouring(nn.Module):
         decided = self.decide(self.trunk(torch.cat([statistics, style], dim=1)))
         sizes = [self.tone_knots + 1, 2, 2 * self.toning_knots, 1]
         steps, chroma, toning, dose = torch.split_with_sizes(decided, sizes, dim=1)
-        dose = torch.sigmoid(dose)
+        dose = taken(dose, palette)
         count = self.tone_knots - 1
         # No step is so low that what it held apart becomes one.
         shares = 0.2 / count + 0.8 * torch.softmax(steps[:, 1:-1], dim=1)
         black, white = 0.35 * torch.sigmoid(steps[:, :1] - 1), 1 - 0.35 * torch.sigmoid(steps[:, -1:] - 1)
         risen = torch.cat([torch.zeros_like(black), shares.cumsum(dim=1)], dim=1)
         curve = black + (white - black) * risen
+        # A tint that is hardly there yet is all the more in the way of a toning, so it goes first.
+        own = (1 - dose) ** (2 - palette[:, :1])
         straight = torch.linspace(0, 1, self.tone_knots, device=curve.device)
         return Mapping(
             curve=straight + dose * (curve - straight),
-            chroma=1 + dose * (palette[:, :1] * 1.5 * torch.sigmoid(chroma) - 1),
+            chroma=own + dose * palette[:, :1] * 1.5 * torch.sigmoid(chroma),
             toning=(dose * palette[:, 1:]).unsqueeze(2) * 0.3 * torch.tanh(toning).view(-1, 2, self.toning_knots),
         )

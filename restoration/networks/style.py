@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from restoration.networks.colouring import Colouring, Mapping, apart, together
+from restoration.networks.colouring import Colouring, Mapping, apart, taken, together
 
 
 class StyledBlock(nn.Module):
@@ -132,7 +132,7 @@ class StyleNetwork(nn.Module):
         luma, chroma = apart(picture)
         luma, chroma = mapping.toned(luma), mapping.own_chroma(chroma) * _any_colour(palette, picture)
         code = self.code(torch.cat([self._even(statistics), style], dim=1))
-        dose = torch.sigmoid(self.dose(code).float())[..., None, None]
+        dose = taken(self.dose(code), palette)[..., None, None]
         texture = dose * self._texture(torch.cat([luma, chroma, noise], dim=1), code)
         luma, chroma = luma + texture[:, :1], chroma + palette[:, :1, None, None] * texture[:, 1:]
         return together(luma, chroma + mapping.toning_of(luma))
