@@ -20,7 +20,7 @@ from restoration.errors import CardError, RecipeError, WeightsError
 from restoration.hardware import Execution
 from restoration.models import ModelFolder, parse_card
 from restoration.networks import StyleNetwork
-from restoration.networks.colouring import PALETTES
+from restoration.networks.colouring import PALETTES, taken
 from restoration.pipeline import LoadedModels
 from restoration.statistics import NAMES
 from restoration.styling import VECTOR_NAME, Style, grain
@@ -204,6 +204,13 @@ def test_a_colour_balance_warms_a_picture_and_keeps_its_luma(neutral: ModelFolde
     assert (warm[:, 0] - warm[:, 2]).mean() > (source[:, 0] - source[:, 2]).mean()
     assert balanced(source, brightness=0.5).mean() > source.mean() > balanced(source, brightness=-0.5).mean()
     np.testing.assert_array_equal(balanced(source), source)
+
+
+def test_a_print_may_be_left_alone_and_colours_of_ones_own_are_taken_by_half_at_least() -> None:
+    doses = torch.tensor([[-30.0], [0.0], [30.0]])
+    for name, expected in (("toned", [0, 0.5, 1]), ("full", [0.5, 0.75, 1])):
+        palette = torch.tensor([PALETTES[name]]).expand(3, -1)
+        torch.testing.assert_close(taken(doses, palette)[:, 0], torch.tensor(expected, dtype=torch.float32))
 
 
 def test_grain_depends_on_place_and_seed_alone() -> None:

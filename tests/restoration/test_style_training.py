@@ -19,6 +19,7 @@ from restoration.errors import TrainingError
 from restoration.hardware import Execution
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
+from restoration.statistics import COLOUR_NAMES
 from restoration.training.style import StyleTrainingSettings, train_styles
 from restoration.training.style.data import Turns, find_styles
 from restoration.training.style.game import StyleFacts
@@ -29,7 +30,9 @@ from restoration.training.style.losses import (
     energy_distance,
     gram_loss,
     grams,
+    outlying,
     smoothness,
+    spectra,
 )
 
 CPU = Execution(device="cpu", precision="fp32")
@@ -146,6 +149,25 @@ def test_the_gram_loss_tells_textures_apart_wherever_their_grains_lie() -> None:
     assert 5 * gram_loss(grams(features(again)), aim) < gram_loss(grams(features(coarse)), aim)
     assert content_loss(features(fine), features(fine)) == 0
     assert content_loss(features(again), features(fine)) > 0.3
+
+
+def test_spectra_tell_how_fine_a_texture_is_and_not_how_strong() -> None:
+    noise = torch.randn(8, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    soft = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
+    torch.testing.assert_close(spectra(noise), spectra(0.1 * noise), rtol=0, atol=1e-3)
+    assert spectra(noise).std(dim=1).mean() < 0.2  # white: all rings alike
+    assert (spectra(soft)[:, 0] - spectra(soft)[:, -1]).min() > 1
+    assert energy_distance(spectra(soft), spectra(noise)) > 10 * abs(energy_distance(spectra(noise), spectra(-noise)))
+
+
+def test_only_colours_outside_of_a_styles_range_are_outlying(pictures: Path) -> None:
+    drawn = turns(pictures)
+    turn, facts = drawn[0], StyleFacts.of(drawn.all_statistics(0))
+    count = len(COLOUR_NAMES)
+    range_ = facts.mean[:count], facts.spread[:count].clamp(min=0.02)
+    own, cast = turn.real_pixels, turn.real_pixels * torch.tensor([0.4, 1.0, 0.6])[:, None]
+    assert outlying(own, *range_) < 0.2
+    assert outlying(cast, *range_) > 5 * outlying(own, *range_)
 
 
 def test_a_straight_curve_is_smooth() -> None:
