@@ -53,6 +53,12 @@ class Ageing:
     jpeg_quality: int | None = None
     clip: bool = True
 
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What there is to repair."""
+        found = {defect for defect, _ in _steps(self)}
+        return tuple(defect for defect in DEFECTS if defect in found)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AgedPair:

@@ -15,18 +15,20 @@ from restoration.degradation.damage import sample_damage
 from restoration.degradation.defects import Fading, Softness
 
 
-def sample_repair(rng: np.random.Generator) -> tuple[Defect, ...]:
-    """Draws what a person asks for: mostly the default, often one thing alone; fading is asked for rarely.
+def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...]:
+    """Draws what a person asks for: mostly the default, often one thing alone that is there, fading rarely.
 
-    How far a print has faded can mostly be guessed only, so that pairs without fading would teach little else.
+    How far a print has faded can mostly be guessed only, so that pairs without fading would teach little else. And who
+    is mostly asked for what isn't there learns to do nothing.
     """
     kind = rng.random()
     if kind < 0.6:
         return DEFAULT_REPAIR
     if kind < 0.65:
         return DEFECTS
-    if kind < 0.88:
-        return (DEFAULT_REPAIR[rng.integers(len(DEFAULT_REPAIR))],)
+    there = [defect for defect in ageing.defects if defect in DEFAULT_REPAIR]
+    if kind < 0.92 and there:
+        return (there[rng.integers(len(there))],)
     chosen = tuple(defect for defect in DEFECTS if rng.random() < (0.2 if defect == "fading" else 0.5))
     return chosen or DEFAULT_REPAIR
 

@@ -87,7 +87,7 @@ class RestorationGAN:
             self.ema[name].copy_(value)
         self.fidelity = {name: value.to(self.device) for name, value in state.get("fidelity", {}).items()}
         restore_optimiser(self.generator_optimiser, state["generator_optimiser"])
-        restore_optimiser(self.discriminator_optimiser, state["discriminator_optimiser"])
+        restore_optimiser(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
 
     def pixel_step(self, patches: AgedPatches) -> dict[str, float]:
         """One step on the pixel loss alone. Returns the loss by name."""

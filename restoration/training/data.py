@@ -106,8 +106,8 @@ class AgedPairs(Dataset[AgedPatches]):
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
         clean, monochrome = self._draw(rng)
-        repair = sample_repair(rng)
         ageing = self._with_real_damage(sample_ageing(rng, monochrome=monochrome), rng)
+        repair = sample_repair(rng, ageing)
         pair = age(clean, ageing, rng, repair=repair)
         inner = slice(_BORDER, _BORDER + self.patch_px)
         mended = pair.damage if "damage" in repair else np.zeros_like(pair.damage)

@@ -19,6 +19,7 @@ from restoration.degradation import (
     Softness,
     age,
     sample_ageing,
+    sample_repair,
 )
 from restoration.degradation.defects import (
     add_grain,
@@ -172,3 +173,16 @@ def test_a_scan_is_sharpened_with_its_grain_and_only_the_grain_is_repaired() -> 
     softer = age(PHOTOGRAPH, replace(grainy, sharpening=0.0), np.random.default_rng(3))
     spread = [np.abs(one.aged - one.target).mean() for one in (pair, softer)]
     assert spread[0] > 1.3 * spread[1]
+
+
+def test_what_is_asked_for_is_mostly_there() -> None:
+    asked_in_vain, count = 0, 400
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        ageing = sample_ageing(rng)
+        asked_in_vain += not set(sample_repair(rng, ageing)) & set(ageing.defects)
+    assert 0 < asked_in_vain < 0.1 * count  # a few, so that a model learns to do nothing where there is nothing
+
+    assert Ageing().defects == ()
+    worn = Ageing(jpeg_quality=50, damage=Damage(hairs=1), vignette=0.1, fading=Fading(yellowing=0.1))
+    assert worn.defects == ("noise", "damage", "fading")

@@ -149,14 +149,15 @@ def test_a_training_gives_a_version_whose_card_tells_of_it(pictures: Path, tmp_p
     assert cost["0"] - cost["1"] <= 0.8
 
 
-def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [8, 17], ids=["in the pixel phase", "in the adversarial phase"])
+def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path: Path, last: int) -> None:
     undisturbed = train(tmp_path / "whole", data=pictures, settings=TINY, execution=CPU, workers=0)
 
     class PulledPlugError(Exception):
         pass
 
-    def stop_in_the_adversarial_phase(step: int, _steps: int, _losses: dict[str, float]) -> None:
-        if step == 17:
+    def stop(step: int, _steps: int, _losses: dict[str, float]) -> None:
+        if step == last:
             raise PulledPlugError
 
     with pytest.raises(PulledPlugError):
@@ -166,7 +167,7 @@ def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path:
             settings=TINY,
             execution=CPU,
             workers=0,
-            progress=stop_in_the_adversarial_phase,
+            progress=stop,
         )
     resumed = train(tmp_path / "parts", data=None, resume=True, execution=CPU, workers=0)
     assert resumed.card.weights_sha256 == undisturbed.card.weights_sha256
