@@ -15,7 +15,7 @@ from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels, restore_array
 from restoration.quality.content import content_ssim
 from restoration.recipe import Recipe
-from restoration.training.data import find_pictures, images_in
+from restoration.training.data import TrainingPictures, find_pictures, images_in
 from restoration.training.evaluation import Row, read_middle
 from restoration.training.figures import psnr
 from restoration.training.style.data import HELD_BACK_SHARE
@@ -26,6 +26,7 @@ from restoration.training.style.peers import peers
 Array = NDArray[np.float32]
 
 _MOST_PX = 512  # a side; of a larger picture the middle is taken
+_FEWEST = 3  # photographs, and held-back pictures of the style: the discriminator's folds
 
 
 def evaluate_style(
@@ -56,27 +57,45 @@ def evaluate_style(
         ModelError: the version's weights aren't those of its card.
         ImageError: a picture can't be read.
     """
+    style = find_pictures(style_images, validation_share=HELD_BACK_SHARE)
+    photographs = images_in(data)
+    if not enough(photographs, style):
+        raise TrainingError(
+            f"{data} holds {len(photographs)} photographs, and of the style {len(style.validation)} pictures were held "
+            f"back, every 5th by name: {_FEWEST} of each are needed to measure on"
+        )
+    yield from measured(folder, photographs, style, with_peers=with_peers, execution=execution)
+
+
+def enough(photographs: Sequence[Path], style: TrainingPictures) -> bool:
+    """Whether there are pictures enough to measure a style on."""
+    return min(len(photographs), len(style.validation)) >= _FEWEST
+
+
+def measured(
+    folder: ModelFolder,
+    photographs: Sequence[Path],
+    style: TrainingPictures,
+    *,
+    with_peers: bool = True,
+    execution: Execution | None = None,
+) -> Iterator[Row]:
+    """The rows of :func:`evaluate_style` for these photographs and a style's pictures, of which some were held back."""
     models = LoadedModels(lambda _stage: folder, execution)
     recipe = Recipe(stages=(folder.card.stage({}),))
 
     def styled(picture: Array) -> Array:
         return np.asarray(restore_array(picture, recipe, models=models), dtype=np.float32)
 
-    photographs, found = _read(images_in(data)), find_pictures(style_images, validation_share=HELD_BACK_SHARE)
-    held_back, references = _read(found.validation), _read(found.training)
-    if min(len(photographs), len(held_back)) < 3:
-        raise TrainingError(
-            f"{data} holds {len(photographs)} photographs, and of the style {len(held_back)} pictures were held back, "
-            "every 5th by name: three of each are needed to measure on"
-        )
-    made = {"input": photographs, folder.card.reference: [styled(picture) for picture in photographs]}
+    given, held_back, references = (_read(paths) for paths in (photographs, style.validation, style.training))
+    made = {"input": given, folder.card.reference: [styled(picture) for picture in given]}
     for name, peer in peers(references).items() if with_peers else ():
-        made[name] = [peer(number, picture) for number, picture in enumerate(photographs)]
+        made[name] = [peer(number, picture) for number, picture in enumerate(given)]
     figures = _reached(made, [*references, *held_back], held_back)
     for name, pictures in made.items():
         yield Row(case="style reached", method=name, pictures=len(pictures), figures=figures[name])
     yield Row(case="style reached", method="real against real", pictures=len(held_back), figures=figures["floor"])
-    yield from _left_alone(folder.card.reference, styled, held_back, photographs)
+    yield from _left_alone(folder.card.reference, styled, held_back, given)
 
 
 def _reached(

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from restoration import statistics
-from restoration.hardware import ResolvedExecution
+from restoration.hardware import Execution, ResolvedExecution
 from restoration.models import ModelFolder
 from restoration.styling import BALANCE, VECTOR_NAME
 from restoration.training.data import TrainingPictures
 from restoration.training.release import STRENGTH, UNSUITED_PROCESSES, write_version
+from restoration.training.style.evaluation import enough, measured
 from restoration.training.style.game import STYLE_SIZE, StyleGAN
 from restoration.training.style.settings import StyleTrainingSettings
 
@@ -51,8 +52,12 @@ def release(
     pictures: Sequence[TrainingPictures],
     how: ResolvedExecution,
 ) -> list[ModelFolder]:
-    """Writes a version folder for each style: into ``output`` where there is one, else into folders in it."""
-    versions = []
+    """Writes a version folder for each style: into ``output`` where there is one, else into folders in it.
+
+    Its card has the figures of :func:`restoration.training.style.evaluate_style` on the pictures that no step saw,
+    where these are enough to measure on.
+    """
+    versions, on = [], Execution(device=str(how.device))
     with gan.with_running_mean():
         network = {f"{name}": value for name, value in gan.generator.state_dict().items()}
         for number, name in enumerate(settings.names):
@@ -63,7 +68,11 @@ def release(
             tensors = {**network, VECTOR_NAME: vector}
             tensors = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in tensors.items()}
             content = _card(gan, settings, number, pictures, how)
-            versions.append(write_version(folder, tensors, content))
+            version = write_version(folder, tensors, content)
+            if enough(pictures[-1].validation, pictures[number]):
+                rows = measured(version, pictures[-1].validation, pictures[number], execution=on)
+                version = write_version(folder, tensors, {**content, "evaluation": [row.as_dict() for row in rows]})
+            versions.append(version)
     return versions
 
 
