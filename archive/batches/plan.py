@@ -5,7 +5,7 @@ Torch-free and set-based: the database chooses, and rows are written in bulk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -143,10 +143,10 @@ def plan_rerun(
     """Plans to repeat the current restored recipes with the ``@approved`` versions of their models, or with ``model``.
 
     Without ``query`` and ``model`` these are the stale masters; without ``query`` all whose current restored derivative
-    was made by another version of the same model. Parameters that the new version lacks are dropped; new ones,
-    and those that were the old version's default, take its defaults. Views and suitability were decided when the
-    masters were first restored; only what the new version is unsuited to and the old one was not is left out. A batch
-    that is to be run later need not fit on the disk yet: ``must_fit``.
+    was made by another version of the same model. Parameters that the new version lacks are dropped, new ones take its
+    defaults. Views and suitability were decided when the masters were first restored; only what the new version is
+    unsuited to and the old one was not is left out. A batch that is to be run later need not fit on the disk yet:
+    ``must_fit``.
 
     Raises:
         BatchError: what would be made does not fit on the disk, or a recipe can't be read; nothing is written.
@@ -169,30 +169,18 @@ def plan_rerun(
         return draft.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
 
 
-def repeated(recipe: Recipe, targets: Mapping[str, ModelCard], made_by: Sequence[ModelCard]) -> Recipe:
+def repeated(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:
     """``recipe`` as the pipeline of today has it, its stages of the models in ``targets`` (by name) moved to those.
-
-    A value that was the default of the version in ``made_by`` was nobody's choice: it becomes the new version's.
 
     Raises:
         RecipeError: a parameter's value is out of the new version's range.
     """
-    defaults = {
-        (card.name, card.version, parameter.name): parameter.default
-        for card in made_by
-        for parameter in card.parameters
-    }
     stages = []
     for stage in recipe.stages:
         card = targets.get(stage.model)
         if card is not None:
             known = {parameter.name for parameter in card.parameters}
-            chosen = {
-                name: value
-                for name, value in stage.parameters.items()
-                if name in known and value != defaults.get((stage.model, stage.version, name))
-            }
-            stage = card.stage(chosen)
+            stage = card.stage({name: value for name, value in stage.parameters.items() if name in known})
         stages.append(stage)
     return Recipe(stages=tuple(stages), mask_sha256=recipe.mask_sha256)
 
@@ -211,12 +199,12 @@ def _collect_rerun(
         reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
         draft.left_out[reason].masters += session.scalar(count(wanted)) or 0
         return
-    before = [card_of(version) for version in _versions(session, old)]
     try:
-        new = repeated(old, targets, before)
+        new = repeated(old, targets)
     except RecipeError as error:
         draft.left_out[str(error)].masters += session.scalar(count(wanted)) or 0
         return
+    before = [card_of(version) for version in _versions(session, old)]
 
     def objection(master: Candidate) -> str | None:
         # What was unsuited then was taken in in full knowledge.

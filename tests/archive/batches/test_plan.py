@@ -192,18 +192,6 @@ def test_rerun_gives_new_parameters_their_defaults(workshop: Any) -> None:
     assert plan.recipes == {"mend 2.0 (grain 0.2, strength 0.5)": 1}
 
 
-@pytest.mark.parametrize(("asked", "then"), [({}, 0.2), ({"texture": 0.3}, 0.3)])
-def test_rerun_keeps_what_a_person_chose_and_takes_the_new_default_else(
-    workshop: Any, asked: dict[str, float], then: float
-) -> None:
-    workshop.model("1.0", parameters={"texture": {"default": 0.4, "range": [0, 1]}})
-    workshop.master("A")
-    workshop.run(workshop.planned(parameters=asked))
-    workshop.model("2.0", parameters={"texture": {"default": 0.2, "range": [0, 1]}})
-    plan = plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True)
-    assert plan.recipes == {f"mend 2.0 (texture {then})": 1}
-
-
 def test_rerun_drops_parameters_that_the_new_card_lacks(workshop: Any) -> None:
     workshop.model("1.0")
     workshop.master("A")
