@@ -27,10 +27,7 @@ from archive.catalogue.vocabulary import EventType, StageTask
 from archive.errors import ModelRegistryError, StorageError, UsageError
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
-from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelCard, ModelFolder, parse_card, shipped
-
-STYLE_PREFIX = "simulated-"
-"""What the name of every style begins with."""
+from restoration.models import CARD_NAME, STYLE_PREFIX, WEIGHTS_NAME, ModelCard, ModelFolder, parse_card, shipped
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 

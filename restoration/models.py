@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
+STYLE_PREFIX = "simulated-"  # of the name of every style: a look is no statement about an object's process
 SHIPPED = Path(__file__).parent / "weights"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -181,9 +182,15 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
 def _check_task(card: ModelCard) -> None:
     if card.task not in ("restoration", "style"):
         raise CardError(f"the card's task is {card.task!r}: it must be restoration or style")
-    palette = card.content.get("style", {}).get("palette")
-    if card.task == "style" and palette not in ("neutral", "toned", "full"):
+    if card.task == "restoration":
+        return
+    style = card.content.get("style")
+    style = style if isinstance(style, Mapping) else {}
+    palette = style.get("palette")
+    if palette not in ("neutral", "toned", "full"):
         raise CardError(f"the card's style.palette is {palette!r}: it must be neutral, toned or full")
+    if not all(isinstance(style.get(entry, {}), Mapping) for entry in ("statistics", "spreads")):
+        raise CardError("the card's style.statistics and style.spreads must be numbers by name")
 
 
 def _parse_parameter(name: str, entry: Mapping[str, Any]) -> Parameter:

@@ -1,8 +1,8 @@
 """What a whole picture is like in colour, tone and fineness: a vector that a style's network is told.
 
 The vector comes from at most :data:`MOST_WINDOWS` windows of the picture, always the same ones, so that it takes
-bounded memory and time however large the picture is; of a picture of up to a megapixel they are all of it. The colour
-part can be differentiated, so that a training asks for statistics in the same terms.
+bounded memory and time however large the picture is; of a picture of up to 1024 by 1024 px they are all of it. The
+colour part can be differentiated, so that a training asks for statistics in the same terms.
 """
 
 from __future__ import annotations

@@ -94,8 +94,12 @@ def grain(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.f
     columns = np.arange(x, x + width, dtype=np.uint32)
     rows = np.arange(y, y + height, dtype=np.uint32)
     mixed = _mixed(_mixed(rows + _mixed(np.full(1, seed % 2**32, np.uint32)))[:, None] + columns)
-    uniform = (mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
-    return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)[None, None]
+    return as_grain((mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24))[None, None]
+
+
+def as_grain(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Numbers evenly from [0, 1) as noise of mean 0 and spread 1."""
+    return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)
 
 
 def _mixed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -108,10 +112,15 @@ def load_style(folder: ModelFolder, parameters: Mapping[str, ParameterValue], ex
     """The style of a version with a recipe's parameters.
 
     Raises:
-        WeightsError: the weights aren't those of the card, or don't fit its architecture.
+        WeightsError: the weights aren't those of the card, don't fit its architecture, or want other statistics.
         CardError: the card's architecture is unknown here.
     """
     network = build_style(folder.card.architecture, folder.card.network)
+    if len(network.statistics_mean) != len(NAMES):
+        raise WeightsError(
+            f"{folder.card.reference} wants {len(network.statistics_mean)} statistics of a picture, and this software "
+            f"measures {len(NAMES)}: use the version of the software that it was trained with"
+        )
     weights = folder.load_weights()
     try:
         vector = weights.pop(VECTOR_NAME)

@@ -65,7 +65,7 @@ def plan_restore(
     A batch that is to be run later need not fit on the disk yet: ``must_fit``.
 
     Raises:
-        BatchError: what would be made does not fit on the disk; nothing is written.
+        BatchError: what would be made does not fit on the disk; nothing is written to the catalogue.
         UsageError: a model has no such parameter, a style is asked for as a model or the reverse, masks are nowhere to
             be found, or nothing is asked for.
         NotFoundError: no such model version.

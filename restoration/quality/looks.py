@@ -34,17 +34,17 @@ def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str
     Each is the root mean square, in the spreads that the style's own pictures have, of how far the picture's statistics
     are from their means: 0 is the style's mean, and about 1 what its own pictures are. Colour is mean, spread and
     covariance in Lab, texture the detail at three scales; see :mod:`restoration.statistics`. Empty where the version
-    keeps no statistics.
+    doesn't keep all of these.
 
     Raises:
         ImageError: the picture can't be read.
     """
     style = card.content["style"]
-    means, spreads = style.get("statistics"), style.get("spreads")
-    if not means or not spreads:
-        return {}
+    means, spreads = style.get("statistics", {}), style.get("spreads", {})
     from restoration.statistics import COLOUR_NAMES, DETAIL_NAMES, NAMES, measure
 
+    if not set(NAMES) <= means.keys() & spreads.keys():
+        return {}
     found = dict(zip(NAMES, measure(Crop(picture, area)).tolist(), strict=True))
 
     def distance(names: Sequence[str]) -> float:

@@ -49,7 +49,8 @@ def score(
 ) -> list[Score]:
     """All scores of a derivative, of its source where that makes sense, and against a reference.
 
-    Each picture is read once, by the calling thread, in windows; memory doesn't grow with its size.
+    Each picture is read by the calling thread, in windows, once and for a look a few times more; memory doesn't grow
+    with its size.
 
     Args:
         derivative: what was made.

@@ -18,12 +18,14 @@ from torch.utils.data import Dataset, Sampler
 
 from restoration.colour import luma, tone
 from restoration.degradation import DEFECTS, Ageing, age, sample_ageing, sample_repair
-from restoration.errors import TrainingError
+from restoration.errors import ImageError, TrainingError
+from restoration.image import Picture
 from restoration.training.marks import write_marks
 
 Array = NDArray[np.float32]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+_MOST_PX = 2048  # a side that is kept of a photograph
 _BORDER = 16  # px around a patch that the ageing may use and that is then cut off
 _MARKED_SHARE = 0.08  # of the photographs that somebody wrote on
 _REDUCED_SHARE = 0.35  # of the photographs taken smaller than they are, and so with less noise of their own
@@ -100,7 +102,7 @@ class AgedPairs(Dataset[AgedPatches]):
     def __init__(self, photographs: tuple[Path, ...], damage: tuple[Path, ...], *, patch_px: int, seed: int) -> None:
         self.patch_px = patch_px
         self.seed = seed
-        self._photographs = [_read_bytes(path) for path in photographs]
+        self._photographs = [read_photograph(path) for path in photographs]
         self._masks = [_read_mask(path) for path in damage]
 
     def __getitem__(self, index: int) -> AgedPatches:
@@ -161,12 +163,21 @@ def _as_print(patch: Array, rng: np.random.Generator) -> Array:
     )
 
 
-def _read_bytes(path: Path) -> NDArray[np.uint8]:
+def read_photograph(path: Path) -> NDArray[np.uint8]:
+    """A picture, or of a large one the middle, as 8-bit RGB, (H, W, 3), at most 2048 px a side.
+
+    Raises:
+        TrainingError: it can't be read.
+    """
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise TrainingError(f"{path} can't be read for training: {error}") from error
+        with Picture.open(path) as picture:
+            info = picture.info
+            width, height = min(info.width, _MOST_PX), min(info.height, _MOST_PX)
+            values = picture.read((info.width - width) // 2, (info.height - height) // 2, width, height)[0]
+    except (ImageError, OSError) as error:
+        raise TrainingError(f"{path} can't be read for training: {error}. Leave it out, or mend it") from error
+    as_bytes = np.rint(values * 255).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(as_bytes, (height, width, 3)))
 
 
 def _read_mask(path: Path) -> NDArray[np.uint8]:

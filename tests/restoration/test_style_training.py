@@ -6,9 +6,11 @@ import hashlib
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from skimage import data
@@ -20,6 +22,7 @@ from restoration.hardware import Execution
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
 from restoration.statistics import COLOUR_NAMES
+from restoration.training.data import read_photograph
 from restoration.training.style import StyleTrainingSettings, train_styles
 from restoration.training.style.data import Turns, find_styles
 from restoration.training.style.game import StyleFacts
@@ -243,9 +246,47 @@ def test_one_style_is_named_after_its_folder_and_lies_in_it(pictures: Path, tmp_
     assert hashlib.sha256(version.weights_path.read_bytes()).hexdigest() == version.card.weights_sha256
 
 
+def test_a_training_goes_on_with_folders_that_moved(pictures: Path, tmp_path: Path) -> None:
+    def stop(step: int, _steps: int, _losses: dict[str, float]) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    output = tmp_path / "simulated-sepia-0.1"
+    one = replace(TINY, names=("simulated-sepia",))
+    with pytest.raises(KeyboardInterrupt):
+        train_styles(output, settings=one, execution=CPU, workers=0, progress=stop, **_folders(pictures, ""))
+    for folder in ("sepia", "content"):
+        (pictures / folder).rename(pictures / f"moved {folder}")
+    with pytest.raises(TrainingError):
+        train_styles(output, resume=True, execution=CPU, workers=0)
+    (version,) = train_styles(output, resume=True, execution=CPU, workers=0, **_folders(pictures, "moved "))
+    assert version.card.reference == "simulated-sepia@0.1"
+
+
+def _folders(pictures: Path, moved: str) -> dict[str, Any]:
+    return {"styles": pictures / f"{moved}sepia", "content": pictures / f"{moved}content"}
+
+
+def test_16_bit_scans_are_read_as_they_are_and_only_the_middle_of_large_ones(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 96, dtype=np.uint16)[None, :].repeat(80, axis=0)
+    tifffile.imwrite(tmp_path / "ramp.tif", ramp)
+    np.testing.assert_array_equal(read_photograph(tmp_path / "ramp.tif"), np.rint(ramp / 257)[..., None].repeat(3, 2))
+    wide = np.zeros((40, 2148, 3), np.uint8)
+    wide[:, 50:-50] = 9
+    tifffile.imwrite(tmp_path / "wide.tif", wide, photometric="rgb")
+    middle = read_photograph(tmp_path / "wide.tif")
+    assert middle.shape == (40, 2048, 3)
+    assert (middle == 9).all()
+    (tmp_path / "none.tif").write_bytes(b"none")
+    with pytest.raises(TrainingError, match=r"none\.tif can't be read"):
+        read_photograph(tmp_path / "none.tif")
+
+
 def test_what_cannot_begin_says_why(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="name a folder"):
         train_styles(tmp_path / "simulated-a-1", styles=pictures / "sepia", execution=CPU)
+    with pytest.raises(TrainingError, match="begins with 'simulated-'.* call sepia simulated-sepia"):
+        train_styles(tmp_path / "sepia-1", styles=pictures / "sepia", content=pictures / "content", execution=CPU)
     with pytest.raises(TrainingError, match="the styles are"):
         train_styles(tmp_path / "out", styles=pictures / "sepia", content=pictures / "content", settings=replace(TINY))
     with pytest.raises(TrainingError, match="no checkpoint"):

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from restoration import statistics
 from restoration.colour import luma
 from restoration.errors import TrainingError
-from restoration.training.data import TrainingPictures, find_pictures
+from restoration.styling import as_grain
+from restoration.training.data import TrainingPictures, find_pictures, read_photograph
+from restoration.training.style.judge import PATCH_PX
 
 Bytes = NDArray[np.uint8]
 Array = NDArray[np.float32]
@@ -28,7 +28,6 @@ Array = NDArray[np.float32]
 HELD_BACK_SHARE = 0.2  # of the style's pictures, for evaluation: every 5th by name
 _VARIANTS = 4  # of every picture
 _POOL, _PIXELS = 4096, 1024  # of a picture: those kept, and those that one turn uses
-_LEAST_PX = 48  # a side
 
 
 def find_styles(folders: Mapping[str, Path]) -> dict[str, TrainingPictures]:
@@ -97,9 +96,9 @@ class Turns(Dataset[Turn]):
             TrainingError: a picture can't be read or is too small.
         """
         self.patch_px, self.patches, self.pictures, self.seed = patch_px, patches, pictures, seed
-        self.content = [read_bytes(path) for path in content]
-        self.styles = [[read_bytes(path) for path in paths] for paths in styles]
-        self._known = cache(self._measured)  # each variant of each picture is measured once
+        self.content = [_read(path) for path in content]
+        self.styles = [[_read(path) for path in paths] for paths in styles]
+        self._measurements: dict[tuple[int, int, int], tuple[Tensor, Array]] = {}
 
     def __getitem__(self, index: int) -> Turn:
         rng = np.random.default_rng([self.seed, index])
@@ -108,7 +107,7 @@ class Turns(Dataset[Turn]):
         real, real_statistics = self._draw_patches(rng, style)
         given_pixels, given_pixel_statistics = self._draw_pixels(rng, -1)
         real_pixels, real_pixel_statistics = self._draw_pixels(rng, style)
-        noise = grain_like(rng.random((2 * self.patches, 1, self.patch_px, self.patch_px), np.float32))
+        noise = as_grain(rng.random((2 * self.patches, 1, self.patch_px, self.patch_px), np.float32))
         return Turn(
             style=style,
             given=given,
@@ -155,6 +154,13 @@ class Turns(Dataset[Turn]):
 
         return whole, seen
 
+    def _known(self, style: int, picture: int, way: int) -> tuple[Tensor, Array]:
+        """What :meth:`_measured` says of a style's picture in one of its variants, each measured once."""
+        variant = style, picture, way
+        if variant not in self._measurements:
+            self._measurements[variant] = self._measured(*variant)
+        return self._measurements[variant]
+
     def _measured(self, style: int, picture: int, way: int) -> tuple[Tensor, Array]:
         """The statistics of a variant, and pixels from all over it, (3, _POOL)."""
         pixels, seen = self._variant(style, picture, way)
@@ -178,24 +184,10 @@ class Turns(Dataset[Turn]):
         return torch.from_numpy(np.stack(pixels)), torch.stack([self._known(style, *one)[0] for one in chosen])
 
 
-def grain_like(uniform: Array) -> Array:
-    """Numbers evenly from [0, 1) as noise of mean 0 and spread 1."""
-    return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)
-
-
-def read_bytes(path: Path) -> Bytes:
-    """A picture as 8-bit RGB, (H, W, 3).
-
-    Raises:
-        TrainingError: it can't be read, or is too small.
-    """
-    try:
-        with Image.open(path) as image:
-            picture = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise TrainingError(f"{path} can't be read for training: {error}") from error
-    if min(picture.shape[:2]) < _LEAST_PX:
-        raise TrainingError(f"{path} is smaller than {_LEAST_PX} px: leave it out")
+def _read(path: Path) -> Bytes:
+    picture = read_photograph(path)
+    if min(picture.shape[:2]) < PATCH_PX:
+        raise TrainingError(f"{path} is smaller than {PATCH_PX} px a side: leave it out")
     return picture
 
 

@@ -19,7 +19,7 @@ from restoration.training.data import TrainingPictures, find_pictures, images_in
 from restoration.training.evaluation import Row, read_middle
 from restoration.training.figures import psnr
 from restoration.training.style.data import HELD_BACK_SHARE
-from restoration.training.style.judge import told_apart
+from restoration.training.style.judge import PATCH_PX, told_apart
 from restoration.training.style.measures import Texture, colour_vector, distances
 from restoration.training.style.peers import peers
 
@@ -42,8 +42,8 @@ def evaluate_style(
     Rows of the case ``style reached`` have ``content_ssim``; ``colour_distance``, ``gram_distance`` and
     ``spectrum_distance`` from the real pictures, each with its ``..._share`` (see
     :func:`restoration.training.style.measures.distances`); and ``auc`` of a discriminator trained on the real pictures
-    that were held back. ``left alone`` says how near those come to themselves, ``neutral`` how far from neutral a
-    neutral picture comes out, in steps of 1/255.
+    that were held back. ``left alone`` says how near those come to themselves; ``neutral given`` and ``colours given``
+    how far from neutral the photographs come out without and with their colours, at most, in steps of 1/255.
 
     Args:
         folder: the version.
@@ -133,13 +133,17 @@ def _left_alone(
     figures = {"psnr_median": float(np.median(kept)), "psnr_least": float(np.min(kept))}
     yield Row(case="left alone", method=method, pictures=len(kept), figures=_rounded(figures))
     grey = [np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2) for picture in photographs]
-    casts = [float(np.ptp(styled(picture), axis=2).max()) * 255 for picture in grey]
-    yield Row(case="neutral", method=method, pictures=len(casts), figures=_rounded({"most_steps": max(casts)}))
+    for case, pictures in (("neutral given", grey), ("colours given", photographs)):
+        casts = [float(np.ptp(styled(picture), axis=2).max()) * 255 for picture in pictures]
+        yield Row(case=case, method=method, pictures=len(casts), figures=_rounded({"most_chroma_steps": max(casts)}))
 
 
 def _read(paths: Sequence[Path]) -> list[Array]:
     """The middles of pictures, as RGB."""
     middles = [read_middle(path, _MOST_PX) for path in paths]
+    for path, middle in zip(paths, middles, strict=True):
+        if min(middle.shape[:2]) < PATCH_PX:
+            raise TrainingError(f"{path} is smaller than {PATCH_PX} px a side, too small to measure on: leave it out")
     return [np.repeat(middle, 3, axis=2) if middle.shape[2] == 1 else middle for middle in middles]
 
 

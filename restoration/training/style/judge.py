@@ -13,7 +13,7 @@ from restoration.training.style.measures import area_under_curve
 
 Array = NDArray[np.float32]
 
-_PATCH_PX = 64
+PATCH_PX = 64
 _STEPS = 150
 _BATCH = 16
 _FOLDS = 3
@@ -24,7 +24,8 @@ def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0, s
     """The area under the curve of a small patch discriminator on pictures that it wasn't trained on.
 
     The pictures are parted into three; each third is scored, a picture by the mean of eight patches, by a network
-    trained on the others. The same seed gives every method the same networks and the same patches' places.
+    trained on the others; the areas of the three are averaged, since each network scores from a zero of its own. The
+    same seed gives every method the same networks and the same patches' places.
 
     Args:
         real: pictures (H, W, 3), at least 64 px a side, three at least.
@@ -35,16 +36,19 @@ def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0, s
     Returns:
         0.5 where they can't be told apart, 1 where they always can.
     """
-    scores: tuple[list[float], list[float]] = ([], [])
+    areas = []
     for fold in range(_FOLDS):
         rng = np.random.default_rng([seed, fold])
         network = _trained([_part(set_, fold, test=False) for set_ in (real, made)], rng, seed + fold, steps)
-        for kind, set_ in enumerate((real, made)):
+        scores: list[list[float]] = []
+        for set_ in (real, made):
+            scores.append([])
             for picture in _part(set_, fold, test=True):
                 patches = torch.stack([_patch(picture, rng) for _ in range(_SEEN_PER_PICTURE)])
                 with torch.no_grad():
-                    scores[kind].append(float(network(patches).mean()))
-    return area_under_curve(*scores)
+                    scores[-1].append(float(network(patches).mean()))
+        areas.append(area_under_curve(*scores))
+    return float(np.mean(areas))
 
 
 def _part(pictures: Sequence[Array], fold: int, *, test: bool) -> list[Array]:
@@ -70,6 +74,6 @@ def _trained(sets: Sequence[list[Array]], rng: np.random.Generator, seed: int, s
 
 
 def _patch(picture: Array, rng: np.random.Generator) -> Tensor:
-    top, left = (int(rng.integers(side - _PATCH_PX + 1)) for side in picture.shape[:2])
-    patch = picture[top : top + _PATCH_PX, left : left + _PATCH_PX].transpose(2, 0, 1)
+    top, left = (int(rng.integers(side - PATCH_PX + 1)) for side in picture.shape[:2])
+    patch = picture[top : top + PATCH_PX, left : left + PATCH_PX].transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(patch)) - 0.5

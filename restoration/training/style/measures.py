@@ -81,22 +81,23 @@ def distances(
 
     Args:
         real: a vector for each real picture, at least four.
-        sets: the same for pictures of each kind, ``input`` among them; they are drawn from to be as many as a half.
+        sets: the same for pictures of each kind, ``input`` among them; all are drawn from to be as many as the
+            fewest, and at most half of the real ones.
         scaled: measure each number of the vectors in its spread over the real pictures.
     """
     points = np.stack(list(real))
     spread = np.maximum(points.std(axis=0), _FLOOR) if scaled else 1.0
     rng = np.random.default_rng(_SEED)
-    half = len(points) // 2
+    chosen = {name: np.stack(list(vectors)) / spread for name, vectors in sets.items()}
+    # Sets of one size: what small ones are apart by chance is then in the floor too.
+    half = min(len(points) // 2, *map(len, chosen.values()))
     found: dict[str, list[float]] = {name: [] for name in ("floor", *sets)}
     for _ in range(SPLITS):
         order = rng.permutation(len(points))
         other = points[order[half : 2 * half]] / spread
         found["floor"].append(energy(points[order[:half]] / spread, other))
-        chosen = {name: np.stack(list(vectors)) for name, vectors in sets.items()}
         for name, vectors in chosen.items():
-            drawn = vectors[rng.permutation(len(vectors))[:half]] / spread
-            found[name].append(energy(drawn, other))
+            found[name].append(energy(vectors[rng.permutation(len(vectors))[:half]], other))
     means = {name: float(np.mean(values)) for name, values in found.items()}
     floor, far = means["floor"], means["input"]
     counts = far >= 2 * floor

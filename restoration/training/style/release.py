@@ -59,7 +59,7 @@ def release(
     """
     versions, on = [], Execution(device=str(how.device))
     with gan.with_running_mean():
-        network = {f"{name}": value for name, value in gan.generator.state_dict().items()}
+        network = gan.generator.state_dict()
         for number, name in enumerate(settings.names):
             folder = output if len(settings.names) == 1 else output / f"{name}-{settings.version}"
             folder.mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from restoration import statistics
 from restoration.errors import TrainingError
 from restoration.hardware import Execution, ResolvedExecution
-from restoration.models import ModelFolder, shipped
+from restoration.models import STYLE_PREFIX, ModelFolder, shipped
 from restoration.networks import (
     PatchDiscriminator,
     ResidualUNet,
@@ -57,8 +57,8 @@ def train_styles(
     Args:
         output: a new or empty folder; with ``resume`` one that holds a checkpoint.
         styles: for each style of the settings its folder of pictures, of which every 5th by name is held back for
-            evaluation; of one style the folder alone. With ``resume`` the checkpoint's own.
-        content: a folder of pictures to be styled, held back as for restoration. With ``resume`` the checkpoint's own.
+            evaluation; of one style the folder alone. With ``resume`` by itself the checkpoint's own.
+        content: a folder of pictures to be styled, held back as for restoration. With ``resume`` the same.
         settings: what to train and how, by default :meth:`StyleTrainingSettings.named_after` ``output``; with
             ``resume`` they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
@@ -76,11 +76,9 @@ def train_styles(
     """
     settings, folders, facts = _start(output, styles, content, settings, resume=resume)
     data = _Data.of(folders, settings)
-    settings = replace(
-        settings,
-        style_terms="\n".join(filter(None, (with_terms_of(path, "") for path in folders[:-1]))) or settings.style_terms,
-        data_terms=with_terms_of(folders[-1], settings.data_terms),
-    )
+    for folder in folders[:-1]:
+        settings = replace(settings, style_terms=with_terms_of(folder, settings.style_terms))
+    settings = replace(settings, data_terms=with_terms_of(folders[-1], settings.data_terms))
     how = (execution or Execution()).resolved()
     features, digest, features_of = _features(settings, perceptual_weights)
     settings = replace(settings, perceptual_weights_sha256=digest, features_of=features_of)
@@ -107,15 +105,31 @@ def _start(
         facts = checkpoints.read_facts(output)
         if "folders" not in facts:
             raise TrainingError(f"the training in {output} is of a restoration and no style: resume it as one")
-        return StyleTrainingSettings.from_stored(facts["settings"]), [Path(path) for path in facts["folders"]], facts
+        settings = StyleTrainingSettings.from_stored(facts["settings"])
+        *known, known_content = map(Path, facts["folders"])
+        styles = styles or dict(zip(settings.names, known, strict=True))
+        return settings, _folders(settings, styles, content or known_content), facts
     if styles is None or content is None:
-        raise TrainingError("name a folder of pictures in the style and one of pictures to be styled")
+        raise TrainingError(
+            "name a folder of pictures in the style (--style-images DIR) and one of pictures to be styled "
+            "(--content DIR)"
+        )
     settings = settings or StyleTrainingSettings.named_after(output)
+    folders = _folders(settings, styles, content)
+    if wrong := [name for name in settings.names if not name.startswith(STYLE_PREFIX)]:
+        raise TrainingError(
+            f"the name of a style begins with {STYLE_PREFIX!r}, so that none reads like a process: call {wrong[0]} "
+            f"{STYLE_PREFIX}{wrong[0]}"
+        )
+    begin_in(output)
+    return settings, folders, {"step": 0}
+
+
+def _folders(settings: StyleTrainingSettings, styles: Mapping[str, Path] | Path, content: Path) -> list[Path]:
     by_name = {settings.names[0]: styles} if isinstance(styles, Path) else dict(styles)
     if set(by_name) != set(settings.names):
         raise TrainingError(f"the folders are of {', '.join(by_name)}, but the styles are {', '.join(settings.names)}")
-    begin_in(output)
-    return settings, [*(by_name[name] for name in settings.names), content], {"step": 0}
+    return [*(by_name[name] for name in settings.names), content]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +165,10 @@ def _features(settings: StyleTrainingSettings, perceptual_weights: Path | None) 
     if settings.perceptual_weights_sha256 not in (None, digest):
         raise TrainingError("this training began with other perceptual weights: name the same file to resume it")
     if perceptual_weights is not None:
+        if settings.features_of not in ("", "VGG19"):
+            raise TrainingError(
+                f"this training began with features of {settings.features_of}: resume it without others"
+            )
         return VGGFeatures.from_file(perceptual_weights), digest, "VGG19"
     folders = [folder for folder in shipped() if folder.card.architecture == "residual-unet"]
     wanted = [folder for folder in folders if settings.features_of in ("", folder.card.reference)]
