@@ -285,7 +285,7 @@ def test_16_bit_scans_are_read_as_they_are_and_only_the_middle_of_large_ones(tmp
 def test_what_cannot_begin_says_why(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="name a folder"):
         train_styles(tmp_path / "simulated-a-1", styles=pictures / "sepia", execution=CPU)
-    with pytest.raises(TrainingError, match="begins with 'simulated-'.* call sepia simulated-sepia"):
+    with pytest.raises(TrainingError, match=r"begins with 'simulated-'.* call sepia simulated-sepia"):
         train_styles(tmp_path / "sepia-1", styles=pictures / "sepia", content=pictures / "content", execution=CPU)
     with pytest.raises(TrainingError, match="the styles are"):
         train_styles(tmp_path / "out", styles=pictures / "sepia", content=pictures / "content", settings=replace(TINY))
