@@ -24,6 +24,11 @@ MOST_WINDOWS = 64
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _TONING_KNOTS = 6
 _LEVELS = 3  # of fineness: details of 2, 4 and 8 px
+_TO_XYZ = (  # as shares of white, D65
+    (0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883),
+)
 _FAINTEST = 1e-7  # squared luma, far below what 8 bits hold
 
 COLOUR_NAMES = (
@@ -94,19 +99,33 @@ def of_colour(pixels: Tensor) -> Tensor:
 
 def lab_of(pixels: Tensor) -> Tensor:
     """CIE L*a*b* under D65 of encoded sRGB, (N, 3, ...) in [0, 1], as ``skimage.color.rgb2lab`` gives it."""
-    encoded = pixels.clamp(0, 1)
-    linear = torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clamp(min=0.04) + 0.055) / 1.055) ** 2.4)
-    to_xyz = pixels.new_tensor(
-        [
-            [0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047],
-            [0.212671, 0.715160, 0.072169],
-            [0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883],
-        ]
-    )
-    xyz = torch.einsum("ij,nj...->ni...", to_xyz, linear)
-    bent = torch.where(xyz > 0.008856, xyz.clamp(min=0.008) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    x, y, z = bent.unbind(dim=1)
+    x, y, z = _bent(torch.einsum("ij,nj...->ni...", pixels.new_tensor(_TO_XYZ), _linear(pixels))).unbind(dim=1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def lightness_of(luma: Tensor) -> Tensor:
+    """L* in hundredths of greys, encoded sRGB in [0, 1], of any shape."""
+    return 1.16 * _bent(_linear(luma)) - 0.16
+
+
+def rgb_of(lab: Tensor) -> Tensor:
+    """The encoded sRGB of CIE L*a*b* under D65, both (N, 3, ...); colours that sRGB doesn't have are clipped."""
+    lightness, a, b = lab.unbind(dim=1)
+    y = (lightness + 16) / 116
+    bent = torch.stack([y + a / 500, y, y - b / 200], dim=1)
+    xyz = torch.where(bent > 0.2068966, bent.clamp(min=0) ** 3, (bent - 16 / 116) / 7.787)
+    linear = torch.einsum("ij,nj...->ni...", lab.new_tensor(_TO_XYZ).inverse(), xyz).clamp(0, 1)
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=0.003) ** (1 / 2.4) - 0.055)
+
+
+def _linear(encoded: Tensor) -> Tensor:
+    encoded = encoded.clamp(0, 1)
+    return torch.where(encoded <= 0.04045, encoded / 12.92, ((encoded.clamp(min=0.04) + 0.055) / 1.055) ** 2.4)
+
+
+def _bent(share: Tensor) -> Tensor:
+    """CIE's cube root, straight near black, of shares of white's X, Y or Z."""
+    return torch.where(share > 0.008856, share.clamp(min=0.008) ** (1 / 3), 7.787 * share + 16 / 116)
 
 
 def luma_of(pixels: Tensor) -> Tensor:

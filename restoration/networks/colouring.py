@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from restoration.colour import LUMA_WEIGHTS
+from restoration.statistics import NAMES, lightness_of, rgb_of
 
 _RED, _GREEN, _BLUE = (float(weight) for weight in LUMA_WEIGHTS)
+
+_TONING_A, _TONING_B = ([i for i, name in enumerate(NAMES) if name.startswith(f"toning_{axis}")] for axis in "ab")
 
 
 def apart(picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,6 +73,22 @@ def along(knots: Tensor, luma: Tensor) -> Tensor:
     index = left.long().expand(-1, knots.shape[1], -1)
     low, high = knots.gather(2, index), knots.gather(2, index + 1)
     return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
+
+
+def own_toning(statistics: Tensor, luma: Tensor) -> Tensor:
+    """The chroma that a picture has on the mean where it is as light as ``luma``: what it would be as a toned print.
+
+    Args:
+        statistics: (N, len(NAMES)), of the whole pictures.
+        luma: (N, 1, ...), theirs.
+
+    Returns:
+        (N, 2, ...).
+    """
+    knots = torch.stack([statistics[:, _TONING_A], statistics[:, _TONING_B]], dim=1).float()
+    lightness = torch.linspace(0, 1, knots.shape[2], device=knots.device).expand(len(knots), 1, -1)
+    toned = apart(rgb_of(100 * torch.cat([lightness, knots], dim=1)))[1]
+    return along(toned, lightness_of(luma.float()))
 
 
 def taken(dose: Tensor, palette: Tensor) -> Tensor:
@@ -131,11 +150,9 @@ class Colouring(nn.Module):
         black, white = 0.35 * torch.sigmoid(steps[:, :1] - 1), 1 - 0.35 * torch.sigmoid(steps[:, -1:] - 1)
         risen = torch.cat([torch.zeros_like(black), shares.cumsum(dim=1)], dim=1)
         curve = black + (white - black) * risen
-        # A tint that is hardly there yet is all the more in the way of a toning, so it goes first.
-        own = (1 - dose) ** (2 - palette[:, :1])
         straight = torch.linspace(0, 1, self.tone_knots, device=curve.device)
         return Mapping(
             curve=straight + dose * (curve - straight),
-            chroma=own + dose * palette[:, :1] * 1.5 * torch.sigmoid(chroma),
+            chroma=1 + dose * (palette[:, :1] * 1.5 * torch.sigmoid(chroma) - 1),
             toning=(dose * palette[:, 1:]).unsqueeze(2) * 0.3 * torch.tanh(toning).view(-1, 2, self.toning_knots),
         )

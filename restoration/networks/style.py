@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from restoration.networks.colouring import Colouring, Mapping, apart, taken, together
+from restoration.networks.colouring import Colouring, Mapping, apart, own_toning, taken, together
 
 
 class StyledBlock(nn.Module):
@@ -94,7 +94,8 @@ class StyleNetwork(nn.Module):
             nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in range(depth - 1)
         )
         self.ups = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(widths[level + 1], 4 * widths[level], 1), nn.PixelShuffle(2))
+            # A cell is repeated, and not unfolded: four pixels that differ alike everywhere would show as a lattice.
+            nn.Sequential(nn.Conv2d(widths[level + 1], widths[level], 1), nn.Upsample(scale_factor=2))
             for level in range(depth - 1)
         )
         self.decoders = nn.ModuleList(StyledLayer(widths[level], code, blocks[level]) for level in range(depth - 1))
@@ -129,8 +130,7 @@ class StyleNetwork(nn.Module):
             The same shape as ``picture``, not clamped. A pixel depends on none further away than ``margin_px``.
         """
         mapping = self.mapping(statistics, style, palette)
-        luma, chroma = apart(picture)
-        luma, chroma = mapping.toned(luma), mapping.own_chroma(chroma) * _any_colour(palette, picture)
+        luma, chroma = self._mapped(mapping, picture, statistics, palette)
         code = self.code(torch.cat([self._even(statistics), style], dim=1))
         dose = taken(self.dose(code), palette)[..., None, None]
         texture = dose * self._texture(torch.cat([luma, chroma, noise], dim=1), code)
@@ -140,9 +140,16 @@ class StyleNetwork(nn.Module):
     def coloured(self, pixels: Tensor, statistics: Tensor, style: Tensor, palette: Tensor) -> Tensor:
         """The colour half alone, of pixels (N, 3, ...) in any order."""
         mapping = self.mapping(statistics, style, palette)
+        luma, chroma = self._mapped(mapping, pixels, statistics, palette)
+        return together(luma, chroma + mapping.toning_of(luma))
+
+    def _mapped(self, mapping: Mapping, pixels: Tensor, statistics: Tensor, palette: Tensor) -> tuple[Tensor, Tensor]:
+        """The luma after the curve, and what is left of the own chroma: of a print no more than one for each tone."""
         luma, chroma = apart(pixels)
-        luma = mapping.toned(luma)
-        return together(luma, mapping.own_chroma(chroma) * _any_colour(palette, pixels) + mapping.toning_of(luma))
+        colourful, toned = (palette[:, place].view(-1, *[1] * (pixels.dim() - 1)) for place in (0, 1))
+        with torch.autocast(pixels.device.type, enabled=False):
+            kept = colourful * chroma + (1 - colourful) * toned * own_toning(statistics, luma)
+        return mapping.toned(luma), mapping.own_chroma(kept)
 
     def _even(self, statistics: Tensor) -> Tensor:
         """Statistics about zero and of spread one, none beyond 4: a picture unlike all others is no reason to panic."""
@@ -160,11 +167,6 @@ class StyleNetwork(nn.Module):
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             features = decoder(up(features) + skip, code)
         return nn.functional.pixel_shuffle(self.tail(features), 2).float()
-
-
-def _any_colour(palette: Tensor, picture: Tensor) -> Tensor:
-    """1 where the palette isn't neutral, else 0; as many axes as the picture."""
-    return palette.amax(dim=1).view(-1, *[1] * (picture.dim() - 1))
 
 
 class StyleEncoder(nn.Module):

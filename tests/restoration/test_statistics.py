@@ -11,7 +11,17 @@ from skimage.color import rgb2lab
 
 from restoration import Picture
 from restoration.image import Samples
-from restoration.statistics import COLOUR_NAMES, MOST_WINDOWS, NAMES, WINDOW_PX, lab_of, measure, of_windows
+from restoration.statistics import (
+    COLOUR_NAMES,
+    MOST_WINDOWS,
+    NAMES,
+    WINDOW_PX,
+    lab_of,
+    lightness_of,
+    measure,
+    of_windows,
+    rgb_of,
+)
 
 
 class Watched:
@@ -38,6 +48,15 @@ def test_lab_is_that_of_scikit_image() -> None:
     photograph = data.coffee()[::8, ::8].astype(np.float64) / 255
     found = lab_of(torch.from_numpy(photograph).permute(2, 0, 1).unsqueeze(0))[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(found, rgb2lab(photograph), atol=2e-3)
+
+
+def test_lab_leads_back_to_rgb_and_lightness_is_that_of_grey() -> None:
+    pixels = torch.rand(3, 3, 40, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rgb_of(lab_of(pixels)), pixels, rtol=0, atol=1e-4)
+    grey = pixels[:, :1]
+    torch.testing.assert_close(lightness_of(grey), lab_of(grey.expand(-1, 3, -1))[:, :1] / 100, rtol=0, atol=1e-5)
+    garish = torch.tensor([[[50.0], [120.0], [-120.0]]])
+    assert 0 <= rgb_of(garish).min() <= rgb_of(garish).max() <= 1
 
 
 def test_windows_of_a_picture_tell_the_same_as_the_whole() -> None:

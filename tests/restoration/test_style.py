@@ -15,14 +15,14 @@ from PIL import Image, ImageCms
 from torch import nn
 
 from restoration import Picture, Recipe, TiffSink, derivative_info, restore, restore_array
-from restoration.colour import balanced, luma
+from restoration.colour import balanced, luma, tone
 from restoration.errors import CardError, RecipeError, WeightsError
 from restoration.hardware import Execution
 from restoration.models import ModelFolder, parse_card
 from restoration.networks import StyleNetwork
-from restoration.networks.colouring import PALETTES, taken
+from restoration.networks.colouring import PALETTES, apart, own_toning, taken
 from restoration.pipeline import LoadedModels
-from restoration.statistics import NAMES
+from restoration.statistics import NAMES, of_windows
 from restoration.styling import VECTOR_NAME, Style, grain
 from restoration.tiling import Staged
 from restoration.training.release import write_version
@@ -204,6 +204,21 @@ def test_a_colour_balance_warms_a_picture_and_keeps_its_luma(neutral: ModelFolde
     assert (warm[:, 0] - warm[:, 2]).mean() > (source[:, 0] - source[:, 2]).mean()
     assert balanced(source, brightness=0.5).mean() > source.mean() > balanced(source, brightness=-0.5).mean()
     np.testing.assert_array_equal(balanced(source), source)
+
+
+def test_of_a_picture_as_a_toned_print_a_colour_for_each_lightness_is_left() -> None:
+    grey = np.linspace(0.02, 0.98, 6400, dtype=np.float32).reshape(80, 80)
+    toned = tone(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85)).astype(np.float64)
+    for picture in (toned, np.stack([grey, grey[::-1], grey.T], axis=2).astype(np.float64)):
+        pixels = torch.from_numpy(picture.transpose(2, 0, 1)[None])
+        light, chroma = apart(pixels.float())
+        own = own_toning(of_windows([pixels.numpy()])[None], light)
+        assert own.shape == chroma.shape
+        bins = (light * 40).long().flatten()
+        spread = torch.stack([own[0, 0].flatten()[bins == each].std() for each in range(5, 35)])
+        assert spread.max() < 0.01
+        if picture is toned:
+            torch.testing.assert_close(own, chroma, rtol=0, atol=0.02)
 
 
 def test_a_print_may_be_left_alone_and_colours_of_ones_own_are_taken_by_half_at_least() -> None:

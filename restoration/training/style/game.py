@@ -174,7 +174,7 @@ class StyleGAN:
         self.discriminators.load_state_dict(state["discriminators"])
         for name, value in state["ema"].items():
             self.ema[name].copy_(value)
-        restore_optimiser(self.generator_optimiser, state["generator_optimiser"])
+        restore_optimiser(self.generator_optimiser, state.get("generator_optimiser", {}))
         restore_optimiser(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
 
     def colour_step(self, turn: Turn) -> dict[str, float]:

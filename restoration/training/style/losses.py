@@ -38,7 +38,7 @@ class StyleLossWeights:
     painting_same: float = 3.0
     painting_gram: float = 8.0
     painting_adversarial: float = 1.5
-    painting_content: float = 0.08
+    painting_content: float = 0.15
 
 
 def energy_distance(made: Tensor, real: Tensor) -> Tensor:
