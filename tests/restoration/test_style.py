@@ -218,7 +218,7 @@ def test_of_a_picture_as_a_toned_print_a_colour_for_each_lightness_is_left() -> 
         spread = torch.stack([own[0, 0].flatten()[bins == each].std() for each in range(5, 35)])
         assert spread.max() < 0.01
         if picture is toned:
-            torch.testing.assert_close(own, chroma, rtol=0, atol=0.02)
+            assert (own - chroma).abs().mean() < 0.005  # all is kept but what six knots can't tell
 
 
 def test_a_print_may_be_left_alone_and_colours_of_ones_own_are_taken_by_half_at_least() -> None:
