@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from restoration import pipeline
+from restoration import bands
 from restoration.errors import DeviceMemoryError, ImageError
 from restoration.image import Area, ArraySink, Picture, TiffSink, tiff_pixels
 from restoration.models import ModelFolder
@@ -155,8 +155,8 @@ def test_the_bands_of_a_wide_picture_are_lower_and_do_not_show(
         return sink.array, record, ends
 
     expected, _, ends = made()
-    monkeypatch.setattr(pipeline, "_BAND_PIXELS", 70 * 71)
-    monkeypatch.setattr(pipeline, "_WRITTEN_PIXELS", 1000)
+    monkeypatch.setattr(bands, "_BAND_PIXELS", 70 * 71)
+    monkeypatch.setattr(bands, "_WRITTEN_PIXELS", 1000)
     lower, _, more_ends = made()
     assert len(more_ends) > len(ends)
     np.testing.assert_allclose(lower.astype(int), expected.astype(int), atol=1)

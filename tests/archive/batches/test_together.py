@@ -286,7 +286,7 @@ def test_ctrl_c_once_ends_the_task_in_hand_and_twice_stops_now(
     wait_until(gate.exists)
     for _ in range(signals):
         os.kill(process.pid, signal.SIGINT)
-        time.sleep(0.2)
+        time.sleep(1.0)
     gate.unlink()
     process.join()
     assert process.exitcode == 130
