@@ -33,9 +33,10 @@ def test_the_help_of_every_command_stands_in_the_docs() -> None:
     assert written == maker["page"](), "run `make docs`"  # type: ignore[operator]
 
 
-def test_the_sheet_of_the_ageing_model_is_what_it_makes() -> None:
-    made = runpy.run_path(str(ROOT / "docs" / "make_ageing_sheet.py"))["make"]()
-    with Image.open(ROOT / "docs" / "ageing.jpg") as shown:
+@pytest.mark.parametrize(("maker", "sheet"), [("make_ageing_sheet", "ageing"), ("make_style_sheet", "styles")])
+def test_a_sheet_is_what_is_made_now(maker: str, sheet: str) -> None:
+    made = runpy.run_path(str(ROOT / "docs" / f"{maker}.py"))["make"]()
+    with Image.open(ROOT / "docs" / f"{sheet}.jpg") as shown:
         assert shown.size == made.size
         difference = np.abs(np.asarray(shown, dtype=float) - np.asarray(made, dtype=float))
 
