@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from restoration.training.style import StyleTrainingSettings
+from tests.restoration.test_style_training import TINY
 from tests.small_archive import SmallArchive, command, write_model, write_scan, write_style
 
 TONED = "simulated-toned-print"
-TINY_STYLE = StyleTrainingSettings(
-    names=("simulated-cyanotype",),
-    version="0.1",
-    widths=(4, 6),
-    blocks=(1, 1),
-    code=8,
-    colour_steps=4,
-    game_steps=4,
-    pictures=3,
-    patches=2,
-    patch_px=32,
-)
 
 
 @pytest.fixture
@@ -143,7 +133,9 @@ def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypat
 def test_a_museum_trains_adds_measures_and_uses_a_look_of_its_own(
     restored: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StyleTrainingSettings, "named_after", lambda _folder: TINY_STYLE)
+    monkeypatch.setattr(
+        StyleTrainingSettings, "named_after", lambda _folder: replace(TINY, names=("simulated-cyanotype",))
+    )
     for folder, count in (("cyanotypes", 15), ("photographs", 3)):  # every 5th of a style is held back to measure on
         for number in range(count):
             write_scan(tmp_path / folder / f"{number}.tif", seed=number, height=96, width=80)
