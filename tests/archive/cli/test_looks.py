@@ -16,19 +16,19 @@ from restoration.training.style import StyleTrainingSettings
 from tests.restoration.test_style_training import TINY
 from tests.small_archive import SmallArchive, command, write_model, write_scan, write_style
 
-TONED = "simulated-toned-print"
+TONED = "simulated-sepia-print"
 
 
 @pytest.fixture
 def styled(restored: SmallArchive, tmp_path: Path) -> SmallArchive:
     """The home with two restored items, and a style."""
-    restored.done("model", "add", write_style(tmp_path / "style"))
+    restored.done("model", "add", write_style(tmp_path / "style", name=TONED))
     return restored
 
 
 def test_a_look_is_made_and_told_apart_from_the_restoration(styled: SmallArchive, tmp_path: Path) -> None:
     answer = styled.done("restore", "accession_number:1906.1", "--style", TONED, "--style-strength", "0.8")
-    assert "a simulated look: simulated-toned-print 1.0 (brightness 0, strength 0.8" in answer.errors
+    assert "a simulated look: simulated-sepia-print 1.0 (brightness 0, strength 0.8" in answer.errors
     restored, look = styled.show("1906.1")["derivatives"]
     assert (restored["kind"], look["kind"], look["current"]) == ("restored", "styled", True)
     assert [stage["task"] for stage in look["recipe"]["stages"]] == ["restoration", "style"]
@@ -61,21 +61,19 @@ def test_strength_nought_leaves_the_picture_as_it_is(styled: SmallArchive) -> No
 
 
 def test_a_blend_with_its_own_colours_within_masks(styled: SmallArchive, tmp_path: Path) -> None:
-    styled.done(
-        "model", "add", write_style(tmp_path / "other", name="simulated-silver-print", palette="neutral", seed=1)
-    )
+    styled.done("model", "add", write_style(tmp_path / "other", name="simulated-grey-print", palette="neutral", seed=1))
     masks = tmp_path / "masks"
     masks.mkdir()
     values = np.zeros((40, 48), np.uint8)
     values[:, 24:] = 255
     Image.fromarray(values).save(masks / "1906.1_001.png")
     how = (
-        f"--style={TONED}:3,simulated-silver-print",
+        f"--style={TONED}:3,simulated-grey-print",
         "--style-colour=temperature=0.5, tint=-0.2",
         f"--style-mask={masks}",
     )
     tried = styled.done("restore", "--model", "none", *how, "--dry-run").output
-    assert "to do: 1 master with a simulated look within a mask: simulated-silver-print 1.0" in tried
+    assert "to do: 1 master with a simulated look within a mask: simulated-grey-print 1.0" in tried
     assert f"1  no mask in {masks}: 1906.2 (1)" in tried
     styled.done("restore", "--model", "none", *how)
     look = styled.show("1906.1")["derivatives"][-1]
