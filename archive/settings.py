@@ -30,7 +30,7 @@ class Settings:
     """Masters with more pixels than this (width times height) are refused, against decompression bombs."""
     max_decoding_bytes: int = 1536 * 1024 * 1024
     """Masters that can only be decoded whole are refused where that takes more memory than this."""
-    tile_size: int = 960
+    tile_size: int = 800
     """Side of the squares that pictures are restored in, px."""
     lease_seconds: int = 60
     """How long a task stays a process's own without a sign of life from it; then another may take it over."""

@@ -25,7 +25,7 @@ class Execution:
 
     device: str = "auto"
     precision: str = "auto"
-    tile_size: int = 960
+    tile_size: int = 800
     threads: int | None = None
     seed: int = 0
 

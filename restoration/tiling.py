@@ -84,7 +84,7 @@ class Staged:
         source: Source,
         stage: Stage | PlacedStage,
         *,
-        tile_size: int = 960,
+        tile_size: int = 800,
         strength: float = 1.0,
         name: str = "stage",
         in_turn: InTurn = at_once,

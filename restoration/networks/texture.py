@@ -22,7 +22,7 @@ def with_both_ends(fidelity: Mapping[str, Tensor], texture: Mapping[str, Tensor]
 
 
 def at_texture(weights: Mapping[str, Tensor], texture: float) -> dict[str, Tensor]:
-    """The weights at ``texture``, from 0 (fidelity) to 1 (full GAN), float32, of a mapping with both ends.
+    """The weights at ``texture``, from 0 (fidelity) to 1 (full GAN) and on, float32, of a mapping with both ends.
 
     Raises:
         KeyError: an end has a weight that the other lacks.

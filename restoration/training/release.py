@@ -60,13 +60,14 @@ def release(
     """Writes the version folder of a finished training into ``output``, measured on the middles of its photographs
     for validation.
 
-    The textured end is drawn back along the line between both ends until it costs at most :data:`MOST_LOST_IN_ALL_DB`
-    on the validation pairs; the default texture is the largest that costs at most :data:`MOST_LOST_DB`.
+    The textured end lies on the line through both ends, as far out as costs at most :data:`MOST_LOST_IN_ALL_DB` on the
+    validation pairs, and at most twice as far as the training went; the default texture is the largest that costs at
+    most :data:`MOST_LOST_DB`.
     """
     if not gan.fidelity:
         gan.keep_fidelity()
     weights = with_both_ends(gan.fidelity, gan.ema)
-    taken = _furthest(_levels(gan, weights, validation), MOST_LOST_IN_ALL_DB)
+    taken = _furthest(_levels(gan, weights, validation, furthest=2), MOST_LOST_IN_ALL_DB)
     weights = with_both_ends(at_texture(weights, 0.0), at_texture(weights, taken))
     levels = _levels(gan, weights, validation)
     default = _furthest(levels, MOST_LOST_DB)
@@ -94,9 +95,11 @@ def release(
     )
 
 
-def _levels(gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation) -> dict[float, float]:
-    """The validation's PSNR in dB at each twentieth between the ends of ``weights``."""
-    textures = [share / 20 for share in range(21)]
+def _levels(
+    gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation, *, furthest: int = 1
+) -> dict[float, float]:
+    """The validation's PSNR in dB at each twentieth of the way from one end of ``weights`` to the other, or further."""
+    textures = [share / 20 for share in range(20 * furthest + 1)]
     return {texture: validation.psnr(gan.generator, at_texture(weights, texture)) for texture in textures}
 
 
