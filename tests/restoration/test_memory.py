@@ -130,7 +130,7 @@ def test_a_real_network_in_too_little_memory_is_told_from_a_broken_one(tmp_path:
         check=False,
     )
     assert "DeviceMemoryError: the device's memory is full (" in done.stderr
-    assert "with tiles of only 120 px" in done.stderr
+    assert "with tiles of only 100 px" in done.stderr
     assert not (tmp_path / "out.tif").exists()
 
 

@@ -229,6 +229,6 @@ def test_a_device_with_little_memory_makes_every_picture_in_smaller_tiles_and_sa
     result = run_batch(workshop.catalogue, batch_id, make_models=OnSmallDevice)
     assert (result.done, result.failed) == (2, 0)
     for derivative in workshop.derivatives():
-        assert derivative.environment["tile_size"] == 120
-        assert derivative.notes[-1] == "made in tiles of 120 px, because for 240 px there was not enough memory"
+        assert derivative.environment["tile_size"] == 100
+        assert derivative.notes[-1] == "made in tiles of 100 px, because for 200 px there was not enough memory"
     workshop.assert_whole(batch_id)
