@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from restoration.errors import ImageError, RecipeError
 from restoration.image import ImageInfo, Samples, Source
-from restoration.neutral import AsGrey, AsRgb
+from restoration.neutral import AsGrey, AsRgb, in_colour, in_srgb
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 from restoration.tiling import InTurn, Rows, Staged
 
@@ -137,7 +137,7 @@ def chained(
 
     For a style, the picture that it works on is looked at as a whole, in bounded time, before this returns.
     """
-    made = _Making(AsGrey(source) if neutral else source, models, tile_size, in_turn)
+    made = _Making(source, models, tile_size, in_turn, neutral=neutral)
     for task, stages in groupby(recipe.stages, key=lambda stage: stage.task):
         if task == "restoration":
             made.restore(list(stages))
@@ -153,12 +153,12 @@ def chained(
 class _Making:
     """A chain as far as it is made."""
 
-    def __init__(self, source: Source, models: LoadedModels, tile_size: int, in_turn: InTurn) -> None:
-        self.result = source
+    def __init__(self, source: Source, models: LoadedModels, tile_size: int, in_turn: InTurn, *, neutral: bool) -> None:
+        self.result: Source = AsGrey(source) if neutral else source
         self.content: Source | None = None
         self.stages: list[Staged] = []
         self.statistics: list[Mapping[str, float]] = []
-        self._models, self._tile_size, self._in_turn = models, tile_size, in_turn
+        self._models, self._tile_size, self._in_turn, self._neutral = models, tile_size, in_turn, neutral
 
     def restore(self, stages: Sequence[RecipeStage]) -> None:
         for stage in stages:
@@ -170,8 +170,9 @@ class _Making:
         if not sum(weights):
             raise RecipeError("all styles of the recipe have the weight 0: leave them out")
         if self.result.info.colour_channels == 1 and any(self._models.colours(stage) for stage in stages):
-            self.result = AsRgb(self.result)
-        statistics = _measured(self.result)
+            # What is stored as RGB keeps its profile.
+            self.result = AsRgb(self.result) if self._neutral else in_colour(self.result)
+        statistics = _measured(in_srgb(self.result))
         self.content = given = self._read_once()
         parts = [
             (self._staged(given, stage, statistics), weight / sum(weights))
@@ -190,7 +191,7 @@ class _Making:
         style = stage.task == "style"
         staged = Staged(
             given,
-            self._models.style(stage).for_picture(statistics) if style else self._models.stage(stage),
+            self._models.style(stage).for_picture(given.info, statistics) if style else self._models.stage(stage),
             tile_size=self._tile_size,
             in_turn=self._in_turn,
             strength=share(stage, "strength"),

@@ -19,9 +19,21 @@ from numpy.typing import NDArray
 from restoration.bands import write_bands
 from restoration.chain import chained, check_mask, check_recipe
 from restoration.errors import DeviceMemoryError, ModelError, WeightsError
-from restoration.image import Area, ArraySink, Crop, ImageInfo, Picture, Sink, Source, srgb_profile
+from restoration.image import (
+    Area,
+    ArraySink,
+    Crop,
+    ImageInfo,
+    Picture,
+    Sink,
+    Source,
+    SrgbConversion,
+    has_unusable_profile,
+    srgb_profile,
+    worked_on,
+)
 from restoration.models import ModelCard, ModelFolder, shipped
-from restoration.neutral import AsRgb, is_neutral
+from restoration.neutral import in_colour, is_neutral
 from restoration.recipe import Recipe, RecipeStage
 from restoration.tiling import InTurn, at_once
 
@@ -58,7 +70,8 @@ class Environment:
 class StageRecord:
     """What one stage did: its place in the recipe, and how long its network worked on how many tiles.
 
-    ``values`` says what it worked on: encoded values, as they are stored, in the space of the picture's profile.
+    ``values`` says what it worked on: encoded values, as they are stored, in the space of the picture's profile; of a
+    style in sRGB.
     ``statistics`` are what a style was told of the whole picture that it worked on.
     """
 
@@ -267,8 +280,8 @@ def restore(
     within = mask if mask is None or picture_area is None else Crop(mask, picture_area)
     neutral = is_neutral(picture)
     made_info = derivative_info(source.info, recipe, models)
-    notes, tile_size = [*source.info.problems, *_gained(source.info, made_info)], models.tile_size
-    whole: Source = AsRgb(source) if made_info.colour_channels > source.info.colour_channels else source
+    notes, tile_size = [*source.info.problems, *_about_colour(source.info, made_info, recipe)], models.tile_size
+    whole: Source = in_colour(source) if made_info.colour_channels > source.info.colour_channels else source
     while True:
         try:
             chain = chained(picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
@@ -294,7 +307,7 @@ def restore(
                 version=stage.version,
                 seconds=done.seconds,
                 tiles=done.tiles,
-                values=source.info.colour_space,
+                values=worked_on(source.info, stage.task),
                 statistics=statistics,
             )
             for index, (stage, done, statistics) in enumerate(
@@ -307,11 +320,14 @@ def restore(
     )
 
 
-def _gained(info: ImageInfo, made: ImageInfo) -> Iterator[str]:
-    """What a style adds to a picture's kind, in words."""
+def _about_colour(info: ImageInfo, made: ImageInfo, recipe: Recipe) -> Iterator[str]:
+    """What a style adds to a picture's kind, and whether it knew what the values mean, in words."""
     if made.colour_channels > info.colour_channels:
         own = "" if info.icc_profile is None else f" in place of its own, {info.icc_description or 'unnamed'}"
-        yield f"grey was made RGB with an sRGB profile{own}, because the style has colour; grey was taken for sRGB's"
+        taken = "; grey was taken for sRGB's" if SrgbConversion.of(info) is None else ""
+        yield f"grey was made RGB with an sRGB profile{own}, because the style has colour{taken}"
+    if recipe.styles and has_unusable_profile(info):
+        yield f"the profile {info.icc_description or 'without a name'} can't be used: values were taken for sRGB's"
 
 
 def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels | None = None) -> NDArray[Any]:

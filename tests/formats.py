@@ -185,3 +185,40 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "JPX": lambda: jp2(pixels(), brand=b"jpx "),
 }
 """What is known and left alone, by the row of the same table."""
+
+
+def _icc(space: bytes, tags: dict[str, bytes]) -> bytes:
+    name = b"made for a test"
+    described = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + b"\0" * (1 + 8 + 3 + 67)
+    every = {"desc": described, "cprt": b"text\0\0\0\0none\0", "wtpt": _xyz(0.9642, 1.0, 0.8249), **tags}
+    table, body, at = b"", b"", 128 + 4 + 12 * len(every)
+    for tag, value in every.items():
+        table += tag.encode() + struct.pack(">II", at + len(body), len(value))
+        body += value + b"\0" * (-len(value) % 4)
+    size = at + len(body)
+    header = struct.pack(">I4sI4s4s4s", size, b"\0\0\0\0", 0x02100000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp"
+    header += bytes(28) + struct.pack(">iii", *(round(value * 65536) for value in (0.9642, 1.0, 0.8249)))
+    return header.ljust(128, b"\0") + struct.pack(">I", len(every)) + table + body
+
+
+def _xyz(*values: float) -> bytes:
+    return b"XYZ \0\0\0\0" + struct.pack(">iii", *(round(value * 65536) for value in values))
+
+
+def _curve(gamma: float) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
+
+
+def rgb_profile(primaries: tuple[tuple[float, float, float], ...], gamma: float) -> bytes:
+    """An ICC profile of RGB values (version 2): the XYZ of red, green and blue under D50, and a gamma for all three."""
+    colours = {f"{name}XYZ": _xyz(*primary) for name, primary in zip("rgb", primaries, strict=True)}
+    return _icc(b"RGB ", {**colours, **{f"{name}TRC": _curve(gamma) for name in "rgb"}})
+
+
+def grey_profile(gamma: float) -> bytes:
+    """An ICC profile of grey values (version 2)."""
+    return _icc(b"GRAY", {"kTRC": _curve(gamma)})
+
+
+ADOBE_RGB = rgb_profile(((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)), 2.2)
+"""As wide a space as Adobe RGB (1998); the primaries are those of its specification, adapted to D50."""

@@ -11,7 +11,7 @@ from restoration.image.info import Area, ImageInfo, Limits, Resolution
 from restoration.image.picture import Crop, Picture, Source
 from restoration.image.provenance import Provenance, digital_source_type
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
-from restoration.image.srgb import srgb_profile
+from restoration.image.srgb import SrgbConversion, has_unusable_profile, srgb_profile, worked_on
 from restoration.image.stored import Samples
 
 __all__ = [
@@ -26,11 +26,14 @@ __all__ = [
     "Samples",
     "Sink",
     "Source",
+    "SrgbConversion",
     "TiffSink",
     "digital_source_type",
+    "has_unusable_profile",
     "inspect",
     "inspect_all",
     "looks_like_image",
     "pixel_sha256",
     "srgb_profile",
+    "worked_on",
 ]

@@ -17,6 +17,7 @@ import rfc8785
 
 from restoration.image.info import Area, ImageInfo
 from restoration.image.layout import as_fraction
+from restoration.image.srgb import worked_on
 from restoration.image.xmp import (
     DC,
     EXIF,
@@ -214,7 +215,11 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
         "replaced": replaced,
     }
     entries = [
-        _event(stage, provenance, {"stage": index, "values": info.colour_space} | ({} if index else {"master": master}))
+        _event(
+            stage,
+            provenance,
+            {"stage": index, "values": worked_on(info, stage.task)} | ({} if index else {"master": master}),
+        )
         for index, stage in enumerate(recipe.stages)
     ]
     history = packet.find(_HISTORY)

@@ -69,13 +69,22 @@ class StyleNetwork(nn.Module):
         widths: channels at each depth, finest first.
         blocks: blocks at each depth, on the way down and again on the way up; once at the deepest.
         code: how many numbers the code has that scales and shifts features.
+        deep_grain: whether noise comes in at every depth and not at the finest alone, so that strokes have somewhere
+            to begin in a flat area.
     """
 
     statistics_mean: Tensor
     statistics_spread: Tensor
 
     def __init__(
-        self, *, statistics: int, style: int, widths: Sequence[int], blocks: Sequence[int], code: int = 64
+        self,
+        *,
+        statistics: int,
+        style: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        code: int = 64,
+        deep_grain: bool = False,
     ) -> None:
         if len(widths) != len(blocks) or not widths:
             raise ValueError("widths and blocks must name the same depths")
@@ -90,6 +99,7 @@ class StyleNetwork(nn.Module):
         self.dose = nn.Linear(code, 1)
         self.head = nn.Conv2d(16, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(StyledLayer(widths[level], code, blocks[level]) for level in range(depth))
+        self.grains = nn.ModuleList(nn.Conv2d(1, width, 1, bias=False) for width in (widths if deep_grain else ()))
         self.downs = nn.ModuleList(
             nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in range(depth - 1)
         )
@@ -159,14 +169,21 @@ class StyleNetwork(nn.Module):
         """What is added to luma and chroma, (N, 3, h, w) float32."""
         features = self.head(nn.functional.pixel_unshuffle(planes, 2))
         skips = []
-        for encoder, down in zip(self.encoders, self.downs, strict=False):
+        for level, encoder in enumerate(self.encoders):
+            if level:
+                skips.append(features)
+                features = self.downs[level - 1](features)
+            if self.grains:
+                features = features + self.grains[level](_coarser(planes[:, -1:], 2 ** (level + 1)))
             features = encoder(features, code)
-            skips.append(features)
-            features = down(features)
-        features = self.encoders[-1](features, code)
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             features = decoder(up(features) + skip, code)
         return nn.functional.pixel_shuffle(self.tail(features), 2).float()
+
+
+def _coarser(noise: Tensor, factor: int) -> Tensor:
+    """Noise (N, 1, h, w) by cells of ``factor`` px a side, (N, 1, h / factor, w / factor), its spread still 1."""
+    return factor * nn.functional.avg_pool2d(noise, factor)
 
 
 class StyleEncoder(nn.Module):

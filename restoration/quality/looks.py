@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from restoration.image import Area, Crop, Source
 from restoration.models import ModelCard
+from restoration.neutral import in_srgb
 from restoration.recipe import Recipe
 
 _LEAST_SPREAD = 0.02  # of a statistic: what is more alike than this is equal
@@ -45,7 +46,7 @@ def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str
 
     if not set(NAMES) <= means.keys() & spreads.keys():
         return {}
-    found = dict(zip(NAMES, measure(Crop(picture, area)).tolist(), strict=True))
+    found = dict(zip(NAMES, measure(in_srgb(Crop(picture, area))).tolist(), strict=True))
 
     def distance(names: Sequence[str]) -> float:
         squares = [((found[name] - means[name]) / max(spreads[name], _LEAST_SPREAD)) ** 2 for name in names]

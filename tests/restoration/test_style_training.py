@@ -21,7 +21,7 @@ from restoration.errors import TrainingError
 from restoration.hardware import Execution
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
-from restoration.statistics import COLOUR_NAMES
+from restoration.statistics import COLOUR_NAMES, NAMES
 from restoration.training.data import read_photograph
 from restoration.training.style import StyleTrainingSettings, train_styles
 from restoration.training.style.data import Turns, find_styles
@@ -110,6 +110,24 @@ def test_a_turn_depends_on_its_number_alone(pictures: Path) -> None:
     assert late.given.shape == (2, 3, 32, 32)
     assert late.noise.shape == (4, 1, 32, 32)
     assert not torch.equal(late.given, again[9].given)
+
+
+def test_pictures_to_be_styled_come_finer_and_softer_too_and_are_told_as_they_come(pictures: Path) -> None:
+    drawn = turns(pictures)
+    fineness = drawn.all_statistics(-1)[:, NAMES.index("detail_2_px")].reshape(len(drawn.content), -1)
+    as_fine = fineness[:, :2].mean(dim=1)  # as they are; neutral and in other light they are as fine
+    assert bool((fineness.amin(dim=1) < as_fine - 0.8).all())  # a soft one has less than a sixth of the variance
+    assert bool((fineness.amax(dim=1) > as_fine + 0.1).any())
+    assert fineness.shape[1] > drawn.all_statistics(0).shape[0] / len(drawn.styles[0])
+
+    for patch, told in (
+        pair
+        for turn in map(drawn.__getitem__, range(6))
+        for pair in zip(turn.given, turn.given_statistics, strict=True)
+    ):
+        assert 0 <= patch.min() <= patch.max() <= 1
+        low, high = (told[NAMES.index(name)] for name in ("luma_01", "luma_99"))
+        assert low - 0.15 < luma(patch.permute(1, 2, 0).numpy()).mean() < high + 0.15
 
 
 def test_a_style_is_known_to_be_neutral_toned_or_full_of_colour(pictures: Path) -> None:

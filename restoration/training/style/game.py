@@ -45,6 +45,7 @@ STYLE_SIZE = ENCODED + 2 * len(statistics.NAMES)
 
 _NEUTRAL = 0.012  # Lab in hundredths: a chroma that only JPEG gives a neutral picture
 _PAINTED = 0.06  # chroma beside the toning, beyond what a toned print has
+_GRAIN_PX, _STROKE_PX = 2, 4  # what is finer is the look's to change, in a print and in a painting
 _LEAST_SPREAD = 0.008  # of a statistic of the style's pictures, so that equal ones don't make it infinitely exact
 
 
@@ -120,7 +121,9 @@ class StyleGAN:
     def set_texture_targets(self, real: Sequence[Tensor]) -> None:
         """Keeps Gram matrices and spectra of each style's patches, (count, 3, h, w) a style, as what to come near."""
         with torch.no_grad(), self._autocast():
-            self.gram_targets = [grams(self._texture_features(patches.to(self.device))) for patches in real]
+            self.gram_targets = [
+                grams(self._texture_features(number, patches.to(self.device))) for number, patches in enumerate(real)
+            ]
             self.spectrum_targets = [spectra(fine(apart(patches.to(self.device))[0])) for patches in real]
 
     def style(self, number: int, references: Tensor) -> Tensor:
@@ -228,26 +231,33 @@ class StyleGAN:
             turn.given_statistics, style.expand(count, -1), self.palette(turn.style, count)
         )
         toned = mapping.toned(apart(turn.given)[0]).detach()
-        kept = content_planes(apart(styled)[0]), content_planes(toned)
+        factor = _STROKE_PX if self._painted(turn.style) else _GRAIN_PX
+        kept = content_planes(apart(styled)[0], factor), content_planes(toned, factor)
         extract = self.fixed if self.features is None else self.features
         with torch.no_grad():
             wanted = extract(kept[1])
         return {
             "content": content_loss(extract(kept[0]), wanted),
             "spectrum": energy_distance(spectra(fine(apart(styled)[0])), self.spectrum_targets[turn.style]),
-            "gram": gram_loss(grams(self._texture_features(styled)), self.gram_targets[turn.style]),
+            "gram": gram_loss(grams(self._texture_features(turn.style, styled)), self.gram_targets[turn.style]),
             "adversarial": adversarial_loss(self.discriminators[turn.style](styled)),
         }
 
-    def _texture_features(self, pictures: Tensor) -> list[Tensor]:
-        """Of colours as they are, of luma at even contrast, and what a trained network sees."""
+    def _painted(self, style: int) -> bool:
+        return self.facts[style].palette == "full"
+
+    def _texture_features(self, style: int, pictures: Tensor) -> list[Tensor]:
+        """Of colours as they are, of luma at even contrast, of strokes where there are any, and what a network sees."""
         even = of_even_contrast(fine(apart(pictures)[0])).expand(-1, 3, -1, -1)
-        learnt = [] if self.features is None else self.features(pictures)
-        return [*self.fixed(fine(pictures)), *self.fixed(even), *learnt]
+        found = [*self.fixed(fine(pictures)), *self.fixed(even)]
+        if self._painted(style):
+            strokes = nn.functional.avg_pool2d(fine(pictures, most_px=33), 2)
+            found += [*self.fixed(strokes), *self.fixed(nn.functional.avg_pool2d(strokes, 2))]
+        return found + ([] if self.features is None else self.features(pictures))
 
     def _weighed(self, losses: Mapping[str, Tensor], style: int) -> Tensor:
         weights = self.weights
-        kind = "painting" if self.facts[style].palette == "full" else "print"
+        kind = "painting" if self._painted(style) else "print"
         common = {"colour", "smooth", "spectrum"}
         by_name = {name: getattr(weights, name if name in common else f"{kind}_{name}") for name in losses}
         return torch.stack([by_name[name] * loss.float() for name, loss in losses.items()]).sum()

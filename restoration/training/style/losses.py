@@ -166,9 +166,9 @@ def gram_loss(made: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     return torch.stack([(one - other).norm() / other.norm() for one, other in zip(made, target, strict=True)]).mean()
 
 
-def fine(pictures: Tensor) -> Tensor:
-    """Pictures (N, C, h, w) without what is coarser than about 8 px, ten times as strong."""
-    coarse = functional.avg_pool2d(pictures, 9, stride=1, padding=4, count_include_pad=False)
+def fine(pictures: Tensor, *, most_px: int = 9) -> Tensor:
+    """Pictures (N, C, h, w) without what is coarser than about ``most_px``, an odd number, ten times as strong."""
+    coarse = functional.avg_pool2d(pictures, most_px, stride=1, padding=most_px // 2, count_include_pad=False)
     return 10 * (pictures - coarse)
 
 
@@ -190,9 +190,9 @@ def spectra(planes: Tensor) -> Tensor:
     return torch.log10(means / means.sum(dim=1, keepdim=True) + 1e-6)
 
 
-def content_planes(luma: Tensor) -> Tensor:
-    """The luma (N, 1, h, w) at half its size, where grain hardly counts, as three equal channels."""
-    return functional.avg_pool2d(luma, 2).expand(-1, 3, -1, -1)
+def content_planes(luma: Tensor, factor: int) -> Tensor:
+    """The luma (N, 1, h, w) smaller by ``factor``, so that texture hardly counts, as three equal channels."""
+    return functional.avg_pool2d(luma, factor).expand(-1, 3, -1, -1)
 
 
 def content_loss(made: Sequence[Tensor], given: Sequence[Tensor]) -> Tensor:

@@ -97,6 +97,7 @@ def _card(
             "widths": list(settings.widths),
             "blocks": list(settings.blocks),
             "code": settings.code,
+            "deep_grain": True,
         },
         "parameters": {
             "strength": STRENGTH,

@@ -16,10 +16,10 @@ class StyleTrainingSettings:
     """Everything that the result depends on but the pictures. Kept in the checkpoint and in the cards.
 
     One network is trained for all of ``names`` and released as a version of each. ``widths``, ``blocks`` and ``code``
-    are its numbers (see :class:`restoration.networks.StyleNetwork`). The colour phase teaches the mapping of tone and
-    chroma alone; the game teaches texture too. Each learning rate falls in a straight line over the last
-    ``falling_share`` of its phase. ``pictures`` and ``patches`` are how many of each kind a step sees.
-    ``features_of`` says whose features judge content and texture.
+    are its numbers (see :class:`restoration.networks.StyleNetwork`); the discriminators judge at ``scales`` scales. The
+    colour phase teaches the mapping of tone and chroma alone; the game teaches texture too. Each learning rate falls in
+    a straight line over the last ``falling_share`` of its phase. ``pictures`` and ``patches`` are how many of each kind
+    a step sees. ``features_of`` says whose features judge content and texture.
     """
 
     names: tuple[str, ...]
@@ -30,6 +30,7 @@ class StyleTrainingSettings:
     widths: tuple[int, ...] = (32, 64, 96)
     blocks: tuple[int, ...] = (1, 1, 2)
     code: int = 64
+    scales: int = 2
     colour_steps: int = 3_000
     game_steps: int = 12_000
     pictures: int = 16

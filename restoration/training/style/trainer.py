@@ -195,13 +195,14 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
         widths=settings.widths,
         blocks=settings.blocks,
         code=settings.code,
+        deep_grain=True,
     )
     generator.statistics_mean.copy_(everything.mean(dim=0))
     generator.statistics_spread.copy_(everything.std(dim=0).clamp(min=_LEAST_SPREAD))
     gan = StyleGAN(
         generator,
         StyleEncoder(style=ENCODED),
-        [PatchDiscriminator() for _ in range(count)],
+        [PatchDiscriminator(scales=settings.scales) for _ in range(count)],
         features,
         [StyleFacts.of(one) for one in found],
         weights=settings.loss_weights,

@@ -1,0 +1,156 @@
+"""Colour spaces: values of a profile as sRGB's and back, and styles that mean the same colours in each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import color
+
+from restoration import ArraySink, Picture, derivative_info, restore, shipped_recipe
+from restoration.hardware import Execution
+from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, srgb_profile, worked_on
+from restoration.models import shipped
+from restoration.neutral import in_srgb
+from restoration.pipeline import LoadedModels
+from tests.formats import ADOBE_RGB, SRGB, grey_profile
+
+Array = NDArray[np.float32]
+
+
+def info(profile: bytes | None, channels: int = 3) -> ImageInfo:
+    return Picture.from_array(
+        np.zeros((4, 4, channels)[: 2 if channels == 1 else 3], np.uint8), icc_profile=profile
+    ).info
+
+
+def colours() -> Array:
+    """Colours that sRGB has, (1, 3, 40, 50)."""
+    return np.random.default_rng(1).uniform(0.1, 0.9, (1, 3, 40, 50)).astype(np.float32)
+
+
+def adobe(srgb: Array) -> Array:
+    """What scikit-image's sRGB values are in Adobe RGB (1998), by its specification."""
+    to_adobe = np.array([[2.04159, -0.56501, -0.34473], [-0.96924, 1.87597, 0.04156], [0.01344, -0.11836, 1.01517]])
+    linear = np.einsum("ij,hwj->hwi", to_adobe, color.rgb2xyz(srgb[0].transpose(1, 2, 0)))
+    return np.asarray(linear.clip(0, 1) ** (1 / 2.19921875), np.float32).transpose(2, 0, 1)[None]
+
+
+def test_adobe_rgb_is_converted_as_its_specification_says_and_back() -> None:
+    conversion = SrgbConversion.of(info(ADOBE_RGB))
+    assert conversion is not None
+    srgb = colours()
+    np.testing.assert_allclose(conversion.to_srgb(adobe(srgb)), srgb, atol=2.5e-3)
+    np.testing.assert_allclose(conversion.from_srgb(srgb, 3), adobe(srgb), atol=2.5e-3)
+
+
+def test_what_srgb_does_not_have_is_clipped() -> None:
+    conversion = SrgbConversion.of(info(ADOBE_RGB))
+    assert conversion is not None
+    green = np.array([0, 1, 0], np.float32).reshape(1, 3, 1, 1)
+    np.testing.assert_allclose(conversion.to_srgb(green).ravel(), [0, 1, 0], atol=1e-3)
+
+
+def test_grey_of_another_curve_becomes_srgbs_and_back() -> None:
+    conversion = SrgbConversion.of(info(grey_profile(1.0), channels=1))
+    assert conversion is not None
+    linear = np.linspace(0, 1, 20, dtype=np.float32).reshape(1, 1, 4, 5)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    made = conversion.to_srgb(linear)
+    assert made.shape == (1, 3, 4, 5)
+    np.testing.assert_allclose(made, np.repeat(encoded, 3, axis=1), atol=2e-3)
+    np.testing.assert_allclose(conversion.from_srgb(made, 1), linear, atol=2e-3)
+
+
+@pytest.mark.parametrize("profile", [None, SRGB, srgb_profile()])
+def test_srgb_and_what_has_no_profile_are_left_as_they_are(profile: bytes | None) -> None:
+    assert SrgbConversion.of(info(profile)) is None
+    assert not has_unusable_profile(info(profile))
+
+
+@pytest.mark.parametrize("profile", [b"no profile", SRGB[:200], SRGB[:16] + b"CMYK" + SRGB[20:], grey_profile(2.0)])
+def test_a_profile_that_says_nothing_of_the_values_is_told(profile: bytes) -> None:
+    assert SrgbConversion.of(info(profile)) is None
+    assert has_unusable_profile(info(profile))
+
+
+def test_only_styles_work_in_srgb() -> None:
+    named = replace(info(ADOBE_RGB), icc_description="Adobe RGB (1998)")
+    assert worked_on(named, "restoration") == "encoded RGB, Adobe RGB (1998)"
+    assert worked_on(named, "style") == "encoded RGB, sRGB"
+    assert worked_on(info(None), "style") == "encoded RGB, no profile"
+
+
+def applied(picture: Picture, name: str, **parameters: float) -> tuple[Picture, list[str]]:
+    """What a shipped style makes of a picture, and the notes."""
+    recipe = shipped_recipe(name, **parameters)
+    wanted = f"{name}@{recipe.stages[0].version}"
+    folder = next(each for each in shipped() if each.card.reference == wanted)
+    models = LoadedModels(lambda _stage: folder, Execution(device="cpu", precision="fp32"))
+    info = derivative_info(picture.info, recipe, models)
+    sink = ArraySink(info)
+    record = restore(picture, recipe, sink, models=models)
+    return Picture.from_array(sink.array.squeeze(), icc_profile=info.icc_profile), list(record.notes)
+
+
+def styled(picture: Picture, name: str) -> Array:
+    """The same, (1, 3, H, W), converted to sRGB."""
+    made, _ = applied(picture, name)
+    return in_srgb(made).read(0, 0, made.info.width, made.info.height)
+
+
+def sixteen_bits(values: Array) -> NDArray[np.uint16]:
+    return np.asarray((values[0].transpose(1, 2, 0) * 65535).round().squeeze(), np.uint16)
+
+
+@pytest.mark.parametrize("name", ["simulated-toned-print", "simulated-silver-print", "simulated-van-gogh"])
+def test_a_style_makes_the_same_colours_of_a_picture_in_any_space(name: str) -> None:
+    srgb = np.repeat(np.repeat(colours()[..., :8, :10], 8, axis=2), 8, axis=3)
+    in_own = styled(Picture.from_array(sixteen_bits(srgb)), name)
+    in_adobe = styled(Picture.from_array(sixteen_bits(adobe(srgb)), icc_profile=ADOBE_RGB), name)
+    # Half a hundredth: the specification's numbers are rounded. Unconverted, colours are several hundredths off.
+    assert np.abs(in_adobe - in_own).mean() < 0.005
+    taken_for_srgb = styled(Picture.from_array(sixteen_bits(adobe(srgb))), name)
+    assert np.abs(taken_for_srgb - in_own).mean() > 0.01
+
+
+def test_a_neutral_style_is_neutral_to_the_bit_in_any_space() -> None:
+    made, _ = applied(Picture.from_array(sixteen_bits(colours()), icc_profile=ADOBE_RGB), "simulated-silver-print")
+    assert np.ptp(made.read(0, 0, 50, 40), axis=1).max() == 0
+
+
+def test_at_strength_0_the_values_are_the_very_ones() -> None:
+    picture = Picture.from_array(sixteen_bits(colours()), icc_profile=ADOBE_RGB)
+    made, _ = applied(picture, "simulated-toned-print", strength=0.0)
+    np.testing.assert_array_equal(made.read(0, 0, 50, 40), picture.read(0, 0, 50, 40))
+
+
+def test_a_grey_master_under_a_colour_style_is_taken_for_what_its_profile_says() -> None:
+    srgb = np.repeat(np.repeat(colours()[:, :1, :8, :10], 8, axis=2), 8, axis=3)
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    in_own, said = applied(Picture.from_array(sixteen_bits(srgb)), "simulated-toned-print")
+    assert any("taken for sRGB" in note for note in said)
+    picture = Picture.from_array(sixteen_bits(linear), icc_profile=grey_profile(1.0))
+    in_linear, said = applied(picture, "simulated-toned-print")
+    assert in_linear.info.icc_profile == srgb_profile()
+    assert any("made RGB with an sRGB profile" in note for note in said)
+    assert not any("taken for sRGB" in note for note in said)
+    assert np.abs(in_linear.read(0, 0, 80, 64) - in_own.read(0, 0, 80, 64)).mean() < 0.003
+
+
+def test_a_grey_master_under_a_neutral_style_keeps_its_own_curve() -> None:
+    srgb = np.repeat(np.repeat(colours()[:, :1, :8, :10], 8, axis=2), 8, axis=3)
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    picture = Picture.from_array(sixteen_bits(linear), icc_profile=grey_profile(1.0))
+    made, said = applied(picture, "simulated-silver-print")
+    assert (made.info.colour_channels, made.info.icc_profile, said) == (1, grey_profile(1.0), [])
+    in_own = styled(Picture.from_array(sixteen_bits(srgb)), "simulated-silver-print")
+    assert np.abs(in_srgb(made).read(0, 0, 80, 64)[:, :1] - in_own).mean() < 0.003
+
+
+def test_a_broken_profile_is_noted_where_a_style_needs_it() -> None:
+    picture = Picture.from_array(sixteen_bits(colours()), icc_profile=b"broken")
+    _, said = applied(picture, "simulated-silver-print")
+    assert any("can't be used" in note for note in said)
