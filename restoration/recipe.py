@@ -62,6 +62,11 @@ class Recipe:
         """The stages that simulate a look; empty where the recipe restores alone."""
         return tuple(stage for stage in self.stages if stage.task == "style")
 
+    @property
+    def styles_a_restoration(self) -> bool:
+        """Whether a look is simulated on what a restoration made, and not on the source itself."""
+        return 0 < len(self.styles) < len(self.stages)
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values; the mask's digest only where there is a mask."""
         content: dict[str, Any] = {

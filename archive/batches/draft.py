@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from archive.batches.masks import Masks, Unmasked
 from archive.batches.recipes import recipe_id
 from archive.batches.sample import Drawn, Sample, draw
-from archive.batches.space import Volume, derivative_bytes, refuse_what_does_not_fit, volumes
+from archive.batches.space import Need, Volume, derivative_bytes, refuse_what_does_not_fit, volumes
 from archive.catalogue import Catalogue
 from archive.catalogue.agents import software
 from archive.catalogue.pace import by_models, pace
@@ -103,7 +103,7 @@ class Draft:
     masters: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # ids by the recipe's digest
     already_made: int = 0
     pixels: int = 0  # of the masters with tasks
-    size_bytes: float = 0  # of their derivatives
+    need: Need = field(default_factory=Need)  # of their derivatives
     left_out: dict[str, LeftOut] = field(default_factory=lambda: defaultdict(LeftOut))
     refusals: dict[str | None, list[int]] = field(default_factory=dict)  # ids by their new refusal; None takes it away
 
@@ -174,9 +174,8 @@ class Draft:
         self.masters[digest].append(master.id)
         pixels = master.width * master.height
         self.pixels += pixels
-        self.size_bytes += derivative_bytes(
-            pixels, master.samples_per_pixel, master.bits_per_sample, coloured=self.coloured
-        )
+        size = derivative_bytes(pixels, master.samples_per_pixel, master.bits_per_sample, coloured=self.coloured)
+        self.need.add(1, size, largest_bytes=size, on_a_restoration=self.recipes[digest].styles_a_restoration)
 
     def _leave_out(self, reason: str, master: Candidate, option: str | None, detail: str = "") -> None:
         self.left_out[reason].add(master, detail)
@@ -195,7 +194,7 @@ class Draft:
             recipes=dict(counts),
             already_made=self.already_made,
             left_out=dict(sorted(self.left_out.items(), key=lambda entry: (-entry[1].masters, entry[0]))),
-            volumes=volumes(catalogue.settings, derivatives=counts.total(), derivatives_bytes=self.size_bytes),
+            volumes=volumes(catalogue.settings, self.need),
             hours=known.seconds_for(self.pixels) / 3600 if known else None,
             drawn=self.drawn,
         )

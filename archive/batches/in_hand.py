@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from archive.batches.claims import Claim, LeaseLostError, release
 from archive.batches.device import Device
-from archive.batches.leases import Heartbeat
+from archive.batches.leases import MOST_TASKS, Heartbeat
 from archive.batches.log import in_task
 from archive.batches.patience import DATABASE_IS_AWAY
 from archive.batches.record import Made
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_TASKS = 3  # one is restored, one read, one scored
 
 _TURN_SECONDS = 0.5
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
@@ -30,16 +32,27 @@ def read_recipe(row: RecipeRow) -> Recipe:
         ) from error
 
 
-def coloured_recipes(session: Session, ids: Select[int]) -> set[int]:
-    """Which of these recipes, by id, make RGB of a grey master."""
+@dataclass(frozen=True, kw_only=True)
+class StyledRecipe:
+    """What a recipe with styles takes: whether a grey master becomes RGB, and whether its content is kept meanwhile."""
+
+    coloured: bool
+    on_a_restoration: bool
+
+
+def styled_recipes(session: Session, ids: Select[int]) -> dict[int, StyledRecipe]:
+    """Those of these recipes that have styles, by id."""
     styled = select(RecipeRow).where(RecipeRow.id.in_(ids), RecipeRow.kind == DerivativeKind.STYLED)
     rows = session.scalars(styled.options(selectinload(RecipeRow.stages).joinedload(RecipeStage.version)))
-    return {
-        row.id
-        for row in rows
-        for known, stage in zip(row.stages, read_recipe(row).stages, strict=True)
-        if card_of(known.version).gives_colour(stage.parameters)
-    }
+    found = {}
+    for row in rows:
+        recipe = read_recipe(row)
+        cards = [card_of(known.version) for known in row.stages]
+        found[row.id] = StyledRecipe(
+            coloured=any(card.gives_colour(stage.parameters) for card, stage in zip(cards, recipe.stages, strict=True)),
+            on_a_restoration=recipe.styles_a_restoration,
+        )
+    return found
 
 
 def recipe_id(session: Session, recipe: Recipe) -> int:

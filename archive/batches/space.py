@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, func, select
 
-from archive.batches.recipes import coloured_recipes
+from archive.batches.leases import MOST_TASKS
+from archive.batches.recipes import styled_recipes
 from archive.catalogue import Catalogue
 from archive.catalogue.pace import PIXELS
 from archive.catalogue.tables import Master, Task
@@ -47,11 +48,31 @@ def derivative_bytes(pixels: int, samples_per_pixel: int, bits_per_sample: int, 
     return pixels * samples * (bits_per_sample / 8) + _BESIDE_PIXELS_BYTES
 
 
-def volumes(settings: Settings, *, derivatives: int, derivatives_bytes: float) -> tuple[Volume, ...]:
-    """The disks on which so many derivatives of so many bytes, and their rows on SQLite, are going to be written."""
-    needs = {settings.home / DERIVATIVES: int(derivatives_bytes)}
+@dataclass(kw_only=True)
+class Need:
+    """What a batch takes: derivatives of so many bytes, and beside one while it is made at most so many more."""
+
+    derivatives: int = 0
+    size_bytes: float = 0
+    beside_bytes: float = 0
+
+    def add(self, count: int, size_bytes: float, *, largest_bytes: float, on_a_restoration: bool) -> None:
+        """Adds derivatives of ``size_bytes`` each and at most ``largest_bytes``.
+
+        Under a look that is applied to a restoration, that is kept in a file until both are scored.
+        """
+        self.derivatives += count
+        self.size_bytes += count * size_bytes
+        if on_a_restoration:
+            self.beside_bytes = max(self.beside_bytes, largest_bytes)
+
+
+def volumes(settings: Settings, need: Need) -> tuple[Volume, ...]:
+    """The disks on which derivatives, and their rows on SQLite, are going to be written."""
+    beside_bytes = min(need.derivatives, MOST_TASKS) * need.beside_bytes
+    needs = {settings.home / DERIVATIVES: int(need.size_bytes + beside_bytes)}
     if settings.sqlite_path is not None:
-        needs[settings.sqlite_path.parent] = derivatives * _ROWS_BYTES
+        needs[settings.sqlite_path.parent] = need.derivatives * _ROWS_BYTES
     found: dict[int, Volume] = {}
     for folder, needed in needs.items():
         there = _existing(folder)
@@ -72,18 +93,21 @@ def require_room(catalogue: Catalogue, batch_id: int, which: tuple[ColumnElement
         BatchError: they are not.
     """
     kind = Task.recipe_id, Master.samples_per_pixel, Master.bits_per_sample
-    tasks, needed = 0, 0.0
+    need = Need()
     with catalogue.reading() as session:
-        coloured = coloured_recipes(session, select(Task.recipe_id).where(*which))
+        styled = styled_recipes(session, select(Task.recipe_id).where(*which))
         # Of masters of one kind at once: their mean size counts.
-        statement = select(*kind, func.count(Task.id), func.sum(PIXELS)).join(Master, Task.master_id == Master.id)
-        for recipe_id, samples, bits, count, pixels in session.execute(statement.where(*which).group_by(*kind)):
-            size = derivative_bytes(int(pixels) // count, samples, bits, coloured=recipe_id in coloured)
-            tasks += count
-            needed += count * size
+        counted = func.count(Task.id), func.sum(PIXELS), func.max(PIXELS)
+        statement = select(*kind, *counted).join(Master, Task.master_id == Master.id).where(*which).group_by(*kind)
+        for recipe_id, samples, bits, count, pixels, most_pixels in session.execute(statement):
+            look = styled.get(recipe_id)
+            mean, largest = (
+                derivative_bytes(size, samples, bits, coloured=look is not None and look.coloured)
+                for size in (int(pixels) // count, int(most_pixels))
+            )
+            need.add(count, mean, largest_bytes=largest, on_a_restoration=look is not None and look.on_a_restoration)
     refuse_what_does_not_fit(
-        volumes(catalogue.settings, derivatives=tasks, derivatives_bytes=needed),
-        f"make room, then run `archive batch resume {batch_id}`",
+        volumes(catalogue.settings, need), f"make room, then run `archive batch resume {batch_id}`"
     )
 
 

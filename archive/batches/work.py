@@ -94,8 +94,7 @@ def make(
 @contextmanager
 def _kept_content(claim: Claim) -> Iterator[Path | None]:
     """A file for what the look is applied to, where that is not the master; gone in the end."""
-    recipe = claim.recipe
-    if not 0 < len(recipe.styles) < len(recipe.stages):
+    if not claim.recipe.styles_a_restoration:
         yield None
         return
     path = temporary_content(claim.final, claim.token)

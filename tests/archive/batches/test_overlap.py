@@ -15,7 +15,7 @@ from structlog.contextvars import get_contextvars
 
 from archive.batches import in_hand, outcomes, work
 from archive.batches.device import Device
-from archive.batches.in_hand import MOST_TASKS
+from archive.batches.leases import MOST_TASKS
 from archive.catalogue.tables import Task
 from archive.catalogue.vocabulary import TaskStatus
 from archive.errors import BatchError

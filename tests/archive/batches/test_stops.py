@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from archive import storage
 from archive.batches import ready, record, run
-from archive.batches.in_hand import MOST_TASKS
+from archive.batches.leases import MOST_TASKS
 from archive.batches.run import run_batch
 from archive.catalogue.tables import Recipe, Task
 from archive.catalogue.vocabulary import TaskStatus

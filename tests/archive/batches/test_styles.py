@@ -117,6 +117,24 @@ def test_room_is_looked_for_as_much_as_a_look_takes(workshop: Any, monkeypatch: 
         workshop.run(batch_id)
 
 
+def test_room_is_looked_for_beside_derivatives_for_what_a_look_is_applied_to(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.model()
+    workshop.style(palette="neutral")
+    for number in range(5):  # of which three are in hand at most
+        workshop.master(f"A{number}", size=(1000, 1000 if number else 1200))
+    largest = 1200 * 1000 * 2
+    (alone,) = _plan(workshop, dry_run=True).volumes
+    (after,) = _plan(workshop, model="mend", dry_run=True).volumes
+    assert 3 * largest <= after.needed_bytes - alone.needed_bytes < 3.2 * largest
+    batch_id = _plan(workshop, model="mend").batch_id
+    free = after.needed_bytes - 1
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": free}))
+    with pytest.raises(BatchError, match="do not fit"):
+        workshop.run(batch_id)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

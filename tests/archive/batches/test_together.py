@@ -15,8 +15,7 @@ from sqlalchemy import select, text, update
 
 from archive.batches.cancel import cancel_batch
 from archive.batches.claims import LeaseLostError, claim_next, release, take_back
-from archive.batches.in_hand import MOST_TASKS
-from archive.batches.leases import Heartbeat, Holder
+from archive.batches.leases import MOST_TASKS, Heartbeat, Holder
 from archive.batches.record import record_failure
 from archive.catalogue.tables import Task
 from archive.catalogue.vocabulary import TaskStatus

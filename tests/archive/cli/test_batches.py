@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from archive.batches.in_hand import MOST_TASKS
+from archive.batches.leases import MOST_TASKS
 from archive.batches.run import BatchResult
 from archive.cli.output import duration
 from archive.cli.restore import tell
