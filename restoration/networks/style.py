@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from restoration.networks.colouring import Colouring, Mapping, apart, own_toning, taken, together
+from restoration.networks.strokes import PLANES, REACH_PX, strokes
 
 
 class StyledBlock(nn.Module):
@@ -71,6 +72,7 @@ class StyleNetwork(nn.Module):
         code: how many numbers the code has that scales and shifts features.
         deep_grain: whether noise comes in at every depth and not at the finest alone, so that strokes have somewhere
             to begin in a flat area.
+        strokes: whether strokes of a brush along the picture's contours are given to it too, as a painting wants.
     """
 
     statistics_mean: Tensor
@@ -85,19 +87,21 @@ class StyleNetwork(nn.Module):
         blocks: Sequence[int],
         code: int = 64,
         deep_grain: bool = False,
+        strokes: bool = False,
     ) -> None:
         if len(widths) != len(blocks) or not widths:
             raise ValueError("widths and blocks must name the same depths")
         super().__init__()
         depth = len(widths)
         self.multiple_px: int = 2**depth
-        self.margin_px = self._margin(blocks)
+        self.margin_px = self._margin(blocks, REACH_PX if strokes else 0)
+        self._strokes = strokes
         self.register_buffer("statistics_mean", torch.zeros(statistics))
         self.register_buffer("statistics_spread", torch.ones(statistics))
         self.colouring = Colouring(statistics=statistics, style=style)
         self.code = nn.Sequential(nn.Linear(statistics + style, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
         self.dose = nn.Linear(code, 1)
-        self.head = nn.Conv2d(16, widths[0], 3, padding=1)
+        self.head = nn.Conv2d(4 * (4 + (PLANES if strokes else 0)), widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(StyledLayer(widths[level], code, blocks[level]) for level in range(depth))
         self.grains = nn.ModuleList(nn.Conv2d(1, width, 1, bias=False) for width in (widths if deep_grain else ()))
         self.downs = nn.ModuleList(
@@ -114,9 +118,12 @@ class StyleNetwork(nn.Module):
         nn.init.zeros_(cast(Tensor, self.tail.bias))
         nn.init.constant_(self.dose.bias, 1.5)
 
-    def _margin(self, blocks: Sequence[int]) -> int:
-        """Each 3x3 convolution at depth d reaches 2**(d + 1) px further; rounded up to whole cells, plus one."""
-        reach: int = 2 * 2  # head and tail
+    def _margin(self, blocks: Sequence[int], given_px: int) -> int:
+        """Each 3x3 convolution at depth d reaches 2**(d + 1) px further; rounded up to whole cells, plus one.
+
+        What is given to them depends on pixels ``given_px`` away.
+        """
+        reach: int = given_px + 2 * 2  # head and tail
         for level, count in enumerate(blocks):
             ways = 1 if level == len(blocks) - 1 else 2
             reach += ways * count * 2 * 2 ** (level + 1)
@@ -143,7 +150,8 @@ class StyleNetwork(nn.Module):
         luma, chroma = self._mapped(mapping, picture, statistics, palette)
         code = self.code(torch.cat([self._even(statistics), style], dim=1))
         dose = taken(self.dose(code), palette)[..., None, None]
-        texture = dose * self._texture(torch.cat([luma, chroma, noise], dim=1), code)
+        drawn = [strokes(luma, noise)] if self._strokes else []
+        texture = dose * self._texture(torch.cat([luma, chroma, *drawn, noise], dim=1), code)
         luma, chroma = luma + texture[:, :1], chroma + palette[:, :1, None, None] * texture[:, 1:]
         return together(luma, chroma + mapping.toning_of(luma))
 

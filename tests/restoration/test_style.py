@@ -34,10 +34,10 @@ NUMBER = {"default": 0.0, "range": [-1.0, 1.0]}
 SHARE = {"default": 1.0, "range": [0.0, 1.0]}
 
 
-def network(*, deep_grain: bool = False) -> StyleNetwork:
+def network(**more: bool) -> StyleNetwork:
     """Small, with weights large enough to show what padding, alignment and noise do."""
     torch.manual_seed(4)
-    made = StyleNetwork(**ARCHITECTURE, deep_grain=deep_grain)  # type: ignore[arg-type]
+    made = StyleNetwork(**ARCHITECTURE, **more)  # type: ignore[arg-type]
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.15)
     return made
@@ -96,13 +96,13 @@ def scan(*shape: int) -> NDArray[np.uint16]:
     height=st.integers(1, 90),
     tile_size=st.integers(8, 48),
     palette=st.sampled_from(sorted(PALETTES)),
-    deep_grain=st.booleans(),
+    more=st.fixed_dictionaries({"deep_grain": st.booleans(), "strokes": st.booleans()}),
 )
 def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
-    width: int, height: int, tile_size: int, palette: str, deep_grain: bool
+    width: int, height: int, tile_size: int, palette: str, more: dict[str, bool]
 ) -> None:
     source = Picture.from_array(scan(height, width, 3))
-    style = Style(network(deep_grain=deep_grain), torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette=palette)
+    style = Style(network(**more), torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette=palette)
     stage = style.for_picture(source.info, dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
     whole = Staged(source, stage, tile_size=256).read(0, 0, width, height)
     tiled = Staged(source, stage, tile_size=tile_size).read(0, 0, width, height)

@@ -62,6 +62,11 @@ class StyleFacts:
         return cls(mean=found.mean(dim=0), spread=found.std(dim=0))
 
     @property
+    def painted(self) -> bool:
+        """Whether the style's pictures have colours of their own, as paintings have."""
+        return self.palette == "full"
+
+    @property
     def palette(self) -> str:
         """Which of :data:`restoration.networks.colouring.PALETTES` the style's pictures have."""
         named = dict(zip(statistics.NAMES, self.mean.tolist(), strict=True))
@@ -72,6 +77,11 @@ class StyleFacts:
 
     def to(self, device: torch.device) -> StyleFacts:
         return StyleFacts(mean=self.mean.to(device), spread=self.spread.to(device))
+
+
+def has_strokes(facts: Sequence[StyleFacts]) -> bool:
+    """Whether a network for these styles is given strokes of a brush."""
+    return any(style.painted for style in facts)
 
 
 class StyleGAN:
@@ -231,7 +241,7 @@ class StyleGAN:
             turn.given_statistics, style.expand(count, -1), self.palette(turn.style, count)
         )
         toned = mapping.toned(apart(turn.given)[0]).detach()
-        factor = _STROKE_PX if self._painted(turn.style) else _GRAIN_PX
+        factor = _STROKE_PX if self.facts[turn.style].painted else _GRAIN_PX
         kept = content_planes(apart(styled)[0], factor), content_planes(toned, factor)
         extract = self.fixed if self.features is None else self.features
         with torch.no_grad():
@@ -243,21 +253,18 @@ class StyleGAN:
             "adversarial": adversarial_loss(self.discriminators[turn.style](styled)),
         }
 
-    def _painted(self, style: int) -> bool:
-        return self.facts[style].palette == "full"
-
     def _texture_features(self, style: int, pictures: Tensor) -> list[Tensor]:
         """Of colours as they are, of luma at even contrast, of strokes where there are any, and what a network sees."""
         even = of_even_contrast(fine(apart(pictures)[0])).expand(-1, 3, -1, -1)
         found = [*self.fixed(fine(pictures)), *self.fixed(even)]
-        if self._painted(style):
+        if self.facts[style].painted:
             strokes = nn.functional.avg_pool2d(fine(pictures, most_px=33), 2)
             found += [*self.fixed(strokes), *self.fixed(nn.functional.avg_pool2d(strokes, 2))]
         return found + ([] if self.features is None else self.features(pictures))
 
     def _weighed(self, losses: Mapping[str, Tensor], style: int) -> Tensor:
         weights = self.weights
-        kind = "painting" if self._painted(style) else "print"
+        kind = "painting" if self.facts[style].painted else "print"
         common = {"colour", "smooth", "spectrum"}
         by_name = {name: getattr(weights, name if name in common else f"{kind}_{name}") for name in losses}
         return torch.stack([by_name[name] * loss.float() for name, loss in losses.items()]).sum()

@@ -18,7 +18,7 @@ from restoration.styling import BALANCE, VECTOR_NAME
 from restoration.training.data import TrainingPictures
 from restoration.training.release import STRENGTH, UNSUITED_PROCESSES, write_version
 from restoration.training.style.evaluation import enough, measured
-from restoration.training.style.game import STYLE_SIZE, StyleGAN
+from restoration.training.style.game import STYLE_SIZE, StyleGAN, has_strokes
 from restoration.training.style.settings import StyleTrainingSettings
 
 WEIGHT = {
@@ -98,6 +98,7 @@ def _card(
             "blocks": list(settings.blocks),
             "code": settings.code,
             "deep_grain": True,
+            "strokes": has_strokes(gan.facts),
         },
         "parameters": {
             "strength": STRENGTH,

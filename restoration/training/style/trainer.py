@@ -31,7 +31,7 @@ from restoration.training.board import Board
 from restoration.training.data import From, TrainingPictures, find_pictures
 from restoration.training.loop import Loop, Progress, begin_in, set_rate, with_terms_of
 from restoration.training.style.data import Turn, Turns, find_styles
-from restoration.training.style.game import ENCODED, STYLE_SIZE, StyleFacts, StyleGAN
+from restoration.training.style.game import ENCODED, STYLE_SIZE, StyleFacts, StyleGAN, has_strokes
 from restoration.training.style.losses import Features, LearntFeatures
 from restoration.training.style.release import release
 from restoration.training.style.settings import StyleTrainingSettings
@@ -188,6 +188,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
     count = len(settings.names)
     found = [data.turns.all_statistics(style) for style in range(count)]
     everything = torch.cat([*found, data.turns.all_statistics(-1)])
+    facts = [StyleFacts.of(one) for one in found]
     torch.manual_seed(settings.seed)
     generator = StyleNetwork(
         statistics=len(statistics.NAMES),
@@ -196,6 +197,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
         blocks=settings.blocks,
         code=settings.code,
         deep_grain=True,
+        strokes=has_strokes(facts),
     )
     generator.statistics_mean.copy_(everything.mean(dim=0))
     generator.statistics_spread.copy_(everything.std(dim=0).clamp(min=_LEAST_SPREAD))
@@ -204,7 +206,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
         StyleEncoder(style=ENCODED),
         [PatchDiscriminator(scales=settings.scales) for _ in range(count)],
         features,
-        [StyleFacts.of(one) for one in found],
+        facts,
         weights=settings.loss_weights,
         device=how.device,
         autocast=how.autocast,
