@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from skimage import data
 from torch import nn
 
 from restoration import Picture, Recipe, TiffSink, derivative_info, restore, restore_array
@@ -107,6 +108,16 @@ def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
     whole = Staged(source, stage, tile_size=256).read(0, 0, width, height)
     tiled = Staged(source, stage, tile_size=tile_size).read(0, 0, width, height)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_strokes_have_no_seams() -> None:
+    source = Picture.from_array(data.astronaut()[:330, :310])  # larger than a region with its margin
+    painted = network(deep_grain=True, strokes=True)
+    assert 64 + 2 * painted.margin_px < 310
+    style = Style(painted, torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette="full")
+    stage = style.for_picture(source.info, dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
+    whole = Staged(source, stage, tile_size=512).read(0, 0, 310, 330)
+    np.testing.assert_allclose(Staged(source, stage, tile_size=64).read(0, 0, 310, 330), whole, atol=1e-5)
 
 
 def test_a_derivative_does_not_depend_on_the_size_of_tiles(toned: ModelFolder) -> None:
