@@ -1,7 +1,7 @@
 """Makes docs/styles.jpg: eight photographs in every style that is shipped, at three strengths, at 100 %.
 
-The photographs are those that scikit-image carries under free terms. A row is one photograph: as it is, then each style
-at a third, at two thirds and in full.
+Of each style the newest version is shown. The photographs are those that scikit-image carries under free terms. A row
+is one photograph: as it is, then each style at a third, at two thirds and in full.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def make() -> Image.Image:
 
 
 def _columns() -> Iterator[tuple[str, float]]:
-    for folder in shipped():
-        if folder.card.task == "style":
-            yield from ((folder.card.name, strength) for strength in STRENGTHS)
+    for name in sorted({folder.card.name for folder in shipped() if folder.card.task == "style"}):
+        yield from ((name, strength) for strength in STRENGTHS)
 
 
 def _made(photograph: Array) -> Iterator[Array]:
