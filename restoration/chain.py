@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.errors import ImageError, RecipeError
-from restoration.image import ImageInfo, Samples, Source
-from restoration.neutral import AsGrey, AsRgb, in_colour, in_srgb
+from restoration.image import ImageInfo, Samples, Source, SrgbConversion
+from restoration.neutral import AsGrey, AsRgb
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
+from restoration.spaces import BackFromSrgb, InSrgb, in_colour, in_srgb
 from restoration.tiling import InTurn, Rows, Staged
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class _Making:
 
     def restore(self, stages: Sequence[RecipeStage]) -> None:
         for stage in stages:
-            self.result = self._staged(self._read_once(), stage, {})
+            self.result = self._staged(self._read_once(), stage, {}, share(stage, "strength"))
 
     def style(self, stages: Sequence[RecipeStage], mask: Source | None) -> None:
         """Applies styles to the same picture and takes their weighted mean, within the mask."""
@@ -174,27 +175,35 @@ class _Making:
             self.result = AsRgb(self.result) if self._neutral else in_colour(self.result)
         statistics = _measured(in_srgb(self.result))
         self.content = given = self._read_once()
-        parts = [
-            (self._staged(given, stage, statistics), weight / sum(weights))
-            for stage, weight in zip(stages, weights, strict=True)
-        ]
+        conversion = SrgbConversion.of(given.info)
+        worked_on = given if conversion is None else Rows(InSrgb(given, conversion))
+        parts: list[tuple[int, Source, float]] = []
+        for stage, weight in zip(stages, weights, strict=True):
+            strength = share(stage, "strength")
+            made: Source
+            if conversion is None:
+                made = staged = self._staged(given, stage, statistics, strength)
+            else:
+                staged = self._staged(worked_on, stage, statistics, 1.0)
+                made = BackFromSrgb(given, staged, conversion, strength=strength)
+            parts.append((staged.margin_px, made, weight / sum(weights)))
         # The one that looks furthest first: what it has read is at hand for the others.
-        parts.sort(key=lambda part: -part[0].margin_px)
-        self.result = Blend(parts) if len(parts) > 1 else parts[0][0]
+        parts.sort(key=lambda part: -part[0])
+        self.result = Blend([part[1:] for part in parts]) if len(parts) > 1 else parts[0][1]
         if mask is not None:
             self.result = Masked(given, self.result, mask)
 
     def _read_once(self) -> Source:
         return Rows(self.result) if self.stages else self.result
 
-    def _staged(self, given: Source, stage: RecipeStage, statistics: Mapping[str, float]) -> Staged:
+    def _staged(self, given: Source, stage: RecipeStage, statistics: Mapping[str, float], strength: float) -> Staged:
         style = stage.task == "style"
         staged = Staged(
             given,
-            self._models.style(stage).for_picture(given.info, statistics) if style else self._models.stage(stage),
+            self._models.style(stage).for_picture(statistics) if style else self._models.stage(stage),
             tile_size=self._tile_size,
             in_turn=self._in_turn,
-            strength=share(stage, "strength"),
+            strength=strength,
             name=f"{stage.model}@{stage.version}",
         )
         self.stages.append(staged)

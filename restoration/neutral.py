@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.image import ImageInfo, Samples, Source, SrgbConversion, srgb_profile
+from restoration.image import Samples, Source, has_unusable_profile
 
 _BAND_ROWS = 256
 
@@ -24,17 +24,18 @@ def is_neutral(source: Source) -> bool:
     return True
 
 
-def as_channels(source: Source, info: ImageInfo) -> Source:
-    """``source``, as RGB if it is grey and ``info`` is of RGB: so a grey picture is compared with one in colour."""
-    return AsRgb(source) if (source.info.colour_channels, info.colour_channels) == (1, 3) else source
-
-
 class AsGrey:
     """A neutral RGB source as a grey one."""
 
     def __init__(self, source: Source) -> None:
         info = source.info
-        self.info = replace(info, colour_channels=1, samples_per_pixel=1 + len(info.extra_samples))
+        self.info = replace(
+            info,
+            colour_channels=1,
+            samples_per_pixel=1 + len(info.extra_samples),
+            # A profile of grey values says nothing of RGB, and wouldn't begin to because they are equal.
+            icc_profile=None if has_unusable_profile(info) else info.icc_profile,
+        )
         self._source = source
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
@@ -57,36 +58,3 @@ class AsRgb:
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
         return self._source.read_extra(x, y, width, height)
-
-
-class InSrgb:
-    """A source's values in sRGB, as RGB."""
-
-    def __init__(self, source: Source, conversion: SrgbConversion) -> None:
-        info = source.info
-        self.info = replace(
-            info,
-            colour_channels=3,
-            samples_per_pixel=3 + len(info.extra_samples),
-            icc_profile=srgb_profile(),
-            icc_description="sRGB",
-        )
-        self._source, self._conversion = source, conversion
-
-    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        return self._conversion.to_srgb(self._source.read(x, y, width, height))
-
-    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
-        return self._source.read_extra(x, y, width, height)
-
-
-def in_srgb(source: Source) -> Source:
-    """``source`` in sRGB, if its profile says that it is in another space."""
-    conversion = SrgbConversion.of(source.info)
-    return source if conversion is None else InSrgb(source, conversion)
-
-
-def in_colour(source: Source) -> Source:
-    """A grey source as RGB in sRGB."""
-    conversion = SrgbConversion.of(source.info)
-    return AsRgb(source) if conversion is None else InSrgb(source, conversion)

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,12 +30,12 @@ from restoration.image import (
     Source,
     SrgbConversion,
     has_unusable_profile,
-    srgb_profile,
     worked_on,
 )
 from restoration.models import ModelCard, ModelFolder, shipped
-from restoration.neutral import in_colour, is_neutral
+from restoration.neutral import is_neutral
 from restoration.recipe import Recipe, RecipeStage
+from restoration.spaces import in_colour, rgb_in_srgb
 from restoration.tiling import InTurn, at_once
 
 if TYPE_CHECKING:
@@ -139,7 +140,11 @@ class LoadedModels:
             tile_size=self._resolved.tile_size,
             threads=self._resolved.threads,
             seed=self._resolved.seed,
-            libraries={"convolutions": library(self._resolved.device), "numpy": np.__version__},
+            libraries={
+                "convolutions": library(self._resolved.device),
+                "numpy": np.__version__,
+                "colours": imagecodecs.cms_version(),
+            },
         )
 
     def load(self, stage: RecipeStage) -> None:
@@ -223,13 +228,7 @@ def derivative_info(info: ImageInfo, recipe: Recipe, models: LoadedModels | None
     models = models or _shipped_models()
     if info.colour_channels == 3 or not any(models.colours(stage) for stage in recipe.stages):
         return info
-    return replace(
-        info,
-        colour_channels=3,
-        samples_per_pixel=3 + len(info.extra_samples),
-        icc_profile=srgb_profile(),
-        icc_description="sRGB",
-    )
+    return rgb_in_srgb(info)
 
 
 def restore(

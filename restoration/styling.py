@@ -13,7 +13,6 @@ from torch import Tensor
 from restoration.colour import balanced
 from restoration.errors import WeightsError
 from restoration.hardware import ResolvedExecution
-from restoration.image import ImageInfo, SrgbConversion
 from restoration.models import ModelFolder
 from restoration.networks import StyleNetwork, build_style
 from restoration.networks.colouring import PALETTES
@@ -54,27 +53,21 @@ class Style:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.vector = vector.to(execution.device).float().unsqueeze(0)
 
-    @property
-    def is_neutral(self) -> bool:
-        """Whether all that it makes has equal R, G and B."""
-        return self.palette == "neutral" and not (self.balance.get("temperature") or self.balance.get("tint"))
-
-    def for_picture(self, info: ImageInfo, statistics: Mapping[str, float]) -> StyleStage:
-        """The stage for a picture of these statistics, in sRGB, by name; see :func:`restoration.statistics.measure`."""
-        return StyleStage(self, SrgbConversion.of(info), torch.tensor([statistics[name] for name in NAMES]))
+    def for_picture(self, statistics: Mapping[str, float]) -> StyleStage:
+        """The stage for a picture of these statistics by name; see :func:`restoration.statistics.measure`."""
+        return StyleStage(self, torch.tensor([statistics[name] for name in NAMES]))
 
 
 class StyleStage:
-    """A style as the stage for one picture; see :class:`restoration.stages.PlacedStage`.
+    """A style as the stage for one picture in sRGB; see :class:`restoration.stages.PlacedStage`.
 
-    It works in sRGB, to which the picture's values are converted, and its own back. A grey region, of a neutral style,
-    stays grey.
+    A grey region, of a neutral style, stays grey.
     """
 
-    def __init__(self, style: Style, conversion: SrgbConversion | None, statistics: Tensor) -> None:
+    def __init__(self, style: Style, statistics: Tensor) -> None:
         self.margin_px = style.network.margin_px
         self.multiple_px = style.network.multiple_px
-        self._style, self._conversion = style, conversion
+        self._style = style
         self._statistics = statistics.to(style.execution.device).float().unsqueeze(0)
         self._palette = torch.tensor([PALETTES[style.palette]], device=style.execution.device)
 
@@ -82,27 +75,15 @@ class StyleStage:
         return lambda region: self._applied(region, x, y)
 
     def _applied(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
-        style, conversion, channels = self._style, self._conversion, region.shape[1]
+        style = self._style
         noise = grain(x, y, region.shape[3], region.shape[2], seed=style.execution.seed)
         with inference(style.execution):
-            given = torch.from_numpy(region if conversion is None else conversion.to_srgb(region))
-            colours = given.to(style.execution.device).expand(-1, 3, -1, -1)
+            given = torch.from_numpy(region).to(style.execution.device)
+            colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             grains = torch.from_numpy(noise).to(style.execution.device)
-            made = style.network(
-                colours.contiguous(memory_format=torch.channels_last),
-                grains,
-                self._statistics,
-                style.vector,
-                self._palette,
-            )
-            values: NDArray[np.float32] = made.float().cpu().numpy()
-        if any(style.balance.values()):
-            values = balanced(values, **style.balance)
-        if conversion is None:
-            return values[:, :channels]
-        # Equal channels come back equal but for rounding.
-        own = conversion.from_srgb(values, 1 if style.is_neutral else channels)
-        return np.broadcast_to(own, region.shape)
+            made = style.network(colours, grains, self._statistics, style.vector, self._palette)
+            values: NDArray[np.float32] = made[:, : region.shape[1]].float().cpu().numpy()
+        return balanced(values, **style.balance) if any(style.balance.values()) else values
 
 
 def grain(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.float32]:

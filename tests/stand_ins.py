@@ -20,7 +20,6 @@ from archive.batches.in_hand import InHand, TasksInHand
 from archive.batches.run import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
-from restoration.image import ImageInfo
 from restoration.models import ModelFolder
 from restoration.pipeline import Environment, LoadedModels
 from restoration.recipe import RecipeStage
@@ -76,8 +75,7 @@ class Toner:
         self.then = then
         self.calls = 0
 
-    def for_picture(self, info: ImageInfo, statistics: Mapping[str, float]) -> Toner:
-        assert info.width  # of the picture that it is to work on
+    def for_picture(self, statistics: Mapping[str, float]) -> Toner:
         assert statistics  # what the whole picture is like was looked at
         return self
 

@@ -17,10 +17,10 @@ from archive.errors import StorageError
 from archive.failpoints import reach
 from archive.storage import digest_file, flush_file, temporary_content
 from restoration.errors import ImageError
-from restoration.image import Limits, Picture, Provenance, Source, TiffSink
-from restoration.neutral import as_channels
+from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, worked_on
 from restoration.pipeline import LoadedModels, RestorationRecord, derivative_info, restore
 from restoration.quality import Look, Score, score
+from restoration.spaces import as_channels
 from restoration.tiling import InTurn, at_once
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def make(
 
     at_stage("read")
     reach("read")
-    provenance = _provenance(claim, models)
     with (
         Picture.open(
             claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
@@ -66,6 +65,7 @@ def make(
         _kept_content(claim) as content,
     ):
         at_stage("restore")
+        provenance = _provenance(claim, models, opened.info)
         master = _Attended(opened, attend)
         record, lost = _restored(claim, models, master, temporary, content, provenance, limits, in_turn)
         for stage in record.stages:
@@ -179,7 +179,7 @@ def describe(provenance: Provenance) -> str:
     return f"{made} of the master {provenance.master_sha256} by the recipe {recipe.sha256}"
 
 
-def _provenance(claim: Claim, models: LoadedModels) -> Provenance:
+def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenance:
     return Provenance(
         master_name=claim.master_path.name,
         master_sha256=claim.master_sha256,
@@ -188,6 +188,7 @@ def _provenance(claim: Claim, models: LoadedModels) -> Provenance:
         made_at=claim.started_at,
         software=f"{SOFTWARE_NAME} {models.environment.software_version}",
         picture_area=claim.picture_area,
+        values=tuple(worked_on(info, stage.task) for stage in claim.recipe.stages),
     )
 
 

@@ -66,7 +66,9 @@ class Provenance:
 
     ``master_name`` is the file's name without its folder, which is nobody's business. ``made_at`` has a time zone, and
     is written to the second. ``software`` is the name and version of what made it. ``picture_area`` is given where
-    only that was restored. Keep :meth:`as_record` with the derivative: by it the file can be made again to the byte.
+    only that was restored. ``values`` says in which space the values were that each stage worked on, see
+    :func:`restoration.image.worked_on`; without, it is told of the derivative's. Keep :meth:`as_record` with the
+    derivative: by it the file can be made again to the byte.
     """
 
     master_name: str
@@ -76,6 +78,7 @@ class Provenance:
     made_at: datetime
     software: str
     picture_area: Area | None = None
+    values: tuple[str, ...] = ()
 
     @property
     def when(self) -> str:
@@ -101,6 +104,7 @@ class Provenance:
             "made_at": self.when,
             "software": self.software,
             "picture_area": None if self.picture_area is None else asdict(self.picture_area),
+            "values": list(self.values),
         }
 
     @classmethod
@@ -115,6 +119,7 @@ class Provenance:
             made_at=datetime.fromisoformat(record["made_at"]),
             software=record["software"],
             picture_area=None if area is None else Area(**area),
+            values=tuple(record.get("values", ())),
         )
 
 
@@ -214,13 +219,10 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
         "sha256": provenance.master_sha256,
         "replaced": replaced,
     }
+    values = provenance.values or [worked_on(info, stage.task) for stage in recipe.stages]
     entries = [
-        _event(
-            stage,
-            provenance,
-            {"stage": index, "values": worked_on(info, stage.task)} | ({} if index else {"master": master}),
-        )
-        for index, stage in enumerate(recipe.stages)
+        _event(stage, provenance, {"stage": index, "values": space} | ({} if index else {"master": master}))
+        for index, (stage, space) in enumerate(zip(recipe.stages, values, strict=True))
     ]
     history = packet.find(_HISTORY)
     kept = None if history is None else history.find(RDF + "Seq")

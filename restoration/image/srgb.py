@@ -6,7 +6,7 @@ values in sRGB, and what it makes goes back into the picture's own space.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import imagecodecs
 import numpy as np
@@ -54,7 +54,14 @@ class SrgbConversion:
     def of(cls, info: ImageInfo) -> SrgbConversion | None:
         """That of a picture; None where its values are sRGB's, or are taken for it, since no profile says otherwise."""
         found = _usable(info)
-        return None if found is None or _does_nothing(found._profile) else found
+        return None if found is None or found.does_nothing else found
+
+    @cached_property
+    def does_nothing(self) -> bool:
+        """Whether the profile's values are sRGB's, to a step of 8 bits."""
+        grid = _grid()
+        wanted = np.repeat(grid[:, :1], 3, axis=1) if self.is_grey else grid
+        return float(np.abs(self.to_srgb(grid) - wanted).max()) < _ALIKE
 
     def to_srgb(self, values: Array) -> Array:
         """Values (1, C, h, w) in [0, 1], C 1 or 3, in sRGB: (1, 3, h, w); colours that it doesn't have are clipped."""
@@ -66,7 +73,7 @@ class SrgbConversion:
             self._space,
             "rgb",
         )
-        return np.ascontiguousarray(made.clip(0, 1).transpose(2, 0, 1))[None]
+        return np.ascontiguousarray(np.clip(made, 0, 1, out=made).transpose(2, 0, 1))[None]
 
     def from_srgb(self, values: Array, channels: int) -> Array:
         """sRGB values (1, 3, h, w) in the profile's space, (1, ``channels``, h, w), not clipped; of grey always one."""
@@ -99,8 +106,10 @@ def has_unusable_profile(info: ImageInfo) -> bool:
 
 def worked_on(info: ImageInfo, task: str) -> str:
     """The space of the values that a stage of ``task`` works on in a picture, in words."""
-    in_srgb = task == "style" and SrgbConversion.of(info) is not None
-    return "encoded RGB, sRGB" if in_srgb else info.colour_space
+    if task == "style" and has_unusable_profile(info):
+        return f"{info.colour_space}, taken for sRGB"
+    converted = task == "style" and SrgbConversion.of(info) is not None
+    return "encoded RGB, sRGB" if converted else info.colour_space
 
 
 def _usable(info: ImageInfo) -> SrgbConversion | None:
@@ -117,13 +126,6 @@ def _of_profile(profile: bytes) -> SrgbConversion | None:
     except (ValueError, RuntimeError):
         return None
     return conversion if np.isfinite(there).all() and np.isfinite(back).all() else None
-
-
-@lru_cache(maxsize=16)
-def _does_nothing(profile: bytes) -> bool:
-    there = SrgbConversion(profile).to_srgb(_grid())
-    wanted = np.repeat(_grid()[:, :1], 3, axis=1) if SrgbConversion(profile).is_grey else _grid()
-    return float(np.abs(there - wanted).max()) < _ALIKE
 
 
 def _grid() -> Array:

@@ -70,7 +70,8 @@ def along(knots: Tensor, luma: Tensor) -> Tensor:
     pieces = knots.shape[2] - 1
     place = luma.flatten(2).clamp(0, 1) * pieces
     left = place.detach().floor().clamp(max=pieces - 1)
-    index = left.long().expand(-1, knots.shape[1], -1)
+    # What is no number stays so in the result, where it is looked for; as a place it would be outside of all knots.
+    index = left.nan_to_num().long().expand(-1, knots.shape[1], -1)
     low, high = knots.gather(2, index), knots.gather(2, index + 1)
     return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
 

@@ -26,13 +26,18 @@ _WIDTH_PX, _SMOOTH_PX, _WANDER_PX = (
 _WANDER = 2e-4  # squared luma a pixel: contours that are fainter are not followed
 _SPREAD = 0.08  # of the noise when it is drawn out
 
+PLANES = 3
+"""How many planes of strokes there are, independent of each other."""
+REACH_PX = sum(_STEPS_PX) + _WANDER_PX + 4
+"""No stroke depends on a pixel that is further away: along it, then as far as what its direction is taken from."""
 
-def strokes(luma: Tensor, noise: Tensor) -> Tensor:
+
+def brush_strokes(luma: Tensor, noise: Tensor) -> Tensor:
     """Strokes along the contours of ``luma``, of mean 0 and spread about 1.
 
     Args:
         luma: (N, 1, h, w), encoded values in [0, 1].
-        noise: (N, 1, h, w), even, of mean 0 and spread 1, every pixel for itself.
+        noise: (N, 1, h, w), as :func:`restoration.styling.as_grain` makes it of numbers with 24 random bits each.
 
     Returns:
         (N, PLANES, h, w) float32.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from restoration.networks.colouring import Colouring, Mapping, apart, own_toning, taken, together
-from restoration.networks.strokes import PLANES, REACH_PX, strokes
+from restoration.networks.strokes import PLANES, REACH_PX, brush_strokes
 
 
 class StyledBlock(nn.Module):
@@ -150,8 +150,8 @@ class StyleNetwork(nn.Module):
         luma, chroma = self._mapped(mapping, picture, statistics, palette)
         code = self.code(torch.cat([self._even(statistics), style], dim=1))
         dose = taken(self.dose(code), palette)[..., None, None]
-        drawn = [strokes(luma, noise)] if self._strokes else []
-        texture = dose * self._texture(torch.cat([luma, chroma, *drawn, noise], dim=1), code)
+        planes = [luma, chroma, *([brush_strokes(luma, noise)] if self._strokes else []), noise]
+        texture = dose * self._texture(torch.cat(planes, dim=1), noise, code)
         luma, chroma = luma + texture[:, :1], chroma + palette[:, :1, None, None] * texture[:, 1:]
         return together(luma, chroma + mapping.toning_of(luma))
 
@@ -173,7 +173,7 @@ class StyleNetwork(nn.Module):
         """Statistics about zero and of spread one, none beyond 4: a picture unlike all others is no reason to panic."""
         return ((statistics - self.statistics_mean) / self.statistics_spread).clamp(-4, 4)
 
-    def _texture(self, planes: Tensor, code: Tensor) -> Tensor:
+    def _texture(self, planes: Tensor, noise: Tensor, code: Tensor) -> Tensor:
         """What is added to luma and chroma, (N, 3, h, w) float32."""
         features = self.head(nn.functional.pixel_unshuffle(planes, 2))
         skips = []
@@ -182,7 +182,7 @@ class StyleNetwork(nn.Module):
                 skips.append(features)
                 features = self.downs[level - 1](features)
             if self.grains:
-                features = features + self.grains[level](_coarser(planes[:, -1:], 2 ** (level + 1)))
+                features = features + self.grains[level](_coarser(noise, 2 ** (level + 1)))
             features = encoder(features, code)
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             features = decoder(up(features) + skip, code)

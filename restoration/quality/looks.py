@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from restoration.image import Area, Crop, Source
 from restoration.models import ModelCard
-from restoration.neutral import in_srgb
 from restoration.recipe import Recipe
+from restoration.spaces import in_srgb
 
 _LEAST_SPREAD = 0.02  # of a statistic: what is more alike than this is equal
 
@@ -34,8 +34,8 @@ def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str
 
     Each is the root mean square, in the spreads that the style's own pictures have, of how far the picture's statistics
     are from their means: 0 is the style's mean, and about 1 what its own pictures are. Colour is mean, spread and
-    covariance in Lab, texture the detail at three scales; see :mod:`restoration.statistics`. Empty where the version
-    doesn't keep all of these.
+    covariance in Lab, texture the detail at three scales, of values in sRGB; see :mod:`restoration.statistics`. Empty
+    where the version doesn't keep all of these.
 
     Raises:
         ImageError: the picture can't be read.

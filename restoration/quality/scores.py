@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from restoration.errors import ImageError
-from restoration.image import Area, ImageInfo, Source
+from restoration.image import Area, ImageInfo, Source, worked_on
 from restoration.quality.content import content_ssim
 from restoration.quality.looks import Look, style_distances
 from restoration.quality.measures import SSIM_RADIUS
@@ -133,7 +133,7 @@ def _of_look(derivative: Source, source: Source, look: Look, area: Area) -> Iter
                 image="derivative",
                 stage=stage,
                 compared_with="style",
-                colour_space=derivative.info.colour_space,
+                colour_space=worked_on(derivative.info, "style"),
                 implementation=_own(f"statistics in spreads of those of the pictures of {card.reference}"),
             )
 

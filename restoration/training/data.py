@@ -20,6 +20,7 @@ from restoration.colour import luma, tone
 from restoration.degradation import DEFECTS, Ageing, age, sample_ageing, sample_repair
 from restoration.errors import ImageError, TrainingError
 from restoration.image import Picture
+from restoration.spaces import in_srgb
 from restoration.training.marks import write_marks
 
 Array = NDArray[np.float32]
@@ -164,7 +165,7 @@ def _as_print(patch: Array, rng: np.random.Generator) -> Array:
 
 
 def read_photograph(path: Path) -> NDArray[np.uint8]:
-    """A picture, or of a large one the middle, as 8-bit RGB, (H, W, 3), at most 2048 px a side.
+    """A picture, or of a large one the middle, as 8-bit RGB in sRGB, (H, W, 3), at most 2048 px a side.
 
     Raises:
         TrainingError: it can't be read.
@@ -173,7 +174,7 @@ def read_photograph(path: Path) -> NDArray[np.uint8]:
         with Picture.open(path) as picture:
             info = picture.info
             width, height = min(info.width, _MOST_PX), min(info.height, _MOST_PX)
-            values = picture.read((info.width - width) // 2, (info.height - height) // 2, width, height)[0]
+            values = in_srgb(picture).read((info.width - width) // 2, (info.height - height) // 2, width, height)[0]
     except (ImageError, OSError) as error:
         raise TrainingError(f"{path} can't be read for training: {error}. Leave it out, or mend it") from error
     as_bytes = np.rint(values * 255).astype(np.uint8).transpose(1, 2, 0)

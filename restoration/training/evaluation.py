@@ -20,6 +20,7 @@ from restoration.hardware import Execution
 from restoration.image import Picture
 from restoration.models import ModelFolder
 from restoration.pipeline import LoadedModels
+from restoration.spaces import in_srgb
 from restoration.stages import Stage
 from restoration.training.cases import Case, Sample, cases
 from restoration.training.data import images_in
@@ -168,8 +169,10 @@ def by_stages(stage_for: Callable[[tuple[Defect, ...]], Stage]) -> Restoration:
     return restoration
 
 
-def read_middle(path: Path, most_px: int = _MOST_PX) -> Array:
+def read_middle(path: Path, most_px: int = _MOST_PX, *, as_srgb: bool = False) -> Array:
     """The middle of a picture in a file, at most ``most_px`` wide and high: (H, W, C) float32 in [0, 1], C 1 or 3.
+
+    Values are as they are stored, or ``as_srgb``, converted by the picture's profile.
 
     Raises:
         TrainingError: the picture is smaller than 32 px.
@@ -182,7 +185,8 @@ def read_middle(path: Path, most_px: int = _MOST_PX) -> Array:
                 f"{path}: a picture of {width}x{height} px is too small to measure on; {_FEWEST_PX} px are needed"
             )
         across, down = min(width, most_px), min(height, most_px)
-        middle = picture.read((width - across) // 2, (height - down) // 2, across, down)
+        source = in_srgb(picture) if as_srgb else picture
+        middle = source.read((width - across) // 2, (height - down) // 2, across, down)
     return np.ascontiguousarray(middle[0].transpose(1, 2, 0))
 
 

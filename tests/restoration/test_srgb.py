@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+import torch
 from numpy.typing import NDArray
 from skimage import color
 
-from restoration import ArraySink, Picture, derivative_info, restore, shipped_recipe
+from restoration import Area, ArraySink, Picture, Recipe, derivative_info, restore, shipped_recipe
+from restoration.errors import OutputError
 from restoration.hardware import Execution
 from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, srgb_profile, worked_on
 from restoration.models import shipped
-from restoration.neutral import in_srgb
 from restoration.pipeline import LoadedModels
+from restoration.spaces import as_channels, in_srgb
+from restoration.training.data import read_photograph
+from restoration.training.evaluation import read_middle
+from restoration.training.release import write_version
 from tests.formats import ADOBE_RGB, SRGB, grey_profile
 
 Array = NDArray[np.float32]
@@ -154,3 +161,63 @@ def test_a_broken_profile_is_noted_where_a_style_needs_it() -> None:
     picture = Picture.from_array(sixteen_bits(colours()), icc_profile=b"broken")
     _, said = applied(picture, "simulated-silver-print")
     assert any("can't be used" in note for note in said)
+
+
+def test_in_another_space_too_a_blend_a_mask_and_an_area_change_nothing_that_they_should_not() -> None:
+    source = sixteen_bits(colours())
+    picture = Picture.from_array(source, icc_profile=ADOBE_RGB)
+    folders = {each.card.reference: each for each in shipped()}
+    models = LoadedModels(lambda stage: folders[f"{stage.model}@{stage.version}"], Execution(device="cpu"))
+    stages = [shipped_recipe(f"simulated-{name}").stages[0] for name in ("toned-print", "van-gogh")]
+    sink = ArraySink(picture.info)
+    mask = np.zeros((40, 50), np.uint8)
+    mask[:, 25:] = 255
+    restore(
+        picture,
+        Recipe(stages=tuple(stages), mask_sha256="0" * 64),
+        sink,
+        models=models,
+        mask=Picture.from_array(mask),
+        picture_area=Area(x=0, y=10, width=50, height=30),
+    )
+    np.testing.assert_array_equal(sink.array[:10], source[:10])
+    np.testing.assert_array_equal(sink.array[:, :25], source[:, :25])
+    assert np.abs(sink.array[10:, 25:].astype(int) - source[10:, 25:]).mean() > 500
+
+
+@pytest.mark.parametrize("profile", [ADOBE_RGB, grey_profile(1.0)])
+def test_a_grey_master_is_compared_with_its_derivative_in_colour_as_it_looks(profile: bytes) -> None:
+    picture = Picture.from_array(sixteen_bits(colours()[:, :1]), icc_profile=profile)
+    made, _ = applied(picture, "simulated-toned-print", temperature=0.0)
+    shown = as_channels(picture, made.info)
+    assert (shown.info.colour_channels, shown.info.icc_profile) == (3, srgb_profile())
+    np.testing.assert_array_equal(shown.read(0, 0, 50, 40), in_srgb(picture).read(0, 0, 50, 40))
+
+
+def test_a_neutral_rgb_master_keeps_its_space_under_a_colour_style() -> None:
+    grey = np.repeat(colours()[:, :1], 3, axis=1)
+    made, said = applied(Picture.from_array(sixteen_bits(grey), icc_profile=ADOBE_RGB), "simulated-toned-print")
+    assert (made.info.icc_profile, said) == (ADOBE_RGB, [])
+    assert np.ptp(made.read(0, 0, 50, 40), axis=1).max() > 0.01
+
+
+def test_values_that_are_no_numbers_are_refused_in_another_space_too(tmp_path: Path) -> None:
+    known = next(each for each in shipped() if each.card.name == "simulated-toned-print")
+    weights = {name: value.float() for name, value in known.load_weights().items()}
+    weights["tail.bias"] = torch.full_like(weights["tail.bias"], torch.nan)
+    broken = write_version(tmp_path, weights, known.card.content)
+    recipe = Recipe(stages=(broken.card.stage({}),))
+    picture = Picture.from_array(sixteen_bits(colours()), icc_profile=ADOBE_RGB)
+    models = LoadedModels(lambda _stage: broken, Execution(device="cpu"))
+    with pytest.raises(OutputError, match="aren't numbers"):
+        restore(picture, recipe, ArraySink(picture.info), models=models)
+
+
+def test_pictures_to_learn_from_are_read_in_srgb(tmp_path: Path) -> None:
+    srgb = colours()
+    path = tmp_path / "print.tif"
+    tifffile.imwrite(path, sixteen_bits(adobe(srgb)), photometric="rgb", iccprofile=ADOBE_RGB)
+    read = read_photograph(path).astype(np.float32) / 255
+    np.testing.assert_allclose(read, srgb[0].transpose(1, 2, 0), atol=0.5 / 255 + 2.5e-3)
+    np.testing.assert_allclose(read_middle(path, as_srgb=True), srgb[0].transpose(1, 2, 0), atol=2.5e-3)
+    np.testing.assert_allclose(read_middle(path), adobe(srgb)[0].transpose(1, 2, 0), atol=1e-4)

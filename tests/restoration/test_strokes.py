@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restoration.networks.strokes import PLANES, REACH_PX, strokes
+from restoration.networks.strokes import PLANES, REACH_PX, brush_strokes
 
 SIZE = 192
 
@@ -21,13 +21,13 @@ def stripes(*, upright: bool) -> Tensor:
 
 def test_strokes_run_along_contours() -> None:
     for upright in (True, False):
-        drawn = strokes(stripes(upright=upright), noise())
+        drawn = brush_strokes(stripes(upright=upright), noise())
         down, across = (drawn.diff(dim=axis).square().mean() for axis in (2, 3))
         assert (across if upright else down) > 5 * (down if upright else across)
 
 
 def test_strokes_are_of_mean_0_and_spread_1_and_independent_of_each_other() -> None:
-    drawn = strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())
+    drawn = brush_strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())
     assert drawn.shape == (1, PLANES, SIZE, SIZE)
     assert drawn.mean().abs() < 0.2
     assert 0.7 < drawn.std() < 1.4
@@ -36,7 +36,7 @@ def test_strokes_are_of_mean_0_and_spread_1_and_independent_of_each_other() -> N
 
 
 def test_in_flat_areas_strokes_have_a_direction_too() -> None:
-    drawn = strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())[0, 0]
+    drawn = brush_strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())[0, 0]
     windows = drawn.unfold(0, 16, 16).unfold(1, 16, 16)
     down, across = (windows.diff(dim=axis).square().mean(dim=(2, 3)) for axis in (2, 3))
     assert (torch.log(across / down).abs() > 0.7).float().mean() > 0.3
@@ -44,11 +44,11 @@ def test_in_flat_areas_strokes_have_a_direction_too() -> None:
 
 def test_no_stroke_depends_on_a_pixel_beyond_its_reach() -> None:
     luma, grain = torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1)), noise()
-    before = strokes(luma, grain)
+    before = brush_strokes(luma, grain)
     edge = SIZE // 2
     luma, grain = luma.clone(), grain.clone()
     luma[..., : edge - REACH_PX] = 0
     grain[..., : edge - REACH_PX] = noise(2)[..., : edge - REACH_PX]
-    after = strokes(luma, grain)
+    after = brush_strokes(luma, grain)
     assert torch.equal(after[..., edge:], before[..., edge:])
     assert not torch.equal(after, before)

@@ -104,7 +104,7 @@ def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
 ) -> None:
     source = Picture.from_array(scan(height, width, 3))
     style = Style(network(**more), torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette=palette)
-    stage = style.for_picture(source.info, dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
+    stage = style.for_picture(dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
     whole = Staged(source, stage, tile_size=256).read(0, 0, width, height)
     tiled = Staged(source, stage, tile_size=tile_size).read(0, 0, width, height)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
@@ -115,7 +115,7 @@ def test_strokes_have_no_seams() -> None:
     painted = network(deep_grain=True, strokes=True)
     assert 64 + 2 * painted.margin_px < 310
     style = Style(painted, torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette="full")
-    stage = style.for_picture(source.info, dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
+    stage = style.for_picture(dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
     whole = Staged(source, stage, tile_size=512).read(0, 0, 310, 330)
     np.testing.assert_allclose(Staged(source, stage, tile_size=64).read(0, 0, 310, 330), whole, atol=1e-5)
 

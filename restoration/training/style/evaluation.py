@@ -90,34 +90,40 @@ def measured(
         return np.asarray(restore_array(picture, recipe, models=models), dtype=np.float32)
 
     given, held_back, references = (_read(paths) for paths in (photographs, style.validation, style.training))
+    reached = _Reached([*references, *held_back], held_back)
     for case, pictures in (("style reached", given), ("style reached, soft", [_enlarged(one) for one in given])):
         made = {"input": pictures, folder.card.reference: [styled(picture) for picture in pictures]}
         for name, peer in peers(references).items() if with_peers else ():
             made[name] = [peer(number, picture) for number, picture in enumerate(pictures)]
-        figures = _reached(made, [*references, *held_back], held_back)
+        figures = reached.figures(made)
         for name in made:
             yield Row(case=case, method=name, pictures=len(pictures), figures=figures[name])
         yield Row(case=case, method="real against real", pictures=len(held_back), figures=figures["floor"])
     yield from _left_alone(folder.card.reference, styled, held_back, given)
 
 
-def _reached(
-    made: Mapping[str, Sequence[Array]], real: Sequence[Array], held_back: Sequence[Array]
-) -> dict[str, dict[str, float | None]]:
-    figures: dict[str, dict[str, float | None]] = {name: {} for name in ("floor", *made)}
-    texture = Texture()
-    for measure, vector in (("colour", colour_vector), ("gram", texture.grams), ("spectrum", texture.spectrum)):
-        vectors = {name: [vector(picture) for picture in pictures] for name, pictures in made.items()}
-        for name, (distance, share) in distances(
-            [vector(picture) for picture in real], vectors, scaled=measure == "colour"
-        ).items():
-            figures[name][f"{measure}_distance"] = round(distance, 4)
-            figures[name][f"{measure}_share"] = None if share is None else round(share, 4)
-    for name, pictures in made.items():
-        kept = [_content_kept(source, one) for source, one in zip(made["input"], pictures, strict=True)]
-        figures[name]["content_ssim"] = round(float(np.mean(kept)), 4)
-        figures[name]["auc"] = round(told_apart(held_back, pictures), 4)
-    return figures
+class _Reached:
+    """What sets of pictures are like beside the real ones, whose vectors are worked out once."""
+
+    def __init__(self, real: Sequence[Array], held_back: Sequence[Array]) -> None:
+        texture = Texture()
+        vectors = {"colour": colour_vector, "gram": texture.grams, "spectrum": texture.spectrum}
+        self._vectors = {name: (vector, [vector(picture) for picture in real]) for name, vector in vectors.items()}
+        self._held_back = held_back
+
+    def figures(self, made: Mapping[str, Sequence[Array]]) -> dict[str, dict[str, float | None]]:
+        """The figures of each set, ``input`` among them, and of ``floor``, real pictures beside others."""
+        figures: dict[str, dict[str, float | None]] = {name: {} for name in ("floor", *made)}
+        for measure, (vector, real) in self._vectors.items():
+            vectors = {name: [vector(picture) for picture in pictures] for name, pictures in made.items()}
+            for name, (distance, share) in distances(real, vectors, scaled=measure == "colour").items():
+                figures[name][f"{measure}_distance"] = round(distance, 4)
+                figures[name][f"{measure}_share"] = None if share is None else round(share, 4)
+        for name, pictures in made.items():
+            kept = [_content_kept(source, one) for source, one in zip(made["input"], pictures, strict=True)]
+            figures[name]["content_ssim"] = round(float(np.mean(kept)), 4)
+            figures[name]["auc"] = round(told_apart(self._held_back, pictures), 4)
+        return figures
 
 
 def _content_kept(source: Array, made: Array) -> float:
@@ -142,8 +148,8 @@ def _left_alone(
 
 
 def _read(paths: Sequence[Path]) -> list[Array]:
-    """The middles of pictures, as RGB."""
-    middles = [read_middle(path, _MOST_PX) for path in paths]
+    """The middles of pictures, as RGB in sRGB."""
+    middles = [read_middle(path, _MOST_PX, as_srgb=True) for path in paths]
     for path, middle in zip(paths, middles, strict=True):
         if min(middle.shape[:2]) < PATCH_PX:
             raise TrainingError(f"{path} is smaller than {PATCH_PX} px a side, too small to measure on: leave it out")

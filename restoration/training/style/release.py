@@ -33,8 +33,9 @@ _BALANCED = {
 }
 LOSSES = (
     "energy distance of Lab and HSV statistics (colour); mean squared feature difference of the luma after the tone "
-    "curve (content); Gram matrices over several layers (style); hinge game in turns with a spectral-norm patch "
-    "discriminator for each style, at two scales; mean squared difference on pictures of the style (identity)"
+    "curve (content); Gram matrices over several layers, and power spectra (style); hinge game in turns with a "
+    "spectral-norm patch discriminator for each style, at several scales; mean squared difference on pictures of the "
+    "style (identity)"
 )
 KNOWN_FAILURES = [
     "It is a look, not a process: nothing in the result tells how, when or where the object was made.",

@@ -148,6 +148,9 @@ def test_a_museum_trains_adds_measures_and_uses_a_look_of_its_own(
     rows = restored.done(*measured, *folders, "--no-peers", "--format", "json").json()
     reached = {row["method"]: row for row in rows if row["case"] == "style reached"}
     assert list(reached) == ["input", "simulated-cyanotype@0.1", "real against real"]
+    soft = {row["method"]: row for row in rows if row["case"] == "style reached, soft"}
+    assert soft.keys() == reached.keys()
+    assert soft["input"]["spectrum_distance"] != reached["input"]["spectrum_distance"]
     assert {"content_ssim", "colour_distance", "gram_share", "spectrum_share", "auc"} <= reached["input"].keys()
     restored.done("restore", "accession_number:1906.1", "--style", "simulated-cyanotype")
     assert restored.show("1906.1")["derivatives"][-1]["kind"] == "styled"
