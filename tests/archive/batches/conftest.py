@@ -100,13 +100,14 @@ class Workshop:
         process: str | None = None,
         root: str = "scans",
         with_reference: bool = False,
+        icc_profile: bytes | None = None,
     ) -> int:
         """Writes a 16-bit grey TIFF of ``size`` (width, height) and enters it; its id."""
         folder = self.scans / root
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{hashlib.sha256(accession_number.encode()).hexdigest()[:8]}-{view}.tif"
         pixels = self.rng.integers(0, 65536, (size[1], size[0]), dtype=np.uint16)
-        tifffile.imwrite(path, pixels, photometric="minisblack")
+        tifffile.imwrite(path, pixels, photometric="minisblack", iccprofile=icc_profile)
         reference = path.with_suffix(".reference.tif")
         if with_reference:
             tifffile.imwrite(reference, pixels // 2 + 16000, photometric="minisblack")

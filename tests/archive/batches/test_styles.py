@@ -17,9 +17,10 @@ from archive.batches.work import describe
 from archive.catalogue.search import list_items, show
 from archive.catalogue.tables import Derivative, Recipe
 from archive.errors import BatchError, NotFoundError, UsageError
-from restoration.image import Picture, Provenance
+from restoration.image import Picture, Provenance, SrgbConversion
 from restoration.image.provenance import COMPOSITE
 from restoration.statistics import NAMES
+from tests.formats import grey_profile
 from tests.stand_ins import Toner, once
 
 # `workshop` is made in conftest.py.
@@ -225,8 +226,26 @@ def test_each_stage_is_scored_against_what_it_was_given_and_the_master(workshop:
     assert workshop.masters()[0].psnr_source is None  # a look is nobody's restoration
 
 
-def _prepared_with_look(workshop: Any) -> int:
-    workshop.master("A")
+def test_a_grey_master_with_a_profile_is_scored_and_told_of_in_the_spaces_that_were_worked_in(workshop: Any) -> None:
+    workshop.model()
+    workshop.style(palette="toned")
+    workshop.run(_prepared_with_look(workshop, icc_profile=grey_profile(1.0)))
+    (derivative,) = workshop.derivatives()
+    spaces = ["encoded grey, made for a test", "encoded RGB, sRGB"]
+    assert derivative.environment["provenance"]["values"] == spaces
+    assert [stage["values"] for stage in derivative.stage_records] == spaces
+    with Picture.open(workshop.path_of(1)) as master:
+        conversion = SrgbConversion.of(master.info)
+        given = master.read(0, 0, 40, 32)
+    assert conversion is not None
+    mended, seen = conversion.to_srgb(given * 0.5 + 0.25), conversion.to_srgb(given)
+    (shown,) = _shown(workshop)["derivatives"]
+    psnr = -10 * math.log10(float(np.mean((mended - seen) ** 2)))
+    assert _value(shown["quality"], "psnr", "source", 0) == pytest.approx(psnr, abs=0.01)
+
+
+def _prepared_with_look(workshop: Any, **master: Any) -> int:
+    workshop.master("A", **master)
     batch_id = _plan(workshop, model="mend").batch_id
     assert batch_id is not None
     return batch_id
