@@ -33,11 +33,11 @@ class StyleLossWeights:
     print_gram: float = 2.0
     print_adversarial: float = 0.3
     print_content: float = 2.0
-    painting_identity: float = 40.0
+    painting_identity: float = 15.0
     painting_outlying: float = 0.2
-    painting_same: float = 3.0
-    painting_gram: float = 8.0
-    painting_adversarial: float = 1.5
+    painting_same: float = 2.0
+    painting_gram: float = 10.0
+    painting_adversarial: float = 3.0
     painting_content: float = 0.15
 
 
