@@ -17,10 +17,10 @@ from sqlalchemy import Select, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
-from archive.catalogue.agents import record_event
-from archive.catalogue.query import parse
-from archive.catalogue.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
-from archive.catalogue.vocabulary import EventType, Outcome
+from archive.catalogue.events import record_event
+from archive.catalogue.query.lucene_parser import parse
+from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
+from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.progress import Progress, Silent
 from archive.storage import MASTERS, Trouble, trouble_of, trouble_of_root, weights_path
 

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.agents import person, record_event
-from archive.catalogue.current import refresh_current
-from archive.catalogue.tables import Derivative, Item, Master, Review
-from archive.catalogue.vocabulary import Decision, EventType
+from archive.catalogue.current_derivative import refresh_current
+from archive.catalogue.events import person, record_event
+from archive.catalogue.schema.tables import Derivative, Item, Master, Review
+from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.errors import FixityError, NotFoundError, UsageError
 from archive.storage import digest_file
 

@@ -25,11 +25,12 @@ from typing import Any
 import psycopg
 from sqlalchemy import delete, func, select
 
-from archive.batches.plan import plan_rerun, plan_restore
-from archive.catalogue import Catalogue, schema
-from archive.catalogue.query import parse
-from archive.catalogue.search import list_items, show
-from archive.catalogue.tables import Batch, Item, ItemWord, Master, Task
+from archive.batches.planning.planner import plan_rerun, plan_restore
+from archive.catalogue import Catalogue
+from archive.catalogue.listings import list_items, show
+from archive.catalogue.query.lucene_parser import parse
+from archive.catalogue.schema import migration
+from archive.catalogue.schema.tables import Batch, Item, ItemWord, Master, Task
 from archive.settings import create_home, load_settings
 from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
 
@@ -71,7 +72,7 @@ def _catalogue(arguments: argparse.Namespace, folder: Path, stack: ExitStack) ->
         catalogue = Catalogue.open(load_settings(home))
     else:
         settings = create_home(home, database=database)
-        schema.upgrade(settings)
+        migration.upgrade(settings)
         catalogue = Catalogue.open(settings)
         seconds, _ = _seconds(lambda: build(catalogue, arguments.items))
         print(f"built in {seconds:.0f} s")

@@ -21,15 +21,15 @@ from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.agents import person, software
-from archive.catalogue.columns import Table
-from archive.catalogue.conditions import APPROVED
-from archive.catalogue.dates import date_range
+from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, writer
-from archive.catalogue.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
-from archive.catalogue.vocabulary import DerivativeKind, StageTask
-from archive.catalogue.words import TEXT_FIELDS, fold
-from restoration.models import ModelCard, parse_card
+from archive.catalogue.events import person, software
+from archive.catalogue.query.predicates import APPROVED
+from archive.catalogue.query.text_index import TEXT_FIELDS, fold
+from archive.catalogue.schema.column_types import Table
+from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
+from archive.catalogue.schema.vocabularies import DerivativeKind, StageTask
+from restoration.model_folders import ModelCard, parse_card
 from restoration.recipe import Recipe as RecipeContent
 
 MODEL = "denoise-deblur"

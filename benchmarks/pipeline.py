@@ -31,10 +31,10 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from archive.batches import in_hand, outcomes, work
-from archive.batches.device import Device
-from archive.batches.record import record_made
-from archive.batches.run import run_batch
+from archive.batches.running import task_processing
+from archive.batches.running.commit import record_made
+from archive.batches.running.device_scheduler import Device
+from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
 from benchmarks.memory import write_picture
@@ -161,7 +161,7 @@ class Steps:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Notes the steps of the batch that is run inside."""
-        make, record, in_turn = work.make, record_made, Device.in_turn
+        make, record, in_turn = task_processing.make, record_made, Device.in_turn
 
         def timed_turn(device: Any, place: int, call: Callable[[], Any]) -> Any:
             asked = time.perf_counter()
@@ -190,11 +190,11 @@ class Steps:
 
         with ExitStack() as stack:
             for patch in (
-                mock.patch.object(in_hand, "make", timed_make),
-                mock.patch.object(outcomes, "record_made", timed_record),
+                mock.patch.object(worker_pool, "make", timed_make),
+                mock.patch.object(task_outcomes, "record_made", timed_record),
                 mock.patch.object(Device, "in_turn", timed_turn),
-                mock.patch.object(work._Sink, "write", timed_write),
-                mock.patch.object(work, "at_stage", self._enter),
+                mock.patch.object(task_processing._Sink, "write", timed_write),
+                mock.patch.object(task_processing, "at_stage", self._enter),
             ):
                 stack.enter_context(patch)
             yield

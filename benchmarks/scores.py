@@ -34,8 +34,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from restoration.image import Picture
-from restoration.quality import measures as blocks
-from restoration.quality import score, sums, windows
+from restoration.quality import block_metrics as blocks
+from restoration.quality import score, windows
 
 Key = tuple[str, str, str | None]
 BANDS_ROWS = 250
@@ -161,7 +161,7 @@ def _timed_parts() -> Iterator[dict[str, float]]:
             (blocks, "opponents_of", "contrast, colourfulness"),
             (blocks, "luma_of", "luma"),
             (blocks, "edges", "blur_effect"),
-            (sums, "count_details", "noise_sigma"),
+            (metric_sums, "count_details", "noise_sigma"),
             (windows.Window, "__init__", "reading"),
         ):
             stack.enter_context(mock.patch.object(place, function, timed(getattr(place, function), name)))

@@ -13,7 +13,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from restoration.colour import luma, tone
+from restoration.colour.toning import luma, tone
 from restoration.degradation import Ageing, Damage, Fading, Softness, age, sample_ageing
 
 Array = NDArray[np.float32]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from restoration import restore_array, shipped_recipe
-from restoration.models import shipped
+from restoration.model_folders import shipped
 
 Array = NDArray[np.uint8]
 

@@ -1,10 +1,10 @@
-"""Runs migrations on the connection that :mod:`archive.catalogue.schema` hands over, inside its transaction."""
+"""Runs migrations on the connection that :mod:`archive.catalogue.schema.migration` hands over, inside its transaction."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from archive.catalogue import tables
+from archive.catalogue.schema import tables
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -31,7 +31,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from restoration.hardware import Execution as Execution
+    from restoration.execution import Execution as Execution
     from restoration.image import Area as Area
     from restoration.image import ArraySink as ArraySink
     from restoration.image import ImageInfo as ImageInfo
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     from restoration.image import Source as Source
     from restoration.image import TiffSink as TiffSink
     from restoration.image import inspect as inspect
-    from restoration.models import ModelFolder as ModelFolder
-    from restoration.models import shipped as shipped
-    from restoration.pipeline import LoadedModels as LoadedModels
-    from restoration.pipeline import RestorationRecord as RestorationRecord
-    from restoration.pipeline import derivative_info as derivative_info
-    from restoration.pipeline import restore as restore
-    from restoration.pipeline import restore_array as restore_array
-    from restoration.pipeline import shipped_recipe as shipped_recipe
+    from restoration.model_folders import ModelFolder as ModelFolder
+    from restoration.model_folders import shipped as shipped
+    from restoration.pipeline.loaded_models import LoadedModels as LoadedModels
+    from restoration.pipeline.record import RestorationRecord as RestorationRecord
+    from restoration.pipeline.restore import derivative_info as derivative_info
+    from restoration.pipeline.restore import restore as restore
+    from restoration.pipeline.restore import restore_array as restore_array
+    from restoration.pipeline.restore import shipped_recipe as shipped_recipe
     from restoration.quality import ChangeMap as ChangeMap
     from restoration.quality import Score as Score
     from restoration.quality import change_map as change_map
@@ -60,27 +60,27 @@ _HOMES = {
     "Area": "image",
     "ArraySink": "image",
     "ChangeMap": "quality",
-    "Execution": "hardware",
+    "Execution": "execution",
     "ImageInfo": "image",
-    "LoadedModels": "pipeline",
-    "ModelFolder": "models",
+    "LoadedModels": "pipeline.loaded_models",
+    "ModelFolder": "model_folders",
     "Picture": "image",
     "Recipe": "recipe",
     "RecipeStage": "recipe",
     "Resolution": "image",
-    "RestorationRecord": "pipeline",
+    "RestorationRecord": "pipeline.record",
     "Score": "quality",
     "Sink": "image",
     "Source": "image",
     "TiffSink": "image",
     "change_map": "quality",
-    "derivative_info": "pipeline",
+    "derivative_info": "pipeline.restore",
     "inspect": "image",
-    "restore": "pipeline",
-    "restore_array": "pipeline",
+    "restore": "pipeline.restore",
+    "restore_array": "pipeline.restore",
     "score": "quality",
-    "shipped": "models",
-    "shipped_recipe": "pipeline",
+    "shipped": "model_folders",
+    "shipped_recipe": "pipeline.restore",
 }
 
 __all__ = list(_HOMES)

@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
-from restoration.colour import luma
+from restoration.colour.toning import luma
 from restoration.degradation import Ageing, Damage, Softness, age
 
 Array = NDArray[np.float32]

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from archive.catalogue import Catalogue, schema
+from archive.catalogue import Catalogue
+from archive.catalogue.schema import migration
 from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings, create_home
 
 
@@ -43,7 +44,7 @@ def _postgresql_template(_postgresql: str, tmp_path_factory: pytest.TempPathFact
     """A database whose schema is at head, to be copied."""
     _administer(_postgresql, "CREATE DATABASE template_at_head")
     url = f"postgresql+psycopg:///template_at_head{_postgresql}"
-    schema.upgrade(Settings(home=tmp_path_factory.mktemp("template"), database_url=url))
+    migration.upgrade(Settings(home=tmp_path_factory.mktemp("template"), database_url=url))
     return "template_at_head"
 
 
@@ -51,7 +52,7 @@ def _postgresql_template(_postgresql: str, tmp_path_factory: pytest.TempPathFact
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database file whose schema is at head, to be copied."""
     path = tmp_path_factory.mktemp("template") / "catalogue.db"
-    schema.upgrade(Settings(home=path.parent, database_url=f"sqlite:///{path}"))
+    migration.upgrade(Settings(home=path.parent, database_url=f"sqlite:///{path}"))
     return path
 
 

@@ -19,8 +19,8 @@ from safetensors.torch import save
 from archive.cli.main import run
 from restoration.degradation import DEFAULT_REPAIR, DEFECTS
 from restoration.networks import build, build_style, with_both_ends
-from restoration.statistics import NAMES
-from restoration.styling import VECTOR_NAME
+from restoration.picture_statistics import NAMES
+from restoration.pipeline.style_stage import VECTOR_NAME
 
 MODEL = "denoise-deblur"
 _OF_BOTH_ENDS: Mapping[str, Any] = {

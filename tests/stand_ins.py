@@ -16,21 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive import failpoints
-from archive.batches.in_hand import InHand, TasksInHand
-from archive.batches.run import run_batch
+from archive.batches.running.runner import run_batch
+from archive.batches.running.worker_pool import InHand, TasksInHand
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
-from restoration.models import ModelFolder
-from restoration.pipeline import Environment, LoadedModels
+from restoration.model_folders import ModelFolder
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.record import Environment
+from restoration.pipeline.stages import Stage
 from restoration.recipe import RecipeStage
-from restoration.stages import Stage
 
 Region = NDArray[np.float32]
 
 _processes = multiprocessing.get_context("forkserver")
 # All that a process imports is imported once, and forked.
 _processes.set_forkserver_preload(
-    ["__main__", __name__, "restoration.hardware", "restoration.quality", "psycopg", "pywt"]
+    ["__main__", __name__, "restoration.execution", "restoration.quality", "psycopg", "pywt"]
 )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.agents import person, software
-from archive.catalogue.current import refresh_current
-from archive.catalogue.dates import date_range
-from archive.catalogue.tables import (
+from archive.catalogue.current_derivative import refresh_current
+from archive.catalogue.edtf_dates import date_range
+from archive.catalogue.events import person, software
+from archive.catalogue.query.text_index import reindex
+from archive.catalogue.schema.tables import (
     Batch,
     Derivative,
     Item,
@@ -27,7 +28,7 @@ from archive.catalogue.tables import (
     Root,
     Task,
 )
-from archive.catalogue.vocabulary import (
+from archive.catalogue.schema.vocabularies import (
     Access,
     BatchKind,
     ComparedWith,
@@ -38,7 +39,6 @@ from archive.catalogue.vocabulary import (
     TaskStatus,
     View,
 )
-from archive.catalogue.words import reindex
 from restoration import recipe as recipes
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archive.catalogue.dates import date_range
-from archive.catalogue.fields import FIELDS
-from archive.catalogue.query import parse
+from archive.catalogue.edtf_dates import date_range
+from archive.catalogue.query.fields import FIELDS
+from archive.catalogue.query.lucene_parser import parse
 from restoration.image import Picture
 
 ROOT = Path(__file__).parents[1]

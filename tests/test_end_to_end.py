@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.columns import Table
+from archive.catalogue.schema.column_types import Table
 from archive.settings import load_settings
 from tests.conftest import _database_of_its_own
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from archive.catalogue import revision
 from archive.catalogue.engines import make_engine, private_copy, reader, refuse_absent_database, writer
+from archive.catalogue.schema import revision
 from archive.errors import HomeError
 from archive.settings import Settings
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from archive.cli.logs import say
+from archive.cli.logging_setup import say
 from archive.cli.options import ArchiveGroup, Context, Id, command, device_options, epilog, pass_context
-from archive.cli.output import as_json, counted, duration, print_csv, print_json_array, print_table, visible
+from archive.cli.output_formats import as_json, counted, duration, print_csv, print_json_array, print_table, visible
 from archive.cli.restore import PARTLY, run_and_tell
 
 FIELDS = (
@@ -41,7 +41,7 @@ def batch() -> None:
 @pass_context
 def list_command(context: Context, form: str) -> None:
     """List the batches with how far each has come."""
-    from archive.catalogue.search import batches
+    from archive.catalogue.listings import batches
 
     with context.catalogue().reading() as session:
         if form == "json":
@@ -56,7 +56,7 @@ def list_command(context: Context, form: str) -> None:
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
     """Show how far one batch is, how fast it goes, and what failed in it, with reasons. As csv: the failures alone."""
-    from archive.catalogue.search import batch as find
+    from archive.catalogue.listings import batch as find
 
     with context.catalogue().reading() as session:
         found = find(session, batch_id)
@@ -96,7 +96,7 @@ def cancel(context: Context, batch_id: int) -> None:
     Masters that are being restored at the moment are finished, and what was made is kept. Cancelled masters are planned
     anew by the next `archive restore`.
     """
-    from archive.batches.cancel import cancel_batch
+    from archive.batches.running.cancellation import cancel_batch
 
     outcome = cancel_batch(context.catalogue(), batch_id)
     click.echo(f"batch {batch_id}: {counted(outcome.cancelled, 'task')} cancelled")

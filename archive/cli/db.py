@@ -20,33 +20,34 @@ def upgrade(context: Context) -> None:
 
     Make a backup first. Model versions that came with the software are registered; no alias is moved.
     """
-    from archive.catalogue import Catalogue, schema
-    from archive.models import register_shipped
+    from archive.catalogue import Catalogue
+    from archive.catalogue.schema import migration
+    from archive.model_registry import register_shipped
 
     settings = context.settings
-    schema.upgrade(settings)
+    migration.upgrade(settings)
     for reference in register_shipped(Catalogue.open(settings)):
         click.echo(f"model: {reference}")
-    click.echo(f"schema: {schema.current(settings)}")
+    click.echo(f"schema: {migration.current(settings)}")
 
 
 @command("current", examples=("archive db current",))
 @pass_context
 def current(context: Context) -> None:
     """Say which schema the database has, and which the software wants."""
-    from archive.catalogue import schema
+    from archive.catalogue.schema import migration
 
-    click.echo(f"database: {schema.current(context.settings) or 'no tables'}")
-    click.echo(f"software: {schema.head()}")
+    click.echo(f"database: {migration.current(context.settings) or 'no tables'}")
+    click.echo(f"software: {migration.head()}")
 
 
 @command("check", examples=("archive db check",))
 @pass_context
 def check(context: Context) -> int:
     """Check that the schema is the software's and that all constraints hold."""
-    from archive.catalogue import schema
+    from archive.catalogue.schema import migration
 
-    problems = schema.check(context.settings)
+    problems = migration.check(context.settings)
     for problem in problems:
         click.echo(problem)
     if not problems:

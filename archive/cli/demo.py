@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.home import make_home
 from archive.cli.ingest import print_ingest
+from archive.cli.init import make_home
 from archive.cli.options import Context, command, pass_context
-from archive.cli.output import print_table
-from archive.cli.progress import make_progress
+from archive.cli.output_formats import print_table
+from archive.cli.progress_bar import make_progress
 from archive.cli.restore import PARTLY, print_plan, run_and_tell
 from archive.errors import EXIT_DONE
 
@@ -31,11 +31,11 @@ def demo(context: Context, folder: Path | None) -> int:
     a look too. DIR is the home, else
     --home, else ./demo-archive. Doing it again makes nothing new and writes the report anew.
     """
-    from archive.batches.plan import plan_restore
+    from archive.batches.planning.planner import plan_restore
+    from archive.bundled_files import sample_archive_folder
     from archive.catalogue import Catalogue
     from archive.ingest import ingest
     from archive.report import write_report
-    from archive.resources import sample_archive_folder
 
     settings, _ = make_home(folder or context.home or Path("demo-archive"), None)
     click.echo(f"home: {settings.home}")
@@ -58,9 +58,9 @@ def demo(context: Context, folder: Path | None) -> int:
 
 def _simulate_a_look(catalogue: Catalogue) -> int:
     """Gives one restored item a look, where a style is shipped; the exit code."""
-    from archive.batches.plan import Styling, plan_restore
-    from archive.catalogue.search import list_items
-    from archive.models import style_to_show
+    from archive.batches.planning.planner import Styling, plan_restore
+    from archive.catalogue.listings import list_items
+    from archive.model_registry import style_to_show
 
     style = style_to_show()
     with catalogue.reading() as session:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.logs import say
+from archive.cli.logging_setup import say
 from archive.cli.options import Context, command, pass_context
-from archive.cli.output import counted, visible
-from archive.cli.progress import make_progress
+from archive.cli.output_formats import counted, visible
+from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 if TYPE_CHECKING:

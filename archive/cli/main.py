@@ -11,17 +11,17 @@ from collections.abc import Sequence
 import click
 
 import archive
-from archive.cli.logs import is_json, log_as, say
+from archive.cli.logging_setup import is_json, log_as, say
 from archive.cli.options import Context, LazyGroup, epilog
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveError
 
 COMMANDS = {
-    "init": "archive.cli.home:init",
+    "init": "archive.cli.init:init",
     "ingest": "archive.cli.ingest:ingest",
     "restore": "archive.cli.restore:restore",
     "rerun": "archive.cli.restore:rerun",
-    "list": "archive.cli.ask:list_command",
-    "show": "archive.cli.ask:show",
+    "list": "archive.cli.list_show:list_command",
+    "show": "archive.cli.list_show:show",
     "review": "archive.cli.review:review",
     "verify": "archive.cli.verify:verify",
     "report": "archive.cli.report:report",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from archive.cli.model_training import evaluate, train
 from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context, query_argument
-from archive.cli.output import as_json, print_table, visible
-from archive.cli.training import evaluate, train
+from archive.cli.output_formats import as_json, print_table, visible
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
@@ -33,7 +33,7 @@ def model() -> None:
 @pass_context
 def list_command(context: Context) -> None:
     """List the model versions that the catalogue knows, with their aliases."""
-    from archive.catalogue.search import models
+    from archive.catalogue.listings import models
 
     with context.catalogue().reading() as session:
         print_table(({**row, "aliases": ", ".join(row["aliases"])} for row in models(session)), FIELDS)
@@ -44,7 +44,7 @@ def list_command(context: Context) -> None:
 @pass_context
 def show(context: Context, reference: str) -> None:
     """Print a version's card as JSON: what it suits, its parameters, what it was trained on, how it measures."""
-    from archive.catalogue.search import find_version
+    from archive.catalogue.listings import find_version
 
     with context.catalogue().reading() as session:
         click.echo(as_json(find_version(session, reference).card, indent=2))
@@ -58,7 +58,7 @@ def show(context: Context, reference: str) -> None:
 @pass_context
 def verify(context: Context) -> int:
     """Check every version's weights against its card and the catalogue."""
-    from archive.models import verify as check
+    from archive.model_registry import verify as check
 
     problems = check(context.catalogue())
     for problem in problems:
@@ -76,7 +76,7 @@ def add(context: Context, folder: Path) -> None:
 
     It becomes @approved only if its model has no approved version yet; else decide with `archive model alias`.
     """
-    from archive.models import add as register
+    from archive.model_registry import add as register
 
     version = register(context.catalogue(), folder)
     click.echo(f"model: {version.card['name']}@{version.version}")
@@ -93,7 +93,7 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
 
     Which version is @approved is what a museum decides: the change is kept as an event with your name.
     """
-    from archive.models import set_alias
+    from archive.model_registry import set_alias
 
     alias_name = alias_name.removeprefix("@")
     set_alias(context.catalogue(), name, version, alias_name, reviewer or login_name())
@@ -119,8 +119,8 @@ def compare(context: Context, a: str, b: str, query: str | None, format_: str) -
     the master say how much was changed, and not how good it is. Of each version a master's newest derivative counts
     that is not rejected, else the newest. QUERY narrows the masters.
     """
-    from archive.catalogue.search import compare as find
-    from archive.cli.comparison import print_comparison
+    from archive.catalogue.listings import compare as find
+    from archive.cli.comparison_text import print_comparison
 
     with context.catalogue().reading() as session:
         found = find(session, a, b, query)

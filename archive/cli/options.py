@@ -68,7 +68,7 @@ def _remember_home(context: click.Context, _parameter: click.Parameter, value: P
 
 def _set_log_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        from archive.cli.logs import log_as
+        from archive.cli.logging_setup import log_as
 
         log_as(value)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from archive.cli.logs import say
+from archive.cli.logging_setup import say
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output import counted, nothing_found
+from archive.cli.output_formats import counted, nothing_found
 
 
 @command(

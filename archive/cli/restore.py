@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logs import say
+from archive.cli.logging_setup import say
 from archive.cli.options import Context, Words, command, device_options, pass_context, query_argument
-from archive.cli.output import counted, duration, nothing_found, visible
-from archive.cli.progress import make_progress
-from archive.cli.styling import style_options, take_styling
+from archive.cli.output_formats import counted, duration, nothing_found, visible
+from archive.cli.progress_bar import make_progress
+from archive.cli.style_options import style_options, take_styling
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 
 if TYPE_CHECKING:
-    from archive.batches.draft import LeftOut, Plan
-    from archive.batches.run import BatchResult
-    from archive.batches.sample import Drawn
+    from archive.batches.planning.plan_builder import LeftOut, Plan
+    from archive.batches.planning.sampling import Drawn
+    from archive.batches.running.runner import BatchResult
     from archive.catalogue import Catalogue
 
 PARTLY = "some masters failed, or the batch is not finished"
@@ -119,9 +119,9 @@ def restore(
     takes the place of a restored one. On a terminal the plan is shown first; into a pipe, or with --yes, work starts
     at once, and the plan goes to standard error. Failures are listed at the end.
     """
-    from archive.batches.plan import plan_restore
-    from archive.batches.sample import Sample
-    from archive.catalogue.vocabulary import RESTORABLE_VIEWS, View
+    from archive.batches.planning.planner import plan_restore
+    from archive.batches.planning.sampling import Sample
+    from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, View
 
     wanted = tuple(View(view) for view in views) if views else RESTORABLE_VIEWS
     drawn = None
@@ -153,7 +153,7 @@ def rerun(context: Context, /, query: str | None, **options: Any) -> int:
     Without QUERY and --model these are the stale masters: those whose current derivative was made by a version that
     is not @approved any more. The derivatives made before are kept.
     """
-    from archive.batches.plan import plan_rerun
+    from archive.batches.planning.planner import plan_rerun
 
     return _plan_and_run(context, plan_rerun, query, **options)
 
@@ -175,7 +175,7 @@ def _plan_and_run(
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
     if not plan_only and not dry_run:
-        from archive.batches.run import check_device
+        from archive.batches.running.runner import check_device
 
         check_device(catalogue, options["device"], options["precision"])
     if dry_run:
@@ -222,7 +222,7 @@ def run_and_tell(
 ) -> int:
     """Runs a batch and prints its outcome; returns the exit code."""
     try:
-        from archive.batches.run import run_batch
+        from archive.batches.running.runner import run_batch
 
         result = run_batch(
             catalogue, batch_id, device=device, precision=precision, until=until, progress=make_progress()
@@ -318,7 +318,7 @@ def _costs_in_lines(plan: Plan) -> Iterator[str]:
 
 
 def _sample_in_lines(drawn: Drawn) -> Iterator[str]:
-    from archive.batches.sample import in_words
+    from archive.batches.planning.sampling import in_words
 
     yield f"sample: {len(drawn.masters):,} of {counted(drawn.offered, 'master')}, drawn with seed {drawn.seed}:"
     for master in drawn.masters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archive.cli.options import Context, Id, command, login_name, pass_context
-from archive.cli.output import visible
+from archive.cli.output_formats import visible
 
 
 @command(
@@ -38,7 +38,7 @@ def review(
     appears that nobody has seen. A rejected one is kept, but is never current. A later decision about the same
     derivative takes the place of the earlier one.
     """
-    from archive.catalogue.vocabulary import Decision
+    from archive.catalogue.schema.vocabularies import Decision
     from archive.review import decide
 
     if accept == reject:

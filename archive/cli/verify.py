@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.logs import say
+from archive.cli.logging_setup import say
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output import counted, nothing_found, visible
-from archive.cli.progress import make_progress
+from archive.cli.output_formats import counted, nothing_found, visible
+from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archive.ingest.report import IngestReport
-from archive.ingest.run import ingest
+from archive.ingest.ingest_report import IngestReport
+from archive.ingest.ingest_run import ingest
 
 __all__ = ["IngestReport", "ingest"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archive.report.page import Gain, Shown, gains, mean_gain, write_report
-from archive.report.sheet import Sheet, write_sheets
+from archive.report.contact_sheet import Sheet, write_sheets
+from archive.report.html_report import Gain, Shown, gains, mean_gain, write_report
 
 __all__ = ["Gain", "Sheet", "Shown", "gains", "mean_gain", "write_report", "write_sheets"]

@@ -8,9 +8,9 @@ image layer, ``ageing`` the order of a life, ``lives`` the chances.
 from __future__ import annotations
 
 from restoration.degradation.ageing import DEFAULT_REPAIR, DEFECTS, AgedPair, Ageing, Defect, age, without_fading
-from restoration.degradation.damage import Damage
-from restoration.degradation.defects import Fading, Softness
-from restoration.degradation.lives import sample_ageing, sample_repair
+from restoration.degradation.image_defects import Fading, Softness
+from restoration.degradation.parameter_sampling import sample_ageing, sample_repair
+from restoration.degradation.physical_damage import Damage
 
 __all__ = [
     "DEFAULT_REPAIR",

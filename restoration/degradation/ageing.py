@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from restoration.degradation import defects
-from restoration.degradation.damage import Damage, paint_damage
-from restoration.degradation.defects import Array, Fading, Softness
+from restoration.degradation import image_defects
+from restoration.degradation.image_defects import Array, Fading, Softness
+from restoration.degradation.physical_damage import Damage, paint_damage
 
 Defect = Literal["noise", "softness", "damage", "fading"]
 DEFECTS: tuple[Defect, ...] = get_args(Defect)
@@ -111,22 +111,24 @@ def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """In the camera and in the darkroom."""
     for softness in ageing.softness:
-        yield "softness", _without_chance(partial(defects.soften, softness=softness))
+        yield "softness", _without_chance(partial(image_defects.soften, softness=softness))
     if ageing.vignette > 0:
-        yield None, _without_chance(partial(defects.vignette, strength=ageing.vignette))
+        yield None, _without_chance(partial(image_defects.vignette, strength=ageing.vignette))
     if ageing.grain > 0:
         yield (
             "noise",
-            partial(defects.add_grain, strength=ageing.grain, size_px=ageing.grain_size_px, colour=ageing.grain_colour),
+            partial(
+                image_defects.add_grain, strength=ageing.grain, size_px=ageing.grain_size_px, colour=ageing.grain_colour
+            ),
         )
 
 
 def _keeping(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """In decades of light, air and hands; and on a printing press."""
     if ageing.fading != Fading():
-        yield "fading", _without_chance(partial(defects.fade, fading=ageing.fading))
+        yield "fading", _without_chance(partial(image_defects.fade, fading=ageing.fading))
     if ageing.halftone_px > 0:
-        yield None, _without_chance(partial(defects.halftone, pitch_px=ageing.halftone_px))
+        yield None, _without_chance(partial(image_defects.halftone, pitch_px=ageing.halftone_px))
     if ageing.damage is not None:
         damage = ageing.damage
         yield "damage", lambda picture, rng: paint_damage(picture, damage, rng)
@@ -135,18 +137,18 @@ def _keeping(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 def _scanning(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """In the scanner and in its file."""
     if ageing.photon_count > 0:
-        yield "noise", partial(defects.add_shot_noise, photon_count=ageing.photon_count)
+        yield "noise", partial(image_defects.add_shot_noise, photon_count=ageing.photon_count)
     if ageing.gaussian_noise > 0:
-        yield "noise", partial(defects.add_noise, sigma=ageing.gaussian_noise, colour=ageing.noise_colour)
+        yield "noise", partial(image_defects.add_noise, sigma=ageing.gaussian_noise, colour=ageing.noise_colour)
     if ageing.streaks > 0:
-        yield "noise", partial(defects.add_streaks, sigma=ageing.streaks)
+        yield "noise", partial(image_defects.add_streaks, sigma=ageing.streaks)
     if ageing.rescale != 1.0:
-        yield "softness", _without_chance(partial(defects.rescale, factor=ageing.rescale))
+        yield "softness", _without_chance(partial(image_defects.rescale, factor=ageing.rescale))
     if ageing.sharpening > 0:
-        sharpen = partial(defects.sharpen, amount=ageing.sharpening, radius_px=ageing.sharpening_px)
+        sharpen = partial(image_defects.sharpen, amount=ageing.sharpening, radius_px=ageing.sharpening_px)
         yield None, _without_chance(sharpen)
     if ageing.jpeg_quality is not None:
-        yield "noise", _without_chance(partial(defects.compress_jpeg, quality=ageing.jpeg_quality))
+        yield "noise", _without_chance(partial(image_defects.compress_jpeg, quality=ageing.jpeg_quality))
 
 
 def _without_chance(step: Callable[[Array], Array]) -> Step:

@@ -6,13 +6,13 @@ reason, and never converted in silence.
 
 from __future__ import annotations
 
-from restoration.image.formats import inspect, inspect_all, looks_like_image
-from restoration.image.info import Area, ImageInfo, Limits, Resolution
+from restoration.image.format_detection import inspect, inspect_all, looks_like_image
+from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
 from restoration.image.picture import Crop, Picture, Source
-from restoration.image.provenance import Provenance, digital_source_type
+from restoration.image.provenance_metadata import Provenance, digital_source_type
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
-from restoration.image.srgb import SrgbConversion, has_unusable_profile, srgb_profile, worked_on
-from restoration.image.stored import Samples
+from restoration.image.srgb_conversion import SrgbConversion, has_unusable_profile, srgb_profile, worked_on
+from restoration.image.stored_pixels import Samples
 
 __all__ = [
     "Area",

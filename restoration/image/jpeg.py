@@ -13,10 +13,10 @@ import numpy as np
 from PIL import JpegImagePlugin
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded import Blocks, make_resolution, read_exif, read_resolution
-from restoration.image.header import upright_info
-from restoration.image.info import Limits, Resolution, Unit
-from restoration.image.stored import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
+from restoration.image.embedded_metadata import Blocks, make_resolution, read_exif, read_resolution
+from restoration.image.image_header import upright_info
+from restoration.image.image_info import Limits, Resolution, Unit
+from restoration.image.stored_pixels import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
 
 _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

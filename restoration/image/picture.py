@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.errors import ChangedImageError, ImageError
-from restoration.image.formats import open_page
-from restoration.image.info import Area, ImageInfo, Limits, Resolution
-from restoration.image.stored import Opened, Samples, WholePixels
+from restoration.image.format_detection import open_page
+from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
+from restoration.image.stored_pixels import Opened, Samples, WholePixels
 
 
 class Source(Protocol):

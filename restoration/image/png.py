@@ -12,10 +12,10 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded import Blocks, make_resolution, read_exif
-from restoration.image.header import upright_info
-from restoration.image.info import Limits, Resolution
-from restoration.image.stored import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
+from restoration.image.embedded_metadata import Blocks, make_resolution, read_exif
+from restoration.image.image_header import upright_info
+from restoration.image.image_info import Limits, Resolution
+from restoration.image.stored_pixels import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})

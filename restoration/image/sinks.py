@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.errors import ImageError
-from restoration.image.info import ImageInfo
-from restoration.image.layout import write_layout
+from restoration.image.image_info import ImageInfo
 from restoration.image.picture import Source
-from restoration.image.provenance import Provenance, derived_xmp
-from restoration.image.stored import Samples
+from restoration.image.provenance_metadata import Provenance, derived_xmp
+from restoration.image.stored_pixels import Samples
+from restoration.image.tiff_header import write_layout
 
 _DIGEST_BAND_ROWS = 256
 

@@ -10,8 +10,8 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from restoration.errors import UnreadableImageError
-from restoration.image.info import Limits
-from restoration.image.stored import Samples, StoredPixels
+from restoration.image.image_info import Limits
+from restoration.image.stored_pixels import Samples, StoredPixels
 
 JPEG_COMPRESSIONS = (6, 7)
 _CACHE_BYTES = 512 * 1024 * 1024

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from restoration.errors import CardError
 from restoration.networks.discriminators import PatchDiscriminator
 from restoration.networks.generators import Generator, ResidualUNet
-from restoration.networks.style import StyleEncoder, StyleNetwork
-from restoration.networks.texture import at_texture, with_both_ends
-from restoration.networks.vgg import VGGFeatures
+from restoration.networks.style_generator import StyleEncoder, StyleNetwork
+from restoration.networks.vgg_features import VGGFeatures
+from restoration.networks.weight_interpolation import at_texture, with_both_ends
 
 __all__ = [
     "Generator",

@@ -9,8 +9,8 @@ large the pictures are.
 
 from __future__ import annotations
 
-from restoration.quality.change import ChangeMap, change_map
-from restoration.quality.looks import Look
+from restoration.quality.change_detection import ChangeMap, change_map
 from restoration.quality.scores import Score, score
+from restoration.quality.style_distance import Look
 
 __all__ = ["ChangeMap", "Look", "Score", "change_map", "score"]

@@ -12,10 +12,10 @@ from typing import Literal
 
 from restoration.errors import ImageError
 from restoration.image import Area, ImageInfo, Source, worked_on
-from restoration.quality.content import content_ssim
-from restoration.quality.looks import Look, style_distances
-from restoration.quality.measures import SSIM_RADIUS
-from restoration.quality.sums import Sums
+from restoration.quality.block_metrics import SSIM_RADIUS
+from restoration.quality.content_similarity import content_ssim
+from restoration.quality.metric_sums import Sums
+from restoration.quality.style_distance import Look, style_distances
 
 _MOST_THREADS = 8  # each holds a window
 

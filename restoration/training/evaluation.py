@@ -14,18 +14,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from restoration.colour.space_conversion import in_srgb
 from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
-from restoration.hardware import Execution
+from restoration.execution import Execution
 from restoration.image import Picture
-from restoration.models import ModelFolder
-from restoration.pipeline import LoadedModels
-from restoration.spaces import in_srgb
-from restoration.stages import Stage
-from restoration.training.cases import Case, Sample, cases
-from restoration.training.data import images_in
-from restoration.training.figures import Array, Figures, shares
-from restoration.training.speed import speed
+from restoration.model_folders import ModelFolder
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.stages import Stage
+from restoration.training.aged_pairs import images_in
+from restoration.training.evaluation_cases import Case, Sample, cases
+from restoration.training.evaluation_metrics import Array, Figures, shares
+from restoration.training.throughput import speed
 
 _SEED = 20_000
 _FEWEST_PX = 32  # a side; SSIM's window and the marks' pieces want as much
@@ -85,7 +85,7 @@ def evaluate(
 
 
 def evaluate_scans(restorations: Mapping[str, Restoration], scans: Sequence[Array]) -> Iterator[Row]:
-    """Measures restorations on real scans; see :func:`restoration.training.figures.shares`.
+    """Measures restorations on real scans; see :func:`restoration.training.evaluation_metrics.shares`.
 
     Args:
         restorations: what is measured, by what it is called in the rows.

@@ -15,14 +15,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from restoration.degradation import DEFAULT_REPAIR, DEFECTS, Defect
-from restoration.hardware import ResolvedExecution
-from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
+from restoration.execution import ResolvedExecution
+from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
 from restoration.networks import Generator, at_texture, with_both_ends
-from restoration.stages import NetworkStage
-from restoration.training.adversarial import RestorationGAN
-from restoration.training.data import TrainingPictures
+from restoration.pipeline.stages import NetworkStage
+from restoration.training.aged_pairs import TrainingPictures
 from restoration.training.evaluation import Restoration, by_stages, evaluate, read_middle
-from restoration.training.settings import TrainingSettings
+from restoration.training.restoration_gan import RestorationGAN
+from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
 
 STRENGTH = {

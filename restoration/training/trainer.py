@@ -19,17 +19,17 @@ from torch.utils.data import DataLoader
 
 from restoration.degradation import DEFECTS
 from restoration.errors import TrainingError
-from restoration.hardware import Execution, ResolvedExecution
-from restoration.models import ModelFolder
+from restoration.execution import Execution, ResolvedExecution
+from restoration.model_folders import ModelFolder
 from restoration.networks import PatchDiscriminator, VGGFeatures, at_texture, build
 from restoration.training import checkpoints
-from restoration.training.adversarial import RestorationGAN
-from restoration.training.board import Board
-from restoration.training.data import AgedPairs, AgedPatches, From, TrainingPictures, find_pictures, stacked
-from restoration.training.growth import grown
-from restoration.training.loop import Loop, Progress, begin_in, set_rate, with_terms_of
+from restoration.training.aged_pairs import AgedPairs, AgedPatches, From, TrainingPictures, find_pictures, stacked
+from restoration.training.network_widening import grown
 from restoration.training.release import release
-from restoration.training.settings import TrainingSettings
+from restoration.training.restoration_gan import RestorationGAN
+from restoration.training.tensorboard_writer import Board
+from restoration.training.training_loop import Loop, Progress, begin_in, set_rate, with_terms_of
+from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
 
 _LEAST_GAIN_DB = 0.01
@@ -51,14 +51,14 @@ def train(
 
     Args:
         output: a new or empty folder; with ``resume`` one that holds a checkpoint.
-        data: a folder of clean photographs (see :func:`restoration.training.data.find_pictures`); with ``resume`` the
+        data: a folder of clean photographs (see :func:`restoration.training.aged_pairs.find_pictures`); with ``resume`` the
             checkpoint's own unless another is named. What its ``TERMS.txt`` says joins the settings' ``data_terms``.
         settings: what to train and how, by default :meth:`TrainingSettings.named_after` ``output``; with ``resume``
             they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
         start: a version whose weights, at texture 0, the generator begins with, and whose network it takes, grown to
-            the settings' widths where those are wider (see :func:`restoration.training.growth.grown`).
+            the settings' widths where those are wider (see :func:`restoration.training.network_widening.grown`).
         execution: device and precision.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
             are compared.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from restoration.networks import Generator
-from restoration.training.data import AgedPairs, AgedPatches, TrainingPictures, stacked
+from restoration.training.aged_pairs import AgedPairs, AgedPatches, TrainingPictures, stacked
 
 _MOST_DB = 60.0  # a pair that came out all but identical counts as this
 _BATCH = 8

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from archive import fixity
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Derivative, Event, Item, Master, Root
-from archive.catalogue.vocabulary import EventType, Outcome
+from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Root
+from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.fixity import Broken, verify
 from archive.progress import Silent
 from tests.support import add_derivative, add_item, add_master, add_version

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from archive.report.places import CROP_PX, places
+from archive.report.crop_selection import CROP_PX, places
 from restoration.image import Area, Picture
 
 

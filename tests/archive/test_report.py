@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 
 from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
-from archive.report import changes, gains, mean_gain, write_report
-from archive.report.changes import repairs_damage
-from archive.report.pictures import PREVIEW_WIDTH_PX, preview
+from archive.report import change_map, gains, mean_gain, write_report
+from archive.report.change_map import repairs_damage
+from archive.report.preview_images import PREVIEW_WIDTH_PX, preview
 from archive.settings import load_settings
 from restoration.image import Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
@@ -130,7 +130,7 @@ def test_damage_that_was_filled_in_is_marked_and_said_where_nobody_asked_for_it(
     monkeypatch: pytest.MonkeyPatch,
     is_asked_for: bool,
 ) -> None:
-    monkeypatch.setattr(changes, "repairs_damage", lambda _: is_asked_for)
+    monkeypatch.setattr(change_map, "repairs_damage", lambda _: is_asked_for)
     (derivative,) = archive.show("1906.1")["derivatives"]
     clean = np.full((40, 48, 3), 100, np.uint8)
     scratched = clean.copy()

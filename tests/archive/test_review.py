@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from archive import review
 from archive.catalogue import Catalogue
-from archive.catalogue.agents import software
-from archive.catalogue.tables import Batch, Derivative, Event, Item, Master, Recipe, Review, Root
-from archive.catalogue.vocabulary import (
+from archive.catalogue.events import software
+from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master, Recipe, Review, Root
+from archive.catalogue.schema.vocabularies import (
     Access,
     AgentType,
     BatchKind,

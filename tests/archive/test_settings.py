@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from archive.bundled_files import migrations_folder
 from archive.errors import HomeError
-from archive.resources import migrations_folder
 from archive.settings import Settings, create_home, find_home, load_settings
 
 

@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from archive.report.pictures import crop
+from archive.report.preview_images import crop
 from restoration.image import Area, Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
 

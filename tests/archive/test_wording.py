@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from archive.wording import recipe_in_words
+from archive.display import recipe_in_words
 from restoration.recipe import Recipe, RecipeStage
 
 

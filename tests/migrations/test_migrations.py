@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from archive.catalogue import Catalogue, schema
-from archive.catalogue.agents import record_event
-from archive.catalogue.columns import Table
+from archive.catalogue import Catalogue
 from archive.catalogue.engines import make_engine
-from archive.catalogue.tables import Master, Task
-from archive.catalogue.vocabulary import Decision, EventType
+from archive.catalogue.events import record_event
+from archive.catalogue.schema import migration
+from archive.catalogue.schema.column_types import Table
+from archive.catalogue.schema.tables import Master, Task
+from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.settings import Settings
 from tests.support import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
@@ -20,23 +21,23 @@ from tests.support import AT, add_derivative, add_item, add_master, add_recipe, 
 def test_migrations_go_up_down_and_up_again_with_rows_in_every_table(tmp_path: Path, empty_database_url: str) -> None:
     settings = Settings(home=tmp_path, database_url=empty_database_url)
     for _ in range(2):
-        schema.upgrade(settings)
-        assert schema.check(settings) == []
+        migration.upgrade(settings)
+        assert migration.check(settings) == []
         _fill(settings)
-        assert schema.check(settings) == []
-        schema.downgrade(settings, "base")
-        assert schema.current(settings) is None
+        assert migration.check(settings) == []
+        migration.downgrade(settings, "base")
+        assert migration.current(settings) is None
         assert _tables(settings) == {"alembic_version"}
 
 
 def test_pages_come_and_go_with_the_masters_kept(tmp_path: Path, empty_database_url: str) -> None:
     settings = Settings(home=tmp_path, database_url=empty_database_url)
-    schema.upgrade(settings)
+    migration.upgrade(settings)
     _fill(settings)
     before = _masters(settings)
-    schema.downgrade(settings, "0001")
-    schema.upgrade(settings)
-    assert schema.check(settings) == []
+    migration.downgrade(settings, "0001")
+    migration.upgrade(settings)
+    assert migration.check(settings) == []
     assert _masters(settings) == before
     for wrong in ("page = 0", "sequence = 0", "view = 'back'", "last_task_status = 'lost'"):
         with pytest.raises(IntegrityError), Catalogue.open(settings).session() as session:
@@ -45,14 +46,14 @@ def test_pages_come_and_go_with_the_masters_kept(tmp_path: Path, empty_database_
 
 def test_pages_are_not_given_up_while_a_file_has_several(tmp_path: Path, empty_database_url: str) -> None:
     settings = Settings(home=tmp_path, database_url=empty_database_url)
-    schema.upgrade(settings)
+    migration.upgrade(settings)
     catalogue = Catalogue.open(settings)
     with catalogue.session() as session:
         item = add_item(session, "A")
         add_master(session, item, path=item.masters[0].path, sha256=item.masters[0].sha256, page=2)
     with pytest.raises(RuntimeError, match="1 masters are further pictures"):
-        schema.downgrade(settings, "0001")
-    assert schema.check(settings) == []
+        migration.downgrade(settings, "0001")
+    assert migration.check(settings) == []
     assert [page for page, *_ in _masters(settings)] == [1, 2]
 
 
@@ -110,10 +111,10 @@ def test_leases_come_and_go_with_the_rows_kept(settings: Settings) -> None:
     with catalogue.session() as session:
         session.execute(update(Task).values(status="running", lease_token="0" * 32, lease_expires_at=AT, lease_pid=7))
     before = _tasks(settings)
-    schema.downgrade(settings, "0001")
+    migration.downgrade(settings, "0001")
     assert [row.keys() & {"lease_token", "lease_pid"} for row in _tasks(settings)] == [{"lease_token"}]
-    schema.upgrade(settings)
-    assert schema.check(settings) == []
+    migration.upgrade(settings)
+    assert migration.check(settings) == []
     lease = {"lease_expires_at": None, "lease_host": None, "lease_pid": None, "lease_started": None}
     assert _tasks(settings) == [row | lease for row in before]
 
@@ -129,8 +130,8 @@ def test_an_older_catalogue_knows_the_recipes_of_its_current_derivatives_once_it
     with catalogue.session() as session:
         derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
         add_item(session, "B")
-    schema.downgrade(settings, "0001")
-    schema.upgrade(settings)
+    migration.downgrade(settings, "0001")
+    migration.upgrade(settings)
     with catalogue.reading() as session:
         recipes = session.scalars(select(Master.current_restored_recipe_id).order_by(Master.id)).all()
     assert recipes == [derivative.recipe_id, None]

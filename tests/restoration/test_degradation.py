@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restoration.colour import luma, tone
+from restoration.colour.toning import luma, tone
 from restoration.degradation import (
     Ageing,
     Damage,
@@ -21,7 +21,7 @@ from restoration.degradation import (
     sample_ageing,
     sample_repair,
 )
-from restoration.degradation.defects import (
+from restoration.degradation.image_defects import (
     add_grain,
     add_noise,
     add_shot_noise,

@@ -13,16 +13,16 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from restoration.degradation import DEFAULT_REPAIR, Defect, Softness
-from restoration.degradation.defects import blur_kernel, soften
+from restoration.degradation.image_defects import blur_kernel, soften
 from restoration.errors import RecipeError, TrainingError
-from restoration.hardware import Execution
-from restoration.models import ModelFolder
+from restoration.execution import Execution
+from restoration.model_folders import ModelFolder
 from restoration.training import evaluate_version
-from restoration.training.cases import Case, cases
+from restoration.training.baselines import deblurrers, denoisers
 from restoration.training.evaluation import Row, by_stages, evaluate, evaluate_scans, read_middle
-from restoration.training.figures import Array
-from restoration.training.peers import deblurrers, denoisers
-from restoration.training.speed import speed
+from restoration.training.evaluation_cases import Case, cases
+from restoration.training.evaluation_metrics import Array
+from restoration.training.throughput import speed
 from tests.small_archive import write_model
 
 COLOUR = data.astronaut()[0:160, 120:280].astype(np.float32) / 255

@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from restoration.hardware import library
+from restoration.execution import library
 
 
 def test_the_library_that_does_the_convolutions_is_named_with_its_version() -> None:

@@ -366,7 +366,7 @@ def test_images_are_told_by_their_bytes_or_else_by_their_name(tmp_path: Path) ->
 def test_looking_at_files_does_not_load_torch(tmp_path: Path) -> None:
     path = save_tiff(tmp_path / "scan.tif", pixels())
     program = (
-        "import sys, restoration, restoration.image, restoration.models, restoration.recipe\n"
+        "import sys, restoration, restoration.image, restoration.model_folders, restoration.recipe\n"
         "from restoration import Picture, restore, score\n"
         f"assert restoration.image.inspect({str(path)!r}).width == 29\n"
         "assert 'torch' not in sys.modules"

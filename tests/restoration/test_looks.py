@@ -12,10 +12,10 @@ from skimage.metrics import structural_similarity
 
 from restoration.errors import ImageError, RecipeError
 from restoration.image import Area, ArraySink, Picture
-from restoration.models import ModelFolder, parse_card
-from restoration.pipeline import derivative_info, restore
+from restoration.model_folders import ModelFolder, parse_card
+from restoration.pipeline.restore import derivative_info, restore
 from restoration.quality import Look, score
-from restoration.quality.content import content_ssim
+from restoration.quality.content_similarity import content_ssim
 from restoration.recipe import Recipe, RecipeStage
 from tests.stand_ins import Greyer, StandIns, Toner
 
@@ -148,7 +148,7 @@ def test_content_is_the_same_in_bands_as_of_the_whole(monkeypatch: pytest.Monkey
     source = _blurred(150, 130)
     toned = np.clip(0.1 + 0.8 * source + RNG.normal(0, 0.05, source.shape), 0, 1)
     whole = _content(toned, source)
-    monkeypatch.setattr("restoration.quality.content._BAND_PIXELS", 130 * 20)
+    monkeypatch.setattr("restoration.quality.content_similarity._BAND_PIXELS", 130 * 20)
     assert _content(toned, source) == pytest.approx(whole, abs=1e-12)
     one, other = (gaussian_filter(np.rint(each * 65535) / 65535, 2) for each in (toned, source))
     steps = np.rint(one * 1023).astype(int)

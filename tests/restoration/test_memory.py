@@ -13,13 +13,15 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from restoration import bands
 from restoration.errors import DeviceMemoryError, ImageError
 from restoration.image import Area, ArraySink, Picture, TiffSink, tiff_pixels
-from restoration.models import ModelFolder
-from restoration.pipeline import LoadedModels, RestorationRecord, restore
+from restoration.model_folders import ModelFolder
+from restoration.pipeline import bands
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.record import RestorationRecord
+from restoration.pipeline.restore import restore
+from restoration.pipeline.stages import Stage
 from restoration.recipe import RecipeStage
-from restoration.stages import Stage
 from tests.formats import CARRIED
 from tests.restoration.test_pipeline import made_of, make_version, models_of, recipe_of, scan
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 from restoration.image import Area, ImageInfo, Picture, Provenance, TiffSink, digital_source_type, inspect
 from restoration.image.exif import Entry, Exif
-from restoration.image.info import Metadata
+from restoration.image.image_info import Metadata
 from restoration.image.iptc import left_in_photoshop
-from restoration.image.provenance import COMPOSITE, ENHANCED
+from restoration.image.provenance_metadata import COMPOSITE, ENHANCED
 from restoration.image.xmp import DC, IPTC_EXT, TIFF, XMP_MM, Packet
 from restoration.recipe import Recipe, RecipeStage
 

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from restoration.errors import CardError, RecipeError, WeightsError
-from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card, shipped
+from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card, shipped
 
 WEIGHTS = safetensors.torch.save({"a": torch.arange(4.0)})
 

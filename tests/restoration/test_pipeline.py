@@ -18,11 +18,13 @@ from torch import nn
 
 import restoration
 from restoration.errors import DeviceError, ImageError, ModelError, OutputError, RecipeError, WeightsError
-from restoration.hardware import Execution
+from restoration.execution import Execution
 from restoration.image import Area, ArraySink, Picture, TiffSink, inspect, pixel_sha256
-from restoration.models import CARD_NAME, WEIGHTS_NAME, ModelFolder
+from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder
 from restoration.networks import build
-from restoration.pipeline import LoadedModels, RestorationRecord, restore, restore_array, shipped_recipe
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.record import RestorationRecord
+from restoration.pipeline.restore import restore, restore_array, shipped_recipe
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 
 NUMBERS = {"widths": [4, 6], "blocks": [1, 1]}
@@ -274,7 +276,7 @@ def test_an_array_gives_an_array_of_its_kind(version: ModelFolder, dtype: str, s
 def test_shipped_versions_are_used_where_no_others_are_given(
     tmp_path: Path, version: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("restoration.models.SHIPPED", tmp_path)
+    monkeypatch.setattr("restoration.model_folders.SHIPPED", tmp_path)
     recipe = shipped_recipe("tiny", strength=0.5)
     assert recipe == recipe_of(version, strength=0.5)
     assert restore_array(scan(), recipe).shape == (45, 71, 3)

@@ -21,9 +21,9 @@ from skimage.restoration import estimate_sigma
 
 from restoration.errors import ImageError
 from restoration.image import Area, Picture
-from restoration.image.stored import Samples
+from restoration.image.stored_pixels import Samples
 from restoration.quality import Score, score, windows
-from restoration.quality.noise import count_details
+from restoration.quality.noise_estimate import count_details
 from restoration.quality.windows import Window
 
 Pixels = NDArray[np.float32]

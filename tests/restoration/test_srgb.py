@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from skimage import color
 
 from restoration import Area, ArraySink, Picture, Recipe, derivative_info, restore, shipped_recipe
+from restoration.colour.space_conversion import as_channels, in_srgb
 from restoration.errors import OutputError
-from restoration.hardware import Execution
+from restoration.execution import Execution
 from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, srgb_profile, worked_on
-from restoration.models import shipped
-from restoration.pipeline import LoadedModels
-from restoration.spaces import as_channels, in_srgb
-from restoration.training.data import read_photograph
+from restoration.model_folders import shipped
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.training.aged_pairs import read_photograph
 from restoration.training.evaluation import read_middle
 from restoration.training.release import write_version
 from tests.formats import ADOBE_RGB, SRGB, grey_profile

@@ -11,7 +11,7 @@ from skimage.color import rgb2lab
 
 from restoration import Picture
 from restoration.image import Samples
-from restoration.statistics import (
+from restoration.picture_statistics import (
     COLOUR_NAMES,
     MOST_WINDOWS,
     NAMES,

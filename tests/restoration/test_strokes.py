@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restoration.networks.strokes import PLANES, REACH_PX, brush_strokes
+from restoration.networks.brush_strokes import PLANES, REACH_PX, brush_strokes
 
 SIZE = 192
 

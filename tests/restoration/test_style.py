@@ -16,16 +16,16 @@ from skimage import data
 from torch import nn
 
 from restoration import Picture, Recipe, TiffSink, derivative_info, restore, restore_array
-from restoration.colour import balanced, luma, tone
+from restoration.colour.toning import balanced, luma, tone
 from restoration.errors import CardError, RecipeError, WeightsError
-from restoration.hardware import Execution
-from restoration.models import ModelFolder, parse_card
+from restoration.execution import Execution
+from restoration.model_folders import ModelFolder, parse_card
 from restoration.networks import StyleNetwork
-from restoration.networks.colouring import PALETTES, apart, own_toning, taken
-from restoration.pipeline import LoadedModels
-from restoration.statistics import NAMES, of_windows
-from restoration.styling import VECTOR_NAME, Style, grain
-from restoration.tiling import Staged
+from restoration.networks.colour_mapping import PALETTES, apart, own_toning, taken
+from restoration.picture_statistics import NAMES, of_windows
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.style_stage import VECTOR_NAME, Style, grain
+from restoration.pipeline.tiling import Staged
 from restoration.training.release import write_version
 
 CPU = Execution(device="cpu", precision="fp32", tile_size=64)

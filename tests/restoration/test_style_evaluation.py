@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
 
-from restoration.training.style.judge import told_apart
-from restoration.training.style.measures import (
+from restoration.training.style.colour_transfer import peers
+from restoration.training.style.real_fake_classifier import told_apart
+from restoration.training.style.style_metrics import (
     Texture,
     area_under_curve,
     colour_vector,
     distances,
     energy,
 )
-from restoration.training.style.peers import peers
 
 Array = NDArray[np.float32]
 

@@ -16,16 +16,14 @@ from PIL import Image
 from skimage import data
 
 from restoration import Recipe, restore_array
-from restoration.colour import luma, tone
+from restoration.colour.toning import luma, tone
 from restoration.errors import TrainingError
-from restoration.hardware import Execution
-from restoration.models import ModelFolder
-from restoration.pipeline import LoadedModels
-from restoration.statistics import COLOUR_NAMES, NAMES
-from restoration.training.data import read_photograph
+from restoration.execution import Execution
+from restoration.model_folders import ModelFolder
+from restoration.picture_statistics import COLOUR_NAMES, NAMES
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.training.aged_pairs import read_photograph
 from restoration.training.style import StyleTrainingSettings, train_styles
-from restoration.training.style.data import Turns, find_styles
-from restoration.training.style.game import StyleFacts
 from restoration.training.style.losses import (
     FixedFeatures,
     colour_loss,
@@ -37,6 +35,8 @@ from restoration.training.style.losses import (
     smoothness,
     spectra,
 )
+from restoration.training.style.style_data import Turns, find_styles
+from restoration.training.style.style_gan import StyleFacts
 
 CPU = Execution(device="cpu", precision="fp32")
 TINY = StyleTrainingSettings(

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restoration.errors import DeviceError, DeviceMemoryError, ImageError, OutputError
-from restoration.hardware import Execution
+from restoration.execution import Execution
 from restoration.image import Crop, Picture, Samples, Source
-from restoration.image.info import Area
-from restoration.models import shipped
+from restoration.image.image_info import Area
+from restoration.model_folders import shipped
 from restoration.networks import ResidualUNet
-from restoration.pipeline import LoadedModels, shipped_recipe
-from restoration.stages import NetworkStage, Stage
-from restoration.tiling import Rows, Staged
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.restore import shipped_recipe
+from restoration.pipeline.stages import NetworkStage, Stage
+from restoration.pipeline.tiling import Rows, Staged
 
 Values = NDArray[np.float32]
 SAMPLES = Path(__file__).parents[2] / "sample_archive"

@@ -16,16 +16,17 @@ from skimage import data
 
 from restoration.degradation import DEFAULT_REPAIR, DEFECTS
 from restoration.errors import TrainingError, WeightsError
-from restoration.hardware import Execution
-from restoration.models import ModelFolder, parse_card
+from restoration.execution import Execution
+from restoration.model_folders import ModelFolder, parse_card
 from restoration.networks import Generator, PatchDiscriminator, ResidualUNet, VGGFeatures, at_texture, build
-from restoration.pipeline import LoadedModels, restore_array
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.restore import restore_array
 from restoration.recipe import Recipe
 from restoration.training import TrainingSettings, train
-from restoration.training.adversarial import RestorationGAN
-from restoration.training.data import AgedPairs, AgedPatches, find_pictures
-from restoration.training.growth import grown
+from restoration.training.aged_pairs import AgedPairs, AgedPatches, find_pictures
 from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, pixel_loss
+from restoration.training.network_widening import grown
+from restoration.training.restoration_gan import RestorationGAN
 
 TINY = TrainingSettings(
     name="tiny",

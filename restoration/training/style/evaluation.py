@@ -10,19 +10,20 @@ import torch
 from numpy.typing import NDArray
 
 from restoration.errors import TrainingError
-from restoration.hardware import Execution
+from restoration.execution import Execution
 from restoration.image import Area, Picture
-from restoration.models import ModelFolder
-from restoration.pipeline import LoadedModels, restore_array
-from restoration.quality.content import content_ssim
+from restoration.model_folders import ModelFolder
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.restore import restore_array
+from restoration.quality.content_similarity import content_ssim
 from restoration.recipe import Recipe
-from restoration.training.data import TrainingPictures, find_pictures, images_in
+from restoration.training.aged_pairs import TrainingPictures, find_pictures, images_in
 from restoration.training.evaluation import Row, read_middle
-from restoration.training.figures import psnr
-from restoration.training.style.data import HELD_BACK_SHARE
-from restoration.training.style.judge import PATCH_PX, told_apart
-from restoration.training.style.measures import Texture, colour_vector, distances
-from restoration.training.style.peers import peers
+from restoration.training.evaluation_metrics import psnr
+from restoration.training.style.colour_transfer import peers
+from restoration.training.style.real_fake_classifier import PATCH_PX, told_apart
+from restoration.training.style.style_data import HELD_BACK_SHARE
+from restoration.training.style.style_metrics import Texture, colour_vector, distances
 
 Array = NDArray[np.float32]
 
@@ -43,7 +44,7 @@ def evaluate_style(
     Rows of the cases ``style reached`` and ``style reached, soft`` (the photographs' middles enlarged twofold: a scan
     of a large negative is smooth at 100 %) have ``content_ssim``; ``colour_distance``, ``gram_distance`` and
     ``spectrum_distance`` from the real pictures, each with its ``..._share`` (see
-    :func:`restoration.training.style.measures.distances`); and ``auc`` of a discriminator trained on the real pictures
+    :func:`restoration.training.style.style_metrics.distances`); and ``auc`` of a discriminator trained on the real pictures
     that were held back. ``left alone`` says how near those come to themselves; ``neutral given`` and ``colours given``
     how far from neutral the photographs come out without and with their colours, at most, in steps of 1/255.
 

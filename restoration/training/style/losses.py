@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from restoration import statistics
+from restoration import picture_statistics
 from restoration.networks import ResidualUNet, VGGFeatures
 
 _RINGS = 12  # of a spectrum, evenly from 1/32 to 1/2 of a cycle a pixel
@@ -70,7 +70,7 @@ def colour_loss(made: Tensor, real: Tensor, mean: Tensor, spread: Tensor) -> Ten
         spread: the same, what they are measured in.
     """
     made_statistics, real_statistics = (
-        (statistics.of_colour(pixels.clamp(0, 1)) - mean) / spread for pixels in (made, real)
+        (picture_statistics.of_colour(pixels.clamp(0, 1)) - mean) / spread for pixels in (made, real)
     )
     return energy_distance(made_statistics, real_statistics) / math.sqrt(len(mean))
 
@@ -80,7 +80,7 @@ def outlying(made: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
 
     The distance of sets hardly sees one picture that is unlike all others.
     """
-    apart = (statistics.of_colour(made.clamp(0, 1)) - mean) / spread
+    apart = (picture_statistics.of_colour(made.clamp(0, 1)) - mean) / spread
     return functional.relu(apart.abs() - 2).square().mean()
 
 

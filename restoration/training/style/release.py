@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restoration import statistics
-from restoration.hardware import Execution, ResolvedExecution
-from restoration.models import ModelFolder
-from restoration.styling import BALANCE, VECTOR_NAME
-from restoration.training.data import TrainingPictures
+from restoration import picture_statistics
+from restoration.execution import Execution, ResolvedExecution
+from restoration.model_folders import ModelFolder
+from restoration.pipeline.style_stage import BALANCE, VECTOR_NAME
+from restoration.training.aged_pairs import TrainingPictures
 from restoration.training.release import STRENGTH, UNSUITED_PROCESSES, write_version
 from restoration.training.style.evaluation import enough, measured
-from restoration.training.style.game import STYLE_SIZE, StyleGAN, has_strokes
-from restoration.training.style.settings import StyleTrainingSettings
+from restoration.training.style.style_gan import STYLE_SIZE, StyleGAN, has_strokes
+from restoration.training.style.style_settings import StyleTrainingSettings
 
 WEIGHT = {
     "default": 1.0,
@@ -93,7 +93,7 @@ def _card(
         "task": "style",
         "architecture": {
             "name": "style-unet",
-            "statistics": len(statistics.NAMES),
+            "statistics": len(picture_statistics.NAMES),
             "style": STYLE_SIZE,
             "widths": list(settings.widths),
             "blocks": list(settings.blocks),
@@ -131,4 +131,4 @@ def _card(
 
 
 def _named(values: Tensor) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in zip(statistics.NAMES, values.tolist(), strict=True)}
+    return {name: round(value, 5) for name, value in zip(picture_statistics.NAMES, values.tolist(), strict=True)}

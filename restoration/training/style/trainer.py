@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from restoration import statistics
+from restoration import picture_statistics
 from restoration.errors import TrainingError
-from restoration.hardware import Execution, ResolvedExecution
-from restoration.models import STYLE_PREFIX, ModelFolder, shipped
+from restoration.execution import Execution, ResolvedExecution
+from restoration.model_folders import STYLE_PREFIX, ModelFolder, shipped
 from restoration.networks import (
     PatchDiscriminator,
     ResidualUNet,
@@ -27,14 +27,14 @@ from restoration.networks import (
     build,
 )
 from restoration.training import checkpoints
-from restoration.training.board import Board
-from restoration.training.data import From, TrainingPictures, find_pictures
-from restoration.training.loop import Loop, Progress, begin_in, set_rate, with_terms_of
-from restoration.training.style.data import Turn, Turns, find_styles
-from restoration.training.style.game import ENCODED, STYLE_SIZE, StyleFacts, StyleGAN, has_strokes
+from restoration.training.aged_pairs import From, TrainingPictures, find_pictures
 from restoration.training.style.losses import Features, LearntFeatures
 from restoration.training.style.release import release
-from restoration.training.style.settings import StyleTrainingSettings
+from restoration.training.style.style_data import Turn, Turns, find_styles
+from restoration.training.style.style_gan import ENCODED, STYLE_SIZE, StyleFacts, StyleGAN, has_strokes
+from restoration.training.style.style_settings import StyleTrainingSettings
+from restoration.training.tensorboard_writer import Board
+from restoration.training.training_loop import Loop, Progress, begin_in, set_rate, with_terms_of
 
 _REFERENCES = 96  # patches of a style, whose Gram matrices are the aim and that its vector is taken from
 _LEAST_SPREAD = 1e-3
@@ -191,7 +191,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
     facts = [StyleFacts.of(one) for one in found]
     torch.manual_seed(settings.seed)
     generator = StyleNetwork(
-        statistics=len(statistics.NAMES),
+        statistics=len(picture_statistics.NAMES),
         style=STYLE_SIZE,
         widths=settings.widths,
         blocks=settings.blocks,

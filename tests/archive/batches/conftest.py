@@ -16,16 +16,16 @@ from PIL import Image
 from safetensors.numpy import save
 from sqlalchemy import select
 
-from archive import models
-from archive.batches.plan import Plan, plan_restore
-from archive.batches.run import BatchResult, run_batch
+from archive import model_registry
+from archive.batches.planning.planner import Plan, plan_restore
+from archive.batches.running.runner import BatchResult, run_batch
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Derivative, Item, Master, ModelVersion, Root, Task
-from archive.catalogue.vocabulary import Access, Polarity, TaskStatus, View
+from archive.catalogue.schema.tables import Derivative, Item, Master, ModelVersion, Root, Task
+from archive.catalogue.schema.vocabularies import Access, Polarity, TaskStatus, View
 from restoration.image import ArraySink, Picture
-from restoration.pipeline import restore
+from restoration.pipeline.restore import restore
+from restoration.pipeline.stages import Stage
 from restoration.recipe import Recipe as FullRecipe
-from restoration.stages import Stage
 from tests.stand_ins import Greyer, StandIns, Toner, worker
 
 
@@ -68,7 +68,7 @@ class Workshop:
             **more,
         }
         (folder / "card.json").write_text(json.dumps(card))
-        return models.add(self.catalogue, folder)
+        return model_registry.add(self.catalogue, folder)
 
     def style(self, name: str = "simulated-sepia", *, palette: str = "toned", **more: Any) -> ModelVersion:
         """Registers version 1.0 of a style that takes the parameters of all styles."""
@@ -88,7 +88,7 @@ class Workshop:
         return folder
 
     def approve(self, version: str, *, name: str = "mend") -> None:
-        models.set_alias(self.catalogue, name, version, "approved", "A. Curator")
+        model_registry.set_alias(self.catalogue, name, version, "approved", "A. Curator")
 
     def master(
         self,

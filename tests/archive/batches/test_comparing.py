@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from archive.batches.plan import plan_rerun
-from archive.catalogue.search import compare
+from archive.batches.planning.planner import plan_rerun
+from archive.catalogue.listings import compare
 from archive.errors import NotFoundError
-from restoration.stages import Stage
+from restoration.pipeline.stages import Stage
 
 Region = NDArray[np.float32]
 

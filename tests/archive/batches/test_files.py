@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from archive.batches import in_hand, record, work
-from archive.catalogue.tables import Derivative, Event, Master, QualityScore, Task
-from archive.catalogue.vocabulary import TaskStatus
+from archive.batches.running import commit, task_processing, worker_pool
+from archive.catalogue.schema.tables import Derivative, Event, Master, QualityScore, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
 from tests.stand_ins import Greyer, once
 
 CANCELLED, RUNNING = TaskStatus.CANCELLED, TaskStatus.RUNNING
@@ -24,13 +24,13 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
 ) -> None:
     batch_id = workshop.prepared("A")
     seen: list[tuple[Path, str | None]] = []
-    make = work.make
+    make = task_processing.make
 
     def watched(claim: Any, models: Any, *, temporary: Path, **options: Any) -> Any:
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))
         return make(claim, models, temporary=temporary, **options)
 
-    monkeypatch.setattr(in_hand, "make", watched)
+    monkeypatch.setattr(worker_pool, "make", watched)
     workshop.run(batch_id)
     ((temporary, token),) = seen
     assert token is not None
@@ -104,7 +104,7 @@ def test_a_file_published_by_a_run_that_died_before_its_commit_is_replaced(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(record, "_write_rows", killed)
+    monkeypatch.setattr(commit, "_write_rows", killed)
     assert workshop.run(batch_id).interrupted
     (orphan,) = workshop.files()
     assert workshop.derivatives() == []

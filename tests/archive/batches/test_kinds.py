@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from sqlalchemy import select
 
-from archive.catalogue.search import list_items
-from archive.catalogue.tables import Master
+from archive.catalogue.listings import list_items
+from archive.catalogue.schema.tables import Master
 from archive.ingest import ingest
 from tests.formats import REFUSED, pixels, tiff
 

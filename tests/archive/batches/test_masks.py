@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from archive.batches.plan import Plan, Styling
-from archive.batches.recipes import read_recipe
-from archive.batches.sample import Sample
-from archive.catalogue.tables import Recipe
-from archive.catalogue.vocabulary import View
+from archive.batches.planning.planner import Plan, Styling
+from archive.batches.planning.sampling import Sample
+from archive.batches.recipe_rows import read_recipe
+from archive.catalogue.schema.tables import Recipe
+from archive.catalogue.schema.vocabularies import View
 from archive.errors import UsageError
 from archive.report import write_sheets
 

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
-from archive.batches import in_hand, outcomes, work
-from archive.batches.device import Device
-from archive.batches.leases import MOST_TASKS
-from archive.catalogue.tables import Task
-from archive.catalogue.vocabulary import TaskStatus
+from archive.batches.running import task_outcomes, task_processing, worker_pool
+from archive.batches.running.device_scheduler import Device
+from archive.batches.running.leases import MOST_TASKS
+from archive.catalogue.schema.tables import Task
+from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from restoration.errors import DeviceError
 from restoration.quality import score
@@ -42,14 +42,14 @@ def test_masters_are_read_while_the_device_works_on_another(workshop: Any, monke
     batch_id = workshop.prepared("A", "B", "C")
     read: list[str] = []
 
-    class Noted(work.Picture):  # type: ignore[name-defined, misc]
+    class Noted(task_processing.Picture):  # type: ignore[name-defined, misc]
         @classmethod
         def open(cls, path: Any, **options: Any) -> Any:
             opened = super().open(path, **options)
             read.append(Path(path).name)
             return opened
 
-    monkeypatch.setattr(work, "Picture", Noted)
+    monkeypatch.setattr(task_processing, "Picture", Noted)
     result = workshop.run(batch_id, Greyer(once(lambda: wait_until(lambda: len(read) == 3))))
     assert result.done == 3
     workshop.assert_whole(batch_id)
@@ -63,7 +63,7 @@ def test_one_is_scored_while_the_device_works_on_another(workshop: Any, monkeypa
         scoring.set()
         return score(**pictures)
 
-    monkeypatch.setattr(work, "score", noted)
+    monkeypatch.setattr(task_processing, "score", noted)
     stage = Greyer(lambda calls: scoring.wait(60) if calls == 1 else None)
     assert workshop.run(batch_id, stage).done == 2
     assert stage.calls == 2
@@ -108,7 +108,7 @@ def test_no_more_pictures_are_held_than_there_is_to_be_memory_for(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, most_pixels: int, most_at_once: int
 ) -> None:
     batch_id = workshop.prepared(*"ABCDEF")
-    monkeypatch.setattr(in_hand, "MOST_PIXELS", most_pixels)
+    monkeypatch.setattr(worker_pool, "MOST_PIXELS", most_pixels)
     held: list[int] = []
 
     def hold(_calls: int) -> None:
@@ -125,8 +125,8 @@ def test_log_lines_tell_the_task_that_they_are_about(workshop: Any, monkeypatch:
     batch_id = workshop.prepared(*"ABCDE")
     items = {task.id: name for task, name in zip(workshop.tasks(batch_id), "ABCDE", strict=True)}
     told: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(work._log, "info", lambda event, **_: told.append((event, get_contextvars())))
-    monkeypatch.setattr(outcomes._log, "info", lambda event, **_: told.append((event, get_contextvars())))
+    monkeypatch.setattr(task_processing._log, "info", lambda event, **_: told.append((event, get_contextvars())))
+    monkeypatch.setattr(task_outcomes._log, "info", lambda event, **_: told.append((event, get_contextvars())))
     assert workshop.run(batch_id, Greyer(then())).done == 5
     for event, stage in (("stage done", "mend@1.0"), ("task ended", "record")):
         lines = [about for name, about in told if name == event]

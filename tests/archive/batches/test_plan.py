@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import event, insert, select, update
 
 from archive import review
-from archive.batches.plan import Plan, plan_rerun
+from archive.batches.planning.planner import Plan, plan_rerun
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Batch, Derivative, Item, Master, Recipe, Root, Task
-from archive.catalogue.vocabulary import Access, Decision, Polarity, TaskStatus, View
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Recipe, Root, Task
+from archive.catalogue.schema.vocabularies import Access, Decision, Polarity, TaskStatus, View
 from archive.errors import BatchError, NotFoundError, QueryError, UsageError
 from restoration.recipe import Recipe as FullRecipe
 
@@ -250,7 +250,7 @@ def test_rerun_leaves_out_what_only_the_new_version_is_unsuited_to(workshop: Any
 
 def test_planning_does_not_import_torch_or_image_code() -> None:
     program = (
-        "import sys, archive.batches.plan, archive.review, archive.models\n"
+        "import sys, archive.batches.planning.planner, archive.review, archive.model_registry\n"
         "assert not {'torch', 'numpy', 'tifffile'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

@@ -11,14 +11,15 @@ import torch
 from safetensors.torch import save
 from sqlalchemy import select
 
-from archive import models
-from archive.batches.run import run_batch
-from archive.batches.work import describe
-from archive.catalogue.tables import Derivative
-from restoration.hardware import Execution
+from archive import model_registry
+from archive.batches.running.runner import run_batch
+from archive.batches.running.task_processing import describe
+from archive.catalogue.schema.tables import Derivative
+from restoration.execution import Execution
 from restoration.image import Picture, Provenance, TiffSink
 from restoration.networks import build
-from restoration.pipeline import LoadedModels, restore
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.restore import restore
 from restoration.recipe import Recipe
 
 _NUMBERS = {"widths": [4, 8], "blocks": [1, 1]}
@@ -50,7 +51,7 @@ def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any, tmp
         seed=environment["seed"],
     )
     loaded = LoadedModels(
-        lambda stage: models.folder_for(workshop.catalogue, versions[stage.model, stage.version]), execution
+        lambda stage: model_registry.folder_for(workshop.catalogue, versions[stage.model, stage.version]), execution
     )
     provenance = Provenance.from_record(
         environment["provenance"], master_sha256=derivative.master_sha256, recipe=recipe

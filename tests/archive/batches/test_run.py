@@ -13,15 +13,15 @@ import tifffile
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from archive.batches import claims, record
-from archive.batches.run import run_batch
-from archive.catalogue.tables import Derivative, Event, QualityScore, Task
-from archive.catalogue.vocabulary import EventType, Outcome, TaskStatus
+from archive.batches.running import claims, commit
+from archive.batches.running.runner import run_batch
+from archive.catalogue.schema.tables import Derivative, Event, QualityScore, Task
+from archive.catalogue.schema.vocabularies import EventType, Outcome, TaskStatus
 from archive.progress import Silent
 from restoration.errors import DeviceMemoryError
-from restoration.pipeline import LoadedModels
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.stages import Stage
 from restoration.recipe import RecipeStage
-from restoration.stages import Stage
 from tests.stand_ins import Greyer, once, raising
 
 
@@ -59,7 +59,7 @@ def test_a_derivative_is_flushed_before_the_transaction_that_publishes_it(
         return locked(*arguments)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(record, "locked", noted_locked)
+    monkeypatch.setattr(commit, "locked", noted_locked)
     assert workshop.run(batch_id).done == 1
     assert steps == ["flushed", "locked"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from archive.batches.draft import Candidate
-from archive.batches.plan import Plan
-from archive.batches.sample import Sample, draw, in_words
-from archive.catalogue.tables import Item
-from archive.catalogue.vocabulary import View
+from archive.batches.planning.candidates import Candidate
+from archive.batches.planning.planner import Plan
+from archive.batches.planning.sampling import Sample, draw, in_words
+from archive.catalogue.schema.tables import Item
+from archive.catalogue.schema.vocabularies import View
 
 
 def _offered(count: int, **facts: Any) -> list[Candidate]:

@@ -16,16 +16,16 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from archive import storage
-from archive.batches import ready, record, run
-from archive.batches.leases import MOST_TASKS
-from archive.batches.run import run_batch
-from archive.catalogue.tables import Recipe, Task
-from archive.catalogue.vocabulary import TaskStatus
+from archive.batches.running import commit, preflight, runner
+from archive.batches.running.leases import MOST_TASKS
+from archive.batches.running.runner import run_batch
+from archive.catalogue.schema.tables import Recipe, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
 from archive.progress import Silent
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
-from restoration.pipeline import LoadedModels
+from restoration.pipeline.loaded_models import LoadedModels
 from tests.stand_ins import Greyer, once, raising, wait_until
 
 DONE, PENDING = TaskStatus.DONE, TaskStatus.PENDING
@@ -88,7 +88,7 @@ def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop:
     assert workshop.run(batch_id).done == 8
 
 
-@pytest.mark.parametrize(("where", "step"), [(storage, "make_folder"), (TiffSink, "write"), (record, "publish")])
+@pytest.mark.parametrize(("where", "step"), [(storage, "make_folder"), (TiffSink, "write"), (commit, "publish")])
 def test_a_full_disk_stops_the_batch_and_marks_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, where: Any, step: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> No
 
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch_id = workshop.prepared("A")
-    monkeypatch.setattr(ready, "PIPELINE_VERSION", 99)
+    monkeypatch.setattr(preflight, "PIPELINE_VERSION", 99)
     with pytest.raises(BatchError, match="plan it again"):
         workshop.run(batch_id)
 
@@ -161,7 +161,7 @@ def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resume
     def lost(*_: object) -> None:
         raise OperationalError("INSERT", {}, Exception("the connection is gone"))
 
-    monkeypatch.setattr(record, "_write_rows", lost)
+    monkeypatch.setattr(commit, "_write_rows", lost)
     with pytest.raises(BatchError, match=f"connection is gone.*batch resume {batch_id}"):
         workshop.run(batch_id)
     assert not [path for path in workshop.files() if path.name.startswith(".")]
@@ -231,6 +231,6 @@ def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:
 
 def test_a_time_of_day_is_the_next_one() -> None:
     now = datetime(2026, 5, 1, 22, 0)
-    assert run.next_moment(time(23, 0), now) - now == timedelta(hours=1)
-    assert run.next_moment(time(22, 0), now) - now == timedelta(days=1)
-    assert run.next_moment(time(6, 0), now) == datetime(2026, 5, 2, 6, 0)
+    assert runner.next_moment(time(23, 0), now) - now == timedelta(hours=1)
+    assert runner.next_moment(time(22, 0), now) - now == timedelta(days=1)
+    assert runner.next_moment(time(6, 0), now) == datetime(2026, 5, 2, 6, 0)

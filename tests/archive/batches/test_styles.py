@@ -11,15 +11,15 @@ import pytest
 import tifffile
 
 from archive import fixity
-from archive.batches.plan import Plan, Styling, plan_rerun
-from archive.batches.recipes import read_recipe
-from archive.batches.work import describe
-from archive.catalogue.search import list_items, show
-from archive.catalogue.tables import Derivative, Recipe
+from archive.batches.planning.planner import Plan, Styling, plan_rerun
+from archive.batches.recipe_rows import read_recipe
+from archive.batches.running.task_processing import describe
+from archive.catalogue.listings import list_items, show
+from archive.catalogue.schema.tables import Derivative, Recipe
 from archive.errors import BatchError, NotFoundError, UsageError
 from restoration.image import Picture, Provenance, SrgbConversion
-from restoration.image.provenance import COMPOSITE
-from restoration.statistics import NAMES
+from restoration.image.provenance_metadata import COMPOSITE
+from restoration.picture_statistics import NAMES
 from tests.formats import grey_profile
 from tests.stand_ins import Toner, once
 

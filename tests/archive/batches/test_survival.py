@@ -18,9 +18,9 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from archive import failpoints
-from archive.batches import record
+from archive.batches.running import commit
 from archive.catalogue import engines
-from archive.catalogue.vocabulary import TaskStatus
+from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from tests.stand_ins import Greyer
 
@@ -174,7 +174,7 @@ def test_a_connection_lost_while_an_outcome_is_recorded_loses_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     batch_id = _prepare(workshop, 2)
-    write = record._write_rows
+    write = commit._write_rows
     losses: list[str] = []
 
     def lose() -> None:
@@ -187,9 +187,9 @@ def test_a_connection_lost_while_an_outcome_is_recorded_loses_nothing(
         lose()
 
     if step == "before the commit":
-        monkeypatch.setattr(record, "_write_rows", write_and_lose)
+        monkeypatch.setattr(commit, "_write_rows", write_and_lose)
     else:
-        monkeypatch.setattr(record, "reach", lambda name: lose() if name == "after_commit" else None)
+        monkeypatch.setattr(commit, "reach", lambda name: lose() if name == "after_commit" else None)
     assert workshop.run(batch_id).done == 2
     assert losses == [step]
     assert [task.attempts for task in workshop.tasks(batch_id)] == [1, 1]
@@ -201,7 +201,7 @@ def test_connections_that_the_database_ends_in_mid_batch_are_made_anew(
     workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = _prepare(workshop, 3)
-    original = record._write_rows
+    original = commit._write_rows
     ended: list[int] = []
 
     def ending(catalogue: Any, session: Any, *rest: Any) -> None:
@@ -211,7 +211,7 @@ def test_connections_that_the_database_ends_in_mid_batch_are_made_anew(
                 another.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": ended[0]})
         original(catalogue, session, *rest)
 
-    monkeypatch.setattr(record, "_write_rows", ending)
+    monkeypatch.setattr(commit, "_write_rows", ending)
     assert workshop.run(batch_id).done == 3
     assert ended
     workshop.assert_whole(batch_id)

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from archive.batches.cancel import cancel_batch
-from archive.batches.claims import LeaseLostError, claim_next, release, take_back
-from archive.batches.leases import MOST_TASKS, Heartbeat, Holder
-from archive.batches.record import record_failure
-from archive.catalogue.tables import Task
-from archive.catalogue.vocabulary import TaskStatus
+from archive.batches.running.cancellation import cancel_batch
+from archive.batches.running.claims import LeaseLostError, claim_next, release, take_back
+from archive.batches.running.commit import record_failure
+from archive.batches.running.leases import MOST_TASKS, Heartbeat, Holder
+from archive.catalogue.schema.tables import Task
+from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import NotFoundError
 from tests.stand_ins import wait_until
 

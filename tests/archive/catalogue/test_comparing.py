@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.search import compare
-from archive.catalogue.tables import Derivative, Master, ModelVersion
-from archive.catalogue.vocabulary import Decision, StageTask
+from archive.catalogue.listings import compare
+from archive.catalogue.schema.tables import Derivative, Master, ModelVersion
+from archive.catalogue.schema.vocabularies import Decision, StageTask
 from archive.errors import NotFoundError, QueryError, UsageError
 from tests.support import add_derivative, add_item, add_master, add_review, add_version
 

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Derivative, Master
-from archive.catalogue.vocabulary import Decision, StageTask
+from archive.catalogue.schema.tables import Derivative, Master
+from archive.catalogue.schema.vocabularies import Decision, StageTask
 from tests.support import add_derivative, add_item, add_review, add_version
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.catalogue.dates import EARLIEST_DAY, LATEST_DAY, date_range
+from archive.catalogue.edtf_dates import EARLIEST_DAY, LATEST_DAY, date_range
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_any_text_is_a_date_or_a_value_error(text: str) -> None:
 
 
 def test_reading_a_date_warns_of_nothing() -> None:
-    read = "from archive.catalogue.dates import date_range; date_range('1906~')"
+    read = "from archive.catalogue.edtf_dates import date_range; date_range('1906~')"
     subprocess.run([sys.executable, "-W", "error", "-c", read], check=True)

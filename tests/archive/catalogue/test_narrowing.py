@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from archive.catalogue import Catalogue, narrowing
-from archive.catalogue.fields import FIELDS
-from archive.catalogue.search import list_items
-from archive.catalogue.vocabulary import Access, Decision, View
+from archive.catalogue import Catalogue
+from archive.catalogue.listings import list_items
+from archive.catalogue.query import query_planner
+from archive.catalogue.query.fields import FIELDS
+from archive.catalogue.schema.vocabularies import Access, Decision, View
 from archive.fixity import verify
 from tests.support import add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
@@ -67,8 +68,8 @@ def test_what_little_matches_is_found_by_index(catalogue: Catalogue, query: str)
 def test_where_much_matches_items_are_read_in_order_and_nothing_is_sorted(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, query: str | None
 ) -> None:
-    monkeypatch.setattr(narrowing, "FEW", -1)
-    monkeypatch.setattr(narrowing, "MANY", -1)
+    monkeypatch.setattr(query_planner, "FEW", -1)
+    monkeypatch.setattr(query_planner, "MANY", -1)
     for limit in (50, None):
         plan = _plans(catalogue, query, limit)[-1]
         assert _full_scans(plan, in_order="items") == []
@@ -105,9 +106,9 @@ def test_however_it_is_read_a_list_holds_the_same(
                 if number == 1:
                     add_review(session, derivative, Decision.ACCEPTED)
         add_version(session, "denoise-deblur@1.1", approved=True)
-    monkeypatch.setattr(narrowing, "FEW", few)
-    monkeypatch.setattr(narrowing, "MANY", few)
-    monkeypatch.setattr(narrowing, "_FEW_RECIPES", few_recipes)
+    monkeypatch.setattr(query_planner, "FEW", few)
+    monkeypatch.setattr(query_planner, "MANY", few)
+    monkeypatch.setattr(query_planner, "_FEW_RECIPES", few_recipes)
     with catalogue.reading() as session:
         for limit in (None, 50):  # which take two ways
             found = {

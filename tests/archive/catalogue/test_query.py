@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.query import DEEPEST, HIGHEST_COST, parse, remark
-from archive.catalogue.search import list_items
-from archive.catalogue.tables import ModelVersion
-from archive.catalogue.vocabulary import Access, Decision, StageTask, TaskStatus, View
+from archive.catalogue.listings import list_items
+from archive.catalogue.query.lucene_parser import DEEPEST, HIGHEST_COST, parse, remark
+from archive.catalogue.schema.tables import ModelVersion
+from archive.catalogue.schema.vocabularies import Access, Decision, StageTask, TaskStatus, View
 from archive.errors import QueryError
 from tests.support import add_batch, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 

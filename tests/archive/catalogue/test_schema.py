@@ -10,9 +10,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from archive.catalogue import Catalogue, engines, schema
+from archive.bundled_files import migrations_folder
+from archive.catalogue import Catalogue, engines
+from archive.catalogue.schema import migration
 from archive.errors import HomeError
-from archive.resources import migrations_folder
 from archive.settings import Settings
 from tests.support import add_item
 
@@ -23,28 +24,28 @@ def test_a_new_database_is_brought_to_head_and_has_nothing_to_complain_of(
     settings = Settings(home=tmp_path, database_url=empty_database_url)
     if settings.sqlite_path:
         settings.sqlite_path.touch()
-    assert schema.current(settings) is None
-    assert "no tables" in schema.check(settings)[0]
-    schema.upgrade(settings)
-    assert schema.current(settings) == schema.head()
-    assert schema.check(settings) == []
+    assert migration.current(settings) is None
+    assert "no tables" in migration.check(settings)[0]
+    migration.upgrade(settings)
+    assert migration.current(settings) == migration.head()
+    assert migration.check(settings) == []
 
 
 def test_upgrading_twice_changes_nothing(settings: Settings) -> None:
-    schema.upgrade(settings)
-    assert schema.check(settings) == []
+    migration.upgrade(settings)
+    assert migration.check(settings) == []
 
 
 def test_the_head_that_is_read_from_file_names_is_alembics() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.head()
+    assert ScriptDirectory.from_config(config).get_current_head() == migration.head()
 
 
 def test_a_difference_from_the_softwares_tables_is_found(settings: Settings, catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         session.execute(text("CREATE INDEX ix_extra ON items (title)"))
-    (problem,) = schema.check(settings)
+    (problem,) = migration.check(settings)
     assert "ix_extra" in problem
 
 
@@ -59,7 +60,7 @@ def test_a_broken_foreign_key_is_found(settings: Settings, catalogue: Catalogue)
             session.execute(text(f"ALTER TABLE model_aliases DROP CONSTRAINT {name}"))
             foreign_key = "FOREIGN KEY (model_id) REFERENCES models (id) NOT VALID"
             session.execute(text(f"ALTER TABLE model_aliases ADD CONSTRAINT {name} {foreign_key}"))
-    problems = schema.check(settings)
+    problems = migration.check(settings)
     assert problems
     assert all("model_aliases" in problem for problem in problems)
 
@@ -70,7 +71,7 @@ def test_a_catalogue_of_another_schema_is_not_opened(settings: Settings, catalog
     with pytest.raises(HomeError, match="9999"):
         Catalogue.open(settings)
     with pytest.raises(HomeError, match="newer"):
-        schema.upgrade(settings)
+        migration.upgrade(settings)
     Catalogue.open(settings, check_schema=False)
 
 
@@ -80,7 +81,7 @@ def test_a_database_without_tables_is_not_opened(tmp_path: Path, empty_database_
     assert not (tmp_path / "empty.db").exists()
 
 
-@pytest.mark.parametrize("look", [schema.current, schema.check])
+@pytest.mark.parametrize("look", [migration.current, migration.check])
 def test_looking_makes_no_database(tmp_path: Path, look: Callable[[Settings], object]) -> None:
     with pytest.raises(HomeError, match="archive init"):
         look(Settings(home=tmp_path, database_url=f"sqlite:///{tmp_path / 'catalogue.db'}"))
@@ -93,8 +94,8 @@ def test_looking_and_a_batch_at_work_do_not_wait_for_each_other(
     monkeypatch.setattr(engines, "BUSY_TIMEOUT_SECONDS", 0.1)
     with catalogue.session() as session:
         add_item(session, "A")
-        assert schema.current(settings) == schema.head()
-        assert schema.check(settings) == []
+        assert migration.current(settings) == migration.head()
+        assert migration.check(settings) == []
 
 
 def test_a_database_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_a_database_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="not a database"):
         Catalogue.open(settings)
     with pytest.raises(HomeError, match="not a database"):
-        schema.upgrade(settings)
+        migration.upgrade(settings)
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_failed_upgrade_leaves_the_database_as_it_was(settings: Settings, cata
         add_item(session, "A")
         session.execute(text("DELETE FROM alembic_version"))
     with pytest.raises(HomeError):  # the tables are there already
-        schema.upgrade(settings)
+        migration.upgrade(settings)
     with catalogue.reading() as session:
         assert session.execute(text("SELECT count(*) FROM items")).scalar_one() == 1
         assert session.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 0

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import event
 
 from archive.catalogue import Catalogue
-from archive.catalogue.agents import person, record_event, software
-from archive.catalogue.search import LIST_FIELDS, batch, batches, find_version, list_items, models, show
-from archive.catalogue.tables import ModelAlias, QualityScore
-from archive.catalogue.vocabulary import (
+from archive.catalogue.events import person, record_event, software
+from archive.catalogue.listings import LIST_FIELDS, batch, batches, find_version, list_items, models, show
+from archive.catalogue.schema.tables import ModelAlias, QualityScore
+from archive.catalogue.schema.vocabularies import (
     ComparedWith,
     Decision,
     EventType,

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from archive.catalogue import Catalogue, schema
+from archive.catalogue import Catalogue
 from archive.catalogue.engines import refuse_network_file_system
-from archive.catalogue.tables import Item, Master
+from archive.catalogue.schema import migration
+from archive.catalogue.schema.tables import Item, Master
 from archive.errors import HomeError
 from archive.settings import Settings, create_home
 from tests.support import AT, add_item
@@ -119,7 +120,7 @@ def test_stored_paths_are_below_the_home_or_absolute(catalogue: Catalogue) -> No
 
 def test_sqlite_writes_safely(tmp_path: Path) -> None:
     settings = create_home(tmp_path / "a home ?mode=x #1 100%", database=None)
-    schema.upgrade(settings)
+    migration.upgrade(settings)
     catalogue = Catalogue.open(settings)
     with catalogue.session() as session:
         pragmas = {

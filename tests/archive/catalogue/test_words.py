@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import ItemWord
-from archive.catalogue.words import LONGEST_WORD, fold, reindex
+from archive.catalogue.query.text_index import LONGEST_WORD, fold, reindex
+from archive.catalogue.schema.tables import ItemWord
 from tests.support import add_item
 
 

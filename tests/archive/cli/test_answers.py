@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from archive.cli.output import cells, fitted, padded, print_table, visible
-from archive.wording import LIST_FIELDS
+from archive.cli.output_formats import cells, fitted, padded, print_table, visible
+from archive.display import LIST_FIELDS
 from tests.small_archive import SmallArchive, write_scan
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from archive.batches.leases import MOST_TASKS
-from archive.batches.run import BatchResult
-from archive.cli.output import duration
+from archive.batches.running.leases import MOST_TASKS
+from archive.batches.running.runner import BatchResult
+from archive.cli.output_formats import duration
 from archive.cli.restore import tell
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
 

@@ -115,8 +115,8 @@ def test_a_style_whose_name_reads_like_a_process_is_refused(restored: SmallArchi
 def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped, scans = tmp_path / "shipped", tmp_path / "scans"
     write_model(shipped / "denoise-deblur-9.0")
-    monkeypatch.setattr("restoration.models.SHIPPED", shipped)
-    monkeypatch.setattr("archive.resources.sample_archive_folder", lambda: scans)
+    monkeypatch.setattr("restoration.model_folders.SHIPPED", shipped)
+    monkeypatch.setattr("archive.bundled_files.sample_archive_folder", lambda: scans)
     for seed, name in enumerate(("a", "b")):
         write_scan(scans / f"{name}.tif", seed=seed)
     demo = SmallArchive(home=tmp_path / "demo", scans=scans)

@@ -176,7 +176,7 @@ def test_ctrl_c_exits_130(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("archive.catalogue.search.list_items", interrupt)
+    monkeypatch.setattr("archive.catalogue.listings.list_items", interrupt)
 
     assert small.run("list").code == 130
 
@@ -185,7 +185,7 @@ def test_a_fault_of_the_software_is_not_hidden(small: SmallArchive, monkeypatch:
     def break_down(*_arguments: object) -> None:
         raise LookupError("a fault")
 
-    monkeypatch.setattr("archive.catalogue.search.list_items", break_down)
+    monkeypatch.setattr("archive.catalogue.listings.list_items", break_down)
 
     with pytest.raises(LookupError):
         run(["--home", str(small.home), "list"])

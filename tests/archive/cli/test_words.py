@@ -7,7 +7,7 @@ import hashlib
 import pytest
 import torch
 
-from archive.cli.progress import Bar
+from archive.cli.progress_bar import Bar
 from tests.small_archive import SmallArchive, change_one_byte, write_scan
 
 

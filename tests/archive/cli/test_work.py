@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from archive.cli.progress import Bar
-from restoration.models import ModelFolder
+from archive.cli.progress_bar import Bar
+from restoration.model_folders import ModelFolder
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
 
 
@@ -137,7 +137,7 @@ def test_ctrl_c_while_models_are_loaded_says_how_to_go_on(small: SmallArchive, m
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
     with monkeypatch.context() as patch:
-        patch.setattr("archive.models.folder_for", interrupt)
+        patch.setattr("archive.model_registry.folder_for", interrupt)
         answer = small.run("restore")
 
     assert answer.code == 130

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import func, select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Event, Item, Master, Root
-from archive.catalogue.vocabulary import EventType
+from archive.catalogue.schema.tables import Event, Item, Master, Root
+from archive.catalogue.schema.vocabularies import EventType
 from archive.ingest import IngestReport, ingest
 from archive.progress import Silent
 
@@ -290,7 +290,7 @@ def test_a_copy_that_was_published_without_its_row_is_adopted(
 
     make_scan("a.tif", 1)
     with monkeypatch.context() as patch:
-        patch.setattr("archive.ingest.record.Recorder._root", fail)
+        patch.setattr("archive.ingest.recorder.Recorder._root", fail)
         with pytest.raises(KeyboardInterrupt):
             take(copy=True)
     assert paths(catalogue) == {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from archive.errors import IngestError
-from archive.ingest.csv_rows import Row, read_sheet
+from archive.ingest.spreadsheet import Row, read_sheet
 from restoration.image import Area
 
 

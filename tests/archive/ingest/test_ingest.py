@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Event, Item, ItemWord, Master
+from archive.catalogue.schema.tables import Event, Item, ItemWord, Master
 from archive.errors import IngestError
 from archive.ingest import IngestReport
 from archive.storage import digest_file
@@ -296,7 +296,7 @@ def test_a_scan_that_changes_while_it_is_read_is_refused(
         path.write_bytes(path.read_bytes() + b"more")
         return pictures
 
-    monkeypatch.setattr("archive.ingest.scan.inspect_all", touched)
+    monkeypatch.setattr("archive.ingest.file_discovery.inspect_all", touched)
     make_scan("a.tif")
     report = take()
     assert report.added == 0

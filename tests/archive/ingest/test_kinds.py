@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from archive import storage
 from archive.catalogue import Catalogue
-from archive.catalogue.search import show
-from archive.catalogue.tables import Event, Item, Master
-from archive.catalogue.vocabulary import EventType
+from archive.catalogue.listings import show
+from archive.catalogue.schema.tables import Event, Item, Master
+from archive.catalogue.schema.vocabularies import EventType
 from archive.fixity import verify
 from archive.ingest import IngestReport
 from archive.settings import SETTINGS_NAME, load_settings
@@ -126,7 +126,7 @@ def test_a_kind_that_newer_software_can_carry_is_taken_in_by_the_next_ingest(
 ) -> None:
     (scans / "x.tif").write_bytes(REFUSED["TIFF CMYK"]())
     with monkeypatch.context() as older:
-        older.setattr("restoration.image.tiff.refusal_of", lambda _page: "of a kind unknown then")
+        older.setattr("restoration.image.tiff_reader.refusal_of", lambda _page: "of a kind unknown then")
         take()
     assert take().updated == 1
     assert (take().updated, take().unchanged) == (0, 1)

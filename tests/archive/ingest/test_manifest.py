@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import func, select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.tables import Event, Item, Master
-from archive.catalogue.vocabulary import EventType, Outcome
+from archive.catalogue.schema.tables import Event, Item, Master
+from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.errors import IngestError
 from archive.ingest import IngestReport
 

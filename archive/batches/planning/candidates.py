@@ -1,0 +1,78 @@
+"""Candidate masters: the masters that a plan considers, read from the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue.schema.tables import Item, Master
+from archive.catalogue.schema.vocabularies import Polarity, View
+
+_ROWS_AT_A_TIME = 5_000  # memory stays flat, round trips few
+
+
+class Candidate(NamedTuple):
+    """What planning looks at of a master."""
+
+    id: int
+    accession_number: str
+    sequence: int
+    view: View
+    width: int
+    height: int
+    unsupported: str | None
+    samples_per_pixel: int
+    bits_per_sample: int
+    refusal: str | None
+    polarity: Polarity | None
+    process: str | None
+    collection: str | None
+    date_earliest: int | None  # yyyymmdd
+
+    @property
+    def name(self) -> str:
+        """Such as ``1906.12 (2)``."""
+        return f"{self.accession_number} ({self.sequence})"
+
+
+Objection = Callable[[Candidate], str | None]
+"""Why a master is to be left out, in words, or None."""
+
+
+def read_candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candidate]:
+    """What is looked at of each wanted master, in the order of lists, read in chunks."""
+    statement = (
+        of_masters(wanted)
+        .with_only_columns(
+            Master.id,
+            Item.accession_number,
+            Master.sequence,
+            Master.view,
+            Master.width,
+            Master.height,
+            Master.unsupported,
+            Master.samples_per_pixel,
+            Master.bits_per_sample,
+            Master.refusal,
+            Item.polarity,
+            Item.process,
+            Item.collection,
+            Item.date_earliest,
+        )
+        .order_by(Item.accession_number, Master.sequence)
+    )
+    for row in session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}):
+        yield Candidate._make(row)
+
+
+def of_masters(wanted: ColumnElement[bool]) -> Select[Any]:
+    """The ids of the wanted masters, with their items at hand."""
+    return select(Master.id).join(Item, Master.item_id == Item.id).where(wanted)
+
+
+def count(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
+    """How many masters are wanted."""
+    return of_masters(wanted).with_only_columns(func.count(Master.id))

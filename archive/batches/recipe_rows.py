@@ -1,0 +1,82 @@
+"""Recipes in the catalogue: read from their rows, and written where they are new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Select, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from archive.catalogue.schema.tables import Model, ModelVersion, RecipeStage
+from archive.catalogue.schema.tables import Recipe as RecipeRow
+from archive.catalogue.schema.vocabularies import DerivativeKind, StageTask
+from archive.errors import BatchError
+from archive.model_registry import card_of
+from restoration.errors import RecipeError
+from restoration.recipe import Recipe
+
+
+def read_recipe(row: RecipeRow) -> Recipe:
+    """The recipe that a row of the catalogue holds.
+
+    Raises:
+        BatchError: the row holds none, as after damage to the database.
+    """
+    try:
+        return Recipe.from_json(row.canonical_json)
+    except RecipeError as error:
+        raise BatchError(
+            f"the catalogue's recipe {row.id}, {row.sha256}, can't be read ({error}), so that nothing can be done by "
+            "it: take the catalogue back from a backup"
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyledRecipe:
+    """What a recipe with styles takes: whether a grey master becomes RGB, and whether its content is kept meanwhile."""
+
+    coloured: bool
+    on_a_restoration: bool
+
+
+def styled_recipes(session: Session, ids: Select[int]) -> dict[int, StyledRecipe]:
+    """Those of these recipes that have styles, by id."""
+    styled = select(RecipeRow).where(RecipeRow.id.in_(ids), RecipeRow.kind == DerivativeKind.STYLED)
+    rows = session.scalars(styled.options(selectinload(RecipeRow.stages).joinedload(RecipeStage.version)))
+    found = {}
+    for row in rows:
+        recipe = read_recipe(row)
+        cards = [card_of(known.version) for known in row.stages]
+        found[row.id] = StyledRecipe(
+            coloured=any(card.gives_colour(stage.parameters) for card, stage in zip(cards, recipe.stages, strict=True)),
+            on_a_restoration=recipe.styles_a_restoration,
+        )
+    return found
+
+
+def recipe_id(session: Session, recipe: Recipe) -> int:
+    """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
+    find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
+    if (known := session.scalar(find)) is not None:
+        return known
+    try:
+        with session.begin_nested():
+            kind = DerivativeKind.STYLED if recipe.styles else DerivativeKind.RESTORED
+            row = RecipeRow(sha256=recipe.sha256, canonical_json=recipe.canonical_json(), kind=kind)
+            row.stages = [
+                RecipeStage(
+                    position=position,
+                    task=StageTask(stage.task),
+                    version=session.execute(
+                        select(ModelVersion)
+                        .join(Model, ModelVersion.model_id == Model.id)
+                        .where(Model.name == stage.model, ModelVersion.version == stage.version)
+                    ).scalar_one(),
+                )
+                for position, stage in enumerate(recipe.stages)
+            ]
+            session.add(row)
+    except IntegrityError:  # planned by another process at the same moment
+        return session.execute(find).scalar_one()
+    return row.id

@@ -1,0 +1,46 @@
+"""Cancelling a batch: what was not begun is given up, what is in hand is finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import update
+
+from archive.batches.running.claims import count_running, sweep_batch, take_back
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Batch, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.errors import NotFoundError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """What cancelling came to."""
+
+    cancelled: int  # tasks that will not be done
+    running: int  # tasks that living processes are going to finish
+
+
+def cancel_batch(catalogue: Catalogue, batch_id: int) -> Cancelled:
+    """Cancels the batch's pending tasks, and running ones whose holder is lost.
+
+    A task in living hands goes on to its end: its derivative is nearly paid for, and taking the lease would only waste
+    it. Its process then finds nothing more to do. Cancelled masters are planned anew by the next ``restore``.
+
+    Raises:
+        NotFoundError: there is no such batch.
+    """
+    with catalogue.reading() as session:
+        if session.get(Batch, batch_id) is None:
+            raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
+    take_back(catalogue, batch_id)
+    with catalogue.session() as session:
+        statement = (
+            update(Task)
+            .where(Task.batch_id == batch_id, Task.status == TaskStatus.PENDING)
+            .values(status=TaskStatus.CANCELLED, finished_at=catalogue.now(session))
+            .execution_options(synchronize_session=False)
+        )
+        cancelled = len(session.scalars(statement.returning(Task.id)).all())
+    sweep_batch(catalogue, batch_id)
+    return Cancelled(cancelled=cancelled, running=count_running(catalogue, batch_id))

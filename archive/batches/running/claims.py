@@ -1,0 +1,271 @@
+"""Who works on a task: claiming it with a lease token, giving it back, and what a dead holder left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.orm import Session, joinedload
+
+from archive.batches.recipe_rows import read_recipe
+from archive.batches.running.leases import Holder, lease_end
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
+from archive.catalogue.schema.vocabularies import DerivativeKind, TaskStatus
+from archive.errors import BatchError
+from archive.storage import derivative_path, mask_path, temporary_name
+from restoration.image import Area
+from restoration.recipe import Recipe as FullRecipe
+
+_NO_LEASE: Final = {
+    "lease_token": None,
+    "lease_expires_at": None,
+    "lease_host": None,
+    "lease_pid": None,
+    "lease_started": None,
+}
+
+
+class LeaseLostError(BatchError):
+    """The task was taken by somebody else meanwhile: whatever was made for it must not be published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A task that this process holds, with all that is needed to work on it outside of any transaction."""
+
+    task_id: int
+    token: str
+    master_id: int
+    master_path: Path
+    master_page: int
+    master_sha256: str
+    pixels: int
+    picture_area: Area | None
+    reference_path: Path | None
+    accession_number: str
+    sequence: int
+    recipe: FullRecipe
+    mask_path: Path | None
+    kind: DerivativeKind
+    started_at: datetime  # by the database's clock
+    stored_path: str  # the derivative's, relative to the home
+    final: Path  # the derivative's, absolute
+    already_made: bool  # nothing is held, and nothing is to be done
+
+
+def claim_next(catalogue: Catalogue, batch_id: int) -> Claim | None:
+    """Takes the batch's next task that is pending, or was left by a holder that lost it; None where there is none.
+
+    Tasks that were tried least often come first, so that a scan on which processes die does not keep others waiting.
+    Where the derivative was made meanwhile, by another batch, the task is skipped instead, and the claim says so.
+    """
+    claim = _claim_pending(catalogue, batch_id)
+    if claim is None and take_back(catalogue, batch_id):
+        claim = _claim_pending(catalogue, batch_id)
+    return claim
+
+
+def _claim_pending(catalogue: Catalogue, batch_id: int) -> Claim | None:
+    with catalogue.session() as session:
+        task = session.scalar(
+            select(Task)
+            .where(Task.batch_id == batch_id, Task.status == TaskStatus.PENDING)
+            .order_by(Task.attempts, Task.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        return None if task is None else _take(catalogue, session, task)
+
+
+def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
+    master = session.execute(
+        select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
+    ).scalar_one()
+    made = existing_derivative(session, task)
+    stored = _free_path(session, task.recipe, master)
+    recipe = read_recipe(task.recipe)
+    claim = Claim(
+        task_id=task.id,
+        token=uuid4().hex,
+        master_id=master.id,
+        master_path=catalogue.path_of(master.path),
+        master_page=master.page,
+        master_sha256=master.sha256,
+        pixels=master.width * master.height,
+        picture_area=_area(master),
+        reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
+        accession_number=master.item.accession_number,
+        sequence=master.sequence,
+        recipe=recipe,
+        mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
+        kind=task.recipe.kind,
+        started_at=catalogue.now(session),
+        stored_path=stored,
+        final=catalogue.path_of(stored),
+        already_made=made is not None,
+    )
+    if made is None:
+        holder = Holder.this_process()
+        task.status, task.lease_token = TaskStatus.RUNNING, claim.token
+        task.lease_host, task.lease_pid, task.lease_started = holder.host, holder.pid, holder.started
+        task.lease_expires_at = lease_end(catalogue, session)
+        task.attempts += 1
+        task.error, task.started_at = None, claim.started_at
+    else:
+        mark_skipped(catalogue, session, task, made)
+    return claim
+
+
+def _free_path(session: Session, recipe: Recipe, master: Master) -> str:
+    """Where the derivative goes; a master that was renumbered leaves its derivative under the name it had before."""
+    stored = derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256)
+    of_another = select(Derivative.id).where(Derivative.path == stored, Derivative.master_id != master.id)
+    if session.scalar(of_another) is None:
+        return stored
+    return derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256, master_sha256=master.sha256)
+
+
+def existing_derivative(session: Session, task: Task) -> int | None:
+    """The id of the derivative of the task's recipe and master, which may have come from another batch."""
+    return session.scalar(
+        select(Derivative.id).where(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
+    )
+
+
+def mark_skipped(catalogue: Catalogue, session: Session, task: Task, derivative_id: int) -> None:
+    """Ends the task: its derivative was already made."""
+    task.derivative_id = derivative_id
+    end(catalogue, session, task, TaskStatus.SKIPPED)
+
+
+def end(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) -> None:
+    """Gives the task its last status, on its master's row too, and takes the lease off it."""
+    for name, value in {**_NO_LEASE, "status": status, "finished_at": catalogue.now(session)}.items():
+        setattr(task, name, value)
+    task.master.last_task_status = status
+
+
+@contextmanager
+def locked(catalogue: Catalogue, claim: Claim) -> Iterator[tuple[Session, Task]]:
+    """One transaction in which the claimed task is locked; whose it is :func:`require_lease` tells."""
+    with catalogue.session() as session:
+        yield session, session.execute(select(Task).where(Task.id == claim.task_id).with_for_update()).scalar_one()
+
+
+def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Claim) -> None:
+    """Checks, once the task is locked, that the claim still holds it.
+
+    Raises:
+        LeaseLostError: the lease has expired, or another process has taken the task.
+    """
+    held = task.status is TaskStatus.RUNNING and task.lease_token == claim.token
+    # The clock is read behind the lock, which may have been waited for.
+    if not held or task.lease_expires_at is None or task.lease_expires_at <= catalogue.now(session):
+        raise LeaseLostError(
+            f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile; "
+            "what was made for it here is thrown away"
+        )
+
+
+def release(catalogue: Catalogue, *claims: Claim) -> None:
+    """Puts the tasks back to pending, as if they had not been begun; leaves alone those that are no longer ours."""
+    if not claims:
+        return
+    with catalogue.session() as session:
+        _put_back(session, [claim.task_id for claim in claims], [claim.token for claim in claims])
+
+
+def take_back(catalogue: Catalogue, batch_id: int) -> int:
+    """Puts running tasks back to pending whose lease has expired or whose holder is known to be dead; how many.
+
+    The tokens they were held with can't commit any more.
+    """
+    with catalogue.session() as session:
+        running = session.scalars(select(Task).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING))
+        now = catalogue.now(session)
+        lost = [task for task in running if _is_lost(task, now)]
+        return _put_back(session, [task.id for task in lost], [task.lease_token or "" for task in lost])
+
+
+def _is_lost(task: Task, now: datetime) -> bool:
+    if task.lease_expires_at is None or task.lease_expires_at <= now:
+        return True
+    if task.lease_host is None or task.lease_pid is None or task.lease_started is None:
+        return False
+    return Holder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started).is_known_dead()
+
+
+def _put_back(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> int:
+    held = func.coalesce(Task.lease_token, "").in_(tokens)
+    put_back = (
+        update(Task)
+        .where(Task.id.in_(ids), held, Task.status == TaskStatus.RUNNING)
+        .values(**_NO_LEASE, status=TaskStatus.PENDING, started_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    return len(session.scalars(put_back.returning(Task.id)).all()) if ids else 0
+
+
+def count_running(catalogue: Catalogue, batch_id: int) -> int:
+    """How many tasks of the batch are in hand, here or elsewhere."""
+    with catalogue.reading() as session:
+        of_batch = select(func.count(Task.id)).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING)
+        return session.scalar(of_batch) or 0
+
+
+def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
+    """Removes what lost holders left in the folders of the batch's tasks, where no later claim is going to meet it.
+
+    These are tasks that were cancelled after they had been taken, and those taken more than once: a holder that was
+    stopped before it made its file, continued after the task was done, and was then killed leaves one.
+    """
+    with catalogue.reading() as session:
+        rows = session.execute(
+            select(Item, Master.sequence, Master.sha256, Recipe.kind, Recipe.sha256)
+            .select_from(Task)
+            .join(Master, Task.master_id == Master.id)
+            .join(Item, Master.item_id == Item.id)
+            .join(Recipe, Task.recipe_id == Recipe.id)
+            .where(
+                Task.batch_id == batch_id,
+                or_(Task.attempts > 1, and_(Task.attempts > 0, Task.status == TaskStatus.CANCELLED)),
+            )
+        ).all()
+    for item, sequence, master_sha256, kind, recipe_sha256 in rows:
+        for sha256 in (None, master_sha256):
+            stored = derivative_path(item, sequence, kind, recipe_sha256, master_sha256=sha256)
+            sweep(catalogue, catalogue.path_of(stored))
+
+
+def sweep(catalogue: Catalogue, final: Path) -> None:
+    """Removes what dead holders left beside ``final``: its temporary files whose token no running task holds."""
+    # Listed before the tokens are read: a token is committed before its file is made, so no living file is missed.
+    # Names in the home hold no characters that mean anything in a pattern.
+    pattern = temporary_name(final, "*")
+    found = [(path.name.split(".")[-2], path) for path in final.parent.glob(pattern)]
+    if not found:
+        return
+    with catalogue.reading() as session:
+        held = set(
+            session.scalars(
+                select(Task.lease_token).where(
+                    Task.status == TaskStatus.RUNNING, Task.lease_token.in_(token for token, _ in found)
+                )
+            )
+        )
+    for token, path in found:
+        if token not in held:
+            path.unlink(missing_ok=True)
+
+
+def _area(master: Master) -> Area | None:
+    if master.area_x is None or master.area_y is None or master.area_width is None or master.area_height is None:
+        return None
+    return Area(x=master.area_x, y=master.area_y, width=master.area_width, height=master.area_height)

@@ -1,0 +1,53 @@
+"""Whether the masters of a batch are there as a whole: an unmounted share is one trouble, not many lost scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Master, Root, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.errors import BatchError
+from archive.storage import MASTERS, trouble_of_root
+
+
+def require_roots(catalogue: Catalogue, batch_id: int) -> None:
+    """Checks that no folder is gone in which a master lies that is still to be restored.
+
+    What is there is asked of all the batch's masters in such a folder: where the last few are missing and those done
+    before are there, these few are lost, and the folder is not.
+
+    Raises:
+        BatchError: one is gone, as :func:`archive.storage.trouble_of_root` tells it.
+    """
+    with catalogue.reading() as session:
+        for folder, masters in _roots(catalogue, session, batch_id):
+            with session.execute(masters.distinct(), execution_options={"yield_per": 1000}) as rows:
+                trouble = trouble_of_root(folder, (catalogue.path_of(row.path) for row in rows))
+            if trouble is not None:
+                raise BatchError(
+                    f"the folder {folder}, where masters of batch {batch_id} lie, {trouble}: mount or restore it, then "
+                    f"run `archive batch resume {batch_id}`. Nothing was marked as failed"
+                )
+
+
+def _roots(catalogue: Catalogue, session: Session, batch_id: int) -> Iterator[tuple[Path, Select[Any]]]:
+    """Each folder of open tasks with the stored paths of all the batch's masters in it.
+
+    Copies lie below the home, wherever they come from.
+    """
+    tasks = select(Task.master_id).where(Task.batch_id == batch_id)
+    of_batch = Master.id.in_(tasks)
+    is_open = Master.id.in_(tasks.where(Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))))
+    copied = Master.path.startswith(f"{MASTERS}/", autoescape=True)
+    paths = select(Master.path).where(of_batch)
+    roots = select(Root).where(Root.id.in_(select(Master.root_id).where(is_open, ~copied))).order_by(Root.path)
+    for root in session.scalars(roots).all():
+        yield Path(root.path), paths.where(Master.root_id == root.id, ~copied)
+    if session.scalar(select(Master.id).where(is_open, copied).limit(1)) is not None:
+        yield catalogue.path_of(MASTERS), paths.where(copied)

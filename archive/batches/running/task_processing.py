@@ -1,0 +1,231 @@
+"""The work on one claimed task: master in, derivative under its temporary name out, scored. No database here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archive import SOFTWARE_NAME
+from archive.batches.running.claims import Claim
+from archive.batches.running.commit import Made
+from archive.batches.running.log_context import at_stage
+from archive.errors import StorageError
+from archive.failpoints import reach
+from archive.storage import digest_file, flush_file, temporary_content
+from restoration.colour.space_conversion import as_channels
+from restoration.errors import ImageError
+from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, worked_on
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.record import RestorationRecord
+from restoration.pipeline.restore import derivative_info, restore
+from restoration.pipeline.tiling import InTurn, at_once
+from restoration.quality import Look, Score, score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from restoration.image.stored_pixels import Samples
+
+_log = logging.getLogger(__name__)
+
+
+def make(
+    claim: Claim,
+    models: LoadedModels,
+    *,
+    temporary: Path,
+    limits: Limits,
+    attend: Callable[[], None] = lambda: None,
+    in_turn: InTurn = at_once,
+) -> Made:
+    """Restores the claimed master into ``temporary``, flushed, and scores the result as it was written.
+
+    Args:
+        claim: the task.
+        models: the networks of its recipe.
+        temporary: the file to write, which must not exist.
+        limits: how large the master may be.
+        attend: is called now and then; what it raises ends the work.
+        in_turn: calls the networks, one region at a time.
+
+    Raises:
+        RestorationError: the master, or what came out, is no picture that can be kept; the master changed.
+        OSError: a file can't be read or written.
+    """
+
+    at_stage("read")
+    reach("read")
+    with (
+        Picture.open(
+            claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
+        ) as opened,
+        _kept_content(claim) as content,
+    ):
+        at_stage("restore")
+        provenance = _provenance(claim, models, opened.info)
+        master = _Attended(opened, attend)
+        record, lost = _restored(claim, models, master, temporary, content, provenance, limits, in_turn)
+        for stage in record.stages:
+            at_stage(f"{stage.model}@{stage.version}")
+            _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
+        at_stage("score")
+        scores, reference, notes = _scored(claim, models, master, temporary, content, limits)
+        # Last, so that nothing read for pixels or scores escapes the check.
+        opened.verify_unchanged()
+    at_stage("digest")
+    sha256, size_bytes = digest_file(temporary)
+    # Here, and not where it is recorded: there the task is locked, and other processes would wait for the disk.
+    flush_file(temporary)
+    return Made(
+        temporary=temporary,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        pixel_sha256=record.pixel_sha256,
+        environment=record.environment.as_dict() | {"provenance": provenance.as_record(), "reference": reference},
+        stage_records=[asdict(stage) for stage in record.stages],
+        notes=[*record.notes, *lost, *notes],
+        scores=scores,
+    )
+
+
+@contextmanager
+def _kept_content(claim: Claim) -> Iterator[Path | None]:
+    """A file for what the look is applied to, where that is not the master; gone in the end."""
+    if not claim.recipe.styles_a_restoration:
+        yield None
+        return
+    path = temporary_content(claim.final, claim.token)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _restored(
+    claim: Claim,
+    models: LoadedModels,
+    master: Source,
+    temporary: Path,
+    content: Path | None,
+    provenance: Provenance,
+    limits: Limits,
+    in_turn: InTurn,
+) -> tuple[RestorationRecord, Sequence[str]]:
+    """Applies the recipe; its record, and what of the metadata is not carried."""
+    info = derivative_info(master.info, claim.recipe, models)
+    with ExitStack() as files:
+        mask = None
+        if claim.mask_path is not None:
+            mask = files.enter_context(
+                Picture.open(claim.mask_path, limits=limits, expected_sha256=claim.recipe.mask_sha256)
+            )
+        sink = files.enter_context(
+            _Sink(
+                temporary,
+                info,
+                provenance=provenance,
+                description=describe(provenance),
+                software=provenance.software,
+            )
+        )
+        record = restore(
+            master,
+            claim.recipe,
+            sink,
+            models=models,
+            picture_area=claim.picture_area,
+            mask=mask,
+            content=None if content is None else files.enter_context(TiffSink(content, info)),
+            progress=lambda _done, _rows: reach("restore"),
+            in_turn=in_turn,
+        )
+    return record, sink.notes
+
+
+class _Attended:
+    """A source with each of whose windows ``attend`` is called, so that work which is not wanted any more ends soon."""
+
+    def __init__(self, source: Source, attend: Callable[[], None]) -> None:
+        self.info = source.info
+        self._source = source
+        self._attend = attend
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
+        self._attend()
+        return self._source.read(x, y, width, height)
+
+    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
+        return self._source.read_extra(x, y, width, height)
+
+
+class _Sink(TiffSink):
+    """A sink of which tests can make each write fail."""
+
+    def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
+        reach("temporary_write")
+        super().write(y, band, extra)
+
+
+def describe(provenance: Provenance) -> str:
+    """What the file says of itself when it leaves the archive, to programs that read no XMP."""
+    recipe = provenance.recipe
+    made = "Digitally restored derivative"
+    if recipe.styles:
+        looks = " and ".join(stage.model for stage in recipe.styles)
+        made = f"Derivative with a simulated look ({looks})"
+    return f"{made} of the master {provenance.master_sha256} by the recipe {recipe.sha256}"
+
+
+def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenance:
+    return Provenance(
+        master_name=claim.master_path.name,
+        master_sha256=claim.master_sha256,
+        master_page=claim.master_page,
+        recipe=claim.recipe,
+        made_at=claim.started_at,
+        software=f"{SOFTWARE_NAME} {models.environment.software_version}",
+        picture_area=claim.picture_area,
+        values=tuple(worked_on(info, stage.task) for stage in claim.recipe.stages),
+    )
+
+
+def _scored(
+    claim: Claim, models: LoadedModels, master: Source, temporary: Path, content: Path | None, limits: Limits
+) -> tuple[list[Score], dict[str, str] | None, list[str]]:
+    """The scores; the path and SHA-256 of the reference that they compare with, if they do; and notes.
+
+    A reference that could not be used is a note and no reason to withhold a derivative.
+    """
+    with ExitStack() as files:
+        derivative = files.enter_context(Picture.open(temporary, limits=limits))
+        look = None
+        if claim.recipe.styles:
+            before = None if content is None else files.enter_context(Picture.open(content, limits=limits))
+            look = Look(
+                recipe=claim.recipe, content=before, cards=[models.card(stage) for stage in claim.recipe.styles]
+            )
+
+        def scored(reference: Source | None = None) -> list[Score]:
+            return score(
+                derivative=derivative,
+                source=as_channels(master, derivative.info),
+                reference=None if reference is None else as_channels(reference, derivative.info),
+                look=look,
+                area=claim.picture_area,
+            )
+
+        if (path := claim.reference_path) is None:
+            return scored(), None, []
+        try:
+            sha256, _ = digest_file(path)
+            with Picture.open(path, limits=limits, expected_sha256=sha256) as reference:
+                scores = scored(reference)
+                reference.verify_unchanged()
+        except (ImageError, StorageError, OSError) as error:
+            return scored(), None, [f"not compared with the reference {path}: {error}"]
+        return scores, {"path": str(path), "sha256": sha256}, []

@@ -1,0 +1,204 @@
+"""The tasks in hand: a few masters at once, each read, restored, written and scored in a thread of its own.
+
+While the device works on one, the next is read and the last is scored. What concerns the catalogue is not done here,
+but by the thread that hands out the tasks, and for one of them at a time.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from archive.batches.running.claims import Claim, LeaseLostError, release
+from archive.batches.running.commit import Made
+from archive.batches.running.database_retry import DATABASE_IS_AWAY
+from archive.batches.running.device_scheduler import Device
+from archive.batches.running.leases import MOST_TASKS, Heartbeat
+from archive.batches.running.log_context import in_task
+from archive.batches.running.task_processing import make
+from archive.catalogue import Catalogue
+from archive.errors import BatchError
+from archive.storage import temporary
+from restoration.image import Limits
+from restoration.pipeline.loaded_models import LoadedModels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+_TURN_SECONDS = 0.5
+
+# Together, but for one that has more by itself: what is held of a picture grows with its width, and some formats can
+# only be decoded whole.
+MOST_PIXELS = 150_000_000
+
+
+class PutBackError(BatchError):
+    """The batch stops before the task is made: nothing is wrong with it, and it is to wait."""
+
+
+class InHand:
+    """A task that is worked on, or was; made by :class:`TasksInHand`."""
+
+    def __init__(self, claim: Claim, place: int) -> None:
+        self.claim = claim
+        self.place = place
+        self.taken_at = monotonic()
+        self.begun = False  # whether the device has seen it
+        self.context = contextvars.copy_context()
+        """What its log lines tell, whichever thread writes them; for one thread at a time."""
+        self.context.run(in_task, claim)
+        self._made: Made | None = None
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, work: Callable[[InHand], Made], ended: SimpleQueue[InHand]) -> None:
+        """Begins with it, in a thread that says so in ``ended`` when it is through."""
+
+        def run() -> None:
+            try:
+                self._made = self.context.run(work, self)
+            except BaseException as error:  # raised where the result is asked for
+                self._error = error
+            ended.put(self)
+
+        self._thread = threading.Thread(target=run, name=f"task-{self.claim.task_id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        return self._thread is not None
+
+    def result(self) -> Made:
+        """What was made, once its thread is through; raises what that raised."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        if self._made is None:
+            raise PutBackError(f"task {self.claim.task_id} was not begun")
+        return self._made
+
+    def remove_file(self) -> None:
+        """Waits until its thread is through, and removes the temporary file, where it is still there."""
+        with suppress(Exception):
+            self.result().temporary.unlink(missing_ok=True)
+
+
+class TasksInHand:
+    """While it is entered, claimed tasks are worked on: at most three, and at most so many pixels together.
+
+    The lease of each is prolonged from :meth:`take` to :meth:`let_go`. Those that are left at the end are dropped:
+    their work is broken off, their temporary files are removed, and they are put back to pending.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, models: LoadedModels, heartbeat: Heartbeat, *, stops: Callable[[], bool]
+    ) -> None:
+        """``stops`` tells that the batch is to end soon: what the device has not begun with is then put back."""
+        self._catalogue = catalogue
+        self._models = models
+        self._heartbeat = heartbeat
+        self._stops = stops
+        self._dropped = False
+        self._places = itertools.count()
+        self._tasks: list[InHand] = []
+        self._ended: SimpleQueue[InHand] = SimpleQueue()
+        self._device: Device[NDArray[np.float32]] = Device()
+
+    def __enter__(self) -> Self:
+        self._device.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dropped = True
+        # Before they are put back: only the file of a running task is looked for afterwards.
+        for task in self._tasks:
+            task.remove_file()
+        # Where the database can't be told, the end of this process will be seen, or its leases expire.
+        with suppress(*DATABASE_IS_AWAY):
+            release(self._catalogue, *(task.claim for task in self._tasks))
+        for task in [*self._tasks]:
+            self.let_go(task)
+        self._device.__exit__(kind, error, trace)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more tasks are wanted for now."""
+        return len(self) >= MOST_TASKS or any(not task.started for task in self._tasks)
+
+    def take(self, claim: Claim) -> None:
+        """Takes a claimed task, and begins with it as soon as those before it leave room."""
+        self._heartbeat.keep(claim.token)
+        self._tasks.append(InHand(claim, next(self._places)))
+        self._start_what_there_is_room_for()
+
+    def next_ended(self) -> InHand:
+        """Waits until the work on one of them has ended, well or not."""
+        while True:
+            # In turns: a Ctrl-C that comes just before a wait without end isn't seen until that wait is over.
+            with suppress(Empty):
+                return self._ended.get(timeout=_TURN_SECONDS)
+
+    def let_go(self, task: InHand) -> None:
+        """Has nothing more to do with a task whose outcome is known."""
+        self._tasks.remove(task)
+        self._heartbeat.let_go(task.claim.token)
+        if not self._dropped:
+            self._start_what_there_is_room_for()
+
+    def _start_what_there_is_room_for(self) -> None:
+        for task in self._tasks:
+            others = sum(other.claim.pixels for other in self._tasks if other.started)
+            if not task.started and (others == 0 or others + task.claim.pixels <= MOST_PIXELS):
+                task.start(self._make, self._ended)
+
+    def _make(self, task: InHand) -> Made:
+        settings = self._catalogue.settings
+        path = temporary(task.claim.final, task.claim.token)
+        try:
+            return make(
+                task.claim,
+                self._models,
+                temporary=path,
+                limits=Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes),
+                attend=lambda: self._attend(task),
+                in_turn=lambda call: self._device.in_turn(task.place, lambda: self._begin(task, call)),
+            )
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _begin(self, task: InHand, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """In the device's thread, once it is the task's turn."""
+        if self._stops() and not task.begun:
+            raise PutBackError(f"task {task.claim.task_id} is put back: the batch was asked to stop")
+        self._attend(task)
+        task.begun = True
+        return call()
+
+    def _attend(self, task: InHand) -> None:
+        """Looks now and then whether going on still makes sense.
+
+        Raises:
+            PutBackError: the batch stops at once.
+            LeaseLostError: another process has the task now.
+        """
+        claim = task.claim
+        if self._dropped:
+            raise PutBackError(f"task {claim.task_id} is put back: the batch stops at once")
+        if self._heartbeat.is_lost(claim.token):
+            raise LeaseLostError(f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile")

@@ -1,0 +1,66 @@
+"""Who did what: PREMIS agents, and the events that they leave."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from archive import SOFTWARE_NAME, __version__
+from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, ModelVersion
+from archive.catalogue.schema.vocabularies import AgentType, EventType, Outcome
+
+
+def software(session: Session) -> Agent:
+    """This software at its version, as an agent."""
+    return _agent(session, AgentType.SOFTWARE, SOFTWARE_NAME, __version__)
+
+
+def person(session: Session, name: str) -> Agent:
+    """The person of that name, as an agent."""
+    return _agent(session, AgentType.PERSON, name, "")
+
+
+def record_event(
+    session: Session,
+    event_type: EventType,
+    *,
+    at: datetime,
+    outcome: Outcome = Outcome.SUCCESS,
+    detail: str | None = None,
+    agent: Agent | None = None,
+    item: Item | None = None,
+    master: Master | None = None,
+    derivative: Derivative | None = None,
+    version: ModelVersion | None = None,
+) -> Event:
+    """Adds an event about the objects named; without an ``agent`` it was this software."""
+    session.flush()  # objects that are new get their ids
+    event = Event(
+        type=event_type,
+        at=at,
+        outcome=outcome,
+        detail=detail,
+        agent=agent or software(session),
+        item_id=item.id if item else None,
+        master_id=master.id if master else None,
+        derivative_id=derivative.id if derivative else None,
+        version_id=version.id if version else None,
+    )
+    session.add(event)
+    return event
+
+
+def _agent(session: Session, agent_type: AgentType, name: str, version: str) -> Agent:
+    wanted = select(Agent).where(Agent.type == agent_type, Agent.name == name, Agent.version == version)
+    if found := session.scalars(wanted).one_or_none():
+        return found
+    agent = Agent(type=agent_type, name=name, version=version)
+    try:
+        with session.begin_nested():
+            session.add(agent)
+    except IntegrityError:  # another process was quicker
+        return session.scalars(wanted).one()
+    return agent

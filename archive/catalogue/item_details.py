@@ -1,0 +1,169 @@
+"""All that the catalogue knows of one item, as one object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from archive.catalogue.query.predicates import RESTORABLE_FIRST, STATUS
+from archive.catalogue.schema.tables import Derivative, Event, Item, Master, QualityScore, Review
+from archive.catalogue.sessions import Catalogue
+from archive.errors import NotFoundError
+
+_ITEM_FIELDS = (
+    "title",
+    "creator",
+    "date",
+    "description",
+    "place",
+    "process",
+    "polarity",
+    "rights",
+    "access",
+    "collection",
+)
+_MASTER_FIELDS = ("size", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi", "icc_profile")
+_STAGE_FIELDS = ("task", "model", "version", "weights_sha256", "parameters")
+_ENVIRONMENT_FIELDS = (
+    "software_version",
+    "torch_version",
+    "device",
+    "instruction_set",
+    "precision",
+    "tile_size",
+    "threads",
+    "seed",
+)
+_SCORE_FIELDS = (
+    "metric",
+    "value",
+    "image",
+    "stage",
+    "compared_with",
+    "colour_space",
+    "data_range",
+    "implementation",
+    "detail",
+)
+
+
+def show(catalogue: Catalogue, session: Session, accession_number: str) -> dict[str, Any]:
+    """The item with its masters by sequence, derivatives by id, and events in the order in which they happened.
+
+    Its status is that of its first restorable master. Paths are absolute, times UTC in ISO 8601.
+
+    Raises:
+        NotFoundError: there is no such item.
+    """
+    item = session.scalars(select(Item).where(Item.accession_number == accession_number)).one_or_none()
+    if item is None:
+        raise NotFoundError(f"there is no item {accession_number!r}: `archive list` shows those there are")
+    masters = session.scalars(select(Master).where(Master.item_id == item.id).order_by(Master.sequence)).all()
+    derivatives = session.scalars(
+        select(Derivative)
+        .join(Master, Master.id == Derivative.master_id)
+        .where(Master.item_id == item.id)
+        .order_by(Derivative.id)
+        .options(
+            joinedload(Derivative.master),
+            joinedload(Derivative.recipe),
+            selectinload(Derivative.scores),
+            selectinload(Derivative.reviews).joinedload(Review.agent),
+        )
+    ).all()
+    return {
+        "id": item.id,
+        "accession_number": item.accession_number,
+        **{name: getattr(item, name) for name in _ITEM_FIELDS},
+        "extra": item.extra,
+        "status": session.scalars(
+            select(STATUS).where(Master.item_id == item.id).order_by(RESTORABLE_FIRST, Master.sequence).limit(1)
+        ).one_or_none(),
+        "masters": [_master(catalogue, master) for master in masters],
+        "derivatives": [_derivative(catalogue, derivative) for derivative in derivatives],
+        "events": _events(session, item, masters, derivatives),
+    }
+
+
+def _master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
+    area = {"x": master.area_x, "y": master.area_y, "width": master.area_width, "height": master.area_height}
+    return {
+        "sequence": master.sequence,
+        "view": master.view,
+        "path": str(catalogue.path_of(master.path)),
+        "page": master.page,
+        "sha256": master.sha256,
+        **{name: getattr(master, name) for name in _MASTER_FIELDS},
+        "picture_area": None if master.area_x is None else area,
+        "captured_at": master.captured_at,
+        "captured_by": master.captured_by,
+    }
+
+
+def _derivative(catalogue: Catalogue, derivative: Derivative) -> dict[str, Any]:
+    master = derivative.master
+    recipe = json.loads(derivative.recipe.canonical_json)
+    return {
+        "id": derivative.id,
+        "master": master.sequence,
+        "kind": derivative.kind,
+        "path": str(catalogue.path_of(derivative.path)),
+        "sha256": derivative.sha256,
+        "pixel_sha256": derivative.pixel_sha256,
+        "created_at": derivative.created_at.isoformat(timespec="seconds"),
+        "current": derivative.id in (master.current_restored_id, master.current_styled_id),
+        "batch": derivative.batch_id,
+        "review": _review(derivative.reviews[-1]) if derivative.reviews else None,
+        "recipe": {
+            "sha256": derivative.recipe.sha256,
+            "pipeline_version": recipe["pipeline_version"],
+            "stages": [{name: stage[name] for name in _STAGE_FIELDS} for stage in recipe["stages"]],
+            **{name: recipe[name] for name in ("mask_sha256",) if name in recipe},  # as in the recipe itself
+        },
+        "environment": {name: derivative.environment.get(name) for name in _ENVIRONMENT_FIELDS},
+        "quality": [_score(score) for score in derivative.scores],
+    }
+
+
+def _review(review: Review) -> dict[str, Any]:
+    return {
+        "decision": review.decision,
+        "reason": review.reason,
+        "reviewer": review.agent.name,
+        "at": review.at.isoformat(timespec="seconds"),
+    }
+
+
+def _score(score: QualityScore) -> dict[str, Any]:
+    return {name: getattr(score, name) for name in _SCORE_FIELDS}
+
+
+def _events(
+    session: Session, item: Item, masters: Sequence[Master], derivatives: Sequence[Derivative]
+) -> list[dict[str, Any]]:
+    events = session.scalars(
+        select(Event)
+        .where(
+            or_(
+                Event.item_id == item.id,
+                Event.master_id.in_([master.id for master in masters]),
+                Event.derivative_id.in_([derivative.id for derivative in derivatives]),
+            )
+        )
+        .order_by(Event.id)
+        .options(joinedload(Event.agent))
+    )
+    return [
+        {
+            "type": event.type,
+            "at": event.at.isoformat(timespec="seconds"),
+            "outcome": event.outcome,
+            "detail": event.detail,
+            "agent": {"type": event.agent.type, "name": event.agent.name, "version": event.agent.version},
+        }
+        for event in events
+    ]

@@ -1,0 +1,200 @@
+"""Questions to the catalogue. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ScalarSelect, Select, and_, func, select, true
+from sqlalchemy.orm import Session, aliased
+
+from archive.catalogue.item_details import show
+from archive.catalogue.model_versions import find_version, models
+from archive.catalogue.query.lucene_parser import parse, read
+from archive.catalogue.query.predicates import RESTORABLE_FIRST, REVIEW, STATUS
+from archive.catalogue.query.query_planner import narrowed, row_by_row
+from archive.catalogue.query.query_tree import Asked, condition
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
+from archive.catalogue.schema.vocabularies import StageTask, TaskStatus
+from archive.catalogue.throughput import pace, pixels_left, stage_seconds
+from archive.catalogue.version_comparison import compare
+from archive.display import LIST_FIELDS
+from archive.errors import NotFoundError
+
+__all__ = ["LIST_FIELDS", "batch", "batches", "compare", "find_version", "list_items", "masters", "models", "show"]
+
+_ROWS_AT_A_TIME = 500
+
+
+def masters(query: str | None) -> Select[Master]:
+    """Selects the masters that ``query`` asks for, by accession number and sequence.
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    return select(Master).join(Item).where(parse(query)).order_by(Item.accession_number, Master.sequence)
+
+
+def list_items(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """The items with a master that ``query`` asks for, one flat object each (:data:`LIST_FIELDS`), as they are read.
+
+    An item is told of by its first matching master, restorable views first. Paths are absolute.
+
+    Raises:
+        QueryError: the query has a mistake; at once, not with the first item.
+    """
+    return _stream(session, read(query), limit)
+
+
+def _stream(session: Session, asked: Asked, limit: int | None) -> Iterator[dict[str, Any]]:
+    home: Path = session.info["home"]
+    first_match = _first_match(asked)
+    statement = _list_statement(first_match)
+    if limit is None:
+        statement = narrowed(session, asked, statement, matches=true())
+    else:  # what is told of items is looked up of those on the page only
+        page = narrowed(session, asked, select(Item.id), matches=first_match.is_not(None))
+        page = page.correlate(None).limit(limit)
+        statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
+    with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
+        for row in rows.mappings():
+            path = row["path"]
+            yield {**row, "path": str(home / path) if path is not None else None}
+
+
+def _first_match(asked: Asked) -> ScalarSelect[int]:
+    """The id of an item's master that a list tells of, NULL where none is as ``asked``."""
+    return (
+        select(Master.id)
+        .where(Master.item_id == Item.id, row_by_row(condition(asked, of_one=True)))
+        .order_by(RESTORABLE_FIRST, Master.sequence)
+        .limit(1)
+        .correlate(Item)
+        .scalar_subquery()
+    )
+
+
+def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
+    current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
+    earliest = (
+        select(func.min(RecipeStage.position))
+        .where(RecipeStage.recipe_id == Master.current_restored_recipe_id, RecipeStage.task == StageTask.RESTORATION)
+        .scalar_subquery()
+    )
+    count = (
+        select(func.count(Derivative.id))
+        .join(counted, counted.id == Derivative.master_id)
+        .where(counted.item_id == Item.id)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Item.id,
+            Item.accession_number,
+            Item.title,
+            Item.creator,
+            Item.date,
+            STATUS.label("status"),
+            Model.name.label("model"),
+            ModelVersion.version,
+            Master.psnr_source,
+            Master.ssim_source,
+            Master.psnr_reference,
+            Master.ssim_reference,
+            REVIEW.label("review"),
+            count.label("derivatives"),
+            current.path,
+        )
+        .select_from(Item)
+        .join(Master, Master.id == first_match)
+        .outerjoin(current, current.id == Master.current_restored_id)
+        .outerjoin(first_stage, and_(first_stage.recipe_id == current.recipe_id, first_stage.position == earliest))
+        .outerjoin(ModelVersion, ModelVersion.id == first_stage.version_id)
+        .outerjoin(Model, Model.id == ModelVersion.model_id)
+    )
+
+
+def batches(session: Session) -> Iterator[dict[str, Any]]:
+    """All batches by id: id, created_at, status, recipes and tasks (counted), and the count of each status."""
+    for row in session.execute(_batch_statement()):
+        yield _batch_object(row)
+
+
+def batch(session: Session, batch_id: int) -> dict[str, Any]:
+    """One batch as in :func:`batches`, its kind, query, options, agent (the software that planned it) and failures.
+
+    A failure is accession_number, sequence, path (the master's, absolute) and reason. ``rate`` is None until a task is
+    done, and with it ``seconds_left``, which is 0 where none is open; ``stages`` tells how long each network worked.
+
+    Raises:
+        NotFoundError: there is no such batch.
+    """
+    found = session.get(Batch, batch_id)
+    if found is None:
+        raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
+    failures = session.execute(
+        select(Item.accession_number, Master.sequence, Master.path, Task.error)
+        .select_from(Task)
+        .join(Master, Master.id == Task.master_id)
+        .join(Item, Item.id == Master.item_id)
+        .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
+        .order_by(Item.accession_number, Master.sequence)
+    )
+    rate = pace(session, Task.batch_id == batch_id)
+    return {
+        **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
+        "kind": found.kind.value,
+        "query": found.query,
+        "options": found.options,
+        "agent": {"type": found.agent.type.value, "name": found.agent.name, "version": found.agent.version},
+        "rate": None if rate is None else asdict(rate),
+        "seconds_left": None if rate is None else rate.seconds_for(pixels_left(session, batch_id)),
+        "stages": stage_seconds(session, batch_id),
+        "failures": [
+            {
+                "accession_number": accession_number,
+                "sequence": sequence,
+                "path": str(session.info["home"] / path),
+                "reason": error,
+            }
+            for accession_number, sequence, path, error in failures
+        ],
+    }
+
+
+def _batch_statement() -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            Batch.id,
+            Batch.created_at,
+            func.count(Task.recipe_id.distinct()).label("recipes"),
+            func.count(Task.id).label("tasks"),
+            *(func.count(Task.id).filter(Task.status == status).label(status.value) for status in TaskStatus),
+        )
+        .outerjoin(Task, Task.batch_id == Batch.id)
+        .group_by(Batch.id, Batch.created_at)
+        .order_by(Batch.id)
+    )
+
+
+def _batch_object(row: Any) -> dict[str, Any]:
+    counts = {status: getattr(row, status.value) for status in TaskStatus}
+    return {
+        "id": row.id,
+        "created_at": row.created_at.isoformat(timespec="seconds"),
+        "status": _batch_status(counts).value,
+        "recipes": row.recipes,
+        "tasks": row.tasks,
+        **{status.value: count for status, count in counts.items()},
+    }
+
+
+def _batch_status(counts: dict[TaskStatus, int]) -> TaskStatus:
+    """What a batch's tasks make of it: failed only where none came through; else its failures are in the counts."""
+    for status in (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED):
+        if counts[status]:
+            return status
+    came_through = counts[TaskStatus.DONE] + counts[TaskStatus.SKIPPED]
+    return TaskStatus.FAILED if counts[TaskStatus.FAILED] and not came_through else TaskStatus.DONE

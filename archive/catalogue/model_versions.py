@@ -1,0 +1,71 @@
+"""Model versions in the catalogue: all of them, and the one that a reference names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from archive.catalogue.query.predicates import APPROVED
+from archive.catalogue.schema.tables import Derivative, Model, ModelVersion, RecipeStage
+from archive.errors import NotFoundError
+
+
+def models(session: Session) -> list[dict[str, Any]]:
+    """All model versions, by name and in the order of their registration.
+
+    Each has name, version, task, aliases, weights_sha256, registered_at and derivatives (how many it took part in).
+    """
+    used = dict(
+        session.execute(
+            select(RecipeStage.version_id, func.count(Derivative.id.distinct()))
+            .join(Derivative, Derivative.recipe_id == RecipeStage.recipe_id)
+            .group_by(RecipeStage.version_id)
+        ).all()
+    )
+    found = session.scalars(
+        select(Model).options(selectinload(Model.versions), selectinload(Model.aliases)).order_by(Model.name)
+    )
+    return [
+        {
+            "name": model.name,
+            "version": version.version,
+            "task": model.task.value,
+            "aliases": [alias.alias for alias in model.aliases if alias.version_id == version.id],
+            "weights_sha256": version.weights_sha256,
+            "registered_at": version.registered_at.isoformat(timespec="seconds"),
+            "derivatives": used.get(version.id, 0),
+        }
+        for model in found
+        for version in model.versions
+    ]
+
+
+def find_version(session: Session, reference: str, *, default_alias: str = APPROVED) -> ModelVersion:
+    """The version that ``name``, ``name@version`` or ``name@alias`` names; a bare name means ``default_alias``.
+
+    Raises:
+        NotFoundError: there is none; the message lists what is known.
+    """
+    name, _, wanted = reference.partition("@")
+    model = (
+        session.scalars(select(Model).where(Model.name == name).options(joinedload(Model.versions))).unique().first()
+    )
+    if model is None:
+        known = session.scalars(select(Model.name).order_by(Model.name)).all()
+        raise NotFoundError(
+            f"there is no model {name!r}; known are {', '.join(known) or 'none: run `archive db upgrade`'}"
+        )
+    versions = {version.version: version for version in model.versions}
+    aliases = {alias.alias: alias.version for alias in model.aliases}
+    wanted = wanted or default_alias
+    # A version starts with a digit, an alias doesn't.
+    found = (versions if wanted[0].isdecimal() else aliases).get(wanted)
+    if found is None:
+        known_aliases = ", ".join(f"{name}@{alias}" for alias in aliases)
+        raise NotFoundError(
+            f"there is no {name}@{wanted}; known are {', '.join(f'{name}@{version}' for version in versions)}"
+            + (f" and {known_aliases}" if known_aliases else "")
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Queries: from Lucene syntax to SQL conditions."""

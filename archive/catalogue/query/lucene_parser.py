@@ -1,0 +1,212 @@
+"""The query language: Lucene syntax, as museums know it from Solr, turned into one condition on the catalogue."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from luqum import tree
+from luqum.exceptions import ParseError
+from luqum.thread import parse as parse_lucene
+from sqlalchemy import ColumnElement, true
+
+from archive.catalogue.query import wildcards
+from archive.catalogue.query.fields import FIELDS, FREE_WORDS, Bounds, Field, Term, Words
+from archive.catalogue.query.query_tree import Asked, Every, Is, Not, Some, condition
+from archive.catalogue.query.text_index import fold
+from archive.errors import QueryError
+
+# What both databases can still work through as one expression, in seconds: a word costs 5, an accession number 1.
+HIGHEST_COST = 400
+DEEPEST = 25
+LONGEST = 50_000
+
+_ALL = Is(condition=true(), found_by_index=False)
+_POSITION = re.compile(r"at position (\d+)")
+_OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
+_DIGIT = re.compile(r"\d")
+_OPERATOR = re.compile(r"(AND|OR)\b")
+
+
+def parse(text: str | None) -> ColumnElement[bool]:
+    """The condition on ``select(Master).join(Item)`` that the query means; none, or an empty one, is true of all.
+
+    Raises:
+        QueryError: the query has a mistake; the message says where, and what is known there.
+    """
+    return condition(read(text))
+
+
+def read(text: str | None) -> Asked:
+    """What the query asks for, condition by condition; see :func:`parse`."""
+    if text is None or not text.strip():
+        return _ALL
+    if len(text) > LONGEST:
+        raise QueryError(f"the query has {len(text)} characters, more than {LONGEST}: ask in several queries")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _mistake(text, error.start, "this character is no text") from error
+    if (position := text.find("\0")) >= 0:
+        raise _mistake(text, position, "this character can't be in any text of the catalogue")
+    try:
+        parsed = parse_lucene(text)
+    except ParseError as error:
+        found = _POSITION.search(str(error))
+        raise _mistake(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
+    except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is no number
+        raise _mistake(text, None, "there is a ~ or ^ with something other than a number after it") from error
+    return _Translation(text).translate(parsed, FREE_WORDS, 0)
+
+
+def remark(text: str) -> str | None:
+    """What may explain that a query without a mistake finds nothing, in words; None where nothing is known to."""
+    if not text.strip():
+        return None
+    parsed = parse_lucene(text)
+    if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
+        return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
+    without_operator = (node for node in _below(parsed) if isinstance(node, tree.UnknownOperation))
+    for node in without_operator:
+        for one, following in itertools.pairwise(node.operands):
+            match one, following:
+                case tree.SearchField(name=name, expr=tree.Word(value=value)), tree.Word(value=word):
+                    return (
+                        f"{word!r} was looked for in title and description, not in {name}; "
+                        f'if it belongs to the value, quote the whole: {name}:"{value} {word}"'
+                    )
+    return None
+
+
+def _below(node: tree.Item) -> Iterator[tree.Item]:
+    yield node
+    for child in node.children:
+        yield from _below(child)
+
+
+@dataclass
+class _Translation:
+    """One query on its way into a condition."""
+
+    text: str
+    cost: int = 0
+
+    def translate(self, node: tree.Item, field: Field, depth: int) -> Asked:
+        """What ``node`` asks for, whose values without a field of their own are looked for in ``field``."""
+        if depth > DEEPEST:
+            raise self._mistake(node, f"the query is nested more than {DEEPEST} deep")
+        match node:
+            case tree.SearchField():
+                return self._field(node, depth)
+            case tree.Group() | tree.FieldGroup():
+                return self.translate(node.expr, field, depth + 1)
+            case tree.OrOperation():
+                return Some(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
+            case tree.AndOperation() | tree.UnknownOperation():
+                return Every(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
+            case tree.Plus():
+                return self.translate(node.a, field, depth + 1)
+            case tree.Prohibit(a=tree.Word()) if field.takes_negative:
+                return self._value(node, field)
+            case tree.Not() | tree.Prohibit():
+                return Not(part=self.translate(node.a, field, depth + 1))
+        return self._value(node, field)
+
+    def _field(self, node: tree.SearchField, depth: int) -> Asked:
+        name = node.name
+        if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
+            return _ALL
+        if name not in FIELDS:
+            quoted = "" if name.replace("_", "").isalpha() else "a value with a colon goes in quotation marks; "
+            raise self._mistake(node, f"there is no field {name!r}; {quoted}known are {', '.join(FIELDS)}")
+        return self.translate(node.expr, FIELDS[name], depth + 1)
+
+    def _value(self, node: tree.Item, field: Field) -> Asked:
+        self._charge(node, field)
+        try:
+            match node:
+                case tree.Range():
+                    return field.within(
+                        Bounds(
+                            low=self._bound(node.low),
+                            high=self._bound(node.high),
+                            includes_low=node.include_low,
+                            includes_high=node.include_high,
+                        )
+                    )
+                case tree.From():
+                    return field.within(Bounds(low=self._bound(node.a), includes_low=node.include))
+                case tree.To():
+                    return field.within(Bounds(high=self._bound(node.a), includes_high=node.include))
+                case tree.Word(value="TO"):
+                    raise ValueError('a range has brackets, such as [1900 TO 1910]; the word itself is quoted: "TO"')  # noqa: TRY301
+                case tree.Word(value="*"):
+                    return _ALL if field is FREE_WORDS else field.present()
+                case tree.Word() | tree.Phrase() | tree.Prohibit():
+                    return field.equals(self._term(node))
+            raise ValueError(_unsupported(node))  # noqa: TRY301
+        except ValueError as error:
+            raise self._mistake(node, str(error)) from error
+
+    def _charge(self, node: tree.Item, field: Field) -> None:
+        words = len(fold(node.value)) if isinstance(field, Words) and isinstance(node, tree.Term) else 1
+        self.cost += field.cost * words
+        if self.cost > HIGHEST_COST:
+            raise self._mistake(node, "here the query becomes too much for one: ask in several")
+
+    def _bound(self, node: tree.Item) -> Term | None:
+        if isinstance(node, tree.Word) and node.value == "*":
+            return None
+        return self._term(node)
+
+    def _term(self, node: tree.Item) -> Term:
+        match node:
+            case tree.Prohibit():
+                inner = self._term(node.a)
+                return Term(text=f"-{inner.text}", pattern=f"-{inner.pattern}")
+            case tree.Phrase():
+                text = re.sub(r"\\(.)", r"\1", node.value[1:-1], flags=re.DOTALL)
+                return Term(text=text, pattern=text)
+            case tree.Word():
+                text = re.sub(r"\\(.)", r"\1", node.value, flags=re.DOTALL)
+                return Term(text=text, pattern=wildcards.from_lucene(node.value))
+        raise ValueError(_unsupported(node))
+
+    def _mistake(self, node: tree.Item, message: str) -> QueryError:
+        return _mistake(self.text, node.pos, message)
+
+
+def _unsupported(node: tree.Item) -> str:
+    match node:
+        case tree.Fuzzy():
+            return f'~ after a word is not supported; a date with ~ must be quoted: "{node.term.value}~"'
+        case tree.Proximity():
+            return '~ after a phrase is not supported; the ~ of a date goes inside the quotation marks: "1906~"'
+        case tree.Boost():
+            return "^ is not supported: lists are ordered by accession number, not by how well an item fits"
+        case tree.Regex():
+            return "/regular expressions/ are not supported: use * and ?, or put the value in quotation marks"
+    return "this is not understood here: put a value with special characters in quotation marks"
+
+
+def _syntax_advice(text: str, found: re.Match[str] | None) -> str:
+    if found is None:
+        return "the query ends too early: a value, a closing bracket or a quotation mark is missing"
+    position = int(found[1])
+    if _OPEN_BRACKET.search(text[:position]):
+        return "a range is written [1900 TO 1910]; any other value with brackets goes in quotation marks"
+    if operator := _OPERATOR.match(text, position):
+        return f"{operator[0]} needs something on both sides; the word itself is quoted"
+    if text[position] == '"':
+        return "this quotation mark is not closed"
+    return f"{text[position]!r} is not understood here: put a value with special characters in quotation marks"
+
+
+def _mistake(text: str, position: int | None, message: str) -> QueryError:
+    if position is None:
+        return QueryError(f"the query {text[:200]!r} has a mistake: {message}")
+    return QueryError(
+        f"the query has a mistake at character {position + 1}, {text[position : position + 30]!r}: {message}"
+    )

@@ -1,0 +1,88 @@
+"""What is true of a master: the one definition of each status, used by queries, lists and plans alike.
+
+Every condition is true or false of a row of ``masters``, never NULL, so that its negation holds of exactly the others.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Case, ColumnElement, and_, case, exists, select
+from sqlalchemy.orm import aliased
+
+from archive.catalogue.current_derivative import newest_decision
+from archive.catalogue.schema.tables import Derivative, Master, ModelAlias, ModelVersion, RecipeStage
+from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, Decision, DerivativeKind, StageTask, TaskStatus
+
+APPROVED = "approved"
+"""The alias of the version that a museum runs."""
+
+
+def _stale() -> ColumnElement[bool]:
+    """Whether a stage of the current restored recipe uses another version than its model's approved one.
+
+    And the master has no restored derivative by that one, rejected ones included.
+    """
+    stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
+    derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
+    outdated = (
+        select(stage.recipe_id)
+        .join(version, version.id == stage.version_id)
+        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
+        .where(stage.task == StageTask.RESTORATION, approved.version_id != version.id)
+    )
+    by_approved = (
+        exists()
+        .where(
+            derivative.master_id == Master.id,
+            derivative.kind == DerivativeKind.RESTORED,
+            its_stage.recipe_id == derivative.recipe_id,
+            its_stage.version_id == approved.version_id,
+        )
+        .correlate(Master, approved)
+    )
+    unmade = outdated.where(stage.recipe_id == Master.current_restored_recipe_id, ~by_approved).correlate(Master)
+    # The first says no more than the second, but leads to the masters by index: outdated recipes are few.
+    return and_(Master.current_restored_recipe_id.in_(outdated), unmade.exists())
+
+
+RESTORED: ColumnElement[bool] = Master.current_restored_id.is_not(None)
+UNRESTORED: ColumnElement[bool] = Master.current_restored_id.is_(None)
+STYLED: ColumnElement[bool] = Master.current_styled_id.is_not(None)
+FAILED: ColumnElement[bool] = and_(Master.last_task_status.is_not(None), Master.last_task_status == TaskStatus.FAILED)
+REFUSED: ColumnElement[bool] = Master.refusal.is_not(None)
+STALE: ColumnElement[bool] = and_(Master.current_restored_recipe_id.is_not(None), _stale())
+
+STATUSES: dict[str, ColumnElement[bool]] = {
+    "unrestored": UNRESTORED,
+    "restored": RESTORED,
+    "stale": STALE,
+    "styled": STYLED,
+    "failed": FAILED,
+    "refused": REFUSED,
+}
+"""What ``status:`` takes in a query."""
+
+STATUS: Case[str] = case(
+    (FAILED, "failed"),
+    (STALE, "stale"),
+    (RESTORED, "restored"),
+    (REFUSED, "refused"),
+    else_="unrestored",
+)
+"""The status of a master as a column: the first that holds."""
+
+REVIEW: Case[Decision] = case(
+    (RESTORED, newest_decision(Master.current_restored_id)),
+    (
+        # No EXISTS: PostgreSQL would answer that for all masters at once before the first row.
+        select(Derivative.id)
+        .where(Derivative.master_id == Master.id, Derivative.kind == DerivativeKind.RESTORED)
+        .limit(1)
+        .scalar_subquery()
+        .is_not(None),
+        Decision.REJECTED.value,
+    ),
+)
+"""What a person decided about a master's current restored derivative; ``rejected`` where that leaves none current."""
+
+RESTORABLE_FIRST: Case[int] = case((Master.view.in_(RESTORABLE_VIEWS), 0), else_=1)
+"""Orders an item's masters together with their sequence: the first is the one that a list tells of."""

@@ -1,0 +1,63 @@
+"""The catalogue's indexes of several columns, each with what it is for, so that large catalogues answer quickly.
+
+Those of one column stand with the column in :mod:`archive.catalogue.schema.tables`. Lists are in the order of accession
+numbers and tell of items: so most of these end with one of the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, text
+
+
+def _where(condition: str, name: str, *columns: str) -> Index:
+    """An index of the rows that fulfil ``condition``: where these are few, it leads to them at once."""
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+OF_ITEMS = (
+    Index("ix_items_access_accession_number", "access", "accession_number"),
+    Index("ix_items_collection_accession_number", "collection", "accession_number"),
+    Index("ix_items_date_earliest_date_latest", "date_earliest", "date_latest"),
+)
+OF_ITEM_WORDS = (Index("ix_item_words_item_id_field_word", "item_id", "field", "word"),)
+OF_MASTERS = (
+    # Each leads to items, and tells at once whether one item has such a master.
+    *(
+        Index(f"ix_masters_{column}_item_id", column, "item_id")
+        for column in (
+            "view",
+            "last_task_status",
+            "current_restored_id",
+            "current_restored_recipe_id",
+            "current_styled_recipe_id",
+        )
+    ),
+    *(
+        _where(f"{column} IS NOT NULL", f"ix_masters_{name}_item_id", "item_id")
+        for name, column in (
+            ("restored", "current_restored_id"),
+            ("styled", "current_styled_id"),
+            ("refused", "refusal"),
+        )
+    ),
+    *(
+        _where(f"{score} IS NOT NULL", f"ix_masters_{score}_item_id", score, "item_id")
+        for score in ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
+    ),
+    Index("ix_masters_verified_at_id", "verified_at", "id"),  # the longest unchecked first
+)
+OF_TASKS = (
+    Index("ix_tasks_batch_id_status_attempts_id", "batch_id", "status", "attempts", "id"),  # the order of claims
+)
+OF_DERIVATIVES = (Index("ix_derivatives_verified_at_id", "verified_at", "id"),)
+OF_QUALITY_SCORES = (
+    Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),
+    _where(
+        "image = 'derivative' AND stage IS NULL",
+        "ix_quality_scores_metric_value_derivative_id",
+        "metric",
+        "value",
+        "derivative_id",
+    ),
+)
+OF_REVIEWS = (Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),)

@@ -1,0 +1,126 @@
+"""The database's schema: brought to head and checked by Alembic, which no other part of the catalogue loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from archive.bundled_files import migrations_folder
+from archive.catalogue.engines import make_engine, reader, refuse_absent_database, writer
+from archive.catalogue.schema import revision, tables
+from archive.errors import HomeError
+from archive.settings import Settings
+
+
+def head() -> str:
+    """The revision that this software works with."""
+    return revision.head()
+
+
+def current(settings: Settings) -> str | None:
+    """The database's revision, or None where it has no tables yet.
+
+    Raises:
+        HomeError: the database is absent or can't be opened.
+    """
+    with _reading(settings) as connection:
+        return revision.current(connection)
+
+
+def upgrade(settings: Settings) -> None:
+    """Brings the database to :func:`head`, in one transaction; an absent SQLite file is made.
+
+    Raises:
+        HomeError: the database can't be opened or brought there; it is left as it was.
+    """
+    with _migrating(settings) as connection:
+        found = revision.current(connection)
+        if found is not None and found > head():
+            raise HomeError(
+                f"the catalogue is at schema {found}, newer than {head()}, which this software works with: "
+                "install the newer version of the software"
+            )
+        command.upgrade(_config(connection), "head")
+        if broken := _broken_constraints(connection):
+            raise HomeError(f"the catalogue can't be brought to schema {head()}: {'; '.join(broken)}")
+
+
+def downgrade(settings: Settings, revision_wanted: str) -> None:
+    """Takes the database back to an older revision, or with ``"base"`` to no tables at all, in one transaction.
+
+    Raises:
+        HomeError: the database can't be opened or taken there; it is left as it was.
+    """
+    with _migrating(settings) as connection:
+        command.downgrade(_config(connection), revision_wanted)
+
+
+def check(settings: Settings) -> list[str]:
+    """What is wrong with the database, in words: not at head, tables other than the software's, broken constraints.
+
+    Raises:
+        HomeError: the database is absent or can't be opened.
+    """
+    with _reading(settings) as connection:
+        found = revision.current(connection)
+        if found is None:
+            return ["the database has no tables: run `archive db upgrade`"]
+        if found != head():
+            return [f"the schema is at {found}, not at {head()}: run `archive db upgrade`"]
+        context = MigrationContext.configure(connection)
+        differences = [
+            f"the schema differs from the software's: {each!r}"
+            for each in compare_metadata(context, tables.Item.metadata)
+        ]
+        return differences + _broken_constraints(connection)
+
+
+def _broken_constraints(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        unchecked = connection.execute(
+            text("SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE NOT convalidated")
+        )
+        return [f"constraint {name} of {table} is not validated" for table, name in unchecked]
+    problems = [
+        f"row {row} of {table} points at a row of {parent} that is not there"
+        for table, row, parent, _ in connection.execute(text("PRAGMA foreign_key_check"))
+    ]
+    found = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+    return problems + [f"SQLite finds: {line}" for line in found if line != "ok"]
+
+
+@contextmanager
+def _migrating(settings: Settings) -> Iterator[Connection]:
+    with _transaction(writer(make_engine(settings, migrating=True))) as connection:
+        yield connection
+
+
+@contextmanager
+def _reading(settings: Settings) -> Iterator[Connection]:
+    """For looking only: nothing is made, and no batch at work has to wait."""
+    refuse_absent_database(settings)
+    with _transaction(reader(make_engine(settings))) as connection:
+        yield connection
+
+
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise HomeError(f"the catalogue {engine.url!r} can't be used: {error.orig}") from error
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

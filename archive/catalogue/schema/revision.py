@@ -1,0 +1,23 @@
+"""Which schema a database has and which one this software works with, told without loading Alembic."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sqlalchemy import Connection, inspect, text
+
+from archive.bundled_files import migrations_folder
+
+
+@cache
+def head() -> str:
+    """The newest revision: migrations are files ``<four digits>_<what>.py``, and the digits are the revision."""
+    return max(path.name[:4] for path in (migrations_folder() / "versions").glob("[0-9][0-9][0-9][0-9]_*.py"))
+
+
+def current(connection: Connection) -> str | None:
+    """The database's revision, or None where no migration has been made yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return revision

@@ -1,0 +1,369 @@
+"""The catalogue's tables, typed, the same on SQLite and PostgreSQL.
+
+Accession numbers and paths are compared by code point on both databases (PostgreSQL's collation ``C``), so that lists
+have one order. Times are UTC. A date of a photograph is kept as written (EDTF) and as the range of days it covers, each
+day an integer ``year * 10000 + month * 100 + day``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from archive.catalogue.schema import indexes
+from archive.catalogue.schema.column_types import Digest, Exact, Id, Table, choice
+from archive.catalogue.schema.vocabularies import (
+    Access,
+    AgentType,
+    BatchKind,
+    ComparedWith,
+    Decision,
+    DerivativeKind,
+    EventType,
+    Outcome,
+    Polarity,
+    ScoredImage,
+    StageTask,
+    TaskStatus,
+    View,
+)
+
+
+class Item(Table):
+    """One catalogued photograph."""
+
+    __tablename__ = "items"
+    __table_args__ = indexes.OF_ITEMS
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    accession_number: Mapped[str] = mapped_column(Exact, unique=True)
+    title: Mapped[str | None] = mapped_column(Text)
+    creator: Mapped[str | None] = mapped_column(Text)
+    date: Mapped[str | None] = mapped_column(Text)  # EDTF, as written
+    date_earliest: Mapped[int | None]  # yyyymmdd
+    date_latest: Mapped[int | None]
+    description: Mapped[str | None] = mapped_column(Text)
+    place: Mapped[str | None] = mapped_column(Text)
+    process: Mapped[str | None] = mapped_column(Text)
+    polarity: Mapped[Polarity | None] = mapped_column(choice(Polarity))
+    rights: Mapped[str | None] = mapped_column(Text)
+    access: Mapped[Access] = mapped_column(choice(Access))
+    collection: Mapped[str | None] = mapped_column(Exact)
+    extra: Mapped[dict[str, Any]]  # unknown columns of items.csv, as text
+    created_at: Mapped[datetime]
+
+    masters: Mapped[list[Master]] = relationship(back_populates="item", order_by="Master.sequence")
+
+
+class ItemWord(Table):
+    """A folded word at its position in one of an item's text fields: what whole-word and phrase queries look in.
+
+    Words are folded without case and accents by :func:`archive.catalogue.query.text_index.fold`, the same for both databases.
+    """
+
+    __tablename__ = "item_words"
+    __table_args__ = indexes.OF_ITEM_WORDS
+
+    field: Mapped[str] = mapped_column(String(16), primary_key=True)
+    word: Mapped[str] = mapped_column(Exact, primary_key=True)
+    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Root(Table):
+    """A folder that masters were ingested from; its absence is an unmounted share, not so many lost scans."""
+
+    __tablename__ = "roots"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    path: Mapped[str] = mapped_column(Exact, unique=True)
+
+
+class Master(Table):
+    """One ingested scan: a file, or one of the pictures in it, which share the file's path and digest.
+
+    ``current_*`` and the headline scores follow the derivatives and reviews.
+    """
+
+    __tablename__ = "masters"
+    __table_args__ = (
+        UniqueConstraint("item_id", "sequence"),
+        UniqueConstraint("path", "page"),
+        UniqueConstraint("sha256", "page"),
+        CheckConstraint("sequence >= 1", name="sequence_from_one"),
+        CheckConstraint("page >= 1", name="page_from_one"),
+        *indexes.OF_MASTERS,
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"))
+    sequence: Mapped[int]
+    view: Mapped[View] = mapped_column(choice(View))
+    root_id: Mapped[int] = mapped_column(Id, ForeignKey("roots.id"), index=True)
+    path: Mapped[str] = mapped_column(Exact)  # absolute; below the home (a copy) relative to it
+    page: Mapped[int] = mapped_column(default=1)  # which of the file's pictures, from 1; previews don't count
+    sha256: Mapped[str] = mapped_column(Digest)  # of the file
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes
+    format: Mapped[str] = mapped_column(String(16))
+    width: Mapped[int]  # upright, px
+    height: Mapped[int]
+    bits_per_sample: Mapped[int]
+    samples_per_pixel: Mapped[int]
+    ppi: Mapped[float | None]
+    icc_profile: Mapped[str | None] = mapped_column(Text)  # its description
+    area_x: Mapped[int | None]  # picture area, px of the upright picture
+    area_y: Mapped[int | None]
+    area_width: Mapped[int | None]
+    area_height: Mapped[int | None]
+    reference_path: Mapped[str | None] = mapped_column(Exact)  # absolute
+    captured_at: Mapped[str | None] = mapped_column(Text)
+    captured_by: Mapped[str | None] = mapped_column(Text)
+    ingested_at: Mapped[datetime]
+    verified_at: Mapped[datetime | None]
+    last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus))
+    unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be carried faithfully, if it can't
+    refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out; from the start if unsupported
+    current_restored_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True))
+    current_styled_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True), index=True)
+    # The recipes of these two, repeated here so that an index leads from a model version to what it is current for.
+    current_restored_recipe_id: Mapped[int | None] = mapped_column(Id)
+    current_styled_recipe_id: Mapped[int | None] = mapped_column(Id)
+    psnr_source: Mapped[float | None]
+    ssim_source: Mapped[float | None]
+    psnr_reference: Mapped[float | None]
+    ssim_reference: Mapped[float | None]
+
+    item: Mapped[Item] = relationship(back_populates="masters")
+    root: Mapped[Root] = relationship()
+    derivatives: Mapped[list[Derivative]] = relationship(
+        back_populates="master", foreign_keys="Derivative.master_id", order_by="Derivative.id"
+    )
+    current_restored: Mapped[Derivative | None] = relationship(foreign_keys=[current_restored_id], post_update=True)
+    current_styled: Mapped[Derivative | None] = relationship(foreign_keys=[current_styled_id], post_update=True)
+
+
+class Model(Table):
+    """A named network."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(Exact, unique=True)
+    task: Mapped[StageTask] = mapped_column(choice(StageTask))
+
+    versions: Mapped[list[ModelVersion]] = relationship(back_populates="model", order_by="ModelVersion.id")
+    aliases: Mapped[list[ModelAlias]] = relationship(back_populates="model", order_by="ModelAlias.alias")
+
+
+class ModelVersion(Table):
+    """One released set of weights of a model, with its whole card."""
+
+    __tablename__ = "model_versions"
+    __table_args__ = (UniqueConstraint("model_id", "version"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    model_id: Mapped[int] = mapped_column(Id, ForeignKey("models.id"))
+    version: Mapped[str] = mapped_column(Exact)
+    weights_sha256: Mapped[str] = mapped_column(Digest)
+    card: Mapped[dict[str, Any]]
+    folder: Mapped[str] = mapped_column(Exact)  # where its files were registered from
+    registered_at: Mapped[datetime]
+
+    model: Mapped[Model] = relationship(back_populates="versions")
+
+
+class ModelAlias(Table):
+    """A movable name for a model version; ``approved`` is the one that a museum runs."""
+
+    __tablename__ = "model_aliases"
+
+    model_id: Mapped[int] = mapped_column(Id, ForeignKey("models.id"), primary_key=True)
+    alias: Mapped[str] = mapped_column(Exact, primary_key=True)
+    version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
+
+    model: Mapped[Model] = relationship(back_populates="aliases")
+    version: Mapped[ModelVersion] = relationship()
+
+
+class Recipe(Table):
+    """A recipe as canonical JSON (RFC 8785); its SHA-256 names it."""
+
+    __tablename__ = "recipes"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(Digest, unique=True)
+    canonical_json: Mapped[str] = mapped_column(Text)
+    kind: Mapped[DerivativeKind] = mapped_column(choice(DerivativeKind))
+
+    stages: Mapped[list[RecipeStage]] = relationship(back_populates="recipe", order_by="RecipeStage.position")
+
+
+class RecipeStage(Table):
+    """Which model version a recipe's stage uses: what ``model:`` and ``style:`` queries and staleness look at."""
+
+    __tablename__ = "recipe_stages"
+
+    recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[StageTask] = mapped_column(choice(StageTask))
+    version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
+
+    recipe: Mapped[Recipe] = relationship(back_populates="stages")
+    version: Mapped[ModelVersion] = relationship()
+
+
+class Batch(Table):
+    """One request to restore a set of masters. Its status is told from its tasks."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[BatchKind] = mapped_column(choice(BatchKind))
+    query: Mapped[str | None] = mapped_column(Text)
+    options: Mapped[dict[str, Any]]  # device, precision; of a sample its size, seed, and what its sheet may show
+    created_at: Mapped[datetime]
+    agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
+
+    agent: Mapped[Agent] = relationship()
+    tasks: Mapped[list[Task]] = relationship(back_populates="batch", order_by="Task.id")
+
+
+class Task(Table):
+    """One recipe applied to one master in a batch.
+
+    Only the holder of ``lease_token`` may record its outcome, and only until the lease expires by the database's clock.
+    """
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "master_id", "recipe_id"),
+        *indexes.OF_TASKS,
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batches.id"))
+    master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"), index=True)
+    recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"))
+    status: Mapped[TaskStatus] = mapped_column(choice(TaskStatus))
+    lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_expires_at: Mapped[datetime | None]
+    lease_host: Mapped[str | None] = mapped_column(Exact)  # which machine since which boot holds it,
+    lease_pid: Mapped[int | None]  # in which process
+    lease_started: Mapped[int | None] = mapped_column(BigInteger)  # that was started then, in ticks since the boot
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None] = mapped_column(Text)
+    derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    batch: Mapped[Batch] = relationship(back_populates="tasks")
+    master: Mapped[Master] = relationship()
+    recipe: Mapped[Recipe] = relationship()
+
+
+class Derivative(Table):
+    """An image made by applying one whole recipe to one master, with all that is needed to make it again."""
+
+    __tablename__ = "derivatives"
+    __table_args__ = (
+        UniqueConstraint("master_id", "recipe_id"),
+        *indexes.OF_DERIVATIVES,
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
+    recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"), index=True)
+    batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batches.id"), index=True)
+    kind: Mapped[DerivativeKind] = mapped_column(choice(DerivativeKind))
+    path: Mapped[str] = mapped_column(Exact, unique=True)  # relative to the home
+    sha256: Mapped[str] = mapped_column(Digest)
+    pixel_sha256: Mapped[str] = mapped_column(Digest)
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes
+    master_sha256: Mapped[str] = mapped_column(Digest)
+    environment: Mapped[dict[str, Any]]  # software, torch, device, instruction set, precision, tile size, threads, seed
+    stage_records: Mapped[list[Any]] = mapped_column(JSON)  # one a stage: seconds and what it noticed
+    notes: Mapped[list[Any]] = mapped_column(JSON)  # what could not be carried over, in words
+    created_at: Mapped[datetime]
+    verified_at: Mapped[datetime | None]
+
+    master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
+    recipe: Mapped[Recipe] = relationship()
+    batch: Mapped[Batch] = relationship()
+    scores: Mapped[list[QualityScore]] = relationship(back_populates="derivative", order_by="QualityScore.id")
+    reviews: Mapped[list[Review]] = relationship(back_populates="derivative", order_by="Review.id")
+
+
+class QualityScore(Table):
+    """One metric's value, with the image it is of and what that was compared with.
+
+    ``value`` is NULL for an infinite PSNR, with ``identical`` in ``detail``.
+    """
+
+    __tablename__ = "quality_scores"
+    __table_args__ = indexes.OF_QUALITY_SCORES
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"))
+    metric: Mapped[str] = mapped_column(String(32))
+    value: Mapped[float | None]
+    image: Mapped[ScoredImage] = mapped_column(choice(ScoredImage))
+    stage: Mapped[int | None]
+    compared_with: Mapped[ComparedWith | None] = mapped_column(choice(ComparedWith))
+    colour_space: Mapped[str] = mapped_column(Text)
+    data_range: Mapped[float]
+    implementation: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)
+
+    derivative: Mapped[Derivative] = relationship(back_populates="scores")
+
+
+class Review(Table):
+    """A person's decision about one derivative's exact bytes. The newest one counts."""
+
+    __tablename__ = "reviews"
+    __table_args__ = indexes.OF_REVIEWS
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
+    sha256: Mapped[str] = mapped_column(Digest)
+    decision: Mapped[Decision] = mapped_column(choice(Decision))
+    reason: Mapped[str | None] = mapped_column(Text)
+    agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
+    at: Mapped[datetime]
+
+    derivative: Mapped[Derivative] = relationship(back_populates="reviews")
+    agent: Mapped[Agent] = relationship()
+
+
+class Agent(Table):
+    """PREMIS 3 agent: a person, or a piece of software at a version."""
+
+    __tablename__ = "agents"
+    __table_args__ = (UniqueConstraint("type", "name", "version"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    type: Mapped[AgentType] = mapped_column(choice(AgentType))
+    name: Mapped[str] = mapped_column(Exact)
+    version: Mapped[str] = mapped_column(Exact)  # empty for a person
+
+
+class Event(Table):
+    """PREMIS 3 event: what happened to which object, when, with what outcome, by whom."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    type: Mapped[EventType] = mapped_column(choice(EventType))
+    at: Mapped[datetime]
+    outcome: Mapped[Outcome] = mapped_column(choice(Outcome))
+    detail: Mapped[str | None] = mapped_column(Text)
+    agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
+    item_id: Mapped[int | None] = mapped_column(Id, ForeignKey("items.id"), index=True)
+    master_id: Mapped[int | None] = mapped_column(Id, ForeignKey("masters.id"), index=True)
+    derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
+    version_id: Mapped[int | None] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
+
+    agent: Mapped[Agent] = relationship()

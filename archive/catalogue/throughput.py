@@ -1,0 +1,96 @@
+"""How fast tasks were worked on, and how long what is left is going to take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, cast, func, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue.schema.tables import Derivative, Master, Model, ModelVersion, RecipeStage, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
+
+_NEWEST_TASKS = 1000  # what was measured long ago says little about what comes
+_ROWS_AT_A_TIME = 1000
+
+PIXELS = cast(Master.width, BigInteger) * Master.height
+"""The pixels of a master, which may be more than a plain integer of PostgreSQL holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast the newest done tasks went, by however many processes were at work."""
+
+    masters_per_hour: float
+    megapixels_per_second: float
+
+    def seconds_for(self, pixels: int) -> float:
+        """How long so many pixels take."""
+        return pixels / 1e6 / self.megapixels_per_second
+
+
+def pace(session: Session, *which: ColumnElement[bool]) -> Pace | None:
+    """The pace of the newest done ones of the tasks in question, or None where none is done.
+
+    Time in which no task was in hand does not count, nor does it count twice that several were.
+    """
+    rows = session.execute(
+        select(Task.started_at, Task.finished_at, PIXELS)
+        .join(Master, Task.master_id == Master.id)
+        .where(Task.status == TaskStatus.DONE, *which)
+        .order_by(Task.id.desc())
+        .limit(_NEWEST_TASKS)
+    ).all()
+    seconds = _covered_seconds((began, ended) for began, ended, _ in rows if began and ended)
+    if not seconds:
+        return None
+    pixels = sum(pixels for _, _, pixels in rows)
+    return Pace(masters_per_hour=len(rows) / seconds * 3600, megapixels_per_second=pixels / 1e6 / seconds)
+
+
+def by_models(names: Iterable[str]) -> ColumnElement[bool]:
+    """The tasks whose recipe has a stage of one of these models, of whatever version."""
+    return Task.recipe_id.in_(
+        select(RecipeStage.recipe_id)
+        .join(ModelVersion, RecipeStage.version_id == ModelVersion.id)
+        .join(Model, ModelVersion.model_id == Model.id)
+        .where(Model.name.in_(list(names)))
+    )
+
+
+def pixels_left(session: Session, batch_id: int) -> int:
+    """How many pixels the batch's pending and running tasks have."""
+    is_open = Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+    statement = select(func.sum(PIXELS)).select_from(Task).join(Master, Task.master_id == Master.id)
+    return int(session.scalar(statement.where(Task.batch_id == batch_id, is_open)) or 0)
+
+
+def stage_seconds(session: Session, batch_id: int) -> list[dict[str, Any]]:
+    """How long each stage's network worked in the batch: stage, seconds, and masters."""
+    seconds: Counter[str] = Counter()
+    masters: Counter[str] = Counter()
+    records = session.scalars(
+        select(Derivative.stage_records).where(Derivative.batch_id == batch_id),
+        execution_options={"yield_per": _ROWS_AT_A_TIME},
+    )
+    for of_derivative in records:
+        for record in of_derivative:
+            name = f"{record['model']}@{record['version']}"
+            seconds[name] += record["seconds"]
+            masters[name] += 1
+    return [{"stage": name, "seconds": seconds[name], "masters": masters[name]} for name in seconds]
+
+
+def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
+    """How long at least one of the spans was going on."""
+    covered, until = 0.0, None
+    for began, ended in sorted(spans):
+        if until is None or began > until:
+            covered, until = covered + (ended - began).total_seconds(), ended
+        elif ended > until:
+            covered, until = covered + (ended - until).total_seconds(), ended
+    return covered

@@ -1,0 +1,52 @@
+"""``archive init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archive.cli.options import Context, command, pass_context
+
+if TYPE_CHECKING:
+    from archive.settings import Settings
+
+
+@command(
+    "init",
+    examples=(
+        "archive init /data/museum",
+        "archive init /data/museum --database postgresql+psycopg://user@host/museum",
+    ),
+)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--database",
+    metavar="URL",
+    help="A PostgreSQL database, postgresql+psycopg://user@host/name; else catalogue.db in the home.",
+)
+@pass_context
+def init(context: Context, folder: Path | None, database: str | None) -> None:
+    """Make a home with an empty catalogue.
+
+    DIR becomes the home, else --home, else the present folder. It holds the catalogue, the restored derivatives and
+    copies of the models in use. The models that come with the software are registered. Doing it again on a home
+    that exists changes nothing in it.
+    """
+    settings, registered = make_home(folder or context.home or Path(), database)
+    click.echo(f"home: {settings.home}")
+    for reference in registered:
+        click.echo(f"model: {reference}")
+
+
+def make_home(folder: Path, database: str | None) -> tuple[Settings, list[str]]:
+    """A home with its database at head and the shipped models registered; what is there already is kept."""
+    from archive.catalogue import Catalogue
+    from archive.catalogue.schema import migration
+    from archive.model_registry import register_shipped
+    from archive.settings import create_home
+
+    settings = create_home(folder, database=database)
+    migration.upgrade(settings)
+    return settings, register_shipped(Catalogue.open(settings))

@@ -1,0 +1,94 @@
+"""An item as text for people: what it is, what was made of it and how well, and all that happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from archive.cli.output_formats import visible
+from archive.display import Record, kind_in_words, recipe_in_words, score_subject, score_value
+
+_NESTED = ("masters", "derivatives", "events")
+
+
+def describe(item: Record) -> Iterator[str]:
+    """The lines of ``archive show``; ``item`` is the object that its JSON form prints."""
+    yield visible(str(item["accession_number"]))
+    for name, value in item.items():
+        if name not in (*_NESTED, "accession_number", "extra") and value not in (None, ""):
+            yield f"  {name.replace('_', ' ') + ':':<14}{visible(str(value))}"
+    for name, value in (item.get("extra") or {}).items():
+        yield f"  {visible(str(name)) + ':':<14}{visible(str(value))}"
+    for master in item["masters"]:
+        yield ""
+        yield from _master(master)
+        for derivative in item["derivatives"]:
+            if derivative["master"] == master["sequence"]:
+                yield ""
+                yield from _derivative(derivative)
+    yield ""
+    yield "History"
+    for event in item["events"]:
+        yield from _event(event)
+
+
+def _master(master: Record) -> Iterator[str]:
+    which = f", picture {master['page']} in it" if master["page"] > 1 else ""
+    yield f"Master {master['sequence']}, {master['view']}: {visible(master['path'])}{which}"
+    facts = [
+        master["format"],
+        f"{master['width']} x {master['height']} px",
+        f"{master['bits_per_sample']}-bit",
+        {1: "grey", 3: "colour"}.get(master["samples_per_pixel"], f"{master['samples_per_pixel']} channels"),
+        f"{master['ppi']:g} ppi" if master["ppi"] else "no resolution",
+        f"profile {visible(master['icc_profile'])}" if master["icc_profile"] else "no colour profile",
+    ]
+    yield f"  {', '.join(facts)}"
+    yield f"  SHA-256 {master['sha256']}, {master['size']:,} bytes"
+    if master["picture_area"]:
+        yield f"  picture area: {_area(master['picture_area'])}"
+    if master["captured_at"]:
+        yield f"  scanned: {visible(master['captured_at'])}"
+    if master["captured_by"]:
+        yield f"  scanned by: {visible(master['captured_by'])}"
+
+
+def _derivative(derivative: Record) -> Iterator[str]:
+    current = ", current" if derivative["current"] else ""
+    kind = kind_in_words(derivative["kind"])
+    yield f"  Derivative {derivative['id']}, {kind}{current}: {visible(derivative['path'])}"
+    recipe = recipe_in_words(derivative["recipe"])
+    yield f"    made {derivative['created_at']} in batch {derivative['batch']} by {recipe}"
+    environment = derivative["environment"]
+    yield (
+        f"    on {visible(str(environment.get('device')))}, {environment.get('precision')}, "
+        f"software {environment.get('software_version')}, torch {environment.get('torch_version')}"
+    )
+    yield f"    SHA-256 {derivative['sha256']}"
+    review = derivative["review"]
+    if review is None:
+        yield "    not reviewed"
+    else:
+        reason = f": {visible(review['reason'])}" if review["reason"] else ""
+        yield f"    {review['decision']} by {visible(review['reviewer'])}, {review['at']}{reason}"
+    yield from _scores(derivative["quality"])
+
+
+def _scores(scores: Sequence[Record]) -> Iterator[str]:
+    if scores:
+        width = max(len(score_subject(score)) for score in scores)
+        for score in scores:
+            yield f"    {score_subject(score):<{width}}  {visible(score_value(score))}"
+
+
+def _event(event: Record) -> Iterator[str]:
+    agent = event["agent"]
+    who = visible(f"{agent['name']} {agent['version']}".strip())
+    outcome = "" if event["outcome"] == "success" else f", {event['outcome']}"
+    detail = f": {visible(event['detail'])}" if event["detail"] else ""
+    yield f"  {event['at']}  {event['type']}{outcome}, {who}{detail}"
+
+
+def _area(area: Any) -> str:
+    values = area.values() if isinstance(area, Mapping) else area
+    return " ".join(str(value) for value in values) + " (x y width height, px)"

@@ -1,0 +1,71 @@
+"""``archive list`` and ``archive show``."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import click
+
+from archive.cli.logging_setup import say
+from archive.cli.options import Context, Words, command, pass_context, query_argument
+from archive.cli.output_formats import as_json, nothing_found, print_rows
+from archive.display import LIST_FIELDS
+
+TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
+
+
+@command(
+    "list",
+    examples=(
+        "archive list 'status:restored AND psnr_reference:[30 TO *]'",
+        "archive list 'creator:Lange' --format csv --fields accession_number,title,path",
+    ),
+)
+@query_argument
+@click.option("--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table")
+@click.option(
+    "--fields", type=Words(LIST_FIELDS), metavar="a,b,c", help=f"Which, and in which order: {', '.join(LIST_FIELDS)}."
+)
+@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many; else all.")
+@pass_context
+def list_command(
+    context: Context, query: str | None, form: str, fields: tuple[str, ...] | None, limit: int | None
+) -> None:
+    """List the items that QUERY finds.
+
+    They are ordered by accession number; without QUERY they are all. QUERY is Lucene syntax: field:value, ranges
+    such as date:[1930 TO 1939], AND, OR, NOT, wildcards, and free words over title and description. Quote it for
+    the shell.
+    """
+    from archive.catalogue.listings import list_items
+
+    with context.catalogue().reading() as session:
+        shown = fields or (TABLE_FIELDS if form == "table" else LIST_FIELDS)
+        items = list_items(session, query, limit)
+        first = next(items, None)
+        if first is None and limit != 0:
+            say(nothing_found(query))
+        print_rows(() if first is None else chain([first], items), shown, form)
+
+
+@command("show", examples=("archive show 'LC-USF34-9058-C'", "archive show 1906.12 --format json"))
+@click.argument("accession_number", metavar="ACCESSION_NUMBER")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@pass_context
+def show(context: Context, accession_number: str, form: str) -> None:
+    """Show one item and all that was done to it.
+
+    Its masters, what was made of them and how well, and its history. Every score says what was compared with what.
+    PSNR is in decibels.
+    """
+    from archive.catalogue.listings import show as find
+    from archive.cli.item_text import describe
+
+    catalogue = context.catalogue()
+    with catalogue.reading() as session:
+        item = find(catalogue, session, accession_number)
+    if form == "json":
+        click.echo(as_json(item, indent=2))
+    else:
+        for line in describe(item):
+            click.echo(line)

@@ -1,0 +1,152 @@
+"""How answers are printed: tables that fit the terminal, JSON, JSON lines and CSV, all as a stream."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import click
+
+# A table's widths are worked out on its first rows, so that a catalogue of any size is printed as it is read.
+_ROWS_MEASURED = 500
+_NARROWEST_COLUMN = 6
+_GAP = "  "
+_EMPTY = "–"
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], form: str) -> None:
+    """Prints ``fields`` of each row as ``table``, ``json`` (one array), ``jsonl`` or ``csv``, while they come."""
+    chosen = ({field: row[field] for field in fields} for row in rows)
+    if form == "table":
+        print_table(chosen, fields)
+    elif form == "csv":
+        print_csv(chosen, fields)
+    elif form == "jsonl":
+        for row in chosen:
+            click.echo(as_json(row))
+    else:
+        print_json_array(chosen)
+
+
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as every command writes it: text as it is, no NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def print_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON array, a row a line."""
+    separator = "[\n"
+    for row in rows:
+        click.echo(separator + as_json(row), nl=False)
+        separator = ",\n"
+    click.echo("[]" if separator == "[\n" else "\n]")
+
+
+def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
+    """CSV with a header line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(row)
+        click.echo(buffer.getvalue(), nl=False)
+        buffer.seek(0)
+        buffer.truncate()
+    click.echo(buffer.getvalue(), nl=False)
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
+    """Columns for people. On a terminal the widest are cut until a row fits; into a pipe nothing is cut."""
+    lines = ([_cell(row[field]) for field in fields] for row in rows)
+    headings = [field.replace("_", " ") for field in fields]
+    first = list(islice(lines, _ROWS_MEASURED))
+    widths = [max(map(cells, column)) for column in zip(headings, *first, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if room is not None:
+        needed = [max(map(cells, column)) for column in zip(*first, strict=True)] or widths
+        widths = fitted(widths, needed, room - len(_GAP) * (len(fields) - 1))
+    for line in chain([headings, ["─" * width for width in widths]], first, lines):
+        shown = (padded(text, width, cut=room is not None) for text, width in zip(line, widths, strict=True))
+        click.echo(_GAP.join(shown).rstrip())
+
+
+def fitted(widths: Sequence[int], needed: Sequence[int], room: int) -> list[int]:
+    """``widths`` reduced until they add up to ``room``, none below a readable minimum.
+
+    First columns lose what only their headings need (beyond ``needed``), then the widest lose of their values.
+    """
+    result = list(widths)
+    for floors in ([max(_NARROWEST_COLUMN, width) for width in needed], [_NARROWEST_COLUMN] * len(result)):
+        while sum(result) > room:
+            spare = [width if width > floor else 0 for width, floor in zip(result, floors, strict=True)]
+            if not any(spare):
+                break
+            result[spare.index(max(spare))] -= 1
+    return result
+
+
+def padded(text: str, width: int, *, cut: bool) -> str:
+    """``text`` filled up to ``width`` terminal cells, or cut there with an ellipsis."""
+    if cut and cells(text) > width:
+        while cells(text) > width - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - cells(text))
+
+
+def cells(text: str) -> int:
+    """How many terminal cells a text takes: two for wide characters, none for combining ones."""
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters written out, so that a name can neither break a line nor steer a terminal."""
+    return "".join(
+        character if unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp") else _escaped(character)
+        for character in text
+    )
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """``1 master``, ``2 masters``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def nothing_found(query: str | None, what: str = "nothing in the catalogue") -> str:
+    """That a query matched nothing of ``what``, and what may explain it."""
+    if query is None:
+        return "the catalogue holds no item yet: take scans in with `archive ingest`"
+    from archive.catalogue.query.lucene_parser import remark
+
+    explained = remark(query)
+    return visible(f"{what} matches the query {query!r}{f': {explained}' if explained else ''}")
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return _EMPTY
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
+    return visible(str(value))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -1,0 +1,47 @@
+"""A progress bar on a terminal, and nothing elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from archive.progress import Progress
+
+
+class Bar:
+    """Progress as a bar on standard error; notes stand beside it."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def start(self, total: int, what: str) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, unit=f" {what}", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(n)
+
+    def interrupted(self) -> None:
+        # Not through a stream, which may be in the middle of a write.
+        os.write(sys.stderr.fileno(), b"\nending what is in hand; Ctrl-C again stops at once\n")
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def make_progress() -> Progress:
+    """A bar where standard error is a terminal and speaks to people, else silence."""
+    from archive.cli.logging_setup import is_json
+    from archive.progress import Silent
+
+    return Bar() if sys.stderr.isatty() and not is_json() else Silent()

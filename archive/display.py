@@ -1,0 +1,85 @@
+"""How things are told outside: the fields of a list, and scores and recipes in words, the same wherever they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+
+LIST_FIELDS = (
+    "id",
+    "accession_number",
+    "title",
+    "creator",
+    "date",
+    "status",
+    "model",
+    "version",
+    "psnr_source",
+    "ssim_source",
+    "psnr_reference",
+    "ssim_reference",
+    "review",
+    "derivatives",
+    "path",
+)
+"""The keys of what ``archive list`` and :func:`archive.catalogue.listings.list_items` give, in their order."""
+
+_IMAGES = {"source": "master", "derivative": "derivative"}
+_COMPARED_WITH = {
+    None: "",
+    "source": " against the master (how much was changed)",
+    "reference": " against the clean reference (how good it is)",
+    "stage_input": " against the stage's input",
+    "style": " against the style",
+}
+_UNITS = {"psnr": " dB"}
+
+
+def score_subject(score: Record) -> str:
+    """Which metric, of which image, compared with what; ``score`` is one of ``archive show``'s ``quality``."""
+    stage = "" if score["stage"] is None else f" after stage {score['stage'] + 1}"
+    return f"{score['metric']} of the {_IMAGES[score['image']]}{stage}{_COMPARED_WITH[score['compared_with']]}"
+
+
+def score_value(score: Record) -> str:
+    """The value with its unit, or why there is none."""
+    if score["value"] is None:
+        return score["detail"] or "none"
+    shown = f"{score['value']:.4f}" if abs(score["value"]) <= 1 else f"{score['value']:.2f}"
+    detail = f" ({score['detail']})" if score["detail"] else ""
+    return f"{shown}{score_unit(score)}{detail}"
+
+
+def score_unit(score: Record) -> str:
+    """The unit of the score's metric after a space; nothing where it has none."""
+    return _UNITS.get(score["metric"], "")
+
+
+def recipe_in_words(recipe: Record) -> str:
+    """``denoise-deblur 0.1 (strength 1)``, stage by stage; of styles it is said that they simulate a look.
+
+    ``recipe`` is one of ``archive show``'s, or any recipe as plain JSON values.
+    """
+    parts = [_stage_in_words(stage) for stage in recipe["stages"] if stage["task"] != "style"]
+    if styles := [_stage_in_words(stage) for stage in recipe["stages"] if stage["task"] == "style"]:
+        where = " within a mask" if recipe.get("mask_sha256") else ""
+        parts.append(f"a simulated look{where}: {', blended with '.join(styles)}")
+    return ", then ".join(parts)
+
+
+def kind_in_words(kind: str) -> str:
+    """What a derivative of this kind is: ``digitally restored``, or that a look was simulated."""
+    return {"restored": "digitally restored", "styled": "a look was simulated"}[kind]
+
+
+def _stage_in_words(stage: Record) -> str:
+    parameters = ", ".join(f"{name} {_plain(value)}" for name, value in sorted(stage["parameters"].items()))
+    return f"{stage['model']} {stage['version']}" + (f" ({parameters})" if parameters else "")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "+".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

@@ -1,0 +1,193 @@
+"""Finding the files below the paths that are to be ingested, and examining one of them without the catalogue."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from archive.errors import IngestError
+from archive.ingest.checksums import Sum, digest_checked
+from archive.settings import SETTINGS_NAME
+from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
+from restoration.errors import ImageError
+from restoration.image import ImageInfo, Limits, inspect_all
+
+SHEET_NAME = "items.csv"
+
+_OF_A_HOME = (DERIVATIVES, MASTERS, MODELS)
+_LONGEST_PATH_BYTES = 2000  # what a database's index holds
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What lies below the paths given, in a stable order: folder by folder, names by code point."""
+
+    files: dict[Path, Path] = field(default_factory=dict)
+    """Each file with the folder that it was found from; in order."""
+    sheets: list[Path] = field(default_factory=list)
+    """Each items.csv that lies in an ingested folder."""
+    neighbours: list[Path] = field(default_factory=list)
+    """Each items.csv beside a file that was given by itself: only the rows of given files matter."""
+    hidden: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    """Path and reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One file as it was found to be, all from the same unchanged bytes."""
+
+    path: Path
+    root: Path
+    sha256: str
+    size: int  # bytes
+    pictures: tuple[ImageInfo, ...] | None
+    """Those in the file, without their colour profiles; None where the catalogue holds the bytes already."""
+    sums: Sequence[Sum] = ()
+    """Those that came with the file; its bytes have them."""
+
+
+def find(paths: Sequence[Path], home: Path) -> Found:
+    """All files below ``paths`` but hidden ones and those that a home keeps for itself.
+
+    A link to a folder is followed, unless the folder lies below ``paths`` anyway (as every loop does).
+
+    Raises:
+        IngestError: a path doesn't exist, or is one of the home's own folders.
+    """
+    roots = [_absolute(path) for path in paths]
+    for given, path in zip(paths, roots, strict=True):
+        if not path.exists():
+            raise IngestError(f"{given} does not exist: nothing was ingested")
+        if any(path.resolve().is_relative_to((home / name).resolve()) for name in _OF_A_HOME):
+            raise IngestError(f"{given} is the archive's own: give the folder that the scans came from")
+    found = Found()
+    covered = [root.resolve() for root in roots if root.is_dir()]
+    seen: set[Path] = set()
+    for root in roots:
+        if root.is_dir():
+            for path in _walk(root, home, covered, seen, found):
+                _take(path, root, found)
+        else:
+            _take(root, root.parent, found)
+            neighbour = root.parent / SHEET_NAME
+            if neighbour.is_file() and neighbour not in found.neighbours:
+                found.neighbours.append(neighbour)
+    return found
+
+
+def examine(path: Path, root: Path, *, sums: Sequence[Sum] = (), known: Callable[[str], bool], limits: Limits) -> Scan:
+    """Digest a file, compare it with its ``sums`` and, unless its digest is ``known``, look at the pictures in it.
+
+    Raises:
+        SumDiffersError: its bytes don't have one of its sums.
+        IngestError: it changed meanwhile, or its name can't be kept.
+        StorageError: it changed while it was digested.
+        ImageError: it can't be read as an image, or is too large.
+        OSError: it can't be read.
+    """
+    if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
+        raise IngestError(f"its path is longer than {_LONGEST_PATH_BYTES} bytes: shorten it")
+    before = Identity.of(path.stat())
+    sha256, size = digest_checked(path, sums)
+    pictures = None
+    if not known(sha256):
+        pictures = tuple(replace(info, icc_profile=None) for info in inspect_image(path, limits=limits))
+    if Identity.of(path.stat()) != before:
+        raise IngestError("it changed while it was read: wait until nothing writes to it, then ingest again")
+    return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures, sums=sums)
+
+
+def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:
+    """What each picture in the file is; whatever a decoder stumbles over becomes an error of this one file.
+
+    Raises:
+        ImageError: it can't be read as an image, or is too large.
+        OSError: it can't be read.
+    """
+    try:
+        return inspect_all(path, limits=limits)
+    except (ImageError, OSError):
+        raise
+    except Exception as error:
+        raise ImageError(f"it can't be read as an image: {type(error).__name__}: {error}") from error
+
+
+def _absolute(path: Path) -> Path:
+    """The path as the user knows it: links are kept, since shares are mounted behind them."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def _take(path: Path, root: Path, found: Found) -> None:
+    if path in found.files:
+        return
+    shown = printable(path)
+    if shown != str(path):
+        found.failures.append((shown, "its name is not UTF-8: rename it"))
+    elif not path.exists():
+        found.failures.append((shown, _trouble_of_link(path)))
+    elif path.is_file():
+        found.files[path] = root
+        if path.name == SHEET_NAME:
+            found.sheets.append(path)
+
+
+def _trouble_of_link(path: Path) -> str:
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "it is a link that leads round to itself: make it anew, or remove it"
+    return "it is a link to a file that isn't there"
+
+
+def printable(path: Path) -> str:
+    """The path as text, with bytes that are no UTF-8 written as ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found: Found) -> Iterator[Path]:
+    """The files of one folder and those below it, each folder once."""
+    real = folder.resolve()
+    if real in seen:
+        return
+    seen.add(real)
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        found.failures.append((printable(folder), f"the folder can't be read: {error.strerror}"))
+        return
+    own = _kept_by_a_home(folder, home, {entry.name for entry in entries})
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            found.hidden += 1
+        elif entry.name in own:
+            continue
+        elif not _is_folder(entry):
+            yield path
+        elif not (entry.is_symlink() and _lies_below(path, covered)):
+            yield from _walk(path, home, covered, seen, found)
+
+
+def _kept_by_a_home(folder: Path, home: Path, names: set[str]) -> tuple[str, ...]:
+    """What is passed over in a folder that is a home, of this catalogue or another: its own files are no masters."""
+    if folder == home or SETTINGS_NAME in names:
+        return (*_OF_A_HOME, SETTINGS_NAME, *(name for name in names if name.startswith("catalogue.db")))
+    return ()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round to itself
+        return False
+
+
+def _lies_below(path: Path, covered: list[Path]) -> bool:
+    real = path.resolve()
+    return any(real.is_relative_to(root) for root in covered)

@@ -1,0 +1,103 @@
+"""All that must be known of one file before it can be recorded, gathered outside of any writing transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Item, Master
+from archive.errors import IngestError
+from archive.ingest.checksums import Sum
+from archive.ingest.file_discovery import Scan, examine, inspect_image
+from archive.ingest.recorder import Holder, Recorder
+from archive.ingest.row_matching import Entry
+from archive.storage import trouble_of
+from restoration.errors import ImageError
+from restoration.image import Limits, looks_like_image
+
+
+class NoImageError(Exception):
+    """The file is no image, nor is it named as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One scan, what is stated of it, and how it is with the recorded file where that is another one."""
+
+    scan: Scan
+    entry: Entry
+    holder: Holder | None
+
+
+def gather(
+    catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: Entry, sums: Sequence[Sum]
+) -> Evidence:
+    """Read one file, compare it with the ``sums`` that it came with, and inspect it.
+
+    Raises:
+        NoImageError: it is no image by its bytes and its name.
+        SumDiffersError: its bytes don't have one of its sums.
+        IngestError: its row names what is no image, or it changed meanwhile.
+        StorageError: it changed while it was digested.
+        ImageError: it can't be read as an image, or is too large.
+        OSError: it can't be read.
+    """
+    if not looks_like_image(path):
+        if entry.row is not None:
+            raise IngestError(f"{entry.row.where} names it, but it is no image")
+        raise NoImageError
+    _check_reference(catalogue, entry)
+    scan = examine(
+        path,
+        root,
+        sums=sums,
+        known=lambda sha256: _is_settled(catalogue, sha256),
+        limits=_limits(catalogue),
+    )
+    return Evidence(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
+
+
+def _check_reference(catalogue: Catalogue, entry: Entry) -> None:
+    if entry.row is None or entry.reference is None:
+        return
+    try:
+        refusal = inspect_image(entry.reference, limits=_limits(catalogue))[0].refusal
+    except FileNotFoundError:
+        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} is not there") from None
+    except (ImageError, OSError) as error:
+        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {error}") from error
+    if refusal is not None:
+        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {refusal}")
+
+
+def _limits(catalogue: Catalogue) -> Limits:
+    settings = catalogue.settings
+    return Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
+
+
+def _recorded(catalogue: Catalogue, sha256: str) -> tuple[str, str] | None:
+    """The stored path and accession number of the masters of these bytes, which have both in common."""
+    with catalogue.reading() as session:
+        wanted = select(Master.path, Item.accession_number).join(Item).where(Master.sha256 == sha256).limit(1)
+        found = session.execute(wanted).one_or_none()
+    return None if found is None else (found.path, found.accession_number)
+
+
+def _is_settled(catalogue: Catalogue, sha256: str) -> bool:
+    """Whether nothing more is to be learned from the bytes: newer software may carry a kind that older couldn't."""
+    with catalogue.reading() as session:
+        refusals = session.scalars(select(Master.unsupported).where(Master.sha256 == sha256)).all()
+    return bool(refusals) and not any(refusals)
+
+
+def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> Holder | None:
+    recorded = _recorded(catalogue, scan.sha256)
+    if recorded is None or recorded[0] == str(scan.path):
+        return None
+    stored, number = recorded
+    trouble = None if recorder.is_confirmed(scan.sha256) else trouble_of(catalogue.path_of(stored), scan.sha256)
+    return Holder(stored=stored, accession_number=number, trouble=None if trouble is None else trouble.detail)

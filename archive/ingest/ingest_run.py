@@ -1,0 +1,289 @@
+"""The course of an ingest: find the files, match them with rows, then examine and record one after the other.
+
+Each scan is examined outside of any transaction and recorded in one of its own, so that an interrupted ingest keeps
+what it has done, holds nobody up, and can simply be run again. A dry run examines all scans first, then records them in
+one transaction that is taken back: it decides by the same code, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Master
+from archive.errors import IngestError, StorageError
+from archive.ingest.checksum_manifest import match_sums, read_manifest
+from archive.ingest.checksums import Sum, SumDiffersError, digest_checked
+from archive.ingest.file_discovery import Found, Scan, find, printable
+from archive.ingest.file_inspection import Evidence, NoImageError, gather
+from archive.ingest.ingest_report import IngestReport
+from archive.ingest.recorder import ChangedError, Outcome, Place, Recorder, accession_number
+from archive.ingest.row_matching import Entry, match
+from archive.ingest.spreadsheet import read_sheet
+from archive.progress import Progress, Silent
+from archive.storage import copy_to_temporary, master_copy_path
+from restoration.errors import ImageError
+
+_OF_ONE_FILE = (IngestError, StorageError, ImageError, OSError)
+"""What is wrong with one file; anything else is wrong with the archive, and stops the ingest."""
+
+_Work = Iterable[tuple[Path, Path, Entry]]
+"""Files, each with the folder that it was found from and what is stated of it."""
+
+
+def ingest(
+    catalogue: Catalogue,
+    paths: Sequence[Path],
+    *,
+    metadata: Path | None = None,
+    manifest: Path | None = None,
+    copy: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Take scans into the catalogue, with what items.csv says of them.
+
+    Args:
+        catalogue: where they are recorded.
+        paths: folders, which are searched to the bottom, and single files.
+        metadata: the CSV to read instead of each items.csv that lies in an ingested folder.
+        manifest: a file of sha256sum or md5sum; files that it lists and that differ from it are refused.
+        copy: bring new masters into the home; else they stay where they are and are referenced.
+        dry_run: only report what would happen, file by file.
+        progress: is told of each file.
+
+    Returns:
+        What was done; a bad scan or row is one of its failures and doesn't stop the others.
+
+    Raises:
+        IngestError: a path, CSV or manifest can't be used at all, or a folder went away meanwhile.
+    """
+    report = IngestReport(dry_run=dry_run)
+    found = find(paths, catalogue.settings.home)
+    sums = _sums(manifest, found, report)
+    sheets = [metadata.absolute()] if metadata is not None else [*found.sheets, *found.neighbours]
+    _check_sheets(sheets, sums)
+    rows = [row for sheet in dict.fromkeys(sheets) for row in read_sheet(sheet)]
+    matched = match(rows, found)
+    report.passed_over += found.hidden
+    report.failures += found.failures
+    report.failures += [(printable(path), reason) for path, reason in matched.refused.items()]
+    report.rows_without_files += matched.without_files
+
+    recorder = Recorder(catalogue, stated={row.accession_number for row in rows if row.accession_number is not None})
+    run = _Run(catalogue, recorder, report, sums, copy=copy, has_rows=bool(rows))
+    references = matched.references | _known_references(catalogue)
+    # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
+    work = dict(matched.entries)
+    for path in found.files:
+        if path not in work and path not in matched.refused:
+            if path in references:
+                run.pass_over(path, "a reference")
+            else:
+                work[path] = Entry()
+    progress = progress or Silent()
+    progress.start(len(work), "files")
+    try:
+        run.take(((path, found.files[path], entry) for path, entry in work.items()), progress)
+    finally:
+        progress.finish()
+    report.lines.sort()
+    return report
+
+
+class _Run:
+    """One ingest under way."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        recorder: Recorder,
+        report: IngestReport,
+        sums: Mapping[Path, Sequence[Sum]] | None,
+        *,
+        copy: bool,
+        has_rows: bool,
+    ) -> None:
+        self._catalogue = catalogue
+        self._recorder = recorder
+        self._report = report
+        self._sums = sums
+        self._copy = copy
+        self._has_rows = has_rows
+        self._token = uuid4().hex
+
+    def take(self, work: _Work, progress: Progress) -> None:
+        """Examine and record each file; in a dry run, all in a transaction that is taken back."""
+        evidence = self._examined(work, progress)
+        if not self._report.dry_run:
+            self._record_all(evidence, self._record)
+            return
+        gathered = list(evidence)
+        with self._catalogue.trying() as session:
+
+            def decide(evidence: Evidence) -> Outcome:
+                with session.begin_nested():
+                    return self._write(session, evidence, self._place(evidence))
+
+            self._record_all(gathered, decide)
+
+    def pass_over(self, path: Path, reason: str) -> None:
+        """Count a file that is not to be a master; where it came with a sum, it must have it all the same."""
+        try:
+            if sums := self._sums_of(path):
+                digest_checked(path, sums)
+                self._report.checked += 1
+        except _OF_ONE_FILE as error:
+            self._fail(path, error)
+            return
+        self._report.passed_over += 1
+        if self._report.dry_run:
+            self._report.lines.append(f"{path}: passed over: {reason}")
+
+    def _sums_of(self, path: Path) -> Sequence[Sum]:
+        return () if self._sums is None else self._sums.get(path, ())
+
+    def _examined(self, work: _Work, progress: Progress) -> Iterator[Evidence]:
+        """What is found out about each file, but for those that are passed over or fail."""
+        for path, root, entry in work:
+            try:
+                evidence = gather(self._catalogue, self._recorder, path, root, entry, self._sums_of(path))
+            except NoImageError:
+                self.pass_over(path, "no image")
+            except _OF_ONE_FILE as error:
+                self._fail(path, error)
+                if isinstance(error, SumDiffersError) and not self._report.dry_run:
+                    with self._catalogue.session() as session:
+                        self._recorder.record_difference(session, path, error)
+                if not root.is_dir():
+                    raise IngestError(
+                        f"{root} went away: bring it back and ingest again; what is done is kept"
+                    ) from error
+            else:
+                if entry.row is None and self._has_rows:
+                    self._report.files_without_rows.append(str(path))
+                if self._sums is not None and path not in self._sums:
+                    self._report.files_without_sums.append(str(path))
+                yield evidence
+            progress.advance(note=path.name)
+
+    def _record_all(self, evidence: Iterable[Evidence], record: Callable[[Evidence], Outcome]) -> None:
+        """Record one after the other; scans under the path of another wait until that may have moved away.
+
+        That is how files look after a renumbering: 002.tif is now 003.tif, and 001.tif is 002.tif.
+        """
+        waiting = self._try_each(evidence, record)
+        while waiting:
+            still = self._try_each((evidence for evidence, _ in waiting), record)
+            if len(still) == len(waiting):
+                break
+            waiting = still
+        for blocked, error in waiting:
+            self._fail(blocked.scan.path, error)
+
+    def _try_each(
+        self, evidence: Iterable[Evidence], record: Callable[[Evidence], Outcome]
+    ) -> list[tuple[Evidence, ChangedError]]:
+        """Record what can be recorded, and return what has to wait."""
+        waiting = []
+        for one in evidence:
+            try:
+                self._count(one.scan, record(one))
+            except ChangedError as error:
+                if error.renamed:
+                    waiting.append((one, error))
+                else:
+                    self._fail(one.scan.path, error)
+            except _OF_ONE_FILE as error:
+                self._fail(one.scan.path, error)
+            except IntegrityError:
+                reason = "another run recorded it or its item in the same moment: ingest again"
+                self._fail(one.scan.path, IngestError(reason))
+        return waiting
+
+    def _record(self, evidence: Evidence) -> Outcome:
+        """Record one scan in a transaction of its own; a copy is flushed beforehand and published within."""
+        place = self._place(evidence)
+        try:
+            if place.final is not None:
+                scan = evidence.scan
+                copy, _ = copy_to_temporary(scan.path, place.final, self._token, sha256=scan.sha256)
+                place = Place(stored=place.stored, final=place.final, temporary=copy)
+            with self._catalogue.session() as session:
+                return self._write(session, evidence, place)
+        finally:
+            if place.temporary is not None:
+                place.temporary.unlink(missing_ok=True)
+
+    def _write(self, session: Session, evidence: Evidence, place: Place) -> Outcome:
+        return self._recorder.record(session, evidence.scan, evidence.entry, evidence.holder, place)
+
+    def _place(self, evidence: Evidence) -> Place:
+        """Where the master is going to be recorded, should it be new or move."""
+        scan, holder = evidence.scan, evidence.holder
+        is_known = scan.pictures is None
+        if not self._copy or (is_known and (holder is None or holder.trouble is None)):
+            return Place(stored=str(scan.path))
+        number = accession_number(scan.path, evidence.entry) if holder is None else holder.accession_number
+        stored = master_copy_path(number, scan.sha256, scan.path.suffix)
+        return Place(stored=stored, final=None if self._report.dry_run else self._catalogue.path_of(stored))
+
+    def _count(self, scan: Scan, outcome: Outcome) -> None:
+        report = self._report
+        report.notes += outcome.notes
+        report.checked += bool(scan.sums)
+        match outcome.action:
+            case "added":
+                report.added += 1
+            case "unchanged":
+                report.unchanged += 1
+            case "duplicate":
+                report.duplicates += 1
+            case "moved":
+                report.moved += 1
+            case "updated":
+                report.updated += 1
+        if report.dry_run:
+            told = [outcome.detail, *(each.confirmation() for each in scan.sums)]
+            report.lines.append(f"{scan.path}: {outcome.action}: {'; '.join(told)}")
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = reason.removeprefix(f"{path}: ")  # which stands beside it anyway
+        self._report.failures.append((str(path), reason))
+        if self._report.dry_run:
+            self._report.lines.append(f"{path}: refused: {reason}")
+
+
+def _known_references(catalogue: Catalogue) -> set[Path]:
+    with catalogue.reading() as session:
+        stored = session.scalars(select(Master.reference_path).where(Master.reference_path.is_not(None)).distinct())
+        return {Path(path) for path in stored if path is not None}
+
+
+def _sums(manifest: Path | None, found: Found, report: IngestReport) -> Mapping[Path, Sequence[Sum]] | None:
+    """The sums of each file that was found; None without a manifest."""
+    if manifest is None:
+        return None
+    matched = match_sums(read_manifest(manifest.absolute()), found)
+    report.missing += matched.missing
+    if matched.elsewhere:
+        listed = f"{matched.elsewhere:,} of the files that {manifest} lists"
+        report.notes.append(f"{listed} lie outside the paths given, or are hidden")
+    return matched.of_files
+
+
+def _check_sheets(sheets: Iterable[Path], sums: Mapping[Path, Sequence[Sum]] | None) -> None:
+    """Raise where a sheet is not what it was: none of its rows can be trusted then."""
+    for sheet in sheets:
+        if sums is not None and sheet in sums:
+            try:
+                digest_checked(sheet, sums[sheet])
+            except SumDiffersError as error:
+                raise IngestError(f"{sheet}: {error}. Nothing was ingested") from error

@@ -1,0 +1,173 @@
+"""Bringing a known item and master up to what a row states, with an event that tells each field's old and new value.
+
+An empty cell states nothing and so erases nothing: a spreadsheet with three columns is not a wish to lose the others.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue.edtf_dates import date_range
+from archive.catalogue.events import record_event
+from archive.catalogue.query.text_index import TEXT_FIELDS, reindex
+from archive.catalogue.schema.tables import Item, Master
+from archive.catalogue.schema.vocabularies import Access, EventType, Polarity
+from archive.errors import IngestError
+from archive.ingest.row_matching import Entry, Facts
+from archive.ingest.spreadsheet import Row
+from restoration.image import Area
+
+
+def state_item(session: Session, item: Item, facts: Facts) -> list[str]:
+    """Set what is stated of an item; returns ``field: old -> new`` of each value that was another before."""
+    changes = []
+    words_change = False
+    for column, value in facts.item.items():
+        change = _set(item, column, _typed(column, value))
+        words_change |= bool(change) and column in TEXT_FIELDS
+        changes += change
+    if "date" in facts.item:
+        item.date_earliest, item.date_latest = date_range(facts.item["date"])
+    for name, value in facts.extra.items():
+        if item.extra.get(name) != value:
+            changes.append(_change(name, item.extra.get(name), value))
+            item.extra = {**item.extra, name: value}
+    if words_change:
+        reindex(session, item)
+    return changes
+
+
+def state_master(session: Session, master: Master, entry: Entry, *, at: datetime) -> list[str]:
+    """Set what is stated of a known master; returns ``field: old -> new`` of each value that was another before.
+
+    Raises:
+        IngestError: the sequence is another master's, or the picture area reaches out of the picture.
+    """
+    row, changes = entry.row, []
+    if row is None:
+        return []
+    if row.sequence is not None and row.sequence != master.sequence:
+        before = master.sequence
+        # Out of the way, since no two may have the same number at any moment.
+        master.sequence = max(next_free(session, master.item), row.sequence + 1)
+        session.flush()
+        make_way(session, master.item, row.sequence, entry, at=at, free=before)
+        master.sequence = row.sequence
+        changes.append(_change("sequence", before, row.sequence))
+    if row.view is not None:
+        changes += _set(master, "view", row.view)
+    if row.picture_area is not None:
+        check_area(row, master.width, master.height)
+        area, stated = _area_text(area_of(master)), _area_text(row.picture_area)
+        if area != stated:
+            changes.append(_change("picture_area", area, stated))
+            set_area(master, row.picture_area)
+    if entry.reference is not None:
+        changes += _set(master, "reference_path", str(entry.reference))
+    return changes
+
+
+def rename(session: Session, item: Item, row: Row, stated: set[str]) -> list[str]:
+    """Give an item the accession number that the row of one of its masters states, where it is another.
+
+    The item keeps its id and everything that hangs on it. Refused is what wouldn't be a renaming: the number is another
+    item's already, or the item's present number is still ``stated`` by other rows.
+
+    Raises:
+        IngestError: as said.
+    """
+    wanted, present = row.accession_number, item.accession_number
+    if wanted is None or wanted == present:
+        return []
+    if session.scalar(select(Item.id).where(Item.accession_number == wanted)) is not None:
+        raise IngestError(
+            f"{row.where}, column accession_number: the catalogue holds this scan as {present!r}, and {wanted!r} is "
+            "another item. An item can be renamed here, but its scans can't be given to another"
+        )
+    if present in stated:
+        raise IngestError(
+            f"{row.where}, column accession_number: the catalogue holds this scan as {present!r}, which other rows "
+            f"still name. Name {wanted!r} in all rows of the item, or in none"
+        )
+    item.accession_number = wanted
+    return [_change("accession_number", present, wanted)]
+
+
+def make_way(session: Session, item: Item, sequence: int, entry: Entry, *, at: datetime, free: int) -> None:
+    """Give the master of an item that has the ``sequence`` of another's row the number ``free`` instead.
+
+    That is done, and leaves an event, only where its own row states another number, which it gets in its turn.
+
+    Raises:
+        IngestError: the number is its own.
+    """
+    taken = session.scalar(select(Master).where(Master.item_id == item.id, Master.sequence == sequence))
+    if taken is None or entry.row is None:
+        return
+    if entry.facts.numbered.get(Path(taken.path), sequence) == sequence:
+        raise IngestError(
+            f"{entry.row.where}, column sequence: {sequence} of {item.accession_number!r} is taken by {taken.path}. "
+            "Give another number, or none for the next free one; to change numbers round, state both scans' new ones"
+        )
+    taken.sequence = free
+    detail = f"{_change('sequence', sequence, free)}, since {entry.row.where} gives its number to another scan"
+    record_event(session, EventType.METADATA_MODIFICATION, detail=detail, item=item, master=taken, at=at)
+
+
+def next_free(session: Session, item: Item) -> int:
+    """The number after the highest of an item's masters."""
+    return (session.scalar(select(func.max(Master.sequence)).where(Master.item_id == item.id)) or 0) + 1
+
+
+def check_area(row: Row, width: int, height: int) -> None:
+    """Raise where a row's picture area reaches out of the upright picture of ``width`` x ``height`` px.
+
+    Raises:
+        IngestError: it does.
+    """
+    area = row.picture_area
+    if area is not None and (area.x + area.width > width or area.y + area.height > height):
+        raise IngestError(
+            f"{row.where}, column picture_area: {_area_text(area)!r} (x y w h) reaches out of the picture of "
+            f"{width}x{height} px"
+        )
+
+
+def set_area(master: Master, area: Area) -> None:
+    """Write the picture area into a master's columns."""
+    master.area_x, master.area_y, master.area_width, master.area_height = area.x, area.y, area.width, area.height
+
+
+def area_of(master: Master) -> Area | None:
+    """The picture area in a master's columns."""
+    x, y, width, height = master.area_x, master.area_y, master.area_width, master.area_height
+    if x is None or y is None or width is None or height is None:
+        return None
+    return Area(x=x, y=y, width=width, height=height)
+
+
+def _typed(column: str, value: str) -> str:
+    if column == "polarity":
+        return Polarity(value)
+    return Access(value) if column == "access" else value
+
+
+def _set(row: Item | Master, name: str, value: Any) -> list[str]:
+    before = getattr(row, name)
+    if before == value:
+        return []
+    setattr(row, name, value)
+    return [_change(name, before, value)]
+
+
+def _change(name: str, before: Any, after: Any) -> str:
+    return f"{name}: {'(empty)' if before is None else before} -> {after}"
+
+
+def _area_text(area: Area | None) -> str | None:
+    return None if area is None else f"{area.x} {area.y} {area.width} {area.height}"

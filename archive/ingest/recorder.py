@@ -1,0 +1,310 @@
+"""The catalogue's side of ingesting one scan: what its row of the catalogue is, becomes, or why it can't be."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.events import record_event
+from archive.catalogue.query.text_index import reindex
+from archive.catalogue.schema.tables import Item, Master, Root
+from archive.catalogue.schema.vocabularies import Access, EventType, View
+from archive.catalogue.schema.vocabularies import Outcome as EventOutcome
+from archive.errors import IngestError
+from archive.ingest.checksums import SumDiffersError
+from archive.ingest.file_discovery import Scan
+from archive.ingest.metadata_updates import check_area, make_way, next_free, rename, set_area, state_item, state_master
+from archive.ingest.row_matching import Entry
+from archive.storage import MASTERS, publish_once
+from restoration.image import ImageInfo
+
+
+class ChangedError(IngestError):
+    """The catalogue holds other bytes under the file's path. ``renamed``: it holds the file's under another path."""
+
+    def __init__(self, message: str, *, renamed: bool) -> None:
+        super().__init__(message)
+        self.renamed = renamed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Where the catalogue says that a scan's bytes lie, if not where the scan was met, and how it is with that file."""
+
+    stored: str
+    accession_number: str
+    trouble: str | None
+    """None where it holds the bytes; else what is wrong, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The path under which a master is going to be recorded; a copy that is to be published there first."""
+
+    stored: str  # absolute; of a copy relative to the home
+    temporary: Path | None = None
+    final: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one file."""
+
+    action: Literal["added", "unchanged", "duplicate", "moved", "updated"]
+    detail: str
+    changes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def accession_number(path: Path, entry: Entry) -> str:
+    """The accession number that a new scan gets: its row's, else its file's stem (accents composed)."""
+    if entry.row is not None and entry.row.accession_number is not None:
+        return entry.row.accession_number
+    return unicodedata.normalize("NFC", path.stem)
+
+
+class Recorder:
+    """Records scans one by one, each in a session of the caller's; knows what this run has seen so far."""
+
+    def __init__(self, catalogue: Catalogue, *, stated: set[str]) -> None:
+        """``stated`` are the accession numbers that the run's rows name, refused ones too."""
+        self._catalogue = catalogue
+        self._stated = stated
+        self._confirmed: set[str] = set()
+        self._described: set[str] = set()
+
+    def is_confirmed(self, sha256: str) -> bool:
+        """Whether the recorded file of these bytes was read, or recorded, in this run."""
+        return sha256 in self._confirmed
+
+    def record(self, session: Session, scan: Scan, entry: Entry, holder: Holder | None, place: Place) -> Outcome:
+        """Write what follows from one scan.
+
+        Raises:
+            ChangedError: the catalogue holds other bytes under the scan's path.
+            IngestError: the scan or its row can't be recorded.
+            StorageError: its copy can't be published.
+        """
+        # The first picture in a file stands for all of them: they came together, and stay together.
+        here = session.scalar(select(Master).where(Master.path == str(scan.path), Master.page == 1))
+        known = session.scalar(select(Master).where(Master.sha256 == scan.sha256, Master.page == 1))
+        if here is not None and here is not known:
+            raise _changed(here, known)
+        if known is None:
+            outcome = self._add(session, scan, entry, place)
+        elif known is here:
+            outcome = self._describe(session, known, entry, "unchanged", f"held as {known.item.accession_number!r}")
+        elif self._still_held(known, holder):
+            outcome = self._second(session, known, scan, entry)
+        else:
+            outcome = self._move(session, known, scan, entry, holder, place)
+        changes = [] if known is None else self._judge_again(session, scan)
+        if changes and outcome.action in ("unchanged", "duplicate"):
+            outcome = replace(outcome, action="updated", detail="; ".join(changes), changes=changes)
+        if scan.sums:
+            detail = f"{scan.path}: {'; '.join(each.confirmation() for each in scan.sums)}"
+            self._record_check(session, scan.sha256, EventOutcome.SUCCESS, detail)
+        self._confirmed.add(scan.sha256)
+        return outcome
+
+    def record_difference(self, session: Session, path: Path, error: SumDiffersError) -> None:
+        """Leave the event, where bytes are held, that a file of them has not the sum that it came with."""
+        self._record_check(session, error.sha256, EventOutcome.FAILURE, f"{path}: {error}")
+
+    def _record_check(self, session: Session, sha256: str, outcome: EventOutcome, detail: str) -> None:
+        at = self._catalogue.now(session)
+        for master in session.scalars(select(Master).where(Master.sha256 == sha256).order_by(Master.page)):
+            record_event(session, EventType.FIXITY_CHECK, outcome=outcome, detail=detail, master=master, at=at)
+
+    def _judge_again(self, session: Session, scan: Scan) -> list[str]:
+        """Bring known masters up to what this software can carry, where an older one could less (or more)."""
+        refusals = {info.page: info.refusal for info in scan.pictures or ()}
+        changes = []
+        for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
+            now = refusals.get(master.page, master.unsupported)
+            if now != master.unsupported:
+                change = f"kind: {master.unsupported or 'can be restored'} -> {now or 'can be restored'}"
+                master.unsupported = master.refusal = now
+                at = self._catalogue.now(session)
+                record_event(session, EventType.METADATA_MODIFICATION, detail=change, master=master, at=at)
+                changes.append(change)
+        return changes
+
+    def _still_held(self, known: Master, holder: Holder | None) -> bool:
+        if known.sha256 in self._confirmed:
+            return True
+        if holder is None or holder.stored != known.path:
+            raise IngestError("it was recorded by another run meanwhile: ingest again")
+        return holder.trouble is None
+
+    def _second(self, session: Session, known: Master, scan: Scan, entry: Entry) -> Outcome:
+        """A second file of bytes that the recorded file still holds.
+
+        Its row says nothing about the master, but for the file that a copy in the home was made of: it has no other.
+        """
+        held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
+        if known.path.startswith(f"{MASTERS}/") and scan.sha256 not in self._described:
+            return self._describe(session, known, entry, "unchanged", held)
+        notes = [f"{entry.row.where} was not used: {scan.path} has {held}"] if entry.row is not None else []
+        return Outcome(action="duplicate", detail=held, notes=notes)
+
+    def _describe(
+        self, session: Session, master: Master, entry: Entry, action: Literal["unchanged", "moved"], detail: str
+    ) -> Outcome:
+        """Bring a known master and its item up to what its row states."""
+        self._described.add(master.sha256)
+        if entry.row is None:
+            return Outcome(action=action, detail=detail)
+        item = master.item
+        of_item = rename(session, item, entry.row, self._stated) + state_item(session, item, entry.facts)
+        at = self._catalogue.now(session)
+        of_master = state_master(session, master, entry, at=at)
+        for changes, about in ((of_item, None), (of_master, master)):
+            if changes:
+                text = f"{entry.row.where}: {'; '.join(changes)}"
+                record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, master=about, at=at)
+        changes = of_item + of_master
+        if changes and action == "unchanged":
+            return Outcome(action="updated", detail="; ".join(changes), changes=changes)
+        return Outcome(action=action, detail="; ".join([detail, *changes]), changes=changes)
+
+    def _move(
+        self, session: Session, known: Master, scan: Scan, entry: Entry, holder: Holder | None, place: Place
+    ) -> Outcome:
+        before = self._catalogue.path_of(known.path)
+        _settle(place, scan)
+        root, at = self._root(session, scan), self._catalogue.now(session)
+        trouble = holder.trouble if holder is not None else None
+        detail = f"from {before} ({trouble}) to {self._catalogue.path_of(place.stored)}"
+        for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
+            master.path, master.root = place.stored, root
+            record_event(session, EventType.RELOCATION, detail=detail, item=known.item, master=master, at=at)
+        return self._describe(session, known, entry, "moved", detail)
+
+    def _add(self, session: Session, scan: Scan, entry: Entry, place: Place) -> Outcome:
+        if scan.pictures is None:
+            raise IngestError("the catalogue changed meanwhile: ingest again")
+        number = accession_number(scan.path, entry)
+        item = session.scalar(select(Item).where(Item.accession_number == number))
+        if item is not None and (entry.row is None or entry.row.accession_number is None):
+            raise _ambiguous(session, item)
+        at = self._catalogue.now(session)
+        is_new = item is None
+        if item is None:
+            item = Item(accession_number=number, access=Access.OPEN, extra={}, created_at=at)
+            session.add(item)
+            session.flush()
+        changes = state_item(session, item, entry.facts) + _take_embedded(session, item, scan.pictures[0])
+        if changes and not is_new:
+            text = f"with {scan.path}: {'; '.join(changes)}"
+            record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, at=at)
+        root, sequences, notes = self._root(session, scan), [], list[str]()
+        for info in scan.pictures:
+            master = self._new_master(session, item, scan, entry, info)
+            master.path, master.root, master.ingested_at = place.stored, root, at
+            session.add(master)
+            which = f", picture {info.page} of {len(scan.pictures)}" if len(scan.pictures) > 1 else ""
+            notices = ([f"it won't be restored: {info.refusal}"] if info.refusal else []) + list(info.problems)
+            detail = "; ".join([f"from {scan.path}{which}, SHA-256 {scan.sha256}", *notices])
+            record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
+            notes += [f"{scan.path}{which}: {notice}" for notice in notices]
+            sequences.append(str(master.sequence))
+        _settle(place, scan)
+        self._described.add(scan.sha256)
+        return Outcome(
+            action="added", detail=f"as {number!r}, sequence {' and '.join(sequences)}, {master.view}", notes=notes
+        )
+
+    def _new_master(self, session: Session, item: Item, scan: Scan, entry: Entry, info: ImageInfo) -> Master:
+        """The master of one picture in a file; what a row says of a place or of a number is about the first of them."""
+        row = entry.row
+        if info.page > 1:
+            entry = replace(entry, row=None, reference=None)
+        master = Master(
+            item_id=item.id,
+            sequence=self._sequence(session, item, entry),
+            view=row.view if row is not None and row.view is not None else View.RECTO,
+            page=info.page,
+            sha256=scan.sha256,
+            size=scan.size,
+            format=info.format,
+            width=info.width,
+            height=info.height,
+            bits_per_sample=info.bits_per_sample,
+            samples_per_pixel=info.samples_per_pixel,
+            ppi=info.resolution.ppi if info.resolution is not None else None,
+            icc_profile=_clean(info.icc_description),
+            reference_path=None if entry.reference is None else str(entry.reference),
+            captured_at=_clean(info.captured_at),
+            captured_by=_clean(info.captured_by),
+            unsupported=info.refusal,
+            refusal=info.refusal,
+        )
+        if entry.row is not None and entry.row.picture_area is not None:
+            check_area(entry.row, info.width, info.height)
+            set_area(master, entry.row.picture_area)
+        return master
+
+    def _sequence(self, session: Session, item: Item, entry: Entry) -> int:
+        """The sequence that a row states, else the first that is neither taken nor stated by another row."""
+        if entry.row is not None and (stated := entry.row.sequence) is not None:
+            at, free = self._catalogue.now(session), next_free(session, item)
+            make_way(session, item, stated, entry, at=at, free=free)
+            return stated
+        taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))
+        return next(number for number in range(1, len(taken) + 2) if number not in taken)
+
+    def _root(self, session: Session, scan: Scan) -> Root:
+        path = str(scan.root)
+        root = session.scalar(select(Root).where(Root.path == path))
+        if root is None:
+            root = Root(path=path)
+            session.add(root)
+        return root
+
+
+def _settle(place: Place, scan: Scan) -> None:
+    """Put a copy under its final name before a row says that it is there."""
+    if place.temporary is not None and place.final is not None:
+        publish_once(place.temporary, place.final, sha256=scan.sha256)
+
+
+def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:
+    """Title and description from IPTC or XMP where nothing else has told them."""
+    changes = []
+    for name, value in (("title", _clean(info.title)), ("description", _clean(info.description))):
+        if value is not None and getattr(item, name) is None:
+            setattr(item, name, value)
+            changes.append(f"{name}: (empty) -> {value}")
+    if changes:
+        reindex(session, item)
+    return changes
+
+
+def _clean(text: str | None) -> str | None:
+    """Embedded text as every database takes it: without NUL and halves of characters."""
+    if text is None:
+        return None
+    return text.replace("\0", "").encode("utf-8", "replace").decode().strip() or None
+
+
+def _changed(here: Master, known: Master | None) -> ChangedError:
+    message = (
+        f"its bytes are not those that were ingested from this path as {here.item.accession_number!r} "
+        f"(SHA-256 {here.sha256}): bring the master back, or give the new scan a name of its own"
+    )
+    return ChangedError(message, renamed=known is not None)
+
+
+def _ambiguous(session: Session, item: Item) -> IngestError:
+    held = session.scalar(select(Master.path).where(Master.item_id == item.id).order_by(Master.sequence).limit(1))
+    return IngestError(
+        f"its stem is the accession number {item.accession_number!r}, which the catalogue holds with {held}. It may be "
+        "another view of it or another photograph: say so in a row of items.csv with accession_number and view"
+    )

@@ -1,0 +1,69 @@
+"""The map of what changed in a derivative, as a page shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archive.catalogue.schema.vocabularies import StageTask
+from archive.display import Record
+from archive.report.preview_images import png
+from restoration.image import Source
+from restoration.quality.change_detection import (
+    CHANGE_COLOURS,
+    CHANGE_COVER,
+    CHANGE_STEPS,
+    DARKEST_GREY,
+    FILLED_BY,
+    FILLED_COLOUR,
+    change_map,
+)
+
+LEGEND = {
+    "change_steps": dict(zip(CHANGE_STEPS, CHANGE_COLOURS, strict=True)),
+    "change_cover": f"{CHANGE_COVER:.0%}",
+    "darkest_grey": f"{DARKEST_GREY:.0%}",
+    "filled_by": FILLED_BY,
+    "filled_colour": FILLED_COLOUR,
+}
+"""What the template tells of the map's colours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """The map of one derivative, and what it says in numbers."""
+
+    url: str
+    """A data URL of a PNG."""
+    changed: float
+    """The share of the picture area whose luma changed by more than 8/255."""
+    filled: float
+    """The share of it that was filled in."""
+    is_asked_for: bool
+    """Whether the recipe repairs damage."""
+
+
+def changes(scan: Source, restored: Source, picture_area: Record | None, recipe: Record) -> Changes:
+    """What changed between a scan and its derivative, made by ``recipe`` within ``picture_area``.
+
+    Raises:
+        ImageError: the two differ in size, or can't be decoded.
+        OSError: one can't be read.
+    """
+    found = change_map(scan, restored)
+    area = picture_area or {"width": scan.info.width, "height": scan.info.height}
+    pixels = area["width"] * area["height"]
+    return Changes(
+        url=png(found.image()),
+        changed=found.changed_pixels / pixels,
+        filled=found.filled_pixels / pixels,
+        is_asked_for=repairs_damage(recipe),
+    )
+
+
+def repairs_damage(recipe: Record) -> bool:
+    """Whether a stage of ``recipe``, one of ``archive show``'s, repairs damage: one that isn't told what to, may."""
+    return any(
+        "damage" in stage["parameters"].get("repair", ["damage"])
+        for stage in recipe["stages"]
+        if stage["task"] == StageTask.RESTORATION
+    )

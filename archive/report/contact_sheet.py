@@ -1,0 +1,165 @@
+"""Contact sheets: crops of a sample at 100 %, before and after, so that settings are judged before a night is spent."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.listings import show
+from archive.catalogue.schema.tables import Batch, Item, Master, Recipe, Task
+from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, TaskStatus
+from archive.display import Record, recipe_in_words, score_subject, score_value
+from archive.report.crop_selection import Place, places
+from archive.report.html_writer import write_page
+from archive.report.preview_images import before_and_after, crop
+from archive.settings import Settings
+from archive.storage import sheet_path
+from restoration.errors import ImageError
+from restoration.image import Area
+from restoration.recipe import Recipe as FullRecipe
+
+_TOLD = ("psnr", "ssim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A contact sheet that was written."""
+
+    path: Path
+    masters: int  # that it tells of
+    not_open: int  # that it leaves out, since their access isn't open
+
+
+class _Tried(NamedTuple):
+    """An ended task of the sample."""
+
+    accession_number: str
+    sequence: int
+    access: Access
+    derivative_id: int | None
+    error: str | None  # why it has no derivative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A place in a master, and what became of it."""
+
+    place: Place
+    before: str  # data URLs of PNGs
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One master of the sample, as the template shows it."""
+
+    item: Record
+    master: Record
+    derivative: Record | None
+    pairs: Sequence[Pair]
+    problem: str | None  # why there are no crops
+
+    @property
+    def scores(self) -> list[tuple[str, str]]:
+        """PSNR and SSIM in words, of what is shown against the master and, where it is known, the clean reference."""
+        return [
+            (score_subject(score), score_value(score))
+            for score in (self.derivative["quality"] if self.derivative else ())
+            if score["metric"] in _TOLD
+            and score["stage"] is None
+            and score["compared_with"] in (ComparedWith.SOURCE, ComparedWith.REFERENCE)
+        ]
+
+
+def write_sheets(catalogue: Catalogue, batch_id: int) -> list[Sheet]:
+    """Writes a contact sheet for each recipe of a batch that was planned as a sample, in the place of earlier ones.
+
+    Recipes that differ in their masks alone are on one sheet, which is named by the recipe without a mask.
+    Only items of open access are shown, unless the sample was planned with ``include_restricted``. Masters that failed
+    are told with the reason. A recipe of which nothing may be shown gets a sheet without pictures, which says so.
+
+    Raises:
+        StorageError: a file can't be written, or is there and is no page of this software.
+    """
+    with catalogue.reading() as session:
+        batch = session.get_one(Batch, batch_id)
+        recipes = select(Recipe).where(Recipe.id.in_(select(Task.recipe_id).where(Task.batch_id == batch_id)))
+        alike: defaultdict[str, list[Recipe]] = defaultdict(list)
+        for recipe in session.scalars(recipes.order_by(Recipe.id)):
+            alike[replace(FullRecipe.from_json(recipe.canonical_json), mask_sha256=None).sha256].append(recipe)
+        return [_write_sheet(catalogue, session, batch, sha256, rows) for sha256, rows in alike.items()]
+
+
+def _write_sheet(
+    catalogue: Catalogue, session: Session, batch: Batch, recipe_sha256: str, recipes: Sequence[Recipe]
+) -> Sheet:
+    tried = _tried(session, batch, recipes)
+    shown = [each for each in tried if batch.options["include_restricted"] or each.access is Access.OPEN]
+    sheet = Sheet(
+        path=catalogue.settings.home / sheet_path(batch.id, recipe_sha256),
+        masters=len(shown),
+        not_open=len(tried) - len(shown),
+    )
+    write_page(
+        sheet.path,
+        "sheet.html",
+        entries=_entries(catalogue, session, shown),
+        sheet=sheet,
+        recipe=recipe_in_words(json.loads(recipes[0].canonical_json)),
+        recipe_sha256=recipe_sha256,
+        is_look=recipes[0].kind is DerivativeKind.STYLED,
+        batch=batch,
+        made_at=catalogue.now(session).isoformat(),
+    )
+    return sheet
+
+
+def _tried(session: Session, batch: Batch, recipes: Sequence[Recipe]) -> list[_Tried]:
+    """The ended tasks, in the order of lists."""
+    rows = session.execute(
+        select(Item.accession_number, Master.sequence, Item.access, Task.derivative_id, Task.error)
+        .select_from(Task)
+        .join(Master, Task.master_id == Master.id)
+        .join(Item, Master.item_id == Item.id)
+        .where(
+            Task.batch_id == batch.id,
+            Task.recipe_id.in_([recipe.id for recipe in recipes]),
+            Task.status.in_((TaskStatus.DONE, TaskStatus.SKIPPED, TaskStatus.FAILED)),
+        )
+        .order_by(Item.accession_number, Master.sequence)
+    )
+    return [_Tried._make(row) for row in rows]
+
+
+def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) -> Iterator[Entry]:
+    """One at a time, since each holds its crops."""
+    for tried in shown:
+        item = show(catalogue, session, tried.accession_number)
+        master = next(each for each in item["masters"] if each["sequence"] == tried.sequence)
+        derivative = next((each for each in item["derivatives"] if each["id"] == tried.derivative_id), None)
+        pairs: Sequence[Pair] = ()
+        problem = None if derivative else f"It could not be restored: {tried.error}"
+        if derivative:
+            try:
+                pairs = _pairs(catalogue.settings, master, derivative)
+            except (ImageError, OSError) as error:
+                problem = f"The crops can’t be shown: {error}"
+        yield Entry(item=item, master=master, derivative=derivative, pairs=pairs, problem=problem)
+
+
+def _pairs(settings: Settings, master: Record, derivative: Record) -> list[Pair]:
+    """Crops of both at the places that the master alone decides on, so that sheets of several recipes agree."""
+    with before_and_after(settings, master, derivative) as (before, after):
+        area = master["picture_area"] or {"x": 0, "y": 0, "width": before.info.width, "height": before.info.height}
+        return [
+            Pair(place=place, before=crop(before, place.area), after=crop(after, place.area))
+            for place in places(before, Area(**area))
+        ]

@@ -1,0 +1,204 @@
+"""The report: one self-contained HTML file that shows what was restored, how well, and by what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.listings import masters, show
+from archive.catalogue.schema.tables import Item, Master, QualityScore
+from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, ScoredImage
+from archive.display import Record, recipe_in_words, score_subject, score_value
+from archive.report.change_map import LEGEND, Changes, changes
+from archive.report.html_writer import write_page
+from archive.report.preview_images import PREVIEW_WIDTH_PX, before_and_after, preview
+from restoration.errors import ImageError
+
+
+class Shown(NamedTuple):
+    """How much a report shows: of so many items, so many restored masters, and so many with a simulated look."""
+
+    items: int
+    masters: int
+    looks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """How much nearer to its clean reference a derivative is than its master: PSNR in dB, SSIM at most 1."""
+
+    accession_number: str
+    sequence: int
+    psnr_before: float
+    psnr_after: float
+    ssim_before: float
+    ssim_after: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One current derivative with its item, as the template shows it."""
+
+    item: Record
+    master: Record
+    derivative: Record
+    before: str | None  # data URLs of JPEGs
+    after: str | None
+    changes: Changes | None
+    problem: str | None  # why there are no pictures
+
+    @property
+    def is_look(self) -> bool:
+        return bool(self.derivative["kind"] == DerivativeKind.STYLED)
+
+    @property
+    def recipe(self) -> str:
+        return recipe_in_words(self.derivative["recipe"])
+
+    @property
+    def scores(self) -> list[tuple[str, str, Record]]:
+        """Subject, value, and all else that is known of each score."""
+        return [(score_subject(score), score_value(score), score) for score in self.derivative["quality"]]
+
+
+def write_report(catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False) -> Shown:
+    """Writes the report on the masters that ``query`` finds and that have a current restored or styled derivative.
+
+    Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
+    nothing else is.
+
+    Returns:
+        How much it shows.
+
+    Raises:
+        QueryError: the query has a mistake.
+        UsageError: ``output`` isn't named as an HTML file.
+        StorageError: the file can't be written, or is there and is no report.
+    """
+    with catalogue.reading() as session:
+        of_kinds = {
+            kind: _with_current(kind, query, include_restricted=include_restricted)
+            for kind in (DerivativeKind.RESTORED, DerivativeKind.STYLED)
+        }
+        restored, styled = (_named(session, wanted) for wanted in of_kinds.values())
+        items = {accession_number for accession_number, _ in (*restored, *styled)}
+        shown = Shown(items=len(items), masters=len(restored), looks=len(styled))
+        write_page(
+            output,
+            "report.html",
+            entries=chain(
+                _entries(catalogue, session, restored, DerivativeKind.RESTORED),
+                _entries(catalogue, session, styled, DerivativeKind.STYLED),
+            ),
+            items=shown.items,
+            masters=shown.masters,
+            looks=shown.looks,
+            preview_width=PREVIEW_WIDTH_PX,
+            legend=LEGEND,
+            query=query,
+            mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
+            made_at=catalogue.now(session).isoformat(),
+        )
+    return shown
+
+
+def gains(catalogue: Catalogue, query: str | None) -> list[Gain]:
+    """The gains of the current restored derivatives that ``query`` finds, where a clean reference is known.
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    with catalogue.reading() as session:
+        return _gains(session, _with_current(DerivativeKind.RESTORED, query, include_restricted=True))
+
+
+def mean_gain(found: Sequence[Gain]) -> tuple[int, float, float] | None:
+    """Of how many pictures, and the mean gain in PSNR (dB) and in SSIM; None where no reference is known."""
+    if not found:
+        return None
+    return (
+        len(found),
+        fmean(gain.psnr_after - gain.psnr_before for gain in found),
+        fmean(gain.ssim_after - gain.ssim_before for gain in found),
+    )
+
+
+def _with_current(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
+    """The masters that ``query`` finds and that have a current derivative of a kind."""
+    current = Master.current_restored_id if kind is DerivativeKind.RESTORED else Master.current_styled_id
+    wanted: Select[Any] = masters(query).where(current.is_not(None))
+    return wanted if include_restricted else wanted.where(Item.access == Access.OPEN)
+
+
+def _named(session: Session, wanted: Select[Any]) -> list[tuple[str, int]]:
+    """Accession numbers and sequences."""
+    rows = session.execute(wanted.with_only_columns(Item.accession_number, Master.sequence))
+    return [(accession_number, sequence) for accession_number, sequence in rows]
+
+
+def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
+    """Pictures without all four scores, such as those identical to their reference, have no gain."""
+    rows = session.execute(
+        wanted.join(QualityScore, QualityScore.derivative_id == Master.current_restored_id)
+        .where(
+            QualityScore.metric.in_(("psnr", "ssim")),
+            QualityScore.compared_with == ComparedWith.REFERENCE,
+            QualityScore.stage.is_(None),
+            QualityScore.value.is_not(None),
+        )
+        .with_only_columns(
+            Item.accession_number, Master.sequence, QualityScore.metric, QualityScore.image, QualityScore.value
+        )
+    )
+    scores: dict[tuple[str, int], dict[str, Any]] = defaultdict(dict)
+    for accession_number, sequence, metric, image, value in rows:
+        when = "before" if image is ScoredImage.SOURCE else "after"
+        scores[accession_number, sequence][f"{metric}_{when}"] = value
+    return [
+        Gain(accession_number=accession_number, sequence=sequence, **values)
+        for (accession_number, sequence), values in scores.items()
+        if len(values) == 4
+    ]
+
+
+def _entries(
+    catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]], kind: DerivativeKind
+) -> Iterator[Entry]:
+    """One at a time, since each holds three pictures."""
+    item: Record = {"accession_number": None}
+    for accession_number, sequence in found:
+        if item["accession_number"] != accession_number:
+            item = show(catalogue, session, accession_number)
+        master = next(each for each in item["masters"] if each["sequence"] == sequence)
+        derivative = next(
+            each
+            for each in item["derivatives"]
+            if each["master"] == sequence and each["current"] and each["kind"] == kind
+        )
+        before = after = changed = problem = None
+        try:
+            with before_and_after(catalogue.settings, master, derivative) as (scan, made):
+                before, after = preview(scan), preview(made)
+                # A look changes all of a picture, and a map of that tells nothing.
+                if kind is DerivativeKind.RESTORED:
+                    changed = changes(scan, made, master["picture_area"], derivative["recipe"])
+        except (ImageError, OSError) as error:
+            problem = str(error)
+        yield Entry(
+            item=item,
+            master=master,
+            derivative=derivative,
+            before=before,
+            after=after,
+            changes=changed,
+            problem=problem,
+        )

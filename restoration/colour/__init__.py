@@ -1,0 +1,1 @@
+"""Colour: toning, conversion between colour spaces, and adapters for greyscale pictures."""

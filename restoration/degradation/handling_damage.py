@@ -1,0 +1,122 @@
+"""What handling leaves on a photograph, drawn as strokes: scratches, hairs, dust and folds.
+
+Strokes are drawn twice as large and reduced, so that their edges are soft as scanned ones are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from restoration.degradation.image_defects import Array
+
+Points = NDArray[np.float64]
+
+_SCALE = 2
+_KNOT_PX = 6  # of the enlarged drawing: the length of a stroke's straight parts
+
+
+def draw_handling(
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    *,
+    scratches: float = 0.0,
+    hairs: float = 0.0,
+    specks: float = 0.0,
+    folds: float = 0.0,
+) -> Array:
+    """Where something covers the image layer or took it away, (height, width) in [0, 1].
+
+    The counts are means for 256 by 256 pixels.
+    """
+    canvas = Image.new("L", (_SCALE * width, _SCALE * height))
+    draw = ImageDraw.Draw(canvas)
+    share = height * width / 65536
+    _draw_scratches(draw, rng, canvas.size, rng.poisson(scratches * share))
+    for _ in range(rng.poisson(hairs * share)):
+        _draw_hair(draw, rng, canvas.size)
+    _draw_specks(draw, rng, canvas.size, rng.poisson(specks * share))
+    for _ in range(rng.poisson(folds * share)):
+        _draw_fold(draw, rng, canvas.size)
+    reduced = canvas.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(reduced, dtype=np.float32) / np.float32(255)
+
+
+def _draw_scratches(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], count: int) -> None:
+    """Grit drawn over the surface: slightly bowed lines, most of them thin, that set in, skip and run out.
+
+    Most go the same way, that of a film through its camera or of a print out of its sleeve.
+    """
+    way = rng.normal(np.pi / 2, 0.3)
+    for _ in range(count):
+        angle = way + rng.normal(0, 0.08) if rng.random() < 0.6 else rng.uniform(0, np.pi)
+        length = min(rng.exponential(140) + 15, 900)
+        knots = max(3, int(length / (2 * _KNOT_PX)))
+        heading = angle + np.linspace(0, rng.normal(0, 0.15), knots) + rng.normal(0, 0.015, knots)
+        points = _walk(rng.uniform(0, 1, 2) * size, heading, length / knots)
+        pressed = np.sin(np.linspace(0.15, np.pi - 0.15, knots)) ** 0.5 * _uneven(rng, knots, 0.35)
+        pen = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.35, 0.15, 0.1]))
+        _stroke(draw, points, rng.uniform(110, 255) * pressed, np.full(knots, pen))
+
+
+def _draw_hair(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int]) -> None:
+    """A fibre of dust: evenly thin, its bend changing slowly."""
+    knots = int(rng.integers(12, 60))
+    bend = np.cumsum(rng.normal(0, 0.03, knots)) + rng.normal(0, 0.04)
+    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(np.clip(bend, -0.4, 0.4))
+    points = _walk(rng.uniform(0, 1, 2) * size, heading, rng.uniform(1.5, 4.0))
+    fill = rng.uniform(120, 255) * _uneven(rng, knots, 0.1)
+    _stroke(draw, points, fill, np.full(knots, int(rng.choice([1, 2, 3], p=[0.4, 0.45, 0.15]))))
+
+
+def _draw_specks(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], count: int) -> None:
+    """Dust and chipped emulsion: ragged, very few large, a third of them in clouds."""
+    clouds = rng.uniform(0, 1, (3, 2)) * size
+    for _ in range(count):
+        middle = rng.uniform(0, 1, 2) * size
+        if rng.random() < 0.35:
+            middle = clouds[rng.integers(3)] + rng.normal(0, 40, 2)
+        radius = min(0.8 * (1 + rng.pareto(1.9)), 16.0)
+        corners = int(rng.integers(5, 10))
+        turn = np.sort(rng.uniform(0, 2 * np.pi, corners))
+        reach = radius * rng.uniform(0.6, 1.4, corners)
+        along = rng.uniform(0, np.pi)
+        longer = 1 + rng.exponential(0.5)
+        around = np.stack([longer * reach * np.cos(turn), reach * np.sin(turn)], axis=1)
+        turned = around @ np.array([[np.cos(along), np.sin(along)], [-np.sin(along), np.cos(along)]])
+        draw.polygon([(float(x), float(y)) for x, y in middle + turned], fill=int(rng.uniform(110, 255)))
+
+
+def _draw_fold(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int]) -> None:
+    """A crease from edge to edge, nearly straight: a fine line where the layer broke, with flakes gone along it."""
+    angle = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.12)
+    length = 1.5 * max(size)
+    knots = int(length / _KNOT_PX)
+    heading = angle + np.cumsum(rng.normal(0, 0.01, knots)) + rng.normal(0, 0.12, knots)
+    points = _walk(rng.uniform(0, 1, 2) * size, heading, _KNOT_PX)
+    points -= points[knots // 2] - rng.uniform(0, 1, 2) * size
+    broken = _uneven(rng, knots, 0.5)
+    wide = 1 + (rng.uniform(0.5, 3.5) * np.clip(broken - 0.6, 0, 1) ** 2 * 4).astype(int)
+    _stroke(draw, points, rng.uniform(130, 255) * np.clip(1.3 * broken, 0, 1), wide)
+
+
+def _walk(start: Points, heading: Points, step: float) -> Points:
+    points: Points = start + np.cumsum(step * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+    return points
+
+
+def _uneven(rng: np.random.Generator, knots: int, how_far: float) -> Points:
+    """A share in [0, 1] that changes slowly along a stroke and now and then falls to nothing."""
+    coarse = rng.normal(1 - how_far / 2, how_far, max(2, knots // 4))
+    along: Points = np.clip(np.interp(np.linspace(0, 1, knots), np.linspace(0, 1, coarse.size), coarse), 0, 1)
+    return along
+
+
+def _stroke(draw: ImageDraw.ImageDraw, points: Points, fill: Points, wide: NDArray[np.int_]) -> None:
+    """A line through points; each part has its own strength (0 to 255) and width (px of the enlarged drawing)."""
+    corners = [(float(x), float(y)) for x, y in points]
+    for one, other, strength, pen in zip(corners, corners[1:], fill, wide, strict=False):
+        if strength >= 8:
+            draw.line([one, other], fill=int(strength), width=int(pen))

@@ -1,0 +1,136 @@
+"""Lives drawn by chance: what one photograph of a training met with.
+
+The shares decide what a network learns. Nearly half have one plain defect alone, so that it also does well where a scan
+has no other; one in twelve is clean or nearly so, so that it leaves those alone; the others have lived.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from restoration.degradation.ageing import DEFAULT_REPAIR, DEFECTS, Ageing, Defect
+from restoration.degradation.image_defects import Fading, Softness
+from restoration.degradation.physical_damage import sample_damage
+
+
+def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...]:
+    """Draws what a person asks for: mostly the default, often one thing alone that is there, fading rarely.
+
+    How far a print has faded can mostly be guessed only, so that pairs without fading would teach little else. And who
+    is mostly asked for what isn't there learns to do nothing.
+    """
+    kind = rng.random()
+    if kind < 0.6:
+        return DEFAULT_REPAIR
+    if kind < 0.65:
+        return DEFECTS
+    there = [defect for defect in ageing.defects if defect in DEFAULT_REPAIR]
+    if kind < 0.92 and there:
+        return (there[rng.integers(len(there))],)
+    chosen = tuple(defect for defect in DEFECTS if rng.random() < (0.2 if defect == "fading" else 0.5))
+    return chosen or DEFAULT_REPAIR
+
+
+def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Ageing:
+    """Draws the numbers of one photograph's life, from untouched to ruined."""
+    kind = rng.random()
+    if kind < 0.07:
+        return _sample_untouched(rng)
+    if kind < 0.31:
+        return Ageing(
+            gaussian_noise=float(rng.uniform(0.0, 55 / 255)),
+            noise_colour=0.0 if monochrome else 1.0,
+            clip=bool(rng.random() < 0.5),
+        )
+    if kind < 0.48:
+        return Ageing(
+            softness=(_sample_softness(rng),),
+            gaussian_noise=float(rng.uniform(0.0, 0.03)),
+            noise_colour=0.0 if monochrome else 1.0,
+        )
+    if kind < 0.59:
+        return _sample_grainy(rng, monochrome=monochrome)
+    if kind < 0.71:
+        return Ageing(damage=sample_damage(rng), gaussian_noise=float(rng.choice([0.0, 0.01])))
+    return _sample_life(rng, monochrome=monochrome)
+
+
+def _sample_untouched(rng: np.random.Generator) -> Ageing:
+    return Ageing(
+        gaussian_noise=float(rng.choice([0.0, 0.002, 0.005])),
+        jpeg_quality=int(rng.integers(92, 99)) if rng.random() < 0.4 else None,
+        fading=_sample_fading(rng) if rng.random() < 0.3 else Fading(),
+    )
+
+
+def _sample_grainy(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
+    """A sharp, whole photograph in coarse or fine grain, as a good scan of a small negative shows it."""
+    return Ageing(
+        grain=float(0.008 + 0.1 * rng.beta(1.0, 2.4)),
+        grain_size_px=_sample_grain_size(rng),
+        grain_colour=0.0 if monochrome else float(rng.uniform(0.3, 1.0)),
+        gaussian_noise=float(rng.uniform(0.0, 0.015)),
+        noise_colour=0.0 if monochrome else 1.0,
+        **_sample_copy(rng),
+    )
+
+
+def _sample_grain_size(rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(np.log(0.4), np.log(2.4))))
+
+
+def _sample_copy(rng: np.random.Generator) -> dict[str, Any]:
+    """What the scanning program and the file did: many are sharpened, many are JPEGs."""
+    return {
+        "sharpening": float(rng.uniform(0.2, 1.6)) if rng.random() < 0.4 else 0.0,
+        "sharpening_px": float(rng.uniform(0.5, 1.6)),
+        "jpeg_quality": int(rng.integers(30, 96)) if rng.random() < 0.5 else None,
+    }
+
+
+def _sample_life(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
+    grainy = rng.random() < 0.8
+    emulsion = 0.0 if monochrome else float(rng.uniform(0.3, 1.0))
+    return Ageing(
+        softness=tuple(
+            _sample_softness(rng, mildness=2.0) for _ in range(int(rng.choice([0, 1, 2], p=[0.3, 0.6, 0.1])))
+        ),
+        grain=float(0.012 + 0.11 * rng.beta(1.2, 2.6)) if grainy else 0.0,
+        grain_size_px=_sample_grain_size(rng),
+        grain_colour=emulsion,
+        vignette=float(rng.uniform(0.0, 0.4)) if rng.random() < 0.1 else 0.0,
+        fading=_sample_fading(rng) if rng.random() < 0.6 else Fading(),
+        damage=sample_damage(rng) if rng.random() < 0.5 else None,
+        photon_count=float(np.exp(rng.uniform(np.log(80), np.log(4000)))) if rng.random() < 0.2 else 0.0,
+        gaussian_noise=float(rng.uniform(0.0, 0.04) if rng.random() < 0.85 else rng.uniform(0.04, 0.2)),
+        noise_colour=0.0 if monochrome and rng.random() < 0.7 else 1.0,
+        streaks=float(rng.uniform(0.0, 0.02)) if rng.random() < 0.08 else 0.0,
+        rescale=float(rng.uniform(0.5, 1.0)) if rng.random() < 0.4 else 1.0,
+        **_sample_copy(rng),
+    )
+
+
+def _sample_softness(rng: np.random.Generator, *, mildness: float = 1.0) -> Softness:
+    """Draws a blur; above a ``mildness`` of 1 small extents are likelier than large ones."""
+    kind = str(rng.choice(["gaussian", "disc", "motion", "trajectory"], p=[0.4, 0.12, 0.34, 0.14]))
+    least, most = {"gaussian": (0.3, 3.0), "disc": (0.6, 4.0), "motion": (2.5, 16.0), "trajectory": (3.0, 16.0)}[kind]
+    extent = least + (most - least) * rng.random() ** mildness
+    return Softness(
+        kind=kind,  # type: ignore[arg-type]
+        extent_px=float(extent),
+        angle=float(rng.uniform(0, np.pi)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _sample_fading(rng: np.random.Generator) -> Fading:
+    return Fading(
+        density_loss=float(rng.uniform(0.0, 0.45)),
+        flare=float(rng.uniform(0.0, 0.25)),
+        yellowing=float(rng.uniform(0.0, 0.4)) if rng.random() < 0.6 else 0.0,
+        discolouration=float(rng.uniform(0.0, 0.3)) if rng.random() < 0.2 else 0.0,
+        unevenness=float(rng.uniform(0.0, 0.6)),
+        seed=int(rng.integers(2**31)),
+    )

@@ -1,0 +1,143 @@
+"""Which reader a file gets, by its first bytes and never by its name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from restoration.errors import ImageError, UnreadableImageError, UnsupportedImageError
+from restoration.image.image_info import ImageInfo, Limits
+from restoration.image.jp2 import open_jp2
+from restoration.image.jpeg import open_jpeg
+from restoration.image.png import open_png
+from restoration.image.stored_pixels import Opened
+from restoration.image.tiff_reader import open_tiff
+
+_HEAD_BYTES = 32
+_READERS = {
+    b"\xff\xd8\xff": open_jpeg,
+    b"\x89PNG\r\n\x1a\n": open_png,
+    b"\0\0\0\x0cjP  \r\n\x87\n": open_jp2,
+    b"II*\0": open_tiff,
+    b"MM\0*": open_tiff,
+    b"II+\0": open_tiff,
+    b"MM\0+": open_tiff,
+}
+_OTHER_IMAGES = {
+    b"GIF8": "GIF",
+    b"8BPS": "Photoshop",
+    b"\xff\x4f\xff\x51": "bare JPEG 2000 codestream (without the colours that a JP2 file states)",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"SDPX": "DPX",
+    b"XPDS": "DPX",
+    b"v/1\x01": "OpenEXR",
+    b"IIU\0": "JPEG XR",
+    b"AT&TFORM": "DjVu",
+    b"FUJIFILMCCD-RAW": "camera raw",
+    b"IIRO": "camera raw",
+    b"IIRS": "camera raw",
+}
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
+_EXTENSIONS = re.compile(
+    r"\.(avif|bmp|cr2|cr3|dng|dpx|exr|gif|hei[cf]|j2k|jfif|jp2|jpe?g?|jp[fx]|jxl|jxr|nef|orf|png|ps[bd]|raf|tiff?|webp)"
+)
+
+
+def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[Opened, ...]:
+    """Reads the headers of an open image file's pictures, one at least; ``name`` is for messages.
+
+    Raises:
+        UnreadableImageError: it is no image, or a corrupt one.
+        UnsupportedImageError: it is of a format that isn't read.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+    """
+    head = _head(file)
+    try:
+        for magic, reader in _READERS.items():
+            if head.startswith(magic):
+                return reader(file, limits=limits)
+        if kind := _other_kind(head):
+            raise UnsupportedImageError(f"a {kind} file: save it as TIFF, JP2, JPEG or PNG")
+        raise UnreadableImageError("it is empty" if not head else "its first bytes aren't those of an image")
+    except ImageError as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> Opened:
+    """The picture ``page`` (from 1) of an open image file.
+
+    Raises:
+        UnreadableImageError: it is no image, or a corrupt one, or has no such page.
+        UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+    """
+    pictures = open_stored(file, name=name, limits=limits)
+    if not 1 <= page <= len(pictures):
+        raise UnreadableImageError(f"{name}: it has no picture {page}, only {len(pictures)}")
+    opened = pictures[page - 1]
+    if opened.info.refusal is not None:
+        raise UnsupportedImageError(f"{name}: {opened.info.refusal}")
+    return opened
+
+
+def inspect(path: str | Path, *, page: int = 1, limits: Limits = Limits()) -> ImageInfo:  # noqa: B008  (frozen)
+    """What the picture ``page`` of the image file ``path`` is, without decoding a pixel.
+
+    Raises:
+        UnreadableImageError: it is no image, or a corrupt one, or has no such page.
+        UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+        OSError: it can't be opened.
+    """
+    with Path(path).open("rb") as file:
+        return open_page(file, name=str(path), page=page, limits=limits).info
+
+
+def inspect_all(path: str | Path, *, limits: Limits = Limits()) -> tuple[ImageInfo, ...]:  # noqa: B008  (frozen)
+    """What each picture of the image file ``path`` is; those of a kind that can't be carried have a ``refusal``.
+
+    Raises:
+        UnreadableImageError: it is no image, or a corrupt one.
+        UnsupportedImageError: it is of a format that isn't read.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+        OSError: it can't be opened.
+    """
+    with Path(path).open("rb") as file:
+        return tuple(opened.info for opened in open_stored(file, name=str(path), limits=limits))
+
+
+def looks_like_image(path: str | Path) -> bool:
+    """Whether ``path`` is an image, or means to be one: by its first bytes, or else by its extension.
+
+    Raises:
+        OSError: it can't be opened.
+    """
+    path = Path(path)
+    if path.name.startswith("._"):
+        return False  # what macOS leaves beside files on foreign disks
+    with path.open("rb") as file:
+        head = _head(file)
+    known = any(head.startswith(magic) for magic in _READERS) or _other_kind(head) is not None
+    return known or _EXTENSIONS.fullmatch(path.suffix.lower()) is not None
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0, os.SEEK_SET)
+    return file.read(_HEAD_BYTES)
+
+
+def _other_kind(head: bytes) -> str | None:
+    """The kind of an image that isn't read here; texts may begin with any letters, so short marks need more."""
+    for magic, kind in _OTHER_IMAGES.items():
+        if head.startswith(magic):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "HEIF or AVIF"
+    if head[:2] == b"BM" and head[6:10] == bytes(4) and len(head) >= 26:
+        return "BMP"
+    return None

@@ -1,0 +1,71 @@
+"""What a file's header says, in whatever format, brought together into facts about the upright picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from restoration.image.embedded_metadata import Blocks, read_embedded, read_profile
+from restoration.image.image_info import ExtraSample, ImageInfo, Resolution
+from restoration.image.orientation import Orientation, from_tag
+
+_ORIENTATION_TAG = 274
+
+
+def upright_info(
+    *,
+    format: Literal["TIFF", "JPEG", "PNG", "JP2"],  # noqa: A002  (the name of the fact)
+    width: int,
+    height: int,
+    bits_per_sample: int,
+    colour_channels: int,
+    extra_samples: tuple[ExtraSample, ...],
+    resolution: Resolution | None,
+    profile: bytes | None,
+    blocks: Blocks,
+    tags: Mapping[int, Any],
+    page: int = 1,
+    refusal: str | None = None,
+) -> tuple[ImageInfo, Orientation]:
+    """The facts about a picture stored with ``width`` and ``height``, and how it is turned upright.
+
+    Args:
+        format: which the file is.
+        width: as stored, in px.
+        height: as stored, in px.
+        bits_per_sample: of every sample.
+        colour_channels: the samples that models see.
+        extra_samples: the further ones.
+        resolution: as stored.
+        profile: the ICC profile's bytes, not checked yet.
+        blocks: the metadata blocks, with the problems met so far.
+        tags: EXIF or TIFF tags by number.
+        page: which of the file's pictures it is.
+        refusal: why the picture can't be carried, if it can't.
+    """
+    embedded, metadata = read_embedded(blocks, tags)
+    # A profile that doesn't fit grey or RGB is no news about a picture that is neither.
+    profile, profile_name = read_profile(profile, colour_channels, [] if refusal else blocks.problems)
+    orientation, trouble = from_tag(tags.get(_ORIENTATION_TAG))
+    upright_width, upright_height = orientation.size(width, height)
+    info = ImageInfo(
+        format=format,
+        width=upright_width,
+        height=upright_height,
+        bits_per_sample=bits_per_sample,
+        samples_per_pixel=colour_channels + len(extra_samples),
+        colour_channels=colour_channels,
+        extra_samples=extra_samples,
+        resolution=resolution.turned() if resolution and orientation.transpose else resolution,
+        icc_profile=profile,
+        icc_description=profile_name,
+        captured_at=embedded.captured_at,
+        captured_by=embedded.captured_by,
+        title=embedded.title,
+        description=embedded.description,
+        metadata=metadata,
+        problems=(*blocks.problems, *trouble),
+        page=page,
+        refusal=refusal,
+    )
+    return info, orientation

@@ -1,0 +1,280 @@
+"""What a derivative's own metadata says of it: from which master it was made, by which models, when, and what it is.
+
+Written as XMP into the master's packet. All of it comes from the derivative's record, so that the file can be made
+again to the byte.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+from xml.etree.ElementTree import Element
+
+import rfc8785
+
+from restoration.image.image_info import Area, ImageInfo
+from restoration.image.srgb_conversion import worked_on
+from restoration.image.tiff_header import as_fraction
+from restoration.image.xmp import (
+    DC,
+    EXIF,
+    IPTC_EXT,
+    ITEM,
+    RDF,
+    ST_EVT,
+    ST_REF,
+    TIFF,
+    XMP,
+    XMP_MM,
+    Packet,
+    legal,
+    sequence,
+    simple,
+    structure,
+)
+from restoration.recipe import Recipe, RecipeStage
+
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+ENHANCED = SOURCE_TYPES + "algorithmicallyEnhanced"
+COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
+
+# The space that the ids of derivatives are drawn in: it must never change.
+_NAMESPACE = uuid.UUID("6b2b6e0e-6f0a-4f2c-9d5b-0c4f1f7f5a31")
+_STALE = (  # of the master's coding, or digests of blocks that have changed
+    TIFF + "YCbCrSubSampling",
+    TIFF + "YCbCrPositioning",
+    TIFF + "YCbCrCoefficients",
+    TIFF + "ReferenceBlackWhite",
+    TIFF + "NativeDigest",
+    EXIF + "NativeDigest",
+    EXIF + "ComponentsConfiguration",
+    EXIF + "CompressedBitsPerPixel",
+)
+_THUMBNAILS = XMP + "Thumbnails"
+_SOURCE_TYPE = IPTC_EXT + "DigitalSourceType"
+_SOFTWARE = 305  # in EXIF and TIFF
+_HISTORY = XMP_MM + "History"
+_ORIGINAL = XMP_MM + "OriginalDocumentID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How a derivative was made: all that its metadata says beside the master's.
+
+    ``master_name`` is the file's name without its folder, which is nobody's business. ``made_at`` has a time zone, and
+    is written to the second. ``software`` is the name and version of what made it. ``picture_area`` is given where
+    only that was restored. ``values`` says in which space the values were that each stage worked on, see
+    :func:`restoration.image.worked_on`; without, it is told of the derivative's. Keep :meth:`as_record` with the
+    derivative: by it the file can be made again to the byte.
+    """
+
+    master_name: str
+    master_sha256: str
+    master_page: int = 1
+    recipe: Recipe
+    made_at: datetime
+    software: str
+    picture_area: Area | None = None
+    values: tuple[str, ...] = ()
+
+    @property
+    def when(self) -> str:
+        """``made_at`` in UTC, to the second, as XMP writes it."""
+        return self.made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def document_id(self) -> str:
+        """The id of every file made of the master by the recipe."""
+        return f"xmp.did:{_id('document', self.master_sha256, str(self.master_page), self.recipe.sha256)}"
+
+    @property
+    def instance_id(self) -> str:
+        """The id of the file made then."""
+        parts = self.master_sha256, str(self.master_page), self.recipe.sha256, self.when
+        return f"xmp.iid:{_id('instance', *parts)}"
+
+    def as_record(self) -> dict[str, Any]:
+        """What isn't in the master's digest or the recipe, as plain JSON values."""
+        return {
+            "master_name": self.master_name,
+            "master_page": self.master_page,
+            "made_at": self.when,
+            "software": self.software,
+            "picture_area": None if self.picture_area is None else asdict(self.picture_area),
+            "values": list(self.values),
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], *, master_sha256: str, recipe: Recipe) -> Self:
+        """The provenance that gave ``record``."""
+        area = record["picture_area"]
+        return cls(
+            master_name=record["master_name"],
+            master_sha256=master_sha256,
+            master_page=record["master_page"],
+            recipe=recipe,
+            made_at=datetime.fromisoformat(record["made_at"]),
+            software=record["software"],
+            picture_area=None if area is None else Area(**area),
+            values=tuple(record.get("values", ())),
+        )
+
+
+def digital_source_type(recipe: Recipe) -> str:
+    """The term of IPTC's vocabulary for what a recipe makes, as its full URI.
+
+    Where a style was applied, texture invented or damage filled in, the picture is a composite with what a model was
+    trained on; else it is enhanced. A stage that doesn't say is taken to do it.
+    """
+    return COMPOSITE if any(map(_invents, recipe.stages)) else ENHANCED
+
+
+def derived_xmp(master: bytes | None, info: ImageInfo, provenance: Provenance | None) -> tuple[bytes | None, list[str]]:
+    """The packet of a derivative that ``info`` describes: the master's, made to fit, with ``provenance`` in it.
+
+    Also gives in words what of the master's packet isn't carried.
+    """
+    if master is None and provenance is None:
+        return None, []
+    packet = Packet.empty() if master is None else Packet.parse(master)
+    notes = _fit(packet, info)
+    if provenance is not None:
+        _tell(packet, info, provenance)
+    return packet.to_bytes(), notes
+
+
+def _invents(stage: RecipeStage) -> bool:
+    texture, repair = stage.parameters.get("texture"), stage.parameters.get("repair")
+    # No parameter, no promise: such a version may do either.
+    textured = not isinstance(texture, int | float) or texture > 0
+    fills = not isinstance(repair, tuple) or "damage" in repair
+    return stage.task == "style" or textured or fills
+
+
+def _fit(packet: Packet, info: ImageInfo) -> list[str]:
+    """Makes what the packet says of the file's layout true of the derivative; adds nothing that it didn't say."""
+    facts = {
+        TIFF + "Orientation": "1",
+        TIFF + "ImageWidth": str(info.width),
+        TIFF + "ImageLength": str(info.height),
+        TIFF + "Compression": "1",
+        TIFF + "PlanarConfiguration": "1",
+        TIFF + "PhotometricInterpretation": "2" if info.colour_channels == 3 else "1",
+        TIFF + "SamplesPerPixel": str(info.samples_per_pixel),
+        EXIF + "PixelXDimension": str(info.width),
+        EXIF + "PixelYDimension": str(info.height),
+        DC + "format": "image/tiff",
+    }
+    if info.resolution is not None:
+        facts |= {
+            TIFF + "XResolution": _fraction(info.resolution.x),
+            TIFF + "YResolution": _fraction(info.resolution.y),
+            TIFF + "ResolutionUnit": "2" if info.resolution.unit == "inch" else "3",
+        }
+    fitted = [simple(name, text) for name, text in facts.items() if packet.take(name) is not None]
+    if packet.take(TIFF + "BitsPerSample") is not None:
+        bits = [simple(ITEM, str(info.bits_per_sample)) for _ in range(info.samples_per_pixel)]
+        fitted.append(sequence(TIFF + "BitsPerSample", bits))
+    for name in _STALE:
+        packet.take(name)
+    if fitted:
+        packet.add(fitted)
+    return [] if packet.take(_THUMBNAILS) is None else ["the XMP block's thumbnail isn't carried: it shows the master"]
+
+
+def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
+    recipe = provenance.recipe
+    original = packet.text(_ORIGINAL) or packet.text(XMP_MM + "DocumentID")
+    derived_from = _derived_from(packet, provenance)
+    told = [
+        simple(XMP + "ModifyDate", provenance.when),
+        simple(XMP + "MetadataDate", provenance.when),
+        simple(XMP_MM + "DocumentID", provenance.document_id),
+        simple(XMP_MM + "InstanceID", provenance.instance_id),
+        derived_from,
+        simple(_SOURCE_TYPE, digital_source_type(recipe)),
+        simple(IPTC_EXT + "AISystemUsed", "; ".join(stage.model for stage in recipe.stages)),
+        simple(IPTC_EXT + "AISystemVersionUsed", "; ".join(stage.version for stage in recipe.stages)),
+    ]
+    replaced: dict[str, Any] = {}
+    if (software := next((entry for entry in info.metadata.exif.image if entry.tag == _SOFTWARE), None)) is not None:
+        replaced["tiff:Software"] = legal(software.data.split(b"\0")[0].decode("utf-8", "replace"))
+    for element in told:
+        if (value := packet.take(element.tag)) is not None:
+            replaced[packet.name(element.tag)] = value
+    if packet.text(_ORIGINAL) is None:
+        packet.take(_ORIGINAL)
+        told.append(
+            simple(
+                _ORIGINAL,
+                original or f"xmp.did:{_id('original', provenance.master_sha256, str(provenance.master_page))}",
+            )
+        )
+    master = {
+        "file": legal(provenance.master_name),
+        "page": provenance.master_page,
+        "sha256": provenance.master_sha256,
+        "replaced": replaced,
+    }
+    values = provenance.values or [worked_on(info, stage.task) for stage in recipe.stages]
+    entries = [
+        _event(stage, provenance, {"stage": index, "values": space} | ({} if index else {"master": master}))
+        for index, (stage, space) in enumerate(zip(recipe.stages, values, strict=True))
+    ]
+    history = packet.find(_HISTORY)
+    kept = None if history is None else history.find(RDF + "Seq")
+    if kept is None:
+        packet.take(_HISTORY)
+        told.append(sequence(_HISTORY, entries))
+    else:
+        kept.extend(entries)
+    packet.add(told)
+
+
+def _derived_from(packet: Packet, provenance: Provenance) -> Element:
+    """The reference to the master: by its own ids where it has them, by its name without a folder, and its digest."""
+    fields = [simple(ST_REF + "filePath", provenance.master_name)]
+    for name, field in (("DocumentID", "documentID"), ("InstanceID", "instanceID")):
+        if value := packet.text(XMP_MM + name):
+            fields.append(simple(ST_REF + field, value))
+    if value := packet.text(_ORIGINAL):
+        fields.append(simple(ST_REF + "originalDocumentID", value))
+    fields.append(simple(DC + "identifier", f"sha256:{provenance.master_sha256}"))
+    return structure(XMP_MM + "DerivedFrom", fields)
+
+
+def _event(stage: RecipeStage, provenance: Provenance, more: dict[str, Any]) -> Element:
+    area, recipe = provenance.picture_area, provenance.recipe
+    parameters = {
+        "parameters": stage.as_dict()["parameters"],
+        "weights_sha256": stage.weights_sha256,
+        "recipe_sha256": recipe.sha256,
+        "pipeline_version": recipe.pipeline_version,
+    } | more
+    if stage.task == "style":
+        parameters["task"] = "style"
+        if recipe.mask_sha256 is not None:
+            parameters["mask_sha256"] = recipe.mask_sha256
+    if area is not None:
+        parameters["picture_area"] = [area.x, area.y, area.width, area.height]
+    fields = [
+        simple(ST_EVT + "action", "filtered"),
+        simple(ST_EVT + "instanceID", provenance.instance_id),
+        simple(ST_EVT + "when", provenance.when),
+        simple(ST_EVT + "softwareAgent", f"{provenance.software}, {stage.model}@{stage.version}"),
+        simple(ST_EVT + "parameters", rfc8785.dumps(parameters).decode()),
+        simple(ST_EVT + "changed", "/content"),
+    ]
+    return structure(ITEM, fields)
+
+
+def _id(*parts: str) -> uuid.UUID:
+    return uuid.uuid5(_NAMESPACE, " ".join(parts))
+
+
+def _fraction(value: float) -> str:
+    numerator, denominator = as_fraction(value)
+    return f"{numerator}/{denominator}"

@@ -1,0 +1,107 @@
+"""The seam between file formats and pictures: samples as they are stored, by window."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from restoration.errors import UnreadableImageError, UnsupportedImageError
+from restoration.image.image_info import ImageInfo
+from restoration.image.orientation import UPRIGHT, Orientation
+
+_SPOOLED_ROWS = 64
+
+Samples = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16, as stored."""
+
+
+class StoredPixels(Protocol):
+    """The samples of one stored picture."""
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        """The window's samples, (height, width, samples per pixel), native byte order, black is 0.
+
+        Raises:
+            UnreadableImageError: the bytes of the window can't be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """One picture in a file, its header read: what it is, how to read it, and how it was turned when stored."""
+
+    info: ImageInfo
+    pixels: StoredPixels
+    orientation: Orientation = UPRIGHT
+
+
+class RefusedPixels:
+    """The pixels of a picture whose kind can't be carried: known to be there, and never read."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:  # noqa: ARG002
+        raise UnsupportedImageError(self._reason)
+
+
+class WholePixels:
+    """Pixels of a format that can only be decoded whole: decoded at the first read, then kept."""
+
+    def __init__(self, decode: Callable[[], Samples], *, shape: tuple[int, int, int]) -> None:
+        self._decode = decode
+        self._shape = shape
+        self._samples: Samples | None = None
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        if self._samples is None:
+            samples = self._decode()
+            if samples.size != np.prod(self._shape):
+                raise UnreadableImageError(f"the decoded pixels {samples.shape} don't fit the header's {self._shape}")
+            self._samples = samples.reshape(self._shape)
+        return self._samples[y : y + height, x : x + width]
+
+
+class SpooledPixels:
+    """Pixels that are decoded once, from top to bottom at the first read, into a temporary file that has no name.
+
+    For windows that go from left to right over what is decoded in rows, as those of a picture stored lying on its side.
+    """
+
+    def __init__(self, pixels: StoredPixels, *, width: int, height: int) -> None:
+        self._pixels = pixels
+        self._width = width
+        self._height = height
+        self._spooled: tuple[int, Samples] | None = None
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        if self._spooled is None:
+            self._spooled = self._spool()
+        descriptor, pixel = self._spooled
+        out = np.empty((height, width, pixel.size), pixel.dtype)
+        for row in range(height):
+            data = os.pread(descriptor, width * pixel.nbytes, ((y + row) * self._width + x) * pixel.nbytes)
+            out[row] = np.frombuffer(data, pixel.dtype).reshape(width, pixel.size)
+        return out
+
+    def _spool(self) -> tuple[int, Samples]:
+        """The descriptor of the temporary file, which is closed with this object, and a pixel as it lies there."""
+        try:
+            with tempfile.TemporaryFile() as file:
+                for y in range(0, self._height, _SPOOLED_ROWS):
+                    rows = self._pixels.read(0, y, self._width, min(_SPOOLED_ROWS, self._height - y))
+                    file.write(rows.data)
+                file.flush()
+                descriptor = os.dup(file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor, rows[0, 0].copy()

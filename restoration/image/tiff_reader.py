@@ -1,0 +1,166 @@
+"""TIFF, through tifffile and imagecodecs (Pillow reads 16-bit RGB as 8-bit without a word), read by window."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from typing import Any, BinaryIO
+
+from tifffile import TIFF, TiffFile, TiffPage
+
+from restoration.errors import ImageError, UnreadableImageError
+from restoration.image.embedded_metadata import Blocks, read_resolution
+from restoration.image.exif import read_exif_of_tiff
+from restoration.image.image_header import upright_info
+from restoration.image.image_info import ExtraSample, Limits
+from restoration.image.stored_pixels import Opened, RefusedPixels, SpooledPixels, StoredPixels
+from restoration.image.tiff_directories import read_directories
+from restoration.image.tiff_pixels import Inverted, TiffPixels
+from restoration.image.tiff_support import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_of, refusal_of
+
+# tifffile reports what it finds odd to this logger; what matters of it is checked and said here.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_MAX_METADATA_BYTES = 64 * 1024 * 1024
+_OF_PIXELS = (273, 279, 324, 325)  # where the strips and tiles lie: as many numbers as there are of them
+_IS_MASK = 4
+_EXTRA_SAMPLES: dict[int, ExtraSample] = {0: "unspecified", 1: "associated alpha", 2: "unassociated alpha"}
+
+
+def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[Opened, ...]:
+    """Reads a TIFF's directories; its pixels are decoded as they are asked for.
+
+    Raises:
+        UnreadableImageError: it is no whole TIFF.
+        ImageTooLargeError: a picture in it is larger than ``limits``.
+    """
+    try:
+        directories, problems = read_directories(file)
+        file.seek(0)
+        tiff = TiffFile(file, name="scan")
+        pages = [page for index in range(len(directories)) if isinstance(page := tiff.pages[index], TiffPage)]
+        for page, numbers in zip(pages, directories, strict=True):
+            if lost := sorted(numbers - {tag.code for tag in page.tags}):
+                names = ", ".join(TIFF.TAGS.get(number, str(number)) for number in lost)
+                problems.append(f"the blocks {names} of the TIFF are corrupt and were left out")
+        chosen = _full_size(pages, problems)
+        return tuple(
+            _open_page(file, tiff, page, number, limits, problems if number == 1 else [])
+            for number, page in enumerate(chosen, 1)
+        )
+    except ImageError:
+        raise
+    # A corrupt TIFF makes tifffile fail in ways that no list of exceptions covers.
+    except Exception as error:
+        raise UnreadableImageError(f"the TIFF can't be read: {error}") from error
+
+
+def _open_page(
+    file: BinaryIO, tiff: TiffFile, page: TiffPage, number: int, limits: Limits, problems: list[str]
+) -> Opened:
+    limits.check_size(page.imagewidth, page.imagelength)
+    refusal = refusal_of(page)
+    channels = max(1, page.samplesperpixel - len(page.extrasamples)) if refusal else _colour_channels(page)
+    tags = _tags(page, problems)
+    if 330 in tags:
+        problems.append("further pictures in the TIFF (SubIFDs: smaller copies, as a rule) aren't carried")
+    exif, capture = read_exif_of_tiff(file, page, problems)
+    blocks = Blocks(
+        tags=exif,
+        xmp=_as_bytes(tags.get(700)),
+        iptc=_as_bytes(tags.get(33723)),
+        photoshop=_as_bytes(tags.get(34377)),
+        problems=problems,
+    )
+    info, orientation = upright_info(
+        format="TIFF",
+        width=page.imagewidth,
+        height=page.imagelength,
+        bits_per_sample=bits_of(page),
+        colour_channels=channels,
+        extra_samples=_extra_samples(page, channels),
+        resolution=read_resolution(tags, problems),
+        profile=_as_bytes(tags.get(34675)),
+        blocks=blocks,
+        tags=tags | capture,
+        page=number,
+        refusal=refusal,
+    )
+    pixels: StoredPixels
+    if refusal is not None:
+        pixels = RefusedPixels(refusal)
+    else:
+        _check_data_within(page, os.fstat(file.fileno()).st_size)
+        pixels = stored = TiffPixels(file, tiff, page, limits)
+        if orientation.transpose and stored.costly_across:
+            pixels = SpooledPixels(stored, width=page.imagewidth, height=page.imagelength)
+        if page.photometric == WHITE_IS_ZERO:
+            pixels = Inverted(pixels)
+    return Opened(info=info, pixels=pixels, orientation=orientation)
+
+
+def _full_size(pages: list[TiffPage], problems: list[str]) -> list[TiffPage]:
+    """The pictures in the file, in its order, without thumbnails, pyramid levels and masks, which are reported."""
+    if not pages or any(page.imagewidth < 1 or page.imagelength < 1 for page in pages):
+        raise UnreadableImageError("the TIFF has no picture, or its directory is corrupt")
+    masks = [page for page in pages if page.subfiletype & _IS_MASK or page.photometric == MASK]
+    if masks and len(masks) < len(pages):
+        problems.append("a transparency mask in the file isn't carried")
+        pages = [page for page in pages if page not in masks]
+    # One that calls itself a smaller copy is one, unless there is nothing that it could be a copy of.
+    largest = max(pages, key=lambda page: (not page.is_reduced, page.imagewidth * page.imagelength))
+    full_size = []
+    for page in pages:
+        if page is largest or not (page.is_reduced or _is_smaller_copy(page, largest)):
+            full_size.append(page)
+        else:
+            problems.append(f"a preview of {page.imagewidth}x{page.imagelength} px in the file isn't carried")
+    return full_size
+
+
+def _is_smaller_copy(page: TiffPage, largest: TiffPage) -> bool:
+    """Whether a page is the largest one made small: a level of a pyramid, or a quarter of its size and of its shape."""
+    width, height, full_width, full_height = page.imagewidth, page.imagelength, largest.imagewidth, largest.imagelength
+    for halvings in range(1, full_width.bit_length()):
+        # Programs round halves up or down.
+        if abs(width - full_width / 2**halvings) < 1 and abs(height - full_height / 2**halvings) < 1:
+            return True
+    smaller = max(width, height) * 4 <= max(full_width, full_height)
+    return smaller and abs(math.log((width * full_height) / (height * full_width))) < 0.1
+
+
+def _colour_channels(page: TiffPage) -> int:
+    channels = 3 if page.photometric in (RGB, YCBCR) else 1
+    if page.samplesperpixel < channels:
+        raise UnreadableImageError(f"the TIFF says RGB but has {page.samplesperpixel} samples a pixel")
+    return channels
+
+
+def _extra_samples(page: TiffPage, channels: int) -> tuple[ExtraSample, ...]:
+    kinds = [_EXTRA_SAMPLES.get(int(kind), "unspecified") for kind in page.extrasamples]
+    count = page.samplesperpixel - channels
+    return tuple((kinds + ["unspecified"] * count)[:count])
+
+
+def _check_data_within(page: TiffPage, size: int) -> None:
+    if not page.dataoffsets or any(
+        offset + count > size for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+    ):
+        raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
+
+
+def _tags(page: TiffPage, problems: list[str]) -> dict[int, Any]:
+    """The page's tags by number, without those that are too large to be metadata."""
+    tags: dict[int, Any] = {}
+    for tag in page.tags:
+        if tag.valuebytecount <= _MAX_METADATA_BYTES:
+            tags[tag.code] = tag.value
+        elif tag.code not in _OF_PIXELS:
+            problems.append(f"the block {tag.name} of {tag.valuebytecount} bytes is too large and was left out")
+    return tags
+
+
+def _as_bytes(value: Any) -> bytes | None:
+    """A block that some programs write as text."""
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None

@@ -1,0 +1,159 @@
+"""The colour half of a style: one mapping of tone and chroma for a whole picture, made from its statistics.
+
+Encoded RGB is taken apart into its luma y and its chroma (R - y, B - y), which is linear, so that whatever happens to
+the chroma leaves the luma as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from restoration.colour.toning import LUMA_WEIGHTS
+from restoration.picture_statistics import NAMES, lightness_of, rgb_of
+
+_RED, _GREEN, _BLUE = (float(weight) for weight in LUMA_WEIGHTS)
+
+_TONING_A, _TONING_B = ([i for i, name in enumerate(NAMES) if name.startswith(f"toning_{axis}")] for axis in "ab")
+
+
+def apart(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """RGB, (N, 3, ...), as luma (N, 1, ...) and chroma (N, 2, ...): R - luma and B - luma."""
+    luma = _RED * picture[:, :1] + _GREEN * picture[:, 1:2] + _BLUE * picture[:, 2:]
+    return luma, torch.cat([picture[:, :1] - luma, picture[:, 2:] - luma], dim=1)
+
+
+def together(luma: Tensor, chroma: Tensor) -> Tensor:
+    """The RGB of which :func:`apart` gives ``luma`` and ``chroma``."""
+    red, blue = chroma[:, :1], chroma[:, 1:]
+    return torch.cat([luma + red, luma - (_RED * red + _BLUE * blue) / _GREEN, luma + blue], dim=1)
+
+
+PALETTES = {"neutral": (0.0, 0.0), "toned": (0.0, 1.0), "full": (1.0, 1.0)}
+"""Whether pictures of a style have colours of their own, and whether they are toned, 1 or 0.
+
+A toned print has one colour for each lightness, whatever colours its subject had.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """What :class:`Colouring` decided for each of N pictures.
+
+    Attributes:
+        curve: (N, knots), the luma that evenly spaced lumas from 0 to 1 become; rising.
+        chroma: (N, 2), what the picture's own chroma is multiplied by; not negative, so that no hue turns round.
+        toning: (N, 2, knots), the chroma that evenly spaced lumas are given beside it.
+    """
+
+    curve: Tensor
+    chroma: Tensor
+    toning: Tensor
+
+    def toned(self, luma: Tensor) -> Tensor:
+        """The luma after the tone curve."""
+        return along(self.curve.unsqueeze(1), luma)
+
+    def own_chroma(self, chroma: Tensor) -> Tensor:
+        """What is left of the picture's own chroma."""
+        return chroma * self.chroma.view(-1, 2, *[1] * (chroma.dim() - 2))
+
+    def toning_of(self, luma: Tensor) -> Tensor:
+        """The toning of a luma that went through the curve."""
+        return along(self.toning, luma)
+
+
+def along(knots: Tensor, luma: Tensor) -> Tensor:
+    """Values (N, C, knots) at evenly spaced lumas, interpolated at ``luma`` (N, 1, ...), to (N, C, ...)."""
+    pieces = knots.shape[2] - 1
+    place = luma.flatten(2).clamp(0, 1) * pieces
+    left = place.detach().floor().clamp(max=pieces - 1)
+    # What is no number stays so in the result, where it is looked for; as a place it would be outside of all knots.
+    index = left.nan_to_num().long().expand(-1, knots.shape[1], -1)
+    low, high = knots.gather(2, index), knots.gather(2, index + 1)
+    return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
+
+
+def own_toning(statistics: Tensor, luma: Tensor) -> Tensor:
+    """The chroma that a picture has on the mean where it is as light as ``luma``: what it would be as a toned print.
+
+    Args:
+        statistics: (N, len(NAMES)), of the whole pictures.
+        luma: (N, 1, ...), theirs.
+
+    Returns:
+        (N, 2, ...).
+    """
+    knots = torch.stack([statistics[:, _TONING_A], statistics[:, _TONING_B]], dim=1).float()
+    lightness = torch.linspace(0, 1, knots.shape[2], device=knots.device).expand(len(knots), 1, -1)
+    toned = apart(rgb_of(100 * torch.cat([lightness, knots], dim=1)))[1]
+    return along(toned, lightness_of(luma.float()))
+
+
+def taken(dose: Tensor, palette: Tensor) -> Tensor:
+    """How much of a style is taken, (N, 1) in [0, 1], of what a layer told.
+
+    A print may be left as it is, since it can be in the style already; a style with colours of its own is taken by
+    half at least, for a photograph may be as colourful as a painting and is none.
+    """
+    least = 0.5 * palette[:, :1]
+    return least + (1 - least) * torch.sigmoid(dose.float())
+
+
+class Colouring(nn.Module):
+    """Tells from a picture's statistics and a style what becomes of its tones and colours.
+
+    How far the picture is from the style (its dose, see :func:`taken`) is told too: at dose 0 all is left as it is.
+
+    Args:
+        statistics: how many numbers the statistics have.
+        style: how many the style's vector has.
+        width: of the hidden layers.
+        tone_knots: of the tone curve.
+        toning_knots: of the toning curve.
+    """
+
+    def __init__(
+        self, *, statistics: int, style: int, width: int = 64, tone_knots: int = 13, toning_knots: int = 8
+    ) -> None:
+        super().__init__()
+        self.tone_knots, self.toning_knots = tone_knots, toning_knots
+        self.trunk = nn.Sequential(nn.Linear(statistics + style, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        # Steps of the curve with what lies below black and above white, chroma, toning, the dose.
+        self.decide = nn.Linear(width, tone_knots + 1 + 2 + 2 * toning_knots + 1)
+        nn.init.normal_(self.decide.weight, std=1e-2)
+        nn.init.zeros_(self.decide.bias)
+        with torch.no_grad():
+            self.decide.bias[0] = self.decide.bias[tone_knots] = -3.0  # black and white begin where they are
+            self.decide.bias[-1] = 1.5
+
+    def forward(self, statistics: Tensor, style: Tensor, palette: Tensor) -> Mapping:
+        """Decides, in full precision.
+
+        Args:
+            statistics: (N, statistics), about zero and of spread about one.
+            style: (N, style), the same.
+            palette: (N, 2), see :data:`PALETTES`.
+        """
+        with torch.autocast(statistics.device.type, enabled=False):
+            return self._mapping(statistics.float(), style.float(), palette)
+
+    def _mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> Mapping:
+        decided = self.decide(self.trunk(torch.cat([statistics, style], dim=1)))
+        sizes = [self.tone_knots + 1, 2, 2 * self.toning_knots, 1]
+        steps, chroma, toning, dose = torch.split_with_sizes(decided, sizes, dim=1)
+        dose = taken(dose, palette)
+        count = self.tone_knots - 1
+        # No step is so low that what it held apart becomes one.
+        shares = 0.2 / count + 0.8 * torch.softmax(steps[:, 1:-1], dim=1)
+        black, white = 0.35 * torch.sigmoid(steps[:, :1] - 1), 1 - 0.35 * torch.sigmoid(steps[:, -1:] - 1)
+        risen = torch.cat([torch.zeros_like(black), shares.cumsum(dim=1)], dim=1)
+        curve = black + (white - black) * risen
+        straight = torch.linspace(0, 1, self.tone_knots, device=curve.device)
+        return Mapping(
+            curve=straight + dose * (curve - straight),
+            chroma=1 + dose * (palette[:, :1] * 1.5 * torch.sigmoid(chroma) - 1),
+            toning=(dose * palette[:, 1:]).unsqueeze(2) * 0.3 * torch.tanh(toning).view(-1, 2, self.toning_knots),
+        )

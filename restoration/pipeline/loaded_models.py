@@ -1,0 +1,152 @@
+"""Loaded models: the networks of a recipe, each loaded and checked once and kept between pictures.
+
+torch loads with the first network, not with this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import imagecodecs
+import numpy as np
+
+from restoration.errors import WeightsError
+from restoration.model_folders import ModelCard, ModelFolder
+from restoration.pipeline.record import Environment
+from restoration.recipe import RecipeStage
+
+if TYPE_CHECKING:
+    from restoration.execution import Execution
+    from restoration.pipeline.stages import Stage
+    from restoration.pipeline.style_stage import Style
+
+
+class LoadedModels:
+    """Networks ready to work, each loaded and checked once and kept between pictures.
+
+    The number of threads is torch's and holds for the whole process.
+    """
+
+    def __init__(self, folder_of: Callable[[RecipeStage], ModelFolder], execution: Execution | None = None) -> None:
+        """Finds the device; no network is loaded yet.
+
+        Args:
+            folder_of: gives the model version's folder that a recipe's stage names.
+            execution: where and how precisely to work; by itself the best that is there.
+
+        Raises:
+            DeviceError: the device asked for isn't there.
+        """
+        import torch
+
+        from restoration.execution import Execution
+
+        self._folder_of = folder_of
+        self._resolved = (execution or Execution()).resolved()
+        self._stages: dict[tuple[Hashable, ...], Stage] = {}
+        self._styles: dict[tuple[Hashable, ...], Style] = {}
+        torch.set_num_threads(self._resolved.threads)
+
+    @property
+    def tile_size(self) -> int:
+        return self._resolved.tile_size
+
+    @property
+    def environment(self) -> Environment:
+        """Where the networks work, for the record."""
+        from restoration.execution import library
+
+        described = self._resolved.described()
+        return Environment(
+            software_version=_software_version(),
+            torch_version=described["torch"],
+            device=described["device"],
+            instruction_set=described["instruction_set"],
+            precision=described["precision"],
+            tile_size=self._resolved.tile_size,
+            threads=self._resolved.threads,
+            seed=self._resolved.seed,
+            libraries={
+                "convolutions": library(self._resolved.device),
+                "numpy": np.__version__,
+                "colours": imagecodecs.cms_version(),
+            },
+        )
+
+    def load(self, stage: RecipeStage) -> None:
+        """Loads the network of a recipe's stage, of whatever task, so that it is there when it is needed.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        if stage.task == "style":
+            self.style(stage)
+        else:
+            self.stage(stage)
+
+    def stage(self, stage: RecipeStage) -> Stage:
+        """The network of a recipe's restoration stage; its weights are those of its card and of the recipe.
+
+        Raises:
+            ModelError: the version isn't there, its card isn't valid, or its weights are others.
+        """
+        from restoration.pipeline.stages import load_stage
+
+        key = _key(stage)
+        if key not in self._stages:
+            self._stages[key] = load_stage(self._folder(stage), stage.parameters, self._resolved)
+        return self._stages[key]
+
+    def style(self, stage: RecipeStage) -> Style:
+        """The style of a recipe's style stage, ready for any picture.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        from restoration.pipeline.style_stage import load_style
+
+        key = _key(stage)
+        if key not in self._styles:
+            self._styles[key] = load_style(self._folder(stage), stage.parameters, self._resolved)
+        return self._styles[key]
+
+    def card(self, stage: RecipeStage) -> ModelCard:
+        """The card of a recipe's stage.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        return self._folder(stage).card
+
+    def colours(self, stage: RecipeStage) -> bool:
+        """Whether a stage gives colour to a picture that has none.
+
+        Raises:
+            ModelError: as :meth:`stage`.
+        """
+        return stage.task == "style" and self.card(stage).gives_colour(stage.parameters)
+
+    def _folder(self, stage: RecipeStage) -> ModelFolder:
+        folder = self._folder_of(stage)
+        card = folder.card
+        if (card.name, card.version, card.weights_sha256) != (stage.model, stage.version, stage.weights_sha256):
+            raise WeightsError(
+                f"{folder.path} holds {card.reference} with weights {card.weights_sha256}, but the recipe asks for "
+                f"{stage.model}@{stage.version} with {stage.weights_sha256}: find the folder that it was made with"
+            )
+        return folder
+
+
+def _key(stage: RecipeStage) -> tuple[Hashable, ...]:
+    """What a loaded network is known by: all that changes it."""
+    how = {name: value for name, value in stage.parameters.items() if name not in ("strength", "weight")}
+    return (stage.model, stage.version, stage.weights_sha256, tuple(sorted(how.items())))
+
+
+def _software_version() -> str:
+    try:
+        return version("archive-restoration")
+    except PackageNotFoundError:  # running from a source tree that was never installed
+        return "0+unknown"

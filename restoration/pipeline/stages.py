@@ -1,0 +1,165 @@
+"""Stages: what a recipe applies to a picture, region by region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from restoration.errors import DeviceError, DeviceMemoryError, WeightsError
+from restoration.execution import ResolvedExecution
+from restoration.model_folders import ModelFolder
+from restoration.networks import at_texture, build
+from restoration.recipe import ParameterValue
+
+
+class Stage(Protocol):
+    """What is applied to regions of a picture.
+
+    Called with a region of encoded values, (1, C, h, w), float32 in [0, 1], C 1 (grey) or 3 (R G B), it gives the same
+    shape, float32, not necessarily within [0, 1]. Regions begin at multiples of ``multiple_px`` and have such sizes; a
+    value depends on no pixel further away than ``margin_px``.
+    """
+
+    @property
+    def margin_px(self) -> int: ...
+
+    @property
+    def multiple_px(self) -> int: ...
+
+    def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
+
+class PlacedStage(Protocol):
+    """A stage whose values also depend on where in the picture a region lies, as grain does."""
+
+    @property
+    def margin_px(self) -> int: ...
+
+    @property
+    def multiple_px(self) -> int: ...
+
+    def at(self, x: int, y: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """What is applied, as a :class:`Stage` is, to the region whose first pixel is at ``x`` and ``y``."""
+        ...
+
+
+_MEMORY_IS_FULL = (
+    "out of memory",  # CUDA, of its allocator or of itself
+    "STATUS_ALLOC_FAILED",  # its libraries
+    "can't allocate memory",  # torch on the CPU
+    # oneDNN keeps its reasons to itself; for convolutions that it has otherwise done it is always this one.
+    "could not create a primitive",
+    "could not execute a primitive",
+)
+
+
+@contextmanager
+def _device_errors() -> Iterator[None]:
+    """Turns what torch raises when the device fails or its memory is full into a :class:`DeviceError`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, MemoryError) or any(text in str(error) for text in _MEMORY_IS_FULL):
+            raise DeviceMemoryError(f"the device's memory is full ({first_line})") from error
+        if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
+            raise DeviceError(f"the device failed: {first_line}") from error
+        raise
+
+
+@contextmanager
+def inference(execution: ResolvedExecution) -> Iterator[None]:
+    """Networks work in it as ``execution`` says, the same way on every run; they raise :class:`DeviceError`."""
+    # To a thread that it meets for the first time, torch brings its number of threads only when asked for it.
+    torch.get_num_threads()
+    with (
+        _device_errors(),
+        torch.inference_mode(),
+        # Full float32 where float32 was asked for: TF32 would round inputs to 10 bits.
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        torch.autocast(execution.device.type, dtype=torch.bfloat16, enabled=execution.precision == "bf16"),
+    ):
+        yield
+
+
+class NetworkStage:
+    """A generator network as a stage, on the device and in the precision of ``execution``.
+
+    Grey goes in as three equal channels and comes out as their mean, so a neutral picture can't gain a cast. The same
+    regions give the same values on every run: convolutions are chosen by rule, not by timing.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        execution: ResolvedExecution,
+        *,
+        margin_px: int,
+        multiple_px: int,
+        conditions: Sequence[float] = (),
+    ) -> None:
+        """Takes the network over: it is moved to the device and put into evaluation mode.
+
+        Args:
+            network: (N, 3, h, w) floats in [0, 1] to the same shape.
+            execution: where and how precisely it works.
+            margin_px: the radius of its receptive field.
+            multiple_px: what the sides of its regions must be multiples of.
+            conditions: what the network is told beside every region, a number each; none for one that isn't told any.
+        """
+        self.margin_px = margin_px
+        self.multiple_px = multiple_px
+        self._execution = execution
+        self._conditions = torch.tensor([conditions], device=execution.device) if conditions else None
+        self._network = network.to(device=execution.device, dtype=torch.float32).eval()
+        # torch lays convolutions' weights out anew only if told so by this untyped overload.
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        with inference(self._execution):
+            given = torch.from_numpy(region).to(self._execution.device)
+            grey = given.shape[1] == 1
+            colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            made: Tensor = self._called(colours).float()
+            if grey:
+                made = made.mean(dim=1, keepdim=True)
+            values: NDArray[np.float32] = made.cpu().numpy()
+            return values
+
+    def _called(self, colours: Tensor) -> Tensor:
+        made: Tensor = self._network(colours) if self._conditions is None else self._network(colours, self._conditions)
+        return made
+
+
+def load_stage(folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution) -> Stage:
+    """The network of a restoration model's version with a recipe's parameters.
+
+    ``texture`` mixes the two ends that its weights hold, ``repair`` tells it what to mend. A version that lacks a
+    parameter has one end, or mends all it can.
+
+    Raises:
+        WeightsError: the weights aren't those of the card, or don't fit its architecture.
+        CardError: the card's architecture is unknown here.
+    """
+    network = build(folder.card.architecture, folder.card.network)
+    try:
+        weights = folder.load_weights()
+        if "texture" in parameters:
+            weights = at_texture(weights, cast(float, parameters["texture"]))
+        network.load_state_dict(weights)
+    except (RuntimeError, KeyError) as error:
+        raise WeightsError(f"the weights of {folder.card.reference} don't fit its architecture: {error}") from error
+    asked = cast(tuple[str, ...], parameters.get("repair", network.conditions))
+    return NetworkStage(
+        network,
+        execution,
+        margin_px=network.margin_px,
+        multiple_px=network.multiple_px,
+        conditions=[float(condition in asked) for condition in network.conditions],
+    )

@@ -1,0 +1,131 @@
+"""Styles as stages: a style's network, told what the whole picture is like, at work on its regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from restoration.colour.toning import balanced
+from restoration.errors import WeightsError
+from restoration.execution import ResolvedExecution
+from restoration.model_folders import ModelFolder
+from restoration.networks import StyleNetwork, build_style
+from restoration.networks.colour_mapping import PALETTES
+from restoration.picture_statistics import NAMES
+from restoration.pipeline.stages import inference
+from restoration.recipe import ParameterValue
+
+VECTOR_NAME = "style.vector"
+"""The tensor in a style's weights that holds the style itself, (numbers,); all others are the network's."""
+
+BALANCE = ("temperature", "tint", "brightness")
+
+
+class Style:
+    """A style's network and vector on a device; what it makes of a picture depends on the whole of it."""
+
+    def __init__(
+        self,
+        network: StyleNetwork,
+        vector: Tensor,
+        execution: ResolvedExecution,
+        *,
+        palette: str,
+        balance: Mapping[str, float] | None = None,
+    ) -> None:
+        """Takes the network over.
+
+        Args:
+            network: makes pictures.
+            vector: the style, (style,).
+            execution: where and how precisely it works; its seed is that of the grain.
+            palette: which of :data:`restoration.networks.colour_mapping.PALETTES` the style has.
+            balance: see :func:`restoration.colour.toning.balanced`.
+        """
+        self.execution, self.palette, self.balance = execution, palette, dict(balance or {})
+        self.network = network.to(device=execution.device, dtype=torch.float32).eval()
+        # torch lays convolutions' weights out anew only if told so by this untyped overload.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.vector = vector.to(execution.device).float().unsqueeze(0)
+
+    def for_picture(self, statistics: Mapping[str, float]) -> StyleStage:
+        """The stage for a picture of these statistics by name; see :func:`restoration.picture_statistics.measure`."""
+        return StyleStage(self, torch.tensor([statistics[name] for name in NAMES]))
+
+
+class StyleStage:
+    """A style as the stage for one picture in sRGB; see :class:`restoration.pipeline.stages.PlacedStage`.
+
+    A grey region, of a neutral style, stays grey.
+    """
+
+    def __init__(self, style: Style, statistics: Tensor) -> None:
+        self.margin_px = style.network.margin_px
+        self.multiple_px = style.network.multiple_px
+        self._style = style
+        self._statistics = statistics.to(style.execution.device).float().unsqueeze(0)
+        self._palette = torch.tensor([PALETTES[style.palette]], device=style.execution.device)
+
+    def at(self, x: int, y: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        return lambda region: self._applied(region, x, y)
+
+    def _applied(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
+        style = self._style
+        noise = grain(x, y, region.shape[3], region.shape[2], seed=style.execution.seed)
+        with inference(style.execution):
+            given = torch.from_numpy(region).to(style.execution.device)
+            colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            grains = torch.from_numpy(noise).to(style.execution.device)
+            made = style.network(colours, grains, self._statistics, style.vector, self._palette)
+            values: NDArray[np.float32] = made[:, : region.shape[1]].float().cpu().numpy()
+        return balanced(values, **style.balance) if any(style.balance.values()) else values
+
+
+def grain(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.float32]:
+    """Noise of mean 0 and spread 1, (1, 1, height, width), in which each pixel depends on its place and the seed alone.
+
+    Places are mixed as PCG's output is (Jarzynski and Olano 2020), so that any region can be made by itself.
+    """
+    columns = np.arange(x, x + width, dtype=np.uint32)
+    rows = np.arange(y, y + height, dtype=np.uint32)
+    mixed = _mixed(_mixed(rows + _mixed(np.full(1, seed % 2**32, np.uint32)))[:, None] + columns)
+    return as_grain((mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24))[None, None]
+
+
+def as_grain(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Numbers evenly from [0, 1) as noise of mean 0 and spread 1."""
+    return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)
+
+
+def _mixed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    state = words * np.uint32(747796405) + np.uint32(2891336453)
+    word = ((state >> ((state >> np.uint32(28)) + np.uint32(4))) ^ state) * np.uint32(277803737)
+    return np.asarray((word >> np.uint32(22)) ^ word, dtype=np.uint32)
+
+
+def load_style(folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution) -> Style:
+    """The style of a version with a recipe's parameters.
+
+    Raises:
+        WeightsError: the weights aren't those of the card, don't fit its architecture, or want other statistics.
+        CardError: the card's architecture is unknown here.
+    """
+    network = build_style(folder.card.architecture, folder.card.network)
+    if len(network.statistics_mean) != len(NAMES):
+        raise WeightsError(
+            f"{folder.card.reference} wants {len(network.statistics_mean)} statistics of a picture, and this software "
+            f"measures {len(NAMES)}: use the version of the software that it was trained with"
+        )
+    weights = folder.load_weights()
+    try:
+        vector = weights.pop(VECTOR_NAME)
+        network.load_state_dict(weights)
+    except (RuntimeError, KeyError) as error:
+        raise WeightsError(f"the weights of {folder.card.reference} don't fit its architecture: {error}") from error
+    balance = {name: cast(float, parameters[name]) for name in BALANCE if name in parameters}
+    return Style(network, vector, execution, palette=folder.card.palette, balance=balance)

@@ -1,0 +1,274 @@
+"""The map of what changed between a scan and its derivative, and of what was filled in as damage.
+
+Changed is a pixel whose luma moved by more than 8/255, the same as in the score ``changed_share``. How much the picture
+changed in a place is told by the mean size of that movement over at least 16x16 pixels: single ones tell of grain only.
+
+Filled in is where a small feature of the source was taken out: where the source stands out from its own neighbourhood,
+and the derivative, from its own, does not. What stands out is what a median takes away. With ``s`` and ``d`` the luma
+less its median, of source and derivative, a pixel is filled in where
+
+    |s - d| > max(24/255, 5 sigma)  and  |d| < |s| / 2,
+
+where it changed, where its luma moved against ``s`` (down if it stood out bright), and where at least three of the 3x3
+pixels around it, itself among them, are above the same limit: those of a scratch are, one of noise is alone. Here
+sigma is the spread of ``s - d`` in the block of 16x16 pixels around it, told by the value that four fifths of
+``|s - d|`` are below. So grain that is taken away everywhere does not count as damage that was filled in, nor does
+texture that is kept, nor do tones that shift as a whole, as where fading is repaired. The median is the separable one
+over 5x5 pixels (P. M. Narendra, A separable median filter for image noise smoothing, IEEE PAMI 3(1), 1981): it takes
+away lines up to 2 px wide. To find wider ones, the same is done on the pictures reduced to 1/2, 1/4 and so on, down to
+a quarter of the map's size, or to 1/64.
+
+It is worked out at full size, in windows that all lie at multiples of the blocks' size, and only then reduced: a thin
+scratch stays in sight, the result doesn't depend on the windows, and memory doesn't grow with the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from restoration.errors import ImageError
+from restoration.image import Source
+from restoration.quality.block_metrics import CHANGED_BY, luma_of
+
+CHANGE_STEPS = (4, 8, 16, 32)
+"""Mean changes of luma, in 1/255, above which each of the map's colours for change begins."""
+FILLED_BY = 24
+"""What is filled in stood out by more than this, in 1/255, and less is left of it than half."""
+
+CHANGE_COLOURS = ("#a6cbe8", "#5c9ed6", "#1f6fb5", "#08306b")
+"""The colours of the steps: a blue that gets darker."""
+CHANGE_COVER = 0.6
+"""How much of the greys below these colours hide."""
+DARKEST_GREY = 0.45
+"""That black is shown as, in [0, 1], so that the colours stand out from it."""
+FILLED_COLOUR = "#e66100"
+"""Orange: with blue it makes a pair that people with any colour vision deficiency tell apart."""
+
+Luma = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+_Kind = TypeVar("_Kind", np.float32, np.bool_)
+
+_RADIUS = 2  # of the median
+_HALO = _RADIUS + 1  # what a median sees, of a pixel and of those beside it
+_TOGETHER = 3  # of 3x3 pixels at least are filled in
+_BLOCK = 16  # over which the spread is taken, at each reduction
+_SIGMAS = 5.0
+_BELOW = 0.8  # of the sizes are below the one that tells the spread; the median is 0 where shadows are clipped
+_IN_SIGMAS = 1.2816  # what that is of a Gaussian
+_COARSEST = 64  # the largest reduction at which features are looked for
+_WINDOW_ROWS, _WINDOW_COLUMNS = 256, 4096
+
+_GREYS = 16  # levels of the picture below the colours
+_SMOOTH_PX = 16  # a change is averaged over squares of at least so many a side
+_TALLEST = 4  # times the width that a map may have is the height that it may have
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChangeMap:
+    """What changed, reduced so that each point stands for ``factor`` x ``factor`` pixels of the picture."""
+
+    luma: Luma
+    """(h, w) in [0, 1]: the mean luma of the derivative."""
+    change: Luma
+    """(h, w) in [0, 1]: the mean size of the change of luma, over at least 16 x 16 pixels around each point."""
+    filled: Mask
+    """(h, w): whether any pixel was filled in."""
+    factor: int
+    changed_pixels: int
+    """Of the picture at full size."""
+    filled_pixels: int
+
+    def image(self) -> Image.Image:
+        """The map as a picture with a palette: the derivative in light greys, which :data:`CHANGE_COLOURS` let through
+        a little, and :data:`FILLED_COLOUR`, which doesn't and is a point wider than what it marks, so as to be seen.
+        """
+        steps = np.digitize(self.change, [step / 255 for step in CHANGE_STEPS], right=True)
+        steps[ndimage.binary_dilation(self.filled)] = len(CHANGE_STEPS) + 1
+        greys = np.minimum((self.luma * _GREYS).astype(np.intp), _GREYS - 1)
+        image = Image.fromarray((steps * _GREYS + greys).astype(np.uint8), "P")
+        image.putpalette(_palette())
+        return image
+
+
+def change_map(source: Source, derivative: Source, *, width_px: int = 800) -> ChangeMap:
+    """The map of what changed, reduced by a power of two to at most ``width_px``, and four times that in height.
+
+    Args:
+        source: what the derivative was made of.
+        derivative: what was made, of the same size.
+        width_px: of the map, at most.
+
+    Raises:
+        ImageError: the pictures differ in size, or can't be read.
+    """
+    info = source.info
+    if (info.width, info.height) != (derivative.info.width, derivative.info.height):
+        raise ImageError(
+            f"a map of changes needs two pictures of one size, not {info.width}x{info.height} and "
+            f"{derivative.info.width}x{derivative.info.height}"
+        )
+    factor = 1
+    while max(info.width, info.height / _TALLEST) > factor * width_px and factor < _BLOCK * _COARSEST:
+        factor *= 2
+    coarsest = min(4 * factor, _COARSEST)
+    shape = -(-info.height // factor), -(-info.width // factor)
+    luma, change, filled = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    changed_pixels = filled_pixels = 0
+    for window in _windows(info.width, info.height, _BLOCK * coarsest):
+        before, after = (window.luma(picture, _HALO * coarsest) for picture in (source, derivative))
+        own_before, own_after = (_without_halo(each, _HALO * coarsest) for each in (before, after))
+        apart = np.abs(own_after - own_before)
+        is_changed = apart > CHANGED_BY
+        window.clear_outside(is_changed)
+        is_filled = _filled_in(before, after, coarsest) & is_changed
+        changed_pixels += int(np.count_nonzero(is_changed))
+        filled_pixels += int(np.count_nonzero(is_filled))
+        place, cells = window.reduced(factor)
+        luma[place] = _cells(own_after, factor).mean(axis=(1, 3))[cells]
+        change[place] = _cells(apart, factor).mean(axis=(1, 3))[cells]
+        filled[place] = np.any(_cells(is_filled, factor), axis=(1, 3))[cells]
+    return ChangeMap(
+        luma=luma,
+        change=ndimage.uniform_filter(change, 2 * (_SMOOTH_PX // factor // 2) + 1, mode="nearest"),
+        filled=filled,
+        factor=factor,
+        changed_pixels=changed_pixels,
+        filled_pixels=filled_pixels,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """A window of a picture, in pixels: what is its own, filled up to whole blocks of the coarsest reduction."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    filled_width: int
+    filled_height: int
+
+    def luma(self, picture: Source, halo: int) -> Luma:
+        """The luma of what is filled up, with ``halo`` pixels around it; beyond the picture it is mirrored."""
+        left, top = max(self.x - halo, 0), max(self.y - halo, 0)
+        right = min(self.x + self.filled_width + halo, picture.info.width)
+        bottom = min(self.y + self.filled_height + halo, picture.info.height)
+        read = luma_of(picture.read(left, top, right - left, bottom - top)[0])
+        before = top - (self.y - halo), left - (self.x - halo)
+        after = self.y + self.filled_height + halo - bottom, self.x + self.filled_width + halo - right
+        return np.pad(read, tuple(zip(before, after, strict=True)), mode="symmetric")
+
+    def clear_outside(self, mask: Mask) -> None:
+        """Takes out of (filled_height, filled_width) what lies beyond the picture."""
+        mask[self.height :] = False
+        mask[:, self.width :] = False
+
+    def reduced(self, factor: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Where the window's points lie in the map, and which of its own they are."""
+        rows, columns = -(-self.height // factor), -(-self.width // factor)
+        top, left = self.y // factor, self.x // factor
+        return (slice(top, top + rows), slice(left, left + columns)), (slice(rows), slice(columns))
+
+
+def _windows(width: int, height: int, step: int) -> Iterator[_Window]:
+    """Windows that together are the picture, filled up to multiples of ``step``."""
+    rows, columns = max(_WINDOW_ROWS, step), max(_WINDOW_COLUMNS, step)
+    for y in range(0, height, rows):
+        for x in range(0, width, columns):
+            own_width, own_height = min(columns, width - x), min(rows, height - y)
+            yield _Window(
+                x=x,
+                y=y,
+                width=own_width,
+                height=own_height,
+                filled_width=-(-own_width // step) * step,
+                filled_height=-(-own_height // step) * step,
+            )
+
+
+def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:
+    """Where small features were taken out, of luma with as much around it as the coarsest reduction's median needs."""
+    halo = _HALO * coarsest
+    found = np.zeros([size - 2 * halo for size in before.shape], np.bool_)
+    reduction = 1
+    while True:
+        spare = halo // reduction
+        stood_out, stands_out = (_detail(_without_halo(each, spare - _HALO)) for each in (before, after))
+        is_filled = _is_taken_out(stood_out, stands_out, _without_halo(after - before, spare))
+        cells = _cells(found, reduction)
+        np.logical_or(cells, is_filled[:, np.newaxis, :, np.newaxis], out=cells)
+        if reduction == coarsest:
+            return found
+        reduction *= 2
+        before, after = (_cells(each, 2).mean(axis=(1, 3)) for each in (before, after))
+
+
+def _is_taken_out(stood_out: Luma, stands_out: Luma, moved: Luma) -> Mask:
+    """Where that is so, (h, w), of the details of source and derivative, (h + 2, w + 2), and how luma moved, (h, w)."""
+    taken = np.abs(stood_out - stands_out)
+    stood_out, stands_out, own = (_without_halo(each, 1) for each in (stood_out, stands_out, taken))
+    limit = np.maximum(FILLED_BY / 255, _SIGMAS * _spread(own))
+    rows, columns = moved.shape
+    together = np.zeros(moved.shape, np.int8)
+    for top, left in product(range(3), repeat=2):
+        together += taken[top : top + rows, left : left + columns] > limit
+    is_weaker = (np.abs(stands_out) < np.abs(stood_out) / 2) & (moved * stood_out < 0)
+    is_taken: Mask = is_weaker & (own > limit) & (together >= _TOGETHER)
+    return is_taken
+
+
+def _detail(luma: Luma) -> Luma:
+    """(h, w) less its median, of (h + 4, w + 4): what is smaller than the median sees, bright above 0, dark below."""
+    down = _median_of_five(luma)
+    detail: Luma = _without_halo(luma, _RADIUS) - _median_of_five(down.T).T
+    return detail
+
+
+def _median_of_five(luma: Luma) -> Luma:
+    """The median of each five values below each other, (h, w) of (h + 4, w)."""
+    first, second, third, fourth, middle = (luma[k : luma.shape[0] - 4 + k] for k in (0, 1, 3, 4, 2))
+    # Neither the least nor the largest of the four others can be it; of what is left, it is the median of three.
+    low = np.maximum(np.minimum(first, second), np.minimum(third, fourth))
+    high = np.minimum(np.maximum(first, second), np.maximum(third, fourth))
+    median: Luma = np.maximum(np.minimum(low, high), np.minimum(np.maximum(low, high), middle))
+    return median
+
+
+def _spread(sizes: Luma) -> Luma:
+    """Of each pixel the spread of the values in its block, given their sizes; one line through it hardly adds to it."""
+    blocks = _cells(sizes, _BLOCK).swapaxes(1, 2)
+    rows, columns = blocks.shape[:2]
+    place = round(_BELOW * _BLOCK**2)
+    spread: Luma = np.partition(blocks.reshape(rows, columns, -1), place, axis=2)[..., place] / np.float32(_IN_SIGMAS)
+    return spread.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
+
+
+def _cells(values: NDArray[_Kind], side: int) -> NDArray[_Kind]:
+    """(h, w) as (h / side, side, w / side, side), which shares its memory."""
+    return values.reshape(values.shape[0] // side, side, values.shape[1] // side, side)
+
+
+def _without_halo(values: Luma, halo: int) -> Luma:
+    return values[halo : values.shape[0] - halo, halo : values.shape[1] - halo]
+
+
+def _palette() -> list[int]:
+    """Red, green and blue of the grey levels, of these under each blue, and of orange as often."""
+    greys = DARKEST_GREY + (1 - DARKEST_GREY) * np.arange(_GREYS) / (_GREYS - 1)
+    grey = np.repeat(greys[:, np.newaxis], 3, axis=1)
+    rows = [grey, *(CHANGE_COVER * _rgb(colour) + (1 - CHANGE_COVER) * grey for colour in CHANGE_COLOURS)]
+    rows.append(np.broadcast_to(_rgb(FILLED_COLOUR), grey.shape))
+    levels: list[int] = np.rint(np.concatenate(rows) * 255).astype(int).ravel().tolist()
+    return levels
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    return np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])

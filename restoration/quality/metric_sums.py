@@ -1,0 +1,124 @@
+"""What all blocks of several pictures give together, added in whole numbers so that their order doesn't matter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from restoration.image import Area, Source
+from restoration.quality import block_metrics
+from restoration.quality.noise_estimate import Counts, count_details, no_details, sigma
+from restoration.quality.windows import Block, Values, Window, over_windows
+
+_UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
+
+_ByName = Mapping[str, Values]
+_Key = tuple[str, ...]  # of what the sum is, then of which images
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What one window gives: sums in units, and the sizes of the wavelet details of each described image's channels."""
+
+    sums: Counter[_Key]
+    details: list[list[Counts]]
+
+
+class Sums:
+    """Sums over the blocks of an area of several pictures, and the noise of the whole ones."""
+
+    def __init__(
+        self, described: Mapping[str, Source], references: Mapping[str, Source], *, area: Area, threads: int
+    ) -> None:
+        """Reads all pictures through, once and together. All have one size and the same channels.
+
+        Args:
+            described: by name, the pictures of which everything is wanted.
+            references: by name, those that these are only compared with; read where the area is.
+            area: where the blocks are.
+            threads: how many work.
+        """
+        self.area = area
+        self._described = list(described)
+        self._names = [*described, *references]
+        self._pairs = list(combinations(self._names, 2))
+        pixel = (area.x, area.y, 1, 1)
+        # Spread is taken about a value that occurs, so that a flat picture's is exactly 0.
+        self._origins = {name: _at_pixel(image.read(*pixel)[0].astype(np.float64)) for name, image in described.items()}
+        self._sums: Counter[_Key] = Counter()
+        self._details = [no_details(image.info.colour_channels) for image in described.values()]
+        windows = over_windows(
+            list(described.values()), list(references.values()), area=area, work=self._of_window, threads=threads
+        )
+        for found in windows:
+            self._sums.update(found.sums)
+            for totals, channels in zip(self._details, found.details, strict=True):
+                # A narrow window may have no details of its own.
+                for total, counts in zip(totals, channels, strict=False):
+                    total[: counts.size] += counts
+
+    def of(self, *key: str) -> float:
+        """A sum over all pixels of the area, and over all channels of what is of channels.
+
+        It is one of: ``error`` and ``similarity`` (for SSIM, of its inner pixels) of two images, ``changed`` (pixels);
+        ``edges_0``, ``lost_0``, ``edges_1``, ``lost_1`` of one image (see :func:`block_metrics.edges`).
+        """
+        return self._sums[key] / _UNITS_IN_ONE
+
+    def moments(self, feature: str, name: str) -> tuple[float, float]:
+        """Mean and variance of an image's ``luma``, ``red_green`` or ``yellow_blue``."""
+        pixels = self.area.width * self.area.height
+        mean = self.of(feature, name) / pixels
+        return mean + self._origins[name][feature], max(0.0, self.of(f"{feature}_squared", name) / pixels - mean**2)
+
+    def noise(self, name: str) -> float | None:
+        """The noise estimate of the whole picture, or None where it has no details at all."""
+        return sigma(self._details[self._described.index(name)])
+
+    def _of_window(self, window: Window) -> _Found:
+        sums: Counter[_Key] = Counter()
+        for block in window.blocks():
+            values = {name: window.of_block(image, block) for image, name in enumerate(self._names)}
+            lumas = {name: block_metrics.luma_of(values[name]) for name in self._described}
+            for key, value in (*self._compared(values, lumas, block), *self._alone(values, lumas, block)):
+                sums[key] += int(value * _UNITS_IN_ONE)
+        return _Found(sums=sums, details=[count_details(window, image) for image in range(len(self._described))])
+
+    def _compared(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
+        places = [(self._names.index(one), self._names.index(other)) for one, other in self._pairs]
+        similar = block_metrics.similarities(list(values.values()), places, block)
+        cores = {name: block_metrics.core_of(each, block) for name, each in values.items()}
+        for (one, other), similarity in zip(self._pairs, similar, strict=True):
+            yield ("similarity", one, other), similarity
+            yield ("error", one, other), block_metrics.difference(cores[one], cores[other])
+        for one, other in combinations(self._described, 2):
+            ours, theirs = (block_metrics.core_of(lumas[name], block) for name in (one, other))
+            yield ("changed", one, other), block_metrics.changed(ours, theirs)
+
+    def _alone(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
+        for name, luma in lumas.items():
+            for feature, plane in _features(
+                block_metrics.core_of(values[name], block), block_metrics.core_of(luma, block)
+            ):
+                first, second = block_metrics.moments(plane, self._origins[name][feature])
+                yield (feature, name), first
+                yield (f"{feature}_squared", name), second
+            for axis, (sharp, lost) in enumerate(block_metrics.edges(luma, block)):
+                yield (f"edges_{axis}", name), sharp
+                yield (f"lost_{axis}", name), lost
+
+
+def _features(values: Values, luma: Values) -> Iterator[tuple[str, Values]]:
+    """What spread is wanted of, (h, w) each, of (C, h, w) and their luma."""
+    yield "luma", luma
+    if values.shape[0] == 3:
+        yield from zip(("red_green", "yellow_blue"), block_metrics.opponents_of(values), strict=True)
+
+
+def _at_pixel(values: Values) -> dict[str, float]:
+    """The features of (C, 1, 1)."""
+    return {feature: float(plane[0, 0]) for feature, plane in _features(values, block_metrics.luma_of(values))}

@@ -1,0 +1,58 @@
+"""What a look is scored by: how it was made, and the statistics that its styles' versions keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from restoration.colour.space_conversion import in_srgb
+from restoration.image import Area, Crop, Source
+from restoration.model_folders import ModelCard
+from restoration.recipe import Recipe
+
+_LEAST_SPREAD = 0.02  # of a statistic: what is more alike than this is equal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a styled derivative was made.
+
+    Attributes:
+        recipe: its recipe.
+        content: what the styles were applied to, of the derivative's size and kind; None where that is the source.
+        cards: of the recipe's styles, in its order.
+    """
+
+    recipe: Recipe
+    content: Source | None
+    cards: Sequence[ModelCard]
+
+
+def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str, float]:
+    """How far a picture is, within ``area``, from those of a style: ``style_colour_distance`` and ``..._texture_...``.
+
+    Each is the root mean square, in the spreads that the style's own pictures have, of how far the picture's statistics
+    are from their means: 0 is the style's mean, and about 1 what its own pictures are. Colour is mean, spread and
+    covariance in Lab, texture the detail at three scales, of values in sRGB; see :mod:`restoration.picture_statistics`. Empty
+    where the version doesn't keep all of these.
+
+    Raises:
+        ImageError: the picture can't be read.
+    """
+    style = card.content["style"]
+    means, spreads = style.get("statistics", {}), style.get("spreads", {})
+    from restoration.picture_statistics import COLOUR_NAMES, DETAIL_NAMES, NAMES, measure
+
+    if not set(NAMES) <= means.keys() & spreads.keys():
+        return {}
+    found = dict(zip(NAMES, measure(in_srgb(Crop(picture, area))).tolist(), strict=True))
+
+    def distance(names: Sequence[str]) -> float:
+        squares = [((found[name] - means[name]) / max(spreads[name], _LEAST_SPREAD)) ** 2 for name in names]
+        return math.sqrt(sum(squares) / len(squares))
+
+    return {
+        "style_colour_distance": distance([name for name in COLOUR_NAMES if name.startswith("lab_")]),
+        "style_texture_distance": distance(DETAIL_NAMES),
+    }
