@@ -25,7 +25,7 @@ test: $(READY)  ## Run all checks: ruff, mypy, import-linter, pytest
 sample: $(READY)  ## Make the scans of sample_archive anew
 	$(BIN)/python sample_archive/make.py
 
-docs: $(READY)  ## Make docs/commands.md and the sheets in docs anew
+docs: $(READY)  ## Make docs/reference/commands.md and the sheets in docs anew
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_ageing_sheet.py
 	$(BIN)/python docs/make_style_sheet.py

@@ -37,13 +37,13 @@ _COMPARED_WITH = {
 _UNITS = {"psnr": " dB"}
 
 
-def score_subject(score: Record) -> str:
+def describe_score(score: Record) -> str:
     """Which metric, of which image, compared with what; ``score`` is one of ``archive show``'s ``quality``."""
     stage = "" if score["stage"] is None else f" after stage {score['stage'] + 1}"
     return f"{score['metric']} of the {_IMAGES[score['image']]}{stage}{_COMPARED_WITH[score['compared_with']]}"
 
 
-def score_value(score: Record) -> str:
+def format_score_value(score: Record) -> str:
     """The value with its unit, or why there is none."""
     if score["value"] is None:
         return score["detail"] or "none"
@@ -57,7 +57,7 @@ def score_unit(score: Record) -> str:
     return _UNITS.get(score["metric"], "")
 
 
-def recipe_in_words(recipe: Record) -> str:
+def describe_recipe(recipe: Record) -> str:
     """``denoise-deblur 0.1 (strength 1)``, stage by stage; of styles it is said that they simulate a look.
 
     ``recipe`` is one of ``archive show``'s, or any recipe as plain JSON values.
@@ -69,7 +69,7 @@ def recipe_in_words(recipe: Record) -> str:
     return ", then ".join(parts)
 
 
-def kind_in_words(kind: str) -> str:
+def describe_kind(kind: str) -> str:
     """What a derivative of this kind is: ``digitally restored``, or that a look was simulated."""
     return {"restored": "digitally restored", "styled": "a look was simulated"}[kind]
 

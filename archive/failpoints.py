@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import threading
 
-VARIABLE = "ARCHIVE_FAILPOINT"
-NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
+FAILPOINT_VARIABLE = "ARCHIVE_FAILPOINT"
+FAILPOINT_NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
 
 
 class Failpoint:
@@ -21,14 +21,21 @@ class Failpoint:
         """Reads ``name[:n][:kill|error=<errno>]``.
 
         Raises:
-            ValueError: it is not of that form, or the name is not one of :data:`NAMES`.
+            ValueError: it is not of that form, or the name is not one of :data:`FAILPOINT_NAMES`.
         """
         self.name, *rest = text.split(":")
         self.left = int(rest.pop(0)) if rest and rest[0].isdecimal() else 1
         action = rest.pop(0) if rest else "kill"
         kind, _, error = action.partition("=")
-        if self.name not in NAMES or rest or kind not in ("kill", "error") or (kind == "error") != bool(error):
-            raise ValueError(f"{VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], name one of {', '.join(NAMES)}")
+        if (
+            self.name not in FAILPOINT_NAMES
+            or rest
+            or kind not in ("kill", "error")
+            or (kind == "error") != bool(error)
+        ):
+            raise ValueError(
+                f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], name one of {', '.join(FAILPOINT_NAMES)}"
+            )
         self.error = error
         self._lock = threading.Lock()
 
@@ -49,10 +56,10 @@ class Failpoint:
         raise OSError(number, os.strerror(number))
 
 
-armed: Failpoint | None = Failpoint(os.environ[VARIABLE]) if VARIABLE in os.environ else None
+armed: Failpoint | None = Failpoint(os.environ[FAILPOINT_VARIABLE]) if FAILPOINT_VARIABLE in os.environ else None
 
 
-def reach(name: str) -> None:
+def failpoint(name: str) -> None:
     """Says that the place ``name`` is reached; does nothing unless it is armed."""
     if armed is not None and armed.name == name:
         armed.reached()

@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
 from archive.catalogue.events import record_event
-from archive.catalogue.query.lucene_parser import parse
+from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, Outcome
-from archive.progress import Progress, Silent
-from archive.storage import MASTERS, Trouble, trouble_of, trouble_of_root, weights_path
+from archive.progress import NoProgress, Progress
+from archive.storage import MASTERS, FileProblem, check_file, check_root, weights_path
 
 _PAGE = 1000  # files that are looked up at a time
 _CHUNK = 20  # files between two commits
@@ -32,7 +32,7 @@ _KINDS: tuple[Kind, ...] = ("master", "derivative", "weights")
 _IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
 
 
-class Broken(NamedTuple):
+class BrokenFile(NamedTuple):
     """A file that isn't what the catalogue says."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class FixityReport:
     """What a verify found."""
 
     checked: int = 0
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[BrokenFile] = field(default_factory=list)
     absent_folders: dict[Path, int] = field(default_factory=dict)
     """Folders that masters were ingested from and that are gone, as of an unmounted share, with the number of their
     masters: these were neither checked nor marked."""
@@ -73,7 +73,7 @@ class _Wanted:
     absent_root_ids: set[int]
 
 
-def verify(
+def verify_files(
     catalogue: Catalogue,
     query: str | None = None,
     *,
@@ -105,7 +105,7 @@ def verify(
         )
         total = session.scalar(select(func.count()).select_from(union_all(*_due(wanted)).limit(limit).subquery())) or 0
     report.absent_folders = {folder: masters for _, folder, masters in absent}
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     progress.start(total, "files")
     try:
         while page := _next_page(catalogue, wanted, _PAGE if limit is None else min(_PAGE, limit - report.checked)):
@@ -134,7 +134,7 @@ def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
     if wanted.absent_root_ids:
         masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
     if wanted.query is not None:
-        matching = select(Master.id).join(Item).where(parse(wanted.query))
+        matching = select(Master.id).join(Item).where(parse_condition(wanted.query))
         masters = masters.where(Master.path.in_(matching.with_only_columns(Master.path)))
         derivatives = derivatives.where(Derivative.master_id.in_(matching))
     last_check = (
@@ -193,18 +193,20 @@ def _check(
     catalogue: Catalogue, chunk: list[_Due], started: datetime, report: FixityReport, progress: Progress
 ) -> None:
     """Read a few files, then record all that was found in one transaction."""
-    found: list[tuple[_Due, Trouble | None]] = []
+    found: list[tuple[_Due, FileProblem | None]] = []
     for due in chunk:
-        found.append((due, trouble_of(due.path, due.sha256)))
+        found.append((due, check_file(due.path, due.sha256)))
         progress.advance(note=due.path.name)
     with catalogue.session() as session:
         at = max(catalogue.now(session), started)  # a clock that is set back must not make a file due again
         recorded = [(due, trouble) for due, trouble in found if _record(session, due, trouble, at)]
     report.checked += len(recorded)
-    report.broken += [Broken(due.kind, due.path, trouble.problem) for due, trouble in recorded if trouble is not None]
+    report.broken += [
+        BrokenFile(due.kind, due.path, trouble.problem) for due, trouble in recorded if trouble is not None
+    ]
 
 
-def _record(session: Session, due: _Due, trouble: Trouble | None, at: datetime) -> bool:
+def _record(session: Session, due: _Due, trouble: FileProblem | None, at: datetime) -> bool:
     """Leave the event of one check; False where the file was moved meanwhile, so that it comes up once more."""
     abouts: list[dict[str, Any]]
     if due.kind == "weights":
@@ -243,12 +245,12 @@ def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
 
 
 def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> list[tuple[int, Path, int]]:
-    """Id, folder and number of wanted masters of each root that is gone; see :func:`trouble_of_root`."""
+    """Id, folder and number of wanted masters of each root that is gone; see :func:`check_root`."""
     absent = []
     for root in session.scalars(select(Root).order_by(Root.path)).all():
-        wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse(query))
+        wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse_condition(query))
         with session.execute(wanted.distinct(), execution_options={"yield_per": _PAGE}) as rows:
-            trouble = trouble_of_root(Path(root.path), (catalogue.path_of(row.path) for row in rows))
+            trouble = check_root(Path(root.path), (catalogue.path_of(row.path) for row in rows))
         if trouble is None:
             continue
         if masters := session.scalar(select(func.count()).select_from(wanted.subquery())):

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.events import person, record_event
+from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.listings import find_version
 from archive.catalogue.query.predicates import APPROVED
 from archive.catalogue.schema.tables import Agent, Model, ModelAlias, ModelVersion
@@ -27,14 +27,22 @@ from archive.catalogue.schema.vocabularies import EventType, StageTask
 from archive.errors import ModelRegistryError, StorageError, UsageError
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
-from restoration.model_folders import CARD_NAME, STYLE_PREFIX, WEIGHTS_NAME, ModelCard, ModelFolder, parse_card, shipped
+from restoration.model_folders import (
+    CARD_NAME,
+    STYLE_PREFIX,
+    WEIGHTS_NAME,
+    ModelCard,
+    ModelFolder,
+    parse_card,
+    shipped_versions,
+)
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """What :func:`verify` found wrong with one registered version."""
+class VersionProblem:
+    """What :func:`verify_versions` found wrong with one registered version."""
 
     reference: str  # name@version
     path: Path
@@ -65,7 +73,7 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
     return new
 
 
-def add(catalogue: Catalogue, folder: Path) -> ModelVersion:
+def add_version(catalogue: Catalogue, folder: Path) -> ModelVersion:
     """Registers the version in ``folder`` and copies it below the home, so that the folder may go away.
 
     It becomes ``@approved`` only where its model has no such alias yet. Adding a registered version again changes
@@ -92,7 +100,7 @@ def add(catalogue: Catalogue, folder: Path) -> ModelVersion:
     return version
 
 
-def style_to_show() -> str | None:
+def demo_style() -> str | None:
     """The shipped style by which a newcomer is shown a look: a toning if there is one. None where none is shipped.
 
     Raises:
@@ -119,10 +127,10 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
         raise UsageError("moving an alias is a person's decision: name who decides")
     with catalogue.session() as session:
         found = find_version(session, f"{name}@{version}")
-        _point(catalogue, session, found, alias, agent=person(session, person_name.strip()))
+        _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
 
 
-def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
+def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     """The checked files of ``version`` below the home, copied there on first use.
 
     The card is the catalogue's, whatever lies beside the weights by now.
@@ -148,7 +156,7 @@ def folder_for(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     return ModelFolder(path=kept, card=card)
 
 
-def verify(catalogue: Catalogue) -> list[Problem]:
+def verify_versions(catalogue: Catalogue) -> list[VersionProblem]:
     """Checks every registered version's files against its card and the catalogue; an empty list is good news.
 
     A version that was never used has no copy below the home yet: its files are checked where they were registered.
@@ -163,16 +171,16 @@ def verify(catalogue: Catalogue) -> list[Problem]:
         if not path.exists():
             path = next(_sources(catalogue, version, card), path)
         if problem := _problem(path / WEIGHTS_NAME, version):
-            problems.append(Problem(reference=card.reference, path=path / WEIGHTS_NAME, problem=problem))
+            problems.append(VersionProblem(reference=card.reference, path=path / WEIGHTS_NAME, problem=problem))
         elif problem := _card_problem(path, card):
-            problems.append(Problem(reference=card.reference, path=path / CARD_NAME, problem=problem))
+            problems.append(VersionProblem(reference=card.reference, path=path / CARD_NAME, problem=problem))
     return problems
 
 
 def _shipped() -> list[ModelFolder]:
     """The versions that come with the software."""
     try:
-        return list(shipped())
+        return list(shipped_versions())
     except ModelError as error:
         raise ModelRegistryError(f"the software's own models can't be used: {error}. Install it again") from error
 

@@ -21,7 +21,7 @@ class Progress(Protocol):
         """No more steps will come, whether or not all were made."""
 
 
-class Silent:
+class NoProgress:
     """Progress that nobody looks at."""
 
     def start(self, total: int, what: str) -> None:

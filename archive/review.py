@@ -8,15 +8,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import refresh_current
-from archive.catalogue.events import person, record_event
+from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Item, Master, Review
 from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.errors import FixityError, NotFoundError, UsageError
 from archive.storage import digest_file
 
 
-def decide(
+def record_decision(
     catalogue: Catalogue,
     accession_number: str,
     *,
@@ -45,7 +45,7 @@ def decide(
     with catalogue.session() as session:
         master = session.execute(select(Master).where(Master.id == derivative.master_id).with_for_update()).scalar_one()
         at = catalogue.now(session)
-        agent = person(session, reviewer.strip())
+        agent = person_agent(session, reviewer.strip())
         review = Review(
             derivative_id=derivative.id, sha256=derivative.sha256, decision=decision, reason=reason, agent=agent, at=at
         )
@@ -53,7 +53,7 @@ def decide(
         session.flush()
         detail = f"{decision}, SHA-256 {derivative.sha256}" + (f": {reason}" if reason else "")
         record_event(session, EventType.REVIEW, at=at, detail=detail, agent=agent, master=master, derivative=derivative)
-        refresh_current(session, master)
+        update_current_derivatives(session, master)
     return review
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from archive.errors import StorageError
-from archive.failpoints import reach
+from archive.failpoints import failpoint
 
 DERIVATIVES = "derivatives"
 MASTERS = "masters"
@@ -64,7 +64,7 @@ class Identity(NamedTuple):
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-class Trouble(NamedTuple):
+class FileProblem(NamedTuple):
     """What is wrong with a file that should hold certain bytes."""
 
     problem: Literal["missing", "changed", "unreadable"]
@@ -126,15 +126,15 @@ def sheet_path(batch_id: int, recipe_sha256: str) -> str:
     return f"{SAMPLES}/batch-{batch_id}_{recipe_sha256[:8]}.html"
 
 
-def temporary(final: Path, token: str) -> Path:
+def temporary_path(final: Path, token: str) -> Path:
     """The hidden name, beside ``final``, under which the holder of ``token`` writes; the folder is made if need be."""
     make_folder(final.parent)
     return final.with_name(temporary_name(final, token))
 
 
-def temporary_content(final: Path, token: str) -> Path:
-    """Where the holder of ``token`` keeps what a look is applied to; swept as what lies at :func:`temporary` is."""
-    return temporary(final, f"content.{token}")
+def temporary_style_input(final: Path, token: str) -> Path:
+    """Where the holder of ``token`` keeps what a look is applied to; swept as what lies at :func:`temporary_path` is."""
+    return temporary_path(final, f"content.{token}")
 
 
 def temporary_name(final: Path, token: str) -> str:
@@ -161,8 +161,8 @@ def flush_file(path: Path) -> None:
         _flush(file.fileno())
 
 
-def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
-    """Give ``temporary`` its final name, in the same folder, and flush the folder.
+def publish(temporary_path: Path, final: Path, *, replace: bool = False) -> None:
+    """Give ``temporary_path`` its final name, in the same folder, and flush the folder.
 
     Args:
         temporary: a finished file, flushed to the disk (:func:`flush_file`); it is gone afterwards.
@@ -173,11 +173,11 @@ def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
     Raises:
         StorageError: the name is taken (and ``replace`` is false), or the file system can't publish without replacing.
     """
-    reach("rename")
+    failpoint("rename")
     if replace:
-        temporary.replace(final)
+        temporary_path.replace(final)
     else:
-        _publish_new(temporary, final)
+        _publish_new(temporary_path, final)
     _flush_folder(final.parent)
 
 
@@ -208,20 +208,20 @@ def digests_of_file(path: Path, algorithms: Collection[Algorithm]) -> tuple[dict
     return {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}, size
 
 
-def trouble_of(path: Path, sha256: str) -> Trouble | None:
+def check_file(path: Path, sha256: str) -> FileProblem | None:
     """What keeps a file from being the bytes of ``sha256``, or None where it is just those."""
     try:
         found, _ = digest_file(path)
     except (FileNotFoundError, NotADirectoryError):
-        return Trouble("missing", "it is not there")
+        return FileProblem("missing", "it is not there")
     except OSError as error:
-        return Trouble("unreadable", f"it can't be read: {error.strerror or error}")
+        return FileProblem("unreadable", f"it can't be read: {error.strerror or error}")
     except StorageError as error:
-        return Trouble("changed", str(error))
-    return None if found == sha256 else Trouble("changed", f"it has SHA-256 {found}, not {sha256}")
+        return FileProblem("changed", str(error))
+    return None if found == sha256 else FileProblem("changed", f"it has SHA-256 {found}, not {sha256}")
 
 
-def trouble_of_root(folder: Path, wanted: Iterable[Path]) -> str | None:
+def check_root(folder: Path, wanted: Iterable[Path]) -> str | None:
     """What tells that a folder is gone as a whole, as of an unmounted share, in words; None where it is not.
 
     It is gone where it is absent, or where more than one file is wanted from it and none of them is there, whatever
@@ -258,7 +258,7 @@ def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | No
         StorageError: ``source`` holds other bytes, or the copy reads back with others; nothing is left behind.
         OSError: reading or writing failed; nothing is left behind.
     """
-    copy = temporary(final, token)
+    copy = temporary_path(final, token)
     try:
         found = _copy(source, copy)
         _check_copy(source, copy, found, sha256 or found)
@@ -268,7 +268,7 @@ def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | No
     return copy, found
 
 
-def publish_once(temporary: Path, final: Path, *, sha256: str) -> None:
+def publish_once(temporary_path: Path, final: Path, *, sha256: str) -> None:
     """Publish a file whose bytes are those of ``sha256``; a final file that already holds them is left as it is.
 
     An interrupted run leaves such a file without a row: it is complete, since it was published.
@@ -277,9 +277,9 @@ def publish_once(temporary: Path, final: Path, *, sha256: str) -> None:
         StorageError: ``final`` exists and holds other bytes.
     """
     try:
-        publish(temporary, final)
+        publish(temporary_path, final)
     except StorageError:
-        temporary.unlink(missing_ok=True)
+        temporary_path.unlink(missing_ok=True)
         if not final.is_file() or digest_file(final)[0] != sha256:
             raise
 
@@ -314,31 +314,31 @@ def _check_copy(source: Path, copy: Path, found: str, wanted: str) -> None:
         raise StorageError(f"the copy of {source} reads back with other bytes: check the disk of {copy.parent}")
 
 
-def _publish_new(temporary: Path, final: Path) -> None:
+def _publish_new(temporary_path: Path, final: Path) -> None:
     taken = StorageError(f"{final} is already there and is not written over: move it away, or find out what made it")
     try:
-        final.hardlink_to(temporary)
-        reach("rename")
+        final.hardlink_to(temporary_path)
+        failpoint("rename")
     except FileExistsError:
         raise taken from None
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         try:
-            _rename_without_replacing(temporary, final)
+            _rename_without_replacing(temporary_path, final)
         except FileExistsError:
             raise taken from None
     else:
-        temporary.unlink()
+        temporary_path.unlink()
 
 
-def _rename_without_replacing(temporary: Path, final: Path) -> None:
+def _rename_without_replacing(temporary_path: Path, final: Path) -> None:
     """``renameat2`` with RENAME_NOREPLACE, which Python doesn't offer itself."""
     library = ctypes.CDLL(None, use_errno=True)
     rename = getattr(library, "renameat2", None)
     number = errno.ENOSYS
     if rename is not None:
-        result = rename(_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE)
+        result = rename(_AT_FDCWD, os.fsencode(temporary_path), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE)
         if result == 0:
             return
         number = ctypes.get_errno()
@@ -359,5 +359,5 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _flush(descriptor: int) -> None:
-    reach("fsync")
+    failpoint("fsync")
     os.fsync(descriptor)

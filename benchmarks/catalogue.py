@@ -27,8 +27,8 @@ from sqlalchemy import delete, func, select
 
 from archive.batches.planning.planner import plan_rerun, plan_restore
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import list_items, show
-from archive.catalogue.query.lucene_parser import parse
+from archive.catalogue.listings import get_item_details, list_items
+from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema import migration
 from archive.catalogue.schema.tables import Batch, Item, ItemWord, Master, Task
 from archive.settings import create_home, load_settings
@@ -196,13 +196,13 @@ def _time_others(catalogue: Catalogue, repeats: int, items: int) -> None:
 
 def _show(catalogue: Catalogue, accession_number: str) -> int:
     with catalogue.reading() as session:
-        return len(show(catalogue, session, accession_number)["derivatives"])
+        return len(get_item_details(catalogue, session, accession_number)["derivatives"])
 
 
 def _count(catalogue: Catalogue, query: str) -> int:
     """How many masters a query selects, as planning counts them."""
     with catalogue.reading() as session:
-        return session.scalar(select(func.count(Master.id)).join(Item).where(parse(query))) or 0
+        return session.scalar(select(func.count(Master.id)).join(Item).where(parse_condition(query))) or 0
 
 
 def _measure_memory(catalogue: Catalogue) -> None:

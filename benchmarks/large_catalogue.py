@@ -22,10 +22,10 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.edtf_dates import date_range
-from archive.catalogue.engines import make_engine, writer
-from archive.catalogue.events import person, software
+from archive.catalogue.engines import make_engine, write_engine
+from archive.catalogue.events import person_agent, software_agent
 from archive.catalogue.query.predicates import APPROVED
-from archive.catalogue.query.text_index import TEXT_FIELDS, fold
+from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words
 from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import DerivativeKind, StageTask
@@ -42,12 +42,12 @@ _AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
 _WRITTEN_AT = "2026-05-04 12:00:00.000000"  # as both databases read it
 _CHUNK = 20_000  # items between two commits
 _BATCH = 10_000  # tasks in a batch
-_COMMON = fold("""
+_COMMON = fold_words("""
     the of portrait in a view and at with street woman man from house two children group seated near standing church
     family harbour girl boy river bridge unidentified studio market garden landscape workers railway mill winter
     wedding horse interior bay soldiers school farm mountain ship carriage festival square mother storm ruins
 """)
-_SYLLABLES = fold("""
+_SYLLABLES = fold_words("""
     ba ki lor men tas vel dru ena fio gor hal ist jun kov lim nar osk pel qui rus sto tun ulm var wyn
 """)
 _GIVEN = ("Anna", "Eugène", "Dorothea", "Carl", "Émile", "Julia", "Otto", "Marie", "Nils", "Clara", "Félix", "Ida")
@@ -84,13 +84,13 @@ def build(catalogue: Catalogue, items: int) -> None:
     Version 0.2 of :data:`MODEL` is approved; a tenth of the items is stale.
     """
     with catalogue.session() as session:
-        agent = person(session, "A. Reviewer").id
-        software(session)
+        agent = person_agent(session, "A. Reviewer").id
+        software_agent(session)
         _add_models(session)
         session.add(Root(id=1, path="/"))
     indexes = [index for table in Table.metadata.tables.values() for index in table.indexes]
     rows = _catalogue(items, agent)
-    with writer(make_engine(catalogue.settings, migrating=True)).connect() as connection:
+    with write_engine(make_engine(catalogue.settings, migrating=True)).connect() as connection:
         with connection.begin():
             for index in indexes:
                 index.drop(connection)
@@ -346,4 +346,4 @@ _days = cache(date_range)
 
 
 def _folded(text_: str | None) -> list[str]:
-    return fold(text_) if text_ else []
+    return fold_words(text_) if text_ else []

@@ -164,9 +164,19 @@ def _anonymous_bytes(process: psutil.Process) -> int:
 
 def _work(theirs: Connection, folder: Path, options: argparse.Namespace, tiny: bool) -> None:
     """What the measured process does: restores the picture, then scores the derivative."""
-    from restoration import Execution, LoadedModels, ModelFolder, Picture, Recipe, TiffSink, restore, score, shipped
+    from restoration import (
+        Execution,
+        LoadedModels,
+        ModelFolder,
+        Picture,
+        Recipe,
+        TiffSink,
+        restore,
+        score,
+        shipped_versions,
+    )
 
-    versions = {each.card.name: each for each in shipped()}
+    versions = {each.card.name: each for each in shipped_versions()}
     if tiny:
         versions["denoise-deblur"] = ModelFolder.open(folder / "model")
     names = ("denoise-deblur", *([options.style] if options.style else []))

@@ -31,14 +31,14 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from archive.batches.running import task_processing
-from archive.batches.running.commit import record_made
-from archive.batches.running.device_scheduler import Device
+from archive.batches.running import task_outcomes, task_processing, worker_pool
+from archive.batches.running.commit import commit_derivative
+from archive.batches.running.device_scheduler import DeviceScheduler
 from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
 from benchmarks.memory import write_picture
-from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped
+from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped_versions
 from restoration.image import Samples, TiffSink
 from tests.small_archive import command
 from tests.stand_ins import StandIns
@@ -139,7 +139,7 @@ class Nowhere:
 
 def _alone(scans: Path) -> tuple[float, float]:
     """Seconds, and seconds of processors, that the model takes for the pictures one after the other."""
-    version = [each for each in shipped() if each.card.name == "denoise-deblur"][-1]
+    version = [each for each in shipped_versions() if each.card.name == "denoise-deblur"][-1]
     models, recipe = LoadedModels(lambda _stage: version), Recipe(stages=(version.card.stage({}),))
     # What torch prepares at first is not the pictures'.
     restore_array(np.random.default_rng(1).random((1024, 1024, 3)), recipe, models=models)
@@ -161,7 +161,7 @@ class Steps:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Notes the steps of the batch that is run inside."""
-        make, record, in_turn = task_processing.make, record_made, Device.in_turn
+        make, record, in_turn = task_processing.process_task, commit_derivative, DeviceScheduler.in_turn
 
         def timed_turn(device: Any, place: int, call: Callable[[], Any]) -> Any:
             asked = time.perf_counter()
@@ -190,11 +190,11 @@ class Steps:
 
         with ExitStack() as stack:
             for patch in (
-                mock.patch.object(worker_pool, "make", timed_make),
-                mock.patch.object(task_outcomes, "record_made", timed_record),
-                mock.patch.object(Device, "in_turn", timed_turn),
+                mock.patch.object(worker_pool, "process_task", timed_make),
+                mock.patch.object(task_outcomes, "commit_derivative", timed_record),
+                mock.patch.object(DeviceScheduler, "in_turn", timed_turn),
                 mock.patch.object(task_processing._Sink, "write", timed_write),
-                mock.patch.object(task_processing, "at_stage", self._enter),
+                mock.patch.object(task_processing, "set_stage_context", self._enter),
             ):
                 stack.enter_context(patch)
             yield

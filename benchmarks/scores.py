@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from restoration.image import Picture
 from restoration.quality import block_metrics as blocks
-from restoration.quality import score, windows
+from restoration.quality import metric_sums, score, windows
 
 Key = tuple[str, str, str | None]
 BANDS_ROWS = 250
@@ -154,13 +154,13 @@ def _timed_parts() -> Iterator[dict[str, float]]:
 
     with ExitStack() as stack:
         for place, function, name in (
-            (blocks, "similarities", "ssim"),
-            (blocks, "difference", "psnr"),
-            (blocks, "changed", "changed_share"),
+            (blocks, "ssim_sums", "ssim"),
+            (blocks, "squared_error", "psnr"),
+            (blocks, "count_changed", "changed_share"),
             (blocks, "moments", "contrast, colourfulness"),
-            (blocks, "opponents_of", "contrast, colourfulness"),
+            (blocks, "opponent_colours", "contrast, colourfulness"),
             (blocks, "luma_of", "luma"),
-            (blocks, "edges", "blur_effect"),
+            (blocks, "edge_sums", "blur_effect"),
             (metric_sums, "count_details", "noise_sigma"),
             (windows.Window, "__init__", "reading"),
         ):

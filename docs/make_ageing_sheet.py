@@ -1,4 +1,4 @@
-"""Makes docs/ageing.jpg: what the ageing model does, each defect alone and then whole lives, at 100 %.
+"""Makes docs/explanation/ageing.jpg: what the ageing model does, each defect alone and then whole lives, at 100 %.
 
 The photographs are those of the sample archive, which scikit-image carries under free terms.
 """
@@ -13,8 +13,8 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from restoration.colour.toning import luma, tone
-from restoration.degradation import Ageing, Damage, Fading, Softness, age, sample_ageing
+from restoration.colour.toning import apply_toning, luma
+from restoration.degradation import Ageing, Damage, Fading, Softness, age_picture, sample_ageing
 
 Array = NDArray[np.float32]
 
@@ -80,7 +80,7 @@ def make() -> Image.Image:
 def _single() -> Iterator[tuple[str, Array]]:
     clean = _print("astronaut", 0, 110)
     for label, ageing in SINGLE.items():
-        yield label, age(clean, ageing, np.random.default_rng(1)).aged
+        yield label, age_picture(clean, ageing, np.random.default_rng(1)).aged
 
 
 def _lives() -> Iterator[tuple[str, Array]]:
@@ -90,14 +90,14 @@ def _lives() -> Iterator[tuple[str, Array]]:
         ageing = sample_ageing(rng)
         while not ageing.grain or not ageing.damage:
             ageing = sample_ageing(rng)
-        yield f"a life ({name})", age(_print(name, top, left), ageing, rng).aged
+        yield f"a life ({name})", age_picture(_print(name, top, left), ageing, rng).aged
 
 
 def _print(name: str, top: int, left: int) -> Array:
     """A part of a photograph as a slightly warm print."""
     pixels = getattr(skimage.data, name)()[top : top + TILE_PX, left : left + TILE_PX].astype(np.float32) / 255
     grey = luma(pixels) if pixels.ndim == 3 else pixels
-    return tone(grey, shadows=(0.04, 0.012, -0.024), highlights=(1.0, 0.97, 0.89))
+    return apply_toning(grey, shadows=(0.04, 0.012, -0.024), highlights=(1.0, 0.97, 0.89))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the help of every command into ``docs/commands.md``. Run it as ``python docs/make_commands.py``."""
+"""Writes the help of every command into ``docs/reference/commands.md``. Run it as ``python docs/make_commands.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes docs/styles.jpg: eight photographs in every style that is shipped, at three strengths, at 100 %.
+"""Makes docs/how-to/styles.jpg: eight photographs in every style that is shipped, at three strengths, at 100 %.
 
 Of each style the newest version is shown. The photographs are those that scikit-image carries under free terms. A row
 is one photograph: as it is, then each style at a third, at two thirds and in full.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from restoration import restore_array, shipped_recipe
-from restoration.model_folders import shipped
+from restoration.model_folders import shipped_versions
 
 Array = NDArray[np.uint8]
 
@@ -50,7 +50,7 @@ def make() -> Image.Image:
 
 
 def _columns() -> Iterator[tuple[str, float]]:
-    for name in sorted({folder.card.name for folder in shipped() if folder.card.task == "style"}):
+    for name in sorted({folder.card.name for folder in shipped_versions() if folder.card.task == "style"}):
         yield from ((name, strength) for strength in STRENGTHS)
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from restoration.image import TiffSink as TiffSink
     from restoration.image import inspect as inspect
     from restoration.model_folders import ModelFolder as ModelFolder
-    from restoration.model_folders import shipped as shipped
+    from restoration.model_folders import shipped_versions as shipped_versions
     from restoration.pipeline.loaded_models import LoadedModels as LoadedModels
     from restoration.pipeline.record import RestorationRecord as RestorationRecord
     from restoration.pipeline.restore import derivative_info as derivative_info
@@ -79,7 +79,7 @@ _HOMES = {
     "restore": "pipeline.restore",
     "restore_array": "pipeline.restore",
     "score": "quality",
-    "shipped": "model_folders",
+    "shipped_versions": "model_folders",
     "shipped_recipe": "pipeline.restore",
 }
 

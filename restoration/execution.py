@@ -20,7 +20,7 @@ class Execution:
 
     ``device`` is ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
     ``precision`` is ``auto`` (bfloat16 where the device is fast at it, else float32), ``fp32`` or ``bf16``.
-    ``tile_size`` is the side of the squares, px, that a picture is worked out in; docs/benchmarks.md has its reasons.
+    ``tile_size`` is the side of the squares, px, that a picture is worked out in; docs/explanation/benchmarks.md has its reasons.
     """
 
     device: str = "auto"
@@ -67,7 +67,7 @@ class ResolvedExecution:
             "instruction_set": instruction_set(self.device),
             "precision": self.precision,
             "torch": str(torch.__version__),
-            "library": library(self.device),
+            "library": convolution_library(self.device),
         }
 
 
@@ -113,7 +113,7 @@ def instruction_set(device: torch.device) -> str:
     return " ".join([torch.backends.cpu.get_cpu_capability(), *_bfloat16_flags()])
 
 
-def library(device: torch.device) -> str:
+def convolution_library(device: torch.device) -> str:
     """The library that does the convolutions, with its version."""
     if device.type == "cuda":
         return f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"

@@ -281,7 +281,7 @@ class ModelFolder:
         return data
 
 
-def shipped() -> Iterator[ModelFolder]:
+def shipped_versions() -> Iterator[ModelFolder]:
     """The model versions that come with this software, by name and version folder.
 
     Raises:

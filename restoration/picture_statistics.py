@@ -31,7 +31,7 @@ _TO_XYZ = (  # as shares of white, D65
 )
 _FAINTEST = 1e-7  # squared luma, far below what 8 bits hold
 
-COLOUR_NAMES = (
+COLOUR_STATISTIC_NAMES = (
     *(f"luma_{round(100 * quantile):02d}" for quantile in _QUANTILES),
     *(f"lab_mean_{axis}" for axis in "lab"),
     *(f"lab_spread_{axis}" for axis in "lab"),
@@ -47,12 +47,12 @@ COLOUR_NAMES = (
     "chroma_beside_toning",
 )
 """Lab in hundredths; the toning is the mean a and b around each of six lightnesses from black to white."""
-DETAIL_NAMES = tuple(f"detail_{2 ** (level + 1)}_px" for level in range(_LEVELS))
+DETAIL_STATISTIC_NAMES = tuple(f"detail_{2 ** (level + 1)}_px" for level in range(_LEVELS))
 """Decimal logarithms of the luma's variance within squares of 2 px, and between those within squares of 4 and 8 px."""
-NAMES = COLOUR_NAMES + DETAIL_NAMES
+STATISTIC_NAMES = COLOUR_STATISTIC_NAMES + DETAIL_STATISTIC_NAMES
 
 
-def measure(source: Source) -> Tensor:
+def measure_statistics(source: Source) -> Tensor:
     """The statistics of a picture, (len(NAMES),) float32, rounded to 5 decimals.
 
     They are summed in double precision and rounded, so that they don't depend on threads.
@@ -63,20 +63,20 @@ def measure(source: Source) -> Tensor:
     windows = [
         source.read(area.x, area.y, area.width, area.height).astype(np.float64) for area in _windows(source.info)
     ]
-    return of_windows(windows)
+    return window_statistics(windows)
 
 
-def of_windows(windows: list[NDArray[np.float64]]) -> Tensor:
+def window_statistics(windows: list[NDArray[np.float64]]) -> Tensor:
     """The statistics of the windows of one picture, each (1, C, h, w), C 1 or 3, encoded values in [0, 1]."""
     pictures = [torch.from_numpy(window).double().expand(-1, 3, -1, -1) for window in windows]
     # Of colours every other pixel across and down tells enough.
     pixels = torch.cat([picture[..., ::2, ::2].flatten(2) for picture in pictures], dim=2)
-    found = torch.cat([of_colour(pixels)[0], _detail(pictures)])
+    found = torch.cat([colour_statistics(pixels)[0], _detail(pictures)])
     return (found * 1e5).round().div(1e5).float()
 
 
-def of_colour(pixels: Tensor) -> Tensor:
-    """The statistics :data:`COLOUR_NAMES` of pixels in any order.
+def colour_statistics(pixels: Tensor) -> Tensor:
+    """The statistics :data:`COLOUR_STATISTIC_NAMES` of pixels in any order.
 
     Args:
         pixels: (N, 3, count), encoded sRGB in [0, 1].
@@ -85,7 +85,7 @@ def of_colour(pixels: Tensor) -> Tensor:
         (N, len(COLOUR_NAMES)), of the type of ``pixels``; differentiable.
     """
     luma = luma_of(pixels)[:, 0]
-    lab = lab_of(pixels) / 100
+    lab = rgb_to_lab(pixels) / 100
     ordered = luma.sort(dim=1).values
     places = [min(luma.shape[1] - 1, int(quantile * luma.shape[1])) for quantile in _QUANTILES]
     mean = lab.mean(dim=2, keepdim=True)
@@ -97,7 +97,7 @@ def of_colour(pixels: Tensor) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def lab_of(pixels: Tensor) -> Tensor:
+def rgb_to_lab(pixels: Tensor) -> Tensor:
     """CIE L*a*b* under D65 of encoded sRGB, (N, 3, ...) in [0, 1], as ``skimage.color.rgb2lab`` gives it."""
     x, y, z = _bent(torch.einsum("ij,nj...->ni...", pixels.new_tensor(_TO_XYZ), _linear(pixels))).unbind(dim=1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
@@ -108,7 +108,7 @@ def lightness_of(luma: Tensor) -> Tensor:
     return 1.16 * _bent(_linear(luma)) - 0.16
 
 
-def rgb_of(lab: Tensor) -> Tensor:
+def lab_to_rgb(lab: Tensor) -> Tensor:
     """The encoded sRGB of CIE L*a*b* under D65, both (N, 3, ...); colours that sRGB doesn't have are clipped."""
     lightness, a, b = lab.unbind(dim=1)
     y = (lightness + 16) / 116

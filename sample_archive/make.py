@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
 from restoration.colour.toning import luma
-from restoration.degradation import Ageing, Damage, Softness, age
+from restoration.degradation import Ageing, Damage, Softness, age_picture
 
 Array = NDArray[np.float32]
 
@@ -266,7 +266,7 @@ def _make_scan(folder: Path, scan: Scan, seed: int) -> dict[str, str]:
     """Writes one scan and its reference; returns its row of ``items.csv``."""
     clean = _picture(scan)
     is_grey = bool(np.all(clean == clean[..., :1]))
-    aged = age(clean, scan.ageing, np.random.default_rng(seed)).aged
+    aged = age_picture(clean, scan.ageing, np.random.default_rng(seed)).aged
     if is_grey:
         clean, aged = clean[..., :1], luma(aged)[..., np.newaxis]
     area = ""

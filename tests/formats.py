@@ -155,7 +155,7 @@ CARRIED: dict[str, Callable[[], bytes]] = {
     "JP2 16-bit RGB": lambda: jp2(pixels(3, 16)),
     "JP2 with alpha": lambda: jp2(pixels(4), extra=cdef((0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0))),
 }
-"""What is read and carried, by the row of the table in docs/formats.md."""
+"""What is read and carried, by the row of the table in docs/reference/formats.md."""
 
 
 def _palette_png() -> bytes:

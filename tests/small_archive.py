@@ -18,9 +18,9 @@ from safetensors.torch import save
 
 from archive.cli.main import run
 from restoration.degradation import DEFAULT_REPAIR, DEFECTS
-from restoration.networks import build, build_style, with_both_ends
-from restoration.picture_statistics import NAMES
-from restoration.pipeline.style_stage import VECTOR_NAME
+from restoration.networks import build_generator, build_style_network, join_endpoints
+from restoration.picture_statistics import STATISTIC_NAMES
+from restoration.pipeline.style_stage import STYLE_VECTOR_NAME
 
 MODEL = "denoise-deblur"
 _OF_BOTH_ENDS: Mapping[str, Any] = {
@@ -98,14 +98,14 @@ def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int 
     """
     numbers: Mapping[str, Any] = {"widths": [8, 8], "blocks": [1, 1], **({"conditions": DEFECTS} if ends == 2 else {})}
     torch.manual_seed(seed)
-    network = build("residual-unet", numbers)
+    network = build_generator("residual-unet", numbers)
     states = []
     for _ in range(ends):
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))  # a fresh network might change nothing
         states.append({name: value.clone().contiguous() for name, value in network.state_dict().items()})
-    weights = save(with_both_ends(*states) if ends == 2 else states[0])
+    weights = save(join_endpoints(*states) if ends == 2 else states[0])
     card = {
         "name": MODEL,
         "version": version,
@@ -125,10 +125,16 @@ def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int 
 
 def write_style(folder: Path, *, name: str = "simulated-toned-print", palette: str = "toned", seed: int = 0) -> Path:
     """A version folder, 1.0, of a tiny, untrained style."""
-    numbers: Mapping[str, Any] = {"statistics": len(NAMES), "style": 4, "widths": [4, 4], "blocks": [1, 1], "code": 8}
+    numbers: Mapping[str, Any] = {
+        "statistics": len(STATISTIC_NAMES),
+        "style": 4,
+        "widths": [4, 4],
+        "blocks": [1, 1],
+        "code": 8,
+    }
     torch.manual_seed(seed)
-    network = build_style("style-unet", numbers)
-    tensors = {**network.state_dict(), VECTOR_NAME: torch.linspace(-1, 1, 4)}
+    network = build_style_network("style-unet", numbers)
+    tensors = {**network.state_dict(), STYLE_VECTOR_NAME: torch.linspace(-1, 1, 4)}
     weights = save({key: value.clone().contiguous() for key, value in tensors.items()})
     share, shift = {"default": 1.0, "range": [0.0, 1.0]}, {"default": 0.0, "range": [-1.0, 1.0]}
     card = {
@@ -141,7 +147,7 @@ def write_style(folder: Path, *, name: str = "simulated-toned-print", palette: s
             "weight": share,
             **dict.fromkeys(("temperature", "tint", "brightness"), shift),
         },
-        "style": {"palette": palette, **dict.fromkeys(("statistics", "spreads"), dict.fromkeys(NAMES, 1.0))},
+        "style": {"palette": palette, **dict.fromkeys(("statistics", "spreads"), dict.fromkeys(STATISTIC_NAMES, 1.0))},
         "suited_to": {"polarity": ["positive"], "unsuited_processes": [], "minimum_size_px": 16},
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "training": {},

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from archive import failpoints
 from archive.batches.running.runner import run_batch
-from archive.batches.running.worker_pool import InHand, TasksInHand
+from archive.batches.running.worker_pool import InFlightTask, WorkerPool
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
 from restoration.model_folders import ModelFolder
@@ -150,9 +150,9 @@ def work(
             be in hand are, and the database is left alone.
     """
     all_are_in_hand = threading.Event()
-    next_ended = TasksInHand.next_ended
+    next_ended = WorkerPool.next_ended
 
-    def noted(in_hand: TasksInHand) -> InHand:
+    def noted(in_hand: WorkerPool) -> InFlightTask:
         all_are_in_hand.set()
         return next_ended(in_hand)
 
@@ -165,7 +165,7 @@ def work(
 
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
     catalogue = Catalogue.open(load_settings(home))
-    with mock.patch.object(TasksInHand, "next_ended", noted):
+    with mock.patch.object(WorkerPool, "next_ended", noted):
         result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: StandIns(Greyer(wait)))
     sys.exit(130 if result.interrupted else 0)
 

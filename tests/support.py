@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.current_derivative import refresh_current
+from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.edtf_dates import date_range
-from archive.catalogue.events import person, software
-from archive.catalogue.query.text_index import reindex
+from archive.catalogue.events import person_agent, software_agent
+from archive.catalogue.query.text_index import index_item_words
 from archive.catalogue.schema.tables import (
     Batch,
     Derivative,
@@ -51,7 +51,7 @@ def add_item(session: Session, accession_number: str, *, masters: int = 1, **fie
         fields["date_earliest"], fields["date_latest"] = date_range(fields["date"])
     item = Item(accession_number=accession_number, **fields)
     session.add(item)
-    reindex(session, item)
+    index_item_words(session, item)
     for _ in range(masters):
         add_master(session, item)
     return item
@@ -146,7 +146,7 @@ def add_recipe(session: Session, *versions: ModelVersion, strength: float = 1.0)
 
 def add_batch(session: Session) -> Batch:
     """A batch without tasks."""
-    batch = Batch(kind=BatchKind.RESTORE, options={}, created_at=AT, agent=software(session))
+    batch = Batch(kind=BatchKind.RESTORE, options={}, created_at=AT, agent=software_agent(session))
     session.add(batch)
     session.flush()
     return batch
@@ -209,7 +209,7 @@ def add_derivative(
         )
     session.add(derivative)
     session.flush()
-    refresh_current(session, master)
+    update_current_derivatives(session, master)
     return derivative
 
 
@@ -218,11 +218,11 @@ def add_review(
 ) -> Review:
     """A review of the derivative, after which its master's current ones are told anew."""
     review = Review(
-        derivative=derivative, sha256=derivative.sha256, decision=decision, agent=person(session, reviewer), at=AT
+        derivative=derivative, sha256=derivative.sha256, decision=decision, agent=person_agent(session, reviewer), at=AT
     )
     session.add(review)
     session.flush()
-    refresh_current(session, derivative.master)
+    update_current_derivatives(session, derivative.master)
     return review
 
 

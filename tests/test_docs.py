@@ -14,7 +14,7 @@ from PIL import Image
 
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.query.fields import FIELDS
-from archive.catalogue.query.lucene_parser import parse
+from archive.catalogue.query.lucene_parser import parse_condition
 from restoration.image import Picture
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_the_queries_of_the_user_guide_are_understood() -> None:
 
     assert len(queries) > 5
     for query in queries:
-        parse(query)
+        parse_condition(query)
 
 
 def _user_guide() -> str:

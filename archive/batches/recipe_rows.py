@@ -55,7 +55,7 @@ def styled_recipes(session: Session, ids: Select[int]) -> dict[int, StyledRecipe
     return found
 
 
-def recipe_id(session: Session, recipe: Recipe) -> int:
+def get_or_create_recipe_id(session: Session, recipe: Recipe) -> int:
     """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
     find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
     if (known := session.scalar(find)) is not None:

@@ -22,7 +22,7 @@ def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Dec
     )
 
 
-def refresh_current(session: Session, master: Master) -> None:
+def update_current_derivatives(session: Session, master: Master) -> None:
     """Sets the master's current derivatives and headline scores after a derivative or a review was added.
 
     Per kind, the current one is the newest accepted, else the newest unreviewed; a rejected one is never current. The

@@ -61,14 +61,14 @@ def refuse_absent_database(settings: Settings) -> None:
         raise HomeError(f"there is no catalogue {path}. Run `archive init {settings.home}`")
 
 
-def reader(engine: Engine) -> Engine:
+def read_engine(engine: Engine) -> Engine:
     """``engine`` for transactions that only read, each of one state of the catalogue through all of its questions."""
     if engine.dialect.name == "sqlite":
         return engine
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def writer(engine: Engine) -> Engine:
+def write_engine(engine: Engine) -> Engine:
     """``engine`` for transactions that write; on SQLite, which has one writer at a time, each waits at its start."""
     return engine.execution_options(**{_WRITES: True})
 

@@ -13,12 +13,12 @@ from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Mast
 from archive.catalogue.schema.vocabularies import AgentType, EventType, Outcome
 
 
-def software(session: Session) -> Agent:
+def software_agent(session: Session) -> Agent:
     """This software at its version, as an agent."""
     return _agent(session, AgentType.SOFTWARE, SOFTWARE_NAME, __version__)
 
 
-def person(session: Session, name: str) -> Agent:
+def person_agent(session: Session, name: str) -> Agent:
     """The person of that name, as an agent."""
     return _agent(session, AgentType.PERSON, name, "")
 
@@ -43,7 +43,7 @@ def record_event(
         at=at,
         outcome=outcome,
         detail=detail,
-        agent=agent or software(session),
+        agent=agent or software_agent(session),
         item_id=item.id if item else None,
         master_id=master.id if master else None,
         derivative_id=derivative.id if derivative else None,

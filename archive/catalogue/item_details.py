@@ -51,7 +51,7 @@ _SCORE_FIELDS = (
 )
 
 
-def show(catalogue: Catalogue, session: Session, accession_number: str) -> dict[str, Any]:
+def get_item_details(catalogue: Catalogue, session: Session, accession_number: str) -> dict[str, Any]:
     """The item with its masters by sequence, derivatives by id, and events in the order in which they happened.
 
     Its status is that of its first restorable master. Paths are absolute, times UTC in ISO 8601.

@@ -10,31 +10,41 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
 
-from archive.catalogue.item_details import show
-from archive.catalogue.model_versions import find_version, models
-from archive.catalogue.query.lucene_parser import parse, read
+from archive.catalogue.item_details import get_item_details
+from archive.catalogue.model_versions import find_version, list_model_versions
+from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.predicates import RESTORABLE_FIRST, REVIEW, STATUS
-from archive.catalogue.query.query_planner import narrowed, row_by_row
-from archive.catalogue.query.query_tree import Asked, condition
+from archive.catalogue.query.query_planner import as_exists, choose_access_path
+from archive.catalogue.query.query_tree import QueryNode, to_sql
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.schema.vocabularies import StageTask, TaskStatus
-from archive.catalogue.throughput import pace, pixels_left, stage_seconds
-from archive.catalogue.version_comparison import compare
+from archive.catalogue.throughput import measure_throughput, pixels_left, stage_seconds
+from archive.catalogue.version_comparison import compare_versions
 from archive.display import LIST_FIELDS
 from archive.errors import NotFoundError
 
-__all__ = ["LIST_FIELDS", "batch", "batches", "compare", "find_version", "list_items", "masters", "models", "show"]
+__all__ = [
+    "LIST_FIELDS",
+    "compare_versions",
+    "find_version",
+    "get_batch",
+    "get_item_details",
+    "list_batches",
+    "list_items",
+    "list_model_versions",
+    "select_masters",
+]
 
 _ROWS_AT_A_TIME = 500
 
 
-def masters(query: str | None) -> Select[Master]:
+def select_masters(query: str | None) -> Select[Master]:
     """Selects the masters that ``query`` asks for, by accession number and sequence.
 
     Raises:
         QueryError: the query has a mistake.
     """
-    return select(Master).join(Item).where(parse(query)).order_by(Item.accession_number, Master.sequence)
+    return select(Master).join(Item).where(parse_condition(query)).order_by(Item.accession_number, Master.sequence)
 
 
 def list_items(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
@@ -45,17 +55,17 @@ def list_items(session: Session, query: str | None, limit: int | None = None) ->
     Raises:
         QueryError: the query has a mistake; at once, not with the first item.
     """
-    return _stream(session, read(query), limit)
+    return _stream(session, parse_tree(query), limit)
 
 
-def _stream(session: Session, asked: Asked, limit: int | None) -> Iterator[dict[str, Any]]:
+def _stream(session: Session, asked: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
     home: Path = session.info["home"]
     first_match = _first_match(asked)
     statement = _list_statement(first_match)
     if limit is None:
-        statement = narrowed(session, asked, statement, matches=true())
+        statement = choose_access_path(session, asked, statement, matches=true())
     else:  # what is told of items is looked up of those on the page only
-        page = narrowed(session, asked, select(Item.id), matches=first_match.is_not(None))
+        page = choose_access_path(session, asked, select(Item.id), matches=first_match.is_not(None))
         page = page.correlate(None).limit(limit)
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
@@ -64,11 +74,11 @@ def _stream(session: Session, asked: Asked, limit: int | None) -> Iterator[dict[
             yield {**row, "path": str(home / path) if path is not None else None}
 
 
-def _first_match(asked: Asked) -> ScalarSelect[int]:
+def _first_match(asked: QueryNode) -> ScalarSelect[int]:
     """The id of an item's master that a list tells of, NULL where none is as ``asked``."""
     return (
         select(Master.id)
-        .where(Master.item_id == Item.id, row_by_row(condition(asked, of_one=True)))
+        .where(Master.item_id == Item.id, as_exists(to_sql(asked, of_one=True)))
         .order_by(RESTORABLE_FIRST, Master.sequence)
         .limit(1)
         .correlate(Item)
@@ -116,14 +126,14 @@ def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
     )
 
 
-def batches(session: Session) -> Iterator[dict[str, Any]]:
+def list_batches(session: Session) -> Iterator[dict[str, Any]]:
     """All batches by id: id, created_at, status, recipes and tasks (counted), and the count of each status."""
     for row in session.execute(_batch_statement()):
         yield _batch_object(row)
 
 
-def batch(session: Session, batch_id: int) -> dict[str, Any]:
-    """One batch as in :func:`batches`, its kind, query, options, agent (the software that planned it) and failures.
+def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
+    """One batch as in :func:`list_batches`, its kind, query, options, agent (the software that planned it) and failures.
 
     A failure is accession_number, sequence, path (the master's, absolute) and reason. ``rate`` is None until a task is
     done, and with it ``seconds_left``, which is 0 where none is open; ``stages`` tells how long each network worked.
@@ -142,7 +152,7 @@ def batch(session: Session, batch_id: int) -> dict[str, Any]:
         .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
         .order_by(Item.accession_number, Master.sequence)
     )
-    rate = pace(session, Task.batch_id == batch_id)
+    rate = measure_throughput(session, Task.batch_id == batch_id)
     return {
         **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
         "kind": found.kind.value,

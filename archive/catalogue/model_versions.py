@@ -12,7 +12,7 @@ from archive.catalogue.schema.tables import Derivative, Model, ModelVersion, Rec
 from archive.errors import NotFoundError
 
 
-def models(session: Session) -> list[dict[str, Any]]:
+def list_model_versions(session: Session) -> list[dict[str, Any]]:
     """All model versions, by name and in the order of their registration.
 
     Each has name, version, task, aliases, weights_sha256, registered_at and derivatives (how many it took part in).

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from archive.catalogue.engines import make_engine, private_copy, reader, refuse_absent_database, writer
+from archive.catalogue.engines import make_engine, private_copy, read_engine, refuse_absent_database, write_engine
 from archive.catalogue.schema import revision
 from archive.errors import HomeError
 from archive.settings import Settings
@@ -54,13 +54,13 @@ class Catalogue:
 
         SQLite has one writer at a time: this waits for its turn at the start, not in the middle.
         """
-        with self._session(writer(self.engine)) as session, session.begin():
+        with self._session(write_engine(self.engine)) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that sees the catalogue as it is at its first question, and that can't write."""
-        with self._session(reader(self.engine)) as session:
+        with self._session(read_engine(self.engine)) as session:
             yield session
 
     @contextmanager
@@ -72,7 +72,7 @@ class Catalogue:
         is_sqlite = self.engine.dialect.name == "sqlite"
         with (
             private_copy(self.engine) if is_sqlite else nullcontext(self.engine) as engine,
-            self._session(writer(engine)) as session,
+            self._session(write_engine(engine)) as session,
         ):
             yield session
 

@@ -22,7 +22,7 @@ PIXELS = cast(Master.width, BigInteger) * Master.height
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class Throughput:
     """How fast the newest done tasks went, by however many processes were at work."""
 
     masters_per_hour: float
@@ -33,7 +33,7 @@ class Pace:
         return pixels / 1e6 / self.megapixels_per_second
 
 
-def pace(session: Session, *which: ColumnElement[bool]) -> Pace | None:
+def measure_throughput(session: Session, *which: ColumnElement[bool]) -> Throughput | None:
     """The pace of the newest done ones of the tasks in question, or None where none is done.
 
     Time in which no task was in hand does not count, nor does it count twice that several were.
@@ -49,10 +49,10 @@ def pace(session: Session, *which: ColumnElement[bool]) -> Pace | None:
     if not seconds:
         return None
     pixels = sum(pixels for _, _, pixels in rows)
-    return Pace(masters_per_hour=len(rows) / seconds * 3600, megapixels_per_second=pixels / 1e6 / seconds)
+    return Throughput(masters_per_hour=len(rows) / seconds * 3600, megapixels_per_second=pixels / 1e6 / seconds)
 
 
-def by_models(names: Iterable[str]) -> ColumnElement[bool]:
+def tasks_of_models(names: Iterable[str]) -> ColumnElement[bool]:
     """The tasks whose recipe has a stage of one of these models, of whatever version."""
     return Task.recipe_id.in_(
         select(RecipeStage.recipe_id)

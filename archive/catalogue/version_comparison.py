@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.model_versions import find_version
-from archive.catalogue.query.lucene_parser import parse
-from archive.catalogue.query.query_tree import unindexed
+from archive.catalogue.query.lucene_parser import parse_condition
+from archive.catalogue.query.query_tree import without_index
 from archive.catalogue.schema.tables import Derivative, Item, Master, ModelVersion, QualityScore, Recipe, RecipeStage
 from archive.catalogue.schema.vocabularies import ComparedWith, Decision, DerivativeKind, ScoredImage, StageTask
-from archive.display import recipe_in_words
+from archive.display import describe_recipe
 from archive.errors import NotFoundError, UsageError
 
 _WORST = 5
@@ -31,7 +31,7 @@ _MEASURES = {ComparedWith.REFERENCE: "quality", ComparedWith.SOURCE: "change", N
 _Key = tuple[ComparedWith | None, str]
 
 
-def compare(session: Session, a: str, b: str, query: str | None = None) -> dict[str, Any]:
+def compare_versions(session: Session, a: str, b: str, query: str | None = None) -> dict[str, Any]:
     """What the scores say of version ``b`` beside version ``a``, over the masters that both restored.
 
     Of each master and version the newest restored derivative that is not rejected is taken, else the newest. A
@@ -53,7 +53,7 @@ def compare(session: Session, a: str, b: str, query: str | None = None) -> dict[
         UsageError: both are the same version, or one is a style.
         QueryError: the query has a mistake.
     """
-    wanted = None if query is None else parse(query)
+    wanted = None if query is None else parse_condition(query)
     versions = find_version(session, a), find_version(session, b)
     names = [_restoring(version) for version in versions]
     if versions[0].id == versions[1].id:
@@ -119,7 +119,7 @@ def _recipes(session: Session, pairs: Subquery) -> tuple[list[dict[str, Any]], l
     both = sorted((-n, one, other) for one, other, n in rows if one is not None and other is not None)
     ids = {recipe_id for _, *of_pair in both for recipe_id in of_pair}
     texts = session.execute(select(Recipe.id, Recipe.canonical_json).where(Recipe.id.in_(ids)))
-    words = {recipe_id: recipe_in_words(json.loads(text)) for recipe_id, text in texts}
+    words = {recipe_id: describe_recipe(json.loads(text)) for recipe_id, text in texts}
     return [{"a": words[one], "b": words[other], "masters": -n} for n, one, other in both], counts
 
 
@@ -209,7 +209,7 @@ def _rows(session: Session, pairs: Subquery) -> Iterator[Any]:
     score_a, score_b = aliased(QualityScore), aliased(QualityScore)
     same_score = and_(
         # Not by the index of metrics: a derivative's scores are few, a metric's are all.
-        unindexed(score_b.metric) == unindexed(score_a.metric),
+        without_index(score_b.metric) == without_index(score_a.metric),
         score_b.compared_with.is_not_distinct_from(score_a.compared_with),
         *_of_whole_derivative(score_b),
     )

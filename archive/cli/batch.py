@@ -8,10 +8,18 @@ from typing import Any
 
 import click
 
-from archive.cli.logging_setup import say
-from archive.cli.options import ArchiveGroup, Context, Id, command, device_options, epilog, pass_context
-from archive.cli.output_formats import as_json, counted, duration, print_csv, print_json_array, print_table, visible
-from archive.cli.restore import PARTLY, run_and_tell
+from archive.cli.logging_setup import emit
+from archive.cli.options import ArchiveGroup, Context, RowId, command, device_options, epilog, pass_context
+from archive.cli.output_formats import (
+    as_json,
+    escape_control_characters,
+    format_duration,
+    pluralise,
+    print_csv,
+    print_json_array,
+    print_table,
+)
+from archive.cli.restore import PARTLY, run_and_report
 
 FIELDS = (
     "id",
@@ -32,7 +40,7 @@ FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
 @click.group(
     "batch", cls=ArchiveGroup, epilog=epilog("archive batch list", "archive batch resume 3", partly=f"resume: {PARTLY}")
 )
-def batch() -> None:
+def get_batch() -> None:
     """Look at batches, resume one that was interrupted, or cancel one."""
 
 
@@ -41,22 +49,22 @@ def batch() -> None:
 @pass_context
 def list_command(context: Context, form: str) -> None:
     """List the batches with how far each has come."""
-    from archive.catalogue.listings import batches
+    from archive.catalogue.listings import list_batches
 
     with context.catalogue().reading() as session:
         if form == "json":
-            print_json_array(batches(session))
+            print_json_array(list_batches(session))
         else:
-            print_table(batches(session), FIELDS)
+            print_table(list_batches(session), FIELDS)
 
 
 @command("show", examples=("archive batch show 3", "archive batch show 3 --format csv > failures.csv"))
-@click.argument("batch_id", metavar="ID", type=Id())
+@click.argument("batch_id", metavar="ID", type=RowId())
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
     """Show how far one batch is, how fast it goes, and what failed in it, with reasons. As csv: the failures alone."""
-    from archive.catalogue.listings import batch as find
+    from archive.catalogue.listings import get_batch as find
 
     with context.catalogue().reading() as session:
         found = find(session, batch_id)
@@ -66,7 +74,7 @@ def show(context: Context, batch_id: int, form: str) -> None:
         print_csv(({field: row[field] for field in FAILURE_FIELDS} for row in found["failures"]), FAILURE_FIELDS)
     else:
         for name, value in _told(found):
-            click.echo(f"{name:<12}{visible(value)}")
+            click.echo(f"{name:<12}{escape_control_characters(value)}")
         if found["failures"]:
             click.echo()
             print_table(found["failures"], FAILURE_FIELDS)
@@ -81,14 +89,14 @@ def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "rate",
             f"{rate['masters_per_hour']:,.0f} masters an hour, {rate['megapixels_per_second']:.2f} Mpx a second",
         )
-        yield "time left", duration(found["seconds_left"])
+        yield "time left", format_duration(found["seconds_left"])
     for stage in found["stages"]:
         each = stage["seconds"] / stage["masters"]
-        yield "stage", f"{stage['stage']}: {duration(stage['seconds'])}, {each:.2f} s a master"
+        yield "stage", f"{stage['stage']}: {format_duration(stage['seconds'])}, {each:.2f} s a master"
 
 
 @command("cancel", examples=("archive batch cancel 3",))
-@click.argument("batch_id", metavar="ID", type=Id())
+@click.argument("batch_id", metavar="ID", type=RowId())
 @pass_context
 def cancel(context: Context, batch_id: int) -> None:
     """Give up what a batch has not begun.
@@ -99,11 +107,13 @@ def cancel(context: Context, batch_id: int) -> None:
     from archive.batches.running.cancellation import cancel_batch
 
     outcome = cancel_batch(context.catalogue(), batch_id)
-    click.echo(f"batch {batch_id}: {counted(outcome.cancelled, 'task')} cancelled")
+    click.echo(f"batch {batch_id}: {pluralise(outcome.cancelled, 'task')} cancelled")
     if outcome.running:
-        say(f"{counted(outcome.running, 'task')} in hand will be finished", batch=batch_id)
+        emit(f"{pluralise(outcome.running, 'task')} in hand will be finished", batch=batch_id)
     elif not outcome.cancelled:
-        say(f"nothing was left to cancel: the batch is at its end, see `archive batch show {batch_id}`", batch=batch_id)
+        emit(
+            f"nothing was left to cancel: the batch is at its end, see `archive batch show {batch_id}`", batch=batch_id
+        )
 
 
 @command(
@@ -111,7 +121,7 @@ def cancel(context: Context, batch_id: int) -> None:
     examples=("archive batch resume 3", "archive batch resume 3 --until 07:30"),
     partly=PARTLY,
 )
-@click.argument("batch_id", metavar="ID", type=Id())
+@click.argument("batch_id", metavar="ID", type=RowId())
 @click.option("--until", metavar="HH:MM", help="Begin no further master after this time of day.")
 @device_options
 @pass_context
@@ -120,7 +130,7 @@ def resume(context: Context, batch_id: int, until: str | None, device: str | Non
 
     Several processes may work on one batch, on one machine or on several that share the home and a PostgreSQL database.
     """
-    return run_and_tell(
+    return run_and_report(
         context.catalogue(), batch_id, device=device, precision=precision, until=_time_of_day(until) if until else None
     )
 
@@ -133,4 +143,4 @@ def _time_of_day(text: str) -> time:
 
 
 for each in (list_command, show, cancel, resume):
-    batch.add_command(each)
+    get_batch.add_command(each)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from archive.cli.output_formats import counted, print_table, visible
+from archive.cli.output_formats import escape_control_characters, pluralise, print_table
 from archive.display import Record, score_unit
 
 _HEADINGS = {
@@ -22,10 +22,14 @@ _FURTHEST = 3  # of each score that has no better and worse
 
 def print_comparison(found: Record) -> None:
     """Prints what :func:`archive.catalogue.listings.compare` gives."""
-    click.echo(f"A: {found['a']}, which restored {counted(found['masters_a'], 'master')}")
-    click.echo(f"B: {found['b']}, which restored {counted(found['masters_b'], 'master')}")
-    which = f" of those that the query {visible(found['query'])!r} finds" if found["query"] is not None else ""
-    click.echo(f"restored by both{which}: {counted(found['masters'], 'master')}")
+    click.echo(f"A: {found['a']}, which restored {pluralise(found['masters_a'], 'master')}")
+    click.echo(f"B: {found['b']}, which restored {pluralise(found['masters_b'], 'master')}")
+    which = (
+        f" of those that the query {escape_control_characters(found['query'])!r} finds"
+        if found["query"] is not None
+        else ""
+    )
+    click.echo(f"restored by both{which}: {pluralise(found['masters'], 'master')}")
     for recipe in found["recipes"]:
         click.echo(f"  {recipe['masters']:,} by {recipe['a']} and by {recipe['b']}")
     for measure, heading in _HEADINGS.items():
@@ -45,7 +49,7 @@ def _print_scores(heading: str, scores: Sequence[Record]) -> None:
     for score in scores:
         if score["left_out"]:
             why = "without a value (identical images have no finite PSNR), or of two different references"
-            click.echo(f"{_name(score)}: {counted(score['left_out'], 'master')} left out, {why}")
+            click.echo(f"{_name(score)}: {pluralise(score['left_out'], 'master')} left out, {why}")
         if len(score["implementations"]) > 1:
             click.echo(f"{_name(score)}: computed by different software: {', '.join(score['implementations'])}")
     worst = [line for score in scores for line in _worst(score)[: None if directed else _FURTHEST]]

@@ -12,7 +12,7 @@ from archive.cli.init import make_home
 from archive.cli.options import Context, command, pass_context
 from archive.cli.output_formats import print_table
 from archive.cli.progress_bar import make_progress
-from archive.cli.restore import PARTLY, print_plan, run_and_tell
+from archive.cli.restore import PARTLY, print_plan, run_and_report
 from archive.errors import EXIT_DONE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def demo(context: Context, folder: Path | None) -> int:
     print_ingest(scans)
     plan = plan_restore(catalogue, None, model="denoise-deblur")
     print_plan(plan, err=False)
-    code = EXIT_DONE if plan.batch_id is None else run_and_tell(catalogue, plan.batch_id)
+    code = EXIT_DONE if plan.batch_id is None else run_and_report(catalogue, plan.batch_id)
     code = max(code, _simulate_a_look(catalogue))
     _print_gains(catalogue)
     report = settings.home / REPORT_NAME
@@ -58,11 +58,11 @@ def demo(context: Context, folder: Path | None) -> int:
 
 def _simulate_a_look(catalogue: Catalogue) -> int:
     """Gives one restored item a look, where a style is shipped; the exit code."""
-    from archive.batches.planning.planner import Styling, plan_restore
+    from archive.batches.planning.planner import StyleRequest, plan_restore
     from archive.catalogue.listings import list_items
-    from archive.model_registry import style_to_show
+    from archive.model_registry import demo_style
 
-    style = style_to_show()
+    style = demo_style()
     with catalogue.reading() as session:
         item = next(list_items(session, "status:restored", 1), None)
     if style is None or item is None:
@@ -71,17 +71,17 @@ def _simulate_a_look(catalogue: Catalogue) -> int:
         catalogue,
         f'accession_number:"{item["accession_number"]}"',
         model="denoise-deblur",
-        styling=Styling(styles=((style, 1.0),)),
+        styling=StyleRequest(styles=((style, 1.0),)),
     )
     print_plan(plan, err=False)
-    return EXIT_DONE if plan.batch_id is None else run_and_tell(catalogue, plan.batch_id)
+    return EXIT_DONE if plan.batch_id is None else run_and_report(catalogue, plan.batch_id)
 
 
 def _print_gains(catalogue: Catalogue) -> None:
     """How much nearer the derivatives are to the clean references than the aged scans were."""
-    from archive.report import gains, mean_gain
+    from archive.report import mean_gain, quality_gains
 
-    found = gains(catalogue, None)
+    found = quality_gains(catalogue, None)
     rows = (
         {
             "accession_number": gain.accession_number,

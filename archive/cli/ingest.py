@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.logging_setup import say
+from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context
-from archive.cli.output_formats import counted, visible
+from archive.cli.output_formats import escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
@@ -70,7 +70,7 @@ def ingest(
 def print_ingest(report: IngestReport) -> None:
     """The counts on standard output; what a person should look at on standard error."""
     for line in report.lines:
-        click.echo(visible(line))
+        click.echo(escape_control_characters(line))
     counts = {
         "added": report.added,
         "updated": report.updated,
@@ -82,19 +82,19 @@ def print_ingest(report: IngestReport) -> None:
         "as in the manifest": report.checked,
     }
     click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
-    _list_on_stderr(f"{counted(len(report.rows_without_files), 'row')} without a file", report.rows_without_files)
-    _list_on_stderr(f"{counted(len(report.files_without_rows), 'image')} without a row", report.files_without_rows)
+    _list_on_stderr(f"{pluralise(len(report.rows_without_files), 'row')} without a file", report.rows_without_files)
+    _list_on_stderr(f"{pluralise(len(report.files_without_rows), 'image')} without a row", report.files_without_rows)
     _list_on_stderr(
-        f"{counted(len(report.files_without_sums), 'image')} not in the manifest", report.files_without_sums
+        f"{pluralise(len(report.files_without_sums), 'image')} not in the manifest", report.files_without_sums
     )
-    _list_on_stderr(f"{counted(len(report.missing), 'file')} of the manifest not found", report.missing)
-    _list_on_stderr(counted(len(report.notes), "note"), report.notes)
+    _list_on_stderr(f"{pluralise(len(report.missing), 'file')} of the manifest not found", report.missing)
+    _list_on_stderr(pluralise(len(report.notes), "note"), report.notes)
     refused = [f"{path}: {reason}" for path, reason in report.failures]
-    _list_on_stderr(f"{counted(len(refused), 'file')} refused", refused)
+    _list_on_stderr(f"{pluralise(len(refused), 'file')} refused", refused)
 
 
 def _list_on_stderr(heading: str, lines: Sequence[str]) -> None:
     if lines:
-        say(f"{heading}:")
+        emit(f"{heading}:")
         for line in lines:
-            say(f"  {visible(line)}")
+            emit(f"  {escape_control_characters(line)}")

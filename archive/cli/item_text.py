@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from archive.cli.output_formats import visible
-from archive.display import Record, kind_in_words, recipe_in_words, score_subject, score_value
+from archive.cli.output_formats import escape_control_characters
+from archive.display import Record, describe_kind, describe_recipe, describe_score, format_score_value
 
 _NESTED = ("masters", "derivatives", "events")
 
 
-def describe(item: Record) -> Iterator[str]:
+def item_lines(item: Record) -> Iterator[str]:
     """The lines of ``archive show``; ``item`` is the object that its JSON form prints."""
-    yield visible(str(item["accession_number"]))
+    yield escape_control_characters(str(item["accession_number"]))
     for name, value in item.items():
         if name not in (*_NESTED, "accession_number", "extra") and value not in (None, ""):
-            yield f"  {name.replace('_', ' ') + ':':<14}{visible(str(value))}"
+            yield f"  {name.replace('_', ' ') + ':':<14}{escape_control_characters(str(value))}"
     for name, value in (item.get("extra") or {}).items():
-        yield f"  {visible(str(name)) + ':':<14}{visible(str(value))}"
+        yield f"  {escape_control_characters(str(name)) + ':':<14}{escape_control_characters(str(value))}"
     for master in item["masters"]:
         yield ""
         yield from _master(master)
@@ -34,34 +34,34 @@ def describe(item: Record) -> Iterator[str]:
 
 def _master(master: Record) -> Iterator[str]:
     which = f", picture {master['page']} in it" if master["page"] > 1 else ""
-    yield f"Master {master['sequence']}, {master['view']}: {visible(master['path'])}{which}"
+    yield f"Master {master['sequence']}, {master['view']}: {escape_control_characters(master['path'])}{which}"
     facts = [
         master["format"],
         f"{master['width']} x {master['height']} px",
         f"{master['bits_per_sample']}-bit",
         {1: "grey", 3: "colour"}.get(master["samples_per_pixel"], f"{master['samples_per_pixel']} channels"),
         f"{master['ppi']:g} ppi" if master["ppi"] else "no resolution",
-        f"profile {visible(master['icc_profile'])}" if master["icc_profile"] else "no colour profile",
+        f"profile {escape_control_characters(master['icc_profile'])}" if master["icc_profile"] else "no colour profile",
     ]
     yield f"  {', '.join(facts)}"
     yield f"  SHA-256 {master['sha256']}, {master['size']:,} bytes"
     if master["picture_area"]:
         yield f"  picture area: {_area(master['picture_area'])}"
     if master["captured_at"]:
-        yield f"  scanned: {visible(master['captured_at'])}"
+        yield f"  scanned: {escape_control_characters(master['captured_at'])}"
     if master["captured_by"]:
-        yield f"  scanned by: {visible(master['captured_by'])}"
+        yield f"  scanned by: {escape_control_characters(master['captured_by'])}"
 
 
 def _derivative(derivative: Record) -> Iterator[str]:
     current = ", current" if derivative["current"] else ""
-    kind = kind_in_words(derivative["kind"])
-    yield f"  Derivative {derivative['id']}, {kind}{current}: {visible(derivative['path'])}"
-    recipe = recipe_in_words(derivative["recipe"])
+    kind = describe_kind(derivative["kind"])
+    yield f"  Derivative {derivative['id']}, {kind}{current}: {escape_control_characters(derivative['path'])}"
+    recipe = describe_recipe(derivative["recipe"])
     yield f"    made {derivative['created_at']} in batch {derivative['batch']} by {recipe}"
     environment = derivative["environment"]
     yield (
-        f"    on {visible(str(environment.get('device')))}, {environment.get('precision')}, "
+        f"    on {escape_control_characters(str(environment.get('device')))}, {environment.get('precision')}, "
         f"software {environment.get('software_version')}, torch {environment.get('torch_version')}"
     )
     yield f"    SHA-256 {derivative['sha256']}"
@@ -69,23 +69,23 @@ def _derivative(derivative: Record) -> Iterator[str]:
     if review is None:
         yield "    not reviewed"
     else:
-        reason = f": {visible(review['reason'])}" if review["reason"] else ""
-        yield f"    {review['decision']} by {visible(review['reviewer'])}, {review['at']}{reason}"
+        reason = f": {escape_control_characters(review['reason'])}" if review["reason"] else ""
+        yield f"    {review['decision']} by {escape_control_characters(review['reviewer'])}, {review['at']}{reason}"
     yield from _scores(derivative["quality"])
 
 
 def _scores(scores: Sequence[Record]) -> Iterator[str]:
     if scores:
-        width = max(len(score_subject(score)) for score in scores)
+        width = max(len(describe_score(score)) for score in scores)
         for score in scores:
-            yield f"    {score_subject(score):<{width}}  {visible(score_value(score))}"
+            yield f"    {describe_score(score):<{width}}  {escape_control_characters(format_score_value(score))}"
 
 
 def _event(event: Record) -> Iterator[str]:
     agent = event["agent"]
-    who = visible(f"{agent['name']} {agent['version']}".strip())
+    who = escape_control_characters(f"{agent['name']} {agent['version']}".strip())
     outcome = "" if event["outcome"] == "success" else f", {event['outcome']}"
-    detail = f": {visible(event['detail'])}" if event["detail"] else ""
+    detail = f": {escape_control_characters(event['detail'])}" if event["detail"] else ""
     yield f"  {event['at']}  {event['type']}{outcome}, {who}{detail}"
 
 

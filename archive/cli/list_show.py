@@ -6,9 +6,9 @@ from itertools import chain
 
 import click
 
-from archive.cli.logging_setup import say
-from archive.cli.options import Context, Words, command, pass_context, query_argument
-from archive.cli.output_formats import as_json, nothing_found, print_rows
+from archive.cli.logging_setup import emit
+from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
+from archive.cli.output_formats import as_json, print_rows, report_empty_result
 from archive.display import LIST_FIELDS
 
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
@@ -24,7 +24,10 @@ TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_
 @query_argument
 @click.option("--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table")
 @click.option(
-    "--fields", type=Words(LIST_FIELDS), metavar="a,b,c", help=f"Which, and in which order: {', '.join(LIST_FIELDS)}."
+    "--fields",
+    type=ChoiceList(LIST_FIELDS),
+    metavar="a,b,c",
+    help=f"Which, and in which order: {', '.join(LIST_FIELDS)}.",
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many; else all.")
 @pass_context
@@ -44,7 +47,7 @@ def list_command(
         items = list_items(session, query, limit)
         first = next(items, None)
         if first is None and limit != 0:
-            say(nothing_found(query))
+            emit(report_empty_result(query))
         print_rows(() if first is None else chain([first], items), shown, form)
 
 
@@ -52,14 +55,14 @@ def list_command(
 @click.argument("accession_number", metavar="ACCESSION_NUMBER")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @pass_context
-def show(context: Context, accession_number: str, form: str) -> None:
+def get_item_details(context: Context, accession_number: str, form: str) -> None:
     """Show one item and all that was done to it.
 
     Its masters, what was made of them and how well, and its history. Every score says what was compared with what.
     PSNR is in decibels.
     """
-    from archive.catalogue.listings import show as find
-    from archive.cli.item_text import describe
+    from archive.catalogue.listings import get_item_details as find
+    from archive.cli.item_text import item_lines
 
     catalogue = context.catalogue()
     with catalogue.reading() as session:
@@ -67,5 +70,5 @@ def show(context: Context, accession_number: str, form: str) -> None:
     if form == "json":
         click.echo(as_json(item, indent=2))
     else:
-        for line in describe(item):
+        for line in item_lines(item):
             click.echo(line)

@@ -25,7 +25,7 @@ class _ToStandardError(logging.StreamHandler[Any]):
         super().emit(record)
 
 
-def log_as(form: str) -> None:
+def set_log_format(form: str) -> None:
     """Sets what standard error speaks from now on: ``text`` or ``json``."""
     root = logging.getLogger()
     for handler in _handlers:
@@ -46,7 +46,7 @@ def is_json() -> bool:
     return bool(_handlers)
 
 
-def say(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
+def emit(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Tells people ``text``; or machines, with the ``facts`` it is about beside it."""
     if is_json():
         _log.log(level, "%s", text.strip(), extra=facts)

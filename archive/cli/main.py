@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 import archive
-from archive.cli.logging_setup import is_json, log_as, say
+from archive.cli.logging_setup import emit, is_json, set_log_format
 from archive.cli.options import Context, LazyGroup, epilog
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveError
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; expected errors are one message on standard error, no traceback."""
-    log_as("text")
+    set_log_format("text")
     try:
         with cli.make_context("archive", list(sys.argv[1:] if arguments is None else arguments)) as context:
             result = cli.invoke(context)
@@ -79,12 +79,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         if is_json():
-            say(error.format_message(), level=logging.ERROR)
+            emit(error.format_message(), level=logging.ERROR)
         else:
             error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        say("\ninterrupted")
+        emit("\ninterrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         raise
@@ -92,7 +92,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         message = _expected(error)
         if message is None:
             raise
-        say(message if is_json() else f"archive: {message}", level=logging.ERROR)
+        emit(message if is_json() else f"archive: {message}", level=logging.ERROR)
         return error.exit_code if isinstance(error, ArchiveError) else EXIT_FAILED
 
 

@@ -8,7 +8,7 @@ import click
 
 from archive.cli.model_training import evaluate, train
 from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context, query_argument
-from archive.cli.output_formats import as_json, print_table, visible
+from archive.cli.output_formats import as_json, escape_control_characters, print_table
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
@@ -33,10 +33,10 @@ def model() -> None:
 @pass_context
 def list_command(context: Context) -> None:
     """List the model versions that the catalogue knows, with their aliases."""
-    from archive.catalogue.listings import models
+    from archive.catalogue.listings import list_model_versions
 
     with context.catalogue().reading() as session:
-        print_table(({**row, "aliases": ", ".join(row["aliases"])} for row in models(session)), FIELDS)
+        print_table(({**row, "aliases": ", ".join(row["aliases"])} for row in list_model_versions(session)), FIELDS)
 
 
 @command("show", examples=("archive model show denoise-deblur",))
@@ -56,13 +56,15 @@ def show(context: Context, reference: str) -> None:
     partly=_PARTLY,
 )
 @pass_context
-def verify(context: Context) -> int:
+def verify_versions(context: Context) -> int:
     """Check every version's weights against its card and the catalogue."""
-    from archive.model_registry import verify as check
+    from archive.model_registry import verify_versions as check
 
     problems = check(context.catalogue())
     for problem in problems:
-        click.echo(f"{problem.reference}  {visible(str(problem.path))}: {visible(problem.problem)}")
+        click.echo(
+            f"{problem.reference}  {escape_control_characters(str(problem.path))}: {escape_control_characters(problem.problem)}"
+        )
     if not problems:
         click.echo("all weights are as they should be")
     return EXIT_PARTLY if problems else EXIT_DONE
@@ -71,12 +73,12 @@ def verify(context: Context) -> int:
 @command("add", examples=("archive model add ~/models/denoise-deblur-1.0",))
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @pass_context
-def add(context: Context, folder: Path) -> None:
+def add_version(context: Context, folder: Path) -> None:
     """Register the version in FOLDER, which holds card.json and weights.safetensors, and keep a copy in the home.
 
     It becomes @approved only if its model has no approved version yet; else decide with `archive model alias`.
     """
-    from archive.model_registry import add as register
+    from archive.model_registry import add_version as register
 
     version = register(context.catalogue(), folder)
     click.echo(f"model: {version.card['name']}@{version.version}")
@@ -112,14 +114,14 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
 @query_argument
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @pass_context
-def compare(context: Context, a: str, b: str, query: str | None, format_: str) -> None:
+def compare_versions(context: Context, a: str, b: str, query: str | None, format_: str) -> None:
     """Compare two versions, REFs A and B, by the scores of all masters that both restored.
 
     Differences are B minus A, master by master. Scores against a clean reference are measures of quality; those against
     the master say how much was changed, and not how good it is. Of each version a master's newest derivative counts
     that is not rejected, else the newest. QUERY narrows the masters.
     """
-    from archive.catalogue.listings import compare as find
+    from archive.catalogue.listings import compare_versions as find
     from archive.cli.comparison_text import print_comparison
 
     with context.catalogue().reading() as session:
@@ -130,5 +132,5 @@ def compare(context: Context, a: str, b: str, query: str | None, format_: str) -
         print_comparison(found)
 
 
-for each in (list_command, show, verify, add, alias, compare, train, evaluate):
+for each in (list_command, show, verify_versions, add_version, alias, compare_versions, train, evaluate):
     model.add_command(each)

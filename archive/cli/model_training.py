@@ -211,11 +211,11 @@ def _print_by_figures(rows: Iterable[dict[str, Any]]) -> None:
 
 def _folder_of(context: Context, reference: str) -> ModelFolder:
     from archive.catalogue.listings import find_version
-    from archive.model_registry import folder_for
+    from archive.model_registry import checked_folder
 
     catalogue = context.catalogue()
     with catalogue.reading() as session:
-        return folder_for(catalogue, find_version(session, reference))
+        return checked_folder(catalogue, find_version(session, reference))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-EXITS = {
+EXIT_MEANINGS = {
     EXIT_DONE: "done",
     EXIT_FAILED: "failed",
     EXIT_USAGE: "wrong usage",
@@ -68,9 +68,9 @@ def _remember_home(context: click.Context, _parameter: click.Parameter, value: P
 
 def _set_log_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        from archive.cli.logging_setup import log_as
+        from archive.cli.logging_setup import set_log_format
 
-        log_as(value)
+        set_log_format(value)
 
 
 def _global_options() -> list[click.Parameter]:
@@ -165,7 +165,7 @@ def command(name: str, *, examples: tuple[str, ...], partly: str | None = None) 
 
 def epilog(*examples: str, partly: str | None = None) -> str:
     """The end of a help text: examples as they are typed, and what each exit status means."""
-    exits = {code: meaning for code, meaning in EXITS.items() if code != EXIT_PARTLY or partly}
+    exits = {code: meaning for code, meaning in EXIT_MEANINGS.items() if code != EXIT_PARTLY or partly}
     if partly:
         exits[EXIT_PARTLY] = partly
     shown = "\n".join(f"  {example}" for example in examples)
@@ -190,7 +190,7 @@ def device_options(function: Function) -> Function:
     return device(precision(function))
 
 
-class Id(click.ParamType[int]):
+class RowId(click.ParamType[int]):
     """The id of a row: a whole number from 1 that both databases can hold."""
 
     name = "id"
@@ -202,7 +202,7 @@ class Id(click.ParamType[int]):
         return number
 
 
-class Words(click.ParamType[tuple[str, ...]]):
+class ChoiceList(click.ParamType[tuple[str, ...]]):
     """Comma-separated words, each one of the known."""
 
     name = "words"

@@ -67,17 +67,17 @@ def print_table(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Non
     lines = ([_cell(row[field]) for field in fields] for row in rows)
     headings = [field.replace("_", " ") for field in fields]
     first = list(islice(lines, _ROWS_MEASURED))
-    widths = [max(map(cells, column)) for column in zip(headings, *first, strict=True)]
+    widths = [max(map(cell_width, column)) for column in zip(headings, *first, strict=True)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if room is not None:
-        needed = [max(map(cells, column)) for column in zip(*first, strict=True)] or widths
-        widths = fitted(widths, needed, room - len(_GAP) * (len(fields) - 1))
+        needed = [max(map(cell_width, column)) for column in zip(*first, strict=True)] or widths
+        widths = fit_column_widths(widths, needed, room - len(_GAP) * (len(fields) - 1))
     for line in chain([headings, ["─" * width for width in widths]], first, lines):
-        shown = (padded(text, width, cut=room is not None) for text, width in zip(line, widths, strict=True))
+        shown = (pad_cell(text, width, cut=room is not None) for text, width in zip(line, widths, strict=True))
         click.echo(_GAP.join(shown).rstrip())
 
 
-def fitted(widths: Sequence[int], needed: Sequence[int], room: int) -> list[int]:
+def fit_column_widths(widths: Sequence[int], needed: Sequence[int], room: int) -> list[int]:
     """``widths`` reduced until they add up to ``room``, none below a readable minimum.
 
     First columns lose what only their headings need (beyond ``needed``), then the widest lose of their values.
@@ -92,16 +92,16 @@ def fitted(widths: Sequence[int], needed: Sequence[int], room: int) -> list[int]
     return result
 
 
-def padded(text: str, width: int, *, cut: bool) -> str:
+def pad_cell(text: str, width: int, *, cut: bool) -> str:
     """``text`` filled up to ``width`` terminal cells, or cut there with an ellipsis."""
-    if cut and cells(text) > width:
-        while cells(text) > width - 1:
+    if cut and cell_width(text) > width:
+        while cell_width(text) > width - 1:
             text = text[:-1]
         text += "…"
-    return text + " " * (width - cells(text))
+    return text + " " * (width - cell_width(text))
 
 
-def cells(text: str) -> int:
+def cell_width(text: str) -> int:
     """How many terminal cells a text takes: two for wide characters, none for combining ones."""
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -109,7 +109,7 @@ def cells(text: str) -> int:
     )
 
 
-def visible(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """``text`` with control characters written out, so that a name can neither break a line nor steer a terminal."""
     return "".join(
         character if unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp") else _escaped(character)
@@ -117,12 +117,12 @@ def visible(text: str) -> str:
     )
 
 
-def counted(n: int, one: str, many: str | None = None) -> str:
+def pluralise(n: int, one: str, many: str | None = None) -> str:
     """``1 master``, ``2 masters``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -130,14 +130,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def nothing_found(query: str | None, what: str = "nothing in the catalogue") -> str:
+def report_empty_result(query: str | None, what: str = "nothing in the catalogue") -> str:
     """That a query matched nothing of ``what``, and what may explain it."""
     if query is None:
         return "the catalogue holds no item yet: take scans in with `archive ingest`"
-    from archive.catalogue.query.lucene_parser import remark
+    from archive.catalogue.query.lucene_parser import explain_empty_result
 
-    explained = remark(query)
-    return visible(f"{what} matches the query {query!r}{f': {explained}' if explained else ''}")
+    explained = explain_empty_result(query)
+    return escape_control_characters(f"{what} matches the query {query!r}{f': {explained}' if explained else ''}")
 
 
 def _cell(value: Any) -> str:
@@ -145,7 +145,7 @@ def _cell(value: Any) -> str:
         return _EMPTY
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
-    return visible(str(value))
+    return escape_control_characters(str(value))
 
 
 def _escaped(character: str) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from archive.progress import Progress
 
 
-class Bar:
+class ProgressBar:
     """Progress as a bar on standard error; notes stand beside it."""
 
     def __init__(self) -> None:
@@ -42,6 +42,6 @@ class Bar:
 def make_progress() -> Progress:
     """A bar where standard error is a terminal and speaks to people, else silence."""
     from archive.cli.logging_setup import is_json
-    from archive.progress import Silent
+    from archive.progress import NoProgress
 
-    return Bar() if sys.stderr.isatty() and not is_json() else Silent()
+    return ProgressBar() if sys.stderr.isatty() and not is_json() else NoProgress()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from archive.cli.logging_setup import say
+from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output_formats import counted, nothing_found
+from archive.cli.output_formats import pluralise, report_empty_result
 
 
 @command(
@@ -35,11 +35,13 @@ def report(context: Context, query: str | None, output: Path, include_restricted
     from archive.report import write_report
 
     shown = write_report(context.catalogue(), query, output, include_restricted=include_restricted)
-    looks = f", {counted(shown.looks, 'simulated look')}" if shown.looks else ""
+    looks = f", {pluralise(shown.looks, 'simulated look')}" if shown.looks else ""
     click.echo(
-        f"{output.absolute()}: {counted(shown.items, 'item')}, {counted(shown.masters, 'restored master')}{looks}"
+        f"{output.absolute()}: {pluralise(shown.items, 'item')}, {pluralise(shown.masters, 'restored master')}{looks}"
     )
     if not shown.items:
         which = "no master" if include_restricted else "no master of open access"
-        reason = f"{which} is restored yet" if query is None else nothing_found(query, f"{which} that is restored")
-        say(f"the report is empty: {reason}")
+        reason = (
+            f"{which} is restored yet" if query is None else report_empty_result(query, f"{which} that is restored")
+        )
+        emit(f"the report is empty: {reason}")

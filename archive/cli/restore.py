@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import say
-from archive.cli.options import Context, Words, command, device_options, pass_context, query_argument
-from archive.cli.output_formats import counted, duration, nothing_found, visible
+from archive.cli.logging_setup import emit
+from archive.cli.options import ChoiceList, Context, command, device_options, pass_context, query_argument
+from archive.cli.output_formats import escape_control_characters, format_duration, pluralise, report_empty_result
 from archive.cli.progress_bar import make_progress
-from archive.cli.style_options import style_options, take_styling
+from archive.cli.style_options import pop_style_request, style_options
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 
 if TYPE_CHECKING:
-    from archive.batches.planning.plan_builder import LeftOut, Plan
-    from archive.batches.planning.sampling import Drawn
+    from archive.batches.planning.plan_builder import Exclusion, Plan
+    from archive.batches.planning.sampling import DrawnSample
     from archive.batches.running.runner import BatchResult
     from archive.catalogue import Catalogue
 
 PARTLY = "some masters failed, or the batch is not finished"
 _PARAMETERS = ("strength", "texture", "repair")
-_DEFECTS = Words(("noise", "softness", "damage", "fading"))
-_VIEWS = Words(("recto", "verso", "detail", "mount", "target"))
+_DEFECTS = ChoiceList(("noise", "softness", "damage", "fading"))
+_VIEWS = ChoiceList(("recto", "verso", "detail", "mount", "target"))
 _LARGEST_SAMPLE = 200  # more are neither looked at nor shown by a browser
 
 
@@ -131,7 +131,7 @@ def restore(
         raise click.UsageError("--seed and --include-restricted are about a sample: give --sample with them")
     given = {name: options.pop(name) for name in _PARAMETERS}
     parameters = {name: value for name, value in given.items() if value is not None}
-    styling = take_styling(options)
+    styling = pop_style_request(options)
     return _plan_and_run(
         context, plan_restore, query, parameters=parameters, styling=styling, views=wanted, sample=drawn, **options
     )
@@ -183,7 +183,7 @@ def _plan_and_run(
         print_plan(intended, query, err=False)
         return EXIT_DONE if all(volume.fits for volume in intended.volumes) else EXIT_FAILED
     shown: Plan | None = None
-    if not plan_only and not yes and is_conversation():
+    if not plan_only and not yes and is_interactive():
         shown = plan(catalogue, query, dry_run=True, **options)
         if not _is_agreed(shown, query):
             return EXIT_DONE
@@ -195,7 +195,7 @@ def _plan_and_run(
     if plan_only:
         click.echo(f"batch {made.batch_id} is planned: run it with `archive batch resume {made.batch_id}`")
         return EXIT_DONE
-    return run_and_tell(catalogue, made.batch_id)
+    return run_and_report(catalogue, made.batch_id)
 
 
 def _is_agreed(plan: Plan, query: str | None) -> bool:
@@ -203,16 +203,16 @@ def _is_agreed(plan: Plan, query: str | None) -> bool:
     print_plan(plan, query, err=True)
     if not plan.tasks or click.confirm("Go on?", default=True, err=True):
         return True
-    say("nothing was done")
+    emit("nothing was done")
     return False
 
 
-def is_conversation() -> bool:
+def is_interactive() -> bool:
     """Whether a person sits at both ends."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def run_and_tell(
+def run_and_report(
     catalogue: Catalogue,
     batch_id: int,
     *,
@@ -230,44 +230,44 @@ def run_and_tell(
     except KeyboardInterrupt:  # before the first picture: later on it is in the result
         click.echo(f"interrupted: go on with `archive batch resume {batch_id}`", err=True)
         return EXIT_INTERRUPTED
-    code = tell(batch_id, result)
+    code = print_batch_result(batch_id, result)
     if result.is_sample and not result.pending:
         _write_sheets(catalogue, batch_id)
     return code
 
 
 def _write_sheets(catalogue: Catalogue, batch_id: int) -> None:
-    from archive.report import write_sheets
+    from archive.report import write_contact_sheets
 
-    for sheet in write_sheets(catalogue, batch_id):
-        click.echo(f"contact sheet: {sheet.path}: {counted(sheet.masters, 'master')}")
+    for sheet in write_contact_sheets(catalogue, batch_id):
+        click.echo(f"contact sheet: {sheet.path}: {pluralise(sheet.masters, 'master')}")
         if sheet.not_open:
-            left_out = counted(sheet.not_open, "master")
-            say(f"{left_out} of the sample left out of the sheet: access not open", batch=batch_id)
+            left_out = pluralise(sheet.not_open, "master")
+            emit(f"{left_out} of the sample left out of the sheet: access not open", batch=batch_id)
 
 
-def tell(batch_id: int, result: BatchResult) -> int:
+def print_batch_result(batch_id: int, result: BatchResult) -> int:
     """Prints what a batch came to, its failures on standard error; returns the exit code."""
     cancelled = f", {result.cancelled:,} cancelled" if result.cancelled else ""
     click.echo(
         f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
     )
     if result.failures:
-        say(f"{counted(len(result.failures), 'master')} failed:", batch=batch_id)
+        emit(f"{pluralise(len(result.failures), 'master')} failed:", batch=batch_id)
         for failure in result.failures:
             name = f"{failure.accession_number} ({failure.sequence})"
-            told = f"  {visible(name)}: {visible(failure.reason)}"
-            say(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
+            told = f"  {escape_control_characters(name)}: {escape_control_characters(failure.reason)}"
+            emit(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
     if result.with_notes:
-        say(f"{counted(result.with_notes, 'derivative')} with notes: see `archive show`", batch=batch_id)
+        emit(f"{pluralise(result.with_notes, 'derivative')} with notes: see `archive show`", batch=batch_id)
     if result.interrupted:
-        say(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
+        emit(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
     if result.pending:
-        open_masters = counted(result.pending, "master")
-        say(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
+        open_masters = pluralise(result.pending, "master")
+        emit(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
     if result.was_over:
-        say(_over(batch_id, result), batch=batch_id)
+        emit(_over(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
 
 
@@ -283,27 +283,27 @@ def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
     """What is going to be done, and what is left out and why; on standard error, or as the answer."""
     for line in _in_lines(plan, query):
         if err:
-            say(line)
+            emit(line)
         else:
             click.echo(line)
 
 
 def _in_lines(plan: Plan, query: str | None) -> Iterator[str]:
     for recipe, n in plan.recipes.items():
-        yield f"to do: {counted(n, 'master')} with {recipe}"
+        yield f"to do: {pluralise(n, 'master')} with {recipe}"
     if plan.drawn is not None:
         yield from _sample_in_lines(plan.drawn)
     if not plan.tasks:
         is_unmatched = query is not None and not plan.already_made and not plan.left_out
-        yield f"nothing to do: {nothing_found(query, 'no master for it')}" if is_unmatched else "nothing to do"
+        yield f"nothing to do: {report_empty_result(query, 'no master for it')}" if is_unmatched else "nothing to do"
     else:
         yield from _costs_in_lines(plan)
     if plan.already_made:
-        yield f"made before: {counted(plan.already_made, 'master')}"
+        yield f"made before: {pluralise(plan.already_made, 'master')}"
     if plan.left_out:
         yield "left out:"
         for reason, of_reason in plan.left_out.items():
-            yield visible(f"  {of_reason.masters:,}  {reason}{_named(of_reason)}")
+            yield escape_control_characters(f"  {of_reason.masters:,}  {reason}{_named(of_reason)}")
             if of_reason.option:
                 yield f"       `{of_reason.option}` takes {'it' if of_reason.masters == 1 else 'them'} in"
 
@@ -314,18 +314,18 @@ def _costs_in_lines(plan: Plan) -> Iterator[str]:
     if plan.hours is None:
         yield "expected: not known, as nothing was made with this model here yet"
     else:
-        yield f"expected: {duration(plan.hours * 3600)} at the pace of earlier batches"
+        yield f"expected: {format_duration(plan.hours * 3600)} at the pace of earlier batches"
 
 
-def _sample_in_lines(drawn: Drawn) -> Iterator[str]:
-    from archive.batches.planning.sampling import in_words
+def _sample_in_lines(drawn: DrawnSample) -> Iterator[str]:
+    from archive.batches.planning.sampling import describe_traits
 
-    yield f"sample: {len(drawn.masters):,} of {counted(drawn.offered, 'master')}, drawn with seed {drawn.seed}:"
+    yield f"sample: {len(drawn.masters):,} of {pluralise(drawn.offered, 'master')}, drawn with seed {drawn.seed}:"
     for master in drawn.masters:
-        yield visible(f"  {master.name}  {'; '.join(in_words(master))}")
+        yield escape_control_characters(f"  {master.name}  {'; '.join(describe_traits(master))}")
 
 
-def _named(left_out: LeftOut) -> str:
+def _named(left_out: Exclusion) -> str:
     """``: 1906.1 (2), 1906.2 (2), 1906.5 (1) and 9 more``."""
     further = left_out.masters - len(left_out.named)
     named = ", ".join(left_out.named)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.options import Context, Id, command, login_name, pass_context
-from archive.cli.output_formats import visible
+from archive.cli.options import Context, RowId, command, login_name, pass_context
+from archive.cli.output_formats import escape_control_characters
 
 
 @command(
@@ -18,7 +18,7 @@ from archive.cli.output_formats import visible
 @click.argument("accession_number", metavar="ACCESSION_NUMBER")
 @click.option("--accept", is_flag=True, help="Accept it: it stays current.")
 @click.option("--reject", is_flag=True, help="Reject it: it is never current. Needs --reason.")
-@click.option("--derivative", type=Id(), metavar="ID", help="Which one; else the current restored derivative.")
+@click.option("--derivative", type=RowId(), metavar="ID", help="Which one; else the current restored derivative.")
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the name you are logged in with.")
 @pass_context
@@ -39,11 +39,11 @@ def review(
     derivative takes the place of the earlier one.
     """
     from archive.catalogue.schema.vocabularies import Decision
-    from archive.review import decide
+    from archive.review import record_decision
 
     if accept == reject:
         raise click.UsageError("say either --accept or --reject")
-    decided = decide(
+    decided = record_decision(
         context.catalogue(),
         accession_number,
         decision=Decision.ACCEPTED if accept else Decision.REJECTED,
@@ -51,4 +51,4 @@ def review(
         reason=reason,
         reviewer=reviewer or login_name(),
     )
-    click.echo(f"{visible(accession_number)}: derivative {decided.derivative_id} {decided.decision}")
+    click.echo(f"{escape_control_characters(accession_number)}: derivative {decided.derivative_id} {decided.decision}")

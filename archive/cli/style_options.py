@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from archive.batches.planning.planner import Styling
+    from archive.batches.planning.planner import StyleRequest
 
 _BALANCE = ("temperature", "tint", "brightness")
 
@@ -88,13 +88,13 @@ def style_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return style(strength(colour(mask(function))))
 
 
-def take_styling(options: dict[str, Any]) -> Styling | None:
+def pop_style_request(options: dict[str, Any]) -> StyleRequest | None:
     """Takes the options of :func:`style_options` out of ``options``; the look that they ask for.
 
     Raises:
         UsageError: they ask for how, but not for which.
     """
-    from archive.batches.planning.planner import Styling
+    from archive.batches.planning.planner import StyleRequest
 
     style, strength, colour, masks = (
         options.pop(name) for name in ("style", "style_strength", "style_colour", "style_mask")
@@ -106,4 +106,4 @@ def take_styling(options: dict[str, Any]) -> Styling | None:
             )
         return None
     parameters = dict(colour or ()) | ({} if strength is None else {"strength": strength})
-    return Styling(styles=style, parameters=parameters, masks=masks)
+    return StyleRequest(styles=style, parameters=parameters, masks=masks)

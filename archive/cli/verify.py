@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.logging_setup import say
+from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output_formats import counted, nothing_found, visible
+from archive.cli.output_formats import escape_control_characters, pluralise, report_empty_result
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
@@ -25,23 +25,23 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many files; else all.")
 @pass_context
-def verify(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
+def verify_files(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
     """Check the bytes of all files against the catalogue.
 
     Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
     first. Each check is an event in the history. Broken files are named on standard output, one a line.
     """
-    from archive.fixity import verify as check
+    from archive.fixity import verify_files as check
 
     report = check(context.catalogue(), query, older_than_days=older_than, limit=limit, progress=make_progress())
     for kind, path, problem in report.broken:
-        click.echo(f"{kind}  {problem}  {visible(str(path))}")
-    say(f"{counted(report.checked, 'file')} checked, {len(report.broken):,} broken")
+        click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
+    emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
     if report.broken:
-        say("bring them back from a backup, then check again: the catalogue knows what they must be")
+        emit("bring them back from a backup, then check again: the catalogue knows what they must be")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
-        say(nothing_found(query))
+        emit(report_empty_result(query))
     for folder, masters in report.absent_folders.items():
-        unchecked = f"{counted(masters, 'master')} of {folder} could not be checked"
-        say(f"{visible(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")
+        unchecked = f"{pluralise(masters, 'master')} of {folder} could not be checked"
+        emit(f"{escape_control_characters(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")
     return EXIT_PARTLY if report.broken or report.absent_folders else EXIT_DONE

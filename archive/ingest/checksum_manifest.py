@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archive.errors import IngestError
-from archive.ingest.checksums import Sum
-from archive.ingest.file_discovery import Found
-from archive.ingest.row_matching import Finder
+from archive.ingest.checksums import Checksum
+from archive.ingest.file_discovery import DiscoveredFiles
+from archive.ingest.row_matching import FileFinder
 from archive.storage import Algorithm
 
 _ALGORITHMS: Mapping[int, Algorithm] = {64: "sha256", 32: "md5"}  # by the number of hex digits
@@ -28,17 +28,17 @@ _ESCAPED = {"\\": "\\", "n": "\n", "r": "\r"}
 
 
 @dataclass(kw_only=True)
-class Sums:
+class ManifestChecksums:
     """The sums of one manifest, given to the files that they are about."""
 
-    of_files: dict[Path, list[Sum]] = field(default_factory=dict)
+    of_files: dict[Path, list[Checksum]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     """Files that are listed and not there."""
     elsewhere: int = 0
     """How many files are listed that lie outside the paths given, or are hidden."""
 
 
-def read_manifest(path: Path) -> list[Sum]:
+def read_manifest(path: Path) -> list[Checksum]:
     """All sums of a manifest, in order.
 
     Raises:
@@ -65,15 +65,15 @@ def read_manifest(path: Path) -> list[Sum]:
     return sums
 
 
-def match_sums(sums: Sequence[Sum], found: Found) -> Sums:
+def match_checksums(sums: Sequence[Checksum], found: DiscoveredFiles) -> ManifestChecksums:
     """Give each sum to its file among those found.
 
     Raises:
         IngestError: there are sums, and none is of a file that was found.
     """
-    finder = Finder(found.files)
-    of_files: dict[Path, list[Sum]] = defaultdict(list)
-    matched = Sums(of_files=of_files)
+    finder = FileFinder(found.files)
+    of_files: dict[Path, list[Checksum]] = defaultdict(list)
+    matched = ManifestChecksums(of_files=of_files)
     for each in sums:
         path = finder.find(each.target)
         if path is not None:
@@ -87,7 +87,7 @@ def match_sums(sums: Sequence[Sum], found: Found) -> Sums:
     return matched
 
 
-def _sum(manifest: Path, line: int, text: str) -> Sum:
+def _sum(manifest: Path, line: int, text: str) -> Checksum:
     """The sum in one line.
 
     Raises:
@@ -106,7 +106,7 @@ def _sum(manifest: Path, line: int, text: str) -> Sum:
     if parts.re is _TAGGED and parts["kind"].lower() != algorithm:
         raise ValueError(f"a sum of {len(value)} digits is no {parts['kind']}")
     name = parts["name"] if plain == text else _ESCAPE.sub(_unescaped, parts["name"])
-    return Sum(manifest=manifest, line=line, target=manifest.parent / name, algorithm=algorithm, value=value)
+    return Checksum(manifest=manifest, line=line, target=manifest.parent / name, algorithm=algorithm, value=value)
 
 
 def _unescaped(escape: re.Match[str]) -> str:
@@ -115,7 +115,7 @@ def _unescaped(escape: re.Match[str]) -> str:
     return _ESCAPED[escape[1]]
 
 
-def _nothing_matches(sums: Sequence[Sum]) -> str:
+def _nothing_matches(sums: Sequence[Checksum]) -> str:
     if not sums:
         return "the manifest lists no file: give one that sha256sum or md5sum wrote"
     first = sums[0]

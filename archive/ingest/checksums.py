@@ -12,7 +12,7 @@ from archive.storage import Algorithm, digests_of_file
 _IN_WORDS: Mapping[Algorithm, str] = {"sha256": "SHA-256", "md5": "MD5"}
 
 
-class SumDiffersError(IngestError):
+class ChecksumMismatchError(IngestError):
     """A file's bytes, of the digest ``sha256``, don't have a sum that came with them."""
 
     def __init__(self, message: str, *, sha256: str) -> None:
@@ -21,7 +21,7 @@ class SumDiffersError(IngestError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sum:
+class Checksum:
     """One sum, as a line of the manifest states it of a file."""
 
     manifest: Path
@@ -50,7 +50,7 @@ class Sum:
         )
 
 
-def digest_checked(path: Path, sums: Sequence[Sum]) -> tuple[str, int]:
+def digest_and_compare(path: Path, sums: Sequence[Checksum]) -> tuple[str, int]:
     """SHA-256 (hex) and size in bytes of a file that has all of its ``sums``, read in one pass.
 
     Raises:
@@ -61,5 +61,5 @@ def digest_checked(path: Path, sums: Sequence[Sum]) -> tuple[str, int]:
     digests, size = digests_of_file(path, {"sha256", *(each.algorithm for each in sums)})
     for each in sums:
         if complaint := each.complaint(digests[each.algorithm]):
-            raise SumDiffersError(complaint, sha256=digests["sha256"])
+            raise ChecksumMismatchError(complaint, sha256=digests["sha256"])
     return digests["sha256"], size

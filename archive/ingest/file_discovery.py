@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archive.errors import IngestError
-from archive.ingest.checksums import Sum, digest_checked
+from archive.ingest.checksums import Checksum, digest_and_compare
 from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
 from restoration.errors import ImageError
@@ -22,7 +22,7 @@ _LONGEST_PATH_BYTES = 2000  # what a database's index holds
 
 
 @dataclass(kw_only=True)
-class Found:
+class DiscoveredFiles:
     """What lies below the paths given, in a stable order: folder by folder, names by code point."""
 
     files: dict[Path, Path] = field(default_factory=dict)
@@ -46,11 +46,11 @@ class Scan:
     size: int  # bytes
     pictures: tuple[ImageInfo, ...] | None
     """Those in the file, without their colour profiles; None where the catalogue holds the bytes already."""
-    sums: Sequence[Sum] = ()
+    sums: Sequence[Checksum] = ()
     """Those that came with the file; its bytes have them."""
 
 
-def find(paths: Sequence[Path], home: Path) -> Found:
+def discover_files(paths: Sequence[Path], home: Path) -> DiscoveredFiles:
     """All files below ``paths`` but hidden ones and those that a home keeps for itself.
 
     A link to a folder is followed, unless the folder lies below ``paths`` anyway (as every loop does).
@@ -64,7 +64,7 @@ def find(paths: Sequence[Path], home: Path) -> Found:
             raise IngestError(f"{given} does not exist: nothing was ingested")
         if any(path.resolve().is_relative_to((home / name).resolve()) for name in _OF_A_HOME):
             raise IngestError(f"{given} is the archive's own: give the folder that the scans came from")
-    found = Found()
+    found = DiscoveredFiles()
     covered = [root.resolve() for root in roots if root.is_dir()]
     seen: set[Path] = set()
     for root in roots:
@@ -79,7 +79,9 @@ def find(paths: Sequence[Path], home: Path) -> Found:
     return found
 
 
-def examine(path: Path, root: Path, *, sums: Sequence[Sum] = (), known: Callable[[str], bool], limits: Limits) -> Scan:
+def examine_file(
+    path: Path, root: Path, *, sums: Sequence[Checksum] = (), known: Callable[[str], bool], limits: Limits
+) -> Scan:
     """Digest a file, compare it with its ``sums`` and, unless its digest is ``known``, look at the pictures in it.
 
     Raises:
@@ -92,7 +94,7 @@ def examine(path: Path, root: Path, *, sums: Sequence[Sum] = (), known: Callable
     if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
         raise IngestError(f"its path is longer than {_LONGEST_PATH_BYTES} bytes: shorten it")
     before = Identity.of(path.stat())
-    sha256, size = digest_checked(path, sums)
+    sha256, size = digest_and_compare(path, sums)
     pictures = None
     if not known(sha256):
         pictures = tuple(replace(info, icc_profile=None) for info in inspect_image(path, limits=limits))
@@ -121,10 +123,10 @@ def _absolute(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
-def _take(path: Path, root: Path, found: Found) -> None:
+def _take(path: Path, root: Path, found: DiscoveredFiles) -> None:
     if path in found.files:
         return
-    shown = printable(path)
+    shown = printable_path(path)
     if shown != str(path):
         found.failures.append((shown, "its name is not UTF-8: rename it"))
     elif not path.exists():
@@ -144,12 +146,12 @@ def _trouble_of_link(path: Path) -> str:
     return "it is a link to a file that isn't there"
 
 
-def printable(path: Path) -> str:
+def printable_path(path: Path) -> str:
     """The path as text, with bytes that are no UTF-8 written as ``\\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found: Found) -> Iterator[Path]:
+def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found: DiscoveredFiles) -> Iterator[Path]:
     """The files of one folder and those below it, each folder once."""
     real = folder.resolve()
     if real in seen:
@@ -159,7 +161,7 @@ def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        found.failures.append((printable(folder), f"the folder can't be read: {error.strerror}"))
+        found.failures.append((printable_path(folder), f"the folder can't be read: {error.strerror}"))
         return
     own = _kept_by_a_home(folder, home, {entry.name for entry in entries})
     for entry in entries:

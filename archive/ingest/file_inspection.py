@@ -11,31 +11,31 @@ from sqlalchemy import select
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master
 from archive.errors import IngestError
-from archive.ingest.checksums import Sum
-from archive.ingest.file_discovery import Scan, examine, inspect_image
-from archive.ingest.recorder import Holder, Recorder
-from archive.ingest.row_matching import Entry
-from archive.storage import trouble_of
+from archive.ingest.checksums import Checksum
+from archive.ingest.file_discovery import Scan, examine_file, inspect_image
+from archive.ingest.recorder import RecordedFile, Recorder
+from archive.ingest.row_matching import FileMetadata
+from archive.storage import check_file
 from restoration.errors import ImageError
 from restoration.image import Limits, looks_like_image
 
 
-class NoImageError(Exception):
+class NotAnImageError(Exception):
     """The file is no image, nor is it named as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class InspectedFile:
     """One scan, what is stated of it, and how it is with the recorded file where that is another one."""
 
     scan: Scan
-    entry: Entry
-    holder: Holder | None
+    entry: FileMetadata
+    holder: RecordedFile | None
 
 
-def gather(
-    catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: Entry, sums: Sequence[Sum]
-) -> Evidence:
+def inspect_file(
+    catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: FileMetadata, sums: Sequence[Checksum]
+) -> InspectedFile:
     """Read one file, compare it with the ``sums`` that it came with, and inspect it.
 
     Raises:
@@ -49,19 +49,19 @@ def gather(
     if not looks_like_image(path):
         if entry.row is not None:
             raise IngestError(f"{entry.row.where} names it, but it is no image")
-        raise NoImageError
+        raise NotAnImageError
     _check_reference(catalogue, entry)
-    scan = examine(
+    scan = examine_file(
         path,
         root,
         sums=sums,
         known=lambda sha256: _is_settled(catalogue, sha256),
         limits=_limits(catalogue),
     )
-    return Evidence(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
+    return InspectedFile(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
 
 
-def _check_reference(catalogue: Catalogue, entry: Entry) -> None:
+def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> None:
     if entry.row is None or entry.reference is None:
         return
     try:
@@ -94,10 +94,10 @@ def _is_settled(catalogue: Catalogue, sha256: str) -> bool:
     return bool(refusals) and not any(refusals)
 
 
-def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> Holder | None:
+def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> RecordedFile | None:
     recorded = _recorded(catalogue, scan.sha256)
     if recorded is None or recorded[0] == str(scan.path):
         return None
     stored, number = recorded
-    trouble = None if recorder.is_confirmed(scan.sha256) else trouble_of(catalogue.path_of(stored), scan.sha256)
-    return Holder(stored=stored, accession_number=number, trouble=None if trouble is None else trouble.detail)
+    trouble = None if recorder.is_confirmed(scan.sha256) else check_file(catalogue.path_of(stored), scan.sha256)
+    return RecordedFile(stored=stored, accession_number=number, trouble=None if trouble is None else trouble.detail)

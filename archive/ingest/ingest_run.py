@@ -18,22 +18,22 @@ from sqlalchemy.orm import Session
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Master
 from archive.errors import IngestError, StorageError
-from archive.ingest.checksum_manifest import match_sums, read_manifest
-from archive.ingest.checksums import Sum, SumDiffersError, digest_checked
-from archive.ingest.file_discovery import Found, Scan, find, printable
-from archive.ingest.file_inspection import Evidence, NoImageError, gather
+from archive.ingest.checksum_manifest import match_checksums, read_manifest
+from archive.ingest.checksums import Checksum, ChecksumMismatchError, digest_and_compare
+from archive.ingest.file_discovery import DiscoveredFiles, Scan, discover_files, printable_path
+from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
 from archive.ingest.ingest_report import IngestReport
-from archive.ingest.recorder import ChangedError, Outcome, Place, Recorder, accession_number
-from archive.ingest.row_matching import Entry, match
-from archive.ingest.spreadsheet import read_sheet
-from archive.progress import Progress, Silent
+from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
+from archive.ingest.row_matching import FileMetadata, match_rows
+from archive.ingest.spreadsheet import read_spreadsheet
+from archive.progress import NoProgress, Progress
 from archive.storage import copy_to_temporary, master_copy_path
 from restoration.errors import ImageError
 
 _OF_ONE_FILE = (IngestError, StorageError, ImageError, OSError)
 """What is wrong with one file; anything else is wrong with the archive, and stops the ingest."""
 
-_Work = Iterable[tuple[Path, Path, Entry]]
+_Work = Iterable[tuple[Path, Path, FileMetadata]]
 """Files, each with the folder that it was found from and what is stated of it."""
 
 
@@ -65,15 +65,15 @@ def ingest(
         IngestError: a path, CSV or manifest can't be used at all, or a folder went away meanwhile.
     """
     report = IngestReport(dry_run=dry_run)
-    found = find(paths, catalogue.settings.home)
+    found = discover_files(paths, catalogue.settings.home)
     sums = _sums(manifest, found, report)
     sheets = [metadata.absolute()] if metadata is not None else [*found.sheets, *found.neighbours]
     _check_sheets(sheets, sums)
-    rows = [row for sheet in dict.fromkeys(sheets) for row in read_sheet(sheet)]
-    matched = match(rows, found)
+    rows = [row for sheet in dict.fromkeys(sheets) for row in read_spreadsheet(sheet)]
+    matched = match_rows(rows, found)
     report.passed_over += found.hidden
     report.failures += found.failures
-    report.failures += [(printable(path), reason) for path, reason in matched.refused.items()]
+    report.failures += [(printable_path(path), reason) for path, reason in matched.refused.items()]
     report.rows_without_files += matched.without_files
 
     recorder = Recorder(catalogue, stated={row.accession_number for row in rows if row.accession_number is not None})
@@ -86,8 +86,8 @@ def ingest(
             if path in references:
                 run.pass_over(path, "a reference")
             else:
-                work[path] = Entry()
-    progress = progress or Silent()
+                work[path] = FileMetadata()
+    progress = progress or NoProgress()
     progress.start(len(work), "files")
     try:
         run.take(((path, found.files[path], entry) for path, entry in work.items()), progress)
@@ -105,7 +105,7 @@ class _Run:
         catalogue: Catalogue,
         recorder: Recorder,
         report: IngestReport,
-        sums: Mapping[Path, Sequence[Sum]] | None,
+        sums: Mapping[Path, Sequence[Checksum]] | None,
         *,
         copy: bool,
         has_rows: bool,
@@ -127,7 +127,7 @@ class _Run:
         gathered = list(evidence)
         with self._catalogue.trying() as session:
 
-            def decide(evidence: Evidence) -> Outcome:
+            def decide(evidence: InspectedFile) -> FileOutcome:
                 with session.begin_nested():
                     return self._write(session, evidence, self._place(evidence))
 
@@ -137,7 +137,7 @@ class _Run:
         """Count a file that is not to be a master; where it came with a sum, it must have it all the same."""
         try:
             if sums := self._sums_of(path):
-                digest_checked(path, sums)
+                digest_and_compare(path, sums)
                 self._report.checked += 1
         except _OF_ONE_FILE as error:
             self._fail(path, error)
@@ -146,19 +146,19 @@ class _Run:
         if self._report.dry_run:
             self._report.lines.append(f"{path}: passed over: {reason}")
 
-    def _sums_of(self, path: Path) -> Sequence[Sum]:
+    def _sums_of(self, path: Path) -> Sequence[Checksum]:
         return () if self._sums is None else self._sums.get(path, ())
 
-    def _examined(self, work: _Work, progress: Progress) -> Iterator[Evidence]:
+    def _examined(self, work: _Work, progress: Progress) -> Iterator[InspectedFile]:
         """What is found out about each file, but for those that are passed over or fail."""
         for path, root, entry in work:
             try:
-                evidence = gather(self._catalogue, self._recorder, path, root, entry, self._sums_of(path))
-            except NoImageError:
+                evidence = inspect_file(self._catalogue, self._recorder, path, root, entry, self._sums_of(path))
+            except NotAnImageError:
                 self.pass_over(path, "no image")
             except _OF_ONE_FILE as error:
                 self._fail(path, error)
-                if isinstance(error, SumDiffersError) and not self._report.dry_run:
+                if isinstance(error, ChecksumMismatchError) and not self._report.dry_run:
                     with self._catalogue.session() as session:
                         self._recorder.record_difference(session, path, error)
                 if not root.is_dir():
@@ -173,7 +173,7 @@ class _Run:
                 yield evidence
             progress.advance(note=path.name)
 
-    def _record_all(self, evidence: Iterable[Evidence], record: Callable[[Evidence], Outcome]) -> None:
+    def _record_all(self, evidence: Iterable[InspectedFile], record: Callable[[InspectedFile], FileOutcome]) -> None:
         """Record one after the other; scans under the path of another wait until that may have moved away.
 
         That is how files look after a renumbering: 002.tif is now 003.tif, and 001.tif is 002.tif.
@@ -188,8 +188,8 @@ class _Run:
             self._fail(blocked.scan.path, error)
 
     def _try_each(
-        self, evidence: Iterable[Evidence], record: Callable[[Evidence], Outcome]
-    ) -> list[tuple[Evidence, ChangedError]]:
+        self, evidence: Iterable[InspectedFile], record: Callable[[InspectedFile], FileOutcome]
+    ) -> list[tuple[InspectedFile, ChangedError]]:
         """Record what can be recorded, and return what has to wait."""
         waiting = []
         for one in evidence:
@@ -207,34 +207,34 @@ class _Run:
                 self._fail(one.scan.path, IngestError(reason))
         return waiting
 
-    def _record(self, evidence: Evidence) -> Outcome:
+    def _record(self, evidence: InspectedFile) -> FileOutcome:
         """Record one scan in a transaction of its own; a copy is flushed beforehand and published within."""
         place = self._place(evidence)
         try:
             if place.final is not None:
                 scan = evidence.scan
                 copy, _ = copy_to_temporary(scan.path, place.final, self._token, sha256=scan.sha256)
-                place = Place(stored=place.stored, final=place.final, temporary=copy)
+                place = Destination(stored=place.stored, final=place.final, temporary=copy)
             with self._catalogue.session() as session:
                 return self._write(session, evidence, place)
         finally:
             if place.temporary is not None:
                 place.temporary.unlink(missing_ok=True)
 
-    def _write(self, session: Session, evidence: Evidence, place: Place) -> Outcome:
+    def _write(self, session: Session, evidence: InspectedFile, place: Destination) -> FileOutcome:
         return self._recorder.record(session, evidence.scan, evidence.entry, evidence.holder, place)
 
-    def _place(self, evidence: Evidence) -> Place:
+    def _place(self, evidence: InspectedFile) -> Destination:
         """Where the master is going to be recorded, should it be new or move."""
         scan, holder = evidence.scan, evidence.holder
         is_known = scan.pictures is None
         if not self._copy or (is_known and (holder is None or holder.trouble is None)):
-            return Place(stored=str(scan.path))
+            return Destination(stored=str(scan.path))
         number = accession_number(scan.path, evidence.entry) if holder is None else holder.accession_number
         stored = master_copy_path(number, scan.sha256, scan.path.suffix)
-        return Place(stored=stored, final=None if self._report.dry_run else self._catalogue.path_of(stored))
+        return Destination(stored=stored, final=None if self._report.dry_run else self._catalogue.path_of(stored))
 
-    def _count(self, scan: Scan, outcome: Outcome) -> None:
+    def _count(self, scan: Scan, outcome: FileOutcome) -> None:
         report = self._report
         report.notes += outcome.notes
         report.checked += bool(scan.sums)
@@ -267,11 +267,13 @@ def _known_references(catalogue: Catalogue) -> set[Path]:
         return {Path(path) for path in stored if path is not None}
 
 
-def _sums(manifest: Path | None, found: Found, report: IngestReport) -> Mapping[Path, Sequence[Sum]] | None:
+def _sums(
+    manifest: Path | None, found: DiscoveredFiles, report: IngestReport
+) -> Mapping[Path, Sequence[Checksum]] | None:
     """The sums of each file that was found; None without a manifest."""
     if manifest is None:
         return None
-    matched = match_sums(read_manifest(manifest.absolute()), found)
+    matched = match_checksums(read_manifest(manifest.absolute()), found)
     report.missing += matched.missing
     if matched.elsewhere:
         listed = f"{matched.elsewhere:,} of the files that {manifest} lists"
@@ -279,11 +281,11 @@ def _sums(manifest: Path | None, found: Found, report: IngestReport) -> Mapping[
     return matched.of_files
 
 
-def _check_sheets(sheets: Iterable[Path], sums: Mapping[Path, Sequence[Sum]] | None) -> None:
+def _check_sheets(sheets: Iterable[Path], sums: Mapping[Path, Sequence[Checksum]] | None) -> None:
     """Raise where a sheet is not what it was: none of its rows can be trusted then."""
     for sheet in sheets:
         if sums is not None and sheet in sums:
             try:
-                digest_checked(sheet, sums[sheet])
-            except SumDiffersError as error:
+                digest_and_compare(sheet, sums[sheet])
+            except ChecksumMismatchError as error:
                 raise IngestError(f"{sheet}: {error}. Nothing was ingested") from error

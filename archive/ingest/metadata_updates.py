@@ -14,16 +14,16 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import record_event
-from archive.catalogue.query.text_index import TEXT_FIELDS, reindex
+from archive.catalogue.query.text_index import TEXT_FIELDS, index_item_words
 from archive.catalogue.schema.tables import Item, Master
 from archive.catalogue.schema.vocabularies import Access, EventType, Polarity
 from archive.errors import IngestError
-from archive.ingest.row_matching import Entry, Facts
+from archive.ingest.row_matching import FileMetadata, ItemMetadata
 from archive.ingest.spreadsheet import Row
 from restoration.image import Area
 
 
-def state_item(session: Session, item: Item, facts: Facts) -> list[str]:
+def update_item(session: Session, item: Item, facts: ItemMetadata) -> list[str]:
     """Set what is stated of an item; returns ``field: old -> new`` of each value that was another before."""
     changes = []
     words_change = False
@@ -38,11 +38,11 @@ def state_item(session: Session, item: Item, facts: Facts) -> list[str]:
             changes.append(_change(name, item.extra.get(name), value))
             item.extra = {**item.extra, name: value}
     if words_change:
-        reindex(session, item)
+        index_item_words(session, item)
     return changes
 
 
-def state_master(session: Session, master: Master, entry: Entry, *, at: datetime) -> list[str]:
+def update_master(session: Session, master: Master, entry: FileMetadata, *, at: datetime) -> list[str]:
     """Set what is stated of a known master; returns ``field: old -> new`` of each value that was another before.
 
     Raises:
@@ -54,25 +54,25 @@ def state_master(session: Session, master: Master, entry: Entry, *, at: datetime
     if row.sequence is not None and row.sequence != master.sequence:
         before = master.sequence
         # Out of the way, since no two may have the same number at any moment.
-        master.sequence = max(next_free(session, master.item), row.sequence + 1)
+        master.sequence = max(next_free_sequence(session, master.item), row.sequence + 1)
         session.flush()
-        make_way(session, master.item, row.sequence, entry, at=at, free=before)
+        free_sequence(session, master.item, row.sequence, entry, at=at, free=before)
         master.sequence = row.sequence
         changes.append(_change("sequence", before, row.sequence))
     if row.view is not None:
         changes += _set(master, "view", row.view)
     if row.picture_area is not None:
-        check_area(row, master.width, master.height)
-        area, stated = _area_text(area_of(master)), _area_text(row.picture_area)
+        check_picture_area(row, master.width, master.height)
+        area, stated = _area_text(get_picture_area(master)), _area_text(row.picture_area)
         if area != stated:
             changes.append(_change("picture_area", area, stated))
-            set_area(master, row.picture_area)
+            set_picture_area(master, row.picture_area)
     if entry.reference is not None:
         changes += _set(master, "reference_path", str(entry.reference))
     return changes
 
 
-def rename(session: Session, item: Item, row: Row, stated: set[str]) -> list[str]:
+def rename_item(session: Session, item: Item, row: Row, stated: set[str]) -> list[str]:
     """Give an item the accession number that the row of one of its masters states, where it is another.
 
     The item keeps its id and everything that hangs on it. Refused is what wouldn't be a renaming: the number is another
@@ -98,7 +98,7 @@ def rename(session: Session, item: Item, row: Row, stated: set[str]) -> list[str
     return [_change("accession_number", present, wanted)]
 
 
-def make_way(session: Session, item: Item, sequence: int, entry: Entry, *, at: datetime, free: int) -> None:
+def free_sequence(session: Session, item: Item, sequence: int, entry: FileMetadata, *, at: datetime, free: int) -> None:
     """Give the master of an item that has the ``sequence`` of another's row the number ``free`` instead.
 
     That is done, and leaves an event, only where its own row states another number, which it gets in its turn.
@@ -119,12 +119,12 @@ def make_way(session: Session, item: Item, sequence: int, entry: Entry, *, at: d
     record_event(session, EventType.METADATA_MODIFICATION, detail=detail, item=item, master=taken, at=at)
 
 
-def next_free(session: Session, item: Item) -> int:
+def next_free_sequence(session: Session, item: Item) -> int:
     """The number after the highest of an item's masters."""
     return (session.scalar(select(func.max(Master.sequence)).where(Master.item_id == item.id)) or 0) + 1
 
 
-def check_area(row: Row, width: int, height: int) -> None:
+def check_picture_area(row: Row, width: int, height: int) -> None:
     """Raise where a row's picture area reaches out of the upright picture of ``width`` x ``height`` px.
 
     Raises:
@@ -138,12 +138,12 @@ def check_area(row: Row, width: int, height: int) -> None:
         )
 
 
-def set_area(master: Master, area: Area) -> None:
+def set_picture_area(master: Master, area: Area) -> None:
     """Write the picture area into a master's columns."""
     master.area_x, master.area_y, master.area_width, master.area_height = area.x, area.y, area.width, area.height
 
 
-def area_of(master: Master) -> Area | None:
+def get_picture_area(master: Master) -> Area | None:
     """The picture area in a master's columns."""
     x, y, width, height = master.area_x, master.area_y, master.area_width, master.area_height
     if x is None or y is None or width is None or height is None:

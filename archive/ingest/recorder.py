@@ -12,15 +12,23 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.events import record_event
-from archive.catalogue.query.text_index import reindex
+from archive.catalogue.query.text_index import index_item_words
 from archive.catalogue.schema.tables import Item, Master, Root
 from archive.catalogue.schema.vocabularies import Access, EventType, View
 from archive.catalogue.schema.vocabularies import Outcome as EventOutcome
 from archive.errors import IngestError
-from archive.ingest.checksums import SumDiffersError
+from archive.ingest.checksums import ChecksumMismatchError
 from archive.ingest.file_discovery import Scan
-from archive.ingest.metadata_updates import check_area, make_way, next_free, rename, set_area, state_item, state_master
-from archive.ingest.row_matching import Entry
+from archive.ingest.metadata_updates import (
+    check_picture_area,
+    free_sequence,
+    next_free_sequence,
+    rename_item,
+    set_picture_area,
+    update_item,
+    update_master,
+)
+from archive.ingest.row_matching import FileMetadata
 from archive.storage import MASTERS, publish_once
 from restoration.image import ImageInfo
 
@@ -34,7 +42,7 @@ class ChangedError(IngestError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holder:
+class RecordedFile:
     """Where the catalogue says that a scan's bytes lie, if not where the scan was met, and how it is with that file."""
 
     stored: str
@@ -44,7 +52,7 @@ class Holder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Destination:
     """The path under which a master is going to be recorded; a copy that is to be published there first."""
 
     stored: str  # absolute; of a copy relative to the home
@@ -53,7 +61,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class FileOutcome:
     """What became of one file."""
 
     action: Literal["added", "unchanged", "duplicate", "moved", "updated"]
@@ -62,7 +70,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def accession_number(path: Path, entry: Entry) -> str:
+def accession_number(path: Path, entry: FileMetadata) -> str:
     """The accession number that a new scan gets: its row's, else its file's stem (accents composed)."""
     if entry.row is not None and entry.row.accession_number is not None:
         return entry.row.accession_number
@@ -83,7 +91,9 @@ class Recorder:
         """Whether the recorded file of these bytes was read, or recorded, in this run."""
         return sha256 in self._confirmed
 
-    def record(self, session: Session, scan: Scan, entry: Entry, holder: Holder | None, place: Place) -> Outcome:
+    def record(
+        self, session: Session, scan: Scan, entry: FileMetadata, holder: RecordedFile | None, place: Destination
+    ) -> FileOutcome:
         """Write what follows from one scan.
 
         Raises:
@@ -113,7 +123,7 @@ class Recorder:
         self._confirmed.add(scan.sha256)
         return outcome
 
-    def record_difference(self, session: Session, path: Path, error: SumDiffersError) -> None:
+    def record_difference(self, session: Session, path: Path, error: ChecksumMismatchError) -> None:
         """Leave the event, where bytes are held, that a file of them has not the sum that it came with."""
         self._record_check(session, error.sha256, EventOutcome.FAILURE, f"{path}: {error}")
 
@@ -136,14 +146,14 @@ class Recorder:
                 changes.append(change)
         return changes
 
-    def _still_held(self, known: Master, holder: Holder | None) -> bool:
+    def _still_held(self, known: Master, holder: RecordedFile | None) -> bool:
         if known.sha256 in self._confirmed:
             return True
         if holder is None or holder.stored != known.path:
             raise IngestError("it was recorded by another run meanwhile: ingest again")
         return holder.trouble is None
 
-    def _second(self, session: Session, known: Master, scan: Scan, entry: Entry) -> Outcome:
+    def _second(self, session: Session, known: Master, scan: Scan, entry: FileMetadata) -> FileOutcome:
         """A second file of bytes that the recorded file still holds.
 
         Its row says nothing about the master, but for the file that a copy in the home was made of: it has no other.
@@ -152,31 +162,37 @@ class Recorder:
         if known.path.startswith(f"{MASTERS}/") and scan.sha256 not in self._described:
             return self._describe(session, known, entry, "unchanged", held)
         notes = [f"{entry.row.where} was not used: {scan.path} has {held}"] if entry.row is not None else []
-        return Outcome(action="duplicate", detail=held, notes=notes)
+        return FileOutcome(action="duplicate", detail=held, notes=notes)
 
     def _describe(
-        self, session: Session, master: Master, entry: Entry, action: Literal["unchanged", "moved"], detail: str
-    ) -> Outcome:
+        self, session: Session, master: Master, entry: FileMetadata, action: Literal["unchanged", "moved"], detail: str
+    ) -> FileOutcome:
         """Bring a known master and its item up to what its row states."""
         self._described.add(master.sha256)
         if entry.row is None:
-            return Outcome(action=action, detail=detail)
+            return FileOutcome(action=action, detail=detail)
         item = master.item
-        of_item = rename(session, item, entry.row, self._stated) + state_item(session, item, entry.facts)
+        of_item = rename_item(session, item, entry.row, self._stated) + update_item(session, item, entry.facts)
         at = self._catalogue.now(session)
-        of_master = state_master(session, master, entry, at=at)
+        of_master = update_master(session, master, entry, at=at)
         for changes, about in ((of_item, None), (of_master, master)):
             if changes:
                 text = f"{entry.row.where}: {'; '.join(changes)}"
                 record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, master=about, at=at)
         changes = of_item + of_master
         if changes and action == "unchanged":
-            return Outcome(action="updated", detail="; ".join(changes), changes=changes)
-        return Outcome(action=action, detail="; ".join([detail, *changes]), changes=changes)
+            return FileOutcome(action="updated", detail="; ".join(changes), changes=changes)
+        return FileOutcome(action=action, detail="; ".join([detail, *changes]), changes=changes)
 
     def _move(
-        self, session: Session, known: Master, scan: Scan, entry: Entry, holder: Holder | None, place: Place
-    ) -> Outcome:
+        self,
+        session: Session,
+        known: Master,
+        scan: Scan,
+        entry: FileMetadata,
+        holder: RecordedFile | None,
+        place: Destination,
+    ) -> FileOutcome:
         before = self._catalogue.path_of(known.path)
         _settle(place, scan)
         root, at = self._root(session, scan), self._catalogue.now(session)
@@ -187,7 +203,7 @@ class Recorder:
             record_event(session, EventType.RELOCATION, detail=detail, item=known.item, master=master, at=at)
         return self._describe(session, known, entry, "moved", detail)
 
-    def _add(self, session: Session, scan: Scan, entry: Entry, place: Place) -> Outcome:
+    def _add(self, session: Session, scan: Scan, entry: FileMetadata, place: Destination) -> FileOutcome:
         if scan.pictures is None:
             raise IngestError("the catalogue changed meanwhile: ingest again")
         number = accession_number(scan.path, entry)
@@ -200,7 +216,7 @@ class Recorder:
             item = Item(accession_number=number, access=Access.OPEN, extra={}, created_at=at)
             session.add(item)
             session.flush()
-        changes = state_item(session, item, entry.facts) + _take_embedded(session, item, scan.pictures[0])
+        changes = update_item(session, item, entry.facts) + _take_embedded(session, item, scan.pictures[0])
         if changes and not is_new:
             text = f"with {scan.path}: {'; '.join(changes)}"
             record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, at=at)
@@ -217,11 +233,11 @@ class Recorder:
             sequences.append(str(master.sequence))
         _settle(place, scan)
         self._described.add(scan.sha256)
-        return Outcome(
+        return FileOutcome(
             action="added", detail=f"as {number!r}, sequence {' and '.join(sequences)}, {master.view}", notes=notes
         )
 
-    def _new_master(self, session: Session, item: Item, scan: Scan, entry: Entry, info: ImageInfo) -> Master:
+    def _new_master(self, session: Session, item: Item, scan: Scan, entry: FileMetadata, info: ImageInfo) -> Master:
         """The master of one picture in a file; what a row says of a place or of a number is about the first of them."""
         row = entry.row
         if info.page > 1:
@@ -247,15 +263,15 @@ class Recorder:
             refusal=info.refusal,
         )
         if entry.row is not None and entry.row.picture_area is not None:
-            check_area(entry.row, info.width, info.height)
-            set_area(master, entry.row.picture_area)
+            check_picture_area(entry.row, info.width, info.height)
+            set_picture_area(master, entry.row.picture_area)
         return master
 
-    def _sequence(self, session: Session, item: Item, entry: Entry) -> int:
+    def _sequence(self, session: Session, item: Item, entry: FileMetadata) -> int:
         """The sequence that a row states, else the first that is neither taken nor stated by another row."""
         if entry.row is not None and (stated := entry.row.sequence) is not None:
-            at, free = self._catalogue.now(session), next_free(session, item)
-            make_way(session, item, stated, entry, at=at, free=free)
+            at, free = self._catalogue.now(session), next_free_sequence(session, item)
+            free_sequence(session, item, stated, entry, at=at, free=free)
             return stated
         taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))
         return next(number for number in range(1, len(taken) + 2) if number not in taken)
@@ -269,7 +285,7 @@ class Recorder:
         return root
 
 
-def _settle(place: Place, scan: Scan) -> None:
+def _settle(place: Destination, scan: Scan) -> None:
     """Put a copy under its final name before a row says that it is there."""
     if place.temporary is not None and place.final is not None:
         publish_once(place.temporary, place.final, sha256=scan.sha256)
@@ -283,7 +299,7 @@ def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:
             setattr(item, name, value)
             changes.append(f"{name}: (empty) -> {value}")
     if changes:
-        reindex(session, item)
+        index_item_words(session, item)
     return changes
 
 

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from archive.ingest.file_discovery import Found
+from archive.ingest.file_discovery import DiscoveredFiles
 from archive.ingest.spreadsheet import ITEM_COLUMNS, Row
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class ItemMetadata:
     """What is stated of an item, by all of its rows together."""
 
     item: Mapping[str, str] = field(default_factory=dict)
@@ -32,19 +32,19 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class FileMetadata:
     """What is stated about one file; nothing at all where it has no row."""
 
     row: Row | None = None
     reference: Path | None = None
-    facts: Facts = field(default_factory=Facts)
+    facts: ItemMetadata = field(default_factory=ItemMetadata)
 
 
 @dataclass(kw_only=True)
-class Matched:
+class MatchedRows:
     """The rows, given to the files that they name."""
 
-    entries: dict[Path, Entry] = field(default_factory=dict)
+    entries: dict[Path, FileMetadata] = field(default_factory=dict)
     """In the order of the rows, from which scans without a sequence get theirs."""
     refused: dict[Path, str] = field(default_factory=dict)
     """Files whose row can't be used, with the reason; the file may not be there."""
@@ -53,10 +53,10 @@ class Matched:
     """Clean images that rows compare scans with: not masters themselves."""
 
 
-def match(rows: Iterable[Row], found: Found) -> Matched:
+def match_rows(rows: Iterable[Row], found: DiscoveredFiles) -> MatchedRows:
     """Give each row to its file. Rows of a sheet beside a single given file are looked at only for given files."""
-    matched = Matched()
-    finder = Finder(found.files)
+    matched = MatchedRows()
+    finder = FileFinder(found.files)
     by_file: dict[Path, list[Row]] = defaultdict(list)
     reserved: dict[str, set[int]] = defaultdict(set)
     references: dict[Path, Path] = {}
@@ -83,7 +83,7 @@ def match(rows: Iterable[Row], found: Found) -> Matched:
     usable = {path: row for path, row in usable.items() if path not in matched.refused}
     facts = _facts_of_items(usable, reserved)
     for path, row in usable.items():
-        matched.entries[path] = Entry(
+        matched.entries[path] = FileMetadata(
             row=row,
             reference=None if row.reference is None else references[row.reference],
             facts=_facts({path: row}, set()) if row.accession_number is None else facts[row.accession_number],
@@ -91,7 +91,7 @@ def match(rows: Iterable[Row], found: Found) -> Matched:
     return matched
 
 
-class Finder:
+class FileFinder:
     """Finds a file by how a row spells its path.
 
     Tried in turn: as written; with accents composed otherwise (macOS); with ``\\`` for ``/`` (Windows); and through the
@@ -121,7 +121,7 @@ class Finder:
                 yield str(root / real.relative_to(real_root))
 
 
-def _note_missing(row: Row, matched: Matched) -> None:
+def _note_missing(row: Row, matched: MatchedRows) -> None:
     """A row whose file isn't among those found; it is refused all the same where it is wrong in itself."""
     if row.problems:
         key = row.target if row.filename else row.sheet
@@ -132,7 +132,7 @@ def _note_missing(row: Row, matched: Matched) -> None:
     matched.without_files.append(f"{row.where}: {row.filename} {state}")
 
 
-def _refuse_contradictions(usable: Mapping[Path, Row], matched: Matched) -> None:
+def _refuse_contradictions(usable: Mapping[Path, Row], matched: MatchedRows) -> None:
     items: dict[str, dict[Path, Row]] = defaultdict(dict)
     for path, row in usable.items():
         if row.accession_number is not None:
@@ -143,7 +143,7 @@ def _refuse_contradictions(usable: Mapping[Path, Row], matched: Matched) -> None
         _refuse_same_sequence(number, rows, matched)
 
 
-def _refuse_different(number: str, column: str, rows: Mapping[Path, Row], matched: Matched) -> None:
+def _refuse_different(number: str, column: str, rows: Mapping[Path, Row], matched: MatchedRows) -> None:
     by_value = {row.item[column]: row for row in rows.values()}
     if len(by_value) < 2:
         return
@@ -156,7 +156,7 @@ def _refuse_different(number: str, column: str, rows: Mapping[Path, Row], matche
         matched.refused.setdefault(path, reason)
 
 
-def _refuse_same_sequence(number: str, rows: Mapping[Path, Row], matched: Matched) -> None:
+def _refuse_same_sequence(number: str, rows: Mapping[Path, Row], matched: MatchedRows) -> None:
     by_sequence: dict[int, list[Path]] = defaultdict(list)
     for path, row in rows.items():
         if row.sequence is not None:
@@ -168,7 +168,7 @@ def _refuse_same_sequence(number: str, rows: Mapping[Path, Row], matched: Matche
                 matched.refused.setdefault(path, reason)
 
 
-def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) -> dict[str, Facts]:
+def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) -> dict[str, ItemMetadata]:
     items: dict[str, dict[Path, Row]] = defaultdict(dict)
     for path, row in rows.items():
         if row.accession_number is not None:
@@ -176,13 +176,13 @@ def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) 
     return {number: _facts(of_item, reserved[number]) for number, of_item in items.items()}
 
 
-def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> Facts:
+def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
     extra: dict[str, list[str]] = defaultdict(list)
     for row in rows.values():
         for name, value in row.extra.items():
             if value not in extra[name]:
                 extra[name].append(value)
-    return Facts(
+    return ItemMetadata(
         item={column: value for row in rows.values() for column, value in row.item.items()},
         extra={name: "; ".join(values) for name, values in extra.items()},
         reserved=frozenset(reserved),

@@ -72,7 +72,7 @@ class Row:
         return self.sheet.parent / self.filename
 
 
-def read_sheet(path: Path) -> list[Row]:
+def read_spreadsheet(path: Path) -> list[Row]:
     """All rows of one items.csv that aren't blank, those with problems included, in order.
 
     Raises:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from archive.report.contact_sheet import Sheet, write_sheets
-from archive.report.html_report import Gain, Shown, gains, mean_gain, write_report
+from archive.report.contact_sheet import ContactSheet, write_contact_sheets
+from archive.report.html_report import QualityGain, ReportCounts, mean_gain, quality_gains, write_report
 
-__all__ = ["Gain", "Sheet", "Shown", "gains", "mean_gain", "write_report", "write_sheets"]
+__all__ = [
+    "ContactSheet",
+    "QualityGain",
+    "ReportCounts",
+    "mean_gain",
+    "quality_gains",
+    "write_contact_sheets",
+    "write_report",
+]

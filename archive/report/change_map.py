@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from archive.catalogue.schema.vocabularies import StageTask
 from archive.display import Record
-from archive.report.preview_images import png
+from archive.report.preview_images import png_data_url
 from restoration.image import Source
 from restoration.quality.change_detection import (
     CHANGE_COLOURS,
     CHANGE_COVER,
     CHANGE_STEPS,
     DARKEST_GREY,
-    FILLED_BY,
     FILLED_COLOUR,
+    FILLED_THRESHOLD,
     change_map,
 )
 
@@ -22,14 +22,14 @@ LEGEND = {
     "change_steps": dict(zip(CHANGE_STEPS, CHANGE_COLOURS, strict=True)),
     "change_cover": f"{CHANGE_COVER:.0%}",
     "darkest_grey": f"{DARKEST_GREY:.0%}",
-    "filled_by": FILLED_BY,
+    "filled_by": FILLED_THRESHOLD,
     "filled_colour": FILLED_COLOUR,
 }
 """What the template tells of the map's colours."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class ChangeMapView:
     """The map of one derivative, and what it says in numbers."""
 
     url: str
@@ -42,7 +42,7 @@ class Changes:
     """Whether the recipe repairs damage."""
 
 
-def changes(scan: Source, restored: Source, picture_area: Record | None, recipe: Record) -> Changes:
+def render_change_map(scan: Source, restored: Source, picture_area: Record | None, recipe: Record) -> ChangeMapView:
     """What changed between a scan and its derivative, made by ``recipe`` within ``picture_area``.
 
     Raises:
@@ -52,8 +52,8 @@ def changes(scan: Source, restored: Source, picture_area: Record | None, recipe:
     found = change_map(scan, restored)
     area = picture_area or {"width": scan.info.width, "height": scan.info.height}
     pixels = area["width"] * area["height"]
-    return Changes(
-        url=png(found.image()),
+    return ChangeMapView(
+        url=png_data_url(found.image()),
         changed=found.changed_pixels / pixels,
         filled=found.filled_pixels / pixels,
         is_asked_for=repairs_damage(recipe),

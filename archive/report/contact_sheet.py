@@ -13,13 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import show
+from archive.catalogue.listings import get_item_details
 from archive.catalogue.schema.tables import Batch, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, TaskStatus
-from archive.display import Record, recipe_in_words, score_subject, score_value
-from archive.report.crop_selection import Place, places
+from archive.display import Record, describe_recipe, describe_score, format_score_value
+from archive.report.crop_selection import CropLocation, select_crops
 from archive.report.html_writer import write_page
-from archive.report.preview_images import before_and_after, crop
+from archive.report.preview_images import crop_data_url, open_before_and_after
 from archive.settings import Settings
 from archive.storage import sheet_path
 from restoration.errors import ImageError
@@ -30,7 +30,7 @@ _TOLD = ("psnr", "ssim")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class ContactSheet:
     """A contact sheet that was written."""
 
     path: Path
@@ -49,29 +49,29 @@ class _Tried(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class CropPair:
     """A place in a master, and what became of it."""
 
-    place: Place
+    place: CropLocation
     before: str  # data URLs of PNGs
     after: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class SheetEntry:
     """One master of the sample, as the template shows it."""
 
     item: Record
     master: Record
     derivative: Record | None
-    pairs: Sequence[Pair]
+    pairs: Sequence[CropPair]
     problem: str | None  # why there are no crops
 
     @property
     def scores(self) -> list[tuple[str, str]]:
         """PSNR and SSIM in words, of what is shown against the master and, where it is known, the clean reference."""
         return [
-            (score_subject(score), score_value(score))
+            (describe_score(score), format_score_value(score))
             for score in (self.derivative["quality"] if self.derivative else ())
             if score["metric"] in _TOLD
             and score["stage"] is None
@@ -79,7 +79,7 @@ class Entry:
         ]
 
 
-def write_sheets(catalogue: Catalogue, batch_id: int) -> list[Sheet]:
+def write_contact_sheets(catalogue: Catalogue, batch_id: int) -> list[ContactSheet]:
     """Writes a contact sheet for each recipe of a batch that was planned as a sample, in the place of earlier ones.
 
     Recipes that differ in their masks alone are on one sheet, which is named by the recipe without a mask.
@@ -100,10 +100,10 @@ def write_sheets(catalogue: Catalogue, batch_id: int) -> list[Sheet]:
 
 def _write_sheet(
     catalogue: Catalogue, session: Session, batch: Batch, recipe_sha256: str, recipes: Sequence[Recipe]
-) -> Sheet:
+) -> ContactSheet:
     tried = _tried(session, batch, recipes)
     shown = [each for each in tried if batch.options["include_restricted"] or each.access is Access.OPEN]
-    sheet = Sheet(
+    sheet = ContactSheet(
         path=catalogue.settings.home / sheet_path(batch.id, recipe_sha256),
         masters=len(shown),
         not_open=len(tried) - len(shown),
@@ -113,7 +113,7 @@ def _write_sheet(
         "sheet.html",
         entries=_entries(catalogue, session, shown),
         sheet=sheet,
-        recipe=recipe_in_words(json.loads(recipes[0].canonical_json)),
+        recipe=describe_recipe(json.loads(recipes[0].canonical_json)),
         recipe_sha256=recipe_sha256,
         is_look=recipes[0].kind is DerivativeKind.STYLED,
         batch=batch,
@@ -139,27 +139,27 @@ def _tried(session: Session, batch: Batch, recipes: Sequence[Recipe]) -> list[_T
     return [_Tried._make(row) for row in rows]
 
 
-def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) -> Iterator[Entry]:
+def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) -> Iterator[SheetEntry]:
     """One at a time, since each holds its crops."""
     for tried in shown:
-        item = show(catalogue, session, tried.accession_number)
+        item = get_item_details(catalogue, session, tried.accession_number)
         master = next(each for each in item["masters"] if each["sequence"] == tried.sequence)
         derivative = next((each for each in item["derivatives"] if each["id"] == tried.derivative_id), None)
-        pairs: Sequence[Pair] = ()
+        pairs: Sequence[CropPair] = ()
         problem = None if derivative else f"It could not be restored: {tried.error}"
         if derivative:
             try:
                 pairs = _pairs(catalogue.settings, master, derivative)
             except (ImageError, OSError) as error:
                 problem = f"The crops can’t be shown: {error}"
-        yield Entry(item=item, master=master, derivative=derivative, pairs=pairs, problem=problem)
+        yield SheetEntry(item=item, master=master, derivative=derivative, pairs=pairs, problem=problem)
 
 
-def _pairs(settings: Settings, master: Record, derivative: Record) -> list[Pair]:
+def _pairs(settings: Settings, master: Record, derivative: Record) -> list[CropPair]:
     """Crops of both at the places that the master alone decides on, so that sheets of several recipes agree."""
-    with before_and_after(settings, master, derivative) as (before, after):
+    with open_before_and_after(settings, master, derivative) as (before, after):
         area = master["picture_area"] or {"x": 0, "y": 0, "width": before.info.width, "height": before.info.height}
         return [
-            Pair(place=place, before=crop(before, place.area), after=crop(after, place.area))
-            for place in places(before, Area(**area))
+            CropPair(place=place, before=crop_data_url(before, place.area), after=crop_data_url(after, place.area))
+            for place in select_crops(before, Area(**area))
         ]

@@ -17,14 +17,14 @@ _LARGEST_SHARED = 0.5  # of a window that another one may show too
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class CropLocation:
     """A window of a picture, and why one should look there."""
 
     why: str
     area: Area
 
 
-def places(picture: Source, area: Area) -> list[Place]:
+def select_crops(picture: Source, area: Area) -> list[CropLocation]:
     """One to three windows inside ``area``, at most :data:`CROP_PX` a side: the most detailed, the flattest, a middle.
 
     They are chosen among windows on a grid by the mean gradient of the encoded values, averaged over 4 x 4 px first.
@@ -49,7 +49,7 @@ def places(picture: Source, area: Area) -> list[Place]:
     middle = Area(
         x=area.x + (area.width - width) // 2, y=area.y + (area.height - height) // 2, width=width, height=height
     )
-    found: list[Place] = []
+    found: list[CropLocation] = []
     for why, candidates in (
         ("most detail", [windows[each] for each in by_detail]),
         ("flattest", [windows[each] for each in by_flatness]),
@@ -58,7 +58,7 @@ def places(picture: Source, area: Area) -> list[Place]:
         # The flattest of those that are shown nowhere else, since that is better than none.
         apart = (each for each in candidates if all(_shared(each, known.area) <= _LARGEST_SHARED for known in found))
         if (area_found := next(apart, None)) is not None:
-            found.append(Place(why=why, area=area_found))
+            found.append(CropLocation(why=why, area=area_found))
     return found
 
 

@@ -14,17 +14,17 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import masters, show
+from archive.catalogue.listings import get_item_details, select_masters
 from archive.catalogue.schema.tables import Item, Master, QualityScore
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, ScoredImage
-from archive.display import Record, recipe_in_words, score_subject, score_value
-from archive.report.change_map import LEGEND, Changes, changes
+from archive.display import Record, describe_recipe, describe_score, format_score_value
+from archive.report.change_map import LEGEND, ChangeMapView, render_change_map
 from archive.report.html_writer import write_page
-from archive.report.preview_images import PREVIEW_WIDTH_PX, before_and_after, preview
+from archive.report.preview_images import PREVIEW_WIDTH_PX, open_before_and_after, preview_data_url
 from restoration.errors import ImageError
 
 
-class Shown(NamedTuple):
+class ReportCounts(NamedTuple):
     """How much a report shows: of so many items, so many restored masters, and so many with a simulated look."""
 
     items: int
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
+class QualityGain:
     """How much nearer to its clean reference a derivative is than its master: PSNR in dB, SSIM at most 1."""
 
     accession_number: str
@@ -45,7 +45,7 @@ class Gain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ReportEntry:
     """One current derivative with its item, as the template shows it."""
 
     item: Record
@@ -53,7 +53,7 @@ class Entry:
     derivative: Record
     before: str | None  # data URLs of JPEGs
     after: str | None
-    changes: Changes | None
+    changes: ChangeMapView | None
     problem: str | None  # why there are no pictures
 
     @property
@@ -62,15 +62,17 @@ class Entry:
 
     @property
     def recipe(self) -> str:
-        return recipe_in_words(self.derivative["recipe"])
+        return describe_recipe(self.derivative["recipe"])
 
     @property
     def scores(self) -> list[tuple[str, str, Record]]:
         """Subject, value, and all else that is known of each score."""
-        return [(score_subject(score), score_value(score), score) for score in self.derivative["quality"]]
+        return [(describe_score(score), format_score_value(score), score) for score in self.derivative["quality"]]
 
 
-def write_report(catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False) -> Shown:
+def write_report(
+    catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False
+) -> ReportCounts:
     """Writes the report on the masters that ``query`` finds and that have a current restored or styled derivative.
 
     Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
@@ -91,7 +93,7 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
         }
         restored, styled = (_named(session, wanted) for wanted in of_kinds.values())
         items = {accession_number for accession_number, _ in (*restored, *styled)}
-        shown = Shown(items=len(items), masters=len(restored), looks=len(styled))
+        shown = ReportCounts(items=len(items), masters=len(restored), looks=len(styled))
         write_page(
             output,
             "report.html",
@@ -111,7 +113,7 @@ def write_report(catalogue: Catalogue, query: str | None, output: Path, *, inclu
     return shown
 
 
-def gains(catalogue: Catalogue, query: str | None) -> list[Gain]:
+def quality_gains(catalogue: Catalogue, query: str | None) -> list[QualityGain]:
     """The gains of the current restored derivatives that ``query`` finds, where a clean reference is known.
 
     Raises:
@@ -121,7 +123,7 @@ def gains(catalogue: Catalogue, query: str | None) -> list[Gain]:
         return _gains(session, _with_current(DerivativeKind.RESTORED, query, include_restricted=True))
 
 
-def mean_gain(found: Sequence[Gain]) -> tuple[int, float, float] | None:
+def mean_gain(found: Sequence[QualityGain]) -> tuple[int, float, float] | None:
     """Of how many pictures, and the mean gain in PSNR (dB) and in SSIM; None where no reference is known."""
     if not found:
         return None
@@ -135,7 +137,7 @@ def mean_gain(found: Sequence[Gain]) -> tuple[int, float, float] | None:
 def _with_current(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
     """The masters that ``query`` finds and that have a current derivative of a kind."""
     current = Master.current_restored_id if kind is DerivativeKind.RESTORED else Master.current_styled_id
-    wanted: Select[Any] = masters(query).where(current.is_not(None))
+    wanted: Select[Any] = select_masters(query).where(current.is_not(None))
     return wanted if include_restricted else wanted.where(Item.access == Access.OPEN)
 
 
@@ -145,7 +147,7 @@ def _named(session: Session, wanted: Select[Any]) -> list[tuple[str, int]]:
     return [(accession_number, sequence) for accession_number, sequence in rows]
 
 
-def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
+def _gains(session: Session, wanted: Select[Any]) -> list[QualityGain]:
     """Pictures without all four scores, such as those identical to their reference, have no gain."""
     rows = session.execute(
         wanted.join(QualityScore, QualityScore.derivative_id == Master.current_restored_id)
@@ -164,7 +166,7 @@ def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
         when = "before" if image is ScoredImage.SOURCE else "after"
         scores[accession_number, sequence][f"{metric}_{when}"] = value
     return [
-        Gain(accession_number=accession_number, sequence=sequence, **values)
+        QualityGain(accession_number=accession_number, sequence=sequence, **values)
         for (accession_number, sequence), values in scores.items()
         if len(values) == 4
     ]
@@ -172,12 +174,12 @@ def _gains(session: Session, wanted: Select[Any]) -> list[Gain]:
 
 def _entries(
     catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]], kind: DerivativeKind
-) -> Iterator[Entry]:
+) -> Iterator[ReportEntry]:
     """One at a time, since each holds three pictures."""
     item: Record = {"accession_number": None}
     for accession_number, sequence in found:
         if item["accession_number"] != accession_number:
-            item = show(catalogue, session, accession_number)
+            item = get_item_details(catalogue, session, accession_number)
         master = next(each for each in item["masters"] if each["sequence"] == sequence)
         derivative = next(
             each
@@ -186,14 +188,14 @@ def _entries(
         )
         before = after = changed = problem = None
         try:
-            with before_and_after(catalogue.settings, master, derivative) as (scan, made):
-                before, after = preview(scan), preview(made)
+            with open_before_and_after(catalogue.settings, master, derivative) as (scan, made):
+                before, after = preview_data_url(scan), preview_data_url(made)
                 # A look changes all of a picture, and a map of that tells nothing.
                 if kind is DerivativeKind.RESTORED:
-                    changed = changes(scan, made, master["picture_area"], derivative["recipe"])
+                    changed = render_change_map(scan, made, master["picture_area"], derivative["recipe"])
         except (ImageError, OSError) as error:
             problem = str(error)
-        yield Entry(
+        yield ReportEntry(
             item=item,
             master=master,
             derivative=derivative,

@@ -22,7 +22,7 @@ _BAND_PX = 64  # rows of the reduced picture that are read at once
 
 
 @contextmanager
-def before_and_after(settings: Settings, master: Record, derivative: Record) -> Iterator[tuple[Picture, Picture]]:
+def open_before_and_after(settings: Settings, master: Record, derivative: Record) -> Iterator[tuple[Picture, Picture]]:
     """A master and its derivative, as ``archive show`` tells of them, opened.
 
     Raises:
@@ -37,7 +37,7 @@ def before_and_after(settings: Settings, master: Record, derivative: Record) -> 
         yield before, after
 
 
-def preview(picture: Picture) -> str:
+def preview_data_url(picture: Picture) -> str:
     """The picture, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
 
     Raises:
@@ -52,7 +52,7 @@ def preview(picture: Picture) -> str:
     return _data_url("jpeg", buffer)
 
 
-def crop(picture: Picture, area: Area) -> str:
+def crop_data_url(picture: Picture, area: Area) -> str:
     """The ``area`` of a picture, pixel for pixel and without loss in 8 bits, as a PNG in sRGB, as a ``data:`` URL.
 
     Raises:
@@ -60,10 +60,10 @@ def crop(picture: Picture, area: Area) -> str:
         OSError: it can't be read.
     """
     values = picture.read(area.x, area.y, area.width, area.height)[0]
-    return png(_in_srgb(_image(_in_eight_bits(values)), picture.info.icc_profile))
+    return png_data_url(_in_srgb(_image(_in_eight_bits(values)), picture.info.icc_profile))
 
 
-def png(image: Image.Image) -> str:
+def png_data_url(image: Image.Image) -> str:
     """An image as it is, as a PNG, as a ``data:`` URL."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)

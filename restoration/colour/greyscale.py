@@ -24,7 +24,7 @@ def is_neutral(source: Source) -> bool:
     return True
 
 
-class AsGrey:
+class GreyscaleSource:
     """A neutral RGB source as a grey one."""
 
     def __init__(self, source: Source) -> None:
@@ -45,7 +45,7 @@ class AsGrey:
         return self._source.read_extra(x, y, width, height)
 
 
-class AsRgb:
+class RgbSource:
     """A grey source as RGB, every channel the same."""
 
     def __init__(self, source: Source) -> None:

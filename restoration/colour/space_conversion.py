@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.colour.greyscale import AsRgb
+from restoration.colour.greyscale import RgbSource
 from restoration.image import ImageInfo, Samples, Source, SrgbConversion, srgb_profile
 
 _PIXELS_AT_ONCE = 1 << 20  # so that the conversion's own copies stay small
@@ -24,7 +24,7 @@ def rgb_in_srgb(info: ImageInfo) -> ImageInfo:
     )
 
 
-class InSrgb:
+class SrgbSource:
     """A source's values in sRGB, as RGB."""
 
     def __init__(self, source: Source, conversion: SrgbConversion) -> None:
@@ -44,7 +44,7 @@ class InSrgb:
         return self._source.read_extra(x, y, width, height)
 
 
-class BackFromSrgb:
+class FromSrgbSource:
     """A picture that was made in sRGB, in the space of the one that it was made of.
 
     Every value is given + strength x (made - given), in [0, 1]; at strength 0 it is exactly the given one. Where all of
@@ -78,18 +78,18 @@ class BackFromSrgb:
         return self._given.read_extra(x, y, width, height)
 
 
-def in_srgb(source: Source) -> Source:
+def convert_to_srgb(source: Source) -> Source:
     """``source`` in sRGB, if its profile says that it is in another space."""
     conversion = SrgbConversion.of(source.info)
-    return source if conversion is None else InSrgb(source, conversion)
+    return source if conversion is None else SrgbSource(source, conversion)
 
 
-def in_colour(source: Source) -> Source:
+def grey_to_srgb(source: Source) -> Source:
     """A grey source as RGB in sRGB."""
     conversion = SrgbConversion.of(source.info)
-    return AsRgb(source) if conversion is None else InSrgb(source, conversion)
+    return RgbSource(source) if conversion is None else SrgbSource(source, conversion)
 
 
-def as_channels(source: Source, info: ImageInfo) -> Source:
+def match_channels(source: Source, info: ImageInfo) -> Source:
     """``source``, in colour if it is grey and ``info`` is of RGB: so a grey picture is compared with one in colour."""
-    return in_colour(source) if (source.info.colour_channels, info.colour_channels) == (1, 3) else source
+    return grey_to_srgb(source) if (source.info.colour_channels, info.colour_channels) == (1, 3) else source

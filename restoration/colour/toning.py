@@ -19,7 +19,7 @@ def luma(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return picture @ LUMA_WEIGHTS
 
 
-def tone(
+def apply_toning(
     grey: NDArray[np.float32], *, shadows: tuple[float, float, float], highlights: tuple[float, float, float]
 ) -> NDArray[np.float32]:
     """A toned print of a neutral picture, as albumen, sepia, selenium or cyanotype prints show it.
@@ -42,7 +42,7 @@ def tone(
     return np.asarray(np.clip(toned, 0.0, 1.0), dtype=np.float32)
 
 
-def balanced(
+def apply_colour_balance(
     values: NDArray[np.float32], *, temperature: float = 0.0, tint: float = 0.0, brightness: float = 0.0
 ) -> NDArray[np.float32]:
     """Another colour balance; black stays black, and luma stays but for ``brightness``.

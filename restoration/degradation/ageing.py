@@ -69,7 +69,7 @@ class AgedPair:
     damage: Array
 
 
-def age(
+def age_picture(
     clean: Array, ageing: Ageing, rng: np.random.Generator, *, repair: Collection[Defect] = DEFAULT_REPAIR
 ) -> AgedPair:
     """Ages a clean picture.
@@ -111,7 +111,7 @@ def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """In the camera and in the darkroom."""
     for softness in ageing.softness:
-        yield "softness", _without_chance(partial(image_defects.soften, softness=softness))
+        yield "softness", _without_chance(partial(image_defects.blur, softness=softness))
     if ageing.vignette > 0:
         yield None, _without_chance(partial(image_defects.vignette, strength=ageing.vignette))
     if ageing.grain > 0:

@@ -51,7 +51,7 @@ _CASTS = ((0.05, 0.45, 1.0), (0.0, 0.3, 0.7), (0.1, 0.35, 0.6), (0.0, 0.6, 0.5),
 """Shares of red, green and blue lost: silver browned by sulphur, three times; then dyes that faded unequally, twice."""
 
 
-def soften(picture: Array, softness: Softness) -> Array:
+def blur(picture: Array, softness: Softness) -> Array:
     """Blurs: a lens out of focus (disc), diffusion in emulsion and paper (Gaussian), camera or subject motion."""
     if softness.kind == "gaussian":
         sigma = (softness.extent_px, softness.extent_px, 0)

@@ -11,7 +11,7 @@ from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
 from restoration.image.picture import Crop, Picture, Source
 from restoration.image.provenance_metadata import Provenance, digital_source_type
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
-from restoration.image.srgb_conversion import SrgbConversion, has_unusable_profile, srgb_profile, worked_on
+from restoration.image.srgb_conversion import SrgbConversion, has_unusable_profile, srgb_profile, working_space
 from restoration.image.stored_pixels import Samples
 
 __all__ = [
@@ -35,5 +35,5 @@ __all__ = [
     "looks_like_image",
     "pixel_sha256",
     "srgb_profile",
-    "worked_on",
+    "working_space",
 ]

@@ -25,7 +25,7 @@ _EXTENDED = XMP_NOTE + "HasExtendedXMP"
 
 
 @dataclass(kw_only=True)
-class Blocks:
+class MetadataBlocks:
     """The raw metadata blocks of one file, gathered before they are read."""
 
     exif: bytes | None = None
@@ -37,7 +37,7 @@ class Blocks:
     problems: list[str] = field(default_factory=list)
 
 
-def read_embedded(blocks: Blocks, tags: Mapping[int, Any]) -> tuple[Embedded, Metadata]:
+def read_embedded(blocks: MetadataBlocks, tags: Mapping[int, Any]) -> tuple[Embedded, Metadata]:
     """What XMP and IPTC say of the picture, EXIF ``tags`` (number to value) of its capture; and what can be carried.
 
     ``blocks`` must have been through :func:`read_exif` where the file has an EXIF block.
@@ -53,7 +53,7 @@ def read_embedded(blocks: Blocks, tags: Mapping[int, Any]) -> tuple[Embedded, Me
     return embedded, Metadata(exif=blocks.tags, iptc=iptc, xmp=blocks.xmp)
 
 
-def read_exif(blocks: Blocks) -> dict[int, Any]:
+def read_exif(blocks: MetadataBlocks) -> dict[int, Any]:
     """The first value of each tag of the EXIF block; what of the block can be carried is put into ``blocks.tags``."""
     if blocks.exif is None:
         return {}
@@ -108,7 +108,7 @@ def _as_date(value: Any) -> str | None:
     return "{}-{}-{}T{}".format(*found.groups()) if found else None
 
 
-def _read_iptc(blocks: Blocks) -> tuple[bytes | None, dict[int, str]]:
+def _read_iptc(blocks: MetadataBlocks) -> tuple[bytes | None, dict[int, str]]:
     """The sound part of the IPTC block, and the texts of its record 2, by dataset; a repeated one keeps its first."""
     if blocks.photoshop is not None:
         if left := left_in_photoshop(blocks.photoshop):
@@ -126,7 +126,7 @@ def _read_iptc(blocks: Blocks) -> tuple[bytes | None, dict[int, str]]:
     return sound or None, texts
 
 
-def _read_xmp(blocks: Blocks) -> Packet:
+def _read_xmp(blocks: MetadataBlocks) -> Packet:
     """The XMP packet, whole; what is broken of it is taken out of ``blocks``."""
     if blocks.xmp is None or not blocks.xmp.strip(b"\0 \r\n\t"):
         blocks.xmp = None

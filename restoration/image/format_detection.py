@@ -12,7 +12,7 @@ from restoration.image.image_info import ImageInfo, Limits
 from restoration.image.jp2 import open_jp2
 from restoration.image.jpeg import open_jpeg
 from restoration.image.png import open_png
-from restoration.image.stored_pixels import Opened
+from restoration.image.stored_pixels import StoredImage
 from restoration.image.tiff_reader import open_tiff
 
 _HEAD_BYTES = 32
@@ -46,7 +46,7 @@ _EXTENSIONS = re.compile(
 )
 
 
-def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[Opened, ...]:
+def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[StoredImage, ...]:
     """Reads the headers of an open image file's pictures, one at least; ``name`` is for messages.
 
     Raises:
@@ -66,7 +66,7 @@ def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[Opened, .
         raise type(error)(f"{name}: {error}") from error
 
 
-def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> Opened:
+def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> StoredImage:
     """The picture ``page`` (from 1) of an open image file.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from restoration.image.embedded_metadata import Blocks, read_embedded, read_profile
+from restoration.image.embedded_metadata import MetadataBlocks, read_embedded, read_profile
 from restoration.image.image_info import ExtraSample, ImageInfo, Resolution
 from restoration.image.orientation import Orientation, from_tag
 
@@ -22,7 +22,7 @@ def upright_info(
     extra_samples: tuple[ExtraSample, ...],
     resolution: Resolution | None,
     profile: bytes | None,
-    blocks: Blocks,
+    blocks: MetadataBlocks,
     tags: Mapping[int, Any],
     page: int = 1,
     refusal: str | None = None,

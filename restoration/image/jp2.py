@@ -16,10 +16,10 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded_metadata import Blocks, make_resolution, read_exif, read_resolution
+from restoration.image.embedded_metadata import MetadataBlocks, make_resolution, read_exif, read_resolution
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits, Resolution
-from restoration.image.stored_pixels import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
+from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _SUPERBOXES = (b"jp2h", b"res ")
@@ -42,7 +42,7 @@ class _Boxes:
 
     codestream: tuple[int, int] | None = None
     bodies: dict[bytes, bytes] = field(default_factory=dict)
-    blocks: Blocks = field(default_factory=Blocks)
+    blocks: MetadataBlocks = field(default_factory=MetadataBlocks)
 
     def take(self, name: bytes, body: bytes) -> None:
         if name == b"uuid":
@@ -63,7 +63,7 @@ class _Size:
     is_subsampled: bool
 
 
-def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
+def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     """Reads a JP2's boxes; its pixels are decoded at the first read.
 
     Raises:
@@ -104,7 +104,7 @@ def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
         limits.check_decoding(f"a JP2 of {size.width}x{size.height} px", needed)
         shape = (size.height, size.width, len(size.bits))
         pixels = WholePixels(lambda: _decode(file, *codestream), shape=shape)
-    return (Opened(info=info, pixels=pixels, orientation=orientation),)
+    return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
 def _walk(file: BinaryIO, boxes: _Boxes, start: int, end: int) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import JpegImagePlugin
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded_metadata import Blocks, make_resolution, read_exif, read_resolution
+from restoration.image.embedded_metadata import MetadataBlocks, make_resolution, read_exif, read_resolution
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import Limits, Resolution, Unit
-from restoration.image.stored_pixels import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
+from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 
 _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -39,7 +39,7 @@ class _Segments:
     density: tuple[int, int, int] | None = None
     profile_parts: list[bytes] = field(default_factory=list)
     more_pictures: bool = False
-    blocks: Blocks = field(default_factory=Blocks)
+    blocks: MetadataBlocks = field(default_factory=MetadataBlocks)
 
     def take(self, marker: int, body: bytes) -> None:
         if marker in _FRAMES:
@@ -62,7 +62,7 @@ class _Segments:
             self.blocks.problems.append(_left_out(marker, body))
 
 
-def open_jpeg(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
+def open_jpeg(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     """Reads a JPEG's segments; its pixels are decoded at the first read.
 
     Raises:
@@ -98,7 +98,7 @@ def open_jpeg(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
     else:
         limits.check_decoding(f"a JPEG of {width}x{height} px", _decoding_bytes(file, segments, width * height))
         pixels = WholePixels(lambda: _decode(file), shape=(height, width, channels))
-    return (Opened(info=info, pixels=pixels, orientation=orientation),)
+    return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
 def _left_out(marker: int, body: bytes) -> str:

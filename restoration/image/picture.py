@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from restoration.errors import ChangedImageError, ImageError
 from restoration.image.format_detection import open_page
 from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
-from restoration.image.stored_pixels import Opened, Samples, WholePixels
+from restoration.image.stored_pixels import Samples, StoredImage, WholePixels
 
 
 class Source(Protocol):
@@ -43,7 +43,7 @@ class Picture:
     """
 
     def __init__(
-        self, opened: Opened, *, file: BinaryIO | None = None, state: tuple[int, ...] = (), name: str = "array"
+        self, opened: StoredImage, *, file: BinaryIO | None = None, state: tuple[int, ...] = (), name: str = "array"
     ) -> None:
         self.info = opened.info
         self._pixels = opened.pixels
@@ -116,7 +116,7 @@ class Picture:
             resolution=resolution,
             icc_profile=icc_profile,
         )
-        return cls(Opened(info=info, pixels=WholePixels(lambda: samples, shape=samples.shape)))
+        return cls(StoredImage(info=info, pixels=WholePixels(lambda: samples, shape=samples.shape)))
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
         """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1], R G B.

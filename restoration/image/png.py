@@ -12,10 +12,10 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded_metadata import Blocks, make_resolution, read_exif
+from restoration.image.embedded_metadata import MetadataBlocks, make_resolution, read_exif
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import Limits, Resolution
-from restoration.image.stored_pixels import Opened, RefusedPixels, Samples, StoredPixels, WholePixels
+from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
@@ -29,7 +29,7 @@ _SAMPLES = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
 _CENTIMETRES_PER_METRE = 100
 
 
-def open_png(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
+def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     """Reads a PNG's chunks; its pixels are decoded at the first read.
 
     Raises:
@@ -41,7 +41,9 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
     width, height, bits, colour_type = _header(chunks)
     limits.check_size(width, height)
     samples, refusal = _SAMPLES[colour_type], _refusal(chunks, bits, colour_type)
-    blocks = Blocks(exif=_exif(chunks, problems), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems)
+    blocks = MetadataBlocks(
+        exif=_exif(chunks, problems), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems
+    )
     tags = read_exif(blocks)
     profile = _profile(chunks.get(b"iCCP"))
     if profile is None and (colour := sorted(name.decode() for name in _COLOUR_CHUNKS & set(chunks))):
@@ -67,7 +69,7 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[Opened]:
         needed = decoded_bytes + 2 * os.fstat(file.fileno()).st_size  # the file is copied without its metadata
         limits.check_decoding(f"a PNG of {width}x{height} px", needed)
         pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
-    return (Opened(info=info, pixels=pixels, orientation=orientation),)
+    return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
 def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element
 import rfc8785
 
 from restoration.image.image_info import Area, ImageInfo
-from restoration.image.srgb_conversion import worked_on
+from restoration.image.srgb_conversion import working_space
 from restoration.image.tiff_header import as_fraction
 from restoration.image.xmp import (
     DC,
@@ -30,7 +30,7 @@ from restoration.image.xmp import (
     XMP,
     XMP_MM,
     Packet,
-    legal,
+    escape_illegal,
     sequence,
     simple,
     structure,
@@ -201,7 +201,7 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
     ]
     replaced: dict[str, Any] = {}
     if (software := next((entry for entry in info.metadata.exif.image if entry.tag == _SOFTWARE), None)) is not None:
-        replaced["tiff:Software"] = legal(software.data.split(b"\0")[0].decode("utf-8", "replace"))
+        replaced["tiff:Software"] = escape_illegal(software.data.split(b"\0")[0].decode("utf-8", "replace"))
     for element in told:
         if (value := packet.take(element.tag)) is not None:
             replaced[packet.name(element.tag)] = value
@@ -214,12 +214,12 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
             )
         )
     master = {
-        "file": legal(provenance.master_name),
+        "file": escape_illegal(provenance.master_name),
         "page": provenance.master_page,
         "sha256": provenance.master_sha256,
         "replaced": replaced,
     }
-    values = provenance.values or [worked_on(info, stage.task) for stage in recipe.stages]
+    values = provenance.values or [working_space(info, stage.task) for stage in recipe.stages]
     entries = [
         _event(stage, provenance, {"stage": index, "values": space} | ({} if index else {"master": master}))
         for index, (stage, space) in enumerate(zip(recipe.stages, values, strict=True))

@@ -16,7 +16,7 @@ from restoration.image.image_info import ImageInfo
 from restoration.image.picture import Source
 from restoration.image.provenance_metadata import Provenance, derived_xmp
 from restoration.image.stored_pixels import Samples
-from restoration.image.tiff_header import write_layout
+from restoration.image.tiff_header import write_header
 
 _DIGEST_BAND_ROWS = 256
 
@@ -107,7 +107,7 @@ class TiffSink:
     """Writes an uncompressed TIFF that carries on ``info``: depth, samples, resolution, profile and metadata.
 
     ICC profile, IPTC and the values of EXIF are carried byte for byte, without what describes the master's file alone;
-    XMP property by property, with ``provenance`` merged in. Where to look up what is carried how: docs/metadata.md.
+    XMP property by property, with ``provenance`` merged in. Where to look up what is carried how: docs/reference/metadata.md.
     Use it in a ``with`` statement: the file is finished at its end, or removed where an error ends it. Nothing is
     flushed to the disk itself (fsync); that is the caller's to do, before the file gets its final name.
     """
@@ -137,7 +137,7 @@ class TiffSink:
         self._path = Path(path)
         self._quantiser = _Quantiser(info)
         xmp, left_out = derived_xmp(info.metadata.xmp, info, provenance)
-        head, too = write_layout(
+        head, too = write_header(
             info, xmp=xmp, description=None if info.description else description, software=software
         )
         self.notes = (*left_out, *too)

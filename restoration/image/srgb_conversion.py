@@ -104,7 +104,7 @@ def has_unusable_profile(info: ImageInfo) -> bool:
     return info.icc_profile is not None and _usable(info) is None
 
 
-def worked_on(info: ImageInfo, task: str) -> str:
+def working_space(info: ImageInfo, task: str) -> str:
     """The space of the values that a stage of ``task`` works on in a picture, in words."""
     if task == "style" and has_unusable_profile(info):
         return f"{info.colour_space}, taken for sRGB"

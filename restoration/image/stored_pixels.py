@@ -35,7 +35,7 @@ class StoredPixels(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class StoredImage:
     """One picture in a file, its header read: what it is, how to read it, and how it was turned when stored."""
 
     info: ImageInfo

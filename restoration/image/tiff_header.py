@@ -22,7 +22,7 @@ _DESCRIPTION, _SOFTWARE, _TRANSFER_FUNCTION = 270, 305, 301
 _XMP, _IPTC, _PROFILE = 700, 33723, 34675
 
 
-def write_layout(
+def write_header(
     info: ImageInfo, *, xmp: bytes | None, description: str | None, software: str
 ) -> tuple[bytes, list[str]]:
     """All bytes before the pixels, of which the rows follow without a gap; and in words what isn't carried.

@@ -10,14 +10,14 @@ from typing import Any, BinaryIO
 from tifffile import TIFF, TiffFile, TiffPage
 
 from restoration.errors import ImageError, UnreadableImageError
-from restoration.image.embedded_metadata import Blocks, read_resolution
+from restoration.image.embedded_metadata import MetadataBlocks, read_resolution
 from restoration.image.exif import read_exif_of_tiff
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits
-from restoration.image.stored_pixels import Opened, RefusedPixels, SpooledPixels, StoredPixels
+from restoration.image.stored_pixels import RefusedPixels, SpooledPixels, StoredImage, StoredPixels
 from restoration.image.tiff_directories import read_directories
 from restoration.image.tiff_pixels import Inverted, TiffPixels
-from restoration.image.tiff_support import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_of, refusal_of
+from restoration.image.tiff_support import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_per_sample, unsupported_reason
 
 # tifffile reports what it finds odd to this logger; what matters of it is checked and said here.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -28,7 +28,7 @@ _IS_MASK = 4
 _EXTRA_SAMPLES: dict[int, ExtraSample] = {0: "unspecified", 1: "associated alpha", 2: "unassociated alpha"}
 
 
-def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[Opened, ...]:
+def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage, ...]:
     """Reads a TIFF's directories; its pixels are decoded as they are asked for.
 
     Raises:
@@ -58,15 +58,15 @@ def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[Opened, ...]:
 
 def _open_page(
     file: BinaryIO, tiff: TiffFile, page: TiffPage, number: int, limits: Limits, problems: list[str]
-) -> Opened:
+) -> StoredImage:
     limits.check_size(page.imagewidth, page.imagelength)
-    refusal = refusal_of(page)
+    refusal = unsupported_reason(page)
     channels = max(1, page.samplesperpixel - len(page.extrasamples)) if refusal else _colour_channels(page)
     tags = _tags(page, problems)
     if 330 in tags:
         problems.append("further pictures in the TIFF (SubIFDs: smaller copies, as a rule) aren't carried")
     exif, capture = read_exif_of_tiff(file, page, problems)
-    blocks = Blocks(
+    blocks = MetadataBlocks(
         tags=exif,
         xmp=_as_bytes(tags.get(700)),
         iptc=_as_bytes(tags.get(33723)),
@@ -77,7 +77,7 @@ def _open_page(
         format="TIFF",
         width=page.imagewidth,
         height=page.imagelength,
-        bits_per_sample=bits_of(page),
+        bits_per_sample=bits_per_sample(page),
         colour_channels=channels,
         extra_samples=_extra_samples(page, channels),
         resolution=read_resolution(tags, problems),
@@ -97,7 +97,7 @@ def _open_page(
             pixels = SpooledPixels(stored, width=page.imagewidth, height=page.imagelength)
         if page.photometric == WHITE_IS_ZERO:
             pixels = Inverted(pixels)
-    return Opened(info=info, pixels=pixels, orientation=orientation)
+    return StoredImage(info=info, pixels=pixels, orientation=orientation)
 
 
 def _full_size(pages: list[TiffPage], problems: list[str]) -> list[TiffPage]:

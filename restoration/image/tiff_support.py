@@ -25,13 +25,13 @@ _SAMPLE_FORMATS = {1: "an integer", 2: "a signed integer", 3: "a floating point"
 _OLD_JPEG = 6
 
 
-def bits_of(page: TiffPage) -> int:
+def bits_per_sample(page: TiffPage) -> int:
     """The bits of a sample; of the largest where they differ."""
     bits: Any = page.bitspersample
     return int(max(bits) if isinstance(bits, tuple) else bits)
 
 
-def refusal_of(page: TiffPage) -> str | None:
+def unsupported_reason(page: TiffPage) -> str | None:
     """Why the page's kind can't be carried faithfully, and what to do about it; None where it can."""
     if _DNG_VERSION in page.tags:
         return "a camera raw picture (DNG): develop it to a 16-bit TIFF"

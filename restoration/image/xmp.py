@@ -190,7 +190,7 @@ class Packet:
 def simple(name: str, text: str) -> Element:
     """A property, or a field of a structure, that is a text."""
     element = Element(name)
-    element.text = legal(text)
+    element.text = escape_illegal(text)
     return element
 
 
@@ -211,7 +211,7 @@ def sequence(name: str, items: Sequence[Element]) -> Element:
 ITEM = RDF + "li"
 
 
-def legal(text: str) -> str:
+def escape_illegal(text: str) -> str:
     """``text`` with what XML can't hold (control characters, undecodable bytes of file names) spelt out."""
     return _ILLEGAL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 

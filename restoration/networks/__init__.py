@@ -10,7 +10,7 @@ from restoration.networks.discriminators import PatchDiscriminator
 from restoration.networks.generators import Generator, ResidualUNet
 from restoration.networks.style_generator import StyleEncoder, StyleNetwork
 from restoration.networks.vgg_features import VGGFeatures
-from restoration.networks.weight_interpolation import at_texture, with_both_ends
+from restoration.networks.weight_interpolation import interpolate_weights, join_endpoints
 
 __all__ = [
     "Generator",
@@ -19,10 +19,10 @@ __all__ = [
     "StyleEncoder",
     "StyleNetwork",
     "VGGFeatures",
-    "at_texture",
-    "build",
-    "build_style",
-    "with_both_ends",
+    "build_generator",
+    "build_style_network",
+    "interpolate_weights",
+    "join_endpoints",
 ]
 
 Network = TypeVar("Network")
@@ -31,7 +31,7 @@ _GENERATORS: Mapping[str, type[Generator]] = {"residual-unet": ResidualUNet}
 _STYLES: Mapping[str, type[StyleNetwork]] = {"style-unet": StyleNetwork}
 
 
-def build(architecture: str, numbers: Mapping[str, Any]) -> Generator:
+def build_generator(architecture: str, numbers: Mapping[str, Any]) -> Generator:
     """The generator that a restoration's card names as its ``architecture``, with freshly initialised weights.
 
     Raises:
@@ -40,7 +40,7 @@ def build(architecture: str, numbers: Mapping[str, Any]) -> Generator:
     return _built(_GENERATORS, architecture, numbers)
 
 
-def build_style(architecture: str, numbers: Mapping[str, Any]) -> StyleNetwork:
+def build_style_network(architecture: str, numbers: Mapping[str, Any]) -> StyleNetwork:
     """The network that a style's card names as its ``architecture``, with freshly initialised weights.
 
     Raises:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-PLANES = 3
+STROKE_PLANES = 3
 """How many planes of strokes there are, independent of each other."""
-REACH_PX = 52
+STROKE_REACH_PX = 52
 """No stroke depends on a pixel that is further away."""
 
 _STEPS_PX = (1, 2, 4, 8)  # a stroke is as long to either side as their sum
@@ -26,9 +26,9 @@ _WIDTH_PX, _SMOOTH_PX, _WANDER_PX = (
 _WANDER = 2e-4  # squared luma a pixel: contours that are fainter are not followed
 _SPREAD = 0.08  # of the noise when it is drawn out
 
-PLANES = 3
+STROKE_PLANES = 3
 """How many planes of strokes there are, independent of each other."""
-REACH_PX = sum(_STEPS_PX) + _WANDER_PX + 4
+STROKE_REACH_PX = sum(_STEPS_PX) + _WANDER_PX + 4
 """No stroke depends on a pixel that is further away: along it, then as far as what its direction is taken from."""
 
 
@@ -37,7 +37,7 @@ def brush_strokes(luma: Tensor, noise: Tensor) -> Tensor:
 
     Args:
         luma: (N, 1, h, w), encoded values in [0, 1].
-        noise: (N, 1, h, w), as :func:`restoration.pipeline.style_stage.as_grain` makes it of numbers with 24 random bits each.
+        noise: (N, 1, h, w), as :func:`restoration.pipeline.style_stage.normalise_grain` makes it of numbers with 24 random bits each.
 
     Returns:
         (N, PLANES, h, w) float32.

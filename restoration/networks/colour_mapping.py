@@ -12,21 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from restoration.colour.toning import LUMA_WEIGHTS
-from restoration.picture_statistics import NAMES, lightness_of, rgb_of
+from restoration.picture_statistics import STATISTIC_NAMES, lab_to_rgb, lightness_of
 
 _RED, _GREEN, _BLUE = (float(weight) for weight in LUMA_WEIGHTS)
 
-_TONING_A, _TONING_B = ([i for i, name in enumerate(NAMES) if name.startswith(f"toning_{axis}")] for axis in "ab")
+_TONING_A, _TONING_B = (
+    [i for i, name in enumerate(STATISTIC_NAMES) if name.startswith(f"toning_{axis}")] for axis in "ab"
+)
 
 
-def apart(picture: Tensor) -> tuple[Tensor, Tensor]:
+def split_luma_chroma(picture: Tensor) -> tuple[Tensor, Tensor]:
     """RGB, (N, 3, ...), as luma (N, 1, ...) and chroma (N, 2, ...): R - luma and B - luma."""
     luma = _RED * picture[:, :1] + _GREEN * picture[:, 1:2] + _BLUE * picture[:, 2:]
     return luma, torch.cat([picture[:, :1] - luma, picture[:, 2:] - luma], dim=1)
 
 
-def together(luma: Tensor, chroma: Tensor) -> Tensor:
-    """The RGB of which :func:`apart` gives ``luma`` and ``chroma``."""
+def join_luma_chroma(luma: Tensor, chroma: Tensor) -> Tensor:
+    """The RGB of which :func:`split_luma_chroma` gives ``luma`` and ``chroma``."""
     red, blue = chroma[:, :1], chroma[:, 1:]
     return torch.cat([luma + red, luma - (_RED * red + _BLUE * blue) / _GREEN, luma + blue], dim=1)
 
@@ -39,8 +41,8 @@ A toned print has one colour for each lightness, whatever colours its subject ha
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mapping:
-    """What :class:`Colouring` decided for each of N pictures.
+class ColourMapping:
+    """What :class:`ColourMapper` decided for each of N pictures.
 
     Attributes:
         curve: (N, knots), the luma that evenly spaced lumas from 0 to 1 become; rising.
@@ -54,7 +56,7 @@ class Mapping:
 
     def toned(self, luma: Tensor) -> Tensor:
         """The luma after the tone curve."""
-        return along(self.curve.unsqueeze(1), luma)
+        return interpolate_curve(self.curve.unsqueeze(1), luma)
 
     def own_chroma(self, chroma: Tensor) -> Tensor:
         """What is left of the picture's own chroma."""
@@ -62,10 +64,10 @@ class Mapping:
 
     def toning_of(self, luma: Tensor) -> Tensor:
         """The toning of a luma that went through the curve."""
-        return along(self.toning, luma)
+        return interpolate_curve(self.toning, luma)
 
 
-def along(knots: Tensor, luma: Tensor) -> Tensor:
+def interpolate_curve(knots: Tensor, luma: Tensor) -> Tensor:
     """Values (N, C, knots) at evenly spaced lumas, interpolated at ``luma`` (N, 1, ...), to (N, C, ...)."""
     pieces = knots.shape[2] - 1
     place = luma.flatten(2).clamp(0, 1) * pieces
@@ -76,7 +78,7 @@ def along(knots: Tensor, luma: Tensor) -> Tensor:
     return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
 
 
-def own_toning(statistics: Tensor, luma: Tensor) -> Tensor:
+def measure_toning(statistics: Tensor, luma: Tensor) -> Tensor:
     """The chroma that a picture has on the mean where it is as light as ``luma``: what it would be as a toned print.
 
     Args:
@@ -88,11 +90,11 @@ def own_toning(statistics: Tensor, luma: Tensor) -> Tensor:
     """
     knots = torch.stack([statistics[:, _TONING_A], statistics[:, _TONING_B]], dim=1).float()
     lightness = torch.linspace(0, 1, knots.shape[2], device=knots.device).expand(len(knots), 1, -1)
-    toned = apart(rgb_of(100 * torch.cat([lightness, knots], dim=1)))[1]
-    return along(toned, lightness_of(luma.float()))
+    toned = split_luma_chroma(lab_to_rgb(100 * torch.cat([lightness, knots], dim=1)))[1]
+    return interpolate_curve(toned, lightness_of(luma.float()))
 
 
-def taken(dose: Tensor, palette: Tensor) -> Tensor:
+def applied_share(dose: Tensor, palette: Tensor) -> Tensor:
     """How much of a style is taken, (N, 1) in [0, 1], of what a layer told.
 
     A print may be left as it is, since it can be in the style already; a style with colours of its own is taken by
@@ -102,10 +104,10 @@ def taken(dose: Tensor, palette: Tensor) -> Tensor:
     return least + (1 - least) * torch.sigmoid(dose.float())
 
 
-class Colouring(nn.Module):
+class ColourMapper(nn.Module):
     """Tells from a picture's statistics and a style what becomes of its tones and colours.
 
-    How far the picture is from the style (its dose, see :func:`taken`) is told too: at dose 0 all is left as it is.
+    How far the picture is from the style (its dose, see :func:`applied_share`) is told too: at dose 0 all is left as it is.
 
     Args:
         statistics: how many numbers the statistics have.
@@ -129,7 +131,7 @@ class Colouring(nn.Module):
             self.decide.bias[0] = self.decide.bias[tone_knots] = -3.0  # black and white begin where they are
             self.decide.bias[-1] = 1.5
 
-    def forward(self, statistics: Tensor, style: Tensor, palette: Tensor) -> Mapping:
+    def forward(self, statistics: Tensor, style: Tensor, palette: Tensor) -> ColourMapping:
         """Decides, in full precision.
 
         Args:
@@ -140,11 +142,11 @@ class Colouring(nn.Module):
         with torch.autocast(statistics.device.type, enabled=False):
             return self._mapping(statistics.float(), style.float(), palette)
 
-    def _mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> Mapping:
+    def _mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> ColourMapping:
         decided = self.decide(self.trunk(torch.cat([statistics, style], dim=1)))
         sizes = [self.tone_knots + 1, 2, 2 * self.toning_knots, 1]
         steps, chroma, toning, dose = torch.split_with_sizes(decided, sizes, dim=1)
-        dose = taken(dose, palette)
+        dose = applied_share(dose, palette)
         count = self.tone_knots - 1
         # No step is so low that what it held apart becomes one.
         shares = 0.2 / count + 0.8 * torch.softmax(steps[:, 1:-1], dim=1)
@@ -152,7 +154,7 @@ class Colouring(nn.Module):
         risen = torch.cat([torch.zeros_like(black), shares.cumsum(dim=1)], dim=1)
         curve = black + (white - black) * risen
         straight = torch.linspace(0, 1, self.tone_knots, device=curve.device)
-        return Mapping(
+        return ColourMapping(
             curve=straight + dose * (curve - straight),
             chroma=1 + dose * (palette[:, :1] * 1.5 * torch.sigmoid(chroma) - 1),
             toning=(dose * palette[:, 1:]).unsqueeze(2) * 0.3 * torch.tanh(toning).view(-1, 2, self.toning_knots),

@@ -13,8 +13,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from restoration.networks.brush_strokes import PLANES, REACH_PX, brush_strokes
-from restoration.networks.colour_mapping import Colouring, Mapping, apart, own_toning, taken, together
+from restoration.networks.brush_strokes import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
+from restoration.networks.colour_mapping import (
+    ColourMapper,
+    ColourMapping,
+    applied_share,
+    join_luma_chroma,
+    measure_toning,
+    split_luma_chroma,
+)
 
 
 class StyledBlock(nn.Module):
@@ -94,14 +101,14 @@ class StyleNetwork(nn.Module):
         super().__init__()
         depth = len(widths)
         self.multiple_px: int = 2**depth
-        self.margin_px = self._margin(blocks, REACH_PX if strokes else 0)
+        self.margin_px = self._margin(blocks, STROKE_REACH_PX if strokes else 0)
         self._strokes = strokes
         self.register_buffer("statistics_mean", torch.zeros(statistics))
         self.register_buffer("statistics_spread", torch.ones(statistics))
-        self.colouring = Colouring(statistics=statistics, style=style)
+        self.colouring = ColourMapper(statistics=statistics, style=style)
         self.code = nn.Sequential(nn.Linear(statistics + style, code), nn.SiLU(), nn.Linear(code, code), nn.SiLU())
         self.dose = nn.Linear(code, 1)
-        self.head = nn.Conv2d(4 * (4 + (PLANES if strokes else 0)), widths[0], 3, padding=1)
+        self.head = nn.Conv2d(4 * (4 + (STROKE_PLANES if strokes else 0)), widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(StyledLayer(widths[level], code, blocks[level]) for level in range(depth))
         self.grains = nn.ModuleList(nn.Conv2d(1, width, 1, bias=False) for width in (widths if deep_grain else ()))
         self.downs = nn.ModuleList(
@@ -129,9 +136,9 @@ class StyleNetwork(nn.Module):
             reach += ways * count * 2 * 2 ** (level + 1)
         return math.ceil(reach / self.multiple_px) * self.multiple_px + self.multiple_px
 
-    def mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> Mapping:
+    def mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> ColourMapping:
         """What becomes of a picture's tones and colours; ``statistics`` as they are measured."""
-        return cast(Mapping, self.colouring(self._even(statistics), style, palette))
+        return cast(ColourMapping, self.colouring(self._even(statistics), style, palette))
 
     def forward(self, picture: Tensor, noise: Tensor, statistics: Tensor, style: Tensor, palette: Tensor) -> Tensor:
         """Pictures, or regions of them, in a style.
@@ -149,24 +156,26 @@ class StyleNetwork(nn.Module):
         mapping = self.mapping(statistics, style, palette)
         luma, chroma = self._mapped(mapping, picture, statistics, palette)
         code = self.code(torch.cat([self._even(statistics), style], dim=1))
-        dose = taken(self.dose(code), palette)[..., None, None]
+        dose = applied_share(self.dose(code), palette)[..., None, None]
         planes = [luma, chroma, *([brush_strokes(luma, noise)] if self._strokes else []), noise]
         texture = dose * self._texture(torch.cat(planes, dim=1), noise, code)
         luma, chroma = luma + texture[:, :1], chroma + palette[:, :1, None, None] * texture[:, 1:]
-        return together(luma, chroma + mapping.toning_of(luma))
+        return join_luma_chroma(luma, chroma + mapping.toning_of(luma))
 
     def coloured(self, pixels: Tensor, statistics: Tensor, style: Tensor, palette: Tensor) -> Tensor:
         """The colour half alone, of pixels (N, 3, ...) in any order."""
         mapping = self.mapping(statistics, style, palette)
         luma, chroma = self._mapped(mapping, pixels, statistics, palette)
-        return together(luma, chroma + mapping.toning_of(luma))
+        return join_luma_chroma(luma, chroma + mapping.toning_of(luma))
 
-    def _mapped(self, mapping: Mapping, pixels: Tensor, statistics: Tensor, palette: Tensor) -> tuple[Tensor, Tensor]:
+    def _mapped(
+        self, mapping: ColourMapping, pixels: Tensor, statistics: Tensor, palette: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The luma after the curve, and what is left of the own chroma: of a print no more than one for each tone."""
-        luma, chroma = apart(pixels)
+        luma, chroma = split_luma_chroma(pixels)
         colourful, toned = (palette[:, place].view(-1, *[1] * (pixels.dim() - 1)) for place in (0, 1))
         with torch.autocast(pixels.device.type, enabled=False):
-            kept = colourful * chroma + (1 - colourful) * toned * own_toning(statistics, luma)
+            kept = colourful * chroma + (1 - colourful) * toned * measure_toning(statistics, luma)
         return mapping.toned(luma), mapping.own_chroma(kept)
 
     def _even(self, statistics: Tensor) -> Tensor:

@@ -14,14 +14,14 @@ from torch import Tensor
 _FIDELITY, _TEXTURE = "fidelity.", "texture."
 
 
-def with_both_ends(fidelity: Mapping[str, Tensor], texture: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def join_endpoints(fidelity: Mapping[str, Tensor], texture: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of both ends as one mapping, in half precision, for one file."""
     named = {f"{_FIDELITY}{name}": value for name, value in fidelity.items()}
     named |= {f"{_TEXTURE}{name}": value for name, value in texture.items()}
     return {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in named.items()}
 
 
-def at_texture(weights: Mapping[str, Tensor], texture: float) -> dict[str, Tensor]:
+def interpolate_weights(weights: Mapping[str, Tensor], texture: float) -> dict[str, Tensor]:
     """The weights at ``texture``, from 0 (fidelity) to 1 (full GAN) and on, float32, of a mapping with both ends.
 
     Raises:

@@ -20,7 +20,7 @@ from restoration.recipe import RecipeStage
 if TYPE_CHECKING:
     from restoration.execution import Execution
     from restoration.pipeline.stages import Stage
-    from restoration.pipeline.style_stage import Style
+    from restoration.pipeline.style_stage import LoadedStyle
 
 
 class LoadedModels:
@@ -46,7 +46,7 @@ class LoadedModels:
         self._folder_of = folder_of
         self._resolved = (execution or Execution()).resolved()
         self._stages: dict[tuple[Hashable, ...], Stage] = {}
-        self._styles: dict[tuple[Hashable, ...], Style] = {}
+        self._styles: dict[tuple[Hashable, ...], LoadedStyle] = {}
         torch.set_num_threads(self._resolved.threads)
 
     @property
@@ -56,7 +56,7 @@ class LoadedModels:
     @property
     def environment(self) -> Environment:
         """Where the networks work, for the record."""
-        from restoration.execution import library
+        from restoration.execution import convolution_library
 
         described = self._resolved.described()
         return Environment(
@@ -69,7 +69,7 @@ class LoadedModels:
             threads=self._resolved.threads,
             seed=self._resolved.seed,
             libraries={
-                "convolutions": library(self._resolved.device),
+                "convolutions": convolution_library(self._resolved.device),
                 "numpy": np.__version__,
                 "colours": imagecodecs.cms_version(),
             },
@@ -99,7 +99,7 @@ class LoadedModels:
             self._stages[key] = load_stage(self._folder(stage), stage.parameters, self._resolved)
         return self._stages[key]
 
-    def style(self, stage: RecipeStage) -> Style:
+    def style(self, stage: RecipeStage) -> LoadedStyle:
         """The style of a recipe's style stage, ready for any picture.
 
         Raises:

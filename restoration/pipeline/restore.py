@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.colour.greyscale import is_neutral
-from restoration.colour.space_conversion import in_colour, rgb_in_srgb
+from restoration.colour.space_conversion import grey_to_srgb, rgb_in_srgb
 from restoration.errors import DeviceMemoryError, ModelError
 from restoration.image import (
     Area,
@@ -28,14 +28,14 @@ from restoration.image import (
     Source,
     SrgbConversion,
     has_unusable_profile,
-    worked_on,
+    working_space,
 )
-from restoration.model_folders import ModelFolder, shipped
+from restoration.model_folders import ModelFolder, shipped_versions
 from restoration.pipeline.bands import write_bands
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord, StageRecord
-from restoration.pipeline.stage_chain import chained, check_mask, check_recipe
-from restoration.pipeline.tiling import InTurn, at_once
+from restoration.pipeline.stage_chain import chain_stages, check_mask, check_recipe
+from restoration.pipeline.tiling import NetworkScheduler, run_immediately
 from restoration.recipe import Recipe, RecipeStage
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def restore(
     mask: Source | None = None,
     content: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
-    in_turn: InTurn = at_once,
+    in_turn: NetworkScheduler = run_immediately,
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 
@@ -109,10 +109,12 @@ def restore(
     neutral = is_neutral(picture)
     made_info = derivative_info(source.info, recipe, models)
     notes, tile_size = [*source.info.problems, *_about_colour(source.info, made_info, recipe)], models.tile_size
-    whole: Source = in_colour(source) if made_info.colour_channels > source.info.colour_channels else source
+    whole: Source = grey_to_srgb(source) if made_info.colour_channels > source.info.colour_channels else source
     while True:
         try:
-            chain = chained(picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, in_turn=in_turn)
+            chain = chain_stages(
+                picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, in_turn=in_turn
+            )
             results = [(chain.result, sink), *([] if content is None else [(chain.content, content)])]
             write_bands(whole, results, area, tile_px=chain.stages[-1].tile_px, progress=progress)
             break
@@ -135,7 +137,7 @@ def restore(
                 version=stage.version,
                 seconds=done.seconds,
                 tiles=done.tiles,
-                values=worked_on(source.info, stage.task),
+                values=working_space(source.info, stage.task),
                 statistics=statistics,
             )
             for index, (stage, done, statistics) in enumerate(
@@ -185,7 +187,9 @@ def shipped_recipe(model: str, **parameters: Any) -> Recipe:
         RecipeError: a parameter is unknown to it, or out of range.
     """
     name, _, wanted = model.partition("@")
-    found = [folder.card for folder in shipped() if folder.card.name == name and wanted in ("", folder.card.version)]
+    found = [
+        folder.card for folder in shipped_versions() if folder.card.name == name and wanted in ("", folder.card.version)
+    ]
     if not found:
         raise ModelError(f"{model} isn't among the shipped versions: {_shipped_names()}")
     newest = max(found, key=lambda card: [int(number) for number in re.findall(r"\d+", card.version)])
@@ -198,7 +202,7 @@ def _shipped_models() -> LoadedModels:
 
 
 def _shipped_folder(stage: RecipeStage) -> ModelFolder:
-    for folder in shipped():
+    for folder in shipped_versions():
         if (folder.card.name, folder.card.version) == (stage.model, stage.version):
             return folder
     raise ModelError(
@@ -207,7 +211,7 @@ def _shipped_folder(stage: RecipeStage) -> ModelFolder:
 
 
 def _shipped_names() -> str:
-    return ", ".join(folder.card.reference for folder in shipped()) or "none"
+    return ", ".join(folder.card.reference for folder in shipped_versions()) or "none"
 
 
 def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.colour.greyscale import AsGrey, AsRgb
-from restoration.colour.space_conversion import BackFromSrgb, InSrgb, in_colour, in_srgb
+from restoration.colour.greyscale import GreyscaleSource, RgbSource
+from restoration.colour.space_conversion import FromSrgbSource, SrgbSource, convert_to_srgb, grey_to_srgb
 from restoration.errors import ImageError, RecipeError
 from restoration.image import ImageInfo, Samples, Source, SrgbConversion
-from restoration.pipeline.tiling import InTurn, Rows, Staged
+from restoration.pipeline.tiling import NetworkScheduler, RowCache, StageSource
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _PARAMETERS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain:
+class StageChain:
     """The picture that all stages make, each stage's own, and what each style was told of the whole picture.
 
     ``content`` is what the styles work on; where there are none, it is the result.
@@ -35,11 +35,11 @@ class Chain:
 
     result: Source
     content: Source
-    stages: tuple[Staged, ...]
+    stages: tuple[StageSource, ...]
     statistics: tuple[Mapping[str, float], ...]
 
 
-class Blend:
+class BlendSource:
     """The mean of pictures of one size, each with its weight."""
 
     def __init__(self, parts: Sequence[tuple[Source, float]]) -> None:
@@ -55,7 +55,7 @@ class Blend:
         return self._parts[0][0].read_extra(x, y, width, height)
 
 
-class Masked:
+class MaskedSource:
     """``after`` where the mask is white, ``before`` to the bit where it is black, and a mixture where it is grey."""
 
     def __init__(self, before: Source, after: Source, mask: Source) -> None:
@@ -112,7 +112,7 @@ def check_mask(mask: Source | None, recipe: Recipe, info: ImageInfo) -> None:
         )
 
 
-def share(stage: RecipeStage, name: str) -> float:
+def share_parameter(stage: RecipeStage, name: str) -> float:
     """A stage's parameter from 0 to 1, which is 1 where the stage has none.
 
     Raises:
@@ -124,7 +124,7 @@ def share(stage: RecipeStage, name: str) -> float:
     return float(value)
 
 
-def chained(
+def chain_stages(
     source: Source,
     recipe: Recipe,
     models: LoadedModels,
@@ -132,8 +132,8 @@ def chained(
     mask: Source | None = None,
     tile_size: int,
     neutral: bool,
-    in_turn: InTurn,
-) -> Chain:
+    in_turn: NetworkScheduler,
+) -> StageChain:
     """Chains a recipe's stages over ``source``; a neutral RGB one is worked on as the grey that it is.
 
     For a style, the picture that it works on is looked at as a whole, in bounded time, before this returns.
@@ -145,60 +145,64 @@ def chained(
         else:
             made.style(list(stages), mask)
     result, content = (
-        AsRgb(each) if neutral and each.info.colour_channels == 1 else each
+        RgbSource(each) if neutral and each.info.colour_channels == 1 else each
         for each in (made.result, made.content or made.result)
     )
-    return Chain(result=result, content=content, stages=tuple(made.stages), statistics=tuple(made.statistics))
+    return StageChain(result=result, content=content, stages=tuple(made.stages), statistics=tuple(made.statistics))
 
 
 class _Making:
     """A chain as far as it is made."""
 
-    def __init__(self, source: Source, models: LoadedModels, tile_size: int, in_turn: InTurn, *, neutral: bool) -> None:
-        self.result: Source = AsGrey(source) if neutral else source
+    def __init__(
+        self, source: Source, models: LoadedModels, tile_size: int, in_turn: NetworkScheduler, *, neutral: bool
+    ) -> None:
+        self.result: Source = GreyscaleSource(source) if neutral else source
         self.content: Source | None = None
-        self.stages: list[Staged] = []
+        self.stages: list[StageSource] = []
         self.statistics: list[Mapping[str, float]] = []
         self._models, self._tile_size, self._in_turn, self._neutral = models, tile_size, in_turn, neutral
 
     def restore(self, stages: Sequence[RecipeStage]) -> None:
         for stage in stages:
-            self.result = self._staged(self._read_once(), stage, {}, share(stage, "strength"))
+            self.result = self._staged(self._read_once(), stage, {}, share_parameter(stage, "strength"))
 
     def style(self, stages: Sequence[RecipeStage], mask: Source | None) -> None:
         """Applies styles to the same picture and takes their weighted mean, within the mask."""
-        weights = [share(stage, "weight") for stage in stages]
+        weights = [share_parameter(stage, "weight") for stage in stages]
         if not sum(weights):
             raise RecipeError("all styles of the recipe have the weight 0: leave them out")
         if self.result.info.colour_channels == 1 and any(self._models.colours(stage) for stage in stages):
             # What is stored as RGB keeps its profile.
-            self.result = AsRgb(self.result) if self._neutral else in_colour(self.result)
-        statistics = _measured(in_srgb(self.result))
+            self.result = RgbSource(self.result) if self._neutral else grey_to_srgb(self.result)
+        statistics = _measured(convert_to_srgb(self.result))
         self.content = given = self._read_once()
         conversion = SrgbConversion.of(given.info)
-        worked_on = given if conversion is None else Rows(InSrgb(given, conversion))
+        worked_on = given if conversion is None else RowCache(SrgbSource(given, conversion))
         parts: list[tuple[int, Source, float]] = []
         for stage, weight in zip(stages, weights, strict=True):
-            strength = share(stage, "strength")
+            strength = share_parameter(stage, "strength")
             made: Source
             if conversion is None:
                 made = staged = self._staged(given, stage, statistics, strength)
             else:
                 staged = self._staged(worked_on, stage, statistics, 1.0)
-                made = BackFromSrgb(given, staged, conversion, strength=strength)
+                made = FromSrgbSource(given, staged, conversion, strength=strength)
             parts.append((staged.margin_px, made, weight / sum(weights)))
         # The one that looks furthest first: what it has read is at hand for the others.
         parts.sort(key=lambda part: -part[0])
-        self.result = Blend([part[1:] for part in parts]) if len(parts) > 1 else parts[0][1]
+        self.result = BlendSource([part[1:] for part in parts]) if len(parts) > 1 else parts[0][1]
         if mask is not None:
-            self.result = Masked(given, self.result, mask)
+            self.result = MaskedSource(given, self.result, mask)
 
     def _read_once(self) -> Source:
-        return Rows(self.result) if self.stages else self.result
+        return RowCache(self.result) if self.stages else self.result
 
-    def _staged(self, given: Source, stage: RecipeStage, statistics: Mapping[str, float], strength: float) -> Staged:
+    def _staged(
+        self, given: Source, stage: RecipeStage, statistics: Mapping[str, float], strength: float
+    ) -> StageSource:
         style = stage.task == "style"
-        staged = Staged(
+        staged = StageSource(
             given,
             self._models.style(stage).for_picture(statistics) if style else self._models.stage(stage),
             tile_size=self._tile_size,
@@ -212,6 +216,6 @@ class _Making:
 
 
 def _measured(source: Source) -> Mapping[str, float]:
-    from restoration.picture_statistics import NAMES, measure
+    from restoration.picture_statistics import STATISTIC_NAMES, measure_statistics
 
-    return dict(zip(NAMES, measure(source).tolist(), strict=True))
+    return dict(zip(STATISTIC_NAMES, measure_statistics(source).tolist(), strict=True))

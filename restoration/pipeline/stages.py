@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from restoration.errors import DeviceError, DeviceMemoryError, WeightsError
 from restoration.execution import ResolvedExecution
 from restoration.model_folders import ModelFolder
-from restoration.networks import at_texture, build
+from restoration.networks import build_generator, interpolate_weights
 from restoration.recipe import ParameterValue
 
 
@@ -147,11 +147,11 @@ def load_stage(folder: ModelFolder, parameters: Mapping[str, ParameterValue], ex
         WeightsError: the weights aren't those of the card, or don't fit its architecture.
         CardError: the card's architecture is unknown here.
     """
-    network = build(folder.card.architecture, folder.card.network)
+    network = build_generator(folder.card.architecture, folder.card.network)
     try:
         weights = folder.load_weights()
         if "texture" in parameters:
-            weights = at_texture(weights, cast(float, parameters["texture"]))
+            weights = interpolate_weights(weights, cast(float, parameters["texture"]))
         network.load_state_dict(weights)
     except (RuntimeError, KeyError) as error:
         raise WeightsError(f"the weights of {folder.card.reference} don't fit its architecture: {error}") from error

@@ -10,23 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restoration.colour.toning import balanced
+from restoration.colour.toning import apply_colour_balance
 from restoration.errors import WeightsError
 from restoration.execution import ResolvedExecution
 from restoration.model_folders import ModelFolder
-from restoration.networks import StyleNetwork, build_style
+from restoration.networks import StyleNetwork, build_style_network
 from restoration.networks.colour_mapping import PALETTES
-from restoration.picture_statistics import NAMES
+from restoration.picture_statistics import STATISTIC_NAMES
 from restoration.pipeline.stages import inference
 from restoration.recipe import ParameterValue
 
-VECTOR_NAME = "style.vector"
+STYLE_VECTOR_NAME = "style.vector"
 """The tensor in a style's weights that holds the style itself, (numbers,); all others are the network's."""
 
-BALANCE = ("temperature", "tint", "brightness")
+COLOUR_BALANCE = ("temperature", "tint", "brightness")
 
 
-class Style:
+class LoadedStyle:
     """A style's network and vector on a device; what it makes of a picture depends on the whole of it."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Style:
             vector: the style, (style,).
             execution: where and how precisely it works; its seed is that of the grain.
             palette: which of :data:`restoration.networks.colour_mapping.PALETTES` the style has.
-            balance: see :func:`restoration.colour.toning.balanced`.
+            balance: see :func:`restoration.colour.toning.apply_colour_balance`.
         """
         self.execution, self.palette, self.balance = execution, palette, dict(balance or {})
         self.network = network.to(device=execution.device, dtype=torch.float32).eval()
@@ -54,8 +54,8 @@ class Style:
         self.vector = vector.to(execution.device).float().unsqueeze(0)
 
     def for_picture(self, statistics: Mapping[str, float]) -> StyleStage:
-        """The stage for a picture of these statistics by name; see :func:`restoration.picture_statistics.measure`."""
-        return StyleStage(self, torch.tensor([statistics[name] for name in NAMES]))
+        """The stage for a picture of these statistics by name; see :func:`restoration.picture_statistics.measure_statistics`."""
+        return StyleStage(self, torch.tensor([statistics[name] for name in STATISTIC_NAMES]))
 
 
 class StyleStage:
@@ -64,7 +64,7 @@ class StyleStage:
     A grey region, of a neutral style, stays grey.
     """
 
-    def __init__(self, style: Style, statistics: Tensor) -> None:
+    def __init__(self, style: LoadedStyle, statistics: Tensor) -> None:
         self.margin_px = style.network.margin_px
         self.multiple_px = style.network.multiple_px
         self._style = style
@@ -76,17 +76,17 @@ class StyleStage:
 
     def _applied(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
         style = self._style
-        noise = grain(x, y, region.shape[3], region.shape[2], seed=style.execution.seed)
+        noise = grain_noise(x, y, region.shape[3], region.shape[2], seed=style.execution.seed)
         with inference(style.execution):
             given = torch.from_numpy(region).to(style.execution.device)
             colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             grains = torch.from_numpy(noise).to(style.execution.device)
             made = style.network(colours, grains, self._statistics, style.vector, self._palette)
             values: NDArray[np.float32] = made[:, : region.shape[1]].float().cpu().numpy()
-        return balanced(values, **style.balance) if any(style.balance.values()) else values
+        return apply_colour_balance(values, **style.balance) if any(style.balance.values()) else values
 
 
-def grain(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.float32]:
+def grain_noise(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.float32]:
     """Noise of mean 0 and spread 1, (1, 1, height, width), in which each pixel depends on its place and the seed alone.
 
     Places are mixed as PCG's output is (Jarzynski and Olano 2020), so that any region can be made by itself.
@@ -94,10 +94,10 @@ def grain(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.f
     columns = np.arange(x, x + width, dtype=np.uint32)
     rows = np.arange(y, y + height, dtype=np.uint32)
     mixed = _mixed(_mixed(rows + _mixed(np.full(1, seed % 2**32, np.uint32)))[:, None] + columns)
-    return as_grain((mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24))[None, None]
+    return normalise_grain((mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24))[None, None]
 
 
-def as_grain(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalise_grain(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
     """Numbers evenly from [0, 1) as noise of mean 0 and spread 1."""
     return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)
 
@@ -108,24 +108,26 @@ def _mixed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return np.asarray((word >> np.uint32(22)) ^ word, dtype=np.uint32)
 
 
-def load_style(folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution) -> Style:
+def load_style(
+    folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution
+) -> LoadedStyle:
     """The style of a version with a recipe's parameters.
 
     Raises:
         WeightsError: the weights aren't those of the card, don't fit its architecture, or want other statistics.
         CardError: the card's architecture is unknown here.
     """
-    network = build_style(folder.card.architecture, folder.card.network)
-    if len(network.statistics_mean) != len(NAMES):
+    network = build_style_network(folder.card.architecture, folder.card.network)
+    if len(network.statistics_mean) != len(STATISTIC_NAMES):
         raise WeightsError(
             f"{folder.card.reference} wants {len(network.statistics_mean)} statistics of a picture, and this software "
-            f"measures {len(NAMES)}: use the version of the software that it was trained with"
+            f"measures {len(STATISTIC_NAMES)}: use the version of the software that it was trained with"
         )
     weights = folder.load_weights()
     try:
-        vector = weights.pop(VECTOR_NAME)
+        vector = weights.pop(STYLE_VECTOR_NAME)
         network.load_state_dict(weights)
     except (RuntimeError, KeyError) as error:
         raise WeightsError(f"the weights of {folder.card.reference} don't fit its architecture: {error}") from error
-    balance = {name: cast(float, parameters[name]) for name in BALANCE if name in parameters}
-    return Style(network, vector, execution, palette=folder.card.palette, balance=balance)
+    balance = {name: cast(float, parameters[name]) for name in COLOUR_BALANCE if name in parameters}
+    return LoadedStyle(network, vector, execution, palette=folder.card.palette, balance=balance)

@@ -27,16 +27,16 @@ from restoration.image.stored_pixels import Samples
 if TYPE_CHECKING:
     from restoration.pipeline.stages import PlacedStage, Stage
 
-InTurn = Callable[[Callable[[], NDArray[np.float32]]], NDArray[np.float32]]
+NetworkScheduler = Callable[[Callable[[], NDArray[np.float32]]], NDArray[np.float32]]
 """Calls what it is given, once, in whatever thread and whenever it is its turn; its result and its errors come back."""
 
 
-def at_once(call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+def run_immediately(call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """Where nobody else wants to use the device."""
     return call()
 
 
-class Rows:
+class RowCache:
     """A source of which every row is read once, as long as the windows that are asked for go downwards.
 
     The rows of the last window are kept over the picture's whole width. Between two stages this keeps the second one,
@@ -72,7 +72,7 @@ class Rows:
         self._rows = np.concatenate([kept, more], axis=2)
 
 
-class Staged:
+class StageSource:
     """The picture that ``stage`` makes of ``source``: itself a source, worked out as its windows are read.
 
     Every value is source + strength x (output - source), in [0, 1]; at strength 0 it is exactly the source's, and the
@@ -87,7 +87,7 @@ class Staged:
         tile_size: int = 800,
         strength: float = 1.0,
         name: str = "stage",
-        in_turn: InTurn = at_once,
+        in_turn: NetworkScheduler = run_immediately,
     ) -> None:
         """Sets up the tiling; nothing is computed yet.
 

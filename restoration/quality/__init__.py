@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from restoration.quality.change_detection import ChangeMap, change_map
 from restoration.quality.scores import Score, score
-from restoration.quality.style_distance import Look
+from restoration.quality.style_distance import StyleEvaluation
 
-__all__ = ["ChangeMap", "Look", "Score", "change_map", "score"]
+__all__ = ["ChangeMap", "Score", "StyleEvaluation", "change_map", "score"]

@@ -48,7 +48,7 @@ def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
     return luma
 
 
-def opponents_of(values: Values) -> tuple[Values, Values]:
+def opponent_colours(values: Values) -> tuple[Values, Values]:
     """Red against green and yellow against blue, (h, w) each, of (3, h, w)."""
     yellow_blue = values[0] + values[1]
     yellow_blue *= 0.5
@@ -56,18 +56,18 @@ def opponents_of(values: Values) -> tuple[Values, Values]:
     return values[0] - values[1], yellow_blue
 
 
-def core_of(values: Values, block: Block) -> Values:
+def block_core(values: Values, block: Block) -> Values:
     """The block's own pixels, without what is around them."""
     core: Values = values[..., HALO : HALO + block.rows, HALO : HALO + block.columns]
     return core
 
 
-def difference(ours: Values, theirs: Values) -> float:
+def squared_error(ours: Values, theirs: Values) -> float:
     """The sum of the squared differences of two blocks of the same shape."""
     return _squares(ours - theirs)
 
 
-def changed(ours: Values, theirs: Values) -> int:
+def count_changed(ours: Values, theirs: Values) -> int:
     """The pixels whose luma, (h, w), differs by more than 8/255."""
     apart = ours - theirs
     return int(np.count_nonzero(np.abs(apart, out=apart) > CHANGED_BY))
@@ -84,7 +84,7 @@ def _squares(values: Values) -> float:
     return float(np.einsum("i,i->", values.ravel(), values.ravel()))
 
 
-def similarities(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> list[float]:
+def ssim_sums(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> list[float]:
     """For each pair of blocks, (C, 80, 528), the sum of their structural similarity over pixels and channels.
 
     Only pixels whose Gaussian window lies in the frame count, as in scikit-image. Smoothed are each block, and of each
@@ -160,7 +160,7 @@ def _smoothed(planes: Values) -> Values:
     return smooth
 
 
-def edges(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
+def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
     """Along each axis: the sum of the luma's edges, and of what of them another blur takes away, both eightfold.
 
     ``luma`` is (80, 528). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the

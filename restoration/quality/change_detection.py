@@ -40,7 +40,7 @@ from restoration.quality.block_metrics import CHANGED_BY, luma_of
 
 CHANGE_STEPS = (4, 8, 16, 32)
 """Mean changes of luma, in 1/255, above which each of the map's colours for change begins."""
-FILLED_BY = 24
+FILLED_THRESHOLD = 24
 """What is filled in stood out by more than this, in 1/255, and less is left of it than half."""
 
 CHANGE_COLOURS = ("#a6cbe8", "#5c9ed6", "#1f6fb5", "#08306b")
@@ -215,7 +215,7 @@ def _is_taken_out(stood_out: Luma, stands_out: Luma, moved: Luma) -> Mask:
     """Where that is so, (h, w), of the details of source and derivative, (h + 2, w + 2), and how luma moved, (h, w)."""
     taken = np.abs(stood_out - stands_out)
     stood_out, stands_out, own = (_without_halo(each, 1) for each in (stood_out, stands_out, taken))
-    limit = np.maximum(FILLED_BY / 255, _SIGMAS * _spread(own))
+    limit = np.maximum(FILLED_THRESHOLD / 255, _SIGMAS * _spread(own))
     rows, columns = moved.shape
     together = np.zeros(moved.shape, np.int8)
     for top, left in product(range(3), repeat=2):

@@ -11,8 +11,8 @@ import numpy as np
 
 from restoration.image import Area, Source
 from restoration.quality import block_metrics
-from restoration.quality.noise_estimate import Counts, count_details, no_details, sigma
-from restoration.quality.windows import Block, Values, Window, over_windows
+from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
+from restoration.quality.windows import Block, Values, Window, map_windows
 
 _UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
 
@@ -28,7 +28,7 @@ class _Found:
     details: list[list[Counts]]
 
 
-class Sums:
+class MetricSums:
     """Sums over the blocks of an area of several pictures, and the noise of the whole ones."""
 
     def __init__(
@@ -50,8 +50,8 @@ class Sums:
         # Spread is taken about a value that occurs, so that a flat picture's is exactly 0.
         self._origins = {name: _at_pixel(image.read(*pixel)[0].astype(np.float64)) for name, image in described.items()}
         self._sums: Counter[_Key] = Counter()
-        self._details = [no_details(image.info.colour_channels) for image in described.values()]
-        windows = over_windows(
+        self._details = [empty_histogram(image.info.colour_channels) for image in described.values()]
+        windows = map_windows(
             list(described.values()), list(references.values()), area=area, work=self._of_window, threads=threads
         )
         for found in windows:
@@ -77,7 +77,7 @@ class Sums:
 
     def noise(self, name: str) -> float | None:
         """The noise estimate of the whole picture, or None where it has no details at all."""
-        return sigma(self._details[self._described.index(name)])
+        return estimate_sigma(self._details[self._described.index(name)])
 
     def _of_window(self, window: Window) -> _Found:
         sums: Counter[_Key] = Counter()
@@ -90,24 +90,24 @@ class Sums:
 
     def _compared(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
         places = [(self._names.index(one), self._names.index(other)) for one, other in self._pairs]
-        similar = block_metrics.similarities(list(values.values()), places, block)
-        cores = {name: block_metrics.core_of(each, block) for name, each in values.items()}
+        similar = block_metrics.ssim_sums(list(values.values()), places, block)
+        cores = {name: block_metrics.block_core(each, block) for name, each in values.items()}
         for (one, other), similarity in zip(self._pairs, similar, strict=True):
             yield ("similarity", one, other), similarity
-            yield ("error", one, other), block_metrics.difference(cores[one], cores[other])
+            yield ("error", one, other), block_metrics.squared_error(cores[one], cores[other])
         for one, other in combinations(self._described, 2):
-            ours, theirs = (block_metrics.core_of(lumas[name], block) for name in (one, other))
-            yield ("changed", one, other), block_metrics.changed(ours, theirs)
+            ours, theirs = (block_metrics.block_core(lumas[name], block) for name in (one, other))
+            yield ("changed", one, other), block_metrics.count_changed(ours, theirs)
 
     def _alone(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
         for name, luma in lumas.items():
             for feature, plane in _features(
-                block_metrics.core_of(values[name], block), block_metrics.core_of(luma, block)
+                block_metrics.block_core(values[name], block), block_metrics.block_core(luma, block)
             ):
                 first, second = block_metrics.moments(plane, self._origins[name][feature])
                 yield (feature, name), first
                 yield (f"{feature}_squared", name), second
-            for axis, (sharp, lost) in enumerate(block_metrics.edges(luma, block)):
+            for axis, (sharp, lost) in enumerate(block_metrics.edge_sums(luma, block)):
                 yield (f"edges_{axis}", name), sharp
                 yield (f"lost_{axis}", name), lost
 
@@ -116,7 +116,7 @@ def _features(values: Values, luma: Values) -> Iterator[tuple[str, Values]]:
     """What spread is wanted of, (h, w) each, of (C, h, w) and their luma."""
     yield "luma", luma
     if values.shape[0] == 3:
-        yield from zip(("red_green", "yellow_blue"), block_metrics.opponents_of(values), strict=True)
+        yield from zip(("red_green", "yellow_blue"), block_metrics.opponent_colours(values), strict=True)
 
 
 def _at_pixel(values: Values) -> dict[str, float]:

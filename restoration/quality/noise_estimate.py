@@ -17,7 +17,7 @@ _MOST_BINS = 3 << 17  # a detail of db2 is at most 1.4 where values are in [0, 1
 _CHUNK_ROWS = 16  # of details, at a time: their values stay in a processor's cache
 
 
-def no_details(channels: int) -> Counts:
+def empty_histogram(channels: int) -> Counts:
     """Counts of nothing yet, for :func:`count_details` to be added to: (C, bins)."""
     return np.zeros((channels, _MOST_BINS), np.int64)
 
@@ -86,7 +86,7 @@ def _high_pass_weights() -> tuple[float, ...]:
     return tuple(pywt.Wavelet("db2").dec_hi)
 
 
-def sigma(counts: Counts) -> float | None:
+def estimate_sigma(counts: Counts) -> float | None:
     """The median of what was counted, (C, bins), as a Gaussian's standard deviation: the mean of the channels.
 
     None where a channel has no details. In the median's bin they are taken to lie evenly, in the lowest one to be 0.

@@ -11,11 +11,11 @@ from importlib.metadata import version
 from typing import Literal
 
 from restoration.errors import ImageError
-from restoration.image import Area, ImageInfo, Source, worked_on
+from restoration.image import Area, ImageInfo, Source, working_space
 from restoration.quality.block_metrics import SSIM_RADIUS
 from restoration.quality.content_similarity import content_ssim
-from restoration.quality.metric_sums import Sums
-from restoration.quality.style_distance import Look, style_distances
+from restoration.quality.metric_sums import MetricSums
+from restoration.quality.style_distance import StyleEvaluation, style_distances
 
 _MOST_THREADS = 8  # each holds a window
 
@@ -43,7 +43,7 @@ def score(
     derivative: Source,
     source: Source,
     reference: Source | None = None,
-    look: Look | None = None,
+    look: StyleEvaluation | None = None,
     area: Area | None = None,
     threads: int | None = None,
 ) -> list[Score]:
@@ -76,7 +76,7 @@ def score(
         compared["reference"] = reference
     if look is not None and look.content is not None:
         compared["content"] = look.content
-    sums = Sums(
+    sums = MetricSums(
         dict(reversed(images.items())),
         compared,
         area=area or Area(x=0, y=0, width=info.width, height=info.height),
@@ -96,7 +96,7 @@ def score(
     return scores
 
 
-def _of_stages(sums: Sums, derivative: Source, source: Source, look: Look) -> Iterator[Score]:
+def _of_stages(sums: MetricSums, derivative: Source, source: Source, look: StyleEvaluation) -> Iterator[Score]:
     """How much each stage changed, as far as what it was given and what it made are known.
 
     Styles of one look have one result, which is there after the last of them.
@@ -112,7 +112,7 @@ def _of_stages(sums: Sums, derivative: Source, source: Source, look: Look) -> It
     yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "source", last)
 
 
-def _of_look(derivative: Source, source: Source, look: Look, area: Area) -> Iterator[Score]:
+def _of_look(derivative: Source, source: Source, look: StyleEvaluation, area: Area) -> Iterator[Score]:
     """Whether the look kept the content, and how near the styles' own pictures it came."""
     kept = content_ssim(derivative, source, area)
     yield Score(
@@ -133,7 +133,7 @@ def _of_look(derivative: Source, source: Source, look: Look, area: Area) -> Iter
                 image="derivative",
                 stage=stage,
                 compared_with="style",
-                colour_space=worked_on(derivative.info, "style"),
+                colour_space=working_space(derivative.info, "style"),
                 implementation=_own(f"statistics in spreads of those of the pictures of {card.reference}"),
             )
 
@@ -169,7 +169,7 @@ def _not_compared(picture: Source, *, image: Which, reason: str) -> Iterator[Sco
 
 
 def _against(
-    sums: Sums, picture: Source, other: Source, *, image: Which, compared_with: ComparedWith
+    sums: MetricSums, picture: Source, other: Source, *, image: Which, compared_with: ComparedWith
 ) -> Iterator[Score]:
     """PSNR and SSIM of one picture against another and, against the source, the share of pixels that changed."""
     yield from _alike(sums, (image, compared_with), picture, other, image, compared_with)
@@ -187,7 +187,7 @@ def _against(
 
 
 def _alike(
-    sums: Sums,
+    sums: MetricSums,
     names: tuple[str, str],
     picture: Source,
     other: Source,
@@ -230,7 +230,7 @@ def _profiled(picture: Source, other: Source, name: str) -> str | None:
     return f"the {name.replace('_', ' ')} is in {other.info.colour_space}"
 
 
-def _described(sums: Sums, picture: Source, *, image: Which, noise_detail: str | None) -> Iterator[Score]:
+def _described(sums: MetricSums, picture: Source, *, image: Which, noise_detail: str | None) -> Iterator[Score]:
     """The metrics that need nothing to compare with."""
 
     def made(metric: str, value: float | None, implementation: str, detail: str | None = None) -> Score:
@@ -249,7 +249,7 @@ def _described(sums: Sums, picture: Source, *, image: Which, noise_detail: str |
     yield made("colourfulness", _colourfulness(sums, picture, image), _own("Hasler and Süsstrunk 2003"))
 
 
-def _blur_effect(sums: Sums, image: Which) -> float | None:
+def _blur_effect(sums: MetricSums, image: Which) -> float | None:
     """The larger, over both axes, of the share of edges that stays when the picture is blurred again."""
     shares = []
     for axis in (0, 1):
@@ -260,7 +260,7 @@ def _blur_effect(sums: Sums, image: Which) -> float | None:
     return max(shares)
 
 
-def _colourfulness(sums: Sums, picture: Source, image: Which) -> float:
+def _colourfulness(sums: MetricSums, picture: Source, image: Which) -> float:
     """Spread and strength of the two opponent colours; 0 for grey."""
     if picture.info.colour_channels == 1:
         return 0.0

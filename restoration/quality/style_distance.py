@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from restoration.colour.space_conversion import in_srgb
+from restoration.colour.space_conversion import convert_to_srgb
 from restoration.image import Area, Crop, Source
 from restoration.model_folders import ModelCard
 from restoration.recipe import Recipe
@@ -15,7 +15,7 @@ _LEAST_SPREAD = 0.02  # of a statistic: what is more alike than this is equal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class StyleEvaluation:
     """How a styled derivative was made.
 
     Attributes:
@@ -42,17 +42,22 @@ def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str
     """
     style = card.content["style"]
     means, spreads = style.get("statistics", {}), style.get("spreads", {})
-    from restoration.picture_statistics import COLOUR_NAMES, DETAIL_NAMES, NAMES, measure
+    from restoration.picture_statistics import (
+        COLOUR_STATISTIC_NAMES,
+        DETAIL_STATISTIC_NAMES,
+        STATISTIC_NAMES,
+        measure_statistics,
+    )
 
-    if not set(NAMES) <= means.keys() & spreads.keys():
+    if not set(STATISTIC_NAMES) <= means.keys() & spreads.keys():
         return {}
-    found = dict(zip(NAMES, measure(in_srgb(Crop(picture, area))).tolist(), strict=True))
+    found = dict(zip(STATISTIC_NAMES, measure_statistics(convert_to_srgb(Crop(picture, area))).tolist(), strict=True))
 
     def distance(names: Sequence[str]) -> float:
         squares = [((found[name] - means[name]) / max(spreads[name], _LEAST_SPREAD)) ** 2 for name in names]
         return math.sqrt(sum(squares) / len(squares))
 
     return {
-        "style_colour_distance": distance([name for name in COLOUR_NAMES if name.startswith("lab_")]),
-        "style_texture_distance": distance(DETAIL_NAMES),
+        "style_colour_distance": distance([name for name in COLOUR_STATISTIC_NAMES if name.startswith("lab_")]),
+        "style_texture_distance": distance(DETAIL_STATISTIC_NAMES),
     }

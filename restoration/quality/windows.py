@@ -106,7 +106,7 @@ class Window:
         return out
 
 
-def over_windows(
+def map_windows(
     images: Sequence[Source],
     references: Sequence[Source],
     *,

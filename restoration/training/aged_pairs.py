@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from restoration.colour.space_conversion import in_srgb
-from restoration.colour.toning import luma, tone
-from restoration.degradation import DEFECTS, Ageing, age, sample_ageing, sample_repair
+from restoration.colour.space_conversion import convert_to_srgb
+from restoration.colour.toning import apply_toning, luma
+from restoration.degradation import DEFECTS, Ageing, age_picture, sample_ageing, sample_repair
 from restoration.errors import ImageError, TrainingError
 from restoration.image import Picture
-from restoration.training.inscriptions import write_marks
+from restoration.training.inscriptions import draw_inscriptions
 
 Array = NDArray[np.float32]
 
@@ -90,7 +90,7 @@ class AgedPatches:
         return AgedPatches(aged=aged, target=target, damage=damage, repair=self.repair.to(device))
 
 
-def stacked(patches: Sequence[AgedPatches]) -> AgedPatches:
+def collate(patches: Sequence[AgedPatches]) -> AgedPatches:
     """Single pairs as a batch."""
     return AgedPatches(
         **{field.name: torch.stack([getattr(one, field.name) for one in patches]) for field in fields(AgedPatches)}
@@ -111,7 +111,7 @@ class AgedPairs(Dataset[AgedPatches]):
         clean, monochrome = self._draw(rng)
         ageing = self._with_real_damage(sample_ageing(rng, monochrome=monochrome), rng)
         repair = sample_repair(rng, ageing)
-        pair = age(clean, ageing, rng, repair=repair)
+        pair = age_picture(clean, ageing, rng, repair=repair)
         inner = slice(_BORDER, _BORDER + self.patch_px)
         mended = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
         return AgedPatches(
@@ -141,7 +141,7 @@ class AgedPairs(Dataset[AgedPatches]):
             patch = patch[:, ::-1]
         monochrome = bool(rng.random() < 0.55)
         clean = _as_print(patch, rng) if monochrome else np.ascontiguousarray(patch)
-        return (write_marks(clean, rng) if rng.random() < _MARKED_SHARE else clean), monochrome
+        return (draw_inscriptions(clean, rng) if rng.random() < _MARKED_SHARE else clean), monochrome
 
     def _with_real_damage(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
         if ageing.damage is None or not self._masks or rng.random() < 0.5:
@@ -157,7 +157,7 @@ def _as_print(patch: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.5:
         return np.repeat(grey[..., None], 3, axis=2)
     warmth = rng.uniform(0, 0.08)
-    return tone(
+    return apply_toning(
         grey,
         shadows=(float(warmth), float(0.3 * warmth), float(-0.6 * warmth)),
         highlights=(1.0, float(rng.uniform(0.9, 1.0)), float(rng.uniform(0.7, 0.98))),
@@ -174,7 +174,9 @@ def read_photograph(path: Path) -> NDArray[np.uint8]:
         with Picture.open(path) as picture:
             info = picture.info
             width, height = min(info.width, _MOST_PX), min(info.height, _MOST_PX)
-            values = in_srgb(picture).read((info.width - width) // 2, (info.height - height) // 2, width, height)[0]
+            values = convert_to_srgb(picture).read(
+                (info.width - width) // 2, (info.height - height) // 2, width, height
+            )[0]
     except (ImageError, OSError) as error:
         raise TrainingError(f"{path} can't be read for training: {error}. Leave it out, or mend it") from error
     as_bytes = np.rint(values * 255).astype(np.uint8).transpose(1, 2, 0)
@@ -193,7 +195,7 @@ def _as_tensor(picture: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-class From(Sampler[int]):
+class ResumeSampler(Sampler[int]):
     """The whole numbers from ``first`` up to before ``last``: where a resumed training goes on."""
 
     def __init__(self, first: int, last: int) -> None:

@@ -19,12 +19,12 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, richards
 from restoration.degradation.image_defects import rescale
 
 Array = NDArray[np.float32]
-Peer = Callable[[Array], Array]
+Baseline = Callable[[Array], Array]
 
 _BORDER = 48  # px laid around a picture for methods that take it for periodic
 
 
-def denoisers(sigma: float) -> dict[str, Peer]:
+def denoisers(sigma: float) -> dict[str, Baseline]:
     """Non-local means and total variation, told the noise's standard deviation (encoded units), and plain averaging."""
 
     def non_local_means(picture: Array) -> Array:
@@ -46,7 +46,7 @@ def denoisers(sigma: float) -> dict[str, Peer]:
     }
 
 
-def deblurrers(kernel: Array, sigma: float) -> dict[str, Peer]:
+def deblurrers(kernel: Array, sigma: float) -> dict[str, Baseline]:
     """Wiener and Richardson-Lucy, told the true kernel, and an unsharp mask, told its extent.
 
     Args:

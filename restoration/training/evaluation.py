@@ -2,7 +2,7 @@
 
 Clean pictures are given stated defects with a fixed seed and compared with what comes back (``cases``, ``figures``,
 ``peers``); real scans, of which no clean original is known, are measured against themselves; a GPU's speed against what
-it could do (``speed``).
+it could do (``measure_throughput``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from restoration.colour.space_conversion import in_srgb
+from restoration.colour.space_conversion import convert_to_srgb
 from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
 from restoration.execution import Execution
@@ -24,8 +24,8 @@ from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.stages import Stage
 from restoration.training.aged_pairs import images_in
 from restoration.training.evaluation_cases import Case, Sample, cases
-from restoration.training.evaluation_metrics import Array, Figures, shares
-from restoration.training.throughput import speed
+from restoration.training.evaluation_metrics import Array, Figures, remaining_shares
+from restoration.training.throughput import measure_throughput
 
 _SEED = 20_000
 _FEWEST_PX = 32  # a side; SSIM's window and the marks' pieces want as much
@@ -85,14 +85,14 @@ def evaluate(
 
 
 def evaluate_scans(restorations: Mapping[str, Restoration], scans: Sequence[Array]) -> Iterator[Row]:
-    """Measures restorations on real scans; see :func:`restoration.training.evaluation_metrics.shares`.
+    """Measures restorations on real scans; see :func:`restoration.training.evaluation_metrics.remaining_shares`.
 
     Args:
         restorations: what is measured, by what it is called in the rows.
         scans: (H, W, C) float32 in [0, 1], C 1 or 3.
     """
     for name, restoration in restorations.items():
-        found = [shares(scan, _within(restoration(scan, DEFAULT_REPAIR))) for scan in scans]
+        found = [remaining_shares(scan, _within(restoration(scan, DEFAULT_REPAIR))) for scan in scans]
         yield _joined("real scans, shares of the source's", name, found, np.median)
 
 
@@ -131,7 +131,7 @@ def evaluate_version(
         yield from evaluate_scans(restorations, real)
     how = (execution or Execution()).resolved()
     if how.device.type == "cuda":
-        found = speed(models.stage(folder.card.stage({})), how)
+        found = measure_throughput(models.stage(folder.card.stage({})), how)
         figures = {name: round(value, 4) for name, value in found.items()}
         yield Row(case="speed", method=folder.card.reference, pictures=1, figures=figures)
 
@@ -185,7 +185,7 @@ def read_middle(path: Path, most_px: int = _MOST_PX, *, as_srgb: bool = False) -
                 f"{path}: a picture of {width}x{height} px is too small to measure on; {_FEWEST_PX} px are needed"
             )
         across, down = min(width, most_px), min(height, most_px)
-        source = in_srgb(picture) if as_srgb else picture
+        source = convert_to_srgb(picture) if as_srgb else picture
         middle = source.read((width - across) // 2, (height - down) // 2, across, down)
     return np.ascontiguousarray(middle[0].transpose(1, 2, 0))
 

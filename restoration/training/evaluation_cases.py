@@ -21,13 +21,13 @@ from restoration.degradation import (
     Damage,
     Defect,
     Softness,
-    age,
+    age_picture,
     sample_ageing,
     without_fading,
 )
 from restoration.degradation.image_defects import blur_kernel
-from restoration.training.baselines import Peer, deblurrers, denoisers
-from restoration.training.evaluation_metrics import Array, Figures, Mask, marks, nearness, psnr
+from restoration.training.baselines import Baseline, deblurrers, denoisers
+from restoration.training.evaluation_metrics import Array, Figures, Mask, mark_metrics, psnr, reference_metrics
 from restoration.training.inscriptions import draw_ink
 
 _BEST_INPUT_DB = 40.0  # an aged picture nearer to the clean one has hardly aged; the clean row is about such
@@ -44,10 +44,10 @@ class Sample:
     given: Array
     target: Array
     where: Mask | None = None
-    peers: Mapping[str, Peer] = field(default_factory=dict)
+    peers: Mapping[str, Baseline] = field(default_factory=dict)
 
 
-Make = Callable[[Array, np.random.Generator], Sample]
+MakeSample = Callable[[Array, np.random.Generator], Sample]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Case:
     """
 
     name: str
-    make: Make
+    make: MakeSample
     measure: Callable[[Sample, Array], Figures]
     repair: tuple[Defect, ...] = DEFAULT_REPAIR
     times: int = 1
@@ -81,13 +81,13 @@ def cases() -> tuple[Case, ...]:
     )
 
 
-def _whole(name: str, make: Make, *, times: int = 1) -> Case:
-    return Case(name=name, make=make, measure=lambda sample, made: nearness(sample.target, made), times=times)
+def _whole(name: str, make: MakeSample, *, times: int = 1) -> Case:
+    return Case(name=name, make=make, measure=lambda sample, made: reference_metrics(sample.target, made), times=times)
 
 
-def _ageing(ageing: Ageing, peers: Mapping[str, Peer] | None = None) -> Make:
+def _ageing(ageing: Ageing, peers: Mapping[str, Baseline] | None = None) -> MakeSample:
     def make(clean: Array, rng: np.random.Generator) -> Sample:
-        pair = age(clean, ageing, rng)
+        pair = age_picture(clean, ageing, rng)
         return Sample(given=pair.aged, target=pair.target, peers=peers or {})
 
     return make
@@ -108,7 +108,7 @@ def _noise(level: int, *, to_file: bool) -> Case:
     )
 
 
-def _gaussian_blur(sigma_px: float) -> Make:
+def _gaussian_blur(sigma_px: float) -> MakeSample:
     return partial(_blurred, softness=Softness(kind="gaussian", extent_px=sigma_px), noise=0.02)
 
 
@@ -118,7 +118,7 @@ def _motion(clean: Array, rng: np.random.Generator) -> Sample:
 
 
 def _blurred(clean: Array, rng: np.random.Generator, *, softness: Softness, noise: float) -> Sample:
-    pair = age(clean, Ageing(softness=(softness,), gaussian_noise=noise), rng)
+    pair = age_picture(clean, Ageing(softness=(softness,), gaussian_noise=noise), rng)
     return Sample(given=pair.aged, target=pair.target, peers=deblurrers(blur_kernel(softness), noise))
 
 
@@ -126,13 +126,13 @@ def _life(clean: Array, rng: np.random.Generator) -> Sample:
     """A life by the chances of training, but none that left the picture as good as new."""
     while True:
         ageing = without_fading(sample_ageing(rng, monochrome=clean.shape[-1] == 1))
-        pair = age(clean, replace(ageing, clip=True), rng)
+        pair = age_picture(clean, replace(ageing, clip=True), rng)
         if psnr(pair.target, pair.aged) < _BEST_INPUT_DB:
             return Sample(given=pair.aged, target=pair.target)
 
 
 def _scratched(clean: Array, rng: np.random.Generator) -> AgedPair:
-    return age(clean, Ageing(damage=_handled(rng)), rng)
+    return age_picture(clean, Ageing(damage=_handled(rng)), rng)
 
 
 def _handled(rng: np.random.Generator) -> Damage:
@@ -182,7 +182,7 @@ def _marks() -> tuple[Case, ...]:
 
 
 def _marks_where(sample: Sample, made: Array) -> Figures:
-    return marks(sample.target, made, np.asarray(sample.where))
+    return mark_metrics(sample.target, made, np.asarray(sample.where))
 
 
 def _written_on(clean: Array, rng: np.random.Generator, *, kind: str) -> Sample:
@@ -194,7 +194,7 @@ def _written_on(clean: Array, rng: np.random.Generator, *, kind: str) -> Sample:
 
 def _noisy_scan(marked: Array, ink: Mask, rng: np.random.Generator) -> Sample:
     scan = Ageing(grain=0.05, grain_size_px=0.8, gaussian_noise=0.04)
-    return Sample(given=age(marked, scan, rng).aged, target=marked, where=ink)
+    return Sample(given=age_picture(marked, scan, rng).aged, target=marked, where=ink)
 
 
 def _paper_of(page: Array) -> Array:
@@ -213,7 +213,7 @@ def _alone(defect: Defect) -> Case:
             damage=_handled(rng),
             gaussian_noise=0.03,
         )
-        pair = age(clean, ageing, rng, repair=(defect,))
+        pair = age_picture(clean, ageing, rng, repair=(defect,))
         return Sample(given=pair.aged, target=pair.target)
 
     return replace(_whole(f"all three, {defect} alone repaired", make), repair=(defect,))

@@ -25,7 +25,7 @@ _KEPT = 1 / 3  # of its contrast; a mark that has less is as good as gone
 _LEAST_CONTRAST = 0.12  # luma; what stands out less from its paper is no mark to a reader
 
 
-def nearness(target: Array, made: Array) -> Figures:
+def reference_metrics(target: Array, made: Array) -> Figures:
     """``psnr`` in dB and ``ssim`` as scikit-image gives them, and ``spectrum_distance``."""
     return {
         "psnr": psnr(target, made),
@@ -64,7 +64,7 @@ def _radial_spectrum(picture: Array) -> NDArray[np.float64]:
     return np.asarray(10 * np.log10(means + 1e-9), dtype=np.float64)
 
 
-def marks(target: Array, made: Array, ink: Mask) -> Figures:
+def mark_metrics(target: Array, made: Array, ink: Mask) -> Figures:
     """``ssim`` of marks and the pixels about them, and ``marks_kept``: the share of their pieces that still stand out.
 
     Args:
@@ -136,7 +136,7 @@ def _similarity(target: Array, made: Array) -> tuple[float, Array]:
     return float(mean), np.asarray(values.mean(axis=-1), dtype=np.float32)
 
 
-def shares(source: Array, made: Array) -> Figures:
+def remaining_shares(source: Array, made: Array) -> Figures:
     """What a restoration left of a real scan's grain and edges, of which no clean original is known.
 
     ``grain_fine`` and ``grain_coarse`` are spreads of the luma between Gaussians of 0.7 and 1.4 px, and of 1.4 and 2.8

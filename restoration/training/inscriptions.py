@@ -19,7 +19,7 @@ _KINDS, _CHANCES = ("type", "handwriting", "rule"), (0.45, 0.35, 0.2)
 _LETTERS = string.ascii_letters + string.digits + "    .,-/&"
 
 
-def write_marks(picture: Array, rng: np.random.Generator) -> Array:
+def draw_inscriptions(picture: Array, rng: np.random.Generator) -> Array:
     """Writes one to three marks of ink, pencil or type on a picture.
 
     Args:

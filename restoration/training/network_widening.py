@@ -9,7 +9,7 @@ from torch import Tensor
 from restoration.networks import Generator
 
 
-def grown(weights: Mapping[str, Tensor], into: Generator) -> dict[str, Tensor]:
+def widen_weights(weights: Mapping[str, Tensor], into: Generator) -> dict[str, Tensor]:
     """``weights`` of a narrower network of the same blocks, laid into the fresh weights of ``into``.
 
     The outputs are the same: new channels begin by chance, but no old one hears them yet, nor does the picture (after

@@ -17,7 +17,7 @@ from torch import Tensor
 from restoration.degradation import DEFAULT_REPAIR, DEFECTS, Defect
 from restoration.execution import ResolvedExecution
 from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
-from restoration.networks import Generator, at_texture, with_both_ends
+from restoration.networks import Generator, interpolate_weights, join_endpoints
 from restoration.pipeline.stages import NetworkStage
 from restoration.training.aged_pairs import TrainingPictures
 from restoration.training.evaluation import Restoration, by_stages, evaluate, read_middle
@@ -66,14 +66,14 @@ def release(
     """
     if not gan.fidelity:
         gan.keep_fidelity()
-    weights = with_both_ends(gan.fidelity, gan.ema)
+    weights = join_endpoints(gan.fidelity, gan.ema)
     taken = _furthest(_levels(gan, weights, validation, furthest=2), MOST_LOST_IN_ALL_DB)
-    weights = with_both_ends(at_texture(weights, 0.0), at_texture(weights, taken))
+    weights = join_endpoints(interpolate_weights(weights, 0.0), interpolate_weights(weights, taken))
     levels = _levels(gan, weights, validation)
     default = _furthest(levels, MOST_LOST_DB)
     clean = [read_middle(path, _MEASURED_PX) for path in pictures.validation]
     restorations = {
-        f"texture {texture:g}": _restoration(gan.generator, at_texture(weights, texture), how)
+        f"texture {texture:g}": _restoration(gan.generator, interpolate_weights(weights, texture), how)
         for texture in sorted({0.0, default, 1.0})
     }
     evaluation = list(evaluate(restorations, clean, with_peers=False))
@@ -100,7 +100,7 @@ def _levels(
 ) -> dict[float, float]:
     """The validation's PSNR in dB at each twentieth of the way from one end of ``weights`` to the other, or further."""
     textures = [share / 20 for share in range(20 * furthest + 1)]
-    return {texture: validation.psnr(gan.generator, at_texture(weights, texture)) for texture in textures}
+    return {texture: validation.psnr(gan.generator, interpolate_weights(weights, texture)) for texture in textures}
 
 
 def _furthest(levels: Mapping[float, float], most_lost: float) -> float:

@@ -42,9 +42,9 @@ class RestorationGAN:
         perceptual: VGGFeatures | None = None,
     ) -> None:
         """Places the networks on ``device``; with ``perceptual`` its features take the discriminator's place."""
-        self.generator = placed(generator, device)
-        self.discriminator = placed(discriminator, device)
-        self.perceptual = None if perceptual is None else placed(perceptual, device)
+        self.generator = to_device(generator, device)
+        self.discriminator = to_device(discriminator, device)
+        self.perceptual = None if perceptual is None else to_device(perceptual, device)
         self.weights = weights
         self.device = device
         self.autocast = autocast
@@ -149,7 +149,7 @@ class RestorationGAN:
         return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
 
 
-def placed(network: Network, device: torch.device) -> Network:
+def to_device(network: Network, device: torch.device) -> Network:
     """The network on ``device``, laid out as fast convolutions want it."""
     # channels_last is what the fast convolutions of CPUs and GPUs want; torch's stubs don't know the argument.
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

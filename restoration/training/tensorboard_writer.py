@@ -11,7 +11,7 @@ from tensorboardX import SummaryWriter
 _SHOWN = 6  # rows
 
 
-class Board:
+class TensorBoardWriter:
     """Event files in ``folder``, for ``tensorboard --logdir``; a resumed training adds to them."""
 
     def __init__(self, folder: Path, *, first: int) -> None:

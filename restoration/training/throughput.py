@@ -15,7 +15,9 @@ from restoration.pipeline.stages import Stage
 _REPEATS = 7
 
 
-def speed(stage: Stage, how: ResolvedExecution, *, side_px: int = 2048, matrix_side: int = 8192) -> dict[str, float]:
+def measure_throughput(
+    stage: Stage, how: ResolvedExecution, *, side_px: int = 2048, matrix_side: int = 8192
+) -> dict[str, float]:
     """Measures a stage on one square region, warm, from and to the memory of the CPU.
 
     Args:

@@ -21,14 +21,27 @@ from restoration.degradation import DEFECTS
 from restoration.errors import TrainingError
 from restoration.execution import Execution, ResolvedExecution
 from restoration.model_folders import ModelFolder
-from restoration.networks import PatchDiscriminator, VGGFeatures, at_texture, build
+from restoration.networks import PatchDiscriminator, VGGFeatures, build_generator, interpolate_weights
 from restoration.training import checkpoints
-from restoration.training.aged_pairs import AgedPairs, AgedPatches, From, TrainingPictures, find_pictures, stacked
-from restoration.training.network_widening import grown
+from restoration.training.aged_pairs import (
+    AgedPairs,
+    AgedPatches,
+    ResumeSampler,
+    TrainingPictures,
+    collate,
+    find_pictures,
+)
+from restoration.training.network_widening import widen_weights
 from restoration.training.release import release
 from restoration.training.restoration_gan import RestorationGAN
-from restoration.training.tensorboard_writer import Board
-from restoration.training.training_loop import Loop, Progress, begin_in, set_rate, with_terms_of
+from restoration.training.tensorboard_writer import TensorBoardWriter
+from restoration.training.training_loop import (
+    Progress,
+    TrainingLoop,
+    create_output_folder,
+    set_learning_rate,
+    with_terms_of,
+)
 from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
 
@@ -58,7 +71,7 @@ def train(
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
         start: a version whose weights, at texture 0, the generator begins with, and whose network it takes, grown to
-            the settings' widths where those are wider (see :func:`restoration.training.network_widening.grown`).
+            the settings' widths where those are wider (see :func:`restoration.training.network_widening.widen_weights`).
         execution: device and precision.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
             are compared.
@@ -81,7 +94,7 @@ def train(
     if resume:
         checkpoints.load(gan, output)
     if start is not None:
-        gan.begin_with(grown(at_texture(start.load_weights(), 0.0), gan.generator))
+        gan.begin_with(widen_weights(interpolate_weights(start.load_weights(), 0.0), gan.generator))
     training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())})
     training.run(_batches(settings, pictures, first=training.step, workers=workers), progress)
     folder = release(
@@ -117,7 +130,7 @@ def _networks(
         raise TrainingError("this training began with other perceptual weights: name the same file to resume it")
     torch.manual_seed(settings.seed)
     gan = RestorationGAN(
-        build("residual-unet", {"widths": settings.widths, "blocks": settings.blocks, "conditions": DEFECTS}),
+        build_generator("residual-unet", {"widths": settings.widths, "blocks": settings.blocks, "conditions": DEFECTS}),
         PatchDiscriminator(),
         weights=settings.loss_weights,
         device=how.device,
@@ -140,11 +153,11 @@ def _start(
     if data is None:
         raise TrainingError("name a folder of clean photographs to train on: --data DIR")
     settings = settings or TrainingSettings.named_after(output)
-    begin_in(output)
+    create_output_folder(output)
     return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0}
 
 
-class _Training(Loop[AgedPatches, TrainingSettings]):
+class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
     """The loop of a restoration; what a resumed one needs beside the networks goes into each checkpoint's facts."""
 
     def __init__(
@@ -163,14 +176,14 @@ class _Training(Loop[AgedPatches, TrainingSettings]):
 
     def take(self, item: AgedPatches) -> dict[str, float]:
         gan, settings, step = self.gan, self.settings, self.step
-        set_rate(gan.generator_optimiser, settings.rate(step))
-        set_rate(gan.discriminator_optimiser, settings.adversarial_learning_rate * 4)
+        set_learning_rate(gan.generator_optimiser, settings.rate(step))
+        set_learning_rate(gan.discriminator_optimiser, settings.adversarial_learning_rate * 4)
         if step == settings.pixel_steps:
             gan.keep_fidelity()
         take = gan.pixel_step if step < settings.pixel_steps else gan.adversarial_step
         return take(item.to(gan.device))
 
-    def validate(self, board: Board) -> dict[str, float]:
+    def validate(self, board: TensorBoardWriter) -> dict[str, float]:
         """Measures the running mean; a pixel phase that has stopped gaining begins its fall."""
         psnr = self.validation.psnr(self.gan.generator, self.gan.ema)
         shown = self.validation.batches[0]
@@ -192,8 +205,8 @@ def _batches(
     yield from DataLoader(
         pairs,
         batch_size=settings.batch_size,
-        sampler=From(first * settings.batch_size, settings.steps * settings.batch_size),
+        sampler=ResumeSampler(first * settings.batch_size, settings.steps * settings.batch_size),
         num_workers=workers,
-        collate_fn=stacked,
+        collate_fn=collate,
         prefetch_factor=8 if workers else None,
     )

@@ -20,10 +20,10 @@ import torch
 
 from restoration.errors import TrainingError
 from restoration.training import checkpoints
-from restoration.training.tensorboard_writer import Board
+from restoration.training.tensorboard_writer import TensorBoardWriter
 
 LOG_NAME = "log.jsonl"
-BOARD_NAME = "board"
+TENSORBOARD_FOLDER = "board"
 TERMS_NAME = "TERMS.txt"
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -48,7 +48,7 @@ class Schedule(Protocol):
     def rate(self, step: int) -> float: ...
 
 
-class Loop(ABC, Generic[Item, Chosen]):
+class TrainingLoop(ABC, Generic[Item, Chosen]):
     """Steps in a row; what a resumed training needs beside the networks is in ``facts``, ``step`` among it."""
 
     def __init__(self, trained: checkpoints.Trained, settings: Chosen, output: Path, facts: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Loop(ABC, Generic[Item, Chosen]):
         """Takes one step and tells its losses by name."""
 
     @abstractmethod
-    def validate(self, board: Board) -> dict[str, float]:
+    def validate(self, board: TensorBoardWriter) -> dict[str, float]:
         """Tells how the training stands, in figures by name, and shows it on the board."""
 
     def run(self, items: Iterable[Item], progress: Progress | None) -> None:
@@ -73,7 +73,7 @@ class Loop(ABC, Generic[Item, Chosen]):
         Raises:
             TrainingError: the losses stopped being numbers.
         """
-        board = Board(self.output / BOARD_NAME, first=self.step)
+        board = TensorBoardWriter(self.output / TENSORBOARD_FOLDER, first=self.step)
         started = time.monotonic()
         try:
             for item in items:
@@ -104,7 +104,7 @@ class Loop(ABC, Generic[Item, Chosen]):
     def _due(self, every: int) -> bool:
         return self.step % every == 0
 
-    def _note(self, board: Board, line: dict[str, float], seconds: float) -> None:
+    def _note(self, board: TensorBoardWriter, line: dict[str, float], seconds: float) -> None:
         board.numbers(self.step, line)
         rate = self.settings.rate(self.step - 1)
         content = {"step": self.step, "rate": rate, "seconds": round(seconds, 1), **line}
@@ -112,23 +112,23 @@ class Loop(ABC, Generic[Item, Chosen]):
             log.write(json.dumps(content) + "\n")
 
 
-def begin_in(output: Path) -> None:
+def create_output_folder(output: Path) -> None:
     """Makes the folder ready for a new training.
 
     Raises:
         TrainingError: it holds something else.
     """
     # What a training leaves that was broken off before its first checkpoint is in nobody's way.
-    leftovers = (LOG_NAME, BOARD_NAME, checkpoints.TEMPORARY_NAME)
+    leftovers = (LOG_NAME, TENSORBOARD_FOLDER, checkpoints.TEMPORARY_NAME)
     if output.exists() and any(path.name not in leftovers for path in output.iterdir()):
         raise TrainingError(f"{output} is not empty: name a new folder, or go on with --resume")
     output.mkdir(parents=True, exist_ok=True)
     for name in (LOG_NAME, checkpoints.TEMPORARY_NAME):
         (output / name).unlink(missing_ok=True)
-    shutil.rmtree(output / BOARD_NAME, ignore_errors=True)
+    shutil.rmtree(output / TENSORBOARD_FOLDER, ignore_errors=True)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Gives an optimiser its learning rate."""
     for group in optimiser.param_groups:
         group["lr"] = rate

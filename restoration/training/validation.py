@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from restoration.networks import Generator
-from restoration.training.aged_pairs import AgedPairs, AgedPatches, TrainingPictures, stacked
+from restoration.training.aged_pairs import AgedPairs, AgedPatches, TrainingPictures, collate
 
 _MOST_DB = 60.0  # a pair that came out all but identical counts as this
 _BATCH = 8
@@ -29,7 +29,7 @@ class Validation:
     ) -> None:
         drawn = AgedPairs(pictures.validation, pictures.damage, patch_px=patch_px, seed=seed + 1)
         self.batches: Sequence[AgedPatches] = [
-            stacked([drawn[index] for index in range(first, first + _BATCH)]).to(device)
+            collate([drawn[index] for index in range(first, first + _BATCH)]).to(device)
             for first in range(0, pairs, _BATCH)
         ]
         self._device, self._autocast = device, autocast

@@ -7,23 +7,23 @@ import sys
 import pytest
 
 from archive import failpoints
-from archive.failpoints import Failpoint, reach
+from archive.failpoints import Failpoint, failpoint
 
 
 def test_nothing_is_armed_by_itself() -> None:
     assert failpoints.armed is None
-    for name in failpoints.NAMES:
-        reach(name)
+    for name in failpoints.FAILPOINT_NAMES:
+        failpoint(name)
 
 
 def test_the_nth_time_fails_and_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failpoints, "armed", Failpoint("fsync:2:error=ENOSPC"))
-    reach("rename")
-    reach("fsync")
+    failpoint("rename")
+    failpoint("fsync")
     with pytest.raises(OSError, match="No space left") as caught:
-        reach("fsync")
+        failpoint("fsync")
     assert caught.value.errno == errno.ENOSPC
-    reach("fsync")
+    failpoint("fsync")
 
 
 @pytest.mark.parametrize("text", ["", "nowhere", "fsync:2:pause", "fsync:error", "fsync:kill=9", "fsync:1:kill:1"])
@@ -34,5 +34,7 @@ def test_what_is_not_understood_is_refused(text: str) -> None:
 
 def test_the_variable_arms_a_process() -> None:
     code = "from archive.failpoints import reach; reach('claim'); print('alive')"
-    done = subprocess.run([sys.executable, "-c", code], env={failpoints.VARIABLE: "claim"}, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={failpoints.FAILPOINT_VARIABLE: "claim"}, capture_output=True
+    )
     assert (done.returncode, done.stdout) == (-9, b"")

@@ -12,8 +12,8 @@ from archive import fixity
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Root
 from archive.catalogue.schema.vocabularies import EventType, Outcome
-from archive.fixity import Broken, verify
-from archive.progress import Silent
+from archive.fixity import BrokenFile, verify_files
+from archive.progress import NoProgress
 from tests.support import add_derivative, add_item, add_master, add_version
 
 
@@ -58,7 +58,7 @@ def _about(session: Session, event: Event) -> str:
 
 
 def test_everything_that_is_as_recorded_is_checked_and_marked(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
-    report = verify(catalogue)
+    report = verify_files(catalogue)
     assert (report.checked, report.broken, report.absent_folders) == (5, [], {})
     assert checks(catalogue) == [(name, "success") for name in ("a", "b", "c", "derivative", "weights")]
     with catalogue.reading() as session:
@@ -73,9 +73,9 @@ def test_one_changed_byte_names_exactly_that_file(
     content = bytearray(holdings[name].read_bytes())
     content[0] ^= 1
     holdings[name].write_bytes(content)
-    report = verify(catalogue)
+    report = verify_files(catalogue)
     assert report.checked == 5
-    assert report.broken == [Broken(kind, holdings[name], "changed")]
+    assert report.broken == [BrokenFile(kind, holdings[name], "changed")]
     assert [about for about, outcome in checks(catalogue) if outcome == "failure"] == [name]
     with catalogue.reading() as session:
         detail = session.scalars(select(Event.detail).where(Event.outcome == Outcome.FAILURE)).one()
@@ -88,35 +88,35 @@ def test_missing_and_unreadable_are_told_apart(catalogue: Catalogue, holdings: d
     holdings["derivative"].unlink()
     holdings["derivative"].mkdir()
     holdings["weights"].unlink()
-    assert verify(catalogue).broken == [
-        Broken("master", holdings["a"], "missing"),
-        Broken("derivative", holdings["derivative"], "unreadable"),
-        Broken("weights", holdings["weights"], "missing"),
+    assert verify_files(catalogue).broken == [
+        BrokenFile("master", holdings["a"], "missing"),
+        BrokenFile("derivative", holdings["derivative"], "unreadable"),
+        BrokenFile("weights", holdings["weights"], "missing"),
     ]
 
 
 def test_what_was_checked_longest_ago_comes_first(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
-    assert verify(catalogue, limit=2).checked == 2
-    assert verify(catalogue, limit=2).checked == 2
-    assert verify(catalogue, limit=2).checked == 2
+    assert verify_files(catalogue, limit=2).checked == 2
+    assert verify_files(catalogue, limit=2).checked == 2
+    assert verify_files(catalogue, limit=2).checked == 2
     assert [name for name, _ in checks(catalogue)] == ["a", "b", "c", "derivative", "weights", "a"]
 
 
 def test_only_what_is_older_is_checked(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
-    verify(catalogue)
-    assert verify(catalogue, older_than_days=30).checked == 0
+    verify_files(catalogue)
+    assert verify_files(catalogue, older_than_days=30).checked == 0
     with catalogue.session() as session:
         long_ago = catalogue.now(session) - timedelta(days=31)
         session.execute(update(Event).values(at=long_ago))
         session.execute(update(Master).where(Master.path == str(holdings["b"])).values(verified_at=long_ago))
         session.execute(update(Master).where(Master.path == str(holdings["c"])).values(verified_at=None))
-    assert verify(catalogue, older_than_days=30).checked == 3
+    assert verify_files(catalogue, older_than_days=30).checked == 3
     assert [name for name, _ in checks(catalogue)][5:] == ["c", "b", "weights"]
 
 
 def test_a_query_takes_its_masters_and_their_derivatives(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
-    assert verify(catalogue, "accession_number:a").checked == 2
-    assert verify(catalogue, "accession_number:b").checked == 1
+    assert verify_files(catalogue, "accession_number:a").checked == 2
+    assert verify_files(catalogue, "accession_number:b").checked == 1
     assert [name for name, _ in checks(catalogue)] == ["a", "derivative", "b"]
 
 
@@ -130,7 +130,7 @@ def test_an_unmounted_share_is_one_trouble(
         scans.mkdir()
         for name in left:
             (scans / name).write_text("the mount point of the scans")
-    report = verify(catalogue)
+    report = verify_files(catalogue)
     assert (report.checked, report.broken) == (2, [])
     assert report.absent_folders == {scans: 3}
     with catalogue.reading() as session:
@@ -143,7 +143,7 @@ def test_many_files_are_committed_in_parts(
     monkeypatch.setattr(fixity, "_PAGE", 3)
     monkeypatch.setattr(fixity, "_CHUNK", 2)
 
-    class Interrupting(Silent):
+    class Interrupting(NoProgress):
         def __init__(self) -> None:
             self.seen = 0
 
@@ -159,12 +159,12 @@ def test_many_files_are_committed_in_parts(
             pass
 
     with pytest.raises(KeyboardInterrupt):
-        verify(catalogue, progress=Interrupting())
+        verify_files(catalogue, progress=Interrupting())
     assert [name for name, _ in checks(catalogue)] == ["a", "b", "c"]
-    assert verify(catalogue).checked == 5
+    assert verify_files(catalogue).checked == 5
 
 
 def test_weights_that_a_derivative_was_made_with_are_missed(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
     holdings["weights"].unlink()
     holdings["weights"].parent.rmdir()
-    assert verify(catalogue).broken == [Broken("weights", holdings["weights"], "missing")]
+    assert verify_files(catalogue).broken == [BrokenFile("weights", holdings["weights"], "missing")]

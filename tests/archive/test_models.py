@@ -83,29 +83,29 @@ def test_an_added_version_is_copied_below_the_home_so_that_its_folder_may_go(
     catalogue: Catalogue, tmp_path: Path
 ) -> None:
     source = _write(tmp_path, "1.0")
-    added = model_registry.add(catalogue, source)
+    added = model_registry.add_version(catalogue, source)
     shutil.rmtree(source)
-    folder = model_registry.folder_for(catalogue, added)
+    folder = model_registry.checked_folder(catalogue, added)
     assert folder.path == catalogue.settings.home / "models" / "mend" / "1.0"
     assert folder.weights_path.read_bytes() == b"weights of mend 1.0"
     assert added.folder == "models/mend/1.0"
-    assert model_registry.verify(catalogue) == []
+    assert model_registry.verify_versions(catalogue) == []
 
 
 def test_adding_a_version_approves_it_only_where_the_model_has_none(catalogue: Catalogue, tmp_path: Path) -> None:
-    model_registry.add(catalogue, _write(tmp_path, "1.0"))
-    model_registry.add(catalogue, _write(tmp_path, "2.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "2.0"))
     assert _approved(catalogue) == "1.0"
 
 
 def test_adding_the_same_weights_again_brings_a_lost_copy_back(catalogue: Catalogue, tmp_path: Path) -> None:
     source = _write(tmp_path, "1.0")
-    added = model_registry.add(catalogue, source)
+    added = model_registry.add_version(catalogue, source)
     shutil.rmtree(catalogue.settings.home / "models")
     with pytest.raises(ModelRegistryError, match="archive model add"):
-        model_registry.folder_for(catalogue, added)
-    assert model_registry.add(catalogue, source).id == added.id
-    assert model_registry.folder_for(catalogue, added).weights_path.exists()
+        model_registry.checked_folder(catalogue, added)
+    assert model_registry.add_version(catalogue, source).id == added.id
+    assert model_registry.checked_folder(catalogue, added).weights_path.exists()
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_adding_the_same_weights_again_brings_a_lost_copy_back(catalogue: Catalo
 def test_a_registered_version_never_becomes_another_one(
     catalogue: Catalogue, tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    model_registry.add(catalogue, _write(tmp_path, "1.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     with pytest.raises(ModelRegistryError, match="give the new one a new version"):
-        model_registry.add(catalogue, _write(tmp_path / "other", "1.0", **other))
+        model_registry.add_version(catalogue, _write(tmp_path / "other", "1.0", **other))
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,16 @@ def test_a_folder_that_holds_no_valid_version_is_refused(
     content = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(content | card))
     with pytest.raises(ModelRegistryError, match=message):
-        model_registry.add(catalogue, folder)
+        model_registry.add_version(catalogue, folder)
     with catalogue.reading() as session:
         assert session.scalars(select(ModelVersion)).all() == []
     assert not (catalogue.settings.home / "models").exists()
 
 
 def test_a_version_for_another_task_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
-    model_registry.add(catalogue, _write(tmp_path, "1.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     with pytest.raises(ModelRegistryError, match="mend is for restoration"):
-        model_registry.add(catalogue, _write(tmp_path, "2.0", task="style", style={"palette": "toned"}))
+        model_registry.add_version(catalogue, _write(tmp_path, "2.0", task="style", style={"palette": "toned"}))
 
 
 def test_a_shipped_version_is_copied_on_first_use(
@@ -161,10 +161,10 @@ def test_a_shipped_version_is_copied_on_first_use(
         version = find_version(session, "mend")
     kept = catalogue.settings.home / "models" / "mend" / "1.0"
     assert not kept.exists()
-    assert model_registry.folder_for(catalogue, version).path == kept
+    assert model_registry.checked_folder(catalogue, version).path == kept
     # A later software brings other bytes under the same name: the home's own copy is used.
     (source / "weights.safetensors").write_bytes(b"other")
-    assert model_registry.folder_for(catalogue, version).weights_path.read_bytes() == b"weights of mend 1.0"
+    assert model_registry.checked_folder(catalogue, version).weights_path.read_bytes() == b"weights of mend 1.0"
 
 
 def test_a_shipped_version_is_found_where_the_software_was_moved_to(
@@ -177,20 +177,20 @@ def test_a_shipped_version_is_found_where_the_software_was_moved_to(
     _ship(monkeypatch, moved)
     with catalogue.reading() as session:
         version = find_version(session, "mend")
-    assert model_registry.folder_for(catalogue, version).weights_path.exists()
+    assert model_registry.checked_folder(catalogue, version).weights_path.exists()
 
 
 def test_changed_weights_are_refused_and_named(catalogue: Catalogue, tmp_path: Path) -> None:
-    added = model_registry.add(catalogue, _write(tmp_path, "1.0"))
-    model_registry.add(catalogue, _write(tmp_path, "2.0"))
-    weights = model_registry.folder_for(catalogue, added).weights_path
+    added = model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "2.0"))
+    weights = model_registry.checked_folder(catalogue, added).weights_path
     weights.write_bytes(b"changed")
     with pytest.raises(ModelRegistryError, match=f"{weights} are not those registered"):
-        model_registry.folder_for(catalogue, added)
-    (problem,) = model_registry.verify(catalogue)
+        model_registry.checked_folder(catalogue, added)
+    (problem,) = model_registry.verify_versions(catalogue)
     assert (problem.reference, problem.path) == ("mend@1.0", weights)
     weights.unlink()
-    assert "missing" in model_registry.verify(catalogue)[0].problem
+    assert "missing" in model_registry.verify_versions(catalogue)[0].problem
 
 
 def test_wrong_weights_are_not_copied_into_the_home(
@@ -203,23 +203,23 @@ def test_wrong_weights_are_not_copied_into_the_home(
     with catalogue.reading() as session:
         version = find_version(session, "mend")
     with pytest.raises(ModelRegistryError):
-        model_registry.folder_for(catalogue, version)
+        model_registry.checked_folder(catalogue, version)
     assert not (catalogue.settings.home / "models" / "mend" / "1.0" / "weights.safetensors").exists()
 
 
 def test_a_changed_card_is_told_by_verify(catalogue: Catalogue, tmp_path: Path) -> None:
-    added = model_registry.add(catalogue, _write(tmp_path, "1.0"))
-    card = model_registry.folder_for(catalogue, added).path / "card.json"
+    added = model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
+    card = model_registry.checked_folder(catalogue, added).path / "card.json"
     card.write_text(card.read_text().replace('"minimum_size_px": 16', '"minimum_size_px": 8'))
-    (problem,) = model_registry.verify(catalogue)
+    (problem,) = model_registry.verify_versions(catalogue)
     assert (problem.path, problem.problem) == (card, "the card is not the one that was registered")
     # The catalogue's card is the one that counts.
-    assert model_registry.folder_for(catalogue, added).card.suited_to.minimum_size_px == 16
+    assert model_registry.checked_folder(catalogue, added).card.suited_to.minimum_size_px == 16
 
 
 def test_moving_an_alias_is_an_event_of_the_person_who_did_it(catalogue: Catalogue, tmp_path: Path) -> None:
-    model_registry.add(catalogue, _write(tmp_path, "1.0"))
-    new = model_registry.add(catalogue, _write(tmp_path, "2.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
+    new = model_registry.add_version(catalogue, _write(tmp_path, "2.0"))
     model_registry.set_alias(catalogue, "mend", "2.0", "approved", "A. Curator")
     assert _approved(catalogue) == "2.0"
     with catalogue.reading() as session:
@@ -235,7 +235,7 @@ def test_moving_an_alias_is_an_event_of_the_person_who_did_it(catalogue: Catalog
 
 def test_moving_an_alias_back_is_the_same_command(catalogue: Catalogue, tmp_path: Path) -> None:
     for version in ("1.0", "2.0"):
-        model_registry.add(catalogue, _write(tmp_path, version))
+        model_registry.add_version(catalogue, _write(tmp_path, version))
     for version in ("2.0", "1.0", "1.0"):
         model_registry.set_alias(catalogue, "mend", version, "approved", "A. Curator")
     assert _approved(catalogue) == "1.0"
@@ -249,7 +249,7 @@ def test_moving_an_alias_back_is_the_same_command(catalogue: Catalogue, tmp_path
 
 
 def test_a_version_can_have_further_aliases(catalogue: Catalogue, tmp_path: Path) -> None:
-    model_registry.add(catalogue, _write(tmp_path, "1.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     model_registry.set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
     with catalogue.reading() as session:
         assert find_version(session, "mend@trial").version == "1.0"
@@ -270,7 +270,7 @@ def test_a_version_can_have_further_aliases(catalogue: Catalogue, tmp_path: Path
 def test_an_alias_that_can_not_be_set_is_refused(
     catalogue: Catalogue, tmp_path: Path, version: str, alias: str, person: str, error: type[Exception]
 ) -> None:
-    model_registry.add(catalogue, _write(tmp_path, "1.0"))
+    model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     with pytest.raises(error):
         model_registry.set_alias(catalogue, "mend", version, alias, person)
 
@@ -278,10 +278,10 @@ def test_an_alias_that_can_not_be_set_is_refused(
 def test_a_card_that_this_software_does_not_understand_is_one_of_the_archives_errors(
     catalogue: Catalogue, tmp_path: Path
 ) -> None:
-    version = model_registry.add(catalogue, _write(tmp_path, "1.0"))
+    version = model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     with catalogue.session() as session:
         session.get_one(ModelVersion, version.id).card = {"name": "mend"}
     with catalogue.reading() as session, pytest.raises(ModelRegistryError, match="card of the version from"):
-        model_registry.folder_for(catalogue, find_version(session, "mend"))
+        model_registry.checked_folder(catalogue, find_version(session, "mend"))
     with pytest.raises(ModelRegistryError, match="card of the version from"):
-        model_registry.verify(catalogue)
+        model_registry.verify_versions(catalogue)

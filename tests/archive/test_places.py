@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from archive.report.crop_selection import CROP_PX, places
+from archive.report.crop_selection import CROP_PX, select_crops
 from restoration.image import Area, Picture
 
 
@@ -40,7 +40,7 @@ def large(tmp_path: Path) -> Iterator[Picture]:
 
 
 def test_detail_the_flattest_that_is_no_black_and_the_middle_are_found(large: Picture) -> None:
-    found = {place.why: place.area for place in places(large, _whole(large))}
+    found = {place.why: place.area for place in select_crops(large, _whole(large))}
     assert list(found) == ["most detail", "flattest", "middle"]
     assert 100 < found["most detail"].x < 1200
     assert 2200 < found["most detail"].y < 3300
@@ -51,7 +51,7 @@ def test_detail_the_flattest_that_is_no_black_and_the_middle_are_found(large: Pi
 
 
 def test_it_reads_windows_and_not_the_whole_picture(large: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = places(large, _whole(large))
+    first = select_crops(large, _whole(large))
     reads: list[tuple[int, int]] = []
     read = large.read
 
@@ -60,14 +60,14 @@ def test_it_reads_windows_and_not_the_whole_picture(large: Picture, monkeypatch:
         return read(x, y, width, height)
 
     monkeypatch.setattr(large, "read", watched)
-    assert places(large, _whole(large)) == first
+    assert select_crops(large, _whole(large)) == first
     assert set(reads) == {(CROP_PX, CROP_PX)}
     assert sum(width * height for width, height in reads) < large.info.width * large.info.height / 3
 
 
 def test_nothing_outside_the_picture_area_is_looked_at(large: Picture) -> None:
     area = Area(x=1500, y=700, width=1000, height=900)
-    for place in places(large, area):
+    for place in select_crops(large, area):
         assert area.x <= place.area.x <= place.area.x + place.area.width <= area.x + area.width
         assert area.y <= place.area.y <= place.area.y + place.area.height <= area.y + area.height
 
@@ -76,4 +76,4 @@ def test_nothing_outside_the_picture_area_is_looked_at(large: Picture) -> None:
 def test_a_small_picture_has_no_two_crops_of_nearly_the_same(tmp_path: Path, size: tuple[int, int], count: int) -> None:
     rng = np.random.default_rng(2)
     with _open(tmp_path / "small.tif", rng.random((size[1], size[0]), dtype=np.float32)) as picture:
-        assert len(places(picture, _whole(picture))) == count
+        assert len(select_crops(picture, _whole(picture))) == count

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 
 from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
-from archive.report import change_map, gains, mean_gain, write_report
+from archive.report import change_map, mean_gain, quality_gains, write_report
 from archive.report.change_map import repairs_damage
-from archive.report.preview_images import PREVIEW_WIDTH_PX, preview
+from archive.report.preview_images import PREVIEW_WIDTH_PX, preview_data_url
 from archive.settings import load_settings
 from restoration.image import Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
@@ -247,7 +247,7 @@ def test_a_report_takes_the_place_of_an_earlier_one(catalogue: Catalogue, tmp_pa
 
 
 def test_gains_are_those_against_the_clean_reference(catalogue: Catalogue, archive: SmallArchive) -> None:
-    (gain,) = gains(catalogue, None)
+    (gain,) = quality_gains(catalogue, None)
     scores = {
         (score["metric"], score["image"]): score["value"]
         for score in archive.show("1906.1")["derivatives"][0]["quality"]
@@ -266,7 +266,7 @@ def _decoded(url: str) -> Image.Image:
 
 def _preview(path: Path) -> Image.Image:
     with Picture.open(path) as picture:
-        return _decoded(preview(picture))
+        return _decoded(preview_data_url(picture))
 
 
 def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Path) -> None:

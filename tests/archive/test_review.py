@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from archive import review
 from archive.catalogue import Catalogue
-from archive.catalogue.events import software
+from archive.catalogue.events import software_agent
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master, Recipe, Review, Root
 from archive.catalogue.schema.vocabularies import (
     Access,
@@ -49,7 +49,7 @@ def derivatives(catalogue: Catalogue) -> list[int]:
                     ingested_at=now,
                 )
         session.add_all(masters.values())
-        batch = Batch(kind=BatchKind.RESTORE, options={}, created_at=now, agent=software(session))
+        batch = Batch(kind=BatchKind.RESTORE, options={}, created_at=now, agent=software_agent(session))
         session.add(batch)
         made = [_make(catalogue, masters["A1"], batch, number) for number in range(3)]
         session.add_all(made)
@@ -93,14 +93,16 @@ def _file(catalogue: Catalogue, derivative_id: int) -> Path:
 
 
 def test_a_review_is_about_the_current_derivatives_exact_bytes(catalogue: Catalogue, derivatives: list[int]) -> None:
-    made = review.decide(catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
+    made = review.record_decision(catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
     expected = hashlib.sha256(_file(catalogue, derivatives[2]).read_bytes()).hexdigest()
     assert (made.derivative_id, made.sha256) == (derivatives[2], expected)
     assert (made.decision, made.reason, made.agent.name) == (Decision.ACCEPTED, None, "A. Curator")
 
 
 def test_a_review_leaves_an_event_of_the_person(catalogue: Catalogue, derivatives: list[int]) -> None:
-    made = review.decide(catalogue, "A", decision=Decision.REJECTED, reason=" too smooth ", reviewer="A. Curator")
+    made = review.record_decision(
+        catalogue, "A", decision=Decision.REJECTED, reason=" too smooth ", reviewer="A. Curator"
+    )
     with catalogue.reading() as session:
         event = session.scalars(select(Event)).one()
         assert (event.type, event.derivative_id, event.at) == (EventType.REVIEW, derivatives[2], made.at)
@@ -112,12 +114,12 @@ def test_a_rejected_derivative_is_never_current_and_an_accepted_one_goes_before(
     catalogue: Catalogue, derivatives: list[int]
 ) -> None:
     oldest, middle, newest = derivatives
-    review.decide(catalogue, "A", decision=Decision.REJECTED, reason="too smooth", reviewer="A. Curator")
+    review.record_decision(catalogue, "A", decision=Decision.REJECTED, reason="too smooth", reviewer="A. Curator")
     assert _current(catalogue) == middle
-    review.decide(catalogue, "A", decision=Decision.ACCEPTED, derivative_id=oldest, reviewer="A. Curator")
+    review.record_decision(catalogue, "A", decision=Decision.ACCEPTED, derivative_id=oldest, reviewer="A. Curator")
     assert _current(catalogue) == oldest
     # A person may think again.
-    review.decide(catalogue, "A", decision=Decision.ACCEPTED, derivative_id=newest, reviewer="B. Curator")
+    review.record_decision(catalogue, "A", decision=Decision.ACCEPTED, derivative_id=newest, reviewer="B. Curator")
     assert _current(catalogue) == newest
 
 
@@ -133,7 +135,7 @@ def test_a_rejection_needs_a_reason_and_a_review_a_person(
     catalogue: Catalogue, derivatives: list[int], decision: Decision, reason: str | None, reviewer: str
 ) -> None:
     with pytest.raises(UsageError):
-        review.decide(catalogue, "A", decision=decision, reason=reason, reviewer=reviewer)
+        review.record_decision(catalogue, "A", decision=decision, reason=reason, reviewer=reviewer)
 
 
 @pytest.mark.parametrize("missing", [True, False])
@@ -144,7 +146,7 @@ def test_changed_or_missing_bytes_are_not_reviewed(catalogue: Catalogue, derivat
     else:
         file.write_bytes(b"something else")
     with pytest.raises(FixityError, match=str(file)):
-        review.decide(catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
+        review.record_decision(catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
     with catalogue.reading() as session:
         assert session.scalars(select(Review)).all() == []
 
@@ -157,11 +159,11 @@ def test_where_several_masters_have_a_current_one_they_are_listed(catalogue: Cat
         session.flush()
         second.current_restored_id = derivative.id
     with pytest.raises(UsageError) as caught:
-        review.decide(catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
+        review.record_decision(catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
     for derivative_id, sequence in ((derivatives[2], 1), (derivative.id, 2)):
         line = f"derivative {derivative_id} of master {sequence}: {_file(catalogue, derivative_id)}"
         assert line in str(caught.value)
-    chosen = review.decide(
+    chosen = review.record_decision(
         catalogue, "A", decision=Decision.ACCEPTED, derivative_id=derivative.id, reviewer="A. Curator"
     )
     assert chosen.derivative_id == derivative.id
@@ -170,7 +172,7 @@ def test_where_several_masters_have_a_current_one_they_are_listed(catalogue: Cat
 def test_what_is_not_there_is_not_found(catalogue: Catalogue, derivatives: list[int]) -> None:
     for accession_number, derivative_id in (("nobody", None), ("B", None), ("B", derivatives[0]), ("A", 99)):
         with pytest.raises(NotFoundError):
-            review.decide(
+            review.record_decision(
                 catalogue,
                 accession_number,
                 decision=Decision.ACCEPTED,

@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from archive.report.preview_images import crop
+from archive.report.preview_images import crop_data_url
 from restoration.image import Area, Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
 
@@ -182,6 +182,6 @@ def test_crops_show_colours_as_their_profile_means_them(tmp_path: Path) -> None:
     pixels = np.full((32, 32, 3), (200 * 257, 100 * 257, 50 * 257), np.uint16)
     tifffile.imwrite(tmp_path / "colour.tif", pixels, iccprofile=swapped, photometric="rgb")
     with Picture.open(tmp_path / "colour.tif") as picture:
-        shown = _decoded(crop(picture, Area(x=8, y=4, width=10, height=6)))
+        shown = _decoded(crop_data_url(picture, Area(x=8, y=4, width=10, height=6)))
     assert shown.shape == (6, 10, 3)
     assert np.abs(shown.astype(float) - (100, 200, 50)).max() < 3

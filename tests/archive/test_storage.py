@@ -65,7 +65,7 @@ def test_names_of_derivatives_and_copies() -> None:
 
 def test_publishing_gives_the_final_name_and_leaves_nothing_else(tmp_path: Path) -> None:
     final = tmp_path / "new" / "folder" / "a.tif"
-    temporary = storage.temporary(final, "token")
+    temporary = storage.temporary_path(final, "token")
     assert temporary.parent == final.parent
     assert "token" in temporary.name
     temporary.write_bytes(b"picture")
@@ -77,7 +77,7 @@ def test_publishing_gives_the_final_name_and_leaves_nothing_else(tmp_path: Path)
 def test_publishing_does_not_replace(tmp_path: Path) -> None:
     final = tmp_path / "a.tif"
     final.write_bytes(b"first")
-    temporary = storage.temporary(final, "token")
+    temporary = storage.temporary_path(final, "token")
     temporary.write_bytes(b"second")
     with pytest.raises(StorageError, match=r"a\.tif is already there"):
         storage.publish(temporary, final)
@@ -96,7 +96,7 @@ def test_without_hard_links_a_rename_publishes_and_does_not_replace(
     monkeypatch.setattr(Path, "hardlink_to", _no_links)
     final = tmp_path / "a.tif"
     for content in (b"first", b"second"):
-        temporary = storage.temporary(final, "token")
+        temporary = storage.temporary_path(final, "token")
         temporary.write_bytes(content)
         if content == b"first":
             storage.publish(temporary, final)
@@ -152,14 +152,14 @@ def test_a_file_that_changes_while_it_is_digested_is_refused(tmp_path: Path, mon
 
 def test_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    trouble = storage.trouble_of(path, digest(b"x"))
+    trouble = storage.check_file(path, digest(b"x"))
     assert trouble is not None
     assert trouble.problem == "missing"
     path.write_bytes(b"x")
-    assert storage.trouble_of(path, digest(b"x")) is None
-    trouble = storage.trouble_of(path, digest(b"y"))
+    assert storage.check_file(path, digest(b"x")) is None
+    trouble = storage.check_file(path, digest(b"y"))
     assert trouble is not None
     assert trouble.problem == "changed"
-    trouble = storage.trouble_of(tmp_path, digest(b"x"))
+    trouble = storage.check_file(tmp_path, digest(b"x"))
     assert trouble is not None
     assert trouble.problem == "unreadable"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from archive.display import recipe_in_words
+from archive.display import describe_recipe
 from restoration.recipe import Recipe, RecipeStage
 
 
@@ -17,5 +17,5 @@ def test_a_recipe_is_worded_alike_from_the_library_and_from_the_catalogue() -> N
     recipe = Recipe(stages=(stage, stage))
     words = "denoise-deblur 1.0 (repair noise+softness, strength 0.75)"
 
-    assert recipe_in_words(recipe.as_dict()) == f"{words}, then {words}"
-    assert recipe_in_words(json.loads(recipe.canonical_json())) == f"{words}, then {words}"
+    assert describe_recipe(recipe.as_dict()) == f"{words}, then {words}"
+    assert describe_recipe(json.loads(recipe.canonical_json())) == f"{words}, then {words}"

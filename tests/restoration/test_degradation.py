@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restoration.colour.toning import luma, tone
+from restoration.colour.toning import apply_toning, luma
 from restoration.degradation import (
     Ageing,
     Damage,
     Fading,
     Softness,
-    age,
+    age_picture,
     sample_ageing,
     sample_repair,
 )
@@ -25,12 +25,12 @@ from restoration.degradation.image_defects import (
     add_grain,
     add_noise,
     add_shot_noise,
+    blur,
     blur_kernel,
     compress_jpeg,
     fade,
     rescale,
     sharpen,
-    soften,
 )
 
 PHOTOGRAPH = data.astronaut()[100:228, 160:288].astype(np.float32) / 255
@@ -43,7 +43,7 @@ def test_the_same_seed_ages_a_picture_the_same_way(seed: int, monochrome: bool) 
     pairs = []
     for _ in range(2):
         rng = np.random.default_rng(seed)
-        pairs.append(age(PHOTOGRAPH, sample_ageing(rng, monochrome=monochrome), rng))
+        pairs.append(age_picture(PHOTOGRAPH, sample_ageing(rng, monochrome=monochrome), rng))
     np.testing.assert_array_equal(pairs[0].aged, pairs[1].aged)
     np.testing.assert_array_equal(pairs[0].target, pairs[1].target)
 
@@ -53,7 +53,7 @@ def test_the_same_seed_ages_a_picture_the_same_way(seed: int, monochrome: bool) 
 def test_aged_pictures_are_pictures(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ageing = replace(sample_ageing(rng), clip=True)
-    pair = age(PHOTOGRAPH, ageing, rng)
+    pair = age_picture(PHOTOGRAPH, ageing, rng)
     for picture in (pair.aged, pair.target):
         assert picture.shape == PHOTOGRAPH.shape
         assert picture.dtype == np.float32
@@ -63,14 +63,14 @@ def test_aged_pictures_are_pictures(seed: int) -> None:
 
 
 def test_nothing_happening_changes_nothing() -> None:
-    pair = age(PHOTOGRAPH, Ageing(), np.random.default_rng(0))
+    pair = age_picture(PHOTOGRAPH, Ageing(), np.random.default_rng(0))
     np.testing.assert_array_equal(pair.aged, PHOTOGRAPH)
     np.testing.assert_array_equal(pair.target, PHOTOGRAPH)
 
 
 def test_the_target_keeps_fading_and_loses_grain() -> None:
     ageing = Ageing(grain=0.08, fading=Fading(density_loss=0.4, yellowing=0.3, unevenness=0.4, seed=7))
-    pair = age(PHOTOGRAPH, ageing, np.random.default_rng(0))
+    pair = age_picture(PHOTOGRAPH, ageing, np.random.default_rng(0))
     np.testing.assert_array_equal(pair.target, fade(PHOTOGRAPH, ageing.fading))
     assert peak_signal_noise_ratio(pair.target, PHOTOGRAPH, data_range=1.0) < 25
     assert pair.aged.mean() == pytest.approx(pair.target.mean(), abs=0.01)
@@ -120,18 +120,18 @@ def test_kernels_keep_the_mean_and_their_extent(kind: str) -> None:
     used = np.argwhere(kernel > 1e-4)
     longest = float((used.max(axis=0) - used.min(axis=0)).max())
     assert 3 <= longest <= (32 if kind == "gaussian" else 11)
-    softened = soften(GREY_FIELD, softness)
+    softened = blur(GREY_FIELD, softness)
     np.testing.assert_allclose(softened, 0.5, atol=1e-4)
 
 
 def test_softness_lowers_the_gradient() -> None:
-    softened = soften(PHOTOGRAPH, Softness(kind="gaussian", extent_px=2.0))
+    softened = blur(PHOTOGRAPH, Softness(kind="gaussian", extent_px=2.0))
     assert np.abs(np.diff(luma(softened), axis=1)).mean() < 0.6 * np.abs(np.diff(luma(PHOTOGRAPH), axis=1)).mean()
 
 
 def test_damage_covers_what_its_mask_says_and_nothing_else() -> None:
     ageing = Ageing(damage=Damage(scratches=8, hairs=4, specks=30, folds=2, seed=5))
-    pair = age(PHOTOGRAPH, ageing, np.random.default_rng(6))
+    pair = age_picture(PHOTOGRAPH, ageing, np.random.default_rng(6))
     assert pair.damage.max() > 0.4
     np.testing.assert_array_equal(pair.aged[pair.damage == 0], PHOTOGRAPH[pair.damage == 0])
     assert np.abs(pair.aged - PHOTOGRAPH)[pair.damage > 0.5].mean() > 0.1
@@ -141,7 +141,7 @@ def test_a_scanned_mask_is_laid_over_the_picture() -> None:
     mask = np.zeros((40, 40), np.float32)
     mask[10:14, 5:30] = 1
     ageing = Ageing(damage=Damage(mask=mask, mask_offset=(0, 0), lightness=1.0))
-    pair = age(PHOTOGRAPH, ageing, np.random.default_rng(6))
+    pair = age_picture(PHOTOGRAPH, ageing, np.random.default_rng(6))
     assert pair.damage[12, 20] == 1
     assert pair.damage[12 + 40, 20 + 40] == 1
     assert pair.damage[0, 0] == 0
@@ -155,7 +155,7 @@ def test_jpeg_and_rescaling_lose_detail_but_keep_the_shape() -> None:
 
 def test_toning_keeps_the_order_of_greys_and_tints_the_highlights() -> None:
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None, :].repeat(4, axis=0)
-    toned = tone(ramp, shadows=(0.05, 0.01, -0.03), highlights=(1.0, 0.95, 0.8))
+    toned = apply_toning(ramp, shadows=(0.05, 0.01, -0.03), highlights=(1.0, 0.95, 0.8))
     assert np.all(np.diff(luma(toned)[0]) > -1e-6)
     assert toned[0, -1].tolist() == pytest.approx([1.0, 0.95, 0.8])
     assert toned[0, 0].tolist() == pytest.approx([0, 0, 0])
@@ -168,9 +168,9 @@ def test_a_scan_is_sharpened_with_its_grain_and_only_the_grain_is_repaired() -> 
     np.testing.assert_allclose(sharpen(GREY_FIELD, amount=1.0, radius_px=1.0), GREY_FIELD, atol=1e-6)
 
     grainy = Ageing(grain=0.05, grain_size_px=0.8, sharpening=1.0)
-    pair = age(PHOTOGRAPH, grainy, np.random.default_rng(3))
+    pair = age_picture(PHOTOGRAPH, grainy, np.random.default_rng(3))
     np.testing.assert_allclose(pair.target, np.clip(sharp, 0, 1), atol=1e-6)
-    softer = age(PHOTOGRAPH, replace(grainy, sharpening=0.0), np.random.default_rng(3))
+    softer = age_picture(PHOTOGRAPH, replace(grainy, sharpening=0.0), np.random.default_rng(3))
     spread = [np.abs(one.aged - one.target).mean() for one in (pair, softer)]
     assert spread[0] > 1.3 * spread[1]
 

@@ -13,7 +13,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from restoration.degradation import DEFAULT_REPAIR, Defect, Softness
-from restoration.degradation.image_defects import blur_kernel, soften
+from restoration.degradation.image_defects import blur, blur_kernel
 from restoration.errors import RecipeError, TrainingError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder
@@ -22,7 +22,7 @@ from restoration.training.baselines import deblurrers, denoisers
 from restoration.training.evaluation import Row, by_stages, evaluate, evaluate_scans, read_middle
 from restoration.training.evaluation_cases import Case, cases
 from restoration.training.evaluation_metrics import Array
-from restoration.training.throughput import speed
+from restoration.training.throughput import measure_throughput
 from tests.small_archive import write_model
 
 COLOUR = data.astronaut()[0:160, 120:280].astype(np.float32) / 255
@@ -97,7 +97,7 @@ def test_a_restoration_that_marks_undamaged_pixels_is_found_out() -> None:
 def test_rubbed_out_marks_are_not_kept_and_clean_ones_are() -> None:
     written = [case for name, case in CASES.items() if name.startswith("marks")]
     assert len(written) == 4
-    smooth = soften(COLOUR, Softness(kind="gaussian", extent_px=8))  # has no lines of its own
+    smooth = blur(COLOUR, Softness(kind="gaussian", extent_px=8))  # has no lines of its own
     for case in written:
         pictures = [smooth] if case.pictures is None else case.pictures()
         for index, picture in enumerate(pictures):
@@ -146,7 +146,7 @@ def test_real_scans_are_measured_against_themselves() -> None:
 
 def test_peers_keep_the_shape_and_undo_a_known_blur() -> None:
     softness = Softness(kind="motion", extent_px=9, angle=0.4)
-    blurred = soften(COLOUR, softness)
+    blurred = blur(COLOUR, softness)
     for peer in (*denoisers(0.1).values(), *deblurrers(blur_kernel(softness), 0.01).values()):
         assert peer(blurred).shape == COLOUR.shape
     wiener = deblurrers(blur_kernel(softness), 0.01)["Wiener"](blurred)
@@ -219,7 +219,7 @@ def test_speed_is_given_beside_what_the_device_can_multiply_in_the_same_run() ->
                 made = torch.nn.functional.conv2d(torch.from_numpy(region), torch.ones(3, 3, 3, 3), padding=1)
             return made.numpy()
 
-    found = speed(Convolving(), CPU.resolved(), side_px=64, matrix_side=64)
+    found = measure_throughput(Convolving(), CPU.resolved(), side_px=64, matrix_side=64)
     operations = 2 * 27 * 3  # a pixel: 3 channels, each of 27 products and sums
     per_megapixel = found["teraflops"] * 1e6 / found["megapixels_per_second"]
     assert per_megapixel == pytest.approx(operations)

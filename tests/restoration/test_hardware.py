@@ -6,8 +6,8 @@ import re
 
 import torch
 
-from restoration.execution import library
+from restoration.execution import convolution_library
 
 
 def test_the_library_that_does_the_convolutions_is_named_with_its_version() -> None:
-    assert re.fullmatch(r"oneDNN \d+(\.\d+)+|native", library(torch.device("cpu")))
+    assert re.fullmatch(r"oneDNN \d+(\.\d+)+|native", convolution_library(torch.device("cpu")))

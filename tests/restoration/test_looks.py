@@ -14,7 +14,7 @@ from restoration.errors import ImageError, RecipeError
 from restoration.image import Area, ArraySink, Picture
 from restoration.model_folders import ModelFolder, parse_card
 from restoration.pipeline.restore import derivative_info, restore
-from restoration.quality import Look, score
+from restoration.quality import StyleEvaluation, score
 from restoration.quality.content_similarity import content_ssim
 from restoration.recipe import Recipe, RecipeStage
 from tests.stand_ins import Greyer, StandIns, Toner
@@ -166,7 +166,7 @@ def test_a_look_on_a_small_picture_is_scored_as_far_as_can_be() -> None:
     scan = _scan(10, 10)
     recipe = Recipe(stages=(_stage(),))
     made, _ = _made(scan, recipe)
-    look = Look(recipe=recipe, content=None, cards=[_folder(recipe.stages[0]).card])
+    look = StyleEvaluation(recipe=recipe, content=None, cards=[_folder(recipe.stages[0]).card])
     scores = score(derivative=Picture.from_array(made), source=Picture.from_array(scan), look=look)
     (kept,) = [each for each in scores if each.metric == "content_ssim"]
     assert (kept.value, kept.detail) == (None, "smaller than 11 px: not compared")

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from restoration.errors import CardError, RecipeError, WeightsError
-from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card, shipped
+from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card, shipped_versions
 
 WEIGHTS = safetensors.torch.save({"a": torch.arange(4.0)})
 
@@ -142,6 +142,6 @@ def test_a_folder_without_a_readable_card_is_refused(tmp_path: Path, text: str |
 
 
 def test_the_shipped_versions_have_valid_cards_and_their_own_weights() -> None:
-    for version in shipped():
+    for version in shipped_versions():
         version.check_weights()
         assert version.path.name.startswith(version.card.name)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from restoration.errors import CardError
-from restoration.networks import Generator, PatchDiscriminator, ResidualUNet, build
+from restoration.networks import Generator, PatchDiscriminator, ResidualUNet, build_generator
 
 
 def wakened(generator: Generator) -> Generator:
@@ -43,11 +43,11 @@ def test_a_new_generator_hardly_changes_the_picture() -> None:
 
 def test_an_unknown_architecture_and_wrong_numbers_are_told() -> None:
     with pytest.raises(CardError, match="residual-unet"):
-        build("transformer", {})
+        build_generator("transformer", {})
     with pytest.raises(CardError, match="can't be built"):
-        build("residual-unet", {"widths": [8], "blocks": [1, 1]})
+        build_generator("residual-unet", {"widths": [8], "blocks": [1, 1]})
     with pytest.raises(CardError, match="can't be built"):
-        build("residual-unet", {"depth": 3})
+        build_generator("residual-unet", {"depth": 3})
 
 
 def test_the_discriminator_judges_patches_at_each_scale_and_shows_its_features() -> None:

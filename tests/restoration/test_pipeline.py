@@ -21,7 +21,7 @@ from restoration.errors import DeviceError, ImageError, ModelError, OutputError,
 from restoration.execution import Execution
 from restoration.image import Area, ArraySink, Picture, TiffSink, inspect, pixel_sha256
 from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder
-from restoration.networks import build
+from restoration.networks import build_generator
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord
 from restoration.pipeline.restore import restore, restore_array, shipped_recipe
@@ -33,7 +33,7 @@ NUMBERS = {"widths": [4, 6], "blocks": [1, 1]}
 def make_version(folder: Path, *, name: str = "tiny", seed: int = 1, fill: float | None = None) -> ModelFolder:
     """A model version with seeded weights, or all of one value."""
     torch.manual_seed(seed)
-    network = build("residual-unet", NUMBERS)
+    network = build_generator("residual-unet", NUMBERS)
     for parameter in network.parameters():
         if fill is None:
             nn.init.normal_(parameter, std=0.1)

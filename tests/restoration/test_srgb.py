@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from skimage import color
 
 from restoration import Area, ArraySink, Picture, Recipe, derivative_info, restore, shipped_recipe
-from restoration.colour.space_conversion import as_channels, in_srgb
+from restoration.colour.space_conversion import convert_to_srgb, match_channels
 from restoration.errors import OutputError
 from restoration.execution import Execution
-from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, srgb_profile, worked_on
-from restoration.model_folders import shipped
+from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, srgb_profile, working_space
+from restoration.model_folders import shipped_versions
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.training.aged_pairs import read_photograph
 from restoration.training.evaluation import read_middle
@@ -85,16 +85,16 @@ def test_a_profile_that_says_nothing_of_the_values_is_told(profile: bytes) -> No
 
 def test_only_styles_work_in_srgb() -> None:
     named = replace(info(ADOBE_RGB), icc_description="Adobe RGB (1998)")
-    assert worked_on(named, "restoration") == "encoded RGB, Adobe RGB (1998)"
-    assert worked_on(named, "style") == "encoded RGB, sRGB"
-    assert worked_on(info(None), "style") == "encoded RGB, no profile"
+    assert working_space(named, "restoration") == "encoded RGB, Adobe RGB (1998)"
+    assert working_space(named, "style") == "encoded RGB, sRGB"
+    assert working_space(info(None), "style") == "encoded RGB, no profile"
 
 
 def applied(picture: Picture, name: str, **parameters: float) -> tuple[Picture, list[str]]:
     """What a shipped style makes of a picture, and the notes."""
     recipe = shipped_recipe(name, **parameters)
     wanted = f"{name}@{recipe.stages[0].version}"
-    folder = next(each for each in shipped() if each.card.reference == wanted)
+    folder = next(each for each in shipped_versions() if each.card.reference == wanted)
     models = LoadedModels(lambda _stage: folder, Execution(device="cpu", precision="fp32"))
     info = derivative_info(picture.info, recipe, models)
     sink = ArraySink(info)
@@ -105,7 +105,7 @@ def applied(picture: Picture, name: str, **parameters: float) -> tuple[Picture, 
 def styled(picture: Picture, name: str) -> Array:
     """The same, (1, 3, H, W), converted to sRGB."""
     made, _ = applied(picture, name)
-    return in_srgb(made).read(0, 0, made.info.width, made.info.height)
+    return convert_to_srgb(made).read(0, 0, made.info.width, made.info.height)
 
 
 def sixteen_bits(values: Array) -> NDArray[np.uint16]:
@@ -154,7 +154,7 @@ def test_a_grey_master_under_a_neutral_style_keeps_its_own_curve() -> None:
     made, said = applied(picture, "simulated-silver-print")
     assert (made.info.colour_channels, made.info.icc_profile, said) == (1, grey_profile(1.0), [])
     in_own = styled(Picture.from_array(sixteen_bits(srgb)), "simulated-silver-print")
-    assert np.abs(in_srgb(made).read(0, 0, 80, 64)[:, :1] - in_own).mean() < 0.003
+    assert np.abs(convert_to_srgb(made).read(0, 0, 80, 64)[:, :1] - in_own).mean() < 0.003
 
 
 def test_a_broken_profile_is_noted_where_a_style_needs_it() -> None:
@@ -166,7 +166,7 @@ def test_a_broken_profile_is_noted_where_a_style_needs_it() -> None:
 def test_in_another_space_too_a_blend_a_mask_and_an_area_change_nothing_that_they_should_not() -> None:
     source = sixteen_bits(colours())
     picture = Picture.from_array(source, icc_profile=ADOBE_RGB)
-    folders = {each.card.reference: each for each in shipped()}
+    folders = {each.card.reference: each for each in shipped_versions()}
     models = LoadedModels(lambda stage: folders[f"{stage.model}@{stage.version}"], Execution(device="cpu"))
     stages = [shipped_recipe(f"simulated-{name}").stages[0] for name in ("toned-print", "van-gogh")]
     sink = ArraySink(picture.info)
@@ -189,9 +189,9 @@ def test_in_another_space_too_a_blend_a_mask_and_an_area_change_nothing_that_the
 def test_a_grey_master_is_compared_with_its_derivative_in_colour_as_it_looks(profile: bytes) -> None:
     picture = Picture.from_array(sixteen_bits(colours()[:, :1]), icc_profile=profile)
     made, _ = applied(picture, "simulated-toned-print", temperature=0.0)
-    shown = as_channels(picture, made.info)
+    shown = match_channels(picture, made.info)
     assert (shown.info.colour_channels, shown.info.icc_profile) == (3, srgb_profile())
-    np.testing.assert_array_equal(shown.read(0, 0, 50, 40), in_srgb(picture).read(0, 0, 50, 40))
+    np.testing.assert_array_equal(shown.read(0, 0, 50, 40), convert_to_srgb(picture).read(0, 0, 50, 40))
 
 
 def test_a_neutral_rgb_master_keeps_its_space_under_a_colour_style() -> None:
@@ -202,7 +202,7 @@ def test_a_neutral_rgb_master_keeps_its_space_under_a_colour_style() -> None:
 
 
 def test_values_that_are_no_numbers_are_refused_in_another_space_too(tmp_path: Path) -> None:
-    known = next(each for each in shipped() if each.card.name == "simulated-toned-print")
+    known = next(each for each in shipped_versions() if each.card.name == "simulated-toned-print")
     weights = {name: value.float() for name, value in known.load_weights().items()}
     weights["tail.bias"] = torch.full_like(weights["tail.bias"], torch.nan)
     broken = write_version(tmp_path, weights, known.card.content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restoration.networks.brush_strokes import PLANES, REACH_PX, brush_strokes
+from restoration.networks.brush_strokes import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
 
 SIZE = 192
 
@@ -28,10 +28,10 @@ def test_strokes_run_along_contours() -> None:
 
 def test_strokes_are_of_mean_0_and_spread_1_and_independent_of_each_other() -> None:
     drawn = brush_strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())
-    assert drawn.shape == (1, PLANES, SIZE, SIZE)
+    assert drawn.shape == (1, STROKE_PLANES, SIZE, SIZE)
     assert drawn.mean().abs() < 0.2
     assert 0.7 < drawn.std() < 1.4
-    correlations = torch.corrcoef(drawn[0].flatten(1)) - torch.eye(PLANES)
+    correlations = torch.corrcoef(drawn[0].flatten(1)) - torch.eye(STROKE_PLANES)
     assert correlations.abs().max() < 0.2
 
 
@@ -47,8 +47,8 @@ def test_no_stroke_depends_on_a_pixel_beyond_its_reach() -> None:
     before = brush_strokes(luma, grain)
     edge = SIZE // 2
     luma, grain = luma.clone(), grain.clone()
-    luma[..., : edge - REACH_PX] = 0
-    grain[..., : edge - REACH_PX] = noise(2)[..., : edge - REACH_PX]
+    luma[..., : edge - STROKE_REACH_PX] = 0
+    grain[..., : edge - STROKE_REACH_PX] = noise(2)[..., : edge - STROKE_REACH_PX]
     after = brush_strokes(luma, grain)
     assert torch.equal(after[..., edge:], before[..., edge:])
     assert not torch.equal(after, before)

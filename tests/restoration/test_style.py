@@ -16,21 +16,27 @@ from skimage import data
 from torch import nn
 
 from restoration import Picture, Recipe, TiffSink, derivative_info, restore, restore_array
-from restoration.colour.toning import balanced, luma, tone
+from restoration.colour.toning import apply_colour_balance, apply_toning, luma
 from restoration.errors import CardError, RecipeError, WeightsError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder, parse_card
 from restoration.networks import StyleNetwork
-from restoration.networks.colour_mapping import PALETTES, apart, own_toning, taken
-from restoration.picture_statistics import NAMES, of_windows
+from restoration.networks.colour_mapping import PALETTES, applied_share, measure_toning, split_luma_chroma
+from restoration.picture_statistics import STATISTIC_NAMES, window_statistics
 from restoration.pipeline.loaded_models import LoadedModels
-from restoration.pipeline.style_stage import VECTOR_NAME, Style, grain
-from restoration.pipeline.tiling import Staged
+from restoration.pipeline.style_stage import STYLE_VECTOR_NAME, LoadedStyle, grain_noise
+from restoration.pipeline.tiling import StageSource
 from restoration.training.release import write_version
 
 CPU = Execution(device="cpu", precision="fp32", tile_size=64)
 STYLE_SIZE = 6
-ARCHITECTURE = {"statistics": len(NAMES), "style": STYLE_SIZE, "widths": (4, 6, 5), "blocks": (1, 1, 1), "code": 8}
+ARCHITECTURE = {
+    "statistics": len(STATISTIC_NAMES),
+    "style": STYLE_SIZE,
+    "widths": (4, 6, 5),
+    "blocks": (1, 1, 1),
+    "code": 8,
+}
 NUMBER = {"default": 0.0, "range": [-1.0, 1.0]}
 SHARE = {"default": 1.0, "range": [0.0, 1.0]}
 
@@ -46,7 +52,7 @@ def network(**more: bool) -> StyleNetwork:
 
 def version(folder: Path, name: str, palette: str) -> ModelFolder:
     folder.mkdir()
-    tensors = {**network().state_dict(), VECTOR_NAME: torch.linspace(-1, 1, STYLE_SIZE)}
+    tensors = {**network().state_dict(), STYLE_VECTOR_NAME: torch.linspace(-1, 1, STYLE_SIZE)}
     return write_version(
         folder,
         {key: value.contiguous() for key, value in tensors.items()},
@@ -103,10 +109,10 @@ def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
     width: int, height: int, tile_size: int, palette: str, more: dict[str, bool]
 ) -> None:
     source = Picture.from_array(scan(height, width, 3))
-    style = Style(network(**more), torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette=palette)
-    stage = style.for_picture(dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
-    whole = Staged(source, stage, tile_size=256).read(0, 0, width, height)
-    tiled = Staged(source, stage, tile_size=tile_size).read(0, 0, width, height)
+    style = LoadedStyle(network(**more), torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette=palette)
+    stage = style.for_picture(dict(zip(STATISTIC_NAMES, np.linspace(-0.5, 0.5, len(STATISTIC_NAMES)), strict=True)))
+    whole = StageSource(source, stage, tile_size=256).read(0, 0, width, height)
+    tiled = StageSource(source, stage, tile_size=tile_size).read(0, 0, width, height)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
@@ -114,10 +120,10 @@ def test_strokes_have_no_seams() -> None:
     source = Picture.from_array(data.astronaut()[:330, :310])  # larger than a region with its margin
     painted = network(deep_grain=True, strokes=True)
     assert 64 + 2 * painted.margin_px < 310
-    style = Style(painted, torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette="full")
-    stage = style.for_picture(dict(zip(NAMES, np.linspace(-0.5, 0.5, len(NAMES)), strict=True)))
-    whole = Staged(source, stage, tile_size=512).read(0, 0, 310, 330)
-    np.testing.assert_allclose(Staged(source, stage, tile_size=64).read(0, 0, 310, 330), whole, atol=1e-5)
+    style = LoadedStyle(painted, torch.linspace(-1, 1, STYLE_SIZE), CPU.resolved(), palette="full")
+    stage = style.for_picture(dict(zip(STATISTIC_NAMES, np.linspace(-0.5, 0.5, len(STATISTIC_NAMES)), strict=True)))
+    whole = StageSource(source, stage, tile_size=512).read(0, 0, 310, 330)
+    np.testing.assert_allclose(StageSource(source, stage, tile_size=64).read(0, 0, 310, 330), whole, atol=1e-5)
 
 
 def test_a_derivative_does_not_depend_on_the_size_of_tiles(toned: ModelFolder) -> None:
@@ -186,7 +192,7 @@ def test_the_record_tells_what_the_style_was_told(toned: ModelFolder) -> None:
 
     picture = Picture.from_array(scan(60, 50, 3))
     record = restore(picture, recipe(toned), ArraySink(picture.info), models=models(toned))
-    assert set(record.stages[0].statistics) == set(NAMES)
+    assert set(record.stages[0].statistics) == set(STATISTIC_NAMES)
 
 
 def test_styles_in_a_row_are_blended_by_their_weights(toned: ModelFolder, neutral: ModelFolder) -> None:
@@ -210,21 +216,25 @@ def test_a_colour_balance_warms_a_picture_and_keeps_its_luma(neutral: ModelFolde
         == 3
     )
     source = np.random.default_rng(1).uniform(0.2, 0.7, (1, 3, 20, 20)).astype(np.float32)
-    warm = balanced(source, temperature=1.0)
+    warm = apply_colour_balance(source, temperature=1.0)
     before, after = (luma(each[0].transpose(1, 2, 0)) for each in (source, warm))
     np.testing.assert_allclose(after, before, atol=1e-6)
     assert (warm[:, 0] - warm[:, 2]).mean() > (source[:, 0] - source[:, 2]).mean()
-    assert balanced(source, brightness=0.5).mean() > source.mean() > balanced(source, brightness=-0.5).mean()
-    np.testing.assert_array_equal(balanced(source), source)
+    assert (
+        apply_colour_balance(source, brightness=0.5).mean()
+        > source.mean()
+        > apply_colour_balance(source, brightness=-0.5).mean()
+    )
+    np.testing.assert_array_equal(apply_colour_balance(source), source)
 
 
 def test_of_a_picture_as_a_toned_print_a_colour_for_each_lightness_is_left() -> None:
     grey = np.linspace(0.02, 0.98, 6400, dtype=np.float32).reshape(80, 80)
-    toned = tone(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85)).astype(np.float64)
+    toned = apply_toning(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85)).astype(np.float64)
     for picture in (toned, np.stack([grey, grey[::-1], grey.T], axis=2).astype(np.float64)):
         pixels = torch.from_numpy(picture.transpose(2, 0, 1)[None])
-        light, chroma = apart(pixels.float())
-        own = own_toning(of_windows([pixels.numpy()])[None], light)
+        light, chroma = split_luma_chroma(pixels.float())
+        own = measure_toning(window_statistics([pixels.numpy()])[None], light)
         assert own.shape == chroma.shape
         by_lightness = own[0].flatten(1)[:, light.flatten().argsort()]
         assert by_lightness.diff(dim=1).abs().max() < 0.02  # one colour for each lightness
@@ -236,18 +246,18 @@ def test_a_print_may_be_left_alone_and_colours_of_ones_own_are_taken_by_half_at_
     doses = torch.tensor([[-30.0], [0.0], [30.0]])
     for name, expected in (("toned", [0, 0.5, 1]), ("full", [0.5, 0.75, 1])):
         palette = torch.tensor([PALETTES[name]]).expand(3, -1)
-        torch.testing.assert_close(taken(doses, palette)[:, 0], torch.tensor(expected, dtype=torch.float32))
+        torch.testing.assert_close(applied_share(doses, palette)[:, 0], torch.tensor(expected, dtype=torch.float32))
 
 
 def test_grain_depends_on_place_and_seed_alone() -> None:
-    whole = grain(0, 0, 50, 40, seed=7)
-    np.testing.assert_array_equal(grain(20, 10, 30, 30, seed=7), whole[..., 10:, 20:])
-    assert not np.array_equal(grain(0, 0, 50, 40, seed=8), whole)
-    large = grain(10_000, 20_000, 400, 300, seed=0)
+    whole = grain_noise(0, 0, 50, 40, seed=7)
+    np.testing.assert_array_equal(grain_noise(20, 10, 30, 30, seed=7), whole[..., 10:, 20:])
+    assert not np.array_equal(grain_noise(0, 0, 50, 40, seed=8), whole)
+    large = grain_noise(10_000, 20_000, 400, 300, seed=0)
     assert abs(float(large.mean())) < 0.01
     assert float(large.std()) == pytest.approx(1, abs=0.01)
-    apart = np.corrcoef(large[0, 0, :, 1:].ravel(), large[0, 0, :, :-1].ravel())[0, 1]
-    assert abs(apart) < 0.01
+    neighbour_correlation = np.corrcoef(large[0, 0, :, 1:].ravel(), large[0, 0, :, :-1].ravel())[0, 1]
+    assert abs(neighbour_correlation) < 0.01
 
 
 def test_a_card_of_a_style_without_a_palette_is_refused(toned: ModelFolder) -> None:

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
 
-from restoration.training.style.colour_transfer import peers
-from restoration.training.style.real_fake_classifier import told_apart
+from restoration.training.style.colour_transfer import colour_transfer_baselines
+from restoration.training.style.real_fake_classifier import classifier_auc
 from restoration.training.style.style_metrics import (
     Texture,
     area_under_curve,
     colour_vector,
     distances,
-    energy,
+    energy_distance,
 )
 
 Array = NDArray[np.float32]
@@ -63,7 +63,7 @@ def test_nothing_is_shared_out_where_the_input_is_like_the_real() -> None:
 
 def test_the_energy_of_equal_sets_is_nothing() -> None:
     points = np.random.default_rng(0).normal(0, 1, (10, 2))
-    assert energy(points, points) == pytest.approx(0)
+    assert energy_distance(points, points) == pytest.approx(0)
 
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
@@ -77,13 +77,13 @@ def test_a_fresh_discriminator_tells_red_from_blue_and_not_like_from_like() -> N
     rng = np.random.default_rng(0)
     grey = [rng.random((70, 80, 1), np.float32).repeat(3, axis=2) * 0.8 for _ in range(12)]
     red = [picture * np.array([1, 0.7, 0.6], np.float32) for picture in grey[6:]]
-    assert told_apart(grey[:6], red, steps=40) == 1
-    assert 0.1 < told_apart(grey[:6], grey[6:], steps=40) < 0.9
+    assert classifier_auc(grey[:6], red, steps=40) == 1
+    assert 0.1 < classifier_auc(grey[:6], grey[6:], steps=40) < 0.9
 
 
 def test_the_peers_reach_the_references_colours() -> None:
     source, reference = photograph(), photograph(300) * np.array([1, 0.9, 0.7], np.float32)
-    made = {name: peer(0, source) for name, peer in peers([reference]).items()}
+    made = {name: peer(0, source) for name, peer in colour_transfer_baselines([reference]).items()}
     wanted = colour_vector(reference)
     before = np.abs(colour_vector(source) - wanted)[:6].mean()
     for picture in made.values():

@@ -16,11 +16,11 @@ from PIL import Image
 from skimage import data
 
 from restoration import Recipe, restore_array
-from restoration.colour.toning import luma, tone
+from restoration.colour.toning import apply_toning, luma
 from restoration.errors import TrainingError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder
-from restoration.picture_statistics import COLOUR_NAMES, NAMES
+from restoration.picture_statistics import COLOUR_STATISTIC_NAMES, STATISTIC_NAMES
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.training.aged_pairs import read_photograph
 from restoration.training.style import StyleTrainingSettings, train_styles
@@ -28,15 +28,15 @@ from restoration.training.style.losses import (
     FixedFeatures,
     colour_loss,
     content_loss,
+    curve_smoothness,
     energy_distance,
     gram_loss,
-    grams,
-    outlying,
-    smoothness,
-    spectra,
+    gram_matrices,
+    outlier_loss,
+    radial_spectra,
 )
-from restoration.training.style.style_data import Turns, find_styles
-from restoration.training.style.style_gan import StyleFacts
+from restoration.training.style.style_data import StyleSteps, find_styles
+from restoration.training.style.style_gan import StyleSetStatistics
 
 CPU = Execution(device="cpu", precision="fp32")
 TINY = StyleTrainingSettings(
@@ -64,7 +64,7 @@ def pictures(tmp_path: Path) -> Path:
     for name in names:
         photograph = getattr(data, name)()[:96, :120]
         grey = luma(photograph.astype(np.float32) / 255)
-        sepia = tone(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85))
+        sepia = apply_toning(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85))
         for folder, picture in (("content", photograph), ("sepia", sepia * 255), ("grey", grey * 255)):
             Image.fromarray(picture.astype(np.uint8)).save(tmp_path / folder / f"{name}.png")
     return tmp_path
@@ -81,9 +81,9 @@ def trained(output: Path, pictures: Path, settings: StyleTrainingSettings = TINY
     )
 
 
-def turns(pictures: Path) -> Turns:
+def turns(pictures: Path) -> StyleSteps:
     found = find_styles({"sepia": pictures / "sepia", "grey": pictures / "grey"})
-    return Turns(
+    return StyleSteps(
         sorted((pictures / "content").glob("*")),
         [one.training for one in found.values()],
         patch_px=32,
@@ -114,7 +114,7 @@ def test_a_turn_depends_on_its_number_alone(pictures: Path) -> None:
 
 def test_pictures_to_be_styled_come_finer_and_softer_too_and_are_told_as_they_come(pictures: Path) -> None:
     drawn = turns(pictures)
-    fineness = drawn.all_statistics(-1)[:, NAMES.index("detail_2_px")].reshape(len(drawn.content), -1)
+    fineness = drawn.all_statistics(-1)[:, STATISTIC_NAMES.index("detail_2_px")].reshape(len(drawn.content), -1)
     as_fine = fineness[:, :2].mean(dim=1)  # as they are; neutral and in other light they are as fine
     assert bool((fineness.amin(dim=1) < as_fine - 0.8).all())  # a soft one has less than a sixth of the variance
     assert bool((fineness.amax(dim=1) > as_fine + 0.1).any())
@@ -126,16 +126,16 @@ def test_pictures_to_be_styled_come_finer_and_softer_too_and_are_told_as_they_co
         for pair in zip(turn.given, turn.given_statistics, strict=True)
     ):
         assert 0 <= patch.min() <= patch.max() <= 1
-        low, high = (told[NAMES.index(name)] for name in ("luma_01", "luma_99"))
+        low, high = (told[STATISTIC_NAMES.index(name)] for name in ("luma_01", "luma_99"))
         assert low - 0.15 < luma(patch.permute(1, 2, 0).numpy()).mean() < high + 0.15
 
 
 def test_a_style_is_known_to_be_neutral_toned_or_full_of_colour(pictures: Path) -> None:
     drawn = turns(pictures)
-    assert StyleFacts.of(drawn.all_statistics(0)).palette == "toned"
-    assert StyleFacts.of(drawn.all_statistics(1)).palette == "neutral"
-    photographs = Turns(drawn_paths(pictures), [drawn_paths(pictures)], patch_px=32, patches=1, pictures=1, seed=0)
-    assert StyleFacts.of(photographs.all_statistics(0)).palette == "full"
+    assert StyleSetStatistics.of(drawn.all_statistics(0)).palette == "toned"
+    assert StyleSetStatistics.of(drawn.all_statistics(1)).palette == "neutral"
+    photographs = StyleSteps(drawn_paths(pictures), [drawn_paths(pictures)], patch_px=32, patches=1, pictures=1, seed=0)
+    assert StyleSetStatistics.of(photographs.all_statistics(0)).palette == "full"
 
 
 def drawn_paths(pictures: Path) -> list[Path]:
@@ -154,7 +154,7 @@ def test_the_energy_distance_is_nothing_between_samples_of_one_set_and_grows_wit
 
 def test_the_colour_loss_is_least_for_the_styles_own_colours(pictures: Path) -> None:
     turn = turns(pictures)[0]
-    facts = StyleFacts.of(turns(pictures).all_statistics(0))
+    facts = StyleSetStatistics.of(turns(pictures).all_statistics(0))
     count = 35
     aim = facts.mean[:count], facts.spread[:count].clamp(min=0.02)
     own = colour_loss(turn.real_pixels, turn.real_pixels.flip(0), *aim)
@@ -166,8 +166,8 @@ def test_the_gram_loss_tells_textures_apart_wherever_their_grains_lie() -> None:
     generator = torch.Generator().manual_seed(0)
     fine, again = (torch.randn(2, 3, 64, 64, generator=generator) for _ in range(2))
     coarse = torch.nn.functional.interpolate(again[..., ::4, ::4], scale_factor=4)
-    aim = grams(features(fine))
-    assert 5 * gram_loss(grams(features(again)), aim) < gram_loss(grams(features(coarse)), aim)
+    aim = gram_matrices(features(fine))
+    assert 5 * gram_loss(gram_matrices(features(again)), aim) < gram_loss(gram_matrices(features(coarse)), aim)
     assert content_loss(features(fine), features(fine)) == 0
     assert content_loss(features(again), features(fine)) > 0.3
 
@@ -175,24 +175,26 @@ def test_the_gram_loss_tells_textures_apart_wherever_their_grains_lie() -> None:
 def test_spectra_tell_how_fine_a_texture_is_and_not_how_strong() -> None:
     noise = torch.randn(8, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     soft = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
-    torch.testing.assert_close(spectra(noise), spectra(0.1 * noise), rtol=0, atol=1e-3)
-    assert spectra(noise).std(dim=1).mean() < 0.2  # white: all rings alike
-    assert (spectra(soft)[:, 0] - spectra(soft)[:, -1]).min() > 1
-    assert energy_distance(spectra(soft), spectra(noise)) > 10 * abs(energy_distance(spectra(noise), spectra(-noise)))
+    torch.testing.assert_close(radial_spectra(noise), radial_spectra(0.1 * noise), rtol=0, atol=1e-3)
+    assert radial_spectra(noise).std(dim=1).mean() < 0.2  # white: all rings alike
+    assert (radial_spectra(soft)[:, 0] - radial_spectra(soft)[:, -1]).min() > 1
+    assert energy_distance(radial_spectra(soft), radial_spectra(noise)) > 10 * abs(
+        energy_distance(radial_spectra(noise), radial_spectra(-noise))
+    )
 
 
 def test_only_colours_outside_of_a_styles_range_are_outlying(pictures: Path) -> None:
     drawn = turns(pictures)
-    turn, facts = drawn[0], StyleFacts.of(drawn.all_statistics(0))
-    count = len(COLOUR_NAMES)
+    turn, facts = drawn[0], StyleSetStatistics.of(drawn.all_statistics(0))
+    count = len(COLOUR_STATISTIC_NAMES)
     range_ = facts.mean[:count], facts.spread[:count].clamp(min=0.02)
     own, cast = turn.real_pixels, turn.real_pixels * torch.tensor([0.4, 1.0, 0.6])[:, None]
-    assert outlying(own, *range_) < 0.2
-    assert outlying(cast, *range_) > 5 * outlying(own, *range_)
+    assert outlier_loss(own, *range_) < 0.2
+    assert outlier_loss(cast, *range_) > 5 * outlier_loss(own, *range_)
 
 
 def test_a_straight_curve_is_smooth() -> None:
-    assert smoothness(torch.linspace(0, 1, 9)) < 1e-9 < smoothness(torch.linspace(0, 1, 9) ** 3)
+    assert curve_smoothness(torch.linspace(0, 1, 9)) < 1e-9 < curve_smoothness(torch.linspace(0, 1, 9) ** 3)
 
 
 def test_the_same_filters_come_from_the_same_seed() -> None:

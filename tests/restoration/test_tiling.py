@@ -17,12 +17,12 @@ from restoration.errors import DeviceError, DeviceMemoryError, ImageError, Outpu
 from restoration.execution import Execution
 from restoration.image import Crop, Picture, Samples, Source
 from restoration.image.image_info import Area
-from restoration.model_folders import shipped
+from restoration.model_folders import shipped_versions
 from restoration.networks import ResidualUNet
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import shipped_recipe
 from restoration.pipeline.stages import NetworkStage, Stage
-from restoration.pipeline.tiling import Rows, Staged
+from restoration.pipeline.tiling import RowCache, StageSource
 
 Values = NDArray[np.float32]
 SAMPLES = Path(__file__).parents[2] / "sample_archive"
@@ -93,7 +93,7 @@ def picture(*, width: int, height: int, channels: int = 3) -> Picture:
     return Picture.from_array(pixels)
 
 
-def whole(source: Staged) -> Values:
+def whole(source: StageSource) -> Values:
     return source.read(0, 0, source.info.width, source.info.height)
 
 
@@ -106,8 +106,8 @@ def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
     width: int, height: int, tile_size: int, grey: bool
 ) -> None:
     source = picture(width=width, height=height, channels=1 if grey else 3)
-    expected = whole(Staged(source, tiny(), tile_size=64))
-    np.testing.assert_allclose(whole(Staged(source, tiny(), tile_size=tile_size)), expected, atol=1e-5)
+    expected = whole(StageSource(source, tiny(), tile_size=64))
+    np.testing.assert_allclose(whole(StageSource(source, tiny(), tile_size=tile_size)), expected, atol=1e-5)
 
 
 @settings(max_examples=12, deadline=None)
@@ -119,8 +119,8 @@ def test_the_shipped_architecture_is_equal_in_tiles(
     blocks = tuple(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=3), label="blocks"))
     stage = residual_unet(blocks)
     source = picture(width=width, height=height)
-    expected = whole(Staged(source, stage, tile_size=256))
-    np.testing.assert_allclose(whole(Staged(source, stage, tile_size=tile_size)), expected, atol=1e-5)
+    expected = whole(StageSource(source, stage, tile_size=256))
+    np.testing.assert_allclose(whole(StageSource(source, stage, tile_size=tile_size)), expected, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -129,8 +129,8 @@ def test_a_picture_area_at_any_strength_is_equal_in_tiles(data: st.DataObject, s
     x, y = data.draw(st.integers(0, 20)), data.draw(st.integers(0, 20))
     area = Area(x=x, y=y, width=data.draw(st.integers(1, 37 - x)), height=data.draw(st.integers(1, 29 - y)))
     inside = Crop(picture(width=37, height=29), area)
-    expected = whole(Staged(inside, tiny(), tile_size=64, strength=strength))
-    tiled = whole(Staged(inside, tiny(), tile_size=tile_size, strength=strength))
+    expected = whole(StageSource(inside, tiny(), tile_size=64, strength=strength))
+    tiled = whole(StageSource(inside, tiny(), tile_size=tile_size, strength=strength))
     np.testing.assert_allclose(tiled, expected, atol=1e-5)
 
 
@@ -138,13 +138,13 @@ def test_a_picture_area_at_any_strength_is_equal_in_tiles(data: st.DataObject, s
 @pytest.mark.parametrize("name", ["SA.002_recto.tif", "SA.005_recto.tif"])
 def test_the_shipped_model_is_equal_in_tiles_within_the_promised_bound(name: str, precision: str, bound: float) -> None:
     recipe = shipped_recipe("denoise-deblur")
-    (folder,) = (each for each in shipped() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
+    (folder,) = (each for each in shipped_versions() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
     execution = Execution(device="cpu", precision=precision)
     stage = LoadedModels(lambda _stage: folder, execution).stage(recipe.stages[0])
     with Picture.open(SAMPLES / name) as scan:
         part = Crop(scan, Area(x=100, y=60, width=151, height=131))
-        expected = whole(Staged(part, stage, tile_size=1024))
-        assert np.abs(whole(Staged(part, stage, tile_size=100)) - expected).max() <= bound
+        expected = whole(StageSource(part, stage, tile_size=1024))
+        assert np.abs(whole(StageSource(part, stage, tile_size=100)) - expected).max() <= bound
         assert np.abs(expected - part.read(0, 0, 151, 131)).max() > 2 * bound
 
 
@@ -155,24 +155,24 @@ def test_any_window_equals_that_of_the_whole(data: st.DataObject, width: int, he
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(x + 1, width)), data.draw(st.integers(y + 1, height))
     for stage in (tiny(), Shift()):
-        expected = whole(Staged(source, stage, tile_size=64))[..., y:bottom, x:right]
-        window = Staged(source, stage, tile_size=9).read(x, y, right - x, bottom - y)
+        expected = whole(StageSource(source, stage, tile_size=64))[..., y:bottom, x:right]
+        window = StageSource(source, stage, tile_size=9).read(x, y, right - x, bottom - y)
         np.testing.assert_allclose(window, expected, atol=1e-5)
 
 
 def test_two_stages_in_tiles_equal_two_stages_on_the_whole() -> None:
     source = picture(width=37, height=23)
-    chained = Staged(Staged(source, tiny(), tile_size=8), Shift(), tile_size=5)
-    expected = whole(Staged(Staged(source, tiny(), tile_size=64), Shift(), tile_size=64))
+    chained = StageSource(StageSource(source, tiny(), tile_size=8), Shift(), tile_size=5)
+    expected = whole(StageSource(StageSource(source, tiny(), tile_size=64), Shift(), tile_size=64))
     np.testing.assert_allclose(whole(chained), expected, atol=1e-5)
 
 
 def test_between_two_stages_every_row_is_worked_out_once() -> None:
     source = picture(width=60, height=200)
-    first = Staged(source, tiny(), tile_size=20)
-    second = Staged(Rows(first), residual_unet((1, 1)), tile_size=20)
+    first = StageSource(source, tiny(), tile_size=20)
+    second = StageSource(RowCache(first), residual_unet((1, 1)), tile_size=20)
     made = np.concatenate([second.read(0, top, 60, 20) for top in range(0, 200, 20)], axis=2)
-    expected = whole(Staged(Staged(source, tiny(), tile_size=256), residual_unet((1, 1)), tile_size=256))
+    expected = whole(StageSource(StageSource(source, tiny(), tile_size=256), residual_unet((1, 1)), tile_size=256))
     np.testing.assert_allclose(made, expected, atol=1e-5)
     # Without rows kept, each of the thirty tiles would ask for its margins anew, nine tiles and more.
     assert first.tiles <= 3 * (200 // 20 + 2)
@@ -198,14 +198,14 @@ class Counting:
 @given(windows=st.lists(st.tuples(st.integers(0, 19), st.integers(1, 9), st.integers(0, 6)), min_size=1, max_size=9))
 def test_rows_that_are_kept_are_those_of_the_source(windows: list[tuple[int, int, int]]) -> None:
     source = picture(width=7, height=28)
-    rows: Source = Rows(source)
+    rows: Source = RowCache(source)
     for y, height, x in windows:
         np.testing.assert_array_equal(rows.read(x, y, 7 - x, height), source.read(x, y, 7 - x, height))
 
 
 def test_windows_that_go_downwards_read_each_row_once() -> None:
     source = Counting(picture(width=7, height=28))
-    rows = Rows(source)
+    rows = RowCache(source)
     for top in range(0, 20, 4):
         for left in (0, 3):
             rows.read(left, top, 4, 8)
@@ -217,8 +217,8 @@ def test_the_area_of_a_picture_is_worked_out_as_a_picture_of_its_own() -> None:
     source = picture(width=30, height=30)
     area = Area(x=3, y=5, width=20, height=17)
     alone = Picture.from_array((source.read(3, 5, 20, 17)[0].transpose(1, 2, 0)).astype(np.float32))
-    ours = whole(Staged(Crop(source, area), tiny(), tile_size=8))
-    np.testing.assert_array_equal(ours, whole(Staged(alone, tiny(), tile_size=8)))
+    ours = whole(StageSource(Crop(source, area), tiny(), tile_size=8))
+    np.testing.assert_array_equal(ours, whole(StageSource(alone, tiny(), tile_size=8)))
 
 
 def test_a_picture_that_is_no_multiple_is_continued_by_its_reflection() -> None:
@@ -232,7 +232,7 @@ def test_a_picture_that_is_no_multiple_is_continued_by_its_reflection() -> None:
             return region
 
     row = np.array([[10, 20, 30, 40, 50, 60]], np.uint8)
-    whole(Staged(Picture.from_array(row), Watching(0.0), tile_size=8))
+    whole(StageSource(Picture.from_array(row), Watching(0.0), tile_size=8))
     (region,) = seen
     np.testing.assert_array_equal(np.rint(region[0, 0] * 255), [[10, 20, 30, 40, 50, 60, 50, 40]] * 4)
 
@@ -241,33 +241,33 @@ def test_a_picture_that_is_no_multiple_is_continued_by_its_reflection() -> None:
 def test_strength_goes_in_a_straight_line_from_the_source_to_the_output(strength: float) -> None:
     source = picture(width=21, height=13)
     before = source.read(0, 0, 21, 13)
-    output = whole(Staged(source, tiny(), tile_size=8))
-    blended = whole(Staged(source, tiny(), tile_size=8, strength=strength))
+    output = whole(StageSource(source, tiny(), tile_size=8))
+    blended = whole(StageSource(source, tiny(), tile_size=8, strength=strength))
     np.testing.assert_allclose(blended, before + strength * (output - before), atol=1e-6)
 
 
 def test_strength_0_is_exactly_the_source_and_does_not_ask_the_network() -> None:
     source = picture(width=21, height=13)
-    staged = Staged(source, Faulty(float("nan")), tile_size=8, strength=0)
+    staged = StageSource(source, Faulty(float("nan")), tile_size=8, strength=0)
     np.testing.assert_array_equal(whole(staged), source.read(0, 0, 21, 13))
     staged.check_output()
     assert staged.tiles == 0
 
 
 def test_values_stay_within_what_can_be_stored() -> None:
-    assert whole(Staged(picture(width=4, height=4), Faulty(1.7), tile_size=8)).max() == 1
+    assert whole(StageSource(picture(width=4, height=4), Faulty(1.7), tile_size=8)).max() == 1
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), None])
 def test_output_that_is_no_picture_is_an_error_that_names_the_stage(broken: float | None) -> None:
-    staged = Staged(picture(width=9, height=9), Faulty(broken), tile_size=8, name="denoise@9.9")
+    staged = StageSource(picture(width=9, height=9), Faulty(broken), tile_size=8, name="denoise@9.9")
     with pytest.raises(OutputError, match=r"denoise@9\.9"):
         whole(staged)
 
 
 def test_a_flat_output_is_an_error_unless_the_picture_was_flat() -> None:
     def checked(source: Picture, stage: Stage) -> None:
-        staged = Staged(source, stage, tile_size=8, strength=0.5)
+        staged = StageSource(source, stage, tile_size=8, strength=0.5)
         whole(staged)
         staged.check_output()
 
@@ -278,7 +278,7 @@ def test_a_flat_output_is_an_error_unless_the_picture_was_flat() -> None:
 
 def test_a_window_outside_the_picture_is_refused() -> None:
     with pytest.raises(ImageError, match="isn't inside"):
-        Staged(picture(width=9, height=9), tiny()).read(5, 5, 5, 1)
+        StageSource(picture(width=9, height=9), tiny()).read(5, 5, 5, 1)
 
 
 def test_a_neutral_picture_stays_neutral_through_a_network_that_colours() -> None:

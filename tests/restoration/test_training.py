@@ -18,14 +18,21 @@ from restoration.degradation import DEFAULT_REPAIR, DEFECTS
 from restoration.errors import TrainingError, WeightsError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder, parse_card
-from restoration.networks import Generator, PatchDiscriminator, ResidualUNet, VGGFeatures, at_texture, build
+from restoration.networks import (
+    Generator,
+    PatchDiscriminator,
+    ResidualUNet,
+    VGGFeatures,
+    build_generator,
+    interpolate_weights,
+)
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import restore_array
 from restoration.recipe import Recipe
 from restoration.training import TrainingSettings, train
 from restoration.training.aged_pairs import AgedPairs, AgedPatches, find_pictures
 from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, pixel_loss
-from restoration.training.network_widening import grown
+from restoration.training.network_widening import widen_weights
 from restoration.training.restoration_gan import RestorationGAN
 
 TINY = TrainingSettings(
@@ -225,8 +232,8 @@ def test_a_training_can_go_out_from_a_version(pictures: Path, tmp_path: Path) ->
     still = replace(TINY, widths=(4,), blocks=(1,), pixel_steps=1, adversarial_steps=1, learning_rate=0.0)
     still = replace(still, adversarial_learning_rate=0.0)
     second = train(tmp_path / "second", data=pictures, settings=still, start=first, execution=CPU, workers=0)
-    begun = at_texture(first.load_weights(), 0.0)
-    for name, value in at_texture(second.load_weights(), 0.0).items():
+    begun = interpolate_weights(first.load_weights(), 0.0)
+    for name, value in interpolate_weights(second.load_weights(), 0.0).items():
         torch.testing.assert_close(value, begun[name], rtol=1e-3, atol=1e-6)
     assert second.card.network["widths"] == [8, 12]
     assert second.card.content["training"]["settings"]["started_from"] == "tiny@0.1"
@@ -248,11 +255,11 @@ def test_a_training_can_go_out_from_a_version(pictures: Path, tmp_path: Path) ->
 def test_a_grown_network_makes_the_same_and_learns_with_all_its_channels() -> None:
     torch.manual_seed(1)
     small, large = (
-        build("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": DEFECTS})
+        build_generator("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": DEFECTS})
         for widths in ((8, 12), (12, 20))
     )
     picture, asked = torch.rand(2, 3, 32, 32), torch.ones(2, 4)
-    large.load_state_dict(grown(small.state_dict(), large))
+    large.load_state_dict(widen_weights(small.state_dict(), large))
     torch.testing.assert_close(large(picture, asked), small(picture, asked))
 
     optimiser = torch.optim.Adam(large.parameters(), lr=1e-3)
@@ -268,12 +275,12 @@ def test_a_grown_network_makes_the_same_and_learns_with_all_its_channels() -> No
                 assert value.grad.narrow(axis, old, new - old).abs().max() > 0, name
 
     with pytest.raises(ValueError, match="larger"):
-        grown(large.state_dict(), small)
+        widen_weights(large.state_dict(), small)
 
 
 def _fidelity_network(folder: ModelFolder) -> Generator:
-    network = build(folder.card.architecture, folder.card.network)
-    network.load_state_dict(at_texture(folder.load_weights(), 0.0))
+    network = build_generator(folder.card.architecture, folder.card.network)
+    network.load_state_dict(interpolate_weights(folder.load_weights(), 0.0))
     return network
 
 

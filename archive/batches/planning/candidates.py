@@ -38,14 +38,14 @@ class Candidate(NamedTuple):
         return f"{self.accession_number} ({self.sequence})"
 
 
-Objection = Callable[[Candidate], str | None]
+ExclusionRule = Callable[[Candidate], str | None]
 """Why a master is to be left out, in words, or None."""
 
 
 def read_candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candidate]:
     """What is looked at of each wanted master, in the order of lists, read in chunks."""
     statement = (
-        of_masters(wanted)
+        select_masters(wanted)
         .with_only_columns(
             Master.id,
             Item.accession_number,
@@ -68,11 +68,11 @@ def read_candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[C
         yield Candidate._make(row)
 
 
-def of_masters(wanted: ColumnElement[bool]) -> Select[Any]:
+def select_masters(wanted: ColumnElement[bool]) -> Select[Any]:
     """The ids of the wanted masters, with their items at hand."""
     return select(Master.id).join(Item, Master.item_id == Item.id).where(wanted)
 
 
-def count(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
+def count_masters(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
     """How many masters are wanted."""
-    return of_masters(wanted).with_only_columns(func.count(Master.id))
+    return select_masters(wanted).with_only_columns(func.count(Master.id))

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, func, select
 
 from archive.batches.recipe_rows import styled_recipes
-from archive.batches.running.leases import MOST_TASKS
+from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.throughput import PIXELS
@@ -37,9 +37,7 @@ class Volume:
         return self.needed_bytes <= self.free_bytes
 
     def __str__(self) -> str:
-        return (
-            f"{in_words(self.needed_bytes)} on the volume of {self.folder}, where {in_words(self.free_bytes)} are free"
-        )
+        return f"{format_bytes(self.needed_bytes)} on the volume of {self.folder}, where {format_bytes(self.free_bytes)} are free"
 
 
 def derivative_bytes(pixels: int, samples_per_pixel: int, bits_per_sample: int, *, coloured: bool) -> float:
@@ -49,7 +47,7 @@ def derivative_bytes(pixels: int, samples_per_pixel: int, bits_per_sample: int, 
 
 
 @dataclass(kw_only=True)
-class Need:
+class SpaceNeeded:
     """What a batch takes: derivatives of so many bytes, and beside one while it is made at most so many more."""
 
     derivatives: int = 0
@@ -67,9 +65,9 @@ class Need:
             self.beside_bytes = max(self.beside_bytes, largest_bytes)
 
 
-def volumes(settings: Settings, need: Need) -> tuple[Volume, ...]:
+def find_volumes(settings: Settings, need: SpaceNeeded) -> tuple[Volume, ...]:
     """The disks on which derivatives, and their rows on SQLite, are going to be written."""
-    beside_bytes = min(need.derivatives, MOST_TASKS) * need.beside_bytes
+    beside_bytes = min(need.derivatives, MAX_IN_FLIGHT_TASKS) * need.beside_bytes
     needs = {settings.home / DERIVATIVES: int(need.size_bytes + beside_bytes)}
     if settings.sqlite_path is not None:
         needs[settings.sqlite_path.parent] = need.derivatives * _ROWS_BYTES
@@ -86,14 +84,14 @@ def volumes(settings: Settings, need: Need) -> tuple[Volume, ...]:
     return tuple(found.values())
 
 
-def require_room(catalogue: Catalogue, batch_id: int, which: tuple[ColumnElement[bool], ...]) -> None:
+def require_disk_space(catalogue: Catalogue, batch_id: int, which: tuple[ColumnElement[bool], ...]) -> None:
     """Checks that the derivatives of the tasks in question are going to fit.
 
     Raises:
         BatchError: they are not.
     """
     kind = Task.recipe_id, Master.samples_per_pixel, Master.bits_per_sample
-    need = Need()
+    need = SpaceNeeded()
     with catalogue.reading() as session:
         styled = styled_recipes(session, select(Task.recipe_id).where(*which))
         # Of masters of one kind at once: their mean size counts.
@@ -106,12 +104,10 @@ def require_room(catalogue: Catalogue, batch_id: int, which: tuple[ColumnElement
                 for size in (int(pixels) // count, int(most_pixels))
             )
             need.add(count, mean, largest_bytes=largest, on_a_restoration=look is not None and look.on_a_restoration)
-    refuse_what_does_not_fit(
-        volumes(catalogue.settings, need), f"make room, then run `archive batch resume {batch_id}`"
-    )
+    check_disk_space(find_volumes(catalogue.settings, need), f"make room, then run `archive batch resume {batch_id}`")
 
 
-def refuse_what_does_not_fit(found: tuple[Volume, ...], remedy: str) -> None:
+def check_disk_space(found: tuple[Volume, ...], remedy: str) -> None:
     """Checks that each volume has room for what it is going to hold.
 
     Raises:
@@ -121,7 +117,7 @@ def refuse_what_does_not_fit(found: tuple[Volume, ...], remedy: str) -> None:
         raise BatchError(f"the derivatives do not fit: they need {' and '.join(map(str, too_small))}: {remedy}")
 
 
-def in_words(number_of_bytes: float) -> str:
+def format_bytes(number_of_bytes: float) -> str:
     """``1.5 GB``."""
     power = 0
     while number_of_bytes >= 1000 and power < len(_UNITS) - 1:

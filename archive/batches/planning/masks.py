@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archive.batches.planning.candidates import Candidate
 
 
-class Unmasked(NamedTuple):
+class UnusableMask(NamedTuple):
     """Why a master has no mask that can be used."""
 
     reason: str
@@ -23,7 +23,7 @@ class Unmasked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Masks:
+class MaskFolder:
     """A folder of masks, ``<slug>_<sequence, 3 digits>.png``: 8-bit grey, of the master's upright size, white = styled.
 
     Each is looked at once.
@@ -33,7 +33,7 @@ class Masks:
     """
 
     folder: Path
-    _looked_at: dict[int, str | Unmasked] = field(default_factory=dict)  # by the master's id
+    _looked_at: dict[int, str | UnusableMask] = field(default_factory=dict)  # by the master's id
     _found: dict[str, Path] = field(default_factory=dict)  # by digest
     _kept: set[str] = field(default_factory=set)
 
@@ -41,21 +41,21 @@ class Masks:
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder} is no folder: name the folder in which the masks lie")
 
-    def of(self, master: Candidate) -> str | Unmasked:
+    def of(self, master: Candidate) -> str | UnusableMask:
         """The SHA-256 of the master's mask, or why it has none."""
         if master.id not in self._looked_at:
             self._looked_at[master.id] = self._look(master)
         return self._looked_at[master.id]
 
-    def _look(self, master: Candidate) -> str | Unmasked:
+    def _look(self, master: Candidate) -> str | UnusableMask:
         path = self.folder / mask_name(master.accession_number, master.sequence)
         if not path.is_file():
-            return Unmasked(f"no mask in {self.folder}")
+            return UnusableMask(f"no mask in {self.folder}")
         try:
             sha256, _ = digest_file(path)
             objection = _objection(path, master)
         except (OSError, StorageError) as error:
-            return Unmasked("the mask can't be read", str(error))
+            return UnusableMask("the mask can't be read", str(error))
         self._found[sha256] = path
         return objection or sha256
 
@@ -75,20 +75,20 @@ class Masks:
         self._kept.add(sha256)
 
 
-def _objection(path: Path, master: Candidate) -> Unmasked | None:
+def _objection(path: Path, master: Candidate) -> UnusableMask | None:
     from restoration.errors import ImageError
     from restoration.image import inspect
 
     try:
         info = inspect(path)
     except ImageError as error:
-        return Unmasked("the mask can't be read", str(error))
+        return UnusableMask("the mask can't be read", str(error))
     if (info.format, info.bits_per_sample, info.samples_per_pixel, info.colour_channels) != ("PNG", 8, 1, 1):
         colours = "grey" if info.colour_channels == 1 else "RGB"
         alpha = " with alpha" if info.extra_samples else ""
         kind = f"{info.format} of {info.bits_per_sample}-bit {colours}{alpha}"
-        return Unmasked("the mask is no PNG of 8-bit grey", kind)
+        return UnusableMask("the mask is no PNG of 8-bit grey", kind)
     if (info.width, info.height) != (master.width, master.height):
         sizes = f"{info.width}x{info.height} px for {master.width}x{master.height} px"
-        return Unmasked("the mask is not of the upright master's size", sizes)
+        return UnusableMask("the mask is not of the upright master's size", sizes)
     return None

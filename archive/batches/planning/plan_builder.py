@@ -10,18 +10,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, insert, select, true, update
 from sqlalchemy.orm import Session
 
-from archive.batches.planning.candidates import Candidate, Objection, count, of_masters, read_candidates
-from archive.batches.planning.disk_space import Need, Volume, derivative_bytes, refuse_what_does_not_fit, volumes
-from archive.batches.planning.masks import Masks, Unmasked
-from archive.batches.planning.sampling import Drawn, Sample, draw
-from archive.batches.recipe_rows import recipe_id
+from archive.batches.planning.candidates import Candidate, ExclusionRule, count_masters, read_candidates, select_masters
+from archive.batches.planning.disk_space import SpaceNeeded, Volume, check_disk_space, derivative_bytes, find_volumes
+from archive.batches.planning.masks import MaskFolder, UnusableMask
+from archive.batches.planning.sampling import DrawnSample, Sample, draw_sample
+from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.catalogue import Catalogue
-from archive.catalogue.events import software
+from archive.catalogue.events import software_agent
 from archive.catalogue.schema.tables import Batch, Derivative, Master, Task
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, TaskStatus, View
-from archive.catalogue.throughput import by_models, pace
-from archive.display import recipe_in_words
+from archive.catalogue.throughput import measure_throughput, tasks_of_models
+from archive.display import describe_recipe
 from archive.settings import Settings
 from restoration.recipe import Recipe
 
@@ -31,7 +31,7 @@ _CHUNK_OF_IDS = 500  # ids in one statement, below every database's limit on var
 
 
 @dataclass(kw_only=True)
-class LeftOut:
+class Exclusion:
     """The masters that are left out for one reason."""
 
     masters: int = 0
@@ -53,14 +53,14 @@ class Plan:
     tasks: int
     recipes: Mapping[str, int]  # tasks by recipe in words, such as "denoise-deblur 0.1 (strength 1)"
     already_made: int  # asked for, and made before by the same recipe
-    left_out: Mapping[str, LeftOut]  # by the reason, the most frequent first
+    left_out: Mapping[str, Exclusion]  # by the reason, the most frequent first
     volumes: tuple[Volume, ...]  # the disks that it writes to, with what it needs and what is free
     hours: float | None  # expected, at the pace of earlier tasks of the models; None where there are none
-    drawn: Drawn | None = None  # where only a sample is taken
+    drawn: DrawnSample | None = None  # where only a sample is taken
 
 
 @dataclass(kw_only=True)
-class Draft:
+class PlanBuilder:
     """A plan in the making: which masters get which recipe, and which are left out.
 
     With a ``sample``, what is collected is only offered, until :meth:`draw` takes some of it. With ``masks``, each
@@ -68,16 +68,16 @@ class Draft:
     """
 
     sample: Sample | None = None
-    masks: Masks | None = None
+    masks: MaskFolder | None = None
     coloured: bool = False  # whether grey masters become RGB
     offered: list[tuple[str, Candidate]] = field(default_factory=list)  # with the digest of what they are offered for
-    drawn: Drawn | None = None
+    drawn: DrawnSample | None = None
     recipes: dict[str, Recipe] = field(default_factory=dict)  # by digest
     masters: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # ids by the recipe's digest
     already_made: int = 0
     pixels: int = 0  # of the masters with tasks
-    need: Need = field(default_factory=Need)  # of their derivatives
-    left_out: dict[str, LeftOut] = field(default_factory=lambda: defaultdict(LeftOut))
+    need: SpaceNeeded = field(default_factory=SpaceNeeded)  # of their derivatives
+    left_out: dict[str, Exclusion] = field(default_factory=lambda: defaultdict(Exclusion))
     refusals: dict[str | None, list[int]] = field(default_factory=dict)  # ids by their new refusal; None takes it away
 
     def collect(
@@ -87,7 +87,7 @@ class Draft:
         recipe: Recipe,
         *,
         views: Collection[View] | None,
-        objection: Objection | None,
+        objection: ExclusionRule | None,
     ) -> None:
         """Takes in the ``wanted`` masters without a derivative of ``recipe``; ``views`` None takes any view."""
         for row, masked in self._unmade(session, wanted, recipe, views):
@@ -99,7 +99,7 @@ class Draft:
             if reason is not None:
                 # A rerun, which takes any view, has no options for what it leaves out.
                 self._leave_out(reason, row, None if row.unsupported or views is None else "--unsuited")
-            elif isinstance(masked, Unmasked):
+            elif isinstance(masked, UnusableMask):
                 self._leave_out(masked.reason, row, None, masked.detail)
             else:
                 self._offer(masked, row)
@@ -108,19 +108,19 @@ class Draft:
 
     def _unmade(
         self, session: Session, wanted: ColumnElement[bool], recipe: Recipe, views: Collection[View] | None
-    ) -> Iterator[tuple[Candidate, Recipe | Unmasked]]:
+    ) -> Iterator[tuple[Candidate, Recipe | UnusableMask]]:
         """The ``wanted`` masters without a derivative, each with its recipe; those that have one are counted."""
         in_views = true() if views is None else Master.view.in_(views)
         if self.masks is None:
             made = _made(session, recipe)
-            self.already_made += session.scalar(count(wanted & in_views & made)) or 0
+            self.already_made += session.scalar(count_masters(wanted & in_views & made)) or 0
             for row in read_candidates(session, wanted & ~made):
                 yield row, recipe
             return
         made_so = _made_in_a_look(session, wanted & in_views)
         for row in read_candidates(session, wanted):
             mask = self.masks.of(row)
-            masked = mask if isinstance(mask, Unmasked) else replace(recipe, mask_sha256=mask)
+            masked = mask if isinstance(mask, UnusableMask) else replace(recipe, mask_sha256=mask)
             if isinstance(masked, Recipe) and (row.id, masked.sha256) in made_so:
                 self.already_made += 1
             else:
@@ -138,10 +138,12 @@ class Draft:
         """Takes the sample of what was offered; nothing happens where none is wanted, or nothing was offered."""
         if self.sample is None or not self.offered:
             return
-        chosen = [self.offered[place] for place in draw([row for _, row in self.offered], self.sample)]
+        chosen = [self.offered[place] for place in draw_sample([row for _, row in self.offered], self.sample)]
         for digest, row in chosen:
             self._take(digest, row)
-        self.drawn = Drawn(masters=tuple(row for _, row in chosen), offered=len(self.offered), seed=self.sample.seed)
+        self.drawn = DrawnSample(
+            masters=tuple(row for _, row in chosen), offered=len(self.offered), seed=self.sample.seed
+        )
 
     def _take(self, digest: str, master: Candidate) -> None:
         self.masters[digest].append(master.id)
@@ -158,16 +160,16 @@ class Draft:
         """What the draft comes to."""
         counts: Counter[str] = Counter()
         for digest, masters in self.masters.items():
-            counts[recipe_in_words(self.recipes[digest].as_dict())] += len(masters)
+            counts[describe_recipe(self.recipes[digest].as_dict())] += len(masters)
         models = {stage.model for digest in self.masters for stage in self.recipes[digest].stages}
-        known = pace(session, by_models(models)) if counts else None
+        known = measure_throughput(session, tasks_of_models(models)) if counts else None
         return Plan(
             batch_id=batch_id,
             tasks=counts.total(),
             recipes=dict(counts),
             already_made=self.already_made,
             left_out=dict(sorted(self.left_out.items(), key=lambda entry: (-entry[1].masters, entry[0]))),
-            volumes=volumes(catalogue.settings, self.need),
+            volumes=find_volumes(catalogue.settings, self.need),
             hours=known.seconds_for(self.pixels) / 3600 if known else None,
             drawn=self.drawn,
         )
@@ -189,7 +191,7 @@ class Draft:
             StorageError: a mask can't be kept; nothing is written.
         """
         if must_fit:
-            refuse_what_does_not_fit(self.plan(catalogue, session).volumes, "make room, or restore fewer at a time")
+            check_disk_space(self.plan(catalogue, session).volumes, "make room, or restore fewer at a time")
         for refusal, ids in self.refusals.items():
             for chunk in _chunks(ids, _CHUNK_OF_IDS):
                 session.execute(
@@ -200,12 +202,12 @@ class Draft:
             return self.plan(catalogue, session)
         self.keep_masks(catalogue.settings)
         batch = Batch(
-            kind=kind, query=query, options=options, created_at=catalogue.now(session), agent=software(session)
+            kind=kind, query=query, options=options, created_at=catalogue.now(session), agent=software_agent(session)
         )
         session.add(batch)
         session.flush()
         for digest, masters in self.masters.items():
-            self._write_tasks(session, batch.id, recipe_id(session, self.recipes[digest]), masters)
+            self._write_tasks(session, batch.id, get_or_create_recipe_id(session, self.recipes[digest]), masters)
         return self.plan(catalogue, session, batch_id=batch.id)
 
     def keep_masks(self, settings: Settings) -> None:
@@ -224,7 +226,12 @@ class Draft:
             session.execute(
                 insert(Task),
                 [
-                    {"batch_id": batch_id, "master_id": id_, "recipe_id": recipe_id, "status": TaskStatus.PENDING}
+                    {
+                        "batch_id": batch_id,
+                        "master_id": id_,
+                        "recipe_id": recipe_id,
+                        "status": TaskStatus.PENDING,
+                    }
                     for id_ in chunk
                 ],
             )
@@ -239,7 +246,7 @@ def _made(session: Session, recipe: Recipe) -> ColumnElement[bool]:
 def _made_in_a_look(session: Session, wanted: ColumnElement[bool]) -> set[tuple[int, str]]:
     """By which recipes, as digests, the wanted masters have styled derivatives."""
     rows = session.execute(
-        of_masters(wanted)
+        select_masters(wanted)
         .join(Derivative, Derivative.master_id == Master.id)
         .join(RecipeRow, Derivative.recipe_id == RecipeRow.id)
         .where(Derivative.kind == DerivativeKind.STYLED)

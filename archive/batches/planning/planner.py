@@ -11,14 +11,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from archive.batches.planning.masks import Masks
-from archive.batches.planning.plan_builder import Candidate, Draft, Objection, Plan, count, of_masters
+from archive.batches.planning.candidates import Candidate, ExclusionRule, count_masters, select_masters
+from archive.batches.planning.masks import MaskFolder
+from archive.batches.planning.plan_builder import Plan, PlanBuilder
 from archive.batches.planning.sampling import Sample
-from archive.batches.planning.style_stages import Styling, style_stages
+from archive.batches.planning.style_stages import StyleRequest, build_style_stages
 from archive.batches.recipe_rows import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import find_version
-from archive.catalogue.query.lucene_parser import parse
+from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.query.predicates import APPROVED, STALE
 from archive.catalogue.schema.tables import Master, ModelAlias, ModelVersion
 from archive.catalogue.schema.tables import Recipe as RecipeRow
@@ -30,7 +31,7 @@ from restoration.errors import RecipeError
 from restoration.model_folders import ModelCard
 from restoration.recipe import Recipe, RecipeStage
 
-__all__ = ["NONE", "Plan", "Styling", "plan_rerun", "plan_restore", "repeated"]
+__all__ = ["NONE", "Plan", "StyleRequest", "plan_rerun", "plan_restore", "recipe_for_versions"]
 
 NONE = "none"
 """In the place of a restoration model: none, where a style alone is asked for."""
@@ -42,7 +43,7 @@ def plan_restore(
     *,
     model: str,
     parameters: Mapping[str, Any] | None = None,
-    styling: Styling | None = None,
+    styling: StyleRequest | None = None,
     views: Collection[View] = RESTORABLE_VIEWS,
     unsuited: bool = False,
     sample: Sample | None = None,
@@ -73,13 +74,13 @@ def plan_restore(
     """
     if model == NONE:
         _check_styled_alone(parameters or {}, styling)
-    wanted = parse(query)
-    masks = Masks(styling.masks) if styling and styling.masks else None
+    wanted = parse_condition(query)
+    masks = MaskFolder(styling.masks) if styling and styling.masks else None
 
-    def drafted(session: Session) -> Draft:
+    def drafted(session: Session) -> PlanBuilder:
         asked = _asked_for(session, model, parameters or {}, styling)
         coloured = any(card.gives_colour(stage.parameters) for card, stage in asked)
-        draft = Draft(sample=sample, masks=masks, coloured=coloured)
+        draft = PlanBuilder(sample=sample, masks=masks, coloured=coloured)
         objection = None if unsuited else _unsuited_to(*(card for card, _ in asked))
         recipe = Recipe(stages=tuple(stage for _, stage in asked))
         draft.collect(session, wanted, recipe, views=views, objection=objection)
@@ -98,7 +99,7 @@ def plan_restore(
         return drafted(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
 
 
-def _check_styled_alone(parameters: Mapping[str, Any], styling: Styling | None) -> None:
+def _check_styled_alone(parameters: Mapping[str, Any], styling: StyleRequest | None) -> None:
     if styling is None:
         raise UsageError(
             "`--model none` leaves nothing to do: name a restoration model (see `archive model list`), "
@@ -112,10 +113,10 @@ def _check_styled_alone(parameters: Mapping[str, Any], styling: Styling | None) 
 
 
 def _asked_for(
-    session: Session, model: str, parameters: Mapping[str, Any], styling: Styling | None
+    session: Session, model: str, parameters: Mapping[str, Any], styling: StyleRequest | None
 ) -> list[tuple[ModelCard, RecipeStage]]:
     """The stages that are asked for, each with its card: the restoration first, then the styles."""
-    styles = [] if styling is None else style_stages(session, styling)
+    styles = [] if styling is None else build_style_stages(session, styling)
     if model == NONE:
         return styles
     card = card_of(find_version(session, model))
@@ -153,11 +154,11 @@ def plan_rerun(
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
-    wanted = STALE if query is None and model is None else parse(query)
+    wanted = STALE if query is None and model is None else parse_condition(query)
     with catalogue.reading() if dry_run else catalogue.session() as session:
         named = None if model is None else card_of(find_version(session, model))
         targets = _approved_cards(session) if named is None else {named.name: named}
-        draft = Draft()
+        draft = PlanBuilder()
         for recipe_id, old in _current_recipes(session, wanted):
             if query is None and named is not None and not _made_by_another_version(old, named):
                 continue
@@ -169,7 +170,7 @@ def plan_rerun(
         return draft.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
 
 
-def repeated(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:
+def recipe_for_versions(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:
     """``recipe`` as the pipeline of today has it, its stages of the models in ``targets`` (by name) moved to those.
 
     Raises:
@@ -187,7 +188,7 @@ def repeated(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:
 
 def _collect_rerun(
     session: Session,
-    draft: Draft,
+    draft: PlanBuilder,
     wanted: ColumnElement[bool],
     old: Recipe,
     targets: Mapping[str, ModelCard],
@@ -197,12 +198,12 @@ def _collect_rerun(
     if not cards:
         models = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
         reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
-        draft.left_out[reason].masters += session.scalar(count(wanted)) or 0
+        draft.left_out[reason].masters += session.scalar(count_masters(wanted)) or 0
         return
     try:
-        new = repeated(old, targets)
+        new = recipe_for_versions(old, targets)
     except RecipeError as error:
-        draft.left_out[str(error)].masters += session.scalar(count(wanted)) or 0
+        draft.left_out[str(error)].masters += session.scalar(count_masters(wanted)) or 0
         return
     before = [card_of(version) for version in _versions(session, old)]
 
@@ -215,7 +216,7 @@ def _collect_rerun(
 
 def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[int, Recipe]]:
     """The recipes by which the current restored derivatives of the wanted masters were made, with their ids."""
-    recipe_ids = of_masters(wanted).with_only_columns(Master.current_restored_recipe_id)
+    recipe_ids = select_masters(wanted).with_only_columns(Master.current_restored_recipe_id)
     rows = session.scalars(select(RecipeRow).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id))
     return [(row.id, read_recipe(row)) for row in rows]
 
@@ -243,7 +244,7 @@ def _versions(session: Session, recipe: Recipe) -> list[ModelVersion]:
     return list(session.scalars(statement))
 
 
-def _unsuited_to(*cards: ModelCard) -> Objection:
+def _unsuited_to(*cards: ModelCard) -> ExclusionRule:
     def objection(master: Candidate) -> str | None:
         reasons = (
             card.suited_to.objection(

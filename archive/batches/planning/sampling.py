@@ -27,7 +27,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class DrawnSample:
     """What was drawn, in the order of lists."""
 
     masters: tuple[Candidate, ...]
@@ -35,7 +35,7 @@ class Drawn:
     seed: int
 
 
-def draw(offered: Sequence[Candidate], sample: Sample) -> list[int]:
+def draw_sample(offered: Sequence[Candidate], sample: Sample) -> list[int]:
     """The places in ``offered``, which is in the order of lists, of the masters that ``sample`` takes, in that order.
 
     Each master drawn is one that shares the fewest traits with those before it: collection, process, decade, size in
@@ -66,7 +66,7 @@ def draw(offered: Sequence[Candidate], sample: Sample) -> list[int]:
     return sorted(drawn)
 
 
-def in_words(master: Candidate) -> Iterator[str]:
+def describe_traits(master: Candidate) -> Iterator[str]:
     """What draws tell a master by, as far as it is known."""
     collection, process, decade, _size, (samples, bits) = _traits(master)
     yield from filter(None, (collection, process))

@@ -21,7 +21,7 @@ _SHARE_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Styling:
+class StyleRequest:
     """Which styles, and how and where they are to be applied."""
 
     styles: tuple[tuple[str, float], ...]
@@ -32,7 +32,7 @@ class Styling:
     """A folder of masks, where they are for a part of each picture."""
 
 
-def style_stages(session: Session, styling: Styling) -> list[tuple[ModelCard, RecipeStage]]:
+def build_style_stages(session: Session, styling: StyleRequest) -> list[tuple[ModelCard, RecipeStage]]:
     """The styles with their stages, in the order of the recipe.
 
     Those of a blend stand in the order of their names, and their weights add up to 1, to six decimals: the same blend

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import update
 
-from archive.batches.running.claims import count_running, sweep_batch, take_back
+from archive.batches.running.claims import count_running, reclaim_lost_tasks, remove_abandoned_batch_files
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Batch, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
@@ -14,14 +14,14 @@ from archive.errors import NotFoundError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cancelled:
+class CancellationResult:
     """What cancelling came to."""
 
     cancelled: int  # tasks that will not be done
     running: int  # tasks that living processes are going to finish
 
 
-def cancel_batch(catalogue: Catalogue, batch_id: int) -> Cancelled:
+def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
     """Cancels the batch's pending tasks, and running ones whose holder is lost.
 
     A task in living hands goes on to its end: its derivative is nearly paid for, and taking the lease would only waste
@@ -33,7 +33,7 @@ def cancel_batch(catalogue: Catalogue, batch_id: int) -> Cancelled:
     with catalogue.reading() as session:
         if session.get(Batch, batch_id) is None:
             raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
-    take_back(catalogue, batch_id)
+    reclaim_lost_tasks(catalogue, batch_id)
     with catalogue.session() as session:
         statement = (
             update(Task)
@@ -42,5 +42,5 @@ def cancel_batch(catalogue: Catalogue, batch_id: int) -> Cancelled:
             .execution_options(synchronize_session=False)
         )
         cancelled = len(session.scalars(statement.returning(Task.id)).all())
-    sweep_batch(catalogue, batch_id)
-    return Cancelled(cancelled=cancelled, running=count_running(catalogue, batch_id))
+    remove_abandoned_batch_files(catalogue, batch_id)
+    return CancellationResult(cancelled=cancelled, running=count_running(catalogue, batch_id))

@@ -14,7 +14,7 @@ from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from archive.batches.recipe_rows import read_recipe
-from archive.batches.running.leases import Holder, lease_end
+from archive.batches.running.leases import LeaseHolder, lease_expiry
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, TaskStatus
@@ -67,7 +67,7 @@ def claim_next(catalogue: Catalogue, batch_id: int) -> Claim | None:
     Where the derivative was made meanwhile, by another batch, the task is skipped instead, and the claim says so.
     """
     claim = _claim_pending(catalogue, batch_id)
-    if claim is None and take_back(catalogue, batch_id):
+    if claim is None and reclaim_lost_tasks(catalogue, batch_id):
         claim = _claim_pending(catalogue, batch_id)
     return claim
 
@@ -112,10 +112,10 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         already_made=made is not None,
     )
     if made is None:
-        holder = Holder.this_process()
+        holder = LeaseHolder.this_process()
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.lease_host, task.lease_pid, task.lease_started = holder.host, holder.pid, holder.started
-        task.lease_expires_at = lease_end(catalogue, session)
+        task.lease_expires_at = lease_expiry(catalogue, session)
         task.attempts += 1
         task.error, task.started_at = None, claim.started_at
     else:
@@ -142,10 +142,10 @@ def existing_derivative(session: Session, task: Task) -> int | None:
 def mark_skipped(catalogue: Catalogue, session: Session, task: Task, derivative_id: int) -> None:
     """Ends the task: its derivative was already made."""
     task.derivative_id = derivative_id
-    end(catalogue, session, task, TaskStatus.SKIPPED)
+    finish_task(catalogue, session, task, TaskStatus.SKIPPED)
 
 
-def end(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) -> None:
+def finish_task(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) -> None:
     """Gives the task its last status, on its master's row too, and takes the lease off it."""
     for name, value in {**_NO_LEASE, "status": status, "finished_at": catalogue.now(session)}.items():
         setattr(task, name, value)
@@ -153,7 +153,7 @@ def end(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) 
 
 
 @contextmanager
-def locked(catalogue: Catalogue, claim: Claim) -> Iterator[tuple[Session, Task]]:
+def locked_task(catalogue: Catalogue, claim: Claim) -> Iterator[tuple[Session, Task]]:
     """One transaction in which the claimed task is locked; whose it is :func:`require_lease` tells."""
     with catalogue.session() as session:
         yield session, session.execute(select(Task).where(Task.id == claim.task_id).with_for_update()).scalar_one()
@@ -174,7 +174,7 @@ def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Cla
         )
 
 
-def release(catalogue: Catalogue, *claims: Claim) -> None:
+def release_claims(catalogue: Catalogue, *claims: Claim) -> None:
     """Puts the tasks back to pending, as if they had not been begun; leaves alone those that are no longer ours."""
     if not claims:
         return
@@ -182,7 +182,7 @@ def release(catalogue: Catalogue, *claims: Claim) -> None:
         _put_back(session, [claim.task_id for claim in claims], [claim.token for claim in claims])
 
 
-def take_back(catalogue: Catalogue, batch_id: int) -> int:
+def reclaim_lost_tasks(catalogue: Catalogue, batch_id: int) -> int:
     """Puts running tasks back to pending whose lease has expired or whose holder is known to be dead; how many.
 
     The tokens they were held with can't commit any more.
@@ -199,7 +199,7 @@ def _is_lost(task: Task, now: datetime) -> bool:
         return True
     if task.lease_host is None or task.lease_pid is None or task.lease_started is None:
         return False
-    return Holder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started).is_known_dead()
+    return LeaseHolder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started).is_known_dead()
 
 
 def _put_back(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> int:
@@ -220,7 +220,7 @@ def count_running(catalogue: Catalogue, batch_id: int) -> int:
         return session.scalar(of_batch) or 0
 
 
-def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
+def remove_abandoned_batch_files(catalogue: Catalogue, batch_id: int) -> None:
     """Removes what lost holders left in the folders of the batch's tasks, where no later claim is going to meet it.
 
     These are tasks that were cancelled after they had been taken, and those taken more than once: a holder that was
@@ -241,10 +241,10 @@ def sweep_batch(catalogue: Catalogue, batch_id: int) -> None:
     for item, sequence, master_sha256, kind, recipe_sha256 in rows:
         for sha256 in (None, master_sha256):
             stored = derivative_path(item, sequence, kind, recipe_sha256, master_sha256=sha256)
-            sweep(catalogue, catalogue.path_of(stored))
+            remove_abandoned_files(catalogue, catalogue.path_of(stored))
 
 
-def sweep(catalogue: Catalogue, final: Path) -> None:
+def remove_abandoned_files(catalogue: Catalogue, final: Path) -> None:
     """Removes what dead holders left beside ``final``: its temporary files whose token no running task holds."""
     # Listed before the tokens are read: a token is committed before its file is made, so no living file is missed.
     # Names in the home hold no characters that mean anything in a pattern.

@@ -11,9 +11,16 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.batches.running.claims import Claim, end, existing_derivative, locked, mark_skipped, require_lease
+from archive.batches.running.claims import (
+    Claim,
+    existing_derivative,
+    finish_task,
+    locked_task,
+    mark_skipped,
+    require_lease,
+)
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import refresh_current
+from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.events import record_event
 from archive.catalogue.schema.tables import Derivative, Master, QualityScore, Task
 from archive.catalogue.schema.vocabularies import (
@@ -25,13 +32,13 @@ from archive.catalogue.schema.vocabularies import (
     TaskStatus,
 )
 from archive.errors import StorageError
-from archive.failpoints import reach
+from archive.failpoints import failpoint
 from archive.storage import digest_file, publish
 from restoration.quality import Score
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class TaskResult:
     """A derivative that lies, flushed, under its temporary name, and what the catalogue is to know of it."""
 
     temporary: Path
@@ -44,7 +51,7 @@ class Made:
     scores: Sequence[Score]
 
 
-def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> TaskStatus:
+def commit_derivative(catalogue: Catalogue, claim: Claim, made: TaskResult) -> TaskStatus:
     """Publishes the derivative and writes all of its rows, or nothing; the task's status. Done again it does no harm.
 
     The file gets its final name while the task and its master are locked and the lease is known to be ours: a file
@@ -56,7 +63,7 @@ def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> TaskStatus:
         StorageError: the file can't be published.
         OSError: likewise; what was published is taken away again.
     """
-    with locked(catalogue, claim) as (session, task):
+    with locked_task(catalogue, claim) as (session, task):
         if _is_recorded(session, task, made):
             return TaskStatus.DONE
         require_lease(catalogue, session, task, claim)
@@ -72,12 +79,12 @@ def record_made(catalogue: Catalogue, claim: Claim, made: Made) -> TaskStatus:
         _refuse_a_namesake(session, claim)
         _publish(claim, made)
         _write_rows(catalogue, session, task, master, claim, made)
-        reach("commit")
-    reach("after_commit")
+        failpoint("commit")
+    failpoint("after_commit")
     return TaskStatus.DONE
 
 
-def _is_recorded(session: Session, task: Task, made: Made) -> bool:
+def _is_recorded(session: Session, task: Task, made: TaskResult) -> bool:
     """Whether an earlier try was committed although its answer was lost."""
     if task.status is not TaskStatus.DONE or task.derivative_id is None:
         return False
@@ -101,7 +108,7 @@ def _refuse_a_namesake(session: Session, claim: Claim) -> None:
         )
 
 
-def _publish(claim: Claim, made: Made) -> None:
+def _publish(claim: Claim, made: TaskResult) -> None:
     if not made.temporary.exists() and claim.final.exists() and digest_file(claim.final)[0] == made.sha256:
         return  # published by an earlier try, whose rows were not committed
     try:
@@ -119,13 +126,13 @@ def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
     Raises:
         LeaseLostError: the lease has expired, or another process has taken the task; nothing is marked.
     """
-    with locked(catalogue, claim) as (session, task):
+    with locked_task(catalogue, claim) as (session, task):
         if task.status is TaskStatus.FAILED and task.error == reason:
             return  # an earlier try was committed although its answer was lost
         require_lease(catalogue, session, task, claim)
         at = catalogue.now(session)
         task.error = reason
-        end(catalogue, session, task, TaskStatus.FAILED)
+        finish_task(catalogue, session, task, TaskStatus.FAILED)
         record_event(
             session,
             EventType.DERIVATION,
@@ -136,7 +143,9 @@ def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
         )
 
 
-def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, made: Made) -> None:
+def _write_rows(
+    catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, made: TaskResult
+) -> None:
     at = catalogue.now(session)
     derivative = Derivative(
         master_id=master.id,
@@ -157,7 +166,7 @@ def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Mast
     session.add(derivative)
     session.flush()
     task.derivative_id = derivative.id
-    end(catalogue, session, task, TaskStatus.DONE)
+    finish_task(catalogue, session, task, TaskStatus.DONE)
     record_event(
         session,
         EventType.DERIVATION,
@@ -167,7 +176,7 @@ def _write_rows(catalogue: Catalogue, session: Session, task: Task, master: Mast
         derivative=derivative,
         at=at,
     )
-    refresh_current(session, master)
+    update_current_derivatives(session, master)
 
 
 def _recipe_in_events(claim: Claim) -> str:

@@ -19,11 +19,11 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
 
-DATABASE_IS_AWAY = (OperationalError, InterfaceError)
+DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 """What is raised where the database, not the question, is the trouble: gone, restarting, locked."""
 
 
-def patiently(catalogue: Catalogue, action: Callable[[], Result]) -> Result:
+def retry_while_unavailable(catalogue: Catalogue, action: Callable[[], Result]) -> Result:
     """The result of ``action``, one whole transaction, tried again while the database is away.
 
     The pauses grow. After ``database_wait_seconds`` of the settings the error is raised. An action may have been
@@ -37,15 +37,15 @@ def patiently(catalogue: Catalogue, action: Callable[[], Result]) -> Result:
     while True:
         try:
             return action()
-        except DATABASE_IS_AWAY as error:
-            if is_full(error) or time.monotonic() + pause > give_up_at:
+        except DATABASE_UNAVAILABLE as error:
+            if is_disk_full(error) or time.monotonic() + pause > give_up_at:
                 raise
             _log.warning("the catalogue's database can't be used, trying again: %s", error.orig)
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def is_full(error: DBAPIError) -> bool:
+def is_disk_full(error: DBAPIError) -> bool:
     """Whether the database has no room to write in, which waiting does not change."""
     if isinstance(error.orig, sqlite3.Error):
         return error.orig.sqlite_errorcode == sqlite3.SQLITE_FULL

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 _AFTER_ALL_OTHERS = 1 << 62
 
 
-class Device(Generic[Result]):
+class DeviceScheduler(Generic[Result]):
     """While it is entered, one thread that does what it is given, one thing at a time, the first picture's first.
 
     So the first picture is through soonest, and those behind it fill the time in which it is read, written and scored.

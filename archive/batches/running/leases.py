@@ -24,14 +24,14 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 
 _log = logging.getLogger(__name__)
 
-MOST_TASKS = 3  # that a process holds at once: one is restored, one read, one scored
+MAX_IN_FLIGHT_TASKS = 3  # that a process holds at once: one is restored, one read, one scored
 _BEATS_A_LEASE = 4  # so that a beat or two may be missed
 _START_TIME = 19  # of the fields of /proc/<pid>/stat that follow the command's name; the first is the state
 _ENDED = {"Z", "X"}  # killed, and only waiting for the parent to take note
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holder:
+class LeaseHolder:
     """A process, as any process on the same machine can tell it from all others, later ones of its number included."""
 
     host: str  # the machine since it was booted, and the set of process numbers that the process is counted in
@@ -39,7 +39,7 @@ class Holder:
     started: int  # clock ticks since the machine was booted
 
     @classmethod
-    def this_process(cls) -> Holder:
+    def this_process(cls) -> LeaseHolder:
         """The process that asks."""
         pid = os.getpid()
         return cls(host=_host(), pid=pid, started=_started(pid) or 0)
@@ -60,7 +60,7 @@ class Holder:
             return False
 
 
-def lease_end(catalogue: Catalogue, session: Session) -> datetime:
+def lease_expiry(catalogue: Catalogue, session: Session) -> datetime:
     """When a lease ends that is taken or prolonged now, by the database's clock."""
     return catalogue.now(session) + timedelta(seconds=catalogue.settings.lease_seconds)
 
@@ -127,7 +127,7 @@ def _prolonged(catalogue: Catalogue, tokens: set[str]) -> set[str]:
         # Locked first: behind another's lock the clock goes on.
         ids = session.scalars(select(Task.id).where(*held).with_for_update()).all()
         living = (Task.id.in_(ids), *held, Task.lease_expires_at > catalogue.now(session))
-        prolong = update(Task).where(*living).values(lease_expires_at=lease_end(catalogue, session))
+        prolong = update(Task).where(*living).values(lease_expires_at=lease_expiry(catalogue, session))
         return {token for token in session.scalars(prolong.returning(Task.lease_token)) if token is not None}
 
 

@@ -9,20 +9,20 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from archive.batches.running.claims import Claim
 
 
-def in_batch(batch_id: int) -> AbstractContextManager[None]:
+def batch_context(batch_id: int) -> AbstractContextManager[None]:
     """Lines that are written inside are about the batch."""
     return bound_contextvars(batch=batch_id, task=None, item=None, stage=None)
 
 
-def in_task(claim: Claim) -> None:
+def set_task_context(claim: Claim) -> None:
     """Lines from now on are about the claimed task, and its item by accession number.
 
-    It holds, as :func:`at_stage` does, for the context that it is called in: each task in hand has its own.
+    It holds, as :func:`set_stage_context` does, for the context that it is called in: each task in hand has its own.
     """
     bind_contextvars(task=claim.task_id, item=claim.accession_number, stage="claim")
 
 
-def at_stage(stage: str) -> None:
+def set_stage_context(stage: str) -> None:
     """Lines from now on, until the task's end, are about this step: the one that failed, where one fails.
 
     It is ``claim``, ``read``, ``restore``, the recipe's stage as ``name@version``, ``score``, ``digest`` or ``record``.

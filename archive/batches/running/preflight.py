@@ -22,22 +22,24 @@ from restoration.recipe import RecipeStage as Stage
 if TYPE_CHECKING:
     from restoration.execution import Execution
 
-MakeModels = Callable[[Callable[[Stage], ModelFolder], "Execution"], LoadedModels]
+ModelLoader = Callable[[Callable[[Stage], ModelFolder], "Execution"], LoadedModels]
 
 
-def is_open(batch_id: int) -> tuple[ColumnElement[bool], ...]:
+def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
     """The batch's tasks that are not ended: pending, or in somebody's hands."""
     return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
 
 
-def execution_on(catalogue: Catalogue, device: str, precision: str) -> Execution:
+def make_execution(catalogue: Catalogue, device: str, precision: str) -> Execution:
     """How pictures are worked on with the catalogue's settings; whether the device is there is not looked at."""
     from restoration.execution import Execution  # brings torch, which a batch with nothing to do does not need
 
     return Execution(device=device, precision=precision, tile_size=catalogue.settings.tile_size)
 
 
-def ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make_models: MakeModels) -> LoadedModels:
+def load_batch_models(
+    catalogue: Catalogue, batch_id: int, execution: Execution, make_models: ModelLoader
+) -> LoadedModels:
     """The models of the batch's open tasks, their weights checked and loaded before the first task begins.
 
     Raises:
@@ -45,7 +47,7 @@ def ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make
         BatchError: the device is not there, or the batch was planned for another pipeline.
     """
     with catalogue.reading() as session:
-        open_recipes = select(Task.recipe_id).where(*is_open(batch_id))
+        open_recipes = select(Task.recipe_id).where(*open_tasks(batch_id))
         versions = session.scalars(
             select(ModelVersion)
             .where(ModelVersion.id.in_(select(RecipeStage.version_id).where(RecipeStage.recipe_id.in_(open_recipes))))
@@ -62,7 +64,7 @@ def ready_models(catalogue: Catalogue, batch_id: int, execution: Execution, make
     folders: dict[tuple[str, str], ModelFolder] = {}
     for version in versions:
         try:
-            folder = model_registry.folder_for(catalogue, version)
+            folder = model_registry.checked_folder(catalogue, version)
         except ModelRegistryError as error:
             raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
         folders[folder.card.name, folder.card.version] = folder

@@ -10,22 +10,28 @@ from time import sleep
 
 from sqlalchemy import Text, cast, func, select
 
-from archive.batches.planning.disk_space import require_room
-from archive.batches.running.claims import Claim, claim_next, sweep, sweep_batch, take_back
-from archive.batches.running.database_retry import DATABASE_IS_AWAY, patiently
+from archive.batches.planning.disk_space import require_disk_space
+from archive.batches.running.claims import (
+    Claim,
+    claim_next,
+    reclaim_lost_tasks,
+    remove_abandoned_batch_files,
+    remove_abandoned_files,
+)
+from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_while_unavailable
 from archive.batches.running.interruption import Interruption
 from archive.batches.running.leases import Heartbeat
-from archive.batches.running.log_context import in_batch
-from archive.batches.running.preflight import MakeModels, execution_on, is_open, ready_models
-from archive.batches.running.source_folders import require_roots
-from archive.batches.running.task_outcomes import LOST, RELEASED, Outcomes
-from archive.batches.running.worker_pool import TasksInHand
+from archive.batches.running.log_context import batch_context
+from archive.batches.running.preflight import ModelLoader, load_batch_models, make_execution, open_tasks
+from archive.batches.running.source_folders import require_source_folders
+from archive.batches.running.task_outcomes import LOST, RELEASED, TaskOutcomes
+from archive.batches.running.worker_pool import WorkerPool
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, NotFoundError
-from archive.failpoints import reach
-from archive.progress import Progress, Silent
+from archive.failpoints import failpoint
+from archive.progress import NoProgress, Progress
 from restoration.errors import DeviceError
 from restoration.pipeline.loaded_models import LoadedModels
 
@@ -69,7 +75,7 @@ def run_batch(
     precision: str | None = None,
     until: time | None = None,
     progress: Progress | None = None,
-    make_models: MakeModels = LoadedModels,
+    make_models: ModelLoader = LoadedModels,
     clock: Callable[[], datetime] = datetime.now,
 ) -> BatchResult:
     """Works through the pending tasks of a batch, new or resumed, alone or beside other processes.
@@ -92,22 +98,22 @@ def run_batch(
         device = device or batch.options["device"]
         precision = precision or batch.options["precision"]
     interrupted = False
-    if open_tasks := _count_open(catalogue, batch_id):
-        ready = ready_models(catalogue, batch_id, execution_on(catalogue, device, precision), make_models)
-        require_roots(catalogue, batch_id)
-        require_room(catalogue, batch_id, is_open(batch_id))
+    if open_count := _count_open(catalogue, batch_id):
+        ready = load_batch_models(catalogue, batch_id, make_execution(catalogue, device, precision), make_models)
+        require_source_folders(catalogue, batch_id)
+        require_disk_space(catalogue, batch_id, open_tasks(batch_id))
         run = _Run(
             catalogue=catalogue,
             batch_id=batch_id,
             models=ready,
-            outcomes=Outcomes(catalogue=catalogue, batch_id=batch_id),
-            progress=progress or Silent(),
+            outcomes=TaskOutcomes(catalogue=catalogue, batch_id=batch_id),
+            progress=progress or NoProgress(),
         )
-        stop_at = None if until is None else next_moment(until, clock())
-        with in_batch(batch_id):
-            interrupted = run.work(open_tasks, lambda: stop_at is not None and clock() >= stop_at)
-    result = patiently(catalogue, lambda: _result(catalogue, batch_id, interrupted=interrupted))
-    return replace(result, was_over=not open_tasks)
+        stop_at = None if until is None else next_occurrence(until, clock())
+        with batch_context(batch_id):
+            interrupted = run.work(open_count, lambda: stop_at is not None and clock() >= stop_at)
+    result = retry_while_unavailable(catalogue, lambda: _result(catalogue, batch_id, interrupted=interrupted))
+    return replace(result, was_over=not open_count)
 
 
 def check_device(catalogue: Catalogue, device: str, precision: str) -> None:
@@ -119,12 +125,12 @@ def check_device(catalogue: Catalogue, device: str, precision: str) -> None:
     if device in ("auto", "cpu"):  # always there: not worth the time to load torch
         return
     try:
-        execution_on(catalogue, device, precision).resolved()
+        make_execution(catalogue, device, precision).resolved()
     except DeviceError as error:
         raise BatchError(f"nothing was planned: {error}") from error
 
 
-def next_moment(of_day: time, now: datetime) -> datetime:
+def next_occurrence(of_day: time, now: datetime) -> datetime:
     """The next time that it is ``of_day``, after ``now``."""
     moment = datetime.combine(now.date(), of_day, now.tzinfo)
     return moment if moment > now else moment + timedelta(days=1)
@@ -137,7 +143,7 @@ class _Run:
     catalogue: Catalogue
     batch_id: int
     models: LoadedModels
-    outcomes: Outcomes
+    outcomes: TaskOutcomes
     progress: Progress
 
     def work(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
@@ -148,20 +154,22 @@ class _Run:
             with (
                 Interruption(self.progress.interrupted) as interruption,
                 Heartbeat(self.catalogue) as heartbeat,
-                TasksInHand(self.catalogue, self.models, heartbeat, stops=lambda: interruption.asked) as in_hand,
+                WorkerPool(self.catalogue, self.models, heartbeat, stops=lambda: interruption.asked) as in_hand,
             ):
                 # At once, so that what the dead held does not look as if it were in hand until the end.
-                patiently(self.catalogue, lambda: take_back(self.catalogue, self.batch_id))
+                retry_while_unavailable(self.catalogue, lambda: reclaim_lost_tasks(self.catalogue, self.batch_id))
                 while not interruption.asked and not time_is_up():
                     if not self._go_on(in_hand):
-                        patiently(self.catalogue, lambda: sweep_batch(self.catalogue, self.batch_id))
+                        retry_while_unavailable(
+                            self.catalogue, lambda: remove_abandoned_batch_files(self.catalogue, self.batch_id)
+                        )
                         return False
                 while len(in_hand):
                     self._settle_next(in_hand)
                 return interruption.asked
         except KeyboardInterrupt:
             return True
-        except DATABASE_IS_AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             raise BatchError(
                 f"batch {self.batch_id} stopped, because the catalogue's database failed: {error.orig}. "
                 f"When it is back, run `archive batch resume {self.batch_id}`"
@@ -170,32 +178,32 @@ class _Run:
             self.progress.finish()
             _log.info("batch left")
 
-    def _go_on(self, in_hand: TasksInHand) -> bool:
+    def _go_on(self, in_hand: WorkerPool) -> bool:
         """Takes a task, settles one, or waits a little for those of others; False where the batch is at its end."""
         claim = None
         if not in_hand.full:
-            claim = patiently(self.catalogue, lambda: claim_next(self.catalogue, self.batch_id))
+            claim = retry_while_unavailable(self.catalogue, lambda: claim_next(self.catalogue, self.batch_id))
         if claim is not None:
             self._take(claim, in_hand)
         elif len(in_hand):
             self._settle_next(in_hand)
-        elif patiently(self.catalogue, lambda: _count_open(self.catalogue, self.batch_id)):
+        elif retry_while_unavailable(self.catalogue, lambda: _count_open(self.catalogue, self.batch_id)):
             # Others have them in hand, or are about to.
             sleep(min(_LONGEST_WAIT_SECONDS, self.catalogue.settings.lease_seconds / 10))
         else:
             return False
         return True
 
-    def _take(self, claim: Claim, in_hand: TasksInHand) -> None:
-        reach("claim")
+    def _take(self, claim: Claim, in_hand: WorkerPool) -> None:
+        failpoint("claim")
         if not claim.already_made:
             in_hand.take(claim)
-        patiently(self.catalogue, lambda: sweep(self.catalogue, claim.final))
+        retry_while_unavailable(self.catalogue, lambda: remove_abandoned_files(self.catalogue, claim.final))
         if claim.already_made:
             self.outcomes.skipped(claim)
             self.progress.advance(1, claim.accession_number)
 
-    def _settle_next(self, in_hand: TasksInHand) -> None:
+    def _settle_next(self, in_hand: WorkerPool) -> None:
         """Waits for the work on one task to end, and records what came of it."""
         task = in_hand.next_ended()
         outcome = self.outcomes.settle(task)
@@ -206,7 +214,7 @@ class _Run:
 
 def _count_open(catalogue: Catalogue, batch_id: int) -> int:
     with catalogue.reading() as session:
-        return session.scalar(select(func.count(Task.id)).where(*is_open(batch_id))) or 0
+        return session.scalar(select(func.count(Task.id)).where(*open_tasks(batch_id))) or 0
 
 
 def _result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:

@@ -13,22 +13,22 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Master, Root, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
-from archive.storage import MASTERS, trouble_of_root
+from archive.storage import MASTERS, check_root
 
 
-def require_roots(catalogue: Catalogue, batch_id: int) -> None:
+def require_source_folders(catalogue: Catalogue, batch_id: int) -> None:
     """Checks that no folder is gone in which a master lies that is still to be restored.
 
     What is there is asked of all the batch's masters in such a folder: where the last few are missing and those done
     before are there, these few are lost, and the folder is not.
 
     Raises:
-        BatchError: one is gone, as :func:`archive.storage.trouble_of_root` tells it.
+        BatchError: one is gone, as :func:`archive.storage.check_root` tells it.
     """
     with catalogue.reading() as session:
         for folder, masters in _roots(catalogue, session, batch_id):
             with session.execute(masters.distinct(), execution_options={"yield_per": 1000}) as rows:
-                trouble = trouble_of_root(folder, (catalogue.path_of(row.path) for row in rows))
+                trouble = check_root(folder, (catalogue.path_of(row.path) for row in rows))
             if trouble is not None:
                 raise BatchError(
                     f"the folder {folder}, where masters of batch {batch_id} lie, {trouble}: mount or restore it, then "

@@ -9,12 +9,12 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
 
-from archive.batches.running.claims import Claim, LeaseLostError, release
-from archive.batches.running.commit import record_failure, record_made
-from archive.batches.running.database_retry import DATABASE_IS_AWAY, patiently
-from archive.batches.running.log_context import at_stage, in_task
-from archive.batches.running.source_folders import require_roots
-from archive.batches.running.worker_pool import InHand, PutBackError
+from archive.batches.running.claims import Claim, LeaseLostError, release_claims
+from archive.batches.running.commit import commit_derivative, record_failure
+from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_while_unavailable
+from archive.batches.running.log_context import set_stage_context, set_task_context
+from archive.batches.running.source_folders import require_source_folders
+from archive.batches.running.worker_pool import InFlightTask, TaskReleasedError
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError, BatchError
@@ -30,13 +30,13 @@ RELEASED = "released"  # put back, because the batch was asked to stop
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcomes:
+class TaskOutcomes:
     """What comes of the tasks of one batch. It writes to the catalogue, from one thread."""
 
     catalogue: Catalogue
     batch_id: int
 
-    def settle(self, task: InHand) -> str:
+    def settle(self, task: InFlightTask) -> str:
         """Records what came of a task whose work has ended, and tells the log; the outcome.
 
         Raises:
@@ -44,7 +44,7 @@ class Outcomes:
         """
         return task.context.run(self._settle, task)
 
-    def _settle(self, task: InHand) -> str:
+    def _settle(self, task: InFlightTask) -> str:
         outcome, reason = self._outcome(task)
         _tell(outcome, reason, monotonic() - task.taken_at)
         return outcome
@@ -53,20 +53,20 @@ class Outcomes:
         """Tells the log of a task whose derivative was already made, so that it was never in hand."""
 
         def tell() -> None:
-            in_task(claim)
+            set_task_context(claim)
             _tell(TaskStatus.SKIPPED, None, 0.0)
 
         copy_context().run(tell)
 
-    def _outcome(self, task: InHand) -> tuple[str, str | None]:
+    def _outcome(self, task: InFlightTask) -> tuple[str, str | None]:
         """The outcome, and its reason."""
         try:
             return self._recorded(task), None
         except LeaseLostError as error:
             _log.warning("%s", error)
             return LOST, str(error)
-        except PutBackError as error:
-            patiently(self.catalogue, lambda: release(self.catalogue, task.claim))
+        except TaskReleasedError as error:
+            retry_while_unavailable(self.catalogue, lambda: release_claims(self.catalogue, task.claim))
             return RELEASED, str(error)
         except ModelError as error:
             raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
@@ -75,16 +75,16 @@ class Outcomes:
                 f"batch {self.batch_id} stopped: {error}. When that is mended, run "
                 f"`archive batch resume {self.batch_id}`, or give it `--device cpu`. Nothing was marked as failed"
             ) from error
-        except DATABASE_IS_AWAY:
+        except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:
             return self._failed(task.claim, error)
 
-    def _recorded(self, task: InHand) -> TaskStatus:
+    def _recorded(self, task: InFlightTask) -> TaskStatus:
         made = task.result()
         try:
-            at_stage("record")
-            return patiently(self.catalogue, lambda: record_made(self.catalogue, task.claim, made))
+            set_stage_context("record")
+            return retry_while_unavailable(self.catalogue, lambda: commit_derivative(self.catalogue, task.claim, made))
         finally:
             # Before the task is put back or failed: only the file of a running task is looked for afterwards.
             task.remove_file()
@@ -100,10 +100,10 @@ class Outcomes:
         if os.path.exists(claim.master_path):  # noqa: PTH110
             reason = _reason(error)
         else:
-            require_roots(self.catalogue, self.batch_id)
+            require_source_folders(self.catalogue, self.batch_id)
             reason = f"the master {claim.master_path} is missing: bring it back, or ingest the place it was moved to"
         try:
-            patiently(self.catalogue, lambda: record_failure(self.catalogue, claim, reason))
+            retry_while_unavailable(self.catalogue, lambda: record_failure(self.catalogue, claim, reason))
         except LeaseLostError as lost:
             _log.warning("%s", lost)
             return LOST, str(lost)

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from archive import SOFTWARE_NAME
 from archive.batches.running.claims import Claim
-from archive.batches.running.commit import Made
-from archive.batches.running.log_context import at_stage
+from archive.batches.running.commit import TaskResult
+from archive.batches.running.log_context import set_stage_context
 from archive.errors import StorageError
-from archive.failpoints import reach
-from archive.storage import digest_file, flush_file, temporary_content
-from restoration.colour.space_conversion import as_channels
+from archive.failpoints import failpoint
+from archive.storage import digest_file, flush_file, temporary_style_input
+from restoration.colour.space_conversion import match_channels
 from restoration.errors import ImageError
-from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, worked_on
+from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, working_space
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord
 from restoration.pipeline.restore import derivative_info, restore
-from restoration.pipeline.tiling import InTurn, at_once
-from restoration.quality import Look, Score, score
+from restoration.pipeline.tiling import NetworkScheduler, run_immediately
+from restoration.quality import Score, StyleEvaluation, score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def make(
+def process_task(
     claim: Claim,
     models: LoadedModels,
     *,
     temporary: Path,
     limits: Limits,
     attend: Callable[[], None] = lambda: None,
-    in_turn: InTurn = at_once,
-) -> Made:
+    in_turn: NetworkScheduler = run_immediately,
+) -> TaskResult:
     """Restores the claimed master into ``temporary``, flushed, and scores the result as it was written.
 
     Args:
@@ -58,30 +58,30 @@ def make(
         OSError: a file can't be read or written.
     """
 
-    at_stage("read")
-    reach("read")
+    set_stage_context("read")
+    failpoint("read")
     with (
         Picture.open(
             claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
         ) as opened,
         _kept_content(claim) as content,
     ):
-        at_stage("restore")
+        set_stage_context("restore")
         provenance = _provenance(claim, models, opened.info)
         master = _Attended(opened, attend)
         record, lost = _restored(claim, models, master, temporary, content, provenance, limits, in_turn)
         for stage in record.stages:
-            at_stage(f"{stage.model}@{stage.version}")
+            set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
-        at_stage("score")
+        set_stage_context("score")
         scores, reference, notes = _scored(claim, models, master, temporary, content, limits)
         # Last, so that nothing read for pixels or scores escapes the check.
         opened.verify_unchanged()
-    at_stage("digest")
+    set_stage_context("digest")
     sha256, size_bytes = digest_file(temporary)
     # Here, and not where it is recorded: there the task is locked, and other processes would wait for the disk.
     flush_file(temporary)
-    return Made(
+    return TaskResult(
         temporary=temporary,
         sha256=sha256,
         size_bytes=size_bytes,
@@ -99,7 +99,7 @@ def _kept_content(claim: Claim) -> Iterator[Path | None]:
     if not claim.recipe.styles_a_restoration:
         yield None
         return
-    path = temporary_content(claim.final, claim.token)
+    path = temporary_style_input(claim.final, claim.token)
     try:
         yield path
     finally:
@@ -114,7 +114,7 @@ def _restored(
     content: Path | None,
     provenance: Provenance,
     limits: Limits,
-    in_turn: InTurn,
+    in_turn: NetworkScheduler,
 ) -> tuple[RestorationRecord, Sequence[str]]:
     """Applies the recipe; its record, and what of the metadata is not carried."""
     info = derivative_info(master.info, claim.recipe, models)
@@ -129,7 +129,7 @@ def _restored(
                 temporary,
                 info,
                 provenance=provenance,
-                description=describe(provenance),
+                description=image_description(provenance),
                 software=provenance.software,
             )
         )
@@ -141,7 +141,7 @@ def _restored(
             picture_area=claim.picture_area,
             mask=mask,
             content=None if content is None else files.enter_context(TiffSink(content, info)),
-            progress=lambda _done, _rows: reach("restore"),
+            progress=lambda _done, _rows: failpoint("restore"),
             in_turn=in_turn,
         )
     return record, sink.notes
@@ -167,11 +167,11 @@ class _Sink(TiffSink):
     """A sink of which tests can make each write fail."""
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
-        reach("temporary_write")
+        failpoint("temporary_write")
         super().write(y, band, extra)
 
 
-def describe(provenance: Provenance) -> str:
+def image_description(provenance: Provenance) -> str:
     """What the file says of itself when it leaves the archive, to programs that read no XMP."""
     recipe = provenance.recipe
     made = "Digitally restored derivative"
@@ -190,7 +190,7 @@ def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenan
         made_at=claim.started_at,
         software=f"{SOFTWARE_NAME} {models.environment.software_version}",
         picture_area=claim.picture_area,
-        values=tuple(worked_on(info, stage.task) for stage in claim.recipe.stages),
+        values=tuple(working_space(info, stage.task) for stage in claim.recipe.stages),
     )
 
 
@@ -206,15 +206,15 @@ def _scored(
         look = None
         if claim.recipe.styles:
             before = None if content is None else files.enter_context(Picture.open(content, limits=limits))
-            look = Look(
+            look = StyleEvaluation(
                 recipe=claim.recipe, content=before, cards=[models.card(stage) for stage in claim.recipe.styles]
             )
 
         def scored(reference: Source | None = None) -> list[Score]:
             return score(
                 derivative=derivative,
-                source=as_channels(master, derivative.info),
-                reference=None if reference is None else as_channels(reference, derivative.info),
+                source=match_channels(master, derivative.info),
+                reference=None if reference is None else match_channels(reference, derivative.info),
                 look=look,
                 area=claim.picture_area,
             )

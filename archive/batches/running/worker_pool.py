@@ -16,16 +16,16 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from archive.batches.running.claims import Claim, LeaseLostError, release
-from archive.batches.running.commit import Made
-from archive.batches.running.database_retry import DATABASE_IS_AWAY
-from archive.batches.running.device_scheduler import Device
-from archive.batches.running.leases import MOST_TASKS, Heartbeat
-from archive.batches.running.log_context import in_task
-from archive.batches.running.task_processing import make
+from archive.batches.running.claims import Claim, LeaseLostError, release_claims
+from archive.batches.running.commit import TaskResult
+from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
+from archive.batches.running.device_scheduler import DeviceScheduler
+from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS, Heartbeat
+from archive.batches.running.log_context import set_task_context
+from archive.batches.running.task_processing import process_task
 from archive.catalogue import Catalogue
 from archive.errors import BatchError
-from archive.storage import temporary
+from archive.storage import temporary_path
 from restoration.image import Limits
 from restoration.pipeline.loaded_models import LoadedModels
 
@@ -38,15 +38,15 @@ _TURN_SECONDS = 0.5
 
 # Together, but for one that has more by itself: what is held of a picture grows with its width, and some formats can
 # only be decoded whole.
-MOST_PIXELS = 150_000_000
+MAX_IN_FLIGHT_PIXELS = 150_000_000
 
 
-class PutBackError(BatchError):
+class TaskReleasedError(BatchError):
     """The batch stops before the task is made: nothing is wrong with it, and it is to wait."""
 
 
-class InHand:
-    """A task that is worked on, or was; made by :class:`TasksInHand`."""
+class InFlightTask:
+    """A task that is worked on, or was; made by :class:`WorkerPool`."""
 
     def __init__(self, claim: Claim, place: int) -> None:
         self.claim = claim
@@ -55,12 +55,12 @@ class InHand:
         self.begun = False  # whether the device has seen it
         self.context = contextvars.copy_context()
         """What its log lines tell, whichever thread writes them; for one thread at a time."""
-        self.context.run(in_task, claim)
-        self._made: Made | None = None
+        self.context.run(set_task_context, claim)
+        self._made: TaskResult | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, work: Callable[[InHand], Made], ended: SimpleQueue[InHand]) -> None:
+    def start(self, work: Callable[[InFlightTask], TaskResult], ended: SimpleQueue[InFlightTask]) -> None:
         """Begins with it, in a thread that says so in ``ended`` when it is through."""
 
         def run() -> None:
@@ -77,14 +77,14 @@ class InHand:
     def started(self) -> bool:
         return self._thread is not None
 
-    def result(self) -> Made:
+    def result(self) -> TaskResult:
         """What was made, once its thread is through; raises what that raised."""
         if self._thread is not None:
             self._thread.join()
         if self._error is not None:
             raise self._error
         if self._made is None:
-            raise PutBackError(f"task {self.claim.task_id} was not begun")
+            raise TaskReleasedError(f"task {self.claim.task_id} was not begun")
         return self._made
 
     def remove_file(self) -> None:
@@ -93,7 +93,7 @@ class InHand:
             self.result().temporary.unlink(missing_ok=True)
 
 
-class TasksInHand:
+class WorkerPool:
     """While it is entered, claimed tasks are worked on: at most three, and at most so many pixels together.
 
     The lease of each is prolonged from :meth:`take` to :meth:`let_go`. Those that are left at the end are dropped:
@@ -110,9 +110,9 @@ class TasksInHand:
         self._stops = stops
         self._dropped = False
         self._places = itertools.count()
-        self._tasks: list[InHand] = []
-        self._ended: SimpleQueue[InHand] = SimpleQueue()
-        self._device: Device[NDArray[np.float32]] = Device()
+        self._tasks: list[InFlightTask] = []
+        self._ended: SimpleQueue[InFlightTask] = SimpleQueue()
+        self._device: DeviceScheduler[NDArray[np.float32]] = DeviceScheduler()
 
     def __enter__(self) -> Self:
         self._device.__enter__()
@@ -126,8 +126,8 @@ class TasksInHand:
         for task in self._tasks:
             task.remove_file()
         # Where the database can't be told, the end of this process will be seen, or its leases expire.
-        with suppress(*DATABASE_IS_AWAY):
-            release(self._catalogue, *(task.claim for task in self._tasks))
+        with suppress(*DATABASE_UNAVAILABLE):
+            release_claims(self._catalogue, *(task.claim for task in self._tasks))
         for task in [*self._tasks]:
             self.let_go(task)
         self._device.__exit__(kind, error, trace)
@@ -138,22 +138,22 @@ class TasksInHand:
     @property
     def full(self) -> bool:
         """Whether no more tasks are wanted for now."""
-        return len(self) >= MOST_TASKS or any(not task.started for task in self._tasks)
+        return len(self) >= MAX_IN_FLIGHT_TASKS or any(not task.started for task in self._tasks)
 
     def take(self, claim: Claim) -> None:
         """Takes a claimed task, and begins with it as soon as those before it leave room."""
         self._heartbeat.keep(claim.token)
-        self._tasks.append(InHand(claim, next(self._places)))
+        self._tasks.append(InFlightTask(claim, next(self._places)))
         self._start_what_there_is_room_for()
 
-    def next_ended(self) -> InHand:
+    def next_ended(self) -> InFlightTask:
         """Waits until the work on one of them has ended, well or not."""
         while True:
             # In turns: a Ctrl-C that comes just before a wait without end isn't seen until that wait is over.
             with suppress(Empty):
                 return self._ended.get(timeout=_TURN_SECONDS)
 
-    def let_go(self, task: InHand) -> None:
+    def let_go(self, task: InFlightTask) -> None:
         """Has nothing more to do with a task whose outcome is known."""
         self._tasks.remove(task)
         self._heartbeat.let_go(task.claim.token)
@@ -163,14 +163,14 @@ class TasksInHand:
     def _start_what_there_is_room_for(self) -> None:
         for task in self._tasks:
             others = sum(other.claim.pixels for other in self._tasks if other.started)
-            if not task.started and (others == 0 or others + task.claim.pixels <= MOST_PIXELS):
+            if not task.started and (others == 0 or others + task.claim.pixels <= MAX_IN_FLIGHT_PIXELS):
                 task.start(self._make, self._ended)
 
-    def _make(self, task: InHand) -> Made:
+    def _make(self, task: InFlightTask) -> TaskResult:
         settings = self._catalogue.settings
-        path = temporary(task.claim.final, task.claim.token)
+        path = temporary_path(task.claim.final, task.claim.token)
         try:
-            return make(
+            return process_task(
                 task.claim,
                 self._models,
                 temporary=path,
@@ -182,15 +182,15 @@ class TasksInHand:
             path.unlink(missing_ok=True)
             raise
 
-    def _begin(self, task: InHand, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _begin(self, task: InFlightTask, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
         """In the device's thread, once it is the task's turn."""
         if self._stops() and not task.begun:
-            raise PutBackError(f"task {task.claim.task_id} is put back: the batch was asked to stop")
+            raise TaskReleasedError(f"task {task.claim.task_id} is put back: the batch was asked to stop")
         self._attend(task)
         task.begun = True
         return call()
 
-    def _attend(self, task: InHand) -> None:
+    def _attend(self, task: InFlightTask) -> None:
         """Looks now and then whether going on still makes sense.
 
         Raises:
@@ -199,6 +199,6 @@ class TasksInHand:
         """
         claim = task.claim
         if self._dropped:
-            raise PutBackError(f"task {claim.task_id} is put back: the batch stops at once")
+            raise TaskReleasedError(f"task {claim.task_id} is put back: the batch stops at once")
         if self._heartbeat.is_lost(claim.token):
             raise LeaseLostError(f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile")

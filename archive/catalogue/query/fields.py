@@ -18,9 +18,9 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.query import wildcards
 from archive.catalogue.query.predicates import STATUSES
-from archive.catalogue.query.query_tree import Asked, Every, Is, Some, unindexed
+from archive.catalogue.query.query_tree import And, Condition, Or, QueryNode, without_index
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
-from archive.catalogue.query.wildcards import ANY, ONE
+from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
 from archive.catalogue.schema.tables import (
     Derivative,
     Item,
@@ -68,49 +68,51 @@ class Field(Protocol):
     cost: int
     """How much work a value is for the database: 1 for one comparison, more for a look elsewhere."""
 
-    def equals(self, term: Term) -> Asked: ...
-    def within(self, bounds: Bounds) -> Asked: ...
-    def present(self) -> Asked: ...
+    def equals(self, term: Term) -> QueryNode: ...
+    def within(self, bounds: Bounds) -> QueryNode: ...
+    def present(self) -> QueryNode: ...
 
 
 class _Unordered:
     takes_negative = False
     cost = 5
 
-    def within(self, bounds: Bounds) -> Asked:  # noqa: ARG002
+    def within(self, bounds: Bounds) -> QueryNode:  # noqa: ARG002
         raise ValueError("this field has no ranges: give a value, or a pattern with * and ?")
 
 
 @dataclass(frozen=True)
-class Words(_Unordered):
+class TextField(_Unordered):
     """Text: whole words in any of ``names``, several of one value next to each other in that order."""
 
     names: tuple[str, ...]
 
-    def equals(self, term: Term) -> Asked:
+    def equals(self, term: Term) -> QueryNode:
         words = fold_pattern(term.pattern)
         if not words:
             raise ValueError(f"{term.text!r} holds no word to look for")
         if len(words) == 1:
             return self._are(words)
-        return Every(parts=(*(self._are([word]) for word in words), self._are(words)))
+        return And(parts=(*(self._are([word]) for word in words), self._are(words)))
 
-    def present(self) -> Asked:
-        return Is(condition=or_(*(getattr(Item, name).is_not(None) for name in self.names)), found_by_index=False)
+    def present(self) -> QueryNode:
+        return Condition(
+            predicate=or_(*(getattr(Item, name).is_not(None) for name in self.names)), found_by_index=False
+        )
 
-    def _are(self, words: list[str]) -> Is:
+    def _are(self, words: list[str]) -> Condition:
         """Whether the words stand next to each other."""
-        wild = any(wildcards.is_wild(word) for word in words)
-        return Is(
-            condition=Item.id.in_(self._found(words)),
+        wild = any(wildcards.has_wildcard(word) for word in words)
+        return Condition(
+            predicate=Item.id.in_(self._found(words)),
             of_one=Item.id.in_(self._found(words, by_item=True)) if wild else None,
-            found_by_index=len(words) == 1 and not wildcards.starts_wild(words[0]),
+            found_by_index=len(words) == 1 and not wildcards.starts_with_wildcard(words[0]),
         )
 
     def _found(self, words: list[str], *, by_item: bool = False) -> Select[Any]:
         """The items' ids; ``by_item`` hides from the database that an index leads from fields to words."""
         first = aliased(ItemWord)
-        field = unindexed(first.field) if by_item else first.field
+        field = without_index(first.field) if by_item else first.field
         found = select(first.item_id).where(field.in_(self.names), wildcards.matches(first.word, words[0]))
         for distance, word in enumerate(words[1:], start=1):
             next_word = aliased(ItemWord)
@@ -127,7 +129,7 @@ class Words(_Unordered):
 
 
 @dataclass(frozen=True)
-class Exact:
+class ExactField:
     """Text that is compared by code point."""
 
     column: InstrumentedAttribute[Any]
@@ -135,52 +137,52 @@ class Exact:
     takes_negative = False
     cost = 1
 
-    def equals(self, term: Term) -> Asked:
-        return Is(
-            condition=wildcards.matches(self.column, term.pattern),
-            found_by_index=not wildcards.starts_wild(term.pattern),
-            kept_in_order=self.orders_lists or not wildcards.is_wild(term.pattern),
+    def equals(self, term: Term) -> QueryNode:
+        return Condition(
+            predicate=wildcards.matches(self.column, term.pattern),
+            found_by_index=not wildcards.starts_with_wildcard(term.pattern),
+            kept_in_order=self.orders_lists or not wildcards.has_wildcard(term.pattern),
         )
 
-    def within(self, bounds: Bounds) -> Asked:
+    def within(self, bounds: Bounds) -> QueryNode:
         condition = _within(self.column, bounds, lambda term: term.text)
-        return Is(condition=condition, kept_in_order=self.orders_lists)
+        return Condition(predicate=condition, kept_in_order=self.orders_lists)
 
-    def present(self) -> Asked:
-        return Is(condition=self.column.is_not(None))
+    def present(self) -> QueryNode:
+        return Condition(predicate=self.column.is_not(None))
 
 
 @dataclass(frozen=True)
-class Choice(_Unordered):
+class ChoiceField(_Unordered):
     """One of a few known values, each with the condition that it stands for."""
 
-    conditions: Mapping[str, Is]
+    conditions: Mapping[str, Condition]
 
-    def equals(self, term: Term) -> Asked:
+    def equals(self, term: Term) -> QueryNode:
         matching = wildcards.regex(term.pattern)
         found = [condition for value, condition in self.conditions.items() if matching.fullmatch(value)]
         if not found:
             raise ValueError(f"{term.text!r} is not known here; known are {', '.join(self.conditions)}")
         return self._some(found)
 
-    def present(self) -> Asked:
+    def present(self) -> QueryNode:
         return self._some(self.conditions.values())
 
-    def _some(self, conditions: Collection[Is]) -> Asked:
+    def _some(self, conditions: Collection[Condition]) -> QueryNode:
         parts = tuple(conditions)
-        return parts[0] if len(parts) == 1 else Some(parts=parts)
+        return parts[0] if len(parts) == 1 else Or(parts=parts)
 
 
-class Date:
+class DateField:
     """The item's date: true where the days that it may mean and the days asked for overlap."""
 
     takes_negative = True
     cost = 5
 
-    def equals(self, term: Term) -> Asked:
+    def equals(self, term: Term) -> QueryNode:
         return self.within(Bounds(low=term, high=term))
 
-    def within(self, bounds: Bounds) -> Asked:
+    def within(self, bounds: Bounds) -> QueryNode:
         low = date_range(bounds.low.text) if bounds.low else None
         high = date_range(bounds.high.text) if bounds.high else None
         if low and high and high[1] < low[0]:
@@ -192,10 +194,10 @@ class Date:
         if high:
             first = Item.date_earliest
             conditions.append(first <= high[1] if bounds.includes_high else first < high[0])
-        return Is(condition=and_(*conditions))
+        return Condition(predicate=and_(*conditions))
 
-    def present(self) -> Asked:
-        return Is(condition=self._known())
+    def present(self) -> QueryNode:
+        return Condition(predicate=self._known())
 
     @staticmethod
     def _known() -> ColumnElement[bool]:
@@ -203,7 +205,7 @@ class Date:
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberField:
     """A number of the master or of its item."""
 
     column: SQLColumnExpression[Any]
@@ -211,18 +213,18 @@ class Number:
     takes_negative = True
     cost = 5
 
-    def equals(self, term: Term) -> Is:
-        return Is(condition=and_(self.column.is_not(None), self.column == self.read(term)))
+    def equals(self, term: Term) -> Condition:
+        return Condition(predicate=and_(self.column.is_not(None), self.column == self.read(term)))
 
-    def within(self, bounds: Bounds) -> Is:
-        return Is(condition=_within(self.column, bounds, self.read))
+    def within(self, bounds: Bounds) -> Condition:
+        return Condition(predicate=_within(self.column, bounds, self.read))
 
-    def present(self) -> Is:
-        return Is(condition=self.column.is_not(None))
+    def present(self) -> Condition:
+        return Condition(predicate=self.column.is_not(None))
 
 
 @dataclass(frozen=True)
-class Through:
+class RelatedNumber:
     """A number in another table, where a row of ``selection``, ids to be found in ``column``, has it."""
 
     number: InstrumentedAttribute[Any]
@@ -233,48 +235,48 @@ class Through:
     takes_negative = True
     cost = 5
 
-    def equals(self, term: Term) -> Asked:
+    def equals(self, term: Term) -> QueryNode:
         return self._has(lambda number: number.equals(term))
 
-    def within(self, bounds: Bounds) -> Asked:
+    def within(self, bounds: Bounds) -> QueryNode:
         return self._has(lambda number: number.within(bounds))
 
-    def present(self) -> Asked:
+    def present(self) -> QueryNode:
         return self._has(lambda number: number.present())
 
-    def _has(self, asked: Callable[[Number], Is]) -> Asked:
+    def _has(self, asked: Callable[[NumberField], Condition]) -> QueryNode:
         def found(number: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-            rows = self.selection.where(asked(Number(number, self.read)).condition)
+            rows = self.selection.where(asked(NumberField(number, self.read)).predicate)
             return and_(self.column.is_not(None), self.column.in_(rows))
 
-        return Is(
-            condition=found(self.number), of_one=found(unindexed(self.number)), stand_together=self.stand_together
+        return Condition(
+            predicate=found(self.number), of_one=found(without_index(self.number)), stand_together=self.stand_together
         )
 
 
 @dataclass(frozen=True)
-class Used(_Unordered):
+class StageVersion(_Unordered):
     """The model versions that stages of one task use in the recipe of a current derivative, which ``column`` holds."""
 
     column: InstrumentedAttribute[int | None]
     task: StageTask
 
-    def equals(self, term: Term) -> Asked:
+    def equals(self, term: Term) -> QueryNode:
         name, at, version = term.pattern.partition("@")
         condition = wildcards.matches(Model.name, name)
         if at and not version:
             raise ValueError(f"{term.text!r} lacks a version or an alias after the @")
-        if version[:1].isdecimal() or version[:1] in (ANY, ONE):
+        if version[:1].isdecimal() or version[:1] in (ANY_CHARACTERS, ONE_CHARACTER):
             condition = and_(condition, wildcards.matches(ModelVersion.version, version))
         elif at:
             aliased_versions = select(ModelAlias.version_id).where(wildcards.matches(ModelAlias.alias, version))
             condition = and_(condition, ModelVersion.id.in_(aliased_versions))
         return self._by(condition)
 
-    def present(self) -> Asked:
+    def present(self) -> QueryNode:
         return self._by(None)
 
-    def _by(self, condition: ColumnElement[bool] | None) -> Asked:
+    def _by(self, condition: ColumnElement[bool] | None) -> QueryNode:
         found = (
             select(RecipeStage.recipe_id)
             .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
@@ -283,7 +285,7 @@ class Used(_Unordered):
         )
         if condition is not None:
             found = found.where(condition)
-        return Is(condition=and_(self.column.is_not(None), self.column.in_(found)))
+        return Condition(predicate=and_(self.column.is_not(None), self.column.in_(found)))
 
 
 def _within(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
@@ -317,39 +319,39 @@ def _metric(name: str) -> Field:
     of_whole = select(QualityScore.derivative_id).where(
         QualityScore.metric == name, of_derivative, QualityScore.stage.is_(None)
     )
-    return Through(QualityScore.value, _number, Master.current_restored_id, of_whole)
+    return RelatedNumber(QualityScore.value, _number, Master.current_restored_id, of_whole)
 
 
-def _reviewed(decision: Decision) -> Is:
+def _reviewed(decision: Decision) -> Condition:
     newer = aliased(Review)
     overruled = select(newer.id).where(newer.derivative_id == Review.derivative_id, newer.id > Review.id).exists()
     last = select(Derivative.master_id).join(Review).where(~overruled)
-    return Is(
-        condition=Master.id.in_(last.where(Review.decision == decision)),
-        of_one=Master.id.in_(last.where(unindexed(Review.decision) == decision)),
+    return Condition(
+        predicate=Master.id.in_(last.where(Review.decision == decision)),
+        of_one=Master.id.in_(last.where(without_index(Review.decision) == decision)),
     )
 
 
 HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
 OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share")
 
-FREE_WORDS = Words(("title", "description"))
+FREE_TEXT = TextField(("title", "description"))
 """What words without a field are looked for in."""
 
 FIELDS: dict[str, Field] = {
-    "id": Number(Item.id, _whole_number),
-    "accession_number": Exact(Item.accession_number, orders_lists=True),
-    **{name: Words((name,)) for name in TEXT_FIELDS},
-    "date": Date(),
-    "collection": Exact(Item.collection),
-    "access": Choice({value: Is(condition=Item.access == value, kept_in_order=True) for value in Access}),
-    "view": Choice({value: Is(condition=Master.view == value) for value in View}),
-    "status": Choice({value: Is(condition=condition) for value, condition in STATUSES.items()}),
-    "model": Used(Master.current_restored_recipe_id, StageTask.RESTORATION),
-    "style": Used(Master.current_styled_recipe_id, StageTask.STYLE),
-    "batch": Through(Task.batch_id, _whole_number, Master.id, select(Task.master_id), stand_together=True),
-    "review": Choice({decision: _reviewed(decision) for decision in Decision}),
-    **{name: Number(getattr(Master, name), _number) for name in HEADLINE_METRICS},
+    "id": NumberField(Item.id, _whole_number),
+    "accession_number": ExactField(Item.accession_number, orders_lists=True),
+    **{name: TextField((name,)) for name in TEXT_FIELDS},
+    "date": DateField(),
+    "collection": ExactField(Item.collection),
+    "access": ChoiceField({value: Condition(predicate=Item.access == value, kept_in_order=True) for value in Access}),
+    "view": ChoiceField({value: Condition(predicate=Master.view == value) for value in View}),
+    "status": ChoiceField({value: Condition(predicate=condition) for value, condition in STATUSES.items()}),
+    "model": StageVersion(Master.current_restored_recipe_id, StageTask.RESTORATION),
+    "style": StageVersion(Master.current_styled_recipe_id, StageTask.STYLE),
+    "batch": RelatedNumber(Task.batch_id, _whole_number, Master.id, select(Task.master_id), stand_together=True),
+    "review": ChoiceField({decision: _reviewed(decision) for decision in Decision}),
+    **{name: NumberField(getattr(Master, name), _number) for name in HEADLINE_METRICS},
     **{name: _metric(name) for name in OTHER_METRICS},
 }
 """The fields by name, in the order in which they are told to a user."""

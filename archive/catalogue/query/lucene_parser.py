@@ -13,38 +13,38 @@ from luqum.thread import parse as parse_lucene
 from sqlalchemy import ColumnElement, true
 
 from archive.catalogue.query import wildcards
-from archive.catalogue.query.fields import FIELDS, FREE_WORDS, Bounds, Field, Term, Words
-from archive.catalogue.query.query_tree import Asked, Every, Is, Not, Some, condition
-from archive.catalogue.query.text_index import fold
+from archive.catalogue.query.fields import FIELDS, FREE_TEXT, Bounds, Field, Term, TextField
+from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode, to_sql
+from archive.catalogue.query.text_index import fold_words
 from archive.errors import QueryError
 
 # What both databases can still work through as one expression, in seconds: a word costs 5, an accession number 1.
-HIGHEST_COST = 400
-DEEPEST = 25
-LONGEST = 50_000
+MAX_QUERY_COST = 400
+MAX_QUERY_DEPTH = 25
+MAX_QUERY_LENGTH = 50_000
 
-_ALL = Is(condition=true(), found_by_index=False)
+_ALL = Condition(predicate=true(), found_by_index=False)
 _POSITION = re.compile(r"at position (\d+)")
 _OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
 _DIGIT = re.compile(r"\d")
 _OPERATOR = re.compile(r"(AND|OR)\b")
 
 
-def parse(text: str | None) -> ColumnElement[bool]:
+def parse_condition(text: str | None) -> ColumnElement[bool]:
     """The condition on ``select(Master).join(Item)`` that the query means; none, or an empty one, is true of all.
 
     Raises:
         QueryError: the query has a mistake; the message says where, and what is known there.
     """
-    return condition(read(text))
+    return to_sql(parse_tree(text))
 
 
-def read(text: str | None) -> Asked:
-    """What the query asks for, condition by condition; see :func:`parse`."""
+def parse_tree(text: str | None) -> QueryNode:
+    """What the query asks for, condition by condition; see :func:`parse_condition`."""
     if text is None or not text.strip():
         return _ALL
-    if len(text) > LONGEST:
-        raise QueryError(f"the query has {len(text)} characters, more than {LONGEST}: ask in several queries")
+    if len(text) > MAX_QUERY_LENGTH:
+        raise QueryError(f"the query has {len(text)} characters, more than {MAX_QUERY_LENGTH}: ask in several queries")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -58,10 +58,10 @@ def read(text: str | None) -> Asked:
         raise _mistake(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
     except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is no number
         raise _mistake(text, None, "there is a ~ or ^ with something other than a number after it") from error
-    return _Translation(text).translate(parsed, FREE_WORDS, 0)
+    return _Translation(text).translate(parsed, FREE_TEXT, 0)
 
 
-def remark(text: str) -> str | None:
+def explain_empty_result(text: str) -> str | None:
     """What may explain that a query without a mistake finds nothing, in words; None where nothing is known to."""
     if not text.strip():
         return None
@@ -93,19 +93,19 @@ class _Translation:
     text: str
     cost: int = 0
 
-    def translate(self, node: tree.Item, field: Field, depth: int) -> Asked:
+    def translate(self, node: tree.Item, field: Field, depth: int) -> QueryNode:
         """What ``node`` asks for, whose values without a field of their own are looked for in ``field``."""
-        if depth > DEEPEST:
-            raise self._mistake(node, f"the query is nested more than {DEEPEST} deep")
+        if depth > MAX_QUERY_DEPTH:
+            raise self._mistake(node, f"the query is nested more than {MAX_QUERY_DEPTH} deep")
         match node:
             case tree.SearchField():
                 return self._field(node, depth)
             case tree.Group() | tree.FieldGroup():
                 return self.translate(node.expr, field, depth + 1)
             case tree.OrOperation():
-                return Some(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
+                return Or(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.AndOperation() | tree.UnknownOperation():
-                return Every(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
+                return And(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.Plus():
                 return self.translate(node.a, field, depth + 1)
             case tree.Prohibit(a=tree.Word()) if field.takes_negative:
@@ -114,7 +114,7 @@ class _Translation:
                 return Not(part=self.translate(node.a, field, depth + 1))
         return self._value(node, field)
 
-    def _field(self, node: tree.SearchField, depth: int) -> Asked:
+    def _field(self, node: tree.SearchField, depth: int) -> QueryNode:
         name = node.name
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
             return _ALL
@@ -123,7 +123,7 @@ class _Translation:
             raise self._mistake(node, f"there is no field {name!r}; {quoted}known are {', '.join(FIELDS)}")
         return self.translate(node.expr, FIELDS[name], depth + 1)
 
-    def _value(self, node: tree.Item, field: Field) -> Asked:
+    def _value(self, node: tree.Item, field: Field) -> QueryNode:
         self._charge(node, field)
         try:
             match node:
@@ -143,7 +143,7 @@ class _Translation:
                 case tree.Word(value="TO"):
                     raise ValueError('a range has brackets, such as [1900 TO 1910]; the word itself is quoted: "TO"')  # noqa: TRY301
                 case tree.Word(value="*"):
-                    return _ALL if field is FREE_WORDS else field.present()
+                    return _ALL if field is FREE_TEXT else field.present()
                 case tree.Word() | tree.Phrase() | tree.Prohibit():
                     return field.equals(self._term(node))
             raise ValueError(_unsupported(node))  # noqa: TRY301
@@ -151,9 +151,9 @@ class _Translation:
             raise self._mistake(node, str(error)) from error
 
     def _charge(self, node: tree.Item, field: Field) -> None:
-        words = len(fold(node.value)) if isinstance(field, Words) and isinstance(node, tree.Term) else 1
+        words = len(fold_words(node.value)) if isinstance(field, TextField) and isinstance(node, tree.Term) else 1
         self.cost += field.cost * words
-        if self.cost > HIGHEST_COST:
+        if self.cost > MAX_QUERY_COST:
             raise self._mistake(node, "here the query becomes too much for one: ask in several")
 
     def _bound(self, node: tree.Item) -> Term | None:

@@ -3,7 +3,7 @@
 A list goes through the items in the order of their accession numbers, looks at each item's masters, and stops at its
 limit: that is quick where much matches. Where little matches, the items that may match are looked up first, by index,
 and only they are gone through. Which of both it is, is found out by counting each condition's items, up to
-:data:`FEW` or :data:`MANY`. Statistics would not tell: SQLite has none, and PostgreSQL can't know how conditions go
+:data:`FEW_ITEMS` or :data:`MANY_ITEMS`. Statistics would not tell: SQLite has none, and PostgreSQL can't know how conditions go
 together.
 """
 
@@ -18,12 +18,12 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
 
-from archive.catalogue.query.query_tree import Asked, Every, Is, Not, Some
+from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode
 from archive.catalogue.schema.tables import Item, Master, RecipeStage
 
-FEW = 5_000
+FEW_ITEMS = 5_000
 """So many items are looked up, gone through and sorted in a moment; of more, the first fifty are mostly soon met."""
-MANY = 20_000
+MANY_ITEMS = 20_000
 """So many are looked up and sorted, where that is all, before the first of items that stand together may be met."""
 
 _FEW_RECIPES = 100
@@ -42,7 +42,7 @@ class _Found:
     """Whether all of them are as asked for."""
 
 
-def row_by_row(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+def as_exists(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
     """``wanted`` with every ``IN (SELECT ...)`` as an ``EXISTS``, so that no set is made to look at a few rows."""
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
@@ -56,7 +56,9 @@ def row_by_row(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
     return visitors.replacement_traverse(wanted, {}, replace)
 
 
-def narrowed(session: Session, asked: Asked, statement: Select[Any], matches: ColumnElement[bool]) -> Select[Any]:
+def choose_access_path(
+    session: Session, asked: QueryNode, statement: Select[Any], matches: ColumnElement[bool]
+) -> Select[Any]:
     """``statement``, which selects of items, led to those as ``asked`` for, by accession number.
 
     ``matches`` tells of an item whether it is; it is left away where that is known.
@@ -68,12 +70,12 @@ def narrowed(session: Session, asked: Asked, statement: Select[Any], matches: Co
         # Ordered by an expression, as SQLite would else go through all items to be spared the sorting of a few.
         in_order = func.coalesce(Item.accession_number, "")
         return statement.where(Item.id.in_(union_all(*found.ids))).order_by(in_order)
-    together = asked.parts if isinstance(asked, Every) else (asked,)
-    kept_in_order = [part.condition for part in together if isinstance(part, Is) and part.kept_in_order]
+    together = asked.parts if isinstance(asked, And) else (asked,)
+    kept_in_order = [part.predicate for part in together if isinstance(part, Condition) and part.kept_in_order]
     return statement.where(matches, *kept_in_order).order_by(Item.accession_number)
 
 
-def _looked_up(session: Session, asked: Asked) -> dict[int, _Found]:
+def _looked_up(session: Session, asked: QueryNode) -> dict[int, _Found]:
     """The items of each condition that an index finds few of, by the condition's identity."""
     parts = list(_countable(asked))
     if not parts:
@@ -88,39 +90,43 @@ def _looked_up(session: Session, asked: Asked) -> dict[int, _Found]:
     }
 
 
-def _countable(asked: Asked) -> Iterator[Is]:
+def _countable(asked: QueryNode) -> Iterator[Condition]:
     match asked:
-        case Is():
+        case Condition():
             if asked.found_by_index:
                 yield asked
-        case Every() | Some():
+        case And() | Or():
             for part in asked.parts:
                 yield from _countable(part)
 
 
-def _limit(part: Is) -> int:
-    return MANY if part.stand_together else FEW
+def _limit(part: Condition) -> int:
+    return MANY_ITEMS if part.stand_together else FEW_ITEMS
 
 
-def _found(asked: Asked, looked_up: dict[int, _Found]) -> _Found | None:
+def _found(asked: QueryNode, looked_up: dict[int, _Found]) -> _Found | None:
     """Few items among which are all that are ``asked`` for; None where they are many or unknown."""
     match asked:
-        case Is():
+        case Condition():
             return looked_up.get(id(asked))
-        case Every():
-            few = [each for part in asked.parts if (each := _found(part, looked_up)) is not None and each.count <= FEW]
+        case And():
+            few = [
+                each
+                for part in asked.parts
+                if (each := _found(part, looked_up)) is not None and each.count <= FEW_ITEMS
+            ]
             return replace(min(few, key=lambda each: each.count), exact=False) if few else None
-        case Some():
+        case Or():
             known = [each for part in asked.parts if (each := _found(part, looked_up)) is not None]
             count, exact = sum(each.count for each in known), all(each.exact for each in known)
-            if len(known) < len(asked.parts) or count > (MANY if exact else FEW):
+            if len(known) < len(asked.parts) or count > (MANY_ITEMS if exact else FEW_ITEMS):
                 return None
             return _Found(count=count, ids=tuple(ids for each in known for ids in each.ids), exact=exact)
         case Not():
             return None
 
 
-def _items(session: Session, part: Is) -> Select[Any]:
+def _items(session: Session, part: Condition) -> Select[Any]:
     """The ids of the items that fulfil a condition, some perhaps several times."""
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
@@ -138,8 +144,8 @@ def _items(session: Session, part: Is) -> Select[Any]:
         joined: ColumnElement[bool] = key == element.left
         return joined
 
-    condition = visitors.replacement_traverse(part.condition, {}, replace)
-    of_masters = any(_is_of_masters(element) for element in visitors.iterate(part.condition))
+    condition = visitors.replacement_traverse(part.predicate, {}, replace)
+    of_masters = any(_is_of_masters(element) for element in visitors.iterate(part.predicate))
     return select(Master.item_id if of_masters else Item.id).where(condition).correlate(None)
 
 

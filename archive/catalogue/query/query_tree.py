@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, not_, or_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Is:
+class Condition:
     """A single condition on a master and its item."""
 
-    condition: ColumnElement[bool]
+    predicate: ColumnElement[bool]
     of_one: ColumnElement[bool] | None = None
     """The same, where that is better put otherwise to a database that has the item at hand."""
     found_by_index: bool = True
@@ -24,43 +24,43 @@ class Is:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Every:
+class And:
     """All of ``parts`` hold."""
 
-    parts: tuple[Asked, ...]
+    parts: tuple[QueryNode, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Some:
+class Or:
     """At least one of ``parts`` holds."""
 
-    parts: tuple[Asked, ...]
+    parts: tuple[QueryNode, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Not:
     """``part`` does not hold."""
 
-    part: Asked
+    part: QueryNode
 
 
-Asked = Is | Every | Some | Not
+QueryNode = Condition | And | Or | Not
 """What a query asks for."""
 
 
-def unindexed(column: SQLColumnExpression[Any]) -> ColumnElement[Any]:
+def without_index(column: SQLColumnExpression[Any]) -> ColumnElement[Any]:
     """``column``, put so that no database goes by an index of it."""
     return func.coalesce(column, column)
 
 
-def condition(asked: Asked, *, of_one: bool = False) -> ColumnElement[bool]:
+def to_sql(asked: QueryNode, *, of_one: bool = False) -> ColumnElement[bool]:
     """``asked`` as one condition on ``select(Master).join(Item)``; ``of_one`` where the item is at hand."""
     match asked:
-        case Is():
-            return asked.of_one if of_one and asked.of_one is not None else asked.condition
-        case Every():
-            return and_(true(), *(condition(part, of_one=of_one) for part in asked.parts))
-        case Some():
-            return or_(*(condition(part, of_one=of_one) for part in asked.parts))
+        case Condition():
+            return asked.of_one if of_one and asked.of_one is not None else asked.predicate
+        case And():
+            return and_(true(), *(to_sql(part, of_one=of_one) for part in asked.parts))
+        case Or():
+            return or_(*(to_sql(part, of_one=of_one) for part in asked.parts))
         case Not():
-            return not_(condition(asked.part, of_one=of_one))
+            return not_(to_sql(asked.part, of_one=of_one))

@@ -8,16 +8,16 @@ import unicodedata
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from archive.catalogue.query.wildcards import ANY, ONE, is_wild
+from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER, has_wildcard
 from archive.catalogue.schema.tables import Item, ItemWord
 
 TEXT_FIELDS = ("title", "description", "creator", "place", "process")
 
 # Databases limit the size of what can be indexed; nobody tells longer words apart.
-LONGEST_WORD = 100
+MAX_WORD_LENGTH = 100
 
 _WORD = re.compile(r"[^\W_]+")
-_WORD_PATTERN = re.compile(rf"(?:[^\W_]|[{ANY}{ONE}])+")
+_WORD_PATTERN = re.compile(rf"(?:[^\W_]|[{ANY_CHARACTERS}{ONE_CHARACTER}])+")
 
 
 def fold_characters(text: str) -> str:
@@ -26,24 +26,27 @@ def fold_characters(text: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character)).casefold()
 
 
-def fold(text: str) -> list[str]:
+def fold_words(text: str) -> list[str]:
     """The words of ``text``, folded, in order: ``"L'Été à Paris"`` gives ``["l", "ete", "a", "paris"]``."""
-    return [word[:LONGEST_WORD] for word in _WORD.findall(fold_characters(text))]
+    return [word[:MAX_WORD_LENGTH] for word in _WORD.findall(fold_characters(text))]
 
 
 def fold_pattern(pattern: str) -> list[str]:
-    """The patterns of the words of ``pattern``, folded as :func:`fold` does, each with the wildcards it holds."""
-    return [word if is_wild(word) else word[:LONGEST_WORD] for word in _WORD_PATTERN.findall(fold_characters(pattern))]
+    """The patterns of the words of ``pattern``, folded as :func:`fold_words` does, each with the wildcards it holds."""
+    return [
+        word if has_wildcard(word) else word[:MAX_WORD_LENGTH]
+        for word in _WORD_PATTERN.findall(fold_characters(pattern))
+    ]
 
 
-def reindex(session: Session, item: Item) -> None:
+def index_item_words(session: Session, item: Item) -> None:
     """Writes anew the rows by which the words of ``item``'s text fields are found."""
     session.flush()
     session.execute(delete(ItemWord).where(ItemWord.item_id == item.id))
     rows = [
         {"field": field, "word": word, "item_id": item.id, "position": position}
         for field in TEXT_FIELDS
-        for position, word in enumerate(fold(getattr(item, field) or ""))
+        for position, word in enumerate(fold_words(getattr(item, field) or ""))
     ]
     if rows:
         session.execute(insert(ItemWord), rows)

@@ -13,40 +13,40 @@ from sqlalchemy.sql.operators import OperatorType
 
 # In a pattern these stand for any characters and for one character. No stored text holds them: they are surrogates,
 # which UTF-8 can't carry.
-ANY = "\ud800"
-ONE = "\ud801"
+ANY_CHARACTERS = "\ud800"
+ONE_CHARACTER = "\ud801"
 
 _LAST = chr(0x10FFFF)  # no character at all, and after all that are
-_WILD = re.compile(f"[{ANY}{ONE}]")
+_WILD = re.compile(f"[{ANY_CHARACTERS}{ONE_CHARACTER}]")
 _ESCAPED_OR_WILD = re.compile(r"\\(.)|([*?])", re.DOTALL)
 
 
 def from_lucene(word: str) -> str:
     """The pattern of a word of a query: ``*`` and ``?`` are wild unless after a backslash, which is taken off."""
-    return _ESCAPED_OR_WILD.sub(lambda found: found[1] or (ANY if found[2] == "*" else ONE), word)
+    return _ESCAPED_OR_WILD.sub(lambda found: found[1] or (ANY_CHARACTERS if found[2] == "*" else ONE_CHARACTER), word)
 
 
-def is_wild(pattern: str) -> bool:
+def has_wildcard(pattern: str) -> bool:
     """Whether the pattern holds a wildcard."""
-    return ANY in pattern or ONE in pattern
+    return ANY_CHARACTERS in pattern or ONE_CHARACTER in pattern
 
 
-def starts_wild(pattern: str) -> bool:
+def starts_with_wildcard(pattern: str) -> bool:
     """Whether the pattern starts with a wildcard, so that no index leads to what matches it."""
-    return pattern[:1] in (ANY, ONE)
+    return pattern[:1] in (ANY_CHARACTERS, ONE_CHARACTER)
 
 
 def regex(pattern: str) -> re.Pattern[str]:
     """The pattern as a regular expression for Python."""
-    wild = {ANY: ".*", ONE: "."}
+    wild = {ANY_CHARACTERS: ".*", ONE_CHARACTER: "."}
     return re.compile("".join(wild.get(character) or re.escape(character) for character in pattern), re.DOTALL)
 
 
 def matches(column: SQLColumnExpression[Any], pattern: str) -> ColumnElement[bool]:
     """Whether the text in ``column`` is what ``pattern`` says, letter case and accents included; false for NULL."""
-    if pattern == ANY:
+    if pattern == ANY_CHARACTERS:
         return column.is_not(None)
-    found = _like_pattern(column, pattern) if is_wild(pattern) else column == pattern
+    found = _like_pattern(column, pattern) if has_wildcard(pattern) else column == pattern
     # Left away where nothing is NULL, as databases take in only so many conditions.
     return and_(column.is_not(None), found) if getattr(column, "nullable", True) else found
 
@@ -88,10 +88,10 @@ def _text(value: str) -> ColumnElement[str]:
 
 
 def _glob(pattern: str) -> str:
-    wild = {ANY: "*", ONE: "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+    wild = {ANY_CHARACTERS: "*", ONE_CHARACTER: "?", "*": "[*]", "?": "[?]", "[": "[[]"}
     return "".join(wild.get(character, character) for character in pattern)
 
 
 def _like(pattern: str) -> str:
-    wild = {ANY: "%", ONE: "_", "%": r"\%", "_": r"\_", "\\": r"\\"}
+    wild = {ANY_CHARACTERS: "%", ONE_CHARACTER: "_", "%": r"\%", "_": r"\_", "\\": r"\\"}
     return "".join(wild.get(character, character) for character in pattern)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase
 # BIGINT on PostgreSQL; SQLite's own rowid integer needs the plain name to count up by itself.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 # Compared and ordered by code point on both databases.
-Exact = Text().with_variant(Text(collation="C"), "postgresql")
+ExactText = Text().with_variant(Text(collation="C"), "postgresql")
 Digest = String(64)
 
 
@@ -35,7 +35,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def choice(kind: type[StrEnum]) -> Enum:
+def enum_column(kind: type[StrEnum]) -> Enum:
     """A column type that holds the values of ``kind`` as text, with a check constraint named after it."""
     return Enum(
         kind,

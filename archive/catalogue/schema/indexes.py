@@ -14,13 +14,13 @@ def _where(condition: str, name: str, *columns: str) -> Index:
     return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
-OF_ITEMS = (
+ITEM_INDEXES = (
     Index("ix_items_access_accession_number", "access", "accession_number"),
     Index("ix_items_collection_accession_number", "collection", "accession_number"),
     Index("ix_items_date_earliest_date_latest", "date_earliest", "date_latest"),
 )
-OF_ITEM_WORDS = (Index("ix_item_words_item_id_field_word", "item_id", "field", "word"),)
-OF_MASTERS = (
+ITEM_WORD_INDEXES = (Index("ix_item_words_item_id_field_word", "item_id", "field", "word"),)
+MASTER_INDEXES = (
     # Each leads to items, and tells at once whether one item has such a master.
     *(
         Index(f"ix_masters_{column}_item_id", column, "item_id")
@@ -46,11 +46,11 @@ OF_MASTERS = (
     ),
     Index("ix_masters_verified_at_id", "verified_at", "id"),  # the longest unchecked first
 )
-OF_TASKS = (
+TASK_INDEXES = (
     Index("ix_tasks_batch_id_status_attempts_id", "batch_id", "status", "attempts", "id"),  # the order of claims
 )
-OF_DERIVATIVES = (Index("ix_derivatives_verified_at_id", "verified_at", "id"),)
-OF_QUALITY_SCORES = (
+DERIVATIVE_INDEXES = (Index("ix_derivatives_verified_at_id", "verified_at", "id"),)
+QUALITY_SCORE_INDEXES = (
     Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),
     _where(
         "image = 'derivative' AND stage IS NULL",
@@ -60,4 +60,4 @@ OF_QUALITY_SCORES = (
         "derivative_id",
     ),
 )
-OF_REVIEWS = (Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),)
+REVIEW_INDEXES = (Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
-from archive.catalogue.engines import make_engine, reader, refuse_absent_database, writer
+from archive.catalogue.engines import make_engine, read_engine, refuse_absent_database, write_engine
 from archive.catalogue.schema import revision, tables
 from archive.errors import HomeError
 from archive.settings import Settings
@@ -98,7 +98,7 @@ def _broken_constraints(connection: Connection) -> list[str]:
 
 @contextmanager
 def _migrating(settings: Settings) -> Iterator[Connection]:
-    with _transaction(writer(make_engine(settings, migrating=True))) as connection:
+    with _transaction(write_engine(make_engine(settings, migrating=True))) as connection:
         yield connection
 
 
@@ -106,7 +106,7 @@ def _migrating(settings: Settings) -> Iterator[Connection]:
 def _reading(settings: Settings) -> Iterator[Connection]:
     """For looking only: nothing is made, and no batch at work has to wait."""
     refuse_absent_database(settings)
-    with _transaction(reader(make_engine(settings))) as connection:
+    with _transaction(read_engine(make_engine(settings))) as connection:
         yield connection
 
 

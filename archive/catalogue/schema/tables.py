@@ -14,7 +14,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Te
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from archive.catalogue.schema import indexes
-from archive.catalogue.schema.column_types import Digest, Exact, Id, Table, choice
+from archive.catalogue.schema.column_types import Digest, ExactText, Id, Table, enum_column
 from archive.catalogue.schema.vocabularies import (
     Access,
     AgentType,
@@ -36,10 +36,10 @@ class Item(Table):
     """One catalogued photograph."""
 
     __tablename__ = "items"
-    __table_args__ = indexes.OF_ITEMS
+    __table_args__ = indexes.ITEM_INDEXES
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    accession_number: Mapped[str] = mapped_column(Exact, unique=True)
+    accession_number: Mapped[str] = mapped_column(ExactText, unique=True)
     title: Mapped[str | None] = mapped_column(Text)
     creator: Mapped[str | None] = mapped_column(Text)
     date: Mapped[str | None] = mapped_column(Text)  # EDTF, as written
@@ -48,10 +48,10 @@ class Item(Table):
     description: Mapped[str | None] = mapped_column(Text)
     place: Mapped[str | None] = mapped_column(Text)
     process: Mapped[str | None] = mapped_column(Text)
-    polarity: Mapped[Polarity | None] = mapped_column(choice(Polarity))
+    polarity: Mapped[Polarity | None] = mapped_column(enum_column(Polarity))
     rights: Mapped[str | None] = mapped_column(Text)
-    access: Mapped[Access] = mapped_column(choice(Access))
-    collection: Mapped[str | None] = mapped_column(Exact)
+    access: Mapped[Access] = mapped_column(enum_column(Access))
+    collection: Mapped[str | None] = mapped_column(ExactText)
     extra: Mapped[dict[str, Any]]  # unknown columns of items.csv, as text
     created_at: Mapped[datetime]
 
@@ -61,14 +61,14 @@ class Item(Table):
 class ItemWord(Table):
     """A folded word at its position in one of an item's text fields: what whole-word and phrase queries look in.
 
-    Words are folded without case and accents by :func:`archive.catalogue.query.text_index.fold`, the same for both databases.
+    Words are folded without case and accents by :func:`archive.catalogue.query.text_index.fold_words`, the same for both databases.
     """
 
     __tablename__ = "item_words"
-    __table_args__ = indexes.OF_ITEM_WORDS
+    __table_args__ = indexes.ITEM_WORD_INDEXES
 
     field: Mapped[str] = mapped_column(String(16), primary_key=True)
-    word: Mapped[str] = mapped_column(Exact, primary_key=True)
+    word: Mapped[str] = mapped_column(ExactText, primary_key=True)
     item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
 
@@ -79,7 +79,7 @@ class Root(Table):
     __tablename__ = "roots"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    path: Mapped[str] = mapped_column(Exact, unique=True)
+    path: Mapped[str] = mapped_column(ExactText, unique=True)
 
 
 class Master(Table):
@@ -95,15 +95,15 @@ class Master(Table):
         UniqueConstraint("sha256", "page"),
         CheckConstraint("sequence >= 1", name="sequence_from_one"),
         CheckConstraint("page >= 1", name="page_from_one"),
-        *indexes.OF_MASTERS,
+        *indexes.MASTER_INDEXES,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"))
     sequence: Mapped[int]
-    view: Mapped[View] = mapped_column(choice(View))
+    view: Mapped[View] = mapped_column(enum_column(View))
     root_id: Mapped[int] = mapped_column(Id, ForeignKey("roots.id"), index=True)
-    path: Mapped[str] = mapped_column(Exact)  # absolute; below the home (a copy) relative to it
+    path: Mapped[str] = mapped_column(ExactText)  # absolute; below the home (a copy) relative to it
     page: Mapped[int] = mapped_column(default=1)  # which of the file's pictures, from 1; previews don't count
     sha256: Mapped[str] = mapped_column(Digest)  # of the file
     size: Mapped[int] = mapped_column(BigInteger)  # bytes
@@ -118,12 +118,12 @@ class Master(Table):
     area_y: Mapped[int | None]
     area_width: Mapped[int | None]
     area_height: Mapped[int | None]
-    reference_path: Mapped[str | None] = mapped_column(Exact)  # absolute
+    reference_path: Mapped[str | None] = mapped_column(ExactText)  # absolute
     captured_at: Mapped[str | None] = mapped_column(Text)
     captured_by: Mapped[str | None] = mapped_column(Text)
     ingested_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
-    last_task_status: Mapped[TaskStatus | None] = mapped_column(choice(TaskStatus))
+    last_task_status: Mapped[TaskStatus | None] = mapped_column(enum_column(TaskStatus))
     unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be carried faithfully, if it can't
     refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out; from the start if unsupported
     current_restored_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True))
@@ -151,8 +151,8 @@ class Model(Table):
     __tablename__ = "models"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    name: Mapped[str] = mapped_column(Exact, unique=True)
-    task: Mapped[StageTask] = mapped_column(choice(StageTask))
+    name: Mapped[str] = mapped_column(ExactText, unique=True)
+    task: Mapped[StageTask] = mapped_column(enum_column(StageTask))
 
     versions: Mapped[list[ModelVersion]] = relationship(back_populates="model", order_by="ModelVersion.id")
     aliases: Mapped[list[ModelAlias]] = relationship(back_populates="model", order_by="ModelAlias.alias")
@@ -166,10 +166,10 @@ class ModelVersion(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     model_id: Mapped[int] = mapped_column(Id, ForeignKey("models.id"))
-    version: Mapped[str] = mapped_column(Exact)
+    version: Mapped[str] = mapped_column(ExactText)
     weights_sha256: Mapped[str] = mapped_column(Digest)
     card: Mapped[dict[str, Any]]
-    folder: Mapped[str] = mapped_column(Exact)  # where its files were registered from
+    folder: Mapped[str] = mapped_column(ExactText)  # where its files were registered from
     registered_at: Mapped[datetime]
 
     model: Mapped[Model] = relationship(back_populates="versions")
@@ -181,7 +181,7 @@ class ModelAlias(Table):
     __tablename__ = "model_aliases"
 
     model_id: Mapped[int] = mapped_column(Id, ForeignKey("models.id"), primary_key=True)
-    alias: Mapped[str] = mapped_column(Exact, primary_key=True)
+    alias: Mapped[str] = mapped_column(ExactText, primary_key=True)
     version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
 
     model: Mapped[Model] = relationship(back_populates="aliases")
@@ -196,7 +196,7 @@ class Recipe(Table):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     sha256: Mapped[str] = mapped_column(Digest, unique=True)
     canonical_json: Mapped[str] = mapped_column(Text)
-    kind: Mapped[DerivativeKind] = mapped_column(choice(DerivativeKind))
+    kind: Mapped[DerivativeKind] = mapped_column(enum_column(DerivativeKind))
 
     stages: Mapped[list[RecipeStage]] = relationship(back_populates="recipe", order_by="RecipeStage.position")
 
@@ -208,7 +208,7 @@ class RecipeStage(Table):
 
     recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    task: Mapped[StageTask] = mapped_column(choice(StageTask))
+    task: Mapped[StageTask] = mapped_column(enum_column(StageTask))
     version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
 
     recipe: Mapped[Recipe] = relationship(back_populates="stages")
@@ -221,7 +221,7 @@ class Batch(Table):
     __tablename__ = "batches"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    kind: Mapped[BatchKind] = mapped_column(choice(BatchKind))
+    kind: Mapped[BatchKind] = mapped_column(enum_column(BatchKind))
     query: Mapped[str | None] = mapped_column(Text)
     options: Mapped[dict[str, Any]]  # device, precision; of a sample its size, seed, and what its sheet may show
     created_at: Mapped[datetime]
@@ -240,17 +240,17 @@ class Task(Table):
     __tablename__ = "tasks"
     __table_args__ = (
         UniqueConstraint("batch_id", "master_id", "recipe_id"),
-        *indexes.OF_TASKS,
+        *indexes.TASK_INDEXES,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batches.id"))
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"), index=True)
     recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"))
-    status: Mapped[TaskStatus] = mapped_column(choice(TaskStatus))
+    status: Mapped[TaskStatus] = mapped_column(enum_column(TaskStatus))
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_expires_at: Mapped[datetime | None]
-    lease_host: Mapped[str | None] = mapped_column(Exact)  # which machine since which boot holds it,
+    lease_host: Mapped[str | None] = mapped_column(ExactText)  # which machine since which boot holds it,
     lease_pid: Mapped[int | None]  # in which process
     lease_started: Mapped[int | None] = mapped_column(BigInteger)  # that was started then, in ticks since the boot
     attempts: Mapped[int] = mapped_column(default=0)
@@ -270,15 +270,15 @@ class Derivative(Table):
     __tablename__ = "derivatives"
     __table_args__ = (
         UniqueConstraint("master_id", "recipe_id"),
-        *indexes.OF_DERIVATIVES,
+        *indexes.DERIVATIVE_INDEXES,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
     recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"), index=True)
     batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batches.id"), index=True)
-    kind: Mapped[DerivativeKind] = mapped_column(choice(DerivativeKind))
-    path: Mapped[str] = mapped_column(Exact, unique=True)  # relative to the home
+    kind: Mapped[DerivativeKind] = mapped_column(enum_column(DerivativeKind))
+    path: Mapped[str] = mapped_column(ExactText, unique=True)  # relative to the home
     sha256: Mapped[str] = mapped_column(Digest)
     pixel_sha256: Mapped[str] = mapped_column(Digest)
     size: Mapped[int] = mapped_column(BigInteger)  # bytes
@@ -303,15 +303,15 @@ class QualityScore(Table):
     """
 
     __tablename__ = "quality_scores"
-    __table_args__ = indexes.OF_QUALITY_SCORES
+    __table_args__ = indexes.QUALITY_SCORE_INDEXES
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"))
     metric: Mapped[str] = mapped_column(String(32))
     value: Mapped[float | None]
-    image: Mapped[ScoredImage] = mapped_column(choice(ScoredImage))
+    image: Mapped[ScoredImage] = mapped_column(enum_column(ScoredImage))
     stage: Mapped[int | None]
-    compared_with: Mapped[ComparedWith | None] = mapped_column(choice(ComparedWith))
+    compared_with: Mapped[ComparedWith | None] = mapped_column(enum_column(ComparedWith))
     colour_space: Mapped[str] = mapped_column(Text)
     data_range: Mapped[float]
     implementation: Mapped[str] = mapped_column(Text)
@@ -324,12 +324,12 @@ class Review(Table):
     """A person's decision about one derivative's exact bytes. The newest one counts."""
 
     __tablename__ = "reviews"
-    __table_args__ = indexes.OF_REVIEWS
+    __table_args__ = indexes.REVIEW_INDEXES
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
     sha256: Mapped[str] = mapped_column(Digest)
-    decision: Mapped[Decision] = mapped_column(choice(Decision))
+    decision: Mapped[Decision] = mapped_column(enum_column(Decision))
     reason: Mapped[str | None] = mapped_column(Text)
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
     at: Mapped[datetime]
@@ -345,9 +345,9 @@ class Agent(Table):
     __table_args__ = (UniqueConstraint("type", "name", "version"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    type: Mapped[AgentType] = mapped_column(choice(AgentType))
-    name: Mapped[str] = mapped_column(Exact)
-    version: Mapped[str] = mapped_column(Exact)  # empty for a person
+    type: Mapped[AgentType] = mapped_column(enum_column(AgentType))
+    name: Mapped[str] = mapped_column(ExactText)
+    version: Mapped[str] = mapped_column(ExactText)  # empty for a person
 
 
 class Event(Table):
@@ -356,9 +356,9 @@ class Event(Table):
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    type: Mapped[EventType] = mapped_column(choice(EventType))
+    type: Mapped[EventType] = mapped_column(enum_column(EventType))
     at: Mapped[datetime]
-    outcome: Mapped[Outcome] = mapped_column(choice(Outcome))
+    outcome: Mapped[Outcome] = mapped_column(enum_column(Outcome))
     detail: Mapped[str | None] = mapped_column(Text)
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
     item_id: Mapped[int | None] = mapped_column(Id, ForeignKey("items.id"), index=True)

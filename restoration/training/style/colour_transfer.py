@@ -11,11 +11,11 @@ from skimage.color import lab2rgb, rgb2lab
 from skimage.exposure import match_histograms
 
 Array = NDArray[np.float32]
-Peer = Callable[[int, Array], Array]
+Baseline = Callable[[int, Array], Array]
 """Called with a picture's number and the picture."""
 
 
-def peers(references: Sequence[Array]) -> dict[str, Peer]:
+def colour_transfer_baselines(references: Sequence[Array]) -> dict[str, Baseline]:
     """Reinhard's transfer (2001), in Lab, to the mean of all references, and the histograms of one after the other."""
     labs = [rgb2lab(reference).reshape(-1, 3) for reference in references]
     aim_mean = np.mean([lab.mean(axis=0) for lab in labs], axis=0)

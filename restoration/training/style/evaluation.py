@@ -20,8 +20,8 @@ from restoration.recipe import Recipe
 from restoration.training.aged_pairs import TrainingPictures, find_pictures, images_in
 from restoration.training.evaluation import Row, read_middle
 from restoration.training.evaluation_metrics import psnr
-from restoration.training.style.colour_transfer import peers
-from restoration.training.style.real_fake_classifier import PATCH_PX, told_apart
+from restoration.training.style.colour_transfer import colour_transfer_baselines
+from restoration.training.style.real_fake_classifier import PATCH_PX, classifier_auc
 from restoration.training.style.style_data import HELD_BACK_SHARE
 from restoration.training.style.style_metrics import Texture, colour_vector, distances
 
@@ -62,20 +62,20 @@ def evaluate_style(
     """
     style = find_pictures(style_images, validation_share=HELD_BACK_SHARE)
     photographs = images_in(data)
-    if not enough(photographs, style):
+    if not has_enough_pictures(photographs, style):
         raise TrainingError(
             f"{data} holds {len(photographs)} photographs, and of the style {len(style.validation)} pictures were held "
             f"back, every 5th by name: {_FEWEST} of each are needed to measure on"
         )
-    yield from measured(folder, photographs, style, with_peers=with_peers, execution=execution)
+    yield from evaluate_style_pictures(folder, photographs, style, with_peers=with_peers, execution=execution)
 
 
-def enough(photographs: Sequence[Path], style: TrainingPictures) -> bool:
+def has_enough_pictures(photographs: Sequence[Path], style: TrainingPictures) -> bool:
     """Whether there are pictures enough to measure a style on."""
     return min(len(photographs), len(style.validation)) >= _FEWEST
 
 
-def measured(
+def evaluate_style_pictures(
     folder: ModelFolder,
     photographs: Sequence[Path],
     style: TrainingPictures,
@@ -94,7 +94,7 @@ def measured(
     reached = _Reached([*references, *held_back], held_back)
     for case, pictures in (("style reached", given), ("style reached, soft", [_enlarged(one) for one in given])):
         made = {"input": pictures, folder.card.reference: [styled(picture) for picture in pictures]}
-        for name, peer in peers(references).items() if with_peers else ():
+        for name, peer in colour_transfer_baselines(references).items() if with_peers else ():
             made[name] = [peer(number, picture) for number, picture in enumerate(pictures)]
         figures = reached.figures(made)
         for name in made:
@@ -123,7 +123,7 @@ class _Reached:
         for name, pictures in made.items():
             kept = [_content_kept(source, one) for source, one in zip(made["input"], pictures, strict=True)]
             figures[name]["content_ssim"] = round(float(np.mean(kept)), 4)
-            figures[name]["auc"] = round(told_apart(self._held_back, pictures), 4)
+            figures[name]["auc"] = round(classifier_auc(self._held_back, pictures), 4)
         return figures
 
 

@@ -21,7 +21,7 @@ class StyleLossWeights:
     """How much each loss counts; in the game some count otherwise for prints than for paintings.
 
     ``identity`` and ``same`` are that pictures of the style stay as they are, in colour and in texture;
-    ``outlying`` is that no picture's colours lie far outside of the style's range.
+    ``outlier_loss`` is that no picture's colours lie far outside of the style's range.
     """
 
     colour: float = 1.0
@@ -70,21 +70,21 @@ def colour_loss(made: Tensor, real: Tensor, mean: Tensor, spread: Tensor) -> Ten
         spread: the same, what they are measured in.
     """
     made_statistics, real_statistics = (
-        (picture_statistics.of_colour(pixels.clamp(0, 1)) - mean) / spread for pixels in (made, real)
+        (picture_statistics.colour_statistics(pixels.clamp(0, 1)) - mean) / spread for pixels in (made, real)
     )
     return energy_distance(made_statistics, real_statistics) / math.sqrt(len(mean))
 
 
-def outlying(made: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+def outlier_loss(made: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
     """How far pictures' Lab and HSV statistics lie beyond two spreads of the style's, squared, a scalar.
 
     The distance of sets hardly sees one picture that is unlike all others.
     """
-    apart = (picture_statistics.of_colour(made.clamp(0, 1)) - mean) / spread
+    apart = (picture_statistics.colour_statistics(made.clamp(0, 1)) - mean) / spread
     return functional.relu(apart.abs() - 2).square().mean()
 
 
-def smoothness(knots: Tensor) -> Tensor:
+def curve_smoothness(knots: Tensor) -> Tensor:
     """How much curves (..., knots) bend: mean squared second difference, times the squared number of pieces."""
     return (knots.diff(n=2, dim=-1) ** 2).mean() * (knots.shape[-1] - 1) ** 2
 
@@ -152,7 +152,7 @@ class LearntFeatures(nn.Module):
 Features = LearntFeatures | VGGFeatures
 
 
-def grams(features: Sequence[Tensor]) -> list[Tensor]:
+def gram_matrices(features: Sequence[Tensor]) -> list[Tensor]:
     """The mean Gram matrix of each layer's features over all pictures, (width, width) (Gatys et al. 2016)."""
     found = []
     for layer in features:
@@ -166,18 +166,18 @@ def gram_loss(made: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     return torch.stack([(one - other).norm() / other.norm() for one, other in zip(made, target, strict=True)]).mean()
 
 
-def fine(pictures: Tensor, *, most_px: int = 9) -> Tensor:
+def fine_detail(pictures: Tensor, *, most_px: int = 9) -> Tensor:
     """Pictures (N, C, h, w) without what is coarser than about ``most_px``, an odd number, ten times as strong."""
     coarse = functional.avg_pool2d(pictures, most_px, stride=1, padding=most_px // 2, count_include_pad=False)
     return 10 * (pictures - coarse)
 
 
-def of_even_contrast(planes: Tensor) -> Tensor:
+def normalise_contrast(planes: Tensor) -> Tensor:
     """Planes (N, C, h, w) about zero, each picture's of spread one: a busy one counts no more than a calm one."""
     return planes / (planes.float().square().mean(dim=(1, 2, 3), keepdim=True) + 1e-3).sqrt()
 
 
-def spectra(planes: Tensor) -> Tensor:
+def radial_spectra(planes: Tensor) -> Tensor:
     """The power of planes (N, 1, h, w) around circles of equal frequency, (N, rings), as shares in bels."""
     height, width = planes.shape[2:]
     window = torch.hann_window(height, device=planes.device)[:, None] * torch.hann_window(width, device=planes.device)

@@ -20,7 +20,7 @@ _FOLDS = 3
 _SEEN_PER_PICTURE = 8  # patches, at the test
 
 
-def told_apart(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0, steps: int = _STEPS) -> float:
+def classifier_auc(real: Sequence[Array], made: Sequence[Array], *, seed: int = 0, steps: int = _STEPS) -> float:
     """The area under the curve of a small patch discriminator on pictures that it wasn't trained on.
 
     The pictures are parted into three; each third is scored, a picture by the mean of eight patches, by a network

@@ -14,10 +14,10 @@ from torch import Tensor
 from restoration import picture_statistics
 from restoration.execution import Execution, ResolvedExecution
 from restoration.model_folders import ModelFolder
-from restoration.pipeline.style_stage import BALANCE, VECTOR_NAME
+from restoration.pipeline.style_stage import COLOUR_BALANCE, STYLE_VECTOR_NAME
 from restoration.training.aged_pairs import TrainingPictures
 from restoration.training.release import STRENGTH, UNSUITED_PROCESSES, write_version
-from restoration.training.style.evaluation import enough, measured
+from restoration.training.style.evaluation import evaluate_style_pictures, has_enough_pictures
 from restoration.training.style.style_gan import STYLE_SIZE, StyleGAN, has_strokes
 from restoration.training.style.style_settings import StyleTrainingSettings
 
@@ -66,12 +66,12 @@ def release(
             folder.mkdir(exist_ok=True)
             with torch.no_grad():
                 vector = gan.style(number, references[number].to(gan.device))[0]
-            tensors = {**network, VECTOR_NAME: vector}
+            tensors = {**network, STYLE_VECTOR_NAME: vector}
             tensors = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in tensors.items()}
             content = _card(gan, settings, number, pictures, how)
             version = write_version(folder, tensors, content)
-            if enough(pictures[-1].validation, pictures[number]):
-                rows = measured(version, pictures[-1].validation, pictures[number], execution=on)
+            if has_enough_pictures(pictures[-1].validation, pictures[number]):
+                rows = evaluate_style_pictures(version, pictures[-1].validation, pictures[number], execution=on)
                 version = write_version(folder, tensors, {**content, "evaluation": [row.as_dict() for row in rows]})
             versions.append(version)
     return versions
@@ -93,7 +93,7 @@ def _card(
         "task": "style",
         "architecture": {
             "name": "style-unet",
-            "statistics": len(picture_statistics.NAMES),
+            "statistics": len(picture_statistics.STATISTIC_NAMES),
             "style": STYLE_SIZE,
             "widths": list(settings.widths),
             "blocks": list(settings.blocks),
@@ -104,7 +104,7 @@ def _card(
         "parameters": {
             "strength": STRENGTH,
             "weight": WEIGHT,
-            **{name: {"default": 0.0, "range": [-1.0, 1.0], "description": _BALANCED[name]} for name in BALANCE},
+            **{name: {"default": 0.0, "range": [-1.0, 1.0], "description": _BALANCED[name]} for name in COLOUR_BALANCE},
         },
         "style": {"palette": facts.palette, "statistics": _named(facts.mean), "spreads": _named(facts.spread)},
         "suited_to": {
@@ -131,4 +131,6 @@ def _card(
 
 
 def _named(values: Tensor) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in zip(picture_statistics.NAMES, values.tolist(), strict=True)}
+    return {
+        name: round(value, 5) for name, value in zip(picture_statistics.STATISTIC_NAMES, values.tolist(), strict=True)
+    }

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from restoration import picture_statistics
 from restoration.colour.toning import luma
 from restoration.errors import TrainingError
-from restoration.pipeline.style_stage import as_grain
+from restoration.pipeline.style_stage import normalise_grain
 from restoration.training.aged_pairs import TrainingPictures, find_pictures, read_photograph
 from restoration.training.style.real_fake_classifier import PATCH_PX
 
@@ -45,7 +45,7 @@ def find_styles(folders: Mapping[str, Path]) -> dict[str, TrainingPictures]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class StyleStep:
     """What one step is taken on, float32; encoded RGB in [0, 1].
 
     Attributes:
@@ -68,13 +68,13 @@ class Turn:
     real_pixels: Tensor
     real_pixel_statistics: Tensor
 
-    def to(self, device: torch.device) -> Turn:
+    def to(self, device: torch.device) -> StyleStep:
         """The same on ``device``."""
         placed = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Turn(**{name: value if name == "style" else value.to(device) for name, value in placed.items()})
+        return StyleStep(**{name: value if name == "style" else value.to(device) for name, value in placed.items()})
 
 
-class Turns(Dataset[Turn]):
+class StyleSteps(Dataset[StyleStep]):
     """Turns by number; the styles take turns."""
 
     def __init__(
@@ -105,15 +105,15 @@ class Turns(Dataset[Turn]):
         self.styles = [[_read(path) for path in paths] for paths in styles]
         self._measurements: dict[tuple[int, int, int], tuple[Tensor, Array]] = {}
 
-    def __getitem__(self, index: int) -> Turn:
+    def __getitem__(self, index: int) -> StyleStep:
         rng = np.random.default_rng([self.seed, index])
         style = index % len(self.styles)
         given, given_statistics = self._draw_patches(rng, -1)
         real, real_statistics = self._draw_patches(rng, style)
         given_pixels, given_pixel_statistics = self._draw_pixels(rng, -1)
         real_pixels, real_pixel_statistics = self._draw_pixels(rng, style)
-        noise = as_grain(rng.random((2 * self.patches, 1, self.patch_px, self.patch_px), np.float32))
-        return Turn(
+        noise = normalise_grain(rng.random((2 * self.patches, 1, self.patch_px, self.patch_px), np.float32))
+        return StyleStep(
             style=style,
             given=given,
             given_statistics=given_statistics,
@@ -167,7 +167,7 @@ class Turns(Dataset[Turn]):
     def _measured(self, style: int, picture: int, way: int) -> tuple[Tensor, Array]:
         """The statistics of a variant, and pixels from all over it, (3, _POOL)."""
         values = self._variant(style, picture, way).whole()
-        found = picture_statistics.of_windows([values.transpose(2, 0, 1)[None].astype(np.float64)])
+        found = picture_statistics.window_statistics([values.transpose(2, 0, 1)[None].astype(np.float64)])
         flat = values.reshape(-1, 3)
         rng = np.random.default_rng([self.seed, picture, way])
         return found, np.ascontiguousarray(flat[rng.integers(len(flat), size=_POOL)].T)

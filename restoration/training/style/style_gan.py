@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from restoration import picture_statistics
 from restoration.networks import PatchDiscriminator
-from restoration.networks.colour_mapping import PALETTES, apart
+from restoration.networks.colour_mapping import PALETTES, split_luma_chroma
 from restoration.networks.style_generator import StyleEncoder, StyleNetwork
 from restoration.training.checkpoints import State, optimiser_state, restore_optimiser
 from restoration.training.losses import adversarial_loss, discriminator_loss
-from restoration.training.restoration_gan import placed, require_gradients
+from restoration.training.restoration_gan import require_gradients, to_device
 from restoration.training.style.losses import (
     Features,
     FixedFeatures,
@@ -29,19 +29,19 @@ from restoration.training.style.losses import (
     colour_loss,
     content_loss,
     content_planes,
+    curve_smoothness,
     energy_distance,
-    fine,
+    fine_detail,
     gram_loss,
-    grams,
-    of_even_contrast,
-    outlying,
-    smoothness,
-    spectra,
+    gram_matrices,
+    normalise_contrast,
+    outlier_loss,
+    radial_spectra,
 )
-from restoration.training.style.style_data import Turn
+from restoration.training.style.style_data import StyleStep
 
-ENCODED = 24  # numbers that the style encoder tells; the statistics' means and spreads come beside them
-STYLE_SIZE = ENCODED + 2 * len(picture_statistics.NAMES)
+ENCODED_SIZE = 24  # numbers that the style encoder tells; the statistics' means and spreads come beside them
+STYLE_SIZE = ENCODED_SIZE + 2 * len(picture_statistics.STATISTIC_NAMES)
 
 _NEUTRAL = 0.012  # Lab in hundredths: a chroma that only JPEG gives a neutral picture
 _PAINTED = 0.06  # chroma beside the toning, beyond what a toned print has
@@ -50,14 +50,14 @@ _LEAST_SPREAD = 0.008  # of a statistic of the style's pictures, so that equal o
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleFacts:
+class StyleSetStatistics:
     """What a style's pictures are like as a set: means and spreads of their statistics, (len(NAMES),) each."""
 
     mean: Tensor
     spread: Tensor
 
     @classmethod
-    def of(cls, found: Tensor) -> StyleFacts:
+    def of(cls, found: Tensor) -> StyleSetStatistics:
         """Of statistics (pictures, len(NAMES))."""
         return cls(mean=found.mean(dim=0), spread=found.std(dim=0))
 
@@ -69,17 +69,17 @@ class StyleFacts:
     @property
     def palette(self) -> str:
         """Which of :data:`restoration.networks.colour_mapping.PALETTES` the style's pictures have."""
-        named = dict(zip(picture_statistics.NAMES, self.mean.tolist(), strict=True))
+        named = dict(zip(picture_statistics.STATISTIC_NAMES, self.mean.tolist(), strict=True))
         if named["chroma_beside_toning"] > _PAINTED:
             return "full"
         chroma = max(abs(named["lab_mean_a"]), abs(named["lab_mean_b"]), named["chroma_beside_toning"])
         return "neutral" if chroma < _NEUTRAL else "toned"
 
-    def to(self, device: torch.device) -> StyleFacts:
-        return StyleFacts(mean=self.mean.to(device), spread=self.spread.to(device))
+    def to(self, device: torch.device) -> StyleSetStatistics:
+        return StyleSetStatistics(mean=self.mean.to(device), spread=self.spread.to(device))
 
 
-def has_strokes(facts: Sequence[StyleFacts]) -> bool:
+def has_strokes(facts: Sequence[StyleSetStatistics]) -> bool:
     """Whether a network for these styles is given strokes of a brush."""
     return any(style.painted for style in facts)
 
@@ -93,7 +93,7 @@ class StyleGAN:
         encoder: StyleEncoder,
         discriminators: Sequence[PatchDiscriminator],
         features: Features | None,
-        facts: Sequence[StyleFacts],
+        facts: Sequence[StyleSetStatistics],
         *,
         weights: StyleLossWeights,
         device: torch.device,
@@ -115,11 +115,11 @@ class StyleGAN:
             ema_decay: how slowly the running mean follows.
             seed: of the fixed features.
         """
-        self.makers = placed(nn.ModuleDict({"generator": generator, "encoder": encoder}), device)
+        self.makers = to_device(nn.ModuleDict({"generator": generator, "encoder": encoder}), device)
         self.generator, self.encoder = generator, encoder
-        self.discriminators = nn.ModuleList(placed(one, device) for one in discriminators)
-        self.features = None if features is None else placed(features, device)
-        self.fixed = placed(FixedFeatures(seed=seed), device)
+        self.discriminators = nn.ModuleList(to_device(one, device) for one in discriminators)
+        self.features = None if features is None else to_device(features, device)
+        self.fixed = to_device(FixedFeatures(seed=seed), device)
         self.facts = [one.to(device) for one in facts]
         self.weights, self.device, self.autocast, self.ema_decay = weights, device, autocast, ema_decay
         self.ema = {name: value.detach().clone() for name, value in self.makers.state_dict().items()}
@@ -132,9 +132,12 @@ class StyleGAN:
         """Keeps Gram matrices and spectra of each style's patches, (count, 3, h, w) a style, as what to come near."""
         with torch.no_grad(), self._autocast():
             self.gram_targets = [
-                grams(self._texture_features(number, patches.to(self.device))) for number, patches in enumerate(real)
+                gram_matrices(self._texture_features(number, patches.to(self.device)))
+                for number, patches in enumerate(real)
             ]
-            self.spectrum_targets = [spectra(fine(apart(patches.to(self.device))[0])) for patches in real]
+            self.spectrum_targets = [
+                radial_spectra(fine_detail(split_luma_chroma(patches.to(self.device))[0])) for patches in real
+            ]
 
     def style(self, number: int, references: Tensor) -> Tensor:
         """The vector (1, STYLE_SIZE) of a style of which ``references`` (N, 3, h, w) are patches."""
@@ -190,7 +193,7 @@ class StyleGAN:
         restore_optimiser(self.generator_optimiser, state.get("generator_optimiser", {}))
         restore_optimiser(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
 
-    def colour_step(self, turn: Turn) -> dict[str, float]:
+    def colour_step(self, turn: StyleStep) -> dict[str, float]:
         """One step on the colour mapping alone. Returns the losses by name."""
         with self._autocast():
             style = self.style(turn.style, turn.real)
@@ -198,7 +201,7 @@ class StyleGAN:
         self._step_generator(self._weighed(losses, turn.style))
         return {name: loss.item() for name, loss in losses.items()}
 
-    def game_step(self, turn: Turn) -> dict[str, float]:
+    def game_step(self, turn: StyleStep) -> dict[str, float]:
         """One turn of the style's discriminator, then one of the generator. Returns the losses by name."""
         with self._autocast():
             style = self.style(turn.style, turn.real)
@@ -218,7 +221,7 @@ class StyleGAN:
         self._step_generator(self._weighed(losses, turn.style))
         return {"discriminator": discriminator_value, **{name: loss.item() for name, loss in losses.items()}}
 
-    def _colour_losses(self, turn: Turn, style: Tensor) -> dict[str, Tensor]:
+    def _colour_losses(self, turn: StyleStep, style: Tensor) -> dict[str, Tensor]:
         generator, facts = self.generator, self.facts[turn.style]
         count = len(turn.given_pixels)
         pixels = torch.cat([turn.given_pixels, turn.real_pixels])
@@ -226,39 +229,41 @@ class StyleGAN:
         made = generator.coloured(pixels, found, style.expand(len(pixels), -1), self.palette(turn.style, len(pixels)))
         styled, same = made[:count], made[count:]
         mapping = generator.mapping(found[:count], style.expand(count, -1), self.palette(turn.style, count))
-        colours = len(picture_statistics.COLOUR_NAMES)
+        colours = len(picture_statistics.COLOUR_STATISTIC_NAMES)
         spread = facts.spread[:colours].clamp(min=_LEAST_SPREAD)
         return {
             "colour": colour_loss(styled, turn.real_pixels, facts.mean[:colours], spread),
             "identity": nn.functional.mse_loss(same, turn.real_pixels),
-            "outlying": outlying(styled, facts.mean[:colours], spread),
-            "smooth": smoothness(mapping.curve) + smoothness(mapping.toning),
+            "outlying": outlier_loss(styled, facts.mean[:colours], spread),
+            "smooth": curve_smoothness(mapping.curve) + curve_smoothness(mapping.toning),
         }
 
-    def _texture_losses(self, turn: Turn, style: Tensor, styled: Tensor) -> dict[str, Tensor]:
+    def _texture_losses(self, turn: StyleStep, style: Tensor, styled: Tensor) -> dict[str, Tensor]:
         count = len(turn.given)
         mapping = self.generator.mapping(
             turn.given_statistics, style.expand(count, -1), self.palette(turn.style, count)
         )
-        toned = mapping.toned(apart(turn.given)[0]).detach()
+        toned = mapping.toned(split_luma_chroma(turn.given)[0]).detach()
         factor = _STROKE_PX if self.facts[turn.style].painted else _GRAIN_PX
-        kept = content_planes(apart(styled)[0], factor), content_planes(toned, factor)
+        kept = content_planes(split_luma_chroma(styled)[0], factor), content_planes(toned, factor)
         extract = self.fixed if self.features is None else self.features
         with torch.no_grad():
             wanted = extract(kept[1])
         return {
             "content": content_loss(extract(kept[0]), wanted),
-            "spectrum": energy_distance(spectra(fine(apart(styled)[0])), self.spectrum_targets[turn.style]),
-            "gram": gram_loss(grams(self._texture_features(turn.style, styled)), self.gram_targets[turn.style]),
+            "spectrum": energy_distance(
+                radial_spectra(fine_detail(split_luma_chroma(styled)[0])), self.spectrum_targets[turn.style]
+            ),
+            "gram": gram_loss(gram_matrices(self._texture_features(turn.style, styled)), self.gram_targets[turn.style]),
             "adversarial": adversarial_loss(self.discriminators[turn.style](styled)),
         }
 
     def _texture_features(self, style: int, pictures: Tensor) -> list[Tensor]:
         """Of colours as they are, of luma at even contrast, of strokes where there are any, and what a network sees."""
-        even = of_even_contrast(fine(apart(pictures)[0])).expand(-1, 3, -1, -1)
-        found = [*self.fixed(fine(pictures)), *self.fixed(even)]
+        even = normalise_contrast(fine_detail(split_luma_chroma(pictures)[0])).expand(-1, 3, -1, -1)
+        found = [*self.fixed(fine_detail(pictures)), *self.fixed(even)]
         if self.facts[style].painted:
-            strokes = nn.functional.avg_pool2d(fine(pictures, most_px=33), 2)
+            strokes = nn.functional.avg_pool2d(fine_detail(pictures, most_px=33), 2)
             found += [*self.fixed(strokes), *self.fixed(nn.functional.avg_pool2d(strokes, 2))]
         return found + ([] if self.features is None else self.features(pictures))
 

@@ -30,7 +30,13 @@ _LEAST_CYCLES, _MOST_CYCLES = 1 / 32, 1 / 2  # a pixel
 def colour_vector(picture: Array) -> Vectors:
     """The picture's Lab mean, spread and covariance, (9,), Lab in hundredths."""
     pixels = torch.from_numpy(picture.reshape(-1, 3).T.astype(np.float64)).unsqueeze(0)
-    found = dict(zip(picture_statistics.COLOUR_NAMES, picture_statistics.of_colour(pixels)[0].tolist(), strict=True))
+    found = dict(
+        zip(
+            picture_statistics.COLOUR_STATISTIC_NAMES,
+            picture_statistics.colour_statistics(pixels)[0].tolist(),
+            strict=True,
+        )
+    )
     return np.array([value for name, value in found.items() if name.startswith("lab_")])
 
 
@@ -95,16 +101,16 @@ def distances(
     for _ in range(SPLITS):
         order = rng.permutation(len(points))
         other = points[order[half : 2 * half]] / spread
-        found["floor"].append(energy(points[order[:half]] / spread, other))
+        found["floor"].append(energy_distance(points[order[:half]] / spread, other))
         for name, vectors in chosen.items():
-            found[name].append(energy(vectors[rng.permutation(len(vectors))[:half]], other))
+            found[name].append(energy_distance(vectors[rng.permutation(len(vectors))[:half]], other))
     means = {name: float(np.mean(values)) for name, values in found.items()}
     floor, far = means["floor"], means["input"]
     counts = far >= 2 * floor
     return {name: (value, (value - floor) / (far - floor) if counts else None) for name, value in means.items()}
 
 
-def energy(one: Vectors, other: Vectors) -> float:
+def energy_distance(one: Vectors, other: Vectors) -> float:
     """The energy distance of two sets of vectors, (n, d) and (m, d); 0 only where they are equal."""
     return 2 * _apart(one, other) - _apart(one, one) - _apart(other, other)
 

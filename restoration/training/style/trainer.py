@@ -16,25 +16,31 @@ from torch.utils.data import DataLoader
 from restoration import picture_statistics
 from restoration.errors import TrainingError
 from restoration.execution import Execution, ResolvedExecution
-from restoration.model_folders import STYLE_PREFIX, ModelFolder, shipped
+from restoration.model_folders import STYLE_PREFIX, ModelFolder, shipped_versions
 from restoration.networks import (
     PatchDiscriminator,
     ResidualUNet,
     StyleEncoder,
     StyleNetwork,
     VGGFeatures,
-    at_texture,
-    build,
+    build_generator,
+    interpolate_weights,
 )
 from restoration.training import checkpoints
-from restoration.training.aged_pairs import From, TrainingPictures, find_pictures
+from restoration.training.aged_pairs import ResumeSampler, TrainingPictures, find_pictures
 from restoration.training.style.losses import Features, LearntFeatures
 from restoration.training.style.release import release
-from restoration.training.style.style_data import Turn, Turns, find_styles
-from restoration.training.style.style_gan import ENCODED, STYLE_SIZE, StyleFacts, StyleGAN, has_strokes
+from restoration.training.style.style_data import StyleStep, StyleSteps, find_styles
+from restoration.training.style.style_gan import ENCODED_SIZE, STYLE_SIZE, StyleGAN, StyleSetStatistics, has_strokes
 from restoration.training.style.style_settings import StyleTrainingSettings
-from restoration.training.tensorboard_writer import Board
-from restoration.training.training_loop import Loop, Progress, begin_in, set_rate, with_terms_of
+from restoration.training.tensorboard_writer import TensorBoardWriter
+from restoration.training.training_loop import (
+    Progress,
+    TrainingLoop,
+    create_output_folder,
+    set_learning_rate,
+    with_terms_of,
+)
 
 _REFERENCES = 96  # patches of a style, whose Gram matrices are the aim and that its vector is taken from
 _LEAST_SPREAD = 1e-3
@@ -121,7 +127,7 @@ def _start(
             f"the name of a style begins with {STYLE_PREFIX!r}, so that none reads like a process: call {wrong[0]} "
             f"{STYLE_PREFIX}{wrong[0]}"
         )
-    begin_in(output)
+    create_output_folder(output)
     return settings, folders, {"step": 0}
 
 
@@ -137,7 +143,7 @@ class _Data:
     """The pictures of a training; ``pictures`` are of each style and last those to be styled."""
 
     pictures: list[TrainingPictures]
-    turns: Turns
+    turns: StyleSteps
     references: list[Tensor]
 
     @classmethod
@@ -146,7 +152,7 @@ class _Data:
             *find_styles(dict(zip(settings.names, folders[:-1], strict=True))).values(),
             find_pictures(folders[-1]),
         ]
-        turns = Turns(
+        turns = StyleSteps(
             found[-1].training,
             [one.training for one in found[:-1]],
             patch_px=settings.patch_px,
@@ -170,15 +176,15 @@ def _features(settings: StyleTrainingSettings, perceptual_weights: Path | None) 
                 f"this training began with features of {settings.features_of}: resume it without others"
             )
         return VGGFeatures.from_file(perceptual_weights), digest, "VGG19"
-    folders = [folder for folder in shipped() if folder.card.architecture == "residual-unet"]
+    folders = [folder for folder in shipped_versions() if folder.card.architecture == "residual-unet"]
     wanted = [folder for folder in folders if settings.features_of in ("", folder.card.reference)]
     if not wanted:
         raise TrainingError(f"this training was judged by {settings.features_of}, which this software doesn't ship")
     card, weights = wanted[-1].card, wanted[-1].load_weights()
-    network = cast(ResidualUNet, build(card.architecture, card.network))
+    network = cast(ResidualUNet, build_generator(card.architecture, card.network))
     both_ends = "texture" in {parameter.name for parameter in card.parameters}
     network.load_state_dict(
-        at_texture(weights, 0.0) if both_ends else {name: value.float() for name, value in weights.items()}
+        interpolate_weights(weights, 0.0) if both_ends else {name: value.float() for name, value in weights.items()}
     )
     return LearntFeatures(network), None, card.reference
 
@@ -188,10 +194,10 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
     count = len(settings.names)
     found = [data.turns.all_statistics(style) for style in range(count)]
     everything = torch.cat([*found, data.turns.all_statistics(-1)])
-    facts = [StyleFacts.of(one) for one in found]
+    facts = [StyleSetStatistics.of(one) for one in found]
     torch.manual_seed(settings.seed)
     generator = StyleNetwork(
-        statistics=len(picture_statistics.NAMES),
+        statistics=len(picture_statistics.STATISTIC_NAMES),
         style=STYLE_SIZE,
         widths=settings.widths,
         blocks=settings.blocks,
@@ -203,7 +209,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
     generator.statistics_spread.copy_(everything.std(dim=0).clamp(min=_LEAST_SPREAD))
     gan = StyleGAN(
         generator,
-        StyleEncoder(style=ENCODED),
+        StyleEncoder(style=ENCODED_SIZE),
         [PatchDiscriminator(scales=settings.scales) for _ in range(count)],
         features,
         facts,
@@ -217,7 +223,7 @@ def _networks(settings: StyleTrainingSettings, data: _Data, features: Features, 
     return gan
 
 
-class _Training(Loop[Turn, StyleTrainingSettings]):
+class _Training(TrainingLoop[StyleStep, StyleTrainingSettings]):
     """The loop of styles."""
 
     def __init__(
@@ -227,15 +233,15 @@ class _Training(Loop[Turn, StyleTrainingSettings]):
         self.gan, self.references = gan, data.references
         self.shown = data.turns[0].to(gan.device)  # looked at again and again
 
-    def take(self, item: Turn) -> dict[str, float]:
+    def take(self, item: StyleStep) -> dict[str, float]:
         gan, settings = self.gan, self.settings
-        set_rate(gan.generator_optimiser, settings.rate(self.step))
-        set_rate(gan.discriminator_optimiser, 2 * settings.game_rate)
+        set_learning_rate(gan.generator_optimiser, settings.rate(self.step))
+        set_learning_rate(gan.discriminator_optimiser, 2 * settings.game_rate)
         losses = (gan.colour_step if self.step < settings.colour_steps else gan.game_step)(item.to(gan.device))
         name = settings.names[item.style].removeprefix("simulated-")
         return {f"{name}/{loss}": value for loss, value in losses.items()}
 
-    def validate(self, board: Board) -> dict[str, float]:
+    def validate(self, board: TensorBoardWriter) -> dict[str, float]:
         """Shows the same patches in each style; the figures come at the end, from whole pictures."""
         turn = self.shown
         with self.gan.with_running_mean():
@@ -247,11 +253,11 @@ class _Training(Loop[Turn, StyleTrainingSettings]):
         return {}
 
 
-def _turns(turns: Turns, settings: StyleTrainingSettings, *, first: int, workers: int) -> Iterator[Turn]:
+def _turns(turns: StyleSteps, settings: StyleTrainingSettings, *, first: int, workers: int) -> Iterator[StyleStep]:
     yield from DataLoader(
         turns,
         batch_size=None,
-        sampler=From(first, settings.steps),
+        sampler=ResumeSampler(first, settings.steps),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
     )

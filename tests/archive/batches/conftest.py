@@ -68,7 +68,7 @@ class Workshop:
             **more,
         }
         (folder / "card.json").write_text(json.dumps(card))
-        return model_registry.add(self.catalogue, folder)
+        return model_registry.add_version(self.catalogue, folder)
 
     def style(self, name: str = "simulated-sepia", *, palette: str = "toned", **more: Any) -> ModelVersion:
         """Registers version 1.0 of a style that takes the parameters of all styles."""

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from archive.batches.planning.planner import plan_rerun
-from archive.catalogue.listings import compare
+from archive.catalogue.listings import compare_versions
 from archive.errors import NotFoundError
 from restoration.pipeline.stages import Stage
 
@@ -38,7 +38,7 @@ def _rerun(workshop: Any, version: str, stage: Stage) -> None:
 
 def _compared(workshop: Any, query: str | None = None) -> dict[str, Any]:
     with workshop.catalogue.reading() as session:
-        return compare(session, "mend", "mend@2.0", query)
+        return compare_versions(session, "mend", "mend@2.0", query)
 
 
 def test_a_better_version_is_told_by_the_references_it_comes_nearer_to(workshop: Any) -> None:

@@ -24,7 +24,7 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
 ) -> None:
     batch_id = workshop.prepared("A")
     seen: list[tuple[Path, str | None]] = []
-    make = task_processing.make
+    make = task_processing.process_task
 
     def watched(claim: Any, models: Any, *, temporary: Path, **options: Any) -> Any:
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from archive.batches.planning.planner import Plan, Styling
+from archive.batches.planning.planner import Plan, StyleRequest
 from archive.batches.planning.sampling import Sample
 from archive.batches.recipe_rows import read_recipe
 from archive.catalogue.schema.tables import Recipe
 from archive.catalogue.schema.vocabularies import View
 from archive.errors import UsageError
-from archive.report import write_sheets
+from archive.report import write_contact_sheets
 
 # `workshop` is made in conftest.py.
 
@@ -26,7 +26,7 @@ HALF = np.repeat([[0] * 20 + [255] * 20], 32, axis=0).astype(np.uint8)  # as lar
 
 def _plan(workshop: Any, masks: Path, **options: Any) -> Plan:
     plan: Plan = workshop.plan(
-        model="none", styling=Styling(styles=(("simulated-silver", 1.0),), masks=masks), **options
+        model="none", styling=StyleRequest(styles=(("simulated-silver", 1.0),), masks=masks), **options
     )
     return plan
 
@@ -131,6 +131,6 @@ def test_a_sample_within_masks_has_one_contact_sheet(styled: Any) -> None:
     batch_id = _plan(styled, folder, sample=Sample(size=2)).batch_id
     assert batch_id is not None
     styled.run(batch_id)
-    (sheet,) = write_sheets(styled.catalogue, batch_id)
+    (sheet,) = write_contact_sheets(styled.catalogue, batch_id)
     assert sheet.masters == 2
     assert "on which a look was simulated" in sheet.path.read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
 from archive.batches.running import task_outcomes, task_processing, worker_pool
-from archive.batches.running.device_scheduler import Device
-from archive.batches.running.leases import MOST_TASKS
+from archive.batches.running.device_scheduler import DeviceScheduler
+from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
@@ -30,7 +30,7 @@ CANCELLED, DONE, PENDING = TaskStatus.CANCELLED, TaskStatus.DONE, TaskStatus.PEN
 
 def all_are_in_hand() -> bool:
     """Whether as many tasks are worked on as may be."""
-    return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MOST_TASKS
+    return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MAX_IN_FLIGHT_TASKS
 
 
 def then(*actions: Callable[[], object]) -> Callable[[int], object]:
@@ -82,7 +82,7 @@ def test_a_device_that_fails_puts_back_all_that_is_in_hand(workshop: Any) -> Non
     with pytest.raises(BatchError, match="the cable fell out"):
         workshop.run(batch_id, Greyer(then(lambda: raising(DeviceError("the cable fell out"))(0))))
     assert set(workshop.statuses(batch_id)) <= {DONE, PENDING}
-    assert workshop.statuses(batch_id).count(PENDING) >= 5 - MOST_TASKS + 1
+    assert workshop.statuses(batch_id).count(PENDING) >= 5 - MAX_IN_FLIGHT_TASKS + 1
     assert all(task.lease_token is None for task in workshop.tasks(batch_id))
     assert len(workshop.files()) == len(workshop.derivatives())
     assert workshop.run(batch_id).done == 5
@@ -103,18 +103,20 @@ def test_a_lost_lease_does_not_touch_the_tasks_beside_it(workshop: Any) -> None:
     assert len(workshop.files()) == 3
 
 
-@pytest.mark.parametrize(("most_pixels", "most_at_once"), [(16 * 16 * MOST_TASKS, MOST_TASKS), (16 * 16 * 2 - 1, 1)])
+@pytest.mark.parametrize(
+    ("most_pixels", "most_at_once"), [(16 * 16 * MAX_IN_FLIGHT_TASKS, MAX_IN_FLIGHT_TASKS), (16 * 16 * 2 - 1, 1)]
+)
 def test_no_more_pictures_are_held_than_there_is_to_be_memory_for(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, most_pixels: int, most_at_once: int
 ) -> None:
     batch_id = workshop.prepared(*"ABCDEF")
-    monkeypatch.setattr(worker_pool, "MOST_PIXELS", most_pixels)
+    monkeypatch.setattr(worker_pool, "MAX_IN_FLIGHT_PIXELS", most_pixels)
     held: list[int] = []
 
     def hold(_calls: int) -> None:
         if not held:
             with suppress(TimeoutError):
-                wait_until(all_are_in_hand, seconds=60 if most_at_once == MOST_TASKS else 0.2)
+                wait_until(all_are_in_hand, seconds=60 if most_at_once == MAX_IN_FLIGHT_TASKS else 0.2)
         held.append(sum(thread.name.startswith("task-") for thread in threading.enumerate()))
 
     assert workshop.run(batch_id, Greyer(hold)).done == 6
@@ -134,7 +136,7 @@ def test_log_lines_tell_the_task_that_they_are_about(workshop: Any, monkeypatch:
         assert {(about["batch"], about["stage"]) for about in lines} == {(batch_id, stage)}
 
 
-def _waits(device: Device[None], count: int) -> bool:
+def _waits(device: DeviceScheduler[None], count: int) -> bool:
     return device._waiting.qsize() == count
 
 
@@ -148,7 +150,7 @@ def test_the_device_takes_what_came_first_and_works_in_one_thread() -> None:
             go_on.wait(60)
         done.append((place, threading.current_thread().name))
 
-    with Device[None]() as device:
+    with DeviceScheduler[None]() as device:
         threads = [threading.Thread(target=device.in_turn, args=(9, partial(work_on, 9)))]
         threads[0].start()
         assert began.wait(60)
@@ -166,7 +168,7 @@ def test_what_fails_on_the_device_is_raised_where_it_was_asked_for() -> None:
     def broken() -> None:
         raise DeviceError("no memory")
 
-    with Device[None]() as device:
+    with DeviceScheduler[None]() as device:
         with pytest.raises(DeviceError, match="no memory"):
             device.in_turn(0, broken)
         device.in_turn(0, lambda: None)

@@ -228,7 +228,7 @@ def test_rerun_after_an_accepted_derivative_is_done_once(workshop: Any) -> None:
     workshop.model("1.0")
     workshop.master("A")
     workshop.run(workshop.planned())
-    review.decide(workshop.catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
+    review.record_decision(workshop.catalogue, "A", decision=Decision.ACCEPTED, reviewer="A. Curator")
     workshop.model("2.0")
     workshop.approve("2.0")
     workshop.run(plan_rerun(workshop.catalogue).batch_id)

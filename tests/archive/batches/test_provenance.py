@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 from archive import model_registry
 from archive.batches.running.runner import run_batch
-from archive.batches.running.task_processing import describe
+from archive.batches.running.task_processing import image_description
 from archive.catalogue.schema.tables import Derivative
 from restoration.execution import Execution
 from restoration.image import Picture, Provenance, TiffSink
-from restoration.networks import build
+from restoration.networks import build_generator
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import restore
 from restoration.recipe import Recipe
@@ -27,7 +27,7 @@ _NUMBERS = {"widths": [4, 8], "blocks": [1, 1]}
 
 def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    weights = save(build("residual-unet", _NUMBERS).state_dict())
+    weights = save(build_generator("residual-unet", _NUMBERS).state_dict())
     workshop.model(weights=weights, architecture={"name": "residual-unet", **_NUMBERS})
     workshop.master("A", size=(70, 50))
     assert (
@@ -51,7 +51,7 @@ def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any, tmp
         seed=environment["seed"],
     )
     loaded = LoadedModels(
-        lambda stage: model_registry.folder_for(workshop.catalogue, versions[stage.model, stage.version]), execution
+        lambda stage: model_registry.checked_folder(workshop.catalogue, versions[stage.model, stage.version]), execution
     )
     provenance = Provenance.from_record(
         environment["provenance"], master_sha256=derivative.master_sha256, recipe=recipe
@@ -63,7 +63,7 @@ def test_a_derivative_can_be_made_again_from_its_record_alone(workshop: Any, tmp
             again,
             picture.info,
             provenance=provenance,
-            description=describe(provenance),
+            description=image_description(provenance),
             software=provenance.software,
         ) as sink,
     ):

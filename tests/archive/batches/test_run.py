@@ -17,7 +17,7 @@ from archive.batches.running import claims, commit
 from archive.batches.running.runner import run_batch
 from archive.catalogue.schema.tables import Derivative, Event, QualityScore, Task
 from archive.catalogue.schema.vocabularies import EventType, Outcome, TaskStatus
-from archive.progress import Silent
+from archive.progress import NoProgress
 from restoration.errors import DeviceMemoryError
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.stages import Stage
@@ -47,7 +47,7 @@ def test_a_derivative_is_flushed_before_the_transaction_that_publishes_it(
 ) -> None:
     batch_id = workshop.prepared("A")
     steps: list[str] = []
-    fsync, locked = os.fsync, claims.locked
+    fsync, locked = os.fsync, claims.locked_task
 
     def noted_fsync(descriptor: int) -> None:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -197,7 +197,7 @@ def test_progress_tells_every_task(workshop: Any) -> None:
     batch_id = workshop.prepared("A", "B")
     told: list[Any] = []
 
-    class Told(Silent):
+    class Told(NoProgress):
         def start(self, total: int, what: str) -> None:
             told.append((total, what))
 

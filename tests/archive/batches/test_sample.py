@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from archive.batches.planning.candidates import Candidate
 from archive.batches.planning.planner import Plan
-from archive.batches.planning.sampling import Sample, draw, in_words
+from archive.batches.planning.sampling import Sample, describe_traits, draw_sample
 from archive.catalogue.schema.tables import Item
 from archive.catalogue.schema.vocabularies import View
 
@@ -50,7 +50,7 @@ def workshop_of_twelve(workshop: Any) -> Any:
 
 
 def test_masters_of_which_nothing_is_known_are_spread_over_the_list() -> None:
-    drawn = draw(_offered(1000), Sample(size=10, seed=1))
+    drawn = draw_sample(_offered(1000), Sample(size=10, seed=1))
     assert [place // 100 for place in drawn] == list(range(10))
 
 
@@ -65,7 +65,7 @@ def test_what_is_rare_is_not_missed() -> None:
     }
     for place, fact in rare.items():
         offered[place] = offered[place]._replace(**fact)
-    assert set(rare) <= set(draw(offered, Sample(size=10, seed=1)))
+    assert set(rare) <= set(draw_sample(offered, Sample(size=10, seed=1)))
 
 
 def test_each_value_gets_about_as_many_masters_as_another() -> None:
@@ -73,14 +73,14 @@ def test_each_value_gets_about_as_many_masters_as_another() -> None:
         master._replace(collection="ABCD"[place % 4 if place < 100 else 3])
         for place, master in enumerate(_offered(1000))
     ]
-    counts = Counter(offered[place].collection for place in draw(offered, Sample(size=20, seed=4)))
+    counts = Counter(offered[place].collection for place in draw_sample(offered, Sample(size=20, seed=4)))
     assert set(counts) == set("ABCD")
     assert max(counts.values()) <= 10  # of 925 in 1000 a draw by chance would take 18
 
 
 def test_a_seed_names_a_draw() -> None:
     offered = _offered(200)
-    draws = [draw(offered, Sample(size=5, seed=seed)) for seed in (1, 1, 2)]
+    draws = [draw_sample(offered, Sample(size=5, seed=seed)) for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
     # A golden value: neither the version of Python nor the database may change a draw.
     assert draws[0] == [15, 42, 84, 132, 170]
@@ -88,7 +88,7 @@ def test_a_seed_names_a_draw() -> None:
 
 def test_it_says_what_masters_were_told_by() -> None:
     (master,) = _offered(1, collection="Lange", date_earliest=19361105, samples_per_pixel=3)
-    assert list(in_words(master)) == ["Lange", "1930s", "24.0 Mpx", "16-bit colour"]
+    assert list(describe_traits(master)) == ["Lange", "1930s", "24.0 Mpx", "16-bit colour"]
 
 
 def test_a_sample_is_of_what_the_plan_would_take_and_counts_as_it_does(workshop_of_twelve: Any) -> None:

@@ -17,12 +17,12 @@ from sqlalchemy.exc import OperationalError
 
 from archive import storage
 from archive.batches.running import commit, preflight, runner
-from archive.batches.running.leases import MOST_TASKS
+from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
 from archive.batches.running.runner import run_batch
 from archive.catalogue.schema.tables import Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
-from archive.progress import Silent
+from archive.progress import NoProgress
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline.loaded_models import LoadedModels
@@ -82,7 +82,7 @@ def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop:
     # Those that were open are safe; the next was not found, and waits with those behind it.
     statuses = workshop.statuses(batch_id)
     assert set(statuses) <= {DONE, PENDING}
-    assert statuses.count(PENDING) >= 8 - MOST_TASKS
+    assert statuses.count(PENDING) >= 8 - MAX_IN_FLIGHT_TASKS
     assert len(workshop.files()) == statuses.count(DONE)
     workshop.scans.with_name("elsewhere").rename(workshop.scans)
     assert workshop.run(batch_id).done == 8
@@ -169,7 +169,7 @@ def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resume
     assert workshop.run(batch_id).done == 2
 
 
-class Told(Silent):
+class Told(NoProgress):
     """Progress that knows when the batch has noticed a Ctrl-C."""
 
     def __init__(self) -> None:
@@ -185,7 +185,7 @@ class Told(Silent):
 
 def all_are_in_hand() -> bool:
     """Whether as many tasks are worked on as may be."""
-    return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MOST_TASKS
+    return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MAX_IN_FLIGHT_TASKS
 
 
 def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_resumed(workshop: Any) -> None:
@@ -231,6 +231,6 @@ def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:
 
 def test_a_time_of_day_is_the_next_one() -> None:
     now = datetime(2026, 5, 1, 22, 0)
-    assert runner.next_moment(time(23, 0), now) - now == timedelta(hours=1)
-    assert runner.next_moment(time(22, 0), now) - now == timedelta(days=1)
-    assert runner.next_moment(time(6, 0), now) == datetime(2026, 5, 2, 6, 0)
+    assert runner.next_occurrence(time(23, 0), now) - now == timedelta(hours=1)
+    assert runner.next_occurrence(time(22, 0), now) - now == timedelta(days=1)
+    assert runner.next_occurrence(time(6, 0), now) == datetime(2026, 5, 2, 6, 0)

@@ -11,15 +11,15 @@ import pytest
 import tifffile
 
 from archive import fixity
-from archive.batches.planning.planner import Plan, Styling, plan_rerun
+from archive.batches.planning.planner import Plan, StyleRequest, plan_rerun
 from archive.batches.recipe_rows import read_recipe
-from archive.batches.running.task_processing import describe
-from archive.catalogue.listings import list_items, show
+from archive.batches.running.task_processing import image_description
+from archive.catalogue.listings import get_item_details, list_items
 from archive.catalogue.schema.tables import Derivative, Recipe
 from archive.errors import BatchError, NotFoundError, UsageError
 from restoration.image import Picture, Provenance, SrgbConversion
 from restoration.image.provenance_metadata import COMPOSITE
-from restoration.picture_statistics import NAMES
+from restoration.picture_statistics import STATISTIC_NAMES
 from tests.formats import grey_profile
 from tests.stand_ins import Toner, once
 
@@ -28,8 +28,8 @@ from tests.stand_ins import Toner, once
 SEPIA = "simulated-sepia"
 
 
-def _styling(*styles: tuple[str, float], **options: Any) -> Styling:
-    return Styling(styles=styles or ((SEPIA, 1.0),), **options)
+def _styling(*styles: tuple[str, float], **options: Any) -> StyleRequest:
+    return StyleRequest(styles=styles or ((SEPIA, 1.0),), **options)
 
 
 def _plan(workshop: Any, *styles: tuple[str, float], model: str = "none", **options: Any) -> Plan:
@@ -50,7 +50,7 @@ def _found(workshop: Any, query: str) -> list[str]:
 
 def _shown(workshop: Any, accession_number: str = "A") -> Any:
     with workshop.catalogue.reading() as session:
-        return show(workshop.catalogue, session, accession_number)
+        return get_item_details(workshop.catalogue, session, accession_number)
 
 
 def _pixels(workshop: Any, derivative: Derivative) -> Any:
@@ -252,7 +252,7 @@ def _prepared_with_look(workshop: Any, **master: Any) -> int:
 
 
 def test_the_distance_from_a_style_is_told_where_its_version_keeps_statistics(workshop: Any) -> None:
-    workshop.style(statistics=dict.fromkeys(NAMES, 0.0), spreads=dict.fromkeys(NAMES, 1.0))
+    workshop.style(statistics=dict.fromkeys(STATISTIC_NAMES, 0.0), spreads=dict.fromkeys(STATISTIC_NAMES, 1.0))
     workshop.style("simulated-blue")
     workshop.master("A")
     workshop.run(_plan(workshop, (SEPIA, 0.5), ("simulated-blue", 0.5)).batch_id)
@@ -279,7 +279,7 @@ def test_file_and_history_say_that_a_look_was_simulated(workshop: Any) -> None:
         master_sha256=derivative.master_sha256,
         recipe=_recipe(workshop, derivative),
     )
-    assert describe(provenance).startswith("Derivative with a simulated look (simulated-sepia) of the master")
+    assert image_description(provenance).startswith("Derivative with a simulated look (simulated-sepia) of the master")
     (event,) = [event for event in _shown(workshop)["events"] if event["type"] == "derivation"]
     assert "mend@1.0, simulated-sepia@1.0, which simulates a look" in event["detail"]
 
@@ -314,7 +314,7 @@ def test_a_batch_of_looks_that_stops_leaves_nothing_and_is_gone_on_with(workshop
         (final / f".A_001_styled_{recipe.sha256[:8]}.tif.{name}{'0' * 32}.partial").write_bytes(b"half")
     assert workshop.run(batch_id).done == 1
     assert [path.suffix for path in workshop.files()] == [".tif"]
-    assert [each.problem for each in fixity.verify(workshop.catalogue).broken] == []
+    assert [each.problem for each in fixity.verify_files(workshop.catalogue).broken] == []
 
 
 def _recipe_of_task(workshop: Any, recipe_id: int) -> Any:

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import select, text, update
 
 from archive.batches.running.cancellation import cancel_batch
-from archive.batches.running.claims import LeaseLostError, claim_next, release, take_back
+from archive.batches.running.claims import LeaseLostError, claim_next, reclaim_lost_tasks, release_claims
 from archive.batches.running.commit import record_failure
-from archive.batches.running.leases import MOST_TASKS, Heartbeat, Holder
+from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS, Heartbeat, LeaseHolder
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import NotFoundError
@@ -116,7 +116,7 @@ def test_work_that_takes_longer_than_a_lease_keeps_it(workshop: Any, tmp_path: P
     process = workshop.worker(batch_id, gate=gate)
     wait_until(gate.exists)
     time.sleep(1.5)
-    assert take_back(workshop.catalogue, batch_id) == 0
+    assert reclaim_lost_tasks(workshop.catalogue, batch_id) == 0
     gate.unlink()
     process.join()
     assert [task.attempts for task in workshop.tasks(batch_id)] == [1]
@@ -127,17 +127,17 @@ def test_the_task_of_a_process_that_died_on_this_machine_is_taken_over_at_once(w
     process = workshop.worker(batch_id, gate=tmp_path / "gate")
     wait_until((tmp_path / "gate").exists)
     process.kill()
-    wait_until(lambda: take_back(workshop.catalogue, batch_id), seconds=10)  # a lease lasts a minute
+    wait_until(lambda: reclaim_lost_tasks(workshop.catalogue, batch_id), seconds=10)  # a lease lasts a minute
     process.join()
 
 
-def _held_by(workshop: Any) -> Holder:
+def _held_by(workshop: Any) -> LeaseHolder:
     with workshop.catalogue.reading() as session:
         task = session.scalars(select(Task)).one()
     assert task.lease_host is not None
     assert task.lease_pid is not None
     assert task.lease_started is not None
-    return Holder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started)
+    return LeaseHolder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started)
 
 
 def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
@@ -149,9 +149,9 @@ def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
     (task,) = workshop.tasks(batch_id)
     lease = timedelta(seconds=workshop.catalogue.settings.lease_seconds)
     assert before <= task.lease_expires_at - lease <= before + timedelta(seconds=10)
-    assert _held_by(workshop) == Holder.this_process()
+    assert _held_by(workshop) == LeaseHolder.this_process()
     assert task.lease_host.startswith(socket.gethostname())
-    release(workshop.catalogue, claim)
+    release_claims(workshop.catalogue, claim)
     (task,) = workshop.tasks(batch_id)
     assert (task.status, task.lease_token, task.lease_expires_at, task.lease_host, task.lease_pid) == (
         TaskStatus.PENDING,
@@ -163,11 +163,13 @@ def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
 
 
 def test_only_what_is_certain_is_taken_for_dead() -> None:
-    here = Holder.this_process()
+    here = LeaseHolder.this_process()
     assert not here.is_known_dead()
-    assert Holder(host=here.host, pid=here.pid, started=here.started + 1).is_known_dead()  # its number was given anew
-    assert Holder(host=here.host, pid=2**22 + 1, started=1).is_known_dead()
-    assert not Holder(host="another machine", pid=2**22 + 1, started=1).is_known_dead()
+    assert LeaseHolder(
+        host=here.host, pid=here.pid, started=here.started + 1
+    ).is_known_dead()  # its number was given anew
+    assert LeaseHolder(host=here.host, pid=2**22 + 1, started=1).is_known_dead()
+    assert not LeaseHolder(host="another machine", pid=2**22 + 1, started=1).is_known_dead()
 
 
 def _expire(workshop: Any) -> None:
@@ -187,7 +189,7 @@ def test_an_expired_lease_is_not_prolonged_and_records_nothing(workshop: Any) ->
         wait_until(lambda: heartbeat.is_lost(claim.token))
     with pytest.raises(LeaseLostError):
         record_failure(workshop.catalogue, claim, "too late")
-    assert take_back(workshop.catalogue, batch_id) == 1
+    assert reclaim_lost_tasks(workshop.catalogue, batch_id) == 1
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -221,25 +223,25 @@ def test_masters_on_which_a_process_died_come_last(workshop: Any) -> None:
     first = claim_next(workshop.catalogue, batch_id)
     assert first is not None
     _expire(workshop)
-    take_back(workshop.catalogue, batch_id)
+    reclaim_lost_tasks(workshop.catalogue, batch_id)
     second = claim_next(workshop.catalogue, batch_id)
     assert second is not None
     assert second.task_id != first.task_id
 
 
 def test_cancelling_gives_up_what_is_pending_and_lets_a_living_process_finish(workshop: Any, tmp_path: Path) -> None:
-    batch_id = _prepare(workshop, MOST_TASKS + 2)
+    batch_id = _prepare(workshop, MAX_IN_FLIGHT_TASKS + 2)
     gate = tmp_path / "gate"
     process = workshop.worker(batch_id, gate=gate)
     wait_until(gate.exists)
     outcome = cancel_batch(workshop.catalogue, batch_id)
-    assert (outcome.cancelled, outcome.running) == (2, MOST_TASKS)
+    assert (outcome.cancelled, outcome.running) == (2, MAX_IN_FLIGHT_TASKS)
     gate.unlink()
     process.join()
     assert process.exitcode == 0
-    assert workshop.statuses(batch_id) == [TaskStatus.DONE] * MOST_TASKS + [TaskStatus.CANCELLED] * 2
-    assert len(workshop.files()) == len(workshop.derivatives()) == MOST_TASKS
-    assert workshop.run(batch_id).done == MOST_TASKS  # nothing is taken up again
+    assert workshop.statuses(batch_id) == [TaskStatus.DONE] * MAX_IN_FLIGHT_TASKS + [TaskStatus.CANCELLED] * 2
+    assert len(workshop.files()) == len(workshop.derivatives()) == MAX_IN_FLIGHT_TASKS
+    assert workshop.run(batch_id).done == MAX_IN_FLIGHT_TASKS  # nothing is taken up again
     assert workshop.plan(dry_run=True).tasks == 2
 
 

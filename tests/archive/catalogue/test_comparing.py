@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import compare
+from archive.catalogue.listings import compare_versions
 from archive.catalogue.schema.tables import Derivative, Master, ModelVersion
 from archive.catalogue.schema.vocabularies import Decision, StageTask
 from archive.errors import NotFoundError, QueryError, UsageError
@@ -25,7 +25,7 @@ def _versions(session: Session) -> tuple[ModelVersion, ModelVersion]:
 
 def _found(catalogue: Catalogue, query: str | None = None, *, a: str = A, b: str = B) -> dict[str, Any]:
     with catalogue.reading() as session:
-        return compare(session, a, b, query)
+        return compare_versions(session, a, b, query)
 
 
 def _score(found: dict[str, Any], metric: str, compared_with: str | None = "reference") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from archive.catalogue.listings import list_items
 from archive.catalogue.query import query_planner
 from archive.catalogue.query.fields import FIELDS
 from archive.catalogue.schema.vocabularies import Access, Decision, View
-from archive.fixity import verify
+from archive.fixity import verify_files
 from tests.support import add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
 # A question to each field, as in a large catalogue.
@@ -68,8 +68,8 @@ def test_what_little_matches_is_found_by_index(catalogue: Catalogue, query: str)
 def test_where_much_matches_items_are_read_in_order_and_nothing_is_sorted(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, query: str | None
 ) -> None:
-    monkeypatch.setattr(query_planner, "FEW", -1)
-    monkeypatch.setattr(query_planner, "MANY", -1)
+    monkeypatch.setattr(query_planner, "FEW_ITEMS", -1)
+    monkeypatch.setattr(query_planner, "MANY_ITEMS", -1)
     for limit in (50, None):
         plan = _plans(catalogue, query, limit)[-1]
         assert _full_scans(plan, in_order="items") == []
@@ -82,7 +82,7 @@ def test_where_much_matches_items_are_read_in_order_and_nothing_is_sorted(
 
 def test_the_longest_unchecked_files_are_found_by_index(catalogue: Catalogue) -> None:
     with _Explained(catalogue) as explained:
-        verify(catalogue, limit=10)
+        verify_files(catalogue, limit=10)
     plans = [plan for statement, plan in explained.plans if "NULLS FIRST" in statement]
     assert plans
     for plan in plans:
@@ -106,8 +106,8 @@ def test_however_it_is_read_a_list_holds_the_same(
                 if number == 1:
                     add_review(session, derivative, Decision.ACCEPTED)
         add_version(session, "denoise-deblur@1.1", approved=True)
-    monkeypatch.setattr(query_planner, "FEW", few)
-    monkeypatch.setattr(query_planner, "MANY", few)
+    monkeypatch.setattr(query_planner, "FEW_ITEMS", few)
+    monkeypatch.setattr(query_planner, "MANY_ITEMS", few)
     monkeypatch.setattr(query_planner, "_FEW_RECIPES", few_recipes)
     with catalogue.reading() as session:
         for limit in (None, 50):  # which take two ways

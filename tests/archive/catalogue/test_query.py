@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import list_items
-from archive.catalogue.query.lucene_parser import DEEPEST, HIGHEST_COST, parse, remark
+from archive.catalogue.query.lucene_parser import MAX_QUERY_COST, MAX_QUERY_DEPTH, explain_empty_result, parse_condition
 from archive.catalogue.schema.tables import ModelVersion
 from archive.catalogue.schema.vocabularies import Access, Decision, StageTask, TaskStatus, View
 from archive.errors import QueryError
@@ -300,7 +300,7 @@ def test_views_pick_masters(session: Session) -> None:
 )
 def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int, said: str) -> None:
     with pytest.raises(QueryError) as raised:
-        parse(query)
+        parse_condition(query)
     assert f"at character {position}," in str(raised.value)
     assert said in str(raised.value)
 
@@ -314,12 +314,12 @@ def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int,
     ],
 )
 def test_words_after_a_value_are_told_to_be_words_of_their_own(query: str, said: str) -> None:
-    assert said in str(remark(query))
+    assert said in str(explain_empty_result(query))
 
 
 @pytest.mark.parametrize("query", ["", " ", "street summer", "creator:Pérez AND street", 'creator:"Anna Pérez"'])
 def test_nothing_is_remarked_of_other_queries(query: str) -> None:
-    assert remark(query) is None
+    assert explain_empty_result(query) is None
 
 
 @pytest.mark.parametrize(
@@ -327,19 +327,25 @@ def test_nothing_is_remarked_of_other_queries(query: str) -> None:
 )
 def test_an_unfinished_query_is_a_mistake(query: str) -> None:
     with pytest.raises(QueryError):
-        parse(query)
+        parse_condition(query)
 
 
 def test_large_queries_are_answered_or_refused_in_words(people: Session) -> None:
-    many = " OR ".join(f"accession_number:A{number}" for number in range(HIGHEST_COST))
+    many = " OR ".join(f"accession_number:A{number}" for number in range(MAX_QUERY_COST))
     assert found(people, many) == "A1 A2 A3"
-    assert found(people, "(" * DEEPEST + "paris" + ")" * DEEPEST) == "A2"
+    assert found(people, "(" * MAX_QUERY_DEPTH + "paris" + ")" * MAX_QUERY_DEPTH) == "A2"
     assert found(people, many.replace("OR", "AND")) == ""
     for each in ("paris", "date:[1906 TO 1907]", "NOT view:verso", "status:unrestored", "-status:stale", "-model:a@1"):
-        assert found(people, f"date:1906 {each} " * (HIGHEST_COST // 10)) == "A2"
-    for too_much in (f"{many} OR b", "(" * 500 + "a" + ")" * 500, "-" * 200 + "a", "a " * 30_000, "a " * HIGHEST_COST):
+        assert found(people, f"date:1906 {each} " * (MAX_QUERY_COST // 10)) == "A2"
+    for too_much in (
+        f"{many} OR b",
+        "(" * 500 + "a" + ")" * 500,
+        "-" * 200 + "a",
+        "a " * 30_000,
+        "a " * MAX_QUERY_COST,
+    ):
         with pytest.raises(QueryError):
-            parse(too_much)
+            parse_condition(too_much)
 
 
 symbols = "()[]{}\"~^:*?+-/\\<>= '%_é"

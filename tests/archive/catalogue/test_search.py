@@ -7,8 +7,16 @@ import pytest
 from sqlalchemy import event
 
 from archive.catalogue import Catalogue
-from archive.catalogue.events import person, record_event, software
-from archive.catalogue.listings import LIST_FIELDS, batch, batches, find_version, list_items, models, show
+from archive.catalogue.events import person_agent, record_event, software_agent
+from archive.catalogue.listings import (
+    LIST_FIELDS,
+    find_version,
+    get_batch,
+    get_item_details,
+    list_batches,
+    list_items,
+    list_model_versions,
+)
 from archive.catalogue.schema.tables import ModelAlias, QualityScore
 from archive.catalogue.schema.vocabularies import (
     ComparedWith,
@@ -137,7 +145,7 @@ def test_as_a_column_the_status_is_the_first_that_holds(catalogue: Catalogue) ->
         assert {row["accession_number"]: row["status"] for row in list_items(session, None)} == {
             name: name for name in names
         }
-        assert show(catalogue, session, "stale")["status"] == "stale"
+        assert get_item_details(catalogue, session, "stale")["status"] == "stale"
 
 
 def test_a_list_says_rejected_where_nothing_is_current_after_a_rejection(catalogue: Catalogue) -> None:
@@ -173,10 +181,10 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
         add_review(session, derivative, Decision.ACCEPTED, reviewer="R. Curator")
         record_event(session, EventType.INGESTION, at=AT, item=item)
         record_event(session, EventType.FIXITY_CHECK, at=AT, master=master, outcome=Outcome.FAILURE, detail="missing")
-        record_event(session, EventType.REVIEW, at=AT, derivative=derivative, agent=person(session, "R. Curator"))
+        record_event(session, EventType.REVIEW, at=AT, derivative=derivative, agent=person_agent(session, "R. Curator"))
         record_event(session, EventType.INGESTION, at=AT, item=add_item(session, "B"))
     with catalogue.reading() as session:
-        shown = json.loads(json.dumps(show(catalogue, session, "A")))
+        shown = json.loads(json.dumps(get_item_details(catalogue, session, "A")))
     assert list(shown)[:5] == ["id", "accession_number", "title", "creator", "date"]
     assert list(shown)[-4:] == ["status", "masters", "derivatives", "events"]
     assert (shown["title"], shown["access"], shown["status"]) == ("Mother", "open", "restored")
@@ -265,7 +273,7 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
 
 def test_showing_an_unknown_item_says_what_to_do(catalogue: Catalogue) -> None:
     with catalogue.reading() as session, pytest.raises(NotFoundError, match="archive list"):
-        show(catalogue, session, "A")
+        get_item_details(catalogue, session, "A")
 
 
 def test_batches_are_counted_and_told_with_their_failures(catalogue: Catalogue) -> None:
@@ -280,10 +288,10 @@ def test_batches_are_counted_and_told_with_their_failures(catalogue: Catalogue) 
         add_task(session, waiting, masters["A"], recipe, TaskStatus.PENDING)
         add_task(session, waiting, masters["B"], recipe, TaskStatus.SKIPPED)
     with catalogue.reading() as session:
-        listed = list(batches(session))
-        told = batch(session, finished.id)
+        listed = list(list_batches(session))
+        told = get_batch(session, finished.id)
         with pytest.raises(NotFoundError, match="archive batch list"):
-            batch(session, 99)
+            get_batch(session, 99)
     assert listed[0] == {
         "id": finished.id,
         "created_at": "2026-05-04T12:00:00+00:00",
@@ -337,7 +345,7 @@ def test_models_are_listed_with_aliases_and_use(catalogue: Catalogue) -> None:
         add_version(session, "art@1.0", task=StageTask.STYLE)
         add_derivative(session, add_item(session, "A").masters[0], old)
     with catalogue.reading() as session:
-        listed = models(session)
+        listed = list_model_versions(session)
     assert [(row["name"], row["version"], row["aliases"], row["derivatives"]) for row in listed] == [
         ("art", "1.0", [], 0),
         ("denoise-deblur", "1.0", [], 1),
@@ -348,9 +356,9 @@ def test_models_are_listed_with_aliases_and_use(catalogue: Catalogue) -> None:
 
 def test_agents_are_recorded_once(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
-        first = software(session), person(session, "R. Curator")
+        first = software_agent(session), person_agent(session, "R. Curator")
         event_recorded = record_event(session, EventType.INGESTION, at=datetime.now(UTC))
         session.flush()
     with catalogue.session() as session:
-        assert (software(session).id, person(session, "R. Curator").id) == (first[0].id, first[1].id)
+        assert (software_agent(session).id, person_agent(session, "R. Curator").id) == (first[0].id, first[1].id)
         assert event_recorded.agent_id == first[0].id

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.query.text_index import LONGEST_WORD, fold, reindex
+from archive.catalogue.query.text_index import MAX_WORD_LENGTH, fold_words, index_item_words
 from archive.catalogue.schema.tables import ItemWord
 from tests.support import add_item
 
@@ -18,11 +18,11 @@ from tests.support import add_item
         ("ﬁlm №2", ["film", "no2"]),
         ("Ёлка 写真", ["елка", "写真"]),
         (" … ", []),
-        ("x" * 5000, ["x" * LONGEST_WORD]),
+        ("x" * 5000, ["x" * MAX_WORD_LENGTH]),
     ],
 )
 def test_words_are_folded_without_case_and_accents(text: str, words: list[str]) -> None:
-    assert fold(text) == words
+    assert fold_words(text) == words
 
 
 def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
@@ -31,7 +31,7 @@ def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
         item = add_item(session, "A", title="the old old title", creator="Lange")
         item.title = "New"
         item.place = "x" * 5000
-        reindex(session, item)
+        index_item_words(session, item)
     with catalogue.reading() as session:
         rows = session.execute(
             select(ItemWord.field, ItemWord.word, ItemWord.position).where(ItemWord.item_id == item.id)
@@ -39,6 +39,6 @@ def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
         assert {tuple(row) for row in rows} == {
             ("title", "new", 0),
             ("creator", "lange", 0),
-            ("place", "x" * LONGEST_WORD, 0),
+            ("place", "x" * MAX_WORD_LENGTH, 0),
         }
         assert session.scalars(select(ItemWord.word).where(ItemWord.item_id == other.id)).all() == ["other"]

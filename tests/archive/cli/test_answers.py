@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from archive.cli.output_formats import cells, fitted, padded, print_table, visible
+from archive.cli.output_formats import cell_width, escape_control_characters, fit_column_widths, pad_cell, print_table
 from archive.display import LIST_FIELDS
 from tests.small_archive import SmallArchive, write_scan
 
@@ -73,29 +73,29 @@ def test_a_table_fits_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monk
     )
     lines = capsys.readouterr().out.splitlines()
 
-    assert all(cells(line) <= 40 for line in lines)
+    assert all(cell_width(line) <= 40 for line in lines)
     assert "1906.1" in lines[2]
     assert "…" in lines[2]
     assert "restored" in lines[2]
 
 
 def test_widths_are_taken_from_the_widest_column() -> None:
-    assert fitted([4, 30, 8], [4, 30, 8], 26) == [4, 14, 8]
-    assert fitted([4, 5], [4, 5], 100) == [4, 5]
+    assert fit_column_widths([4, 30, 8], [4, 30, 8], 26) == [4, 14, 8]
+    assert fit_column_widths([4, 5], [4, 5], 100) == [4, 5]
 
 
 def test_a_heading_is_cut_rather_than_a_value() -> None:
-    assert fitted([16, 12], [7, 12], 22) == [10, 12]
+    assert fit_column_widths([16, 12], [7, 12], 22) == [10, 12]
 
 
 def test_wide_and_combining_characters_take_their_cells() -> None:
-    assert cells("写真") == 4
-    assert cells("e\u0301te\u0301") == 3
-    assert padded("写真館", 5, cut=True) == "写真…"
+    assert cell_width("写真") == 4
+    assert cell_width("e\u0301te\u0301") == 3
+    assert pad_cell("写真館", 5, cut=True) == "写真…"
 
 
 def test_control_characters_are_written_out() -> None:
-    assert visible("a\nb\x1b\u202e") == "a\\nb\\x1b\\u202e"
+    assert escape_control_characters("a\nb\x1b\u202e") == "a\\nb\\x1b\\u202e"
 
 
 def test_show_json_is_the_object_of_the_contract(restored: SmallArchive) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from archive.batches.running.leases import MOST_TASKS
+from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
 from archive.batches.running.runner import BatchResult
-from archive.cli.output_formats import duration
-from archive.cli.restore import tell
+from archive.cli.output_formats import format_duration
+from archive.cli.restore import print_batch_result
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
 
 ROOT = Path(__file__).parents[3]
@@ -52,8 +52,8 @@ def test_a_batch_that_is_not_finished_ends_with_exit_code_3(planned: SmallArchiv
     left = BatchResult(
         batch_id=1, done=1, failed=0, skipped=0, cancelled=0, pending=1, with_notes=0, failures=(), interrupted=False
     )
-    assert tell(1, left) == 3
-    assert tell(1, replace(left, done=2, pending=0)) == 0
+    assert print_batch_result(1, left) == 3
+    assert print_batch_result(1, replace(left, done=2, pending=0)) == 0
 
 
 def test_a_planned_rerun_waits_too(planned: SmallArchive) -> None:
@@ -172,7 +172,7 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
     planned.done("restore", "--plan")
 
     assert _ended(_start(planned, "batch", "resume", "2", ARCHIVE_FAILPOINT="commit:2")).code == -signal.SIGKILL
-    assert planned.done("batch", "show", "2", "--format", "json").json()["running"] in range(1, MOST_TASKS + 1)
+    assert planned.done("batch", "show", "2", "--format", "json").json()["running"] in range(1, MAX_IN_FLIGHT_TASKS + 1)
 
     process = _start(planned, "batch", "resume", "2")
     assert process.stderr is not None
@@ -193,7 +193,7 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
 
 
 def test_durations_are_told_as_people_do() -> None:
-    assert [duration(seconds) for seconds in (0.4, 89, 100, 3599, 12_000, 400_000)] == [
+    assert [format_duration(seconds) for seconds in (0.4, 89, 100, 3599, 12_000, 400_000)] == [
         "0 s",
         "89 s",
         "2 min",

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 import torch
 
-from archive.cli.progress_bar import Bar
+from archive.cli.progress_bar import ProgressBar
 from tests.small_archive import SmallArchive, change_one_byte, write_scan
 
 
@@ -107,7 +107,7 @@ def test_a_report_counts_items_and_masters(restored: SmallArchive) -> None:
 
 
 def test_the_first_ctrl_c_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
-    Bar().interrupted()
+    ProgressBar().interrupted()
     assert "Ctrl-C again stops at once" in capfd.readouterr().err
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archive.cli.progress_bar import Bar
+from archive.cli.progress_bar import ProgressBar
 from restoration.model_folders import ModelFolder
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
 
@@ -112,7 +112,7 @@ def test_on_a_terminal_restore_shows_the_plan_and_asks(
 ) -> None:
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
-    monkeypatch.setattr("archive.cli.restore.is_conversation", lambda: True)
+    monkeypatch.setattr("archive.cli.restore.is_interactive", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: answered)
     answer = small.done("restore")
 
@@ -124,7 +124,7 @@ def test_on_a_terminal_restore_shows_the_plan_and_asks(
 def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
-    monkeypatch.setattr("archive.cli.restore.is_conversation", lambda: True)
+    monkeypatch.setattr("archive.cli.restore.is_interactive", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: pytest.fail("it asked"))
 
     small.done("restore", "--yes")
@@ -137,7 +137,7 @@ def test_ctrl_c_while_models_are_loaded_says_how_to_go_on(small: SmallArchive, m
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
     with monkeypatch.context() as patch:
-        patch.setattr("archive.model_registry.folder_for", interrupt)
+        patch.setattr("archive.model_registry.checked_folder", interrupt)
         answer = small.run("restore")
 
     assert answer.code == 130
@@ -287,7 +287,7 @@ def test_an_output_that_can_not_be_written_is_one_message(restored: SmallArchive
 
 
 def test_on_a_terminal_a_bar_tells_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = Bar()
+    bar = ProgressBar()
     bar.start(2, "masters")
     bar.advance(1, "1906.1")
     bar.advance(1, "1906.2")

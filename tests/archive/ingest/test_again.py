@@ -15,7 +15,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Event, Item, Master, Root
 from archive.catalogue.schema.vocabularies import EventType
 from archive.ingest import IngestReport, ingest
-from archive.progress import Silent
+from archive.progress import NoProgress
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
@@ -262,7 +262,7 @@ def test_a_copy_outlives_its_source_and_its_loss_is_made_good(
 def test_an_interrupted_ingest_keeps_what_is_done_and_goes_on(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan
 ) -> None:
-    class Interrupting(Silent):
+    class Interrupting(NoProgress):
         def start(self, total: int, what: str) -> None:
             assert (total, what) == (3, "files")
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from archive.errors import IngestError
-from archive.ingest.spreadsheet import Row, read_sheet
+from archive.ingest.spreadsheet import Row, read_spreadsheet
 from restoration.image import Area
 
 
 def read(tmp_path: Path, content: str | bytes) -> list[Row]:
     path = tmp_path / "items.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_sheet(path)
+    return read_spreadsheet(path)
 
 
 def test_every_column_is_read(tmp_path: Path) -> None:

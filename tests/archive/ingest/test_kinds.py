@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from archive import storage
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import show
+from archive.catalogue.listings import get_item_details
 from archive.catalogue.schema.tables import Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType
-from archive.fixity import verify
+from archive.fixity import verify_files
 from archive.ingest import IngestReport
 from archive.settings import SETTINGS_NAME, load_settings
 from tests.formats import REFUSED, pixels, tiff
@@ -34,7 +34,7 @@ def reasons(report: IngestReport) -> dict[str, str]:
 
 def masters(catalogue: Catalogue, number: str) -> list[dict[str, Any]]:
     with catalogue.reading() as session:
-        found: list[dict[str, Any]] = show(catalogue, session, number)["masters"]
+        found: list[dict[str, Any]] = get_item_details(catalogue, session, number)["masters"]
         return found
 
 
@@ -95,11 +95,11 @@ def test_the_pictures_of_a_file_are_verified_by_one_reading(
         return digest_file(path)
 
     monkeypatch.setattr(storage, "digest_file", watched)
-    assert verify(catalogue).checked == 1
+    assert verify_files(catalogue).checked == 1
     assert len(read) == 1
     two_pages.unlink()
     two_pages.with_name("other.tif").touch()
-    assert [broken.problem for broken in verify(catalogue).broken] == ["missing"]
+    assert [broken.problem for broken in verify_files(catalogue).broken] == ["missing"]
     with catalogue.reading() as session:
         checks = session.scalars(select(Event.master_id).where(Event.type == EventType.FIXITY_CHECK)).all()
         assert Counter(checks) == dict.fromkeys(session.scalars(select(Master.id)), 2)
@@ -115,7 +115,7 @@ def test_a_kind_that_cannot_be_carried_is_catalogued_with_the_reason(
     assert (report.added, report.failures) == (1, [])
     assert any("it won't be restored: a" in note for note in report.notes)
     with catalogue.reading() as session:
-        assert show(catalogue, session, "x")["status"] == "refused"
+        assert get_item_details(catalogue, session, "x")["status"] == "refused"
         master = session.scalars(select(Master)).one()
         assert master.unsupported is not None
         assert master.refusal == master.unsupported
