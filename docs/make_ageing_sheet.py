@@ -18,7 +18,7 @@ from restoration.degradation import Ageing, Damage, Fading, Softness, age_pictur
 
 Array = NDArray[np.float32]
 
-SHEET = Path(__file__).parent / "ageing.jpg"
+SHEET = Path(__file__).parent / "explanation" / "ageing.jpg"
 TILE_PX, LABEL_PX, GAP_PX, COLUMNS = 200, 20, 6, 6
 
 SINGLE = {

@@ -9,7 +9,7 @@ import click
 
 from archive.cli.main import cli
 
-TARGET = Path(__file__).with_name("commands.md")
+TARGET = Path(__file__).parent / "reference" / "commands.md"
 WIDTH = 100
 
 OPENING = """\

@@ -19,7 +19,7 @@ from restoration.model_folders import shipped_versions
 
 Array = NDArray[np.uint8]
 
-SHEET = Path(__file__).parent / "styles.jpg"
+SHEET = Path(__file__).parent / "how-to" / "styles.jpg"
 TILE_PX, LABEL_PX, GAP_PX = 168, 20, 5
 STRENGTHS = (0.33, 0.67, 1.0)
 PHOTOGRAPHS = {  # name, and the tile's top and left in it

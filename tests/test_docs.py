@@ -19,7 +19,7 @@ from restoration.image import Picture
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "sample_archive"
-PAGES = sorted(path for pattern in ("*.md", "docs/*.md") for path in ROOT.glob(pattern))
+PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern))
 
 
 def _maker() -> dict[str, object]:
@@ -27,13 +27,15 @@ def _maker() -> dict[str, object]:
 
 
 def test_the_help_of_every_command_stands_in_the_docs() -> None:
-    written = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
     maker = _maker()
 
     assert written == maker["page"](), "run `make docs`"  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("maker", "sheet"), [("make_ageing_sheet", "ageing"), ("make_style_sheet", "styles")])
+@pytest.mark.parametrize(
+    ("maker", "sheet"), [("make_ageing_sheet", "explanation/ageing"), ("make_style_sheet", "how-to/styles")]
+)
 def test_a_sheet_is_what_is_made_now(maker: str, sheet: str) -> None:
     made = runpy.run_path(str(ROOT / "docs" / f"{maker}.py"))["make"]()
     with Image.open(ROOT / "docs" / f"{sheet}.jpg") as shown:
@@ -64,7 +66,9 @@ def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
 
 
 def test_the_python_of_the_library_guide_is_python_and_names_what_exists() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "use-the-library.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert blocks
     for block in blocks:
         compile(block, "library.md", "exec")
@@ -89,7 +93,7 @@ def test_the_queries_of_the_user_guide_are_understood() -> None:
 
 
 def _user_guide() -> str:
-    return (ROOT / "docs" / "user-guide.md").read_text(encoding="utf-8")
+    return (ROOT / "docs" / "how-to" / "user-guide.md").read_text(encoding="utf-8")
 
 
 def _code(page: Path) -> list[str]:

@@ -40,7 +40,7 @@ FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
 @click.group(
     "batch", cls=ArchiveGroup, epilog=epilog("archive batch list", "archive batch resume 3", partly=f"resume: {PARTLY}")
 )
-def get_batch() -> None:
+def batch() -> None:
     """Look at batches, resume one that was interrupted, or cancel one."""
 
 
@@ -143,4 +143,4 @@ def _time_of_day(text: str) -> time:
 
 
 for each in (list_command, show, cancel, resume):
-    get_batch.add_command(each)
+    batch.add_command(each)

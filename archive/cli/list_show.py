@@ -55,7 +55,7 @@ def list_command(
 @click.argument("accession_number", metavar="ACCESSION_NUMBER")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @pass_context
-def get_item_details(context: Context, accession_number: str, form: str) -> None:
+def show(context: Context, accession_number: str, form: str) -> None:
     """Show one item and all that was done to it.
 
     Its masters, what was made of them and how well, and its history. Every score says what was compared with what.

@@ -56,7 +56,7 @@ def show(context: Context, reference: str) -> None:
     partly=_PARTLY,
 )
 @pass_context
-def verify_versions(context: Context) -> int:
+def verify(context: Context) -> int:
     """Check every version's weights against its card and the catalogue."""
     from archive.model_registry import verify_versions as check
 
@@ -73,7 +73,7 @@ def verify_versions(context: Context) -> int:
 @command("add", examples=("archive model add ~/models/denoise-deblur-1.0",))
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @pass_context
-def add_version(context: Context, folder: Path) -> None:
+def add(context: Context, folder: Path) -> None:
     """Register the version in FOLDER, which holds card.json and weights.safetensors, and keep a copy in the home.
 
     It becomes @approved only if its model has no approved version yet; else decide with `archive model alias`.
@@ -114,7 +114,7 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
 @query_argument
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @pass_context
-def compare_versions(context: Context, a: str, b: str, query: str | None, format_: str) -> None:
+def compare(context: Context, a: str, b: str, query: str | None, format_: str) -> None:
     """Compare two versions, REFs A and B, by the scores of all masters that both restored.
 
     Differences are B minus A, master by master. Scores against a clean reference are measures of quality; those against
@@ -132,5 +132,5 @@ def compare_versions(context: Context, a: str, b: str, query: str | None, format
         print_comparison(found)
 
 
-for each in (list_command, show, verify_versions, add_version, alias, compare_versions, train, evaluate):
+for each in (list_command, show, verify, add, alias, compare, train, evaluate):
     model.add_command(each)

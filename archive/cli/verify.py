@@ -25,7 +25,7 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many files; else all.")
 @pass_context
-def verify_files(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
+def verify(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
     """Check the bytes of all files against the catalogue.
 
     Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
