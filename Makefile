@@ -7,7 +7,7 @@ DEMO := demo-archive
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sample docs clean
+.PHONY: help demo test check lint sample docs clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -15,12 +15,17 @@ help:  ## Say what can be made
 demo: $(READY)  ## Restore the sample archive into ./demo-archive and write a report
 	@$(BIN)/archive demo $(DEMO)
 
-test: $(READY)  ## Run all checks: ruff, mypy, import-linter, pytest
+test: $(READY) lint  ## Run all checks and all tests that this machine can run
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: $(READY) lint  ## Run the quick checks: ruff, mypy, import-linter and the unit tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not postgres'
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
 
 sample: $(READY)  ## Make the scans of sample_archive anew
 	$(BIN)/python sample_archive/make.py

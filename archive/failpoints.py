@@ -34,7 +34,8 @@ class Failpoint:
             or (kind == "error") != bool(error)
         ):
             raise ValueError(
-                f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], name one of {', '.join(FAILPOINT_NAMES)}"
+                f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], "
+                f"name one of {', '.join(FAILPOINT_NAMES)}"
             )
         self.error = error
         self._lock = threading.Lock()

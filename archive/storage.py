@@ -133,7 +133,7 @@ def temporary_path(final: Path, token: str) -> Path:
 
 
 def temporary_style_input(final: Path, token: str) -> Path:
-    """Where the holder of ``token`` keeps what a look is applied to; swept as what lies at :func:`temporary_path` is."""
+    """The temporary file for the input of a style, removed in the same way as :func:`temporary_path`."""
     return temporary_path(final, f"content.{token}")
 
 

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that :mod:`archive.catalogue.schema.migration` hands over, inside its transaction."""
+"""Runs migrations on the connection of :mod:`archive.catalogue.schema.migration`, inside its transaction."""
 
 from __future__ import annotations
 

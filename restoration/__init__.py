@@ -1,4 +1,4 @@
-"""Restoration of scanned photographs, tile by tile, from file to file or in a notebook.
+"""Restores scanned photographs tile by tile, from file to file or from array to array.
 
 >>> import numpy as np
 >>> from restoration import Picture
@@ -21,8 +21,8 @@ A file is restored into a TIFF of the same bit depth, colour profile and resolut
         for value in score(derivative=restored, source=scan):
             print(value.metric, value.image, value.compared_with, value.value)
 
-An array gives an array: ``restore_array(scan, recipe)``. Names are loaded when they are first used, and torch with the
-first network.
+For arrays use ``restore_array(scan, recipe)``. Public names are imported lazily; torch is imported with the first
+network.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from restoration.recipe import Recipe as Recipe
     from restoration.recipe import RecipeStage as RecipeStage
 
-_HOMES = {
+_MODULE_OF = {
     "Area": "image",
     "ArraySink": "image",
     "ChangeMap": "quality",
@@ -79,17 +79,17 @@ _HOMES = {
     "restore": "pipeline.restore",
     "restore_array": "pipeline.restore",
     "score": "quality",
-    "shipped_versions": "model_folders",
     "shipped_recipe": "pipeline.restore",
+    "shipped_versions": "model_folders",
 }
 
-__all__ = list(_HOMES)
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value
 

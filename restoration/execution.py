@@ -1,4 +1,4 @@
-"""Which device does the work, how fast arithmetic may be, and what is recorded of both."""
+"""Execution settings: device, precision, tile size and threads, and their description for the record."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from restoration.errors import DeviceError
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a recipe is carried out, not what it makes: outside the recipe, inside the record.
+    """Execution settings. They are not part of the recipe; the record holds them.
 
-    ``device`` is ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
-    ``precision`` is ``auto`` (bfloat16 where the device is fast at it, else float32), ``fp32`` or ``bf16``.
-    ``tile_size`` is the side of the squares, px, that a picture is worked out in; docs/explanation/benchmarks.md has its reasons.
+    ``device`` is ``auto`` (a CUDA device if available, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
+    ``precision`` is ``auto`` (bfloat16 if the device has hardware support, else float32), ``fp32`` or ``bf16``.
+    ``tile_size`` is the side of the square tiles, px; docs/explanation/benchmarks.md explains the default.
     """
 
     device: str = "auto"
@@ -30,10 +30,10 @@ class Execution:
     seed: int = 0
 
     def resolved(self) -> ResolvedExecution:
-        """What this means on this machine.
+        """Resolves ``auto`` settings on this machine.
 
         Raises:
-            DeviceError: the device isn't there, or a name is unknown.
+            DeviceError: the device is not available, or a name is unknown.
         """
         device = _device(self.device)
         return ResolvedExecution(
@@ -47,7 +47,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedExecution:
-    """A device that is there, and the arithmetic in use on it."""
+    """Resolved settings: an available device and a fixed precision."""
 
     device: torch.device
     precision: Literal["fp32", "bf16"]
@@ -57,7 +57,7 @@ class ResolvedExecution:
 
     @property
     def autocast(self) -> torch.dtype | None:
-        """The type that torch casts to, or None for float32 throughout."""
+        """The autocast type, or None for float32 throughout."""
         return torch.bfloat16 if self.precision == "bf16" else None
 
     def described(self) -> dict[str, str]:
@@ -81,8 +81,8 @@ def _device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise DeviceError(f"the device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        there = torch.cuda.device_count()
-        raise DeviceError(f"the device {name} is not there: this machine has {there} CUDA devices; use --device cpu")
+        count = torch.cuda.device_count()
+        raise DeviceError(f"the device {name} is not there: this machine has {count} CUDA devices; use --device cpu")
     return device
 
 
@@ -99,14 +99,14 @@ def _precision(name: str, device: torch.device) -> Literal["fp32", "bf16"]:
 
 
 def device_name(device: torch.device) -> str:
-    """The device's kind and model, such as ``cuda NVIDIA H100`` or ``cpu AMD EPYC``."""
+    """The device's type and model, such as ``cuda NVIDIA H100`` or ``cpu AMD EPYC``."""
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     return f"cpu {_cpu_info('model name') or platform.processor() or platform.machine()}"
 
 
 def instruction_set(device: torch.device) -> str:
-    """What arithmetic the device has: a CPU's vector unit in use and its bfloat16 flags, or a GPU's capability."""
+    """The CPU's active vector instruction set and its bfloat16 flags, or the GPU's compute capability."""
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return f"sm_{major}{minor}"
@@ -114,12 +114,12 @@ def instruction_set(device: torch.device) -> str:
 
 
 def convolution_library(device: torch.device) -> str:
-    """The library that does the convolutions, with its version."""
+    """The convolution library with its version."""
     if device.type == "cuda":
         return f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     if not torch.backends.mkldnn.is_available():
         return "native"
-    # There is no other place where torch tells it; there it goes by its former name.
+    # torch reports the version only in this text, under the library's former name.
     found = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
     return f"oneDNN {found[1] if found else 'of unknown version'}"
 
@@ -130,7 +130,7 @@ def _bfloat16_flags() -> list[str]:
 
 
 def _cpu_info(key: str) -> str:
-    """A field of the first processor in Linux's list; empty elsewhere."""
+    """A field of the first processor in /proc/cpuinfo; empty on other systems."""
     if os.name != "posix" or not Path("/proc/cpuinfo").exists():
         return ""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

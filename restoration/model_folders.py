@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
-STYLE_PREFIX = "simulated-"  # of the name of every style: a look is no statement about an object's process
+STYLE_PREFIX = "simulated-"  # marks every style as a simulation, not a statement about the object's process
 SHIPPED = Path(__file__).parent / "weights"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -45,10 +45,10 @@ class Parameter:
     description: str = ""
 
     def checked(self, value: Any) -> ParameterValue:
-        """``value`` in the form in which a recipe holds it.
+        """Validates ``value`` and returns it in the recipe's form.
 
         Raises:
-            RecipeError: the value is of the wrong kind or out of range.
+            RecipeError: the value has the wrong type or is out of range.
         """
         if self.kind == "number":
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -66,14 +66,14 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Suitability:
-    """What a model version was made for. An unknown polarity or process always suits."""
+    """The pictures that a model version is suited to. An unknown polarity or process is always suitable."""
 
     polarity: tuple[str, ...]
     unsuited_processes: tuple[str, ...]
     minimum_size_px: int
 
     def objection(self, *, polarity: str | None, process: str | None, width: int, height: int) -> str | None:
-        """Why a master is unsuited, in words, or None where it suits."""
+        """Returns the reason why a master is unsuitable, or None if it is suitable."""
         if polarity is not None and polarity not in self.polarity:
             return f"{polarity} polarity"
         words = (process or "").casefold()
@@ -87,7 +87,7 @@ class Suitability:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """The typed part of ``card.json``; ``content`` holds the whole of it."""
+    """The typed part of ``card.json``; ``content`` holds the whole card."""
 
     name: str
     version: str
@@ -106,11 +106,11 @@ class ModelCard:
 
     @property
     def palette(self) -> str:
-        """What colours a style has: ``neutral`` (none), ``toned`` (one for each lightness) or ``full``."""
+        """A style's palette: ``neutral`` (no colour), ``toned`` (one colour per lightness) or ``full``."""
         return str(self.content["style"]["palette"])
 
     def stage(self, given: Mapping[str, Any]) -> RecipeStage:
-        """A recipe stage of this version: the parameters given, checked, and the defaults of the others.
+        """Builds a recipe stage from the given parameters (validated) and the defaults of the others.
 
         Raises:
             RecipeError: a parameter is unknown to this version or out of range.
@@ -129,17 +129,17 @@ class ModelCard:
         )
 
     def gives_colour(self, parameters: Mapping[str, ParameterValue]) -> bool:
-        """Whether a stage of this version, with these parameters, gives colour to a picture that has none."""
+        """Whether a stage with these parameters adds colour to a grey picture."""
         if self.task != "style" or not (parameters.get("strength", 1.0) and parameters.get("weight", 1.0)):
             return False
         return self.palette != "neutral" or any(parameters.get(name) for name in ("temperature", "tint"))
 
 
 def parse_card(content: Mapping[str, Any]) -> ModelCard:
-    """The card that ``content``, read from JSON, describes.
+    """Parses and validates the content of ``card.json``.
 
     Raises:
-        CardError: a needed entry is missing or of the wrong kind.
+        CardError: a required entry is missing or has the wrong type.
     """
     try:
         architecture = content["architecture"]
@@ -161,7 +161,7 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
     except KeyError as error:
         raise CardError(f"the card has no {error.args[0]!r}") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise CardError(f"the card has an entry of the wrong kind: {error}") from error
+        raise CardError(f"the card has an entry of the wrong type: {error}") from error
     _check_task(card)
     if not _NAME.fullmatch(card.name):
         raise CardError(f"the model name {card.name!r} must be lower-case words joined by '-'")
@@ -175,7 +175,7 @@ def parse_card(content: Mapping[str, Any]) -> ModelCard:
     try:
         card.stage({})
     except RecipeError as error:
-        raise CardError(f"a default is not allowed by its own range: {error}") from error
+        raise CardError(f"a default is outside its own range: {error}") from error
     return card
 
 
@@ -223,19 +223,19 @@ class ModelFolder:
 
     @classmethod
     def open(cls, path: Path) -> ModelFolder:
-        """The version in the folder ``path``; its weights are not read yet.
+        """Opens the model version in the folder ``path``; doesn't read its weights yet.
 
         Raises:
-            CardError: there is no card, or it is not a valid one.
+            CardError: the card is missing or invalid.
         """
         try:
             content = json.loads((path / CARD_NAME).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise CardError(f"{path} holds no {CARD_NAME}: name a model version's folder") from error
+            raise CardError(f"{path} has no {CARD_NAME}: give the folder of a model version") from error
         except (OSError, ValueError) as error:
             raise CardError(f"{path / CARD_NAME} can't be read: {error}") from error
         if not isinstance(content, dict):
-            raise CardError(f"{path / CARD_NAME} holds no JSON object")
+            raise CardError(f"{path / CARD_NAME} does not contain a JSON object")
         try:
             return cls(path=path, card=parse_card(content))
         except CardError as error:
@@ -254,10 +254,10 @@ class ModelFolder:
         self._read_checked()
 
     def load_weights(self) -> dict[str, Tensor]:
-        """The checked weights, as float32 or as stored, on the CPU. The bytes checked are the bytes parsed.
+        """Loads the weights on the CPU. It parses the same bytes whose digest it checked.
 
         Raises:
-            WeightsError: the file is missing, not the card's, or no safetensors file.
+            WeightsError: the file is missing, not the card's, or not in safetensors format.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -265,7 +265,7 @@ class ModelFolder:
         try:
             return load(self._read_checked())
         except SafetensorError as error:
-            raise WeightsError(f"{self.weights_path} is no safetensors file: {error}") from error
+            raise WeightsError(f"{self.weights_path} is not a safetensors file: {error}") from error
 
     def _read_checked(self) -> bytes:
         try:
@@ -282,7 +282,7 @@ class ModelFolder:
 
 
 def shipped_versions() -> Iterator[ModelFolder]:
-    """The model versions that come with this software, by name and version folder.
+    """Yields the model versions that come with this software, sorted by folder name.
 
     Raises:
         CardError: a shipped card is not valid.

@@ -1,4 +1,4 @@
-"""What a whole picture is like in colour, tone and fineness: a vector that a style's network is told.
+"""Style statistics: colour, tone and detail of a whole picture, the conditioning input of style networks.
 
 The vector comes from at most :data:`MOST_WINDOWS` windows of the picture, always the same ones, so that it takes
 bounded memory and time however large the picture is; of a picture of up to 1024 by 1024 px they are all of it. The
@@ -23,7 +23,7 @@ MOST_WINDOWS = 64
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _TONING_KNOTS = 6
-_LEVELS = 3  # of fineness: details of 2, 4 and 8 px
+_LEVELS = 3  # of detail: 2, 4 and 8 px
 _TO_XYZ = (  # as shares of white, D65
     (0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047),
     (0.212671, 0.715160, 0.072169),
@@ -53,7 +53,7 @@ STATISTIC_NAMES = COLOUR_STATISTIC_NAMES + DETAIL_STATISTIC_NAMES
 
 
 def measure_statistics(source: Source) -> Tensor:
-    """The statistics of a picture, (len(NAMES),) float32, rounded to 5 decimals.
+    """The statistics of a picture, (len(STATISTIC_NAMES),) float32, rounded to 5 decimals.
 
     They are summed in double precision and rounded, so that they don't depend on threads.
 
@@ -82,7 +82,7 @@ def colour_statistics(pixels: Tensor) -> Tensor:
         pixels: (N, 3, count), encoded sRGB in [0, 1].
 
     Returns:
-        (N, len(COLOUR_NAMES)), of the type of ``pixels``; differentiable.
+        (N, len(COLOUR_STATISTIC_NAMES)), of the type of ``pixels``; differentiable.
     """
     luma = luma_of(pixels)[:, 0]
     lab = rgb_to_lab(pixels) / 100

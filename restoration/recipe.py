@@ -1,4 +1,4 @@
-"""Recipes: the ordered stages that make a derivative, written so that a digest can name them.
+"""Recipes: the ordered stages that make a derivative, in a canonical form with a digest.
 
 Torch-free: a recipe can be planned, stored and compared without loading a network.
 """
@@ -16,7 +16,7 @@ import rfc8785
 from restoration.errors import RecipeError
 
 PIPELINE_VERSION = 1
-"""Raised by every change that alters the pixels which the same stages give."""
+"""Increment it with every change that alters the pixels of an existing recipe."""
 
 StageTask = Literal["restoration", "style"]
 ParameterValue = float | int | str | bool | tuple[str, ...]
@@ -47,7 +47,7 @@ class RecipeStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The ordered stages, the pipeline's version and the digest of any mask. Precision and device stay outside."""
+    """The ordered stages, the pipeline version and the mask's digest. Precision and device are not part of it."""
 
     stages: tuple[RecipeStage, ...]
     pipeline_version: int = PIPELINE_VERSION
@@ -59,12 +59,12 @@ class Recipe:
 
     @property
     def styles(self) -> tuple[RecipeStage, ...]:
-        """The stages that simulate a look; empty where the recipe restores alone."""
+        """The style stages; empty if the recipe only restores."""
         return tuple(stage for stage in self.stages if stage.task == "style")
 
     @property
     def styles_a_restoration(self) -> bool:
-        """Whether a look is simulated on what a restoration made, and not on the source itself."""
+        """Whether styles are applied to a restored picture, not to the source itself."""
         return 0 < len(self.styles) < len(self.stages)
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,17 +78,17 @@ class Recipe:
         return content
 
     def canonical_json(self) -> str:
-        """The recipe in canonical JSON (RFC 8785), in which equal recipes are equal to the byte."""
+        """The recipe in canonical JSON (RFC 8785), equal recipes give equal bytes."""
         return rfc8785.dumps(self.as_dict()).decode()
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the canonical JSON, in hex: the recipe's name."""
+        """SHA-256 of the canonical JSON, in hex: the recipe's identifier."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """The recipe that ``text``, as :meth:`canonical_json` wrote it, stands for.
+        """Parses a recipe written by :meth:`canonical_json`.
 
         Raises:
             RecipeError: the text isn't a recipe.

@@ -17,6 +17,22 @@ from archive.catalogue.schema import migration
 from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings, create_home
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that use PostgreSQL, and skips those that need a GPU where there is none."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        if "_postgresql" in getattr(item, "fixturenames", ()) or (
+            parameters is not None and "postgresql" in map(str, parameters.params.values())
+        ):
+            item.add_marker(pytest.mark.postgres)
+    if on_gpu := [item for item in items if item.get_closest_marker("cuda")]:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in on_gpu:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
 @pytest.fixture(autouse=True)
 def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(HOME_VARIABLE, raising=False)

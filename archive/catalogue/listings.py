@@ -133,7 +133,7 @@ def list_batches(session: Session) -> Iterator[dict[str, Any]]:
 
 
 def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
-    """One batch as in :func:`list_batches`, its kind, query, options, agent (the software that planned it) and failures.
+    """One batch as in :func:`list_batches`, with its kind, query, options, agent (the planning software) and failures.
 
     A failure is accession_number, sequence, path (the master's, absolute) and reason. ``rate`` is None until a task is
     done, and with it ``seconds_left``, which is 0 where none is open; ``stages`` tells how long each network worked.

@@ -63,7 +63,8 @@ def verify(context: Context) -> int:
     problems = check(context.catalogue())
     for problem in problems:
         click.echo(
-            f"{problem.reference}  {escape_control_characters(str(problem.path))}: {escape_control_characters(problem.problem)}"
+            f"{problem.reference}  {escape_control_characters(str(problem.path))}: "
+            f"{escape_control_characters(problem.problem)}"
         )
     if not problems:
         click.echo("all weights are as they should be")

@@ -1,4 +1,4 @@
-"""Neutral pictures that are stored as RGB: worked on as the grey that they are, so that they can't gain a cast."""
+"""Greyscale adapters: process neutral RGB pictures as grey, so that they can't gain a colour cast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BAND_ROWS = 256
 
 
 def is_neutral(source: Source) -> bool:
-    """Whether R, G and B are equal everywhere. A picture in colour is told by its first rows, as a rule."""
+    """Whether R, G and B are equal everywhere. Usually the first rows of a colour picture decide."""
     info = source.info
     if info.colour_channels != 3:
         return False
@@ -25,7 +25,7 @@ def is_neutral(source: Source) -> bool:
 
 
 class GreyscaleSource:
-    """A neutral RGB source as a grey one."""
+    """Presents a neutral RGB source as grey."""
 
     def __init__(self, source: Source) -> None:
         info = source.info
@@ -33,7 +33,7 @@ class GreyscaleSource:
             info,
             colour_channels=1,
             samples_per_pixel=1 + len(info.extra_samples),
-            # A profile of grey values says nothing of RGB, and wouldn't begin to because they are equal.
+            # A grey profile on RGB data is unusable; equal channels don't make it valid.
             icc_profile=None if has_unusable_profile(info) else info.icc_profile,
         )
         self._source = source
@@ -46,7 +46,7 @@ class GreyscaleSource:
 
 
 class RgbSource:
-    """A grey source as RGB, every channel the same."""
+    """Presents a grey source as RGB with equal channels."""
 
     def __init__(self, source: Source) -> None:
         info = source.info

@@ -1,4 +1,4 @@
-"""Sources in other colour spaces than they are stored in: sRGB for styles, and back."""
+"""Colour space conversion of sources: to sRGB for styles, and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PIXELS_AT_ONCE = 1 << 20  # so that the conversion's own copies stay small
 
 
 def rgb_in_srgb(info: ImageInfo) -> ImageInfo:
-    """``info`` as that of an RGB picture in sRGB."""
+    """``info`` changed to describe an RGB picture in sRGB."""
     return replace(
         info,
         colour_channels=3,
@@ -28,7 +28,7 @@ class SrgbSource:
     """A source's values in sRGB, as RGB."""
 
     def __init__(self, source: Source, conversion: SrgbConversion) -> None:
-        """Takes a source and what converts its values."""
+        """Takes a source and the conversion of its values."""
         self.info = rgb_in_srgb(source.info)
         self._source, self._conversion = source, conversion
 
@@ -45,14 +45,14 @@ class SrgbSource:
 
 
 class FromSrgbSource:
-    """A picture that was made in sRGB, in the space of the one that it was made of.
+    """Converts an sRGB result back to the colour space of its input.
 
-    Every value is given + strength x (made - given), in [0, 1]; at strength 0 it is exactly the given one. Where all of
-    a window is neutral it stays so.
+    Every value is given + strength x (made - given), in [0, 1]; at strength 0 it equals the input exactly. A window
+    that is entirely neutral stays neutral.
     """
 
     def __init__(self, given: Source, made: Source, conversion: SrgbConversion, *, strength: float) -> None:
-        """Takes what was given, what was made of it in sRGB, and what converts the given one's values."""
+        """Takes the input, the sRGB result made from it, and the conversion of the input's values."""
         self.info = given.info
         self._given, self._made, self._conversion, self._strength = given, made, conversion, np.float32(strength)
 
@@ -61,7 +61,7 @@ class FromSrgbSource:
             return self._given.read(x, y, width, height)
         made = self._made.read(x, y, width, height)
         channels = self.info.colour_channels
-        # Equal channels would come back equal but for rounding.
+        # Convert neutral windows as grey: rounding could make equal channels differ.
         is_neutral = np.array_equal(made[:, 0], made[:, 1]) and np.array_equal(made[:, 0], made[:, 2])
         out = np.empty((1, channels, height, width), np.float32)
         rows = max(1, _PIXELS_AT_ONCE // width)
@@ -79,17 +79,17 @@ class FromSrgbSource:
 
 
 def convert_to_srgb(source: Source) -> Source:
-    """``source`` in sRGB, if its profile says that it is in another space."""
+    """Converts ``source`` to sRGB if its profile names another space."""
     conversion = SrgbConversion.of(source.info)
     return source if conversion is None else SrgbSource(source, conversion)
 
 
 def grey_to_srgb(source: Source) -> Source:
-    """A grey source as RGB in sRGB."""
+    """Converts a grey source to RGB in sRGB."""
     conversion = SrgbConversion.of(source.info)
     return RgbSource(source) if conversion is None else SrgbSource(source, conversion)
 
 
 def match_channels(source: Source, info: ImageInfo) -> Source:
-    """``source``, in colour if it is grey and ``info`` is of RGB: so a grey picture is compared with one in colour."""
+    """Converts a grey ``source`` to RGB if ``info`` is RGB, so that the two can be compared."""
     return grey_to_srgb(source) if (source.info.colour_channels, info.colour_channels) == (1, 3) else source

@@ -45,7 +45,7 @@ def apply_toning(
 def apply_colour_balance(
     values: NDArray[np.float32], *, temperature: float = 0.0, tint: float = 0.0, brightness: float = 0.0
 ) -> NDArray[np.float32]:
-    """Another colour balance; black stays black, and luma stays but for ``brightness``.
+    """Changes the colour balance. Black stays black; only ``brightness`` changes luma.
 
     Args:
         values: (1, C, h, w), encoded values about [0, 1], C 1 or 3; grey has no temperature and no tint.

@@ -1,8 +1,8 @@
-"""The ageing model: what happens to photographs, seeded, with what of it a restoration should undo.
+"""The ageing model: seeded, simulated degradation of photographs, with restoration targets.
 
-:func:`sample_ageing` draws the numbers of one photograph's life, :func:`age_picture` applies them and gives the aged picture
-with the target of a restoration. ``defects`` holds the single defects and their physics, ``damage`` what breaks the
-image layer, ``ageing`` the order of a life, ``lives`` the chances.
+:func:`sample_ageing` draws ageing parameters; :func:`age_picture` applies them and returns the aged picture with the
+restoration target. ``image_defects`` simulates single defects, ``physical_damage`` and ``handling_damage`` damage
+to the image layer; ``ageing`` sets their order, ``parameter_sampling`` their probabilities.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A photograph's life: the numbers of its ageing, and the order in which they are applied.
+"""Ageing parameters of a photograph and the order in which they are applied.
 
 Lens and camera, negative, print, decades in a box, handling, scanner, file. What a restoration may undo and what it
 must leave is decided here: each step is one :data:`Defect`, and the target of a pair keeps the steps that aren't
-repaired, by the same chance.
+repaired, with the same random numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEFAULT_REPAIR: tuple[Defect, ...] = ("noise", "softness", "damage")
 
 @dataclass(frozen=True, kw_only=True)
 class Ageing:
-    """One photograph's life in numbers. The default is a picture to which nothing happened.
+    """The ageing parameters of one photograph. The default changes nothing.
 
     Noise levels are standard deviations of encoded values; a ``grain_size_px`` is the sigma of the grain's Gaussian
     autocorrelation; ``rescale`` is the factor at which the picture was kept before it was enlarged to its present size.
@@ -55,7 +55,7 @@ class Ageing:
 
     @property
     def defects(self) -> tuple[Defect, ...]:
-        """What there is to repair."""
+        """The defects that can be repaired."""
         found = {defect for defect, _ in _steps(self)}
         return tuple(defect for defect in DEFECTS if defect in found)
 
@@ -77,7 +77,7 @@ def age_picture(
     Args:
         clean: (H, W, 3), encoded values in [0, 1].
         ageing: what happens to it.
-        rng: the chance of grain, damage and noise.
+        rng: the random generator for grain, damage and noise.
         repair: the defects that the target is free of; it keeps the others, with the same grain and noise.
 
     Returns:
@@ -102,7 +102,7 @@ Step = Callable[[Array, np.random.Generator], Array]
 
 
 def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
-    """What happens, in its order, each as the defect that it is; None is no defect and stays in the target."""
+    """The steps in order, each with its defect; None marks a step that also stays in the target."""
     yield from _taking(ageing)
     yield from _keeping(ageing)
     yield from _scanning(ageing)
@@ -111,9 +111,9 @@ def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """In the camera and in the darkroom."""
     for softness in ageing.softness:
-        yield "softness", _without_chance(partial(image_defects.blur, softness=softness))
+        yield "softness", _deterministic(partial(image_defects.blur, softness=softness))
     if ageing.vignette > 0:
-        yield None, _without_chance(partial(image_defects.vignette, strength=ageing.vignette))
+        yield None, _deterministic(partial(image_defects.vignette, strength=ageing.vignette))
     if ageing.grain > 0:
         yield (
             "noise",
@@ -126,9 +126,9 @@ def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 def _keeping(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     """In decades of light, air and hands; and on a printing press."""
     if ageing.fading != Fading():
-        yield "fading", _without_chance(partial(image_defects.fade, fading=ageing.fading))
+        yield "fading", _deterministic(partial(image_defects.fade, fading=ageing.fading))
     if ageing.halftone_px > 0:
-        yield None, _without_chance(partial(image_defects.halftone, pitch_px=ageing.halftone_px))
+        yield None, _deterministic(partial(image_defects.halftone, pitch_px=ageing.halftone_px))
     if ageing.damage is not None:
         damage = ageing.damage
         yield "damage", lambda picture, rng: paint_damage(picture, damage, rng)
@@ -143,18 +143,18 @@ def _scanning(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
     if ageing.streaks > 0:
         yield "noise", partial(image_defects.add_streaks, sigma=ageing.streaks)
     if ageing.rescale != 1.0:
-        yield "softness", _without_chance(partial(image_defects.rescale, factor=ageing.rescale))
+        yield "softness", _deterministic(partial(image_defects.rescale, factor=ageing.rescale))
     if ageing.sharpening > 0:
         sharpen = partial(image_defects.sharpen, amount=ageing.sharpening, radius_px=ageing.sharpening_px)
-        yield None, _without_chance(sharpen)
+        yield None, _deterministic(sharpen)
     if ageing.jpeg_quality is not None:
-        yield "noise", _without_chance(partial(image_defects.compress_jpeg, quality=ageing.jpeg_quality))
+        yield "noise", _deterministic(partial(image_defects.compress_jpeg, quality=ageing.jpeg_quality))
 
 
-def _without_chance(step: Callable[[Array], Array]) -> Step:
+def _deterministic(step: Callable[[Array], Array]) -> Step:
     return lambda picture, _rng: step(picture)
 
 
 def without_fading(ageing: Ageing) -> Ageing:
-    """The same life in a dark, cool box: nothing faded."""
+    """The same parameters without fading."""
     return replace(ageing, fading=Fading())

@@ -143,7 +143,7 @@ def add_shot_noise(picture: Array, rng: np.random.Generator, *, photon_count: fl
 def add_streaks(picture: Array, rng: np.random.Generator, *, sigma: float) -> Array:
     """Lines along the way of a line scanner: each element of its sensor is a little brighter or darker than it should.
 
-    They run down or across, by chance; ``sigma`` is their spread in encoded units.
+    They run down or across, at random; ``sigma`` is their spread in encoded units.
     """
     height, width, _ = picture.shape
     down = rng.random() < 0.5

@@ -1,7 +1,7 @@
-"""Lives drawn by chance: what one photograph of a training met with.
+"""Samples ageing parameters for training.
 
-The shares decide what a network learns. Nearly half have one plain defect alone, so that it also does well where a scan
-has no other; one in twelve is clean or nearly so, so that it leaves those alone; the others have lived.
+The probabilities decide what a network learns. Nearly half of the samples have a single defect; about one in twelve is
+clean or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from restoration.degradation.physical_damage import sample_damage
 
 
 def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...]:
-    """Draws what a person asks for: mostly the default, often one thing alone that is there, fading rarely.
+    """Samples the requested repairs: mostly the default, often one defect that is present, rarely fading.
 
-    How far a print has faded can mostly be guessed only, so that pairs without fading would teach little else. And who
-    is mostly asked for what isn't there learns to do nothing.
+    The amount of fading is mostly ambiguous, so targets without fading are rare. Requests for absent defects are rare
+    too: a network that mostly gets them learns to do nothing.
     """
     kind = rng.random()
     if kind < 0.6:
         return DEFAULT_REPAIR
     if kind < 0.65:
         return DEFECTS
-    there = [defect for defect in ageing.defects if defect in DEFAULT_REPAIR]
-    if kind < 0.92 and there:
-        return (there[rng.integers(len(there))],)
+    present = [defect for defect in ageing.defects if defect in DEFAULT_REPAIR]
+    if kind < 0.92 and present:
+        return (present[rng.integers(len(present))],)
     chosen = tuple(defect for defect in DEFECTS if rng.random() < (0.2 if defect == "fading" else 0.5))
     return chosen or DEFAULT_REPAIR
 
 
 def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Ageing:
-    """Draws the numbers of one photograph's life, from untouched to ruined."""
+    """Samples the ageing parameters of one photograph, from untouched to severely damaged."""
     kind = rng.random()
     if kind < 0.07:
         return _sample_untouched(rng)
@@ -54,7 +54,7 @@ def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Agein
         return _sample_grainy(rng, monochrome=monochrome)
     if kind < 0.71:
         return Ageing(damage=sample_damage(rng), gaussian_noise=float(rng.choice([0.0, 0.01])))
-    return _sample_life(rng, monochrome=monochrome)
+    return _sample_combined(rng, monochrome=monochrome)
 
 
 def _sample_untouched(rng: np.random.Generator) -> Ageing:
@@ -82,7 +82,7 @@ def _sample_grain_size(rng: np.random.Generator) -> float:
 
 
 def _sample_copy(rng: np.random.Generator) -> dict[str, Any]:
-    """What the scanning program and the file did: many are sharpened, many are JPEGs."""
+    """Samples sharpening by the scanning software and JPEG compression."""
     return {
         "sharpening": float(rng.uniform(0.2, 1.6)) if rng.random() < 0.4 else 0.0,
         "sharpening_px": float(rng.uniform(0.5, 1.6)),
@@ -90,7 +90,7 @@ def _sample_copy(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _sample_life(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
+def _sample_combined(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
     grainy = rng.random() < 0.8
     emulsion = 0.0 if monochrome else float(rng.uniform(0.3, 1.0))
     return Ageing(

@@ -1,4 +1,4 @@
-"""Physical damage: scratches, hairs, dust, stains, spots, cracks and folds, drawn by chance or from scanned masks.
+"""Physical damage: scratches, hairs, dust, stains, spots, cracks and folds, drawn at random or from scanned masks.
 
 A mask is a float32 array (H, W) in [0, 1], 1 where the picture is lost under it.
 """

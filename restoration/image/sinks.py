@@ -107,7 +107,7 @@ class TiffSink:
     """Writes an uncompressed TIFF that carries on ``info``: depth, samples, resolution, profile and metadata.
 
     ICC profile, IPTC and the values of EXIF are carried byte for byte, without what describes the master's file alone;
-    XMP property by property, with ``provenance`` merged in. Where to look up what is carried how: docs/reference/metadata.md.
+    XMP property by property, with ``provenance`` merged in. docs/reference/metadata.md lists what is carried and how.
     Use it in a ``with`` statement: the file is finished at its end, or removed where an error ends it. Nothing is
     flushed to the disk itself (fsync); that is the caller's to do, before the file gets its final name.
     """

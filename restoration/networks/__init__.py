@@ -37,7 +37,7 @@ def build_generator(architecture: str, numbers: Mapping[str, Any]) -> Generator:
     Raises:
         CardError: the architecture is unknown, or its numbers don't fit it.
     """
-    return _built(_GENERATORS, architecture, numbers)
+    return _construct(_GENERATORS, architecture, numbers)
 
 
 def build_style_network(architecture: str, numbers: Mapping[str, Any]) -> StyleNetwork:
@@ -46,16 +46,16 @@ def build_style_network(architecture: str, numbers: Mapping[str, Any]) -> StyleN
     Raises:
         CardError: the architecture is unknown, or its numbers don't fit it.
     """
-    return _built(_STYLES, architecture, numbers)
+    return _construct(_STYLES, architecture, numbers)
 
 
-def _built(kinds: Mapping[str, type[Network]], architecture: str, numbers: Mapping[str, Any]) -> Network:
+def _construct(classes: Mapping[str, type[Network]], architecture: str, numbers: Mapping[str, Any]) -> Network:
     try:
-        kind = kinds[architecture]
+        network_class = classes[architecture]
     except KeyError:
-        known = ", ".join(sorted(kinds))
+        known = ", ".join(sorted(classes))
         raise CardError(f"the architecture {architecture!r} is unknown; this software has {known}") from None
     try:
-        return kind(**numbers)
+        return network_class(**numbers)
     except (TypeError, ValueError) as error:
         raise CardError(f"the architecture {architecture} can't be built with {dict(numbers)}: {error}") from error

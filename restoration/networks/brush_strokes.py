@@ -1,7 +1,7 @@
-"""Strokes of a brush: noise that is drawn out along the contours of a picture.
+"""Brush strokes: noise smeared along the contours of a picture.
 
-Line integral convolution (Cabral and Leedom 1993) along the tangents that a smoothed structure tensor tells (Brox et
-al. 2006; Kyprianidis and Döllner 2008). Where there is nothing to follow, strokes wander as smooth noise says.
+Line integral convolution (Cabral and Leedom 1993) along the tangents of a smoothed structure tensor (Brox et al. 2006;
+Kyprianidis and Döllner 2008). In flat areas, smooth noise sets the direction.
 """
 
 from __future__ import annotations
@@ -12,35 +12,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-STROKE_PLANES = 3
-"""How many planes of strokes there are, independent of each other."""
-STROKE_REACH_PX = 52
-"""No stroke depends on a pixel that is further away."""
-
-_STEPS_PX = (1, 2, 4, 8)  # a stroke is as long to either side as their sum
-_WIDTH_PX, _SMOOTH_PX, _WANDER_PX = (
-    3,
-    9,
-    33,
-)  # of the boxes that make strokes wide, contours steady, and flat areas flow
-_WANDER = 2e-4  # squared luma a pixel: contours that are fainter are not followed
-_SPREAD = 0.08  # of the noise when it is drawn out
+_STEPS_PX = (1, 2, 4, 8)  # their sum is the stroke length on each side
+_WIDTH_PX = 3  # side of the box filter that sets the stroke width
+_SMOOTH_PX = 9  # side of the box filter that smooths the structure tensor
+_WANDER_PX = 33  # side of the box filter that sets the direction in flat areas
+_WANDER = 2e-4  # squared luma per pixel: fainter contours are ignored
+_SPREAD = 0.08  # standard deviation of the smeared noise
 
 STROKE_PLANES = 3
-"""How many planes of strokes there are, independent of each other."""
+"""Number of independent stroke planes."""
 STROKE_REACH_PX = sum(_STEPS_PX) + _WANDER_PX + 4
-"""No stroke depends on a pixel that is further away: along it, then as far as what its direction is taken from."""
+"""Radius of the receptive field, px: the stroke length plus the support of the direction estimate."""
 
 
 def brush_strokes(luma: Tensor, noise: Tensor) -> Tensor:
-    """Strokes along the contours of ``luma``, of mean 0 and spread about 1.
+    """Draws strokes along the contours of ``luma``, with mean 0 and standard deviation about 1.
 
     Args:
         luma: (N, 1, h, w), encoded values in [0, 1].
-        noise: (N, 1, h, w), as :func:`restoration.pipeline.style_stage.normalise_grain` makes it of numbers with 24 random bits each.
+        noise: (N, 1, h, w), from :func:`restoration.pipeline.style_stage.normalise_grain`, of numbers with 24 random
+            bits each.
 
     Returns:
-        (N, PLANES, h, w) float32.
+        (N, STROKE_PLANES, h, w) float32.
     """
     with torch.no_grad(), torch.autocast(luma.device.type, enabled=False):
         planes = _independent(noise.float())
@@ -52,18 +46,18 @@ def brush_strokes(luma: Tensor, noise: Tensor) -> Tensor:
 
 
 def _independent(noise: Tensor) -> Tensor:
-    """Planes of noise from the bits of one, that have nothing to do with each other."""
+    """Splits the bits of one noise plane into independent planes."""
     share = noise / math.sqrt(12) + 0.5
     shares = torch.cat([share, (share * 2**8) % 1, (share * 2**16) % 1], dim=1)
     return (shares - 0.5) * math.sqrt(12)
 
 
 def _tangents(luma: Tensor, planes: Tensor) -> Tensor:
-    """The direction across the gradient at every pixel, (N, 2, h, w), of length 1: columns, rows."""
+    """Unit vectors perpendicular to the gradient, (N, 2, h, w): columns, rows."""
     padded = functional.pad(_softened(luma, 3), (1, 1, 1, 1), mode="replicate")
     across = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    # Of an angle and its opposite the doubled angles are one, so that these can be averaged.
+    # An angle and its opposite have the same doubled angle, so doubled angles can be averaged.
     doubled = _softened(torch.cat([down**2 - across**2, -2 * across * down], dim=1), _SMOOTH_PX)
     wander = _softened(planes[:, :2], _WANDER_PX) * _WANDER_PX
     doubled = doubled + _WANDER * wander
@@ -72,7 +66,7 @@ def _tangents(luma: Tensor, planes: Tensor) -> Tensor:
 
 
 def _softened(planes: Tensor, side: int) -> Tensor:
-    """Planes after a box of ``side`` px, an odd number, twice."""
+    """Applies a box filter of ``side`` px (odd) twice."""
     for _ in range(2):
         for kernel in ((side, 1), (1, side)):
             padding = (kernel[0] // 2, kernel[1] // 2)
@@ -81,10 +75,10 @@ def _softened(planes: Tensor, side: int) -> Tensor:
 
 
 def _shifted(planes: Tensor, shift: Tensor) -> Tensor:
-    """Planes (N, C, h, w) as they are ``shift`` (N, 2, h, w) px away, interpolated; beyond an edge as at the edge.
+    """Samples planes (N, C, h, w) at an offset of ``shift`` (N, 2, h, w) px, bilinearly; edges are replicated.
 
-    The shift is added to whole numbers and not to fractions of the size, so that a pixel's value is to the bit the same
-    in any region.
+    The shift is added to integer positions, not to fractions of the size, so that a pixel has bit-identical values in
+    every region.
     """
     height, width = planes.shape[2:]
     whole = shift.floor()

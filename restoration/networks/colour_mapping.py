@@ -42,7 +42,7 @@ A toned print has one colour for each lightness, whatever colours its subject ha
 
 @dataclass(frozen=True, kw_only=True)
 class ColourMapping:
-    """What :class:`ColourMapper` decided for each of N pictures.
+    """The output of :class:`ColourMapper` for N pictures.
 
     Attributes:
         curve: (N, knots), the luma that evenly spaced lumas from 0 to 1 become; rising.
@@ -72,7 +72,7 @@ def interpolate_curve(knots: Tensor, luma: Tensor) -> Tensor:
     pieces = knots.shape[2] - 1
     place = luma.flatten(2).clamp(0, 1) * pieces
     left = place.detach().floor().clamp(max=pieces - 1)
-    # What is no number stays so in the result, where it is looked for; as a place it would be outside of all knots.
+    # NaN stays NaN in the result, where it is detected; as an index it would be out of range.
     index = left.nan_to_num().long().expand(-1, knots.shape[1], -1)
     low, high = knots.gather(2, index), knots.gather(2, index + 1)
     return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
@@ -82,7 +82,7 @@ def measure_toning(statistics: Tensor, luma: Tensor) -> Tensor:
     """The chroma that a picture has on the mean where it is as light as ``luma``: what it would be as a toned print.
 
     Args:
-        statistics: (N, len(NAMES)), of the whole pictures.
+        statistics: (N, len(STATISTIC_NAMES)), of the whole pictures.
         luma: (N, 1, ...), theirs.
 
     Returns:
@@ -94,20 +94,20 @@ def measure_toning(statistics: Tensor, luma: Tensor) -> Tensor:
     return interpolate_curve(toned, lightness_of(luma.float()))
 
 
-def applied_share(dose: Tensor, palette: Tensor) -> Tensor:
-    """How much of a style is taken, (N, 1) in [0, 1], of what a layer told.
+def applied_share(logit: Tensor, palette: Tensor) -> Tensor:
+    """The applied share of a style, (N, 1) in [0, 1], from a layer's output.
 
-    A print may be left as it is, since it can be in the style already; a style with colours of its own is taken by
-    half at least, for a photograph may be as colourful as a painting and is none.
+    A print style may leave the picture unchanged, which can be in the style already; a full-colour style applies at
+    least half, because a colourful photograph is still not a painting.
     """
     least = 0.5 * palette[:, :1]
-    return least + (1 - least) * torch.sigmoid(dose.float())
+    return least + (1 - least) * torch.sigmoid(logit.float())
 
 
 class ColourMapper(nn.Module):
-    """Tells from a picture's statistics and a style what becomes of its tones and colours.
+    """Predicts the tone and colour mapping from a picture's statistics and a style vector.
 
-    How far the picture is from the style (its dose, see :func:`applied_share`) is told too: at dose 0 all is left as it is.
+    It also predicts the applied share (see :func:`applied_share`); at 0 the picture is unchanged.
 
     Args:
         statistics: how many numbers the statistics have.

@@ -1,4 +1,4 @@
-"""Discriminators: is this patch a photograph, or a generator's?"""
+"""Discriminators: classify patches as real photographs or generated ones."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ _CONTRAST = 10.0
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches at several scales (Isola et al. 2017; Wang et al. 2018), with spectral norm.
+    """Scores overlapping patches at several scales (Isola et al. 2017; Wang et al. 2018), with spectral norm.
 
-    Spectral normalisation (Miyato et al. 2018) bounds each layer's Lipschitz constant, which keeps the game stable
-    without normalising over pictures. It also bounds how far a score can move with a pixel, and the grain of a
+    Spectral normalisation (Miyato et al. 2018) bounds each layer's Lipschitz constant, which keeps adversarial training
+    stable without normalising over pictures. It also bounds how far a score can move with a pixel, and the grain of a
     photograph and a smooth surface lie only hundredths apart: so contrast is raised before the first layer.
 
     Args:
         widths: channels after each halving.
-        scales: at how many scales to judge, each half the one before.
+        scales: number of scales, each half the previous one.
     """
 
     def __init__(self, *, widths: Sequence[int] = (32, 64, 96), scales: int = 2) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(_judge(widths) for _ in range(scales))
+        self.judges = nn.ModuleList(_patch_classifier(widths) for _ in range(scales))
 
     def forward(self, picture: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
-        """Judges pictures of shape (N, 3, h, w), encoded RGB.
+        """Scores pictures of shape (N, 3, h, w), encoded RGB.
 
         Returns:
             For each scale a map of scores (N, 1, h', w'), higher for what looks like a photograph, and the features of
             each layer, shallowest first, for a feature loss.
         """
-        judgements = []
-        for judge in self.judges:
+        outputs = []
+        for classifier in self.judges:
             features = []
             current = _CONTRAST * (picture - 0.5)
-            for layer in judge.children():
+            for layer in classifier.children():
                 current = layer(current)
                 features.append(current)
-            judgements.append((features.pop(), features))
+            outputs.append((features.pop(), features))
             picture = nn.functional.avg_pool2d(picture, 2)
-        return judgements
+        return outputs
 
 
-def _judge(widths: Sequence[int]) -> nn.Sequential:
+def _patch_classifier(widths: Sequence[int]) -> nn.Sequential:
     channels = (3, *widths)
     layers: list[nn.Module] = [
         nn.Sequential(

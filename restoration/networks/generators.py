@@ -1,6 +1,6 @@
 """Generators without normalisation or global pooling, so that a tile with enough margin equals the whole.
 
-Each tells the radius of its receptive field and the alignment that its downsampling needs.
+Each states the radius of its receptive field and the alignment that its downsampling needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Generator(nn.Module):
 
     ``forward`` takes float (N, 3, h, w), RGB, encoded values about [0, 1], with h and w multiples of ``multiple_px``,
     and gives the same shape, not clamped. A network that has ``conditions`` also takes (N, len(conditions)), a number
-    in [0, 1] for each: how far it is asked to do what the condition names. An output pixel depends on no input pixel
+    in [0, 1] for each: how strongly to apply the named condition. An output pixel depends on no input pixel
     further away than ``margin_px``, as long as regions begin at multiples of ``multiple_px``.
     """
 
@@ -54,7 +54,7 @@ class ResidualUNet(Generator):
     Args:
         widths: channels at each depth, finest first.
         blocks: residual blocks at each depth, on the way down and again on the way up; once at the deepest.
-        conditions: what the network is told beside the picture, each as one more plane of one value.
+        conditions: names of the conditioning inputs, each added as one constant plane.
     """
 
     def __init__(self, *, widths: Sequence[int], blocks: Sequence[int], conditions: Sequence[str] = ()) -> None:

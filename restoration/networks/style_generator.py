@@ -1,7 +1,7 @@
 """The generator of styles: a colour mapping for the whole picture, then texture from a small receptive field.
 
-Nothing in it normalises or pools: what it knows of the whole picture it is told, as statistics. So a tile with enough
-margin equals the whole.
+It has no normalisation and no pooling: statistics of the whole picture are a conditioning input. So a tile with enough
+margin gives the same result as the whole picture.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class StyleNetwork(nn.Module):
         code: how many numbers the code has that scales and shifts features.
         deep_grain: whether noise comes in at every depth and not at the finest alone, so that strokes have somewhere
             to begin in a flat area.
-        strokes: whether strokes of a brush along the picture's contours are given to it too, as a painting wants.
+        strokes: whether brush strokes along the picture's contours are a further input, for painting styles.
     """
 
     statistics_mean: Tensor
@@ -179,7 +179,7 @@ class StyleNetwork(nn.Module):
         return mapping.toned(luma), mapping.own_chroma(kept)
 
     def _even(self, statistics: Tensor) -> Tensor:
-        """Statistics about zero and of spread one, none beyond 4: a picture unlike all others is no reason to panic."""
+        """Statistics about zero and of spread one, none beyond 4: this limits the effect of outliers."""
         return ((statistics - self.statistics_mean) / self.statistics_spread).clamp(-4, 4)
 
     def _texture(self, planes: Tensor, noise: Tensor, code: Tensor) -> Tensor:
@@ -207,7 +207,7 @@ class StyleEncoder(nn.Module):
     """What style pictures have: features without normalisation, averaged over all that is shown.
 
     Args:
-        style: how many numbers it tells.
+        style: size of the style vector.
     """
 
     def __init__(self, *, style: int, widths: Sequence[int] = (16, 32, 48)) -> None:

@@ -1,4 +1,4 @@
-"""VGG19's convolutions as a judge of likeness, for who has its weights; the project ships none."""
+"""VGG19 features for a perceptual loss. The project doesn't ship the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two ends of a restoration's training in one set of weights, and all that lies between them.
+"""Weight interpolation between the two endpoints of a restoration training: fidelity and texture.
 
 The pixel phase ends faithful, the adversarial phase after it textured. Since the one began where the other ended, a
 mixture of their weights is a network of its own, between the two (network interpolation, Wang et al. 2018, "ESRGAN").

@@ -1,4 +1,4 @@
-"""A picture written to its sink band by band, each worked out once."""
+"""Writes pictures to their sinks band by band; computes each band once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_bands(
 ) -> None:
     """Writes each result to its sink within ``area``, and ``source`` around it.
 
-    The results are written side by side, each band of the first one first: what the others need of it is then at hand.
+    For each band it writes the first result first: the row caches then hold what the other results read.
     """
     for top, bottom in _bands(source.info, area, tile_px):
         for result, sink in results:
@@ -32,9 +32,9 @@ def write_bands(
 
 
 def _bands(info: ImageInfo, area: Area, tile_px: int) -> Iterator[tuple[int, int]]:
-    """First row and end of each band. The area's are its rows of tiles, so that no tile is worked out twice.
+    """First row and end of each band. The area's are its rows of tiles, so that no tile is computed twice.
 
-    They are lower than the tiles may be where the picture is so wide that a row of squares would take too much memory.
+    They are lower than a tile if the picture is so wide that a row of square tiles would take too much memory.
     """
     rows = min(tile_px, max(_LEAST_BAND_ROWS, _BAND_PIXELS // area.width // _LEAST_BAND_ROWS * _LEAST_BAND_ROWS))
     for begin, end in pairwise((0, area.y, area.y + area.height, info.height)):

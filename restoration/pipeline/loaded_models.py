@@ -1,6 +1,6 @@
 """Loaded models: the networks of a recipe, each loaded and checked once and kept between pictures.
 
-torch loads with the first network, not with this module.
+Importing this module doesn't load torch; loading the first network does.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """Networks ready to work, each loaded and checked once and kept between pictures.
+    """Loaded networks, each loaded and checked once and kept between pictures.
 
-    The number of threads is torch's and holds for the whole process.
+    It sets torch's thread count, which applies to the whole process.
     """
 
     def __init__(self, folder_of: Callable[[RecipeStage], ModelFolder], execution: Execution | None = None) -> None:
-        """Finds the device; no network is loaded yet.
+        """Resolves the device; loads no network yet.
 
         Args:
-            folder_of: gives the model version's folder that a recipe's stage names.
-            execution: where and how precisely to work; by itself the best that is there.
+            folder_of: returns the folder of the model version that a stage names.
+            execution: execution settings; by default the best available device.
 
         Raises:
-            DeviceError: the device asked for isn't there.
+            DeviceError: the device is not available.
         """
         import torch
 
@@ -55,7 +55,7 @@ class LoadedModels:
 
     @property
     def environment(self) -> Environment:
-        """Where the networks work, for the record."""
+        """The execution environment, for the record."""
         from restoration.execution import convolution_library
 
         described = self._resolved.described()
@@ -76,7 +76,7 @@ class LoadedModels:
         )
 
     def load(self, stage: RecipeStage) -> None:
-        """Loads the network of a recipe's stage, of whatever task, so that it is there when it is needed.
+        """Loads the network of a recipe's stage, restoration or style, ahead of its use.
 
         Raises:
             ModelError: as :meth:`stage`.
@@ -87,10 +87,10 @@ class LoadedModels:
             self.stage(stage)
 
     def stage(self, stage: RecipeStage) -> Stage:
-        """The network of a recipe's restoration stage; its weights are those of its card and of the recipe.
+        """The network of a recipe's restoration stage; checked against its card and the recipe.
 
         Raises:
-            ModelError: the version isn't there, its card isn't valid, or its weights are others.
+            ModelError: the version is missing, its card is invalid, or its weights differ.
         """
         from restoration.pipeline.stages import load_stage
 
@@ -121,7 +121,7 @@ class LoadedModels:
         return self._folder(stage).card
 
     def colours(self, stage: RecipeStage) -> bool:
-        """Whether a stage gives colour to a picture that has none.
+        """Whether a stage adds colour to a grey picture.
 
         Raises:
             ModelError: as :meth:`stage`.
@@ -140,7 +140,7 @@ class LoadedModels:
 
 
 def _key(stage: RecipeStage) -> tuple[Hashable, ...]:
-    """What a loaded network is known by: all that changes it."""
+    """The cache key of a loaded network: everything that affects it."""
     how = {name: value for name, value in stage.parameters.items() if name not in ("strength", "weight")}
     return (stage.model, stage.version, stage.weights_sha256, tuple(sorted(how.items())))
 

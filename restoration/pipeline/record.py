@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """All that a derivative's pixels depend on beside its master and its recipe."""
+    """Everything besides master and recipe that can affect a derivative's pixels."""
 
     software_version: str
     torch_version: str
@@ -28,11 +28,10 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRecord:
-    """What one stage did: its place in the recipe, and how long its network worked on how many tiles.
+    """What one stage did: its index in the recipe, the number of tiles and the network's time, s.
 
-    ``values`` says what it worked on: encoded values, as they are stored, in the space of the picture's profile; of a
-    style in sRGB.
-    ``statistics`` are what a style was told of the whole picture that it worked on.
+    ``values`` names its colour space: encoded values in the space of the picture's profile, or sRGB for a style.
+    ``statistics`` are a style's conditioning inputs, measured on the whole input picture.
     """
 
     index: int
@@ -46,7 +45,7 @@ class StageRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class RestorationRecord:
-    """What was done to one picture. ``notes`` says what of the source isn't carried, and why."""
+    """The record of one restoration. ``notes`` lists what was not carried over from the source, and why."""
 
     stages: tuple[StageRecord, ...]
     environment: Environment

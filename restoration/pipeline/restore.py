@@ -1,16 +1,16 @@
-"""A recipe applied to a picture: models are loaded and checked, stages chained, bands written, and a record kept.
+"""Applies a recipe to a picture: loads the models, chains the stages, writes the bands and returns a record.
 
-torch loads with the first network, not with this module.
+Importing this module doesn't load torch; loading the first network does.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,9 @@ from restoration.model_folders import ModelFolder, shipped_versions
 from restoration.pipeline.bands import write_bands
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord, StageRecord
-from restoration.pipeline.stage_chain import chain_stages, check_mask, check_recipe
+from restoration.pipeline.stage_chain import StageChain, chain_stages, check_mask, check_recipe
 from restoration.pipeline.tiling import NetworkScheduler, run_immediately
 from restoration.recipe import Recipe, RecipeStage
-
-if TYPE_CHECKING:
-    pass
 
 _LEAST_TILE_PX = 64
 
@@ -47,12 +44,12 @@ _log = logging.getLogger(__name__)
 
 
 def derivative_info(info: ImageInfo, recipe: Recipe, models: LoadedModels | None = None) -> ImageInfo:
-    """What the picture will be that ``recipe`` makes of one of ``info``, for the sink that is to take it.
+    """Describes the derivative that ``recipe`` makes of a picture described by ``info``; create the sink with it.
 
-    It is the same, but for a grey picture under a style that has colour: that becomes RGB with an sRGB profile.
+    It equals ``info``, except that a style with colour turns a grey picture into RGB with an sRGB profile.
 
     Raises:
-        ModelError: a version isn't there, or its card isn't valid.
+        ModelError: a version is missing, or its card is invalid.
     """
     models = models or _shipped_models()
     if info.colour_channels == 3 or not any(models.colours(stage) for stage in recipe.stages):
@@ -70,36 +67,36 @@ def restore(
     mask: Source | None = None,
     content: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
-    in_turn: NetworkScheduler = run_immediately,
+    scheduler: NetworkScheduler = run_immediately,
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 
-    Where memory is full, the tiles are halved and the picture is begun again: all of it is made with the tile size of
-    the record, so that it can be made again.
+    If memory runs out, the whole picture restarts with tiles of half the size. The record holds the final tile size, so
+    that the result can be reproduced.
 
     Args:
         source: the picture.
         recipe: what to do to it.
-        sink: takes the result, which is as :func:`derivative_info` says; closing it (or removing what was written,
-            after an error) is the caller's.
-        models: the networks; by itself the versions that this software ships, on the best device there is.
-        picture_area: only this rectangle is restored; outside it the source's pixels are written as they are.
-        mask: where the styles are applied, white, and where not, black; grey, of the source's size. That it is the one
-            which the recipe names is the caller's to check.
-        content: takes what the styles are applied to, which is as :func:`derivative_info` says, too.
-        progress: called with the rows done and the rows in all.
-        in_turn: calls the networks, one region at a time, where several pictures with the same ``models`` share a
-            device. The pixels don't depend on it.
+        sink: receives the result, described by :func:`derivative_info`. The caller closes it, or removes partial output
+            after an error.
+        models: the networks; by default the shipped versions on the best available device.
+        picture_area: only this rectangle is restored; outside it the source's pixels are copied.
+        mask: a grey picture of the source's size: styles apply where it is white, not where it is black. The caller
+            checks that its digest is the recipe's.
+        content: receives the input of the styles, also described by :func:`derivative_info`.
+        progress: called with the number of finished rows and of all rows.
+        scheduler: runs each network call, one region at a time; for several pictures that share a device. It doesn't
+            affect the pixels.
 
     Raises:
-        RecipeError: the recipe was made for another pipeline version, or has a parameter that is unknown here; or its
-            mask is missing.
-        ModelError: a version isn't there, or its weights aren't those that the recipe names.
-        DeviceError: the device fails, or its memory is full even with the smallest tiles.
-        MemoryError: this machine's own memory is full even with them.
-        OutputError: a network gave what isn't a picture.
-        ImageError: the source or the mask can't be read, or is of another size; or the area isn't inside.
+        RecipeError: the recipe is for another pipeline version, has an unknown parameter, or lacks its mask.
+        ModelError: a version is missing, or its weights differ from the recipe's.
+        DeviceError: the device fails, or its memory is too small for the smallest tiles.
+        MemoryError: main memory is too small for the smallest tiles.
+        OutputError: a network returned an invalid picture.
+        ImageError: the source or the mask is unreadable, the mask has another size, or the area is outside the picture.
     """
+    # Over 60 lines because of the argument and error documentation; the body is about 25 lines.
     check_recipe(recipe)
     check_mask(mask, recipe, source.info)
     models = models or _shipped_models()
@@ -108,50 +105,69 @@ def restore(
     within = mask if mask is None or picture_area is None else Crop(mask, picture_area)
     neutral = is_neutral(picture)
     made_info = derivative_info(source.info, recipe, models)
-    notes, tile_size = [*source.info.problems, *_about_colour(source.info, made_info, recipe)], models.tile_size
     whole: Source = grey_to_srgb(source) if made_info.colour_channels > source.info.colour_channels else source
-    while True:
-        try:
-            chain = chain_stages(
-                picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, in_turn=in_turn
-            )
-            results = [(chain.result, sink), *([] if content is None else [(chain.content, content)])]
-            write_bands(whole, results, area, tile_px=chain.stages[-1].tile_px, progress=progress)
-            break
-        except (DeviceMemoryError, MemoryError) as error:
-            smaller = _halved(tile_size, error)
-            notes.append(f"made in tiles of {smaller} px, because for {tile_size} px there was not enough memory")
-            _log.warning("begun again in tiles of %d px: %r", smaller, error)
-            tile_size = smaller
-        # Here, where nothing holds on any more to what the failed attempt had in memory.
-        for each in (sink, content):
-            if each is not None:
-                each.restart()
+
+    def attempt(tile_size: int) -> StageChain:
+        chain = chain_stages(
+            picture, recipe, models, mask=within, tile_size=tile_size, neutral=neutral, scheduler=scheduler
+        )
+        results = [(chain.result, sink), *([] if content is None else [(chain.content, content)])]
+        write_bands(whole, results, area, tile_px=chain.stages[-1].tile_px, progress=progress)
+        return chain
+
+    sinks = [sink] if content is None else [sink, content]
+    chain, tile_size, memory_notes = _retry_with_smaller_tiles(attempt, models.tile_size, sinks)
     for staged in chain.stages:
         staged.check_output()
     return RestorationRecord(
-        stages=tuple(
-            StageRecord(
-                index=index,
-                model=stage.model,
-                version=stage.version,
-                seconds=done.seconds,
-                tiles=done.tiles,
-                values=working_space(source.info, stage.task),
-                statistics=statistics,
-            )
-            for index, (stage, done, statistics) in enumerate(
-                zip(recipe.stages, chain.stages, chain.statistics, strict=True)
-            )
-        ),
+        stages=_stage_records(recipe, chain, source.info),
         environment=replace(models.environment, tile_size=tile_size),
         pixel_sha256=sink.pixel_sha256,
-        notes=tuple(notes),
+        notes=(*source.info.problems, *_colour_notes(source.info, made_info, recipe), *memory_notes),
     )
 
 
-def _about_colour(info: ImageInfo, made: ImageInfo, recipe: Recipe) -> Iterator[str]:
-    """What a style adds to a picture's kind, and whether it knew what the values mean, in words."""
+def _retry_with_smaller_tiles(
+    attempt: Callable[[int], StageChain], tile_size: int, sinks: Sequence[Sink]
+) -> tuple[StageChain, int, list[str]]:
+    """Calls ``attempt`` with a tile size, which it halves while memory runs out.
+
+    Returns:
+        The chain, the tile size that worked, and a note for each retry.
+    """
+    notes: list[str] = []
+    while True:
+        try:
+            return attempt(tile_size), tile_size, notes
+        except (DeviceMemoryError, MemoryError) as error:
+            smaller = _halved(tile_size, error)
+            notes.append(f"made in tiles of {smaller} px, because for {tile_size} px there was not enough memory")
+            _log.warning("restarting with tiles of %d px: %r", smaller, error)
+            tile_size = smaller
+        # Outside the except block, so that the exception no longer keeps the failed attempt's arrays alive.
+        for sink in sinks:
+            sink.restart()
+
+
+def _stage_records(recipe: Recipe, chain: StageChain, info: ImageInfo) -> tuple[StageRecord, ...]:
+    return tuple(
+        StageRecord(
+            index=index,
+            model=stage.model,
+            version=stage.version,
+            seconds=done.seconds,
+            tiles=done.tiles,
+            values=working_space(info, stage.task),
+            statistics=statistics,
+        )
+        for index, (stage, done, statistics) in enumerate(
+            zip(recipe.stages, chain.stages, chain.statistics, strict=True)
+        )
+    )
+
+
+def _colour_notes(info: ImageInfo, made: ImageInfo, recipe: Recipe) -> Iterator[str]:
+    """Notes on colour: a grey picture that became RGB, and a profile that can't be used."""
     if made.colour_channels > info.colour_channels:
         own = "" if info.icc_profile is None else f" in place of its own, {info.icc_description or 'unnamed'}"
         taken = "; grey was taken for sRGB's" if SrgbConversion.of(info) is None else ""
@@ -161,15 +177,15 @@ def _about_colour(info: ImageInfo, made: ImageInfo, recipe: Recipe) -> Iterator[
 
 
 def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels | None = None) -> NDArray[Any]:
-    """Applies ``recipe`` to an array, and gives one of the same shape and type; RGB where a style colours a grey one.
+    """Applies ``recipe`` to an array and returns one of the same shape and type (RGB if a style adds colour to grey).
 
     Args:
-        array: (H, W) or (H, W, 3), R G B; uint8, uint16, or floats in [0, 1], which come back in steps of 1/65535.
+        array: (H, W) or (H, W, 3), R G B; uint8, uint16, or floats in [0, 1] (quantised to 1/65535).
         recipe: what to do to it.
         models: as in :func:`restore`.
 
     Raises:
-        RestorationError: as :func:`restore`, or the array isn't a picture.
+        RestorationError: as :func:`restore`, or the array is not a valid picture.
     """
     picture = Picture.from_array(array)
     info = derivative_info(picture.info, recipe, models)
@@ -180,11 +196,11 @@ def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels |
 
 
 def shipped_recipe(model: str, **parameters: Any) -> Recipe:
-    """A recipe of one stage: ``model`` as this software ships it, ``name`` (its newest version) or ``name@version``.
+    """Builds a one-stage recipe of a shipped model: ``name`` (its newest version) or ``name@version``.
 
     Raises:
         ModelError: no such version is shipped.
-        RecipeError: a parameter is unknown to it, or out of range.
+        RecipeError: a parameter is unknown or out of range.
     """
     name, _, wanted = model.partition("@")
     found = [
@@ -215,7 +231,7 @@ def _shipped_names() -> str:
 
 
 def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:
-    """Half the tile size, where that is not too small to go on with after ``error``."""
+    """Halves the tile size, or raises ``error`` if the result is below the minimum."""
     if tile_size // 2 >= _LEAST_TILE_PX:
         return tile_size // 2
     if isinstance(error, MemoryError):

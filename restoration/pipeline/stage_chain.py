@@ -1,4 +1,4 @@
-"""A recipe's stages chained over a picture: each works on what the one before made, styles in a row on the same."""
+"""Chains a recipe's stages over a picture: each takes the previous output; consecutive styles share one input."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class StageChain:
-    """The picture that all stages make, each stage's own, and what each style was told of the whole picture.
+    """The final picture, the output of each stage, and each style's conditioning statistics.
 
-    ``content`` is what the styles work on; where there are none, it is the result.
+    ``content`` is the input of the styles, or the result if there are no styles.
     """
 
     result: Source
@@ -40,7 +40,7 @@ class StageChain:
 
 
 class BlendSource:
-    """The mean of pictures of one size, each with its weight."""
+    """The weighted mean of pictures of one size."""
 
     def __init__(self, parts: Sequence[tuple[Source, float]]) -> None:
         """Takes pictures with weights that sum to 1."""
@@ -56,7 +56,7 @@ class BlendSource:
 
 
 class MaskedSource:
-    """``after`` where the mask is white, ``before`` to the bit where it is black, and a mixture where it is grey."""
+    """``after`` where the mask is white, exactly ``before`` where it is black, and a blend where it is grey."""
 
     def __init__(self, before: Source, after: Source, mask: Source) -> None:
         """Takes pictures of one size; the mask is grey."""
@@ -64,7 +64,7 @@ class MaskedSource:
         self._before, self._after, self._mask = before, after, mask
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        # The later one first: it needs more of what they have in common.
+        # `after` first: it reads a larger region, which the row cache then holds for `before`.
         after = self._after.read(x, y, width, height)
         before = self._before.read(x, y, width, height)
         return np.asarray(before + self._mask.read(x, y, width, height) * (after - before), dtype=np.float32)
@@ -77,7 +77,7 @@ def check_recipe(recipe: Recipe) -> None:
     """Checks that this software can apply a recipe.
 
     Raises:
-        RecipeError: it was made for another pipeline version, has a task or a parameter unknown here, or a mask
+        RecipeError: it is for another pipeline version, has an unknown task or parameter, or a mask
             without a style.
     """
     if recipe.pipeline_version != PIPELINE_VERSION:
@@ -95,11 +95,11 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def check_mask(mask: Source | None, recipe: Recipe, info: ImageInfo) -> None:
-    """Checks that there is a mask if the recipe names one, and that it fits a picture of ``info``.
+    """Checks that a mask is given exactly if the recipe names one, and that it fits ``info``.
 
     Raises:
-        RecipeError: it is missing, or one too many.
-        ImageError: it isn't grey, or of another size.
+        RecipeError: the mask is missing, or not expected.
+        ImageError: it isn't grey, or has another size.
     """
     if (mask is None) != (recipe.mask_sha256 is None):
         raise RecipeError("the recipe names a mask: give it" if mask is None else "the recipe names no mask: give none")
@@ -113,10 +113,10 @@ def check_mask(mask: Source | None, recipe: Recipe, info: ImageInfo) -> None:
 
 
 def share_parameter(stage: RecipeStage, name: str) -> float:
-    """A stage's parameter from 0 to 1, which is 1 where the stage has none.
+    """A stage's parameter in [0, 1]; 1 if the stage doesn't have it.
 
     Raises:
-        RecipeError: it isn't such a number.
+        RecipeError: it is not a number in [0, 1].
     """
     value = stage.parameters.get(name, 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
@@ -132,36 +132,38 @@ def chain_stages(
     mask: Source | None = None,
     tile_size: int,
     neutral: bool,
-    in_turn: NetworkScheduler,
+    scheduler: NetworkScheduler,
 ) -> StageChain:
-    """Chains a recipe's stages over ``source``; a neutral RGB one is worked on as the grey that it is.
+    """Chains a recipe's stages over ``source``; a neutral RGB one is processed as grey.
 
-    For a style, the picture that it works on is looked at as a whole, in bounded time, before this returns.
+    For styles, this measures the statistics of their input (in bounded time) before it returns.
     """
-    made = _Making(source, models, tile_size, in_turn, neutral=neutral)
+    builder = _ChainBuilder(source, models, tile_size, scheduler, neutral=neutral)
     for task, stages in groupby(recipe.stages, key=lambda stage: stage.task):
         if task == "restoration":
-            made.restore(list(stages))
+            builder.restore(list(stages))
         else:
-            made.style(list(stages), mask)
+            builder.style(list(stages), mask)
     result, content = (
         RgbSource(each) if neutral and each.info.colour_channels == 1 else each
-        for each in (made.result, made.content or made.result)
+        for each in (builder.result, builder.content or builder.result)
     )
-    return StageChain(result=result, content=content, stages=tuple(made.stages), statistics=tuple(made.statistics))
+    return StageChain(
+        result=result, content=content, stages=tuple(builder.stages), statistics=tuple(builder.statistics)
+    )
 
 
-class _Making:
-    """A chain as far as it is made."""
+class _ChainBuilder:
+    """A stage chain under construction."""
 
     def __init__(
-        self, source: Source, models: LoadedModels, tile_size: int, in_turn: NetworkScheduler, *, neutral: bool
+        self, source: Source, models: LoadedModels, tile_size: int, scheduler: NetworkScheduler, *, neutral: bool
     ) -> None:
         self.result: Source = GreyscaleSource(source) if neutral else source
         self.content: Source | None = None
         self.stages: list[StageSource] = []
         self.statistics: list[Mapping[str, float]] = []
-        self._models, self._tile_size, self._in_turn, self._neutral = models, tile_size, in_turn, neutral
+        self._models, self._tile_size, self._scheduler, self._neutral = models, tile_size, scheduler, neutral
 
     def restore(self, stages: Sequence[RecipeStage]) -> None:
         for stage in stages:
@@ -173,7 +175,7 @@ class _Making:
         if not sum(weights):
             raise RecipeError("all styles of the recipe have the weight 0: leave them out")
         if self.result.info.colour_channels == 1 and any(self._models.colours(stage) for stage in stages):
-            # What is stored as RGB keeps its profile.
+            # A picture stored as RGB keeps its profile.
             self.result = RgbSource(self.result) if self._neutral else grey_to_srgb(self.result)
         statistics = _measured(convert_to_srgb(self.result))
         self.content = given = self._read_once()
@@ -189,7 +191,7 @@ class _Making:
                 staged = self._staged(worked_on, stage, statistics, 1.0)
                 made = FromSrgbSource(given, staged, conversion, strength=strength)
             parts.append((staged.margin_px, made, weight / sum(weights)))
-        # The one that looks furthest first: what it has read is at hand for the others.
+        # Largest margin first: the row cache then holds what the others read.
         parts.sort(key=lambda part: -part[0])
         self.result = BlendSource([part[1:] for part in parts]) if len(parts) > 1 else parts[0][1]
         if mask is not None:
@@ -206,7 +208,7 @@ class _Making:
             given,
             self._models.style(stage).for_picture(statistics) if style else self._models.stage(stage),
             tile_size=self._tile_size,
-            in_turn=self._in_turn,
+            scheduler=self._scheduler,
             strength=strength,
             name=f"{stage.model}@{stage.version}",
         )

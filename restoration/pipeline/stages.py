@@ -1,4 +1,4 @@
-"""Stages: what a recipe applies to a picture, region by region."""
+"""Stages: operations that a recipe applies to a picture, region by region."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from restoration.recipe import ParameterValue
 
 
 class Stage(Protocol):
-    """What is applied to regions of a picture.
+    """An operation on regions of a picture.
 
     Called with a region of encoded values, (1, C, h, w), float32 in [0, 1], C 1 (grey) or 3 (R G B), it gives the same
     shape, float32, not necessarily within [0, 1]. Regions begin at multiples of ``multiple_px`` and have such sizes; a
@@ -36,7 +36,7 @@ class Stage(Protocol):
 
 
 class PlacedStage(Protocol):
-    """A stage whose values also depend on where in the picture a region lies, as grain does."""
+    """A stage whose output also depends on the region's position, as grain does."""
 
     @property
     def margin_px(self) -> int: ...
@@ -45,7 +45,7 @@ class PlacedStage(Protocol):
     def multiple_px(self) -> int: ...
 
     def at(self, x: int, y: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """What is applied, as a :class:`Stage` is, to the region whose first pixel is at ``x`` and ``y``."""
+        """Returns the operation for the region whose first pixel is at ``x`` and ``y``, called as a :class:`Stage`."""
         ...
 
 
@@ -53,7 +53,7 @@ _MEMORY_IS_FULL = (
     "out of memory",  # CUDA, of its allocator or of itself
     "STATUS_ALLOC_FAILED",  # its libraries
     "can't allocate memory",  # torch on the CPU
-    # oneDNN keeps its reasons to itself; for convolutions that it has otherwise done it is always this one.
+    # oneDNN gives no reason; for convolutions that worked before, the reason is always memory.
     "could not create a primitive",
     "could not execute a primitive",
 )
@@ -61,7 +61,7 @@ _MEMORY_IS_FULL = (
 
 @contextmanager
 def _device_errors() -> Iterator[None]:
-    """Turns what torch raises when the device fails or its memory is full into a :class:`DeviceError`."""
+    """Converts torch's device failures and out-of-memory errors to :class:`DeviceError`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -75,8 +75,8 @@ def _device_errors() -> Iterator[None]:
 
 @contextmanager
 def inference(execution: ResolvedExecution) -> Iterator[None]:
-    """Networks work in it as ``execution`` says, the same way on every run; they raise :class:`DeviceError`."""
-    # To a thread that it meets for the first time, torch brings its number of threads only when asked for it.
+    """Context for reproducible inference with ``execution``; device failures raise :class:`DeviceError`."""
+    # torch applies its thread count to a new thread only when the count is read there.
     torch.get_num_threads()
     with (
         _device_errors(),
@@ -91,8 +91,8 @@ def inference(execution: ResolvedExecution) -> Iterator[None]:
 class NetworkStage:
     """A generator network as a stage, on the device and in the precision of ``execution``.
 
-    Grey goes in as three equal channels and comes out as their mean, so a neutral picture can't gain a cast. The same
-    regions give the same values on every run: convolutions are chosen by rule, not by timing.
+    A grey picture is expanded to three equal channels and averaged afterwards, so it can't gain a cast. Results are
+    reproducible: convolution algorithms are chosen by rule, not by timing.
     """
 
     def __init__(
@@ -104,21 +104,21 @@ class NetworkStage:
         multiple_px: int,
         conditions: Sequence[float] = (),
     ) -> None:
-        """Takes the network over: it is moved to the device and put into evaluation mode.
+        """Moves the network to the device and puts it into evaluation mode.
 
         Args:
             network: (N, 3, h, w) floats in [0, 1] to the same shape.
-            execution: where and how precisely it works.
+            execution: device and precision.
             margin_px: the radius of its receptive field.
             multiple_px: what the sides of its regions must be multiples of.
-            conditions: what the network is told beside every region, a number each; none for one that isn't told any.
+            conditions: conditioning inputs, one number each; empty for an unconditional network.
         """
         self.margin_px = margin_px
         self.multiple_px = multiple_px
         self._execution = execution
         self._conditions = torch.tensor([conditions], device=execution.device) if conditions else None
         self._network = network.to(device=execution.device, dtype=torch.float32).eval()
-        # torch lays convolutions' weights out anew only if told so by this untyped overload.
+        # torch changes the memory layout of the weights only with this untyped overload.
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -138,10 +138,10 @@ class NetworkStage:
 
 
 def load_stage(folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution) -> Stage:
-    """The network of a restoration model's version with a recipe's parameters.
+    """Loads a restoration model version with a recipe's parameters.
 
-    ``texture`` mixes the two ends that its weights hold, ``repair`` tells it what to mend. A version that lacks a
-    parameter has one end, or mends all it can.
+    ``texture`` interpolates between the two endpoints in its weights; ``repair`` selects the defects to repair. A
+    version without these parameters has one endpoint, or repairs all defects it knows.
 
     Raises:
         WeightsError: the weights aren't those of the card, or don't fit its architecture.

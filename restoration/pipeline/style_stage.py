@@ -1,4 +1,4 @@
-"""Styles as stages: a style's network, told what the whole picture is like, at work on its regions."""
+"""Style stages: apply a style network to regions, conditioned on the statistics of the whole picture."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from restoration.pipeline.stages import inference
 from restoration.recipe import ParameterValue
 
 STYLE_VECTOR_NAME = "style.vector"
-"""The tensor in a style's weights that holds the style itself, (numbers,); all others are the network's."""
+"""Name of the style vector, shape (style,), in a style's weights; all other tensors are the network's."""
 
 COLOUR_BALANCE = ("temperature", "tint", "brightness")
 
 
 class LoadedStyle:
-    """A style's network and vector on a device; what it makes of a picture depends on the whole of it."""
+    """A style's network and vector on a device. Its output depends on the statistics of the whole picture."""
 
     def __init__(
         self,
@@ -41,27 +41,30 @@ class LoadedStyle:
         """Takes the network over.
 
         Args:
-            network: makes pictures.
+            network: the style network.
             vector: the style, (style,).
-            execution: where and how precisely it works; its seed is that of the grain.
-            palette: which of :data:`restoration.networks.colour_mapping.PALETTES` the style has.
+            execution: device and precision; its seed is the grain's.
+            palette: the style's key in :data:`restoration.networks.colour_mapping.PALETTES`.
             balance: see :func:`restoration.colour.toning.apply_colour_balance`.
         """
         self.execution, self.palette, self.balance = execution, palette, dict(balance or {})
         self.network = network.to(device=execution.device, dtype=torch.float32).eval()
-        # torch lays convolutions' weights out anew only if told so by this untyped overload.
+        # torch changes the memory layout of the weights only with this untyped overload.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.vector = vector.to(execution.device).float().unsqueeze(0)
 
     def for_picture(self, statistics: Mapping[str, float]) -> StyleStage:
-        """The stage for a picture of these statistics by name; see :func:`restoration.picture_statistics.measure_statistics`."""
+        """Returns the stage for a picture with these statistics, by name.
+
+        See :func:`restoration.picture_statistics.measure_statistics`.
+        """
         return StyleStage(self, torch.tensor([statistics[name] for name in STATISTIC_NAMES]))
 
 
 class StyleStage:
-    """A style as the stage for one picture in sRGB; see :class:`restoration.pipeline.stages.PlacedStage`.
+    """A style applied to one picture in sRGB; see :class:`restoration.pipeline.stages.PlacedStage`.
 
-    A grey region, of a neutral style, stays grey.
+    With a neutral style, a grey region stays grey.
     """
 
     def __init__(self, style: LoadedStyle, statistics: Tensor) -> None:
@@ -87,9 +90,9 @@ class StyleStage:
 
 
 def grain_noise(x: int, y: int, width: int, height: int, *, seed: int) -> NDArray[np.float32]:
-    """Noise of mean 0 and spread 1, (1, 1, height, width), in which each pixel depends on its place and the seed alone.
+    """Noise, (1, 1, height, width), of mean 0 and standard deviation 1; pixels depend only on position and seed.
 
-    Places are mixed as PCG's output is (Jarzynski and Olano 2020), so that any region can be made by itself.
+    Positions are hashed with PCG (Jarzynski and Olano 2020), so that any region can be computed separately.
     """
     columns = np.arange(x, x + width, dtype=np.uint32)
     rows = np.arange(y, y + height, dtype=np.uint32)
@@ -98,7 +101,7 @@ def grain_noise(x: int, y: int, width: int, height: int, *, seed: int) -> NDArra
 
 
 def normalise_grain(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Numbers evenly from [0, 1) as noise of mean 0 and spread 1."""
+    """Converts uniform numbers in [0, 1) to noise with mean 0 and standard deviation 1."""
     return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)
 
 
@@ -111,16 +114,16 @@ def _mixed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def load_style(
     folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution
 ) -> LoadedStyle:
-    """The style of a version with a recipe's parameters.
+    """Loads a style version with a recipe's parameters.
 
     Raises:
-        WeightsError: the weights aren't those of the card, don't fit its architecture, or want other statistics.
+        WeightsError: the weights aren't the card's, don't fit its architecture, or need other statistics.
         CardError: the card's architecture is unknown here.
     """
     network = build_style_network(folder.card.architecture, folder.card.network)
     if len(network.statistics_mean) != len(STATISTIC_NAMES):
         raise WeightsError(
-            f"{folder.card.reference} wants {len(network.statistics_mean)} statistics of a picture, and this software "
+            f"{folder.card.reference} needs {len(network.statistics_mean)} picture statistics, but this software "
             f"measures {len(STATISTIC_NAMES)}: use the version of the software that it was trained with"
         )
     weights = folder.load_weights()

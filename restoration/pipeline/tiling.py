@@ -1,4 +1,4 @@
-"""A stage applied to a picture of any size, tile by tile in bounded memory, equal to applying it to the whole.
+"""Applies a stage tile by tile in bounded memory, with the same result as on the whole picture.
 
 Equality is by construction. A network sees the same as it would in the whole picture because
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from restoration.pipeline.stages import PlacedStage, Stage
 
 NetworkScheduler = Callable[[Callable[[], NDArray[np.float32]]], NDArray[np.float32]]
-"""Calls what it is given, once, in whatever thread and whenever it is its turn; its result and its errors come back."""
+"""Runs a network call once, when the device is free, in any thread; returns its result or raises its error."""
 
 
 def run_immediately(call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Where nobody else wants to use the device."""
+    """The scheduler for a device without other users: runs the call at once."""
     return call()
 
 
 class RowCache:
-    """A source of which every row is read once, as long as the windows that are asked for go downwards.
+    """A source that reads every row once, as long as the requested windows move downwards.
 
-    The rows of the last window are kept over the picture's whole width. Between two stages this keeps the second one,
-    whose windows overlap by its margins, from having the first one work them out again and again.
+    It caches the last window's rows over the full width. Between two stages it prevents the first one from computing
+    the overlapping margins of the second one's tiles more than once.
     """
 
     def __init__(self, source: Source) -> None:
@@ -63,20 +63,20 @@ class RowCache:
         return self._top + self._rows.shape[2]
 
     def _move(self, top: int, bottom: int) -> None:
-        """Keeps the rows from ``top`` on that are there, and reads those down to ``bottom`` that aren't."""
+        """Keeps the cached rows from ``top`` on and reads the missing ones down to ``bottom``."""
         known = self._bottom if self._top <= top <= self._bottom else top
         kept = self._rows[:, :, top - self._top : known - self._top].copy()
-        self._rows = kept  # the rest is let go before new rows are made
+        self._rows = kept  # frees the other rows before it allocates new ones
         self._top = top
         more = self._source.read(0, known, self.info.width, bottom - known)
         self._rows = np.concatenate([kept, more], axis=2)
 
 
 class StageSource:
-    """The picture that ``stage`` makes of ``source``: itself a source, worked out as its windows are read.
+    """The output of ``stage`` on ``source``: itself a source, computed as its windows are read.
 
     Every value is source + strength x (output - source), in [0, 1]; at strength 0 it is exactly the source's, and the
-    stage isn't called. ``tiles`` and ``seconds`` tell how often the stage was called, and for how long.
+    stage isn't called. ``tiles`` and ``seconds`` count the stage's calls and their total time.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class StageSource:
         tile_size: int = 800,
         strength: float = 1.0,
         name: str = "stage",
-        in_turn: NetworkScheduler = run_immediately,
+        scheduler: NetworkScheduler = run_immediately,
     ) -> None:
         """Sets up the tiling; nothing is computed yet.
 
@@ -98,7 +98,7 @@ class StageSource:
                 laid out from the corner of the window that is read.
             strength: 0 to 1.
             name: the stage's name in errors.
-            in_turn: calls the stage, when it is this picture's turn.
+            scheduler: runs the calls of the stage.
         """
         self.info = source.info
         self.tile_px = _round_up(max(tile_size, 1), stage.multiple_px)
@@ -108,7 +108,7 @@ class StageSource:
         self._stage = stage
         self._strength = strength
         self._name = name
-        self._in_turn = in_turn
+        self._scheduler = scheduler
         self.margin_px = _round_up(stage.margin_px, stage.multiple_px)
         self._seen = _Extremes()
         self._made = _Extremes()
@@ -117,7 +117,7 @@ class StageSource:
         """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1].
 
         Raises:
-            OutputError: the stage gave values that aren't numbers, or another shape.
+            OutputError: the stage returned values that aren't numbers, or another shape.
             ImageError: the window isn't inside the picture, or its bytes can't be decoded.
         """
         Area(x=x, y=y, width=width, height=height).check_within(self.info)
@@ -130,11 +130,11 @@ class StageSource:
         return out
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
-        """The source's further samples, untouched."""
+        """The source's extra samples, unchanged."""
         return self._source.read_extra(x, y, width, height)
 
     def check_output(self) -> None:
-        """Checks, once the picture was read, that the stage didn't make one flat colour of a picture that had more.
+        """Checks, after the picture was read, that the stage didn't turn a varied picture into one flat colour.
 
         Raises:
             OutputError: it did.
@@ -149,7 +149,7 @@ class StageSource:
         columns = self._reach(left, right, self.info.width)
         rows = self._reach(top, bottom, self.info.height)
         region = self._read_reflected(columns, rows)
-        output = self._in_turn(lambda: self._call(region, columns[0], rows[0]))
+        output = self._scheduler(lambda: self._call(region, columns[0], rows[0]))
         if output.shape != region.shape:
             raise OutputError(f"{self._name} made {output.shape} of a region of {region.shape}: the shape must stay")
         kept = (..., slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
@@ -167,7 +167,7 @@ class StageSource:
         return blended
 
     def _call(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
-        """What the stage makes of a region that begins at ``x`` and ``y``, and a note of how long it took."""
+        """Applies the stage to a region that begins at ``x`` and ``y``, and counts the call and its time."""
         began = time.perf_counter()
         stage = self._stage
         output = stage(region) if callable(stage) else stage.at(x, y)(region)
@@ -176,14 +176,14 @@ class StageSource:
         return output
 
     def _reach(self, first: int, last: int, size: int) -> tuple[int, int]:
-        """From where to where, along one axis, the region around ``first`` to ``last`` goes."""
+        """First and end position, along one axis, of the region around ``first`` to ``last``."""
         multiple = self._stage.multiple_px
         begin = max(0, first // multiple * multiple - self.margin_px)
         end = min(_round_up(size, multiple), _round_up(last, multiple) + self.margin_px)
         return begin, end
 
     def _read_reflected(self, columns: tuple[int, int], rows: tuple[int, int]) -> NDArray[np.float32]:
-        """A region that may go beyond the picture's right and lower edges, where the picture is reflected."""
+        """Reads a region that may extend beyond the right and lower edges, where it is a reflection."""
         xs = _reflected(np.arange(*columns), self.info.width)
         ys = _reflected(np.arange(*rows), self.info.height)
         x, y = int(xs.min()), int(ys.min())
@@ -203,14 +203,14 @@ class _Extremes:
 
     def add(self, values: NDArray[np.float32]) -> None:
         if self._low.size and not self.flat:
-            return  # it can't become so again
+            return  # once varied, it stays varied
         low, high = values.min(axis=(0, 2, 3)), values.max(axis=(0, 2, 3))
         self._low = np.minimum(self._low, low) if self._low.size else low
         self._high = np.maximum(self._high, high) if self._high.size else high
 
     @property
     def flat(self) -> bool:
-        """Whether all channels were; nothing added is not flat."""
+        """Whether every channel had one value; False if nothing was added."""
         return self._low.size > 0 and bool((self._low == self._high).all())
 
 

@@ -1,7 +1,7 @@
-"""The map of what changed between a scan and its derivative, and of what was filled in as damage.
+"""The map of changes between a scan and its derivative, and of areas filled in as damage.
 
-Changed is a pixel whose luma moved by more than 8/255, the same as in the score ``changed_share``. How much the picture
-changed in a place is told by the mean size of that movement over at least 16x16 pixels: single ones tell of grain only.
+Changed is a pixel whose luma moved by more than 8/255, the same as in the score ``changed_share``. The size of a
+change is the mean of that movement over at least 16x16 pixels; single pixels show grain only.
 
 Filled in is where a small feature of the source was taken out: where the source stands out from its own neighbourhood,
 and the derivative, from its own, does not. What stands out is what a median takes away. With ``s`` and ``d`` the luma

@@ -1,4 +1,4 @@
-"""Whether a look kept the content: structural similarity that overlooks tone and grain."""
+"""Content similarity: SSIM that ignores tone and grain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Band(NamedTuple):
 
 
 def content_ssim(made: Source, source: Source, area: Area) -> float | None:
-    """The SSIM of two pictures' luma within ``area``, 1 where a look changed nothing but tone and grain.
+    """The SSIM of two pictures' luma within ``area``, 1 if a style changed only tone and grain.
 
     Both are smoothed by a Gaussian of sigma 2, which takes the grain, and ``made`` goes through the monotone tone curve
     that brings it nearest to ``source`` (isotonic regression on 1024 tones). Then it is scikit-image's

@@ -1,4 +1,4 @@
-"""The noise estimate: a median of wavelet details, counted in fine bins so that none of them has to be kept."""
+"""Noise estimate: the median of wavelet details, from a fine histogram in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a look is scored by: how it was made, and the statistics that its styles' versions keep."""
+"""Style distance: how far a styled derivative's statistics are from those of the style's pictures."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str
 
     Each is the root mean square, in the spreads that the style's own pictures have, of how far the picture's statistics
     are from their means: 0 is the style's mean, and about 1 what its own pictures are. Colour is mean, spread and
-    covariance in Lab, texture the detail at three scales, of values in sRGB; see :mod:`restoration.picture_statistics`. Empty
-    where the version doesn't keep all of these.
+    covariance in Lab, texture the detail at three scales, of values in sRGB; see
+    :mod:`restoration.picture_statistics`. Empty if the version lacks any of these statistics.
 
     Raises:
         ImageError: the picture can't be read.

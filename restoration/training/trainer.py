@@ -64,14 +64,14 @@ def train(
 
     Args:
         output: a new or empty folder; with ``resume`` one that holds a checkpoint.
-        data: a folder of clean photographs (see :func:`restoration.training.aged_pairs.find_pictures`); with ``resume`` the
-            checkpoint's own unless another is named. What its ``TERMS.txt`` says joins the settings' ``data_terms``.
+        data: a folder of clean photographs (see :func:`restoration.training.aged_pairs.find_pictures`); with
+            ``resume`` the checkpoint's own unless another is named. What its ``TERMS.txt`` says joins the settings' ``data_terms``.
         settings: what to train and how, by default :meth:`TrainingSettings.named_after` ``output``; with ``resume``
             they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an
             undisturbed training.
-        start: a version whose weights, at texture 0, the generator begins with, and whose network it takes, grown to
-            the settings' widths where those are wider (see :func:`restoration.training.network_widening.widen_weights`).
+        start: a version whose weights, at texture 0, initialise the generator. Its network is widened to the
+            settings' widths if those are wider (:func:`restoration.training.network_widening.widen_weights`).
         execution: device and precision.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
             are compared.

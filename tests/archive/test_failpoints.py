@@ -33,7 +33,7 @@ def test_what_is_not_understood_is_refused(text: str) -> None:
 
 
 def test_the_variable_arms_a_process() -> None:
-    code = "from archive.failpoints import reach; reach('claim'); print('alive')"
+    code = "from archive.failpoints import failpoint; failpoint('claim'); print('alive')"
     done = subprocess.run(
         [sys.executable, "-c", code], env={failpoints.FAILPOINT_VARIABLE: "claim"}, capture_output=True
     )

@@ -45,7 +45,9 @@ def _approved(catalogue: Catalogue, name: str = "mend") -> str:
 
 
 def _ship(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
-    monkeypatch.setattr(model_registry, "shipped", lambda: iter([ModelFolder.open(folder) for folder in folders]))
+    monkeypatch.setattr(
+        model_registry, "shipped_versions", lambda: iter([ModelFolder.open(folder) for folder in folders])
+    )
 
 
 def test_the_highest_shipped_version_of_a_new_model_is_approved(

@@ -29,10 +29,10 @@ SHIPPED_IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from restoration import Execution, LoadedModels, Picture, TiffSink, restore, shipped, shipped_recipe
+from restoration import Execution, LoadedModels, Picture, TiffSink, restore, shipped_recipe, shipped_versions
 
 recipe = shipped_recipe("denoise-deblur")
-(folder,) = (each for each in shipped() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
+(folder,) = (each for each in shipped_versions() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
 models = LoadedModels(lambda stage: folder, Execution(device="cpu", precision="fp32", threads=1))
 models.stage(recipe.stages[0])(np.zeros((1, 3, 64, 64), np.float32))
 source = Picture.from_array(np.random.default_rng(0).integers(0, 65536, (620, 700, 3), np.uint16))

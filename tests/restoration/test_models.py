@@ -101,8 +101,8 @@ def test_a_card_without_an_entry_is_refused_by_its_name(entry: str) -> None:
         ({"task": "colourise"}, "restoration or style"),
         ({"weights_sha256": "1234"}, "64 hex digits"),
         ({"parameters": {"strength": {"default": 2, "range": [0, 1]}}}, "default"),
-        ({"parameters": {"strength": {"default": 1, "range": 1}}}, "wrong kind"),
-        ({"architecture": "residual-unet"}, "wrong kind"),
+        ({"parameters": {"strength": {"default": 1, "range": 1}}}, "wrong type"),
+        ({"architecture": "residual-unet"}, "wrong type"),
     ],
 )
 def test_a_card_with_a_wrong_entry_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
@@ -129,11 +129,13 @@ def test_a_pickle_is_never_loaded_even_with_the_right_digest(tmp_path: Path) -> 
     pickle = (tmp_path / WEIGHTS_NAME).read_bytes()
     content = card(weights_sha256=hashlib.sha256(pickle).hexdigest())
     version = ModelFolder.open(folder(tmp_path, content=content, weights=pickle))
-    with pytest.raises(WeightsError, match="no safetensors file"):
+    with pytest.raises(WeightsError, match="not a safetensors file"):
         version.load_weights()
 
 
-@pytest.mark.parametrize(("text", "reason"), [(None, "holds no"), ("{", "can't be read"), ("[]", "no JSON object")])
+@pytest.mark.parametrize(
+    ("text", "reason"), [(None, "has no card"), ("{", "can't be read"), ("[]", "not contain a JSON object")]
+)
 def test_a_folder_without_a_readable_card_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
     if text is not None:
         (tmp_path / CARD_NAME).write_text(text)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, func, select
 
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS
 from archive.batches.recipe_rows import styled_recipes
-from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.throughput import PIXELS
@@ -37,7 +37,8 @@ class Volume:
         return self.needed_bytes <= self.free_bytes
 
     def __str__(self) -> str:
-        return f"{format_bytes(self.needed_bytes)} on the volume of {self.folder}, where {format_bytes(self.free_bytes)} are free"
+        needed, free = format_bytes(self.needed_bytes), format_bytes(self.free_bytes)
+        return f"{needed} on the volume of {self.folder}, where {free} are free"
 
 
 def derivative_bytes(pixels: int, samples_per_pixel: int, bits_per_sample: int, *, coloured: bool) -> float:

@@ -24,7 +24,6 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 
 _log = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT_TASKS = 3  # that a process holds at once: one is restored, one read, one scored
 _BEATS_A_LEASE = 4  # so that a beat or two may be missed
 _START_TIME = 19  # of the fields of /proc/<pid>/stat that follow the command's name; the first is the state
 _ENDED = {"Z", "X"}  # killed, and only waiting for the parent to take note

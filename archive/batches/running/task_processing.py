@@ -142,7 +142,7 @@ def _restored(
             mask=mask,
             content=None if content is None else files.enter_context(TiffSink(content, info)),
             progress=lambda _done, _rows: failpoint("restore"),
-            in_turn=in_turn,
+            scheduler=in_turn,
         )
     return record, sink.notes
 

@@ -16,11 +16,12 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS
 from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.device_scheduler import DeviceScheduler
-from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS, Heartbeat
+from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import set_task_context
 from archive.batches.running.task_processing import process_task
 from archive.catalogue import Catalogue

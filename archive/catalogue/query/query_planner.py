@@ -1,10 +1,9 @@
-"""How a list is read quickly from a large catalogue, whatever is asked for, on SQLite and on PostgreSQL alike.
+"""Query planner: selects the access path of a list, on SQLite and PostgreSQL alike.
 
-A list goes through the items in the order of their accession numbers, looks at each item's masters, and stops at its
-limit: that is quick where much matches. Where little matches, the items that may match are looked up first, by index,
-and only they are gone through. Which of both it is, is found out by counting each condition's items, up to
-:data:`FEW_ITEMS` or :data:`MANY_ITEMS`. Statistics would not tell: SQLite has none, and PostgreSQL can't know how conditions go
-together.
+A list either scans the items in the order of their accession numbers and stops at its limit, which is fast when many
+items match, or looks up the matching items by index, which is fast when few match. The planner chooses by counting the
+items that match each condition, up to :data:`FEW_ITEMS` or :data:`MANY_ITEMS`. It can't use the database's statistics:
+SQLite keeps none, and PostgreSQL can't know how conditions correlate.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class Item(Table):
 class ItemWord(Table):
     """A folded word at its position in one of an item's text fields: what whole-word and phrase queries look in.
 
-    Words are folded without case and accents by :func:`archive.catalogue.query.text_index.fold_words`, the same for both databases.
+    Words are folded without case and accents by :func:`archive.catalogue.query.text_index.fold_words`, the same way on
+    both databases.
     """
 
     __tablename__ = "item_words"

@@ -44,8 +44,8 @@ def evaluate_style(
     Rows of the cases ``style reached`` and ``style reached, soft`` (the photographs' middles enlarged twofold: a scan
     of a large negative is smooth at 100 %) have ``content_ssim``; ``colour_distance``, ``gram_distance`` and
     ``spectrum_distance`` from the real pictures, each with its ``..._share`` (see
-    :func:`restoration.training.style.style_metrics.distances`); and ``auc`` of a discriminator trained on the real pictures
-    that were held back. ``left alone`` says how near those come to themselves; ``neutral given`` and ``colours given``
+    :func:`restoration.training.style.style_metrics.distances`); and ``auc`` of a discriminator trained on the held-out
+    real pictures. ``left alone`` says how near those come to themselves; ``neutral given`` and ``colours given``
     how far from neutral the photographs come out without and with their colours, at most, in steps of 1/255.
 
     Args:

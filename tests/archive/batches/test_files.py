@@ -30,7 +30,7 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))
         return make(claim, models, temporary=temporary, **options)
 
-    monkeypatch.setattr(worker_pool, "make", watched)
+    monkeypatch.setattr(worker_pool, "process_task", watched)
     workshop.run(batch_id)
     ((temporary, token),) = seen
     assert token is not None

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS
 from archive.batches.running import task_outcomes, task_processing, worker_pool
 from archive.batches.running.device_scheduler import DeviceScheduler
-from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError

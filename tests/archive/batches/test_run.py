@@ -59,7 +59,7 @@ def test_a_derivative_is_flushed_before_the_transaction_that_publishes_it(
         return locked(*arguments)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(commit, "locked", noted_locked)
+    monkeypatch.setattr(commit, "locked_task", noted_locked)
     assert workshop.run(batch_id).done == 1
     assert steps == ["flushed", "locked"]
 
@@ -122,6 +122,7 @@ def test_one_bad_scan_never_stops_a_batch(workshop: Any) -> None:
         (raising(RuntimeError("a\0b\udcff")), r"unexpected RuntimeError: a\0b\udcff"),
         (raising(OSError(errno.EIO, "Input/output error")), "Input/output error"),
     ],
+    ids=["runtime-error", "undecodable-message", "input-output-error"],
 )
 def test_a_failing_stage_fails_its_task_and_leaves_no_file(workshop: Any, then: Any, reason: str) -> None:
     batch_id = workshop.prepared("A", "B")

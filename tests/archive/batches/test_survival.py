@@ -189,7 +189,7 @@ def test_a_connection_lost_while_an_outcome_is_recorded_loses_nothing(
     if step == "before the commit":
         monkeypatch.setattr(commit, "_write_rows", write_and_lose)
     else:
-        monkeypatch.setattr(commit, "reach", lambda name: lose() if name == "after_commit" else None)
+        monkeypatch.setattr(commit, "failpoint", lambda name: lose() if name == "after_commit" else None)
     assert workshop.run(batch_id).done == 2
     assert losses == [step]
     assert [task.attempts for task in workshop.tasks(batch_id)] == [1, 1]

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS
 from archive.batches.running.cancellation import cancel_batch
 from archive.batches.running.claims import LeaseLostError, claim_next, reclaim_lost_tasks, release_claims
 from archive.batches.running.commit import record_failure
-from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS, Heartbeat, LeaseHolder
+from archive.batches.running.leases import Heartbeat, LeaseHolder
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import NotFoundError

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from archive.batches.running.leases import MAX_IN_FLIGHT_TASKS
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS
 from archive.batches.running.runner import BatchResult
 from archive.cli.output_formats import format_duration
 from archive.cli.restore import print_batch_result

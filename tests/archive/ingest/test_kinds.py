@@ -126,7 +126,7 @@ def test_a_kind_that_newer_software_can_carry_is_taken_in_by_the_next_ingest(
 ) -> None:
     (scans / "x.tif").write_bytes(REFUSED["TIFF CMYK"]())
     with monkeypatch.context() as older:
-        older.setattr("restoration.image.tiff_reader.refusal_of", lambda _page: "of a kind unknown then")
+        older.setattr("restoration.image.tiff_reader.unsupported_reason", lambda _page: "of a kind unknown then")
         take()
     assert take().updated == 1
     assert (take().updated, take().unchanged) == (0, 1)

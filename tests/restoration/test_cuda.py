@@ -1,0 +1,37 @@
+"""A GPU restores as the CPU does. These tests run only where torch finds a CUDA device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from restoration import Execution, LoadedModels, ModelFolder, RecipeStage, restore_array, shipped_recipe
+from restoration.model_folders import shipped_versions
+
+pytestmark = pytest.mark.cuda
+
+MAX_DIFFERENCE = 1 / 255
+
+
+def _restored(device: str) -> NDArray[Any]:
+    folders = {folder.card.reference: folder for folder in shipped_versions()}
+
+    def folder_of(stage: RecipeStage) -> ModelFolder:
+        return folders[f"{stage.model}@{stage.version}"]
+
+    picture = np.random.default_rng(7).integers(0, 65536, size=(300, 200, 3), dtype=np.uint16)
+    models = LoadedModels(folder_of, Execution(device=device, precision="fp32", tile_size=128))
+    return restore_array(picture, shipped_recipe("denoise-deblur"), models=models)
+
+
+def test_a_gpu_gives_the_pixels_of_the_cpu_to_within_one_8_bit_level() -> None:
+    difference = np.abs(_restored("cuda").astype(float) - _restored("cpu")) / 65535
+
+    assert difference.max() <= MAX_DIFFERENCE
+
+
+def test_two_runs_on_a_gpu_give_the_same_pixels() -> None:
+    assert np.array_equal(_restored("cuda"), _restored("cuda"))
