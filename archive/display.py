@@ -1,4 +1,4 @@
-"""How things are told outside: the fields of a list, and scores and recipes in words, the same wherever they stand."""
+"""Display labels and formatting: list fields, scores and recipes in words."""
 
 from __future__ import annotations
 

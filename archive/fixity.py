@@ -88,7 +88,7 @@ def verify_files(
         query: only the masters that it matches, and their derivatives; without it everything, weights too.
         older_than_days: only what was last checked longer ago than this, or never.
         limit: at most so many files.
-        progress: is told of each file.
+        progress: receives each file.
 
     Raises:
         QueryError: the query has a mistake.

@@ -122,7 +122,7 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
             f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'"
         )
     if not version[:1].isdecimal():
-        raise UsageError(f"{version!r} is no version: an alias is made to mean a version, such as 1.0")
+        raise UsageError(f"{version!r} is not a version. An alias points to a version, such as 1.0.")
     if not person_name.strip():
         raise UsageError("moving an alias is a person's decision: name who decides")
     with catalogue.session() as session:

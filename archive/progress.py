@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Something that is told of progress: a bar on a terminal, lines in a log, or nothing at all."""
+    """A progress listener: a bar on a terminal, lines in a log, or nothing."""
 
     def start(self, total: int, what: str) -> None:
         """``total`` steps of ``what`` (a plural noun, such as ``"masters"``) are about to begin."""
@@ -15,7 +15,7 @@ class Progress(Protocol):
         """``n`` more steps are done; ``note`` says what the last one was, or is empty."""
 
     def interrupted(self) -> None:
-        """The work was asked to stop and ends the step in hand first; told from within a signal handler."""
+        """The work was asked to stop and finishes its current step first; called from a signal handler."""
 
     def finish(self) -> None:
         """No more steps will come, whether or not all were made."""

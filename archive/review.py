@@ -60,7 +60,7 @@ def record_decision(
 def _find(catalogue: Catalogue, session: Session, accession_number: str, derivative_id: int | None) -> Derivative:
     item_id = session.scalar(select(Item.id).where(Item.accession_number == accession_number))
     if item_id is None:
-        raise NotFoundError(f"there is no item {accession_number!r}: `archive list` shows those there are")
+        raise NotFoundError(f"No item {accession_number!r}. Run `archive list` to see the items.")
     rows = session.execute(
         select(Derivative, Master.sequence, Derivative.id == Master.current_restored_id)
         .join(Master, Derivative.master_id == Master.id)

@@ -20,7 +20,7 @@ POSTGRESQL_PREFIX = "postgresql+psycopg://"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an archive is told once and for all commands. Every field but ``home`` can stand in ``archive.toml``."""
+    """Settings of an archive home, for all commands. ``archive.toml`` may set every field except ``home``."""
 
     home: Path
     """The home folder, absolute."""
@@ -49,7 +49,7 @@ def find_home(explicit: Path | None) -> Path:
     """The home to work in: ``explicit``, else ``ARCHIVE_HOME``, else the nearest folder upward with ``archive.toml``.
 
     Raises:
-        HomeError: there is no home there.
+        HomeError: the folder is not an archive home.
     """
     if explicit is not None:
         return _existing_home(explicit, "--home")
@@ -69,14 +69,16 @@ def load_settings(home: Path) -> Settings:
     """The settings of the home: ``archive.toml``, with ``ARCHIVE_DATABASE_URL`` before its ``database``.
 
     Raises:
-        HomeError: ``archive.toml`` is missing, is no TOML, or holds an entry that is unknown or of the wrong kind.
+        HomeError: ``archive.toml`` is missing, is not valid TOML, or holds an unknown entry or one of the wrong type.
     """
     home = home.expanduser().absolute()
     path = home / SETTINGS_NAME
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise HomeError(f"{home} is no archive home: it holds no {SETTINGS_NAME}. Run `archive init {home}`") from error
+        raise HomeError(
+            f"{home} is not an archive home: it holds no {SETTINGS_NAME}. Run `archive init {home}`"
+        ) from error
     except (OSError, ValueError) as error:
         raise HomeError(f"{path} can't be read: {error}") from error
     kinds: dict[str, type[Any]] = {
@@ -117,7 +119,7 @@ def create_home(home: Path, *, database: str | None) -> Settings:
             file.write(content)
     except FileExistsError as error:
         if not path.is_file():
-            raise HomeError(f"{home} can't be made a home: it is no folder") from error
+            raise HomeError(f"{home} can't be made a home: it is not a folder") from error
         load_settings(home)  # tells what is wrong with the file, if anything is
         if database is not None and tomllib.loads(path.read_text(encoding="utf-8")).get("database") != database:
             raise HomeError(

@@ -6,7 +6,7 @@
 
 Without ``--scans`` forty small pictures and a tiny network are made. Each time the real command works on the batch, in
 a process of its own that gets ``kill -9``. The two homes must hold the same derivatives, and nothing else. Files are
-compared byte for byte, but for the second in which they were made and the id that follows from it, which are told in
+compared byte for byte, but for the second in which they were made and the id that follows from it, which are given in
 their metadata.
 """
 

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,6 +15,14 @@ import pytest
 from archive.catalogue import Catalogue
 from archive.catalogue.schema import migration
 from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings, create_home
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escapes undecodable bytes in captured output, which pytest-xdist can't send between its processes."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -216,7 +216,7 @@ def add_derivative(
 def add_review(
     session: Session, derivative: Derivative, decision: Decision, *, reviewer: str = "A. Reviewer"
 ) -> Review:
-    """A review of the derivative, after which its master's current ones are told anew."""
+    """A review of the derivative, after which its master's current derivatives are updated."""
     review = Review(
         derivative=derivative, sha256=derivative.sha256, decision=decision, agent=person_agent(session, reviewer), at=AT
     )

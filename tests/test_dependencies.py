@@ -1,4 +1,4 @@
-"""What the packages import stands in ``pyproject.toml``, so that an installed wheel has all that it needs."""
+"""``pyproject.toml`` lists what the packages import, so that an installed wheel has all that it needs."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def date_range(edtf: str) -> tuple[int, int]:
     :data:`EARLIEST_DAY` or :data:`LATEST_DAY`, and so do years before -9999 and after 9999.
 
     Raises:
-        ValueError: it is no EDTF date, names a day that never was, or ends before it starts.
+        ValueError: it is not a valid EDTF date, names a day that does not exist, or ends before it starts.
     """
     text = edtf.strip()
     start, slash, end = text.partition("/")
@@ -47,7 +47,10 @@ def date_range(edtf: str) -> tuple[int, int]:
 
 
 def _complaint(edtf: str) -> str:
-    return f"{edtf[:_LONGEST]!r} is no EDTF date, such as 1906, 1906-05, 1906-05-12, 1906~, 190X or 1905/1908"
+    return (
+        f"{edtf[:_LONGEST]!r} is not a valid EDTF date. "
+        "Write it as in 1906, 1906-05, 1906-05-12, 1906~, 190X or 1905/1908"
+    )
 
 
 def _day(moment: time.struct_time | float) -> int:

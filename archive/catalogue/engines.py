@@ -58,7 +58,7 @@ def refuse_absent_database(settings: Settings) -> None:
     """
     path = settings.sqlite_path
     if path is not None and not path.exists():
-        raise HomeError(f"there is no catalogue {path}. Run `archive init {settings.home}`")
+        raise HomeError(f"No catalogue at {path}. Run `archive init {settings.home}`")
 
 
 def read_engine(engine: Engine) -> Engine:

@@ -61,7 +61,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
     """
     item = session.scalars(select(Item).where(Item.accession_number == accession_number)).one_or_none()
     if item is None:
-        raise NotFoundError(f"there is no item {accession_number!r}: `archive list` shows those there are")
+        raise NotFoundError(f"No item {accession_number!r}. Run `archive list` to see the items.")
     masters = session.scalars(select(Master).where(Master.item_id == item.id).order_by(Master.sequence)).all()
     derivatives = session.scalars(
         select(Derivative)

@@ -50,7 +50,7 @@ def select_masters(query: str | None) -> Select[Master]:
 def list_items(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
     """The items with a master that ``query`` asks for, one flat object each (:data:`LIST_FIELDS`), as they are read.
 
-    An item is told of by its first matching master, restorable views first. Paths are absolute.
+    An item is represented by its first matching master, restorable views first. Paths are absolute.
 
     Raises:
         QueryError: the query has a mistake; at once, not with the first item.
@@ -64,7 +64,7 @@ def _stream(session: Session, asked: QueryNode, limit: int | None) -> Iterator[d
     statement = _list_statement(first_match)
     if limit is None:
         statement = choose_access_path(session, asked, statement, matches=true())
-    else:  # what is told of items is looked up of those on the page only
+    else:  # details are read for the items on the page only
         page = choose_access_path(session, asked, select(Item.id), matches=first_match.is_not(None))
         page = page.correlate(None).limit(limit)
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
@@ -143,7 +143,7 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     """
     found = session.get(Batch, batch_id)
     if found is None:
-        raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
+        raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
     failures = session.execute(
         select(Item.accession_number, Master.sequence, Master.path, Task.error)
         .select_from(Task)

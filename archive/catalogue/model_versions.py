@@ -54,9 +54,7 @@ def find_version(session: Session, reference: str, *, default_alias: str = APPRO
     )
     if model is None:
         known = session.scalars(select(Model.name).order_by(Model.name)).all()
-        raise NotFoundError(
-            f"there is no model {name!r}; known are {', '.join(known) or 'none: run `archive db upgrade`'}"
-        )
+        raise NotFoundError(f"No model {name!r}. Known models: {', '.join(known) or 'none: run `archive db upgrade`'}")
     versions = {version.version: version for version in model.versions}
     aliases = {alias.alias: alias.version for alias in model.aliases}
     wanted = wanted or default_alias
@@ -65,7 +63,7 @@ def find_version(session: Session, reference: str, *, default_alias: str = APPRO
     if found is None:
         known_aliases = ", ".join(f"{name}@{alias}" for alias in aliases)
         raise NotFoundError(
-            f"there is no {name}@{wanted}; known are {', '.join(f'{name}@{version}' for version in versions)}"
+            f"No {name}@{wanted}. Known versions: {', '.join(f'{name}@{version}' for version in versions)}"
             + (f" and {known_aliases}" if known_aliases else "")
         )
     return found

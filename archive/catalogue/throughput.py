@@ -36,7 +36,7 @@ class Throughput:
 def measure_throughput(session: Session, *which: ColumnElement[bool]) -> Throughput | None:
     """The pace of the newest done ones of the tasks in question, or None where none is done.
 
-    Time in which no task was in hand does not count, nor does it count twice that several were.
+    Time without in-flight tasks does not count, and overlapping tasks count once.
     """
     rows = session.execute(
         select(Task.started_at, Task.finished_at, PIXELS)

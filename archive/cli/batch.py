@@ -81,7 +81,7 @@ def show(context: Context, batch_id: int, form: str) -> None:
 
 
 def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is told of a batch to people, line by line."""
+    """The description of a batch for people, line by line."""
     for field in FIELDS:
         yield field.replace("_", " "), str(found[field])
     if (rate := found["rate"]) is not None:
@@ -109,7 +109,7 @@ def cancel(context: Context, batch_id: int) -> None:
     outcome = cancel_batch(context.catalogue(), batch_id)
     click.echo(f"batch {batch_id}: {pluralise(outcome.cancelled, 'task')} cancelled")
     if outcome.running:
-        emit(f"{pluralise(outcome.running, 'task')} in hand will be finished", batch=batch_id)
+        emit(f"{pluralise(outcome.running, 'task')} in flight will be finished", batch=batch_id)
     elif not outcome.cancelled:
         emit(
             f"nothing was left to cancel: the batch is at its end, see `archive batch show {batch_id}`", batch=batch_id
@@ -139,7 +139,9 @@ def _time_of_day(text: str) -> time:
     try:
         return datetime.strptime(text, "%H:%M").time()
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no time of day such as 07:30", param_hint="--until") from error
+        raise click.BadParameter(
+            f"{text!r} is not a valid time. Write it as in 07:30.", param_hint="--until"
+        ) from error
 
 
 for each in (list_command, show, cancel, resume):

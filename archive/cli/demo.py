@@ -40,7 +40,7 @@ def demo(context: Context, folder: Path | None) -> int:
     settings, _ = make_home(folder or context.home or Path("demo-archive"), None)
     click.echo(f"home: {settings.home}")
     catalogue = Catalogue.open(settings)
-    # Copied, since the software's own folder is no place for an archive's masters.
+    # Copied, since masters must not be referenced inside the software's own folder.
     scans = ingest(
         catalogue, [sample_archive_folder()], metadata=None, copy=True, dry_run=False, progress=make_progress()
     )

@@ -1,4 +1,4 @@
-"""What is told on standard error: sentences for people, or with ``--log-format json`` one JSON object a line."""
+"""Logging to standard error: text, or with ``--log-format json`` one JSON object per line."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def evaluate(
 
     A restoration is given clean pictures with stated defects. Noise, blur, damage, marks or a whole simulated life are
     added with a fixed seed; PSNR (dB), SSIM and the distance of spectra (dB) are means over the pictures, on encoded
-    values, against the clean ones. The classical methods are told the noise level or the kernel; the model is told
+    values, against the clean ones. The classical methods get the noise level or the kernel; the model gets
     nothing. Of pictures larger than 768 px the middle is used. On a GPU its speed is measured too.
 
     A style is tried on the pictures, of which the middle 512 px are used. Told are how much of their content is kept,

@@ -84,7 +84,7 @@ def _log_format_option() -> click.Option:
         type=click.Choice(["text", "json"]),
         help="What standard error speaks; json is one object a line.",
         expose_value=False,
-        is_eager=True,  # so that mistakes in other options are told in it
+        is_eager=True,  # so that errors in other options use this format
         callback=_set_log_format,
     )
 
@@ -198,7 +198,7 @@ class RowId(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         number = click.INT.convert(value, param, ctx)
         if not 0 < number < 2**63:
-            self.fail(f"{value} is no id: ids are whole numbers from 1", param, ctx)
+            self.fail(f"{value} is not a valid id. Ids are whole numbers from 1.", param, ctx)
         return number
 
 

@@ -31,7 +31,7 @@ class ProgressBar:
 
     def interrupted(self) -> None:
         # Not through a stream, which may be in the middle of a write.
-        os.write(sys.stderr.fileno(), b"\nending what is in hand; Ctrl-C again stops at once\n")
+        os.write(sys.stderr.fileno(), b"\nFinishing in-flight tasks. Press Ctrl-C again to stop immediately.\n")
 
     def finish(self) -> None:
         if self._bar is not None:

@@ -114,7 +114,7 @@ def restore(
     """Restore the masters that QUERY finds.
 
     Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
-    master's other derivatives; the master is only read. What was made before is not made again, and what failed
+    master's other derivatives; the master is only read. Existing derivatives are kept and not repeated, and what failed
     before is tried again. With --style a look is simulated after the restoration: a styled derivative, which never
     takes the place of a restored one. On a terminal the plan is shown first; into a pipe, or with --yes, work starts
     at once, and the plan goes to standard error. Failures are listed at the end.

@@ -101,17 +101,19 @@ def _sum(manifest: Path, line: int, text: str) -> Checksum:
     algorithm = _ALGORITHMS.get(len(value))
     if algorithm is None:
         raise ValueError(
-            f"a sum of {len(value)} digits is neither SHA-256 (64) nor MD5 (32): make it with sha256sum or md5sum"
+            f"a checksum of {len(value)} digits is neither SHA-256 (64) nor MD5 (32): make it with sha256sum or md5sum"
         )
     if parts.re is _TAGGED and parts["kind"].lower() != algorithm:
-        raise ValueError(f"a sum of {len(value)} digits is no {parts['kind']}")
+        raise ValueError(f"a checksum of {len(value)} digits is not a valid {parts['kind']} checksum")
     name = parts["name"] if plain == text else _ESCAPE.sub(_unescaped, parts["name"])
     return Checksum(manifest=manifest, line=line, target=manifest.parent / name, algorithm=algorithm, value=value)
 
 
 def _unescaped(escape: re.Match[str]) -> str:
     if escape[1] not in _ESCAPED:
-        raise ValueError(rf"{escape[0]} is no escape: a line that begins with \ has only \\, \n and \r in its name")
+        raise ValueError(
+            rf"{escape[0]} is not a valid escape: a line that begins with \ may hold only \\, \n and \r in its name"
+        )
     return _ESCAPED[escape[1]]
 
 

@@ -21,7 +21,7 @@ from restoration.image import Limits, looks_like_image
 
 
 class NotAnImageError(Exception):
-    """The file is no image, nor is it named as one."""
+    """The file is not an image and has no image extension."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,16 @@ def inspect_file(
     """Read one file, compare it with the ``sums`` that it came with, and inspect it.
 
     Raises:
-        NoImageError: it is no image by its bytes and its name.
+        NoImageError: neither its bytes nor its name are an image's.
         SumDiffersError: its bytes don't have one of its sums.
-        IngestError: its row names what is no image, or it changed meanwhile.
+        IngestError: its row names a file that is not an image, or the file changed meanwhile.
         StorageError: it changed while it was digested.
         ImageError: it can't be read as an image, or is too large.
         OSError: it can't be read.
     """
     if not looks_like_image(path):
         if entry.row is not None:
-            raise IngestError(f"{entry.row.where} names it, but it is no image")
+            raise IngestError(f"{entry.row.where} names it, but it is not an image")
         raise NotAnImageError
     _check_reference(catalogue, entry)
     scan = examine_file(

@@ -56,7 +56,7 @@ def ingest(
         manifest: a file of sha256sum or md5sum; files that it lists and that differ from it are refused.
         copy: bring new masters into the home; else they stay where they are and are referenced.
         dry_run: only report what would happen, file by file.
-        progress: is told of each file.
+        progress: receives each file.
 
     Returns:
         What was done; a bad scan or row is one of its failures and doesn't stop the others.

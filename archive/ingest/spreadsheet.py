@@ -138,7 +138,7 @@ def _row(path: Path, line: int, header: list[str], cells: list[str]) -> Row:
         problems.append(f"has {len(cells)} cells under {len(header)} columns: put text that holds a comma in quotes")
     values = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
     if "" in values:
-        problems.append(f"{values.pop('')!r} stands in a column without a name: name the column or empty it")
+        problems.append(f"{values.pop('')!r} is in a column without a name. Name the column or clear the cell.")
     checked: dict[str, Any] = {}
     for name, value in values.items():
         try:

@@ -84,10 +84,10 @@ def write_contact_sheets(catalogue: Catalogue, batch_id: int) -> list[ContactShe
 
     Recipes that differ in their masks alone are on one sheet, which is named by the recipe without a mask.
     Only items of open access are shown, unless the sample was planned with ``include_restricted``. Masters that failed
-    are told with the reason. A recipe of which nothing may be shown gets a sheet without pictures, which says so.
+    are listed with the reason. A recipe without anything to show gets a sheet without pictures, which says so.
 
     Raises:
-        StorageError: a file can't be written, or is there and is no page of this software.
+        StorageError: a file can't be written, or exists and is not a page of this software.
     """
     with catalogue.reading() as session:
         batch = session.get_one(Batch, batch_id)

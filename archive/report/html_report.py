@@ -84,7 +84,7 @@ def write_report(
     Raises:
         QueryError: the query has a mistake.
         UsageError: ``output`` isn't named as an HTML file.
-        StorageError: the file can't be written, or is there and is no report.
+        StorageError: the file can't be written, or exists and is not a report.
     """
     with catalogue.reading() as session:
         of_kinds = {

@@ -23,7 +23,7 @@ def write_page(output: Path, template: str, **values: Any) -> None:
 
     Raises:
         UsageError: ``output`` isn't named as an HTML file.
-        StorageError: the file can't be written, or is there and is no page of this software.
+        StorageError: the file can't be written, or exists and is not a page of this software.
     """
     _refuse_what_is_no_page(output)
     templates = Environment(
@@ -50,7 +50,9 @@ def _refuse_what_is_no_page(output: Path) -> None:
         return
     except OSError as error:
         raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
-    raise StorageError(f"{output} is there, is no report, and is not written over: name another file, or move it away")
+    raise StorageError(
+        f"{output} exists and is not a report, so it is not overwritten. Name another file, or move it away."
+    )
 
 
 def _write(parts: Iterator[str], output: Path) -> None:

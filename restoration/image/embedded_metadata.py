@@ -29,7 +29,7 @@ class MetadataBlocks:
     """The raw metadata blocks of one file, gathered before they are read."""
 
     exif: bytes | None = None
-    tags: Exif = field(default_factory=Exif)  # of a TIFF, whose EXIF is no block of its own
+    tags: Exif = field(default_factory=Exif)  # of a TIFF, whose EXIF is not a separate block
     xmp: bytes | None = None
     extended_xmp: list[bytes] = field(default_factory=list)  # GUID, length, offset and bytes each, as in JPEG
     iptc: bytes | None = None

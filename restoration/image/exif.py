@@ -150,7 +150,7 @@ def read_exif_block(data: bytes, problems: list[str]) -> tuple[Exif, dict[int, A
     What is broken or isn't carried is added to ``problems``.
 
     Raises:
-        ValueError: it is no such block.
+        ValueError: it is not a valid EXIF block.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:

@@ -50,7 +50,7 @@ def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[StoredIma
     """Reads the headers of an open image file's pictures, one at least; ``name`` is for messages.
 
     Raises:
-        UnreadableImageError: it is no image, or a corrupt one.
+        UnreadableImageError: it is not an image, or a corrupt one.
         UnsupportedImageError: it is of a format that isn't read.
         ImageTooLargeError: a picture in it is larger than ``limits``.
     """
@@ -70,7 +70,7 @@ def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> Stored
     """The picture ``page`` (from 1) of an open image file.
 
     Raises:
-        UnreadableImageError: it is no image, or a corrupt one, or has no such page.
+        UnreadableImageError: it is not an image, or a corrupt one, or has no such page.
         UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
         ImageTooLargeError: a picture in it is larger than ``limits``.
     """
@@ -87,7 +87,7 @@ def inspect(path: str | Path, *, page: int = 1, limits: Limits = Limits()) -> Im
     """What the picture ``page`` of the image file ``path`` is, without decoding a pixel.
 
     Raises:
-        UnreadableImageError: it is no image, or a corrupt one, or has no such page.
+        UnreadableImageError: it is not an image, or a corrupt one, or has no such page.
         UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
         ImageTooLargeError: a picture in it is larger than ``limits``.
         OSError: it can't be opened.
@@ -100,7 +100,7 @@ def inspect_all(path: str | Path, *, limits: Limits = Limits()) -> tuple[ImageIn
     """What each picture of the image file ``path`` is; those of a kind that can't be carried have a ``refusal``.
 
     Raises:
-        UnreadableImageError: it is no image, or a corrupt one.
+        UnreadableImageError: it is not an image, or a corrupt one.
         UnsupportedImageError: it is of a format that isn't read.
         ImageTooLargeError: a picture in it is larger than ``limits``.
         OSError: it can't be opened.

@@ -44,7 +44,7 @@ def upright_info(
         refusal: why the picture can't be carried, if it can't.
     """
     embedded, metadata = read_embedded(blocks, tags)
-    # A profile that doesn't fit grey or RGB is no news about a picture that is neither.
+    # A profile that doesn't fit grey or RGB does not matter for a picture that is neither.
     profile, profile_name = read_profile(profile, colour_channels, [] if refusal else blocks.problems)
     orientation, trouble = from_tag(tags.get(_ORIENTATION_TAG))
     upright_width, upright_height = orientation.size(width, height)

@@ -97,7 +97,7 @@ class ImageInfo:
 
     ``samples_per_pixel`` counts everything stored; the first ``colour_channels`` of them (1 grey, 3 RGB) are what
     models see, and the others, named in ``extra_samples``, are copied untouched. ``problems`` tells in words what
-    stands in the file but isn't carried, because it is broken or because it only repeats the picture.
+    is in the file but isn't carried, because it is broken or because it only repeats the picture.
 
     A picture of a kind that can't be carried faithfully has the reason and the remedy in ``refusal``; it can have other
     depths than 8 and 16 bits, and other counts of colours. All that can be opened has none.

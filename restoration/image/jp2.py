@@ -67,7 +67,7 @@ def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     """Reads a JP2's boxes; its pixels are decoded at the first read.
 
     Raises:
-        UnreadableImageError: it is no whole JP2.
+        UnreadableImageError: it is not a complete JP2.
         ImageTooLargeError: it is larger than ``limits``.
     """
     boxes = _Boxes()

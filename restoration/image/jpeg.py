@@ -66,7 +66,7 @@ def open_jpeg(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     """Reads a JPEG's segments; its pixels are decoded at the first read.
 
     Raises:
-        UnreadableImageError: it is no whole JPEG.
+        UnreadableImageError: it is not a complete JPEG.
         ImageTooLargeError: it is larger than ``limits``.
     """
     segments = _Segments()

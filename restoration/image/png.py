@@ -33,7 +33,7 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     """Reads a PNG's chunks; its pixels are decoded at the first read.
 
     Raises:
-        UnreadableImageError: it is no whole PNG.
+        UnreadableImageError: it is not a complete PNG.
         ImageTooLargeError: it is larger than ``limits``.
     """
     problems: list[str] = []
@@ -135,7 +135,7 @@ def _exif(chunks: dict[bytes, bytes], problems: list[str]) -> bytes | None:
         return None
     if block.startswith((b"Exif\0\0", b"II", b"MM")):
         return block.removeprefix(b"Exif\0\0")
-    problems.append("a block that the PNG holds as text is no EXIF and was left out")
+    problems.append("a block that the PNG holds as text is not valid EXIF and was left out")
     return None
 
 

@@ -32,7 +32,7 @@ def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage, ...]:
     """Reads a TIFF's directories; its pixels are decoded as they are asked for.
 
     Raises:
-        UnreadableImageError: it is no whole TIFF.
+        UnreadableImageError: it is not a complete TIFF.
         ImageTooLargeError: a picture in it is larger than ``limits``.
     """
     try:

@@ -1,4 +1,4 @@
-"""Training pictures: clean photographs from a folder, aged by chance, in pairs.
+"""Training pictures: clean photographs from a folder, randomly aged, in pairs.
 
 Pair ``i`` of a set depends on the set's seed and on ``i`` alone, so that a resumed training gives the same result.
 """

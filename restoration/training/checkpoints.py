@@ -53,7 +53,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """What was written with the checkpoint in ``folder``, its ``step`` among it.
 
     Raises:
-        TrainingError: there is no checkpoint that can be read.
+        TrainingError: no readable checkpoint exists.
     """
     path = folder / CHECKPOINT_NAME
     try:

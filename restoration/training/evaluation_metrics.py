@@ -22,7 +22,7 @@ _REACH_PX = 4  # around a mark: the paper that it stands out from
 _PIECE_PX = 32  # long marks are judged by pieces, so that none is lost in part
 _SMALLEST_PIECE = 16  # px
 _KEPT = 1 / 3  # of its contrast; a mark that has less is as good as gone
-_LEAST_CONTRAST = 0.12  # luma; what stands out less from its paper is no mark to a reader
+_LEAST_CONTRAST = 0.12  # luma; a mark with less contrast to its paper is not visible to a reader
 
 
 def reference_metrics(target: Array, made: Array) -> Figures:

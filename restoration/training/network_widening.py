@@ -10,10 +10,10 @@ from restoration.networks import Generator
 
 
 def widen_weights(weights: Mapping[str, Tensor], into: Generator) -> dict[str, Tensor]:
-    """``weights`` of a narrower network of the same blocks, laid into the fresh weights of ``into``.
+    """Copies ``weights`` of a narrower network with the same blocks into the fresh weights of ``into``.
 
-    The outputs are the same: new channels begin by chance, but no old one hears them yet, nor does the picture (after
-    Net2Net, Chen, Goodfellow and Shlens 2016).
+    The outputs stay the same: new channels have random weights, but neither an old channel nor the output reads them
+    yet (after Net2Net, Chen, Goodfellow and Shlens 2016).
 
     Raises:
         ValueError: a layer of ``weights`` is larger than in ``into``, or isn't there.

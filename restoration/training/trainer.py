@@ -65,7 +65,8 @@ def train(
     Args:
         output: a new or empty folder; with ``resume`` one that holds a checkpoint.
         data: a folder of clean photographs (see :func:`restoration.training.aged_pairs.find_pictures`); with
-            ``resume`` the checkpoint's own unless another is named. What its ``TERMS.txt`` says joins the settings' ``data_terms``.
+            ``resume`` the checkpoint's own unless another is named. The text of its ``TERMS.txt`` is added to the
+            settings' ``data_terms``.
         settings: what to train and how, by default :meth:`TrainingSettings.named_after` ``output``; with ``resume``
             they are the checkpoint's.
         resume: go on from the checkpoint in ``output``. On the same kind of machine the result is that of an

@@ -1,4 +1,4 @@
-"""What a training is told."""
+"""Settings of a training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TrainingSettings:
     ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
     rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the
     photographs may be used under. ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase
-    begin its fall early. ``started_from`` says whose weights the generator began with, if not by chance.
+    begin its fall early. ``started_from`` names the version whose weights initialised the generator, if any.
     """
 
     name: str

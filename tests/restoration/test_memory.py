@@ -92,7 +92,7 @@ def test_full_memory_halves_the_tiles_and_the_picture_is_made(
     source = Picture.from_array(large_scan())
     with TiffSink(tmp_path / "out.tif", source.info) as sink:
         record = restore(source, recipe_of(version), sink, models=models, picture_area=area)
-    # As if it had been made with such tiles from the first row on, so that it can be made again from its record.
+    # As if it had been made with such tiles from the first row on, so that it can be reproduced from its record.
     expected, same = made_of(large_scan(), recipe_of(version), models_of(version, tile_size=64), area=area)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
     assert (record.pixel_sha256, record.environment) == (same.pixel_sha256, same.environment)

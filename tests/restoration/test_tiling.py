@@ -76,7 +76,7 @@ class Shift:
 
 
 class Faulty:
-    """Gives what it is told to."""
+    """Returns the given output."""
 
     margin_px = 0
     multiple_px = 1

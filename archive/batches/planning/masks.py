@@ -39,7 +39,7 @@ class MaskFolder:
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
-            raise UsageError(f"{self.folder} is no folder: name the folder in which the masks lie")
+            raise UsageError(f"{self.folder} is not a folder. Name the folder that holds the masks.")
 
     def of(self, master: Candidate) -> str | UnusableMask:
         """The SHA-256 of the master's mask, or why it has none."""
@@ -60,7 +60,7 @@ class MaskFolder:
         return objection or sha256
 
     def keep(self, settings: Settings, sha256: str) -> None:
-        """Copies a mask that was found below the home: what is made by it can be made again without the folder.
+        """Copies a mask below the home, so that its derivatives can be reproduced without the folder.
 
         Raises:
             StorageError: it changed since it was looked at, or can't be copied.

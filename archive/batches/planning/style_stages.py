@@ -39,14 +39,14 @@ def build_style_stages(session: Session, styling: StyleRequest) -> list[tuple[Mo
     is the same recipe however it is asked for.
 
     Raises:
-        UsageError: one is no style, has no such parameter, or stands there twice; or a weight makes no sense.
+        UsageError: one is not a style, lacks a parameter, or is named twice; or a weight makes no sense.
         NotFoundError: no such version.
     """
     weights = {}
     for reference, weight in styling.styles:
         card = card_of(find_version(session, reference))
         if card.task != "style":
-            raise UsageError(f"{card.reference} is no style: give it with --model (`archive model list` shows both)")
+            raise UsageError(f"{card.reference} is not a style: give it with --model (`archive model list` shows both)")
         if card.reference in weights:
             raise UsageError(f"{card.reference} is named twice: name each style of a blend once")
         weights[card.reference] = card, weight

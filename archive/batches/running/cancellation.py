@@ -1,4 +1,4 @@
-"""Cancelling a batch: what was not begun is given up, what is in hand is finished."""
+"""Cancellation of a batch: pending tasks are cancelled, in-flight tasks are finished."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
     """
     with catalogue.reading() as session:
         if session.get(Batch, batch_id) is None:
-            raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
+            raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
     reclaim_lost_tasks(catalogue, batch_id)
     with catalogue.session() as session:
         statement = (

@@ -214,7 +214,7 @@ def _put_back(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> in
 
 
 def count_running(catalogue: Catalogue, batch_id: int) -> int:
-    """How many tasks of the batch are in hand, here or elsewhere."""
+    """How many tasks of the batch are in flight, in any process."""
     with catalogue.reading() as session:
         of_batch = select(func.count(Task.id)).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING)
         return session.scalar(of_batch) or 0

@@ -23,7 +23,7 @@ class DeviceScheduler(Generic[Result]):
     """
 
     def __init__(self) -> None:
-        # What came with one place is told apart by its arrival, so that calls are never compared.
+        # Calls of equal priority are ordered by arrival, so that calls are never compared.
         self._waiting: PriorityQueue[tuple[int, int, Callable[[], Result] | None, Future[Result]]] = PriorityQueue()
         self._arrivals = itertools.count()
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)

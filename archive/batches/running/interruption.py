@@ -1,4 +1,4 @@
-"""Ctrl-C during a batch: the first one lets what is in hand end, the second one stops at once."""
+"""Interruption by Ctrl-C: the first one lets in-flight tasks finish, the second one stops immediately."""
 
 from __future__ import annotations
 

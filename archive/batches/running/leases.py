@@ -65,7 +65,7 @@ def lease_expiry(catalogue: Catalogue, session: Session) -> datetime:
 
 
 class Heartbeat:
-    """While it is entered, a thread with sessions of its own prolongs the leases that it is told to :meth:`keep`.
+    """While it is entered, a thread with sessions of its own prolongs the leases registered with :meth:`keep`.
 
     A lease that ran out is lost and is not prolonged any more, even if nobody has taken the task yet.
     """

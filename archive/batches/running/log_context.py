@@ -17,7 +17,7 @@ def batch_context(batch_id: int) -> AbstractContextManager[None]:
 def set_task_context(claim: Claim) -> None:
     """Lines from now on are about the claimed task, and its item by accession number.
 
-    It holds, as :func:`set_stage_context` does, for the context that it is called in: each task in hand has its own.
+    It holds, as :func:`set_stage_context` does, for the context that it is called in: each in-flight task has its own.
     """
     bind_contextvars(task=claim.task_id, item=claim.accession_number, stage="claim")
 

@@ -94,7 +94,7 @@ def run_batch(
     with catalogue.reading() as session:
         batch = session.get(Batch, batch_id)
         if batch is None:
-            raise NotFoundError(f"there is no batch {batch_id}: `archive batch list` shows those there are")
+            raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
         device = device or batch.options["device"]
         precision = precision or batch.options["precision"]
     interrupted = False
@@ -156,7 +156,7 @@ class _Run:
                 Heartbeat(self.catalogue) as heartbeat,
                 WorkerPool(self.catalogue, self.models, heartbeat, stops=lambda: interruption.asked) as in_hand,
             ):
-                # At once, so that what the dead held does not look as if it were in hand until the end.
+                # Immediately, so that tasks of dead processes are not shown as in flight until the end.
                 retry_while_unavailable(self.catalogue, lambda: reclaim_lost_tasks(self.catalogue, self.batch_id))
                 while not interruption.asked and not time_is_up():
                     if not self._go_on(in_hand):
@@ -188,7 +188,7 @@ class _Run:
         elif len(in_hand):
             self._settle_next(in_hand)
         elif retry_while_unavailable(self.catalogue, lambda: _count_open(self.catalogue, self.batch_id)):
-            # Others have them in hand, or are about to.
+            # Other processes hold them, or are about to.
             sleep(min(_LONGEST_WAIT_SECONDS, self.catalogue.settings.lease_seconds / 10))
         else:
             return False

@@ -1,4 +1,4 @@
-"""How a task in hand ends: recorded as done, as failed with its reason, or with the whole batch."""
+"""Outcomes of tasks: done, failed with a reason, or an error that stops the whole batch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TaskOutcomes:
         """Records what came of a task whose work has ended, and tells the log; the outcome.
 
         Raises:
-            BatchError: the trouble is not this task's alone, and the batch stops. The task is still in hand.
+            BatchError: the error concerns the whole batch, which stops. The task is still in flight.
         """
         return task.context.run(self._settle, task)
 
@@ -50,7 +50,7 @@ class TaskOutcomes:
         return outcome
 
     def skipped(self, claim: Claim) -> None:
-        """Tells the log of a task whose derivative was already made, so that it was never in hand."""
+        """Logs a task that was skipped because its derivative exists already."""
 
         def tell() -> None:
             set_task_context(claim)

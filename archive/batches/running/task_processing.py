@@ -54,7 +54,7 @@ def process_task(
         in_turn: calls the networks, one region at a time.
 
     Raises:
-        RestorationError: the master, or what came out, is no picture that can be kept; the master changed.
+        RestorationError: the master or the result is not a valid picture, or the master changed.
         OSError: a file can't be read or written.
     """
 

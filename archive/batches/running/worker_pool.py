@@ -1,4 +1,4 @@
-"""The tasks in hand: a few masters at once, each read, restored, written and scored in a thread of its own.
+"""A bounded worker pool: a few in-flight tasks, each read, restored, written and scored in its own thread.
 
 While the device works on one, the next is read and the last is scored. What concerns the catalogue is not done here,
 but by the thread that hands out the tasks, and for one of them at a time.

@@ -303,13 +303,13 @@ def _within(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Te
 
 def _number(term: Term) -> float:
     if not _NUMBER.fullmatch(term.text) or not math.isfinite(value := float(term.text)):
-        raise ValueError(f"{term.text!r} is no number")
+        raise ValueError(f"{term.text!r} is not a number")
     return value
 
 
 def _whole_number(term: Term) -> int:
     if not _WHOLE_NUMBER.fullmatch(term.text):
-        raise ValueError(f"{term.text!r} is no whole number")
+        raise ValueError(f"{term.text!r} is not a whole number")
     return int(term.text)
 
 
@@ -354,4 +354,4 @@ FIELDS: dict[str, Field] = {
     **{name: NumberField(getattr(Master, name), _number) for name in HEADLINE_METRICS},
     **{name: _metric(name) for name in OTHER_METRICS},
 }
-"""The fields by name, in the order in which they are told to a user."""
+"""The fields by name, in the order in which messages list them."""

@@ -48,7 +48,7 @@ def parse_tree(text: str | None) -> QueryNode:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise _mistake(text, error.start, "this character is no text") from error
+        raise _mistake(text, error.start, "this character is not valid text") from error
     if (position := text.find("\0")) >= 0:
         raise _mistake(text, position, "this character can't be in any text of the catalogue")
     try:
@@ -56,7 +56,7 @@ def parse_tree(text: str | None) -> QueryNode:
     except ParseError as error:
         found = _POSITION.search(str(error))
         raise _mistake(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
-    except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is no number
+    except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is not a number
         raise _mistake(text, None, "there is a ~ or ^ with something other than a number after it") from error
     return _Translation(text).translate(parsed, FREE_TEXT, 0)
 
@@ -119,8 +119,8 @@ class _Translation:
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
             return _ALL
         if name not in FIELDS:
-            quoted = "" if name.replace("_", "").isalpha() else "a value with a colon goes in quotation marks; "
-            raise self._mistake(node, f"there is no field {name!r}; {quoted}known are {', '.join(FIELDS)}")
+            quoted = "" if name.replace("_", "").isalpha() else "Put a value with a colon in quotation marks. "
+            raise self._mistake(node, f"No field {name!r}. {quoted}Known fields: {', '.join(FIELDS)}")
         return self.translate(node.expr, FIELDS[name], depth + 1)
 
     def _value(self, node: tree.Item, field: Field) -> QueryNode:

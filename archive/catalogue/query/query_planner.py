@@ -58,7 +58,7 @@ def as_exists(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
 def choose_access_path(
     session: Session, asked: QueryNode, statement: Select[Any], matches: ColumnElement[bool]
 ) -> Select[Any]:
-    """``statement``, which selects of items, led to those as ``asked`` for, by accession number.
+    """``statement``, which selects of items, limited to the items that match ``asked``, by accession number.
 
     ``matches`` tells of an item whether it is; it is left away where that is known.
     """

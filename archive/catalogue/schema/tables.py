@@ -217,7 +217,7 @@ class RecipeStage(Table):
 
 
 class Batch(Table):
-    """One request to restore a set of masters. Its status is told from its tasks."""
+    """One request to restore a set of masters. Its status follows from its tasks."""
 
     __tablename__ = "batches"
 

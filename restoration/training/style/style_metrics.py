@@ -95,7 +95,7 @@ def distances(
     spread = np.maximum(points.std(axis=0), _FLOOR) if scaled else 1.0
     rng = np.random.default_rng(_SEED)
     chosen = {name: np.stack(list(vectors)) / spread for name, vectors in sets.items()}
-    # Sets of one size: what small ones are apart by chance is then in the floor too.
+    # Sets of one size: the random distance of small sets is then in the floor too.
     half = min(len(points) // 2, *map(len, chosen.values()))
     found: dict[str, list[float]] = {name: [] for name in ("floor", *sets)}
     for _ in range(SPLITS):

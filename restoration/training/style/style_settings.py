@@ -1,4 +1,4 @@
-"""What a training of styles is told."""
+"""Settings of a style training."""
 
 from __future__ import annotations
 

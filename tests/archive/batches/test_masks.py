@@ -119,7 +119,7 @@ def test_a_kept_mask_that_was_changed_fails_its_master(styled: Any) -> None:
 
 
 def test_an_absent_folder_of_masks_is_wrong_usage(styled: Any) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         _plan(styled, styled.scans / "nowhere")
 
 

@@ -1,4 +1,4 @@
-"""Several masters in hand at once: while the device works on one, the next is read and the last is scored."""
+"""Several in-flight masters: while the device works on one, the next is read and the last is scored."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def all_are_in_hand() -> bool:
 
 
 def then(*actions: Callable[[], object]) -> Callable[[int], object]:
-    """For a :class:`Greyer`: at its first call waits until all tasks are in hand, then does ``actions``."""
+    """For a :class:`Greyer`: at its first call waits until all tasks are in flight, then does ``actions``."""
     return once(lambda: [action() for action in (lambda: wait_until(all_are_in_hand), *actions)])
 
 

@@ -75,7 +75,7 @@ def test_each_value_gets_about_as_many_masters_as_another() -> None:
     ]
     counts = Counter(offered[place].collection for place in draw_sample(offered, Sample(size=20, seed=4)))
     assert set(counts) == set("ABCD")
-    assert max(counts.values()) <= 10  # of 925 in 1000 a draw by chance would take 18
+    assert max(counts.values()) <= 10  # of 925 in 1000 a random draw would take 18
 
 
 def test_a_seed_names_a_draw() -> None:

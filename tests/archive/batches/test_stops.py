@@ -149,7 +149,7 @@ def test_a_recipe_that_can_not_be_read_stops_the_batch_and_marks_nothing(worksho
 
 
 def test_a_batch_that_is_not_there_is_not_found(workshop: Any) -> None:
-    with pytest.raises(NotFoundError, match="no batch 7"):
+    with pytest.raises(NotFoundError, match="No batch 7"):
         workshop.run(7)
 
 

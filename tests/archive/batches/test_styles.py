@@ -123,7 +123,7 @@ def test_room_is_looked_for_beside_derivatives_for_what_a_look_is_applied_to(
 ) -> None:
     workshop.model()
     workshop.style(palette="neutral")
-    for number in range(5):  # of which three are in hand at most
+    for number in range(5):  # of which at most three are in flight
         workshop.master(f"A{number}", size=(1000, 1000 if number else 1200))
     largest = 1200 * 1000 * 2
     (alone,) = _plan(workshop, dry_run=True).volumes
@@ -142,7 +142,7 @@ def test_room_is_looked_for_beside_derivatives_for_what_a_look_is_applied_to(
         ({"model": "none"}, "leaves nothing to do"),
         ({"model": "none", "styling": _styling(), "parameters": {"strength": 0.5}}, "asks for none"),
         ({"model": SEPIA}, "is a style: give it with --style"),
-        ({"styling": _styling(("mend", 1.0))}, "is no style: give it with --model"),
+        ({"styling": _styling(("mend", 1.0))}, "is not a style: give it with --model"),
         ({"styling": _styling(parameters={"grain": 1.0})}, "no parameter grain; it has strength"),
         ({"styling": _styling(parameters={"tint": 1.5})}, "tint must lie between -1 and 1"),
         ({"styling": _styling((SEPIA, 0.5))}, "give --style-strength for less of it"),

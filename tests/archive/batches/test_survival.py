@@ -256,7 +256,7 @@ def test_a_locked_database_is_waited_for_and_then_the_batch_stops(
     blocker.rollback()
     blocker.close()
     assert not [path for path in workshop.files() if path.name.startswith(".")]
-    # The task was left in hand, of a process that lives: this one.
+    # The task is still held by a living process: this one.
     workshop.set(lease_seconds=1)
     with workshop.catalogue.session() as session:
         session.execute(text("UPDATE tasks SET lease_expires_at = NULL"))

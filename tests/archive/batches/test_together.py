@@ -257,7 +257,7 @@ def test_cancelling_removes_what_a_dead_process_left(workshop: Any) -> None:
 
 
 def test_a_batch_that_is_not_there_can_not_be_cancelled(workshop: Any) -> None:
-    with pytest.raises(NotFoundError, match="no batch 7"):
+    with pytest.raises(NotFoundError, match="No batch 7"):
         cancel_batch(workshop.catalogue, 7)
 
 

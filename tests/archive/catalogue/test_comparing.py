@@ -214,10 +214,10 @@ def test_what_can_not_be_compared_is_refused_with_what_to_do(catalogue: Catalogu
         add_version(session, "autumn@1.0", task=StageTask.STYLE)
         add_derivative(session, add_item(session, "A 1").masters[0], old, contrast=0.5)
     for b, query, error, said in (
-        ("denoise-deblur@9.0", None, NotFoundError, r"no denoise-deblur@9.0; known are"),
+        ("denoise-deblur@9.0", None, NotFoundError, r"No denoise-deblur@9.0. Known versions"),
         ("denoise-deblur", None, UsageError, r"same version, denoise-deblur@1.0: name two"),
         ("autumn@1.0", None, UsageError, r"autumn@1.0 is a style"),
-        (B, "nonsense:1", QueryError, r"no field 'nonsense'"),
+        (B, "nonsense:1", QueryError, r"No field 'nonsense'"),
         (B, None, NotFoundError, r"both .*@1.0 \(1\) and .*@2.0 \(0\): run `archive rerun --model denoise-deblur@2.0`"),
         (B, 'accession_number:"A 1"', NotFoundError, r"archive rerun 'accession_number:\"A 1\"' --model denoise"),
         ("mend@1.0", None, NotFoundError, r"run `archive restore --model mend@1.0` first"),

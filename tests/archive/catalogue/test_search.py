@@ -125,7 +125,7 @@ def test_a_list_is_three_questions_however_many_items(catalogue: Catalogue) -> N
     event.listen(catalogue.engine, "before_cursor_execute", lambda *call: questions.append(call[2]))
     with catalogue.reading() as session:
         assert len(list(list_items(session, "status:stale OR title:x OR status:restored"))) == 5
-    # Which recipes are meant, how the items are best found, and what is told of them.
+    # Recipe lookup, access path and details of the items.
     assert len([each for each in questions if each.startswith("SELECT")]) == 3
 
 
@@ -330,11 +330,11 @@ def test_references_name_versions_by_alias_number_or_the_approved_one(catalogue:
         assert find_version(session, "denoise-deblur", default_alias="trial").id == new.id
         assert find_version(session, "denoise-deblur@1.10").id == new.id
         assert find_version(session, "denoise-deblur@trial").id == new.id
-        with pytest.raises(NotFoundError, match=r"no model 'denoise'; known are art, denoise-deblur"):
+        with pytest.raises(NotFoundError, match=r"No model 'denoise'. Known models: art, denoise-deblur"):
             find_version(session, "denoise")
         with pytest.raises(NotFoundError, match=r"denoise-deblur@1.0, denoise-deblur@1.10 and denoise-deblur@approved"):
             find_version(session, "denoise-deblur@2.0")
-        with pytest.raises(NotFoundError, match=r"no art@approved; known are art@1.0"):
+        with pytest.raises(NotFoundError, match=r"No art@approved. Known versions: art@1.0"):
             find_version(session, "art")
 
 

@@ -144,8 +144,8 @@ def test_errors_are_json_too_and_the_next_command_speaks_text_again(planned: Sma
     answer = command("--log-format", "json", "--home", planned.home, "batch", "show", "7")
     (line,) = _lines(answer.errors)
     assert (answer.code, line["level"]) == (2, "error")
-    assert "no batch 7" in line["event"]
-    assert planned.run("batch", "show", "7").errors.startswith("archive: there is no batch 7")
+    assert "No batch 7" in line["event"]
+    assert planned.run("batch", "show", "7").errors.startswith("archive: No batch 7")
 
 
 def _start(archive: SmallArchive, *arguments: str, **variables: str) -> subprocess.Popen[str]:

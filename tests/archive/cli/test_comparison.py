@@ -78,7 +78,7 @@ def test_what_can_not_be_compared_ends_with_2_and_names_the_command(small: Small
     for references, said in (
         ((MODEL, f"{MODEL}@9.1"), f"`archive rerun --model {MODEL}@9.1`"),
         ((MODEL, f"{MODEL}@9.0"), "same version"),
-        ((MODEL, f"{MODEL}@8.0"), "known are"),
+        ((MODEL, f"{MODEL}@8.0"), "Known versions"),
     ):
         answer = small.run("model", "compare", *references)
         assert answer.code == 2

@@ -1,4 +1,4 @@
-"""Looks on the command line: from the options to what a person and a program are told."""
+"""Styles on the command line: options, text output and JSON output."""
 
 from __future__ import annotations
 

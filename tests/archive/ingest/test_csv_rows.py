@@ -85,7 +85,7 @@ def test_a_wrong_value_is_told_with_its_column_and_what_is_allowed(
 
 def test_cells_without_a_column_are_not_lost_in_silence(tmp_path: Path) -> None:
     rows = read(tmp_path, "filename,title,\na.tif,Mill, burning\nb.tif,x,,,\nc.tif,x,y,z\n")
-    assert "'burning' stands in a column without a name" in rows[0].problems[0]
+    assert "'burning' is in a column without a name" in rows[0].problems[0]
     assert rows[1].problems == ()
     assert "has 4 cells under 3 columns" in rows[2].problems[0]
 

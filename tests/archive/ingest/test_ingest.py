@@ -143,7 +143,7 @@ def test_bad_rows_and_bad_scans_are_listed_and_the_rest_goes_on(
     assert "items.csv lines 7 and 8 give same the same sequence, 1" in why["same1.tif"]
     assert "items.csv lines 9 and 10 name the same file" in why["twice.tif"]
     assert "items.csv line 11, column reference" in why["ref.tif"]
-    assert "items.csv line 12 names it, but it is no image" in why["text.txt"]
+    assert "items.csv line 12 names it, but it is not an image" in why["text.txt"]
     assert set(why) == {
         *("area.tif", "clash1.tif", "clash2.tif", "date.tif", "same1.tif", "same2.tif", "twice.tif", "ref.tif"),
         *("text.txt", "broken.tif", "empty.jpg"),
