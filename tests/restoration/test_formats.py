@@ -22,7 +22,7 @@ from restoration.errors import ImageError, ImageTooLargeError, UnreadableImageEr
 from restoration.image import ImageInfo, Limits, Picture, Resolution, TiffSink, inspect, inspect_all
 from tests.formats import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
 
-DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 # Samples and bits of the first picture; RGB of 8 bits where none are named.
 KINDS = {
     "TIFF 8-bit grey": (1, 8),

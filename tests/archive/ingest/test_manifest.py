@@ -148,7 +148,7 @@ def test_files_that_are_missing_and_scans_that_are_not_listed_are_told(
     [
         ("a.tif", "no line of sha256sum or md5sum"),
         (f"{'0' * 64} a.tif", "no line of sha256sum or md5sum"),
-        (f"{'0' * 40}  a.tif", "a sum of 40 digits is neither SHA-256"),
+        (f"{'0' * 40}  a.tif", "a checksum of 40 digits is neither SHA-256"),
         (f"MD5 (a.tif) = {'0' * 64}", "a checksum of 64 digits is not a valid MD5 checksum"),
         (rf"\{'0' * 64}  a\t.tif", r"\t is not a valid escape"),
         (f"{'0' * 64}  a\0.tif", "no line of sha256sum or md5sum"),
