@@ -108,7 +108,7 @@ def test_a_report_counts_items_and_masters(restored: SmallArchive) -> None:
 
 def test_the_first_ctrl_c_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     ProgressBar().interrupted()
-    assert "Ctrl-C again stops at once" in capfd.readouterr().err
+    assert "Press Ctrl-C again to stop immediately" in capfd.readouterr().err
 
 
 def test_groups_tell_the_exit_codes_of_their_commands(small: SmallArchive) -> None:
