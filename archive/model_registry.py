@@ -114,8 +114,8 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
     """Makes ``name@alias`` mean ``name@version`` from now on, as an event of the person who decided it.
 
     Raises:
-        UsageError: the alias or the version is not one, or there is no person's name.
-        NotFoundError: there is no such version.
+        UsageError: the alias or the version is malformed, or the person's name is empty.
+        NotFoundError: the version does not exist.
     """
     if not _ALIAS.fullmatch(alias):
         raise UsageError(

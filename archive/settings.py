@@ -109,7 +109,7 @@ def create_home(home: Path, *, database: str | None) -> Settings:
     """
     home = home.expanduser().absolute()
     path = home / SETTINGS_NAME
-    content = "# The home of an archive. Its settings are told in the documentation.\n"
+    content = "# The home of an archive. The documentation describes its settings.\n"
     if database is not None:
         _database_url(home, database)
         content += f"database = {json.dumps(database)}\n"  # a JSON string is a TOML basic string

@@ -161,8 +161,8 @@ def flush_file(path: Path) -> None:
         _flush(file.fileno())
 
 
-def publish(temporary_path: Path, final: Path, *, replace: bool = False) -> None:
-    """Give ``temporary_path`` its final name, in the same folder, and flush the folder.
+def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
+    """Give ``temporary`` its final name, in the same folder, and flush the folder.
 
     Args:
         temporary: a finished file, flushed to the disk (:func:`flush_file`); it is gone afterwards.
@@ -175,9 +175,9 @@ def publish(temporary_path: Path, final: Path, *, replace: bool = False) -> None
     """
     failpoint("rename")
     if replace:
-        temporary_path.replace(final)
+        temporary.replace(final)
     else:
-        _publish_new(temporary_path, final)
+        _publish_new(temporary, final)
     _flush_folder(final.parent)
 
 
@@ -268,7 +268,7 @@ def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | No
     return copy, found
 
 
-def publish_once(temporary_path: Path, final: Path, *, sha256: str) -> None:
+def publish_once(temporary: Path, final: Path, *, sha256: str) -> None:
     """Publish a file whose bytes are those of ``sha256``; a final file that already holds them is left as it is.
 
     An interrupted run leaves such a file without a row: it is complete, since it was published.
@@ -277,9 +277,9 @@ def publish_once(temporary_path: Path, final: Path, *, sha256: str) -> None:
         StorageError: ``final`` exists and holds other bytes.
     """
     try:
-        publish(temporary_path, final)
+        publish(temporary, final)
     except StorageError:
-        temporary_path.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if not final.is_file() or digest_file(final)[0] != sha256:
             raise
 
@@ -314,10 +314,10 @@ def _check_copy(source: Path, copy: Path, found: str, wanted: str) -> None:
         raise StorageError(f"the copy of {source} reads back with other bytes: check the disk of {copy.parent}")
 
 
-def _publish_new(temporary_path: Path, final: Path) -> None:
+def _publish_new(temporary: Path, final: Path) -> None:
     taken = StorageError(f"{final} is already there and is not written over: move it away, or find out what made it")
     try:
-        final.hardlink_to(temporary_path)
+        final.hardlink_to(temporary)
         failpoint("rename")
     except FileExistsError:
         raise taken from None
@@ -325,20 +325,20 @@ def _publish_new(temporary_path: Path, final: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         try:
-            _rename_without_replacing(temporary_path, final)
+            _rename_without_replacing(temporary, final)
         except FileExistsError:
             raise taken from None
     else:
-        temporary_path.unlink()
+        temporary.unlink()
 
 
-def _rename_without_replacing(temporary_path: Path, final: Path) -> None:
+def _rename_without_replacing(temporary: Path, final: Path) -> None:
     """``renameat2`` with RENAME_NOREPLACE, which Python doesn't offer itself."""
     library = ctypes.CDLL(None, use_errno=True)
     rename = getattr(library, "renameat2", None)
     number = errno.ENOSYS
     if rename is not None:
-        result = rename(_AT_FDCWD, os.fsencode(temporary_path), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE)
+        result = rename(_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE)
         if result == 0:
             return
         number = ctypes.get_errno()

@@ -161,11 +161,11 @@ class Steps:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Notes the steps of the batch that is run inside."""
-        make, record, in_turn = task_processing.process_task, commit_derivative, DeviceScheduler.in_turn
+        make, record, run = task_processing.process_task, commit_derivative, DeviceScheduler.run
 
         def timed_turn(device: Any, place: int, call: Callable[[], Any]) -> Any:
             asked = time.perf_counter()
-            made, seconds = in_turn(device, place, lambda: _timed(call))
+            made, seconds = run(device, place, lambda: _timed(call))
             self._add(_DEVICE, seconds)
             self._add(_WAIT, time.perf_counter() - asked - seconds)
             self._add(_AROUND, asked - time.perf_counter())
@@ -192,7 +192,7 @@ class Steps:
             for patch in (
                 mock.patch.object(worker_pool, "process_task", timed_make),
                 mock.patch.object(task_outcomes, "commit_derivative", timed_record),
-                mock.patch.object(DeviceScheduler, "in_turn", timed_turn),
+                mock.patch.object(DeviceScheduler, "run", timed_turn),
                 mock.patch.object(task_processing._Sink, "write", timed_write),
                 mock.patch.object(task_processing, "set_stage_context", self._enter),
             ):

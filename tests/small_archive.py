@@ -93,8 +93,8 @@ def write_scan(
 def write_model(folder: Path, *, version: str = "9.0", seed: int = 0, ends: int = 1, **changes: Any) -> Path:
     """A version folder of a tiny, untrained network; ``changes`` are to its card.
 
-    With two ``ends`` its weights are those of fidelity and of texture, its default texture is 0.35, and it is told what
-    to repair.
+    With two ``ends`` its weights are those of fidelity and of texture, its default texture is 0.35, and it takes the
+    repair condition.
     """
     numbers: Mapping[str, Any] = {"widths": [8, 8], "blocks": [1, 1], **({"conditions": DEFECTS} if ends == 2 else {})}
     torch.manual_seed(seed)

@@ -33,6 +33,7 @@ def test_the_help_of_every_command_stands_in_the_docs() -> None:
     assert written == maker["page"](), "run `make docs`"  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("maker", "sheet"), [("make_ageing_sheet", "explanation/ageing"), ("make_style_sheet", "how-to/styles")]
 )

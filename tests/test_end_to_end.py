@@ -19,6 +19,8 @@ from archive.settings import load_settings
 from tests.conftest import _database_of_its_own
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = ["../x", "LC/USF 34-9058.C", "a\nb", "plain.1", "x" * 300, "été 1906"]
 """In code point order, as lists are."""
 

@@ -4,3 +4,9 @@ from __future__ import annotations
 
 MAX_IN_FLIGHT_TASKS = 3
 """One task is read, one is restored and one is scored at the same time."""
+
+MAX_IN_FLIGHT_PIXELS = 150_000_000
+"""Of all in-flight masters together; a larger master runs alone.
+
+Memory per picture grows with its width, and some formats can only be decoded whole.
+"""

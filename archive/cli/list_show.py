@@ -8,7 +8,7 @@ import click
 
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
-from archive.cli.output_formats import as_json, print_rows, report_empty_result
+from archive.cli.output_formats import as_json, describe_empty_result, print_rows
 from archive.display import LIST_FIELDS
 
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
@@ -47,7 +47,7 @@ def list_command(
         items = list_items(session, query, limit)
         first = next(items, None)
         if first is None and limit != 0:
-            emit(report_empty_result(query))
+            emit(describe_empty_result(query))
         print_rows(() if first is None else chain([first], items), shown, form)
 
 

@@ -130,7 +130,7 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def report_empty_result(query: str | None, what: str = "nothing in the catalogue") -> str:
+def describe_empty_result(query: str | None, what: str = "nothing in the catalogue") -> str:
     """That a query matched nothing of ``what``, and what may explain it."""
     if query is None:
         return "the catalogue holds no item yet: take scans in with `archive ingest`"

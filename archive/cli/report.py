@@ -8,7 +8,7 @@ import click
 
 from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output_formats import pluralise, report_empty_result
+from archive.cli.output_formats import describe_empty_result, pluralise
 
 
 @command(
@@ -42,6 +42,6 @@ def report(context: Context, query: str | None, output: Path, include_restricted
     if not shown.items:
         which = "no master" if include_restricted else "no master of open access"
         reason = (
-            f"{which} is restored yet" if query is None else report_empty_result(query, f"{which} that is restored")
+            f"{which} is restored yet" if query is None else describe_empty_result(query, f"{which} that is restored")
         )
         emit(f"the report is empty: {reason}")

@@ -11,7 +11,7 @@ import click
 
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, device_options, pass_context, query_argument
-from archive.cli.output_formats import escape_control_characters, format_duration, pluralise, report_empty_result
+from archive.cli.output_formats import describe_empty_result, escape_control_characters, format_duration, pluralise
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
@@ -295,7 +295,7 @@ def _in_lines(plan: Plan, query: str | None) -> Iterator[str]:
         yield from _sample_in_lines(plan.drawn)
     if not plan.tasks:
         is_unmatched = query is not None and not plan.already_made and not plan.left_out
-        yield f"nothing to do: {report_empty_result(query, 'no master for it')}" if is_unmatched else "nothing to do"
+        yield f"nothing to do: {describe_empty_result(query, 'no master for it')}" if is_unmatched else "nothing to do"
     else:
         yield from _costs_in_lines(plan)
     if plan.already_made:

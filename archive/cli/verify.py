@@ -6,7 +6,7 @@ import click
 
 from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output_formats import escape_control_characters, pluralise, report_empty_result
+from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
@@ -40,7 +40,7 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
     if report.broken:
         emit("bring them back from a backup, then check again: the catalogue knows what they must be")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
-        emit(report_empty_result(query))
+        emit(describe_empty_result(query))
     for folder, masters in report.absent_folders.items():
         unchecked = f"{pluralise(masters, 'master')} of {folder} could not be checked"
         emit(f"{escape_control_characters(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")

@@ -39,7 +39,7 @@ def inspect_file(
     """Read one file, compare it with the ``sums`` that it came with, and inspect it.
 
     Raises:
-        NoImageError: neither its bytes nor its name are an image's.
+        NotAnImageError: neither its bytes nor its name are an image's.
         SumDiffersError: its bytes don't have one of its sums.
         IngestError: its row names a file that is not an image, or the file changed meanwhile.
         StorageError: it changed while it was digested.

@@ -67,8 +67,8 @@ class Provenance:
     ``master_name`` is the file's name without its folder, which is nobody's business. ``made_at`` has a time zone, and
     is written to the second. ``software`` is the name and version of what made it. ``picture_area`` is given where
     only that was restored. ``values`` says in which space the values were that each stage worked on, see
-    :func:`restoration.image.worked_on`; otherwise the derivative's values are named. Keep :meth:`as_record` with the
-    derivative: it allows the file to be reproduced byte for byte.
+    :func:`restoration.image.working_space`; otherwise the derivative's values are named. Keep :meth:`as_record` with
+    the derivative: it allows the file to be reproduced byte for byte.
     """
 
     master_name: str

@@ -65,7 +65,7 @@ class MetricSums:
         """A sum over all pixels of the area, and over all channels of what is of channels.
 
         It is one of: ``error`` and ``similarity`` (for SSIM, of its inner pixels) of two images, ``changed`` (pixels);
-        ``edges_0``, ``lost_0``, ``edges_1``, ``lost_1`` of one image (see :func:`block_metrics.edges`).
+        ``edges_0``, ``lost_0``, ``edges_1``, ``lost_1`` of one image (see :func:`block_metrics.edge_sums`).
         """
         return self._sums[key] / _UNITS_IN_ONE
 

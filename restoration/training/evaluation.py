@@ -1,8 +1,8 @@
-"""What a restoration does to pictures, in figures, beside classical methods and what its own textures give.
+"""Evaluates restorations on pictures, beside classical baselines and at several textures.
 
-Clean pictures are given stated defects with a fixed seed and compared with what comes back (``cases``, ``figures``,
-``peers``); real scans, of which no clean original is known, are measured against themselves; a GPU's speed against what
-it could do (``measure_throughput``).
+Clean pictures get defects with a fixed seed, and the restored pictures are compared with the clean ones
+(``evaluation_cases``, ``evaluation_metrics``, ``baselines``). Real scans have no clean original and are compared with
+themselves. On a GPU, the throughput is compared with its matrix throughput (``measure_throughput``).
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from archive.report.preview_images import PREVIEW_WIDTH_PX, preview_data_url
 from archive.settings import load_settings
 from restoration.image import Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class _Elements(HTMLParser):
@@ -297,3 +301,36 @@ def test_a_preview_shows_colours_as_their_profile_means_them(tmp_path: Path) -> 
         tifffile.imwrite(tmp_path / "colour.tif", pixels, iccprofile=profile, photometric="rgb")
         with _preview(tmp_path / "colour.tif") as small:
             assert np.abs(np.asarray(small, dtype=float).mean(axis=(0, 1)) - colour).max() < 3
+
+
+def _in_chromium(page: Path, *options: str) -> str:
+    """Opens the page in headless Chromium; returns what it prints."""
+    assert CHROMIUM is not None
+    profile = page.with_suffix(".profile")
+    command_line = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+    done = subprocess.run([*command_line, *options, page.as_uri()], capture_output=True, check=True, timeout=120)
+    return done.stdout.decode()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_runs_the_script_and_positions_the_slider(catalogue: Catalogue, tmp_path: Path) -> None:
+    _written(catalogue, tmp_path / "report.html")
+    page = _in_chromium(tmp_path / "report.html", "--dump-dom")
+
+    assert '<html lang="en" class="live">' in page
+    assert 'style="--cut: 50%;"' in page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_shows_the_pictures(catalogue: Catalogue, tmp_path: Path) -> None:
+    _written(catalogue, tmp_path / "report.html")
+    screenshot = tmp_path / "page.png"
+    _in_chromium(tmp_path / "report.html", "--window-size=1000,1200", f"--screenshot={screenshot}")
+
+    with Image.open(screenshot) as image:
+        assert image.size == (1000, 1200)
+        assert len(image.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 1000

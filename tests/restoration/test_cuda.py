@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from restoration import Execution, LoadedModels, ModelFolder, RecipeStage, restore_array, shipped_recipe
+from restoration import Execution, LoadedModels, restore_array, shipped_recipe
 from restoration.model_folders import shipped_versions
 
 pytestmark = pytest.mark.cuda
@@ -18,12 +18,9 @@ MAX_DIFFERENCE = 1 / 255
 
 def _restored(device: str) -> NDArray[Any]:
     folders = {folder.card.reference: folder for folder in shipped_versions()}
-
-    def folder_of(stage: RecipeStage) -> ModelFolder:
-        return folders[f"{stage.model}@{stage.version}"]
-
+    execution = Execution(device=device, precision="fp32", tile_size=128)
+    models = LoadedModels(lambda stage: folders[f"{stage.model}@{stage.version}"], execution)
     picture = np.random.default_rng(7).integers(0, 65536, size=(300, 200, 3), dtype=np.uint16)
-    models = LoadedModels(folder_of, Execution(device=device, precision="fp32", tile_size=128))
     return restore_array(picture, shipped_recipe("denoise-deblur"), models=models)
 
 

@@ -25,6 +25,8 @@ from restoration.training.evaluation_metrics import Array
 from restoration.training.throughput import measure_throughput
 from tests.small_archive import write_model
 
+pytestmark = pytest.mark.slow
+
 COLOUR = data.astronaut()[0:160, 120:280].astype(np.float32) / 255
 GREY = data.camera()[60:220, 150:310, None].astype(np.float32) / 255
 CPU = Execution(device="cpu", precision="fp32")

@@ -18,6 +18,8 @@ from restoration.training.style.style_metrics import (
     energy_distance,
 )
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float32]
 
 

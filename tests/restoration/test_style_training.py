@@ -38,6 +38,8 @@ from restoration.training.style.losses import (
 from restoration.training.style.style_data import StyleSteps, find_styles
 from restoration.training.style.style_gan import StyleSetStatistics
 
+pytestmark = pytest.mark.slow
+
 CPU = Execution(device="cpu", precision="fp32")
 TINY = StyleTrainingSettings(
     names=("simulated-sepia", "simulated-grey"),

@@ -35,6 +35,8 @@ from restoration.training.losses import LossWeights, adversarial_loss, discrimin
 from restoration.training.network_widening import widen_weights
 from restoration.training.restoration_gan import RestorationGAN
 
+pytestmark = pytest.mark.slow
+
 TINY = TrainingSettings(
     name="tiny",
     version="0.1",

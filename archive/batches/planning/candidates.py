@@ -15,7 +15,7 @@ _ROWS_AT_A_TIME = 5_000  # memory stays flat, round trips few
 
 
 class Candidate(NamedTuple):
-    """What planning looks at of a master."""
+    """The columns of a master that planning needs."""
 
     id: int
     accession_number: str
@@ -39,13 +39,13 @@ class Candidate(NamedTuple):
 
 
 ExclusionRule = Callable[[Candidate], str | None]
-"""Why a master is to be left out, in words, or None."""
+"""Returns the reason for leaving a master out, or None."""
 
 
 def read_candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[Candidate]:
-    """What is looked at of each wanted master, in the order of lists, read in chunks."""
+    """Reads the wanted masters in the order of lists, in chunks."""
     statement = (
-        select_masters(wanted)
+        select_master_ids(wanted)
         .with_only_columns(
             Master.id,
             Item.accession_number,
@@ -68,11 +68,11 @@ def read_candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[C
         yield Candidate._make(row)
 
 
-def select_masters(wanted: ColumnElement[bool]) -> Select[Any]:
-    """The ids of the wanted masters, with their items at hand."""
+def select_master_ids(wanted: ColumnElement[bool]) -> Select[Any]:
+    """Selects the ids of the wanted masters, joined to their items."""
     return select(Master.id).join(Item, Master.item_id == Item.id).where(wanted)
 
 
-def count_masters(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
-    """How many masters are wanted."""
-    return select_masters(wanted).with_only_columns(func.count(Master.id))
+def select_master_count(wanted: ColumnElement[bool]) -> Select[tuple[int]]:
+    """Selects the number of wanted masters."""
+    return select_master_ids(wanted).with_only_columns(func.count(Master.id))

@@ -87,7 +87,7 @@ def _objection(path: Path, master: Candidate) -> UnusableMask | None:
         colours = "grey" if info.colour_channels == 1 else "RGB"
         alpha = " with alpha" if info.extra_samples else ""
         kind = f"{info.format} of {info.bits_per_sample}-bit {colours}{alpha}"
-        return UnusableMask("the mask is no PNG of 8-bit grey", kind)
+        return UnusableMask("the mask is not an 8-bit greyscale PNG", kind)
     if (info.width, info.height) != (master.width, master.height):
         sizes = f"{info.width}x{info.height} px for {master.width}x{master.height} px"
         return UnusableMask("the mask is not of the upright master's size", sizes)

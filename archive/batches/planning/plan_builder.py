@@ -10,7 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, insert, select, true, update
 from sqlalchemy.orm import Session
 
-from archive.batches.planning.candidates import Candidate, ExclusionRule, count_masters, read_candidates, select_masters
+from archive.batches.planning.candidates import (
+    Candidate,
+    ExclusionRule,
+    read_candidates,
+    select_master_count,
+    select_master_ids,
+)
 from archive.batches.planning.disk_space import SpaceNeeded, Volume, check_disk_space, derivative_bytes, find_volumes
 from archive.batches.planning.masks import MaskFolder, UnusableMask
 from archive.batches.planning.sampling import DrawnSample, Sample, draw_sample
@@ -25,7 +31,7 @@ from archive.display import describe_recipe
 from archive.settings import Settings
 from restoration.recipe import Recipe
 
-_CHUNK = 5_000  # rows read or written at once: memory stays flat, round trips few
+_CHUNK = 5_000  # rows written at once: memory stays flat, round trips few
 _NAMED = 3  # masters that are left out for one reason and named
 _CHUNK_OF_IDS = 500  # ids in one statement, below every database's limit on variables
 
@@ -113,7 +119,7 @@ class PlanBuilder:
         in_views = true() if views is None else Master.view.in_(views)
         if self.masks is None:
             made = _made(session, recipe)
-            self.already_made += session.scalar(count_masters(wanted & in_views & made)) or 0
+            self.already_made += session.scalar(select_master_count(wanted & in_views & made)) or 0
             for row in read_candidates(session, wanted & ~made):
                 yield row, recipe
             return
@@ -246,7 +252,7 @@ def _made(session: Session, recipe: Recipe) -> ColumnElement[bool]:
 def _made_in_a_look(session: Session, wanted: ColumnElement[bool]) -> set[tuple[int, str]]:
     """By which recipes, as digests, the wanted masters have styled derivatives."""
     rows = session.execute(
-        select_masters(wanted)
+        select_master_ids(wanted)
         .join(Derivative, Derivative.master_id == Master.id)
         .join(RecipeRow, Derivative.recipe_id == RecipeRow.id)
         .where(Derivative.kind == DerivativeKind.STYLED)

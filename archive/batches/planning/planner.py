@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from archive.batches.planning.candidates import Candidate, ExclusionRule, count_masters, select_masters
+from archive.batches.planning.candidates import Candidate, ExclusionRule, select_master_count, select_master_ids
 from archive.batches.planning.masks import MaskFolder
 from archive.batches.planning.plan_builder import Plan, PlanBuilder
 from archive.batches.planning.sampling import Sample
@@ -198,12 +198,12 @@ def _collect_rerun(
     if not cards:
         models = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
         reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
-        draft.left_out[reason].masters += session.scalar(count_masters(wanted)) or 0
+        draft.left_out[reason].masters += session.scalar(select_master_count(wanted)) or 0
         return
     try:
         new = recipe_for_versions(old, targets)
     except RecipeError as error:
-        draft.left_out[str(error)].masters += session.scalar(count_masters(wanted)) or 0
+        draft.left_out[str(error)].masters += session.scalar(select_master_count(wanted)) or 0
         return
     before = [card_of(version) for version in _versions(session, old)]
 
@@ -216,7 +216,7 @@ def _collect_rerun(
 
 def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[int, Recipe]]:
     """The recipes by which the current restored derivatives of the wanted masters were made, with their ids."""
-    recipe_ids = select_masters(wanted).with_only_columns(Master.current_restored_recipe_id)
+    recipe_ids = select_master_ids(wanted).with_only_columns(Master.current_restored_recipe_id)
     rows = session.scalars(select(RecipeRow).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id))
     return [(row.id, read_recipe(row)) for row in rows]
 

@@ -38,8 +38,8 @@ class DeviceScheduler(Generic[Result]):
         self._put(_AFTER_ALL_OTHERS, None)
         self._thread.join()
 
-    def in_turn(self, place: int, call: Callable[[], Result]) -> Result:
-        """What ``call`` gives or raises, after all that waits with a lower ``place`` has been done."""
+    def run(self, place: int, call: Callable[[], Result]) -> Result:
+        """Runs ``call`` after all waiting calls of a lower ``place``; returns its result or raises its error."""
         return self._put(place, call).result()
 
     def _put(self, place: int, call: Callable[[], Result] | None) -> Future[Result]:

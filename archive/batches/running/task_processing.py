@@ -41,7 +41,7 @@ def process_task(
     temporary: Path,
     limits: Limits,
     attend: Callable[[], None] = lambda: None,
-    in_turn: NetworkScheduler = run_immediately,
+    scheduler: NetworkScheduler = run_immediately,
 ) -> TaskResult:
     """Restores the claimed master into ``temporary``, flushed, and scores the result as it was written.
 
@@ -51,7 +51,7 @@ def process_task(
         temporary: the file to write, which must not exist.
         limits: how large the master may be.
         attend: is called now and then; what it raises ends the work.
-        in_turn: calls the networks, one region at a time.
+        scheduler: runs the calls of the networks, one region at a time.
 
     Raises:
         RestorationError: the master or the result is not a valid picture, or the master changed.
@@ -69,7 +69,7 @@ def process_task(
         set_stage_context("restore")
         provenance = _provenance(claim, models, opened.info)
         master = _Attended(opened, attend)
-        record, lost = _restored(claim, models, master, temporary, content, provenance, limits, in_turn)
+        record, lost = _restored(claim, models, master, temporary, content, provenance, limits, scheduler)
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
@@ -114,7 +114,7 @@ def _restored(
     content: Path | None,
     provenance: Provenance,
     limits: Limits,
-    in_turn: NetworkScheduler,
+    scheduler: NetworkScheduler,
 ) -> tuple[RestorationRecord, Sequence[str]]:
     """Applies the recipe; its record, and what of the metadata is not carried."""
     info = derivative_info(master.info, claim.recipe, models)
@@ -142,7 +142,7 @@ def _restored(
             mask=mask,
             content=None if content is None else files.enter_context(TiffSink(content, info)),
             progress=lambda _done, _rows: failpoint("restore"),
-            scheduler=in_turn,
+            scheduler=scheduler,
         )
     return record, sink.notes
 

@@ -16,7 +16,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from archive.batches.limits import MAX_IN_FLIGHT_TASKS
+from archive.batches.limits import MAX_IN_FLIGHT_PIXELS, MAX_IN_FLIGHT_TASKS
 from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 
 _TURN_SECONDS = 0.5
-
-# Together, but for one that has more by itself: what is held of a picture grows with its width, and some formats can
-# only be decoded whole.
-MAX_IN_FLIGHT_PIXELS = 150_000_000
 
 
 class TaskReleasedError(BatchError):
@@ -177,7 +173,7 @@ class WorkerPool:
                 temporary=path,
                 limits=Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes),
                 attend=lambda: self._attend(task),
-                in_turn=lambda call: self._device.in_turn(task.place, lambda: self._begin(task, call)),
+                scheduler=lambda call: self._device.run(task.place, lambda: self._begin(task, call)),
             )
         except BaseException:
             path.unlink(missing_ok=True)

@@ -84,7 +84,7 @@ def test_masters_without_a_fitting_mask_are_left_out_with_the_reason(styled: Any
     assert done.tasks == 1
     assert {reason: each.named for reason, each in done.left_out.items()} == {
         f"no mask in {folder}": ["A (1)"],
-        "the mask is no PNG of 8-bit grey": [
+        "the mask is not an 8-bit greyscale PNG": [
             "C (1): PNG of 8-bit RGB",
             "D (1): PNG of 16-bit grey",
         ],

@@ -151,11 +151,11 @@ def test_the_device_takes_what_came_first_and_works_in_one_thread() -> None:
         done.append((place, threading.current_thread().name))
 
     with DeviceScheduler[None]() as device:
-        threads = [threading.Thread(target=device.in_turn, args=(9, partial(work_on, 9)))]
+        threads = [threading.Thread(target=device.run, args=(9, partial(work_on, 9)))]
         threads[0].start()
         assert began.wait(60)
         for waiting, place in enumerate((3, 1, 2), 1):
-            threads.append(threading.Thread(target=device.in_turn, args=(place, partial(work_on, place))))
+            threads.append(threading.Thread(target=device.run, args=(place, partial(work_on, place))))
             threads[-1].start()
             wait_until(partial(_waits, device, waiting))
         go_on.set()
@@ -170,5 +170,5 @@ def test_what_fails_on_the_device_is_raised_where_it_was_asked_for() -> None:
 
     with DeviceScheduler[None]() as device:
         with pytest.raises(DeviceError, match="no memory"):
-            device.in_turn(0, broken)
-        device.in_turn(0, lambda: None)
+            device.run(0, broken)
+        device.run(0, lambda: None)

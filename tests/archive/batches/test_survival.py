@@ -24,6 +24,8 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from tests.stand_ins import Greyer
 
+pytestmark = pytest.mark.slow
+
 # `workshop` is made in conftest.py.
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -330,6 +330,7 @@ def test_an_unfinished_query_is_a_mistake(query: str) -> None:
         parse_condition(query)
 
 
+@pytest.mark.slow
 def test_large_queries_are_answered_or_refused_in_words(people: Session) -> None:
     many = " OR ".join(f"accession_number:A{number}" for number in range(MAX_QUERY_COST))
     assert found(people, many) == "A1 A2 A3"

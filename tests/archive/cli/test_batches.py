@@ -164,6 +164,7 @@ def _ended(process: subprocess.Popen[str]) -> Answer:
     return Answer(code=process.returncode, output=output, errors=errors)
 
 
+@pytest.mark.slow
 def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_whole(planned: SmallArchive) -> None:
     for number in range(3, 15):
         write_scan(planned.scans / f"N{number}.tif", seed=number, width=300, height=300)

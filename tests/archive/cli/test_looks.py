@@ -128,6 +128,7 @@ def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypat
     assert "Simulated looks" in (demo.home / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_museum_trains_adds_measures_and_uses_a_look_of_its_own(
     restored: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

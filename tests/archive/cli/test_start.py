@@ -13,6 +13,8 @@ import pytest
 from archive.cli.main import COMMANDS, cli, run
 from tests.small_archive import SmallArchive, command
 
+pytestmark = pytest.mark.slow
+
 
 def _every_command() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [()]
