@@ -23,8 +23,8 @@ Defect = Literal["noise", "softness", "damage", "fading"]
 DEFECTS: tuple[Defect, ...] = get_args(Defect)
 """What a restoration can be asked to repair, in the order in which lists of them are written."""
 
-DEFAULT_REPAIR: tuple[Defect, ...] = ("noise", "softness", "damage")
-"""All but fading: a print's tone is part of the object."""
+DEFAULT_REPAIR: tuple[Defect, ...] = ("noise", "softness")
+"""Minimal intervention: a print's tone is part of the object, and what looks like damage may be a thing pictured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class Ageing:
     softness: tuple[Softness, ...] = ()
     grain: float = 0.0
     grain_size_px: float = 0.0
+    grain_patch: Array | None = None  # real grain whose spectrum is taken, in place of the Gaussian one
     grain_colour: float = 0.0  # 0: one emulsion (the channels share the grain); 1: each channel its own
     vignette: float = 0.0  # share of light missing in the corners; the lens's and the maker's, so never repaired
     fading: Fading = field(default_factory=Fading)
@@ -118,7 +119,11 @@ def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
         yield (
             "noise",
             partial(
-                image_defects.add_grain, strength=ageing.grain, size_px=ageing.grain_size_px, colour=ageing.grain_colour
+                image_defects.add_grain,
+                strength=ageing.grain,
+                size_px=ageing.grain_size_px,
+                colour=ageing.grain_colour,
+                patch=ageing.grain_patch,
             ),
         )
 

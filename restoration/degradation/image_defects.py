@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from restoration.colour.toning import luma
+from restoration.degradation.real_grain import grain_field
 
 Array = NDArray[np.float32]
 
@@ -105,18 +106,32 @@ def _path(softness: Softness) -> NDArray[np.float64]:
     return scaled
 
 
-def add_grain(picture: Array, rng: np.random.Generator, *, strength: float, size_px: float, colour: float) -> Array:
+def add_grain(
+    picture: Array,
+    rng: np.random.Generator,
+    *,
+    strength: float,
+    size_px: float,
+    colour: float,
+    patch: Array | None = None,
+) -> Array:
     """Film grain: clumps of silver or dye, correlated over their size, strongest in the middle densities.
 
     Its spread over a uniform field follows the square root of the density's share of light passed and stopped (a
-    binomial of grains, after Selwyn 1935), so it dies away in paper white and deep black.
+    binomial of grains, after Selwyn 1935), so it dies away in paper white and deep black. With ``patch``, real grain
+    from :func:`restoration.degradation.real_grain.find_grain_patches`, its spectrum is that of the patch.
     """
     height, width, channels = picture.shape
-    field = rng.standard_normal((height, width, 1), dtype=np.float32)
+
+    def draw(count: int) -> Array:
+        if patch is None:
+            return rng.standard_normal((height, width, count), dtype=np.float32)
+        return np.stack([grain_field(height, width, patch, rng) for _ in range(count)], axis=-1)
+
+    field = draw(1)
     if colour > 0:
-        own = rng.standard_normal((height, width, channels), dtype=np.float32)
-        field = np.sqrt(1 - colour**2) * field + colour * own
-    if size_px > 0.2:
+        field = np.sqrt(1 - colour**2) * field + colour * draw(channels)
+    if patch is None and size_px > 0.2:
         field = ndimage.gaussian_filter(field, (size_px, size_px, 0), mode="reflect", truncate=3)
         field /= max(float(field.std()), 1e-6)
     light = np.clip(luma(picture), 0, 1)[..., None]

@@ -1,7 +1,7 @@
 """Samples ageing parameters for training.
 
-The probabilities decide what a network learns. Nearly half of the samples have a single defect; about one in twelve is
-clean or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
+The probabilities decide what a network learns. Nearly half of the samples have a single defect; one in seven is clean
+or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from restoration.degradation.physical_damage import sample_damage
 
 
 def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...]:
-    """Samples the requested repairs: mostly the default, often one defect that is present, rarely fading.
+    """Samples the requested repairs: mostly the default, alone or with damage, often one defect that is present.
 
     The amount of fading is mostly ambiguous, so targets without fading are rare. Requests for absent defects are rare
     too: a network that mostly gets them learns to do nothing.
     """
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.35 or (kind < 0.6 and "damage" not in ageing.defects):
         return DEFAULT_REPAIR
+    if kind < 0.6:
+        return ("noise", "softness", "damage")
     if kind < 0.65:
         return DEFECTS
-    present = [defect for defect in ageing.defects if defect in DEFAULT_REPAIR]
+    present = [defect for defect in ageing.defects if defect != "fading"]
     if kind < 0.92 and present:
         return (present[rng.integers(len(present))],)
     chosen = tuple(defect for defect in DEFECTS if rng.random() < (0.2 if defect == "fading" else 0.5))
@@ -36,9 +38,9 @@ def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...
 def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Ageing:
     """Samples the ageing parameters of one photograph, from untouched to severely damaged."""
     kind = rng.random()
-    if kind < 0.07:
+    if kind < 0.14:
         return _sample_untouched(rng)
-    if kind < 0.31:
+    if kind < 0.33:
         return Ageing(
             gaussian_noise=float(rng.uniform(0.0, 55 / 255)),
             noise_colour=0.0 if monochrome else 1.0,
@@ -50,7 +52,7 @@ def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Agein
             gaussian_noise=float(rng.uniform(0.0, 0.03)),
             noise_colour=0.0 if monochrome else 1.0,
         )
-    if kind < 0.59:
+    if kind < 0.60:
         return _sample_grainy(rng, monochrome=monochrome)
     if kind < 0.71:
         return Ageing(damage=sample_damage(rng), gaussian_noise=float(rng.choice([0.0, 0.01])))
@@ -60,6 +62,8 @@ def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Agein
 def _sample_untouched(rng: np.random.Generator) -> Ageing:
     return Ageing(
         gaussian_noise=float(rng.choice([0.0, 0.002, 0.005])),
+        sharpening=float(rng.uniform(0.2, 1.6)) if rng.random() < 0.4 else 0.0,
+        sharpening_px=float(rng.uniform(0.5, 1.6)),
         jpeg_quality=int(rng.integers(92, 99)) if rng.random() < 0.4 else None,
         fading=_sample_fading(rng) if rng.random() < 0.3 else Fading(),
     )

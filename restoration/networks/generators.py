@@ -17,8 +17,8 @@ class Generator(nn.Module):
 
     ``forward`` takes float (N, 3, h, w), RGB, encoded values about [0, 1], with h and w multiples of ``multiple_px``,
     and gives the same shape, not clamped. A network that has ``conditions`` also takes (N, len(conditions)), a number
-    in [0, 1] for each: how strongly to apply the named condition. An output pixel depends on no input pixel
-    further away than ``margin_px``, as long as regions begin at multiples of ``multiple_px``.
+    in [0, 1] for each named condition: what to repair, or the grain of the whole picture. An output pixel depends on
+    no input pixel further away than ``margin_px``, as long as regions begin at multiples of ``multiple_px``.
     """
 
     margin_px: int

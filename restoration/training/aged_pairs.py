@@ -1,6 +1,6 @@
-"""Training pictures: clean photographs from a folder, randomly aged, in pairs.
+"""Training pictures: clean photographs from a folder, randomly aged, in pairs of patches.
 
-Pair ``i`` of a set depends on the set's seed and on ``i`` alone, so that a resumed training gives the same result.
+Photograph ``i`` of a set depends on its seed and on ``i`` alone, so that a resumed training gives the same result.
 """
 
 from __future__ import annotations
@@ -13,36 +13,52 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from restoration.colour.space_conversion import convert_to_srgb
 from restoration.colour.toning import apply_toning, luma
 from restoration.degradation import DEFECTS, Ageing, age_picture, sample_ageing, sample_repair
+from restoration.degradation.image_defects import sharpen
+from restoration.degradation.real_grain import find_grain_patches
 from restoration.errors import ImageError, TrainingError
+from restoration.grain_profile import GRAIN_NAMES, encode_grain, measure_array_grain
 from restoration.image import Picture
+from restoration.networks import Generator
 from restoration.training.inscriptions import draw_inscriptions
+from restoration.training.thin_structures import draw_thin_structures
 
 Array = NDArray[np.float32]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 _MOST_PX = 2048  # a side that is kept of a photograph
-_BORDER = 16  # px around a patch that the ageing may use and that is then cut off
+_PART_PX = 448  # a side of what is aged at once
+_BORDER = 16  # px at the edges of what is aged that no patch is cut from
 _MARKED_SHARE = 0.08  # of the photographs that somebody wrote on
 _REDUCED_SHARE = 0.35  # of the photographs taken smaller than they are, and so with less noise of their own
+_STRONG_TEXTURE_SHARE = 0.25  # of the photographs that are sharpened, so that clean pictures have strong fine texture
+_STRUCTURE_SHARE = 0.3  # of the photographs with thin structures, where damage is to be repaired
+
+PATCHES_PER_PHOTOGRAPH = 8
+CONDITIONS = (*DEFECTS, *GRAIN_NAMES)
+"""The conditioning inputs of restoration networks: what to repair, then the picture's grain profile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPictures:
-    """Where the clean photographs and the masks of real damage lie, parted into training and validation."""
+    """Where the clean photographs lie, divided into training and validation, and the material to age them with:
+    masks of real damage, and scanned prints whose flat places hold real grain.
+    """
 
     training: tuple[Path, ...]
     validation: tuple[Path, ...]
     damage: tuple[Path, ...]
+    prints: tuple[Path, ...] = ()
 
 
 def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPictures:
-    """The pictures in ``folder``, or in its subfolders ``photographs`` and ``damage`` where it has them.
+    """The pictures in ``folder``, or in its subfolders ``photographs``, ``damage`` and ``prints*`` where it has them.
 
     Every n-th picture by name goes to validation, at least one.
 
@@ -59,6 +75,7 @@ def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPi
         training=tuple(path for path in pictures if path not in validation),
         validation=validation,
         damage=tuple(images_in(folder / "damage")),
+        prints=tuple(path for prints in sorted(folder.glob("prints*")) for path in images_in(prints)),
     )
 
 
@@ -69,17 +86,18 @@ def images_in(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class AgedPatches:
-    """A batch of pairs, or one pair without its first axis, float32.
+    """A batch of pairs, float32.
 
     ``aged`` and ``target`` are (N, 3, size, size), RGB, encoded values, in [0, 1] but where noise isn't clipped;
-    ``damage`` is (N, 1, size, size), 1 where damage was asked to be repaired; ``repair`` is (N, defects), 1 for each
-    of :data:`restoration.degradation.DEFECTS` that the target is free of.
+    ``damage`` is (N, 1, size, size), 1 where damage was asked to be repaired; ``conditions`` is (N, len(CONDITIONS)):
+    1 for each of :data:`restoration.degradation.DEFECTS` that the target is free of, then the encoded grain profile of
+    the whole aged photograph.
     """
 
     aged: Tensor
     target: Tensor
     damage: Tensor
-    repair: Tensor
+    conditions: Tensor
 
     def to(self, device: torch.device) -> AgedPatches:
         """The same on ``device``, pictures laid out as fast convolutions want them."""
@@ -87,69 +105,115 @@ class AgedPatches:
             value.to(device, memory_format=torch.channels_last) for value in (self.aged, self.target, self.damage)
         )
         aged, target, damage = placed
-        return AgedPatches(aged=aged, target=target, damage=damage, repair=self.repair.to(device))
+        return AgedPatches(aged=aged, target=target, damage=damage, conditions=self.conditions.to(device))
+
+    def conditions_of(self, network: Generator) -> Tensor | None:
+        """The conditions that ``network`` takes: the first ones of :data:`CONDITIONS`, or None."""
+        count = len(network.conditions)
+        return self.conditions[:, :count] if count else None
 
 
-def collate(patches: Sequence[AgedPatches]) -> AgedPatches:
-    """Single pairs as a batch."""
-    return AgedPatches(
-        **{field.name: torch.stack([getattr(one, field.name) for one in patches]) for field in fields(AgedPatches)}
-    )
+def batches_of(photographs: Sequence[AgedPatches]) -> list[AgedPatches]:
+    """Batches that hold one patch of each photograph, as many as each photograph has patches."""
+    columns = {
+        field.name: torch.stack([getattr(one, field.name) for one in photographs], dim=1)
+        for field in fields(AgedPatches)
+    }
+    return [
+        AgedPatches(**{name: column[index].contiguous() for name, column in columns.items()})
+        for index in range(PATCHES_PER_PHOTOGRAPH)
+    ]
 
 
 class AgedPairs(Dataset[AgedPatches]):
-    """Pairs of aged and target patches by number."""
+    """Aged photographs by number, each as :data:`PATCHES_PER_PHOTOGRAPH` pairs of patches.
 
-    def __init__(self, photographs: tuple[Path, ...], damage: tuple[Path, ...], *, patch_px: int, seed: int) -> None:
+    A photograph, or a large part of it, is aged as a whole and its grain profile measured, since a patch alone doesn't
+    tell grain from texture; then patches are cut.
+    """
+
+    def __init__(self, photographs: Sequence[Path], pictures: TrainingPictures, *, patch_px: int, seed: int) -> None:
+        """Reads the photographs (those for training or those for validation) and the material of ``pictures``."""
         self.patch_px = patch_px
         self.seed = seed
         self._photographs = [read_photograph(path) for path in photographs]
-        self._masks = [_read_mask(path) for path in damage]
+        self._masks = [_read_mask(path) for path in pictures.damage]
+        self._grain = [patch for path in pictures.prints for patch in _read_grain(path)]
 
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
         clean, monochrome = self._draw(rng)
-        ageing = self._with_real_damage(sample_ageing(rng, monochrome=monochrome), rng)
+        ageing = self._with_real_defects(sample_ageing(rng, monochrome=monochrome), rng)
         repair = sample_repair(rng, ageing)
+        if rng.random() < (_STRUCTURE_SHARE if "damage" in repair else _STRUCTURE_SHARE / 4):
+            clean = draw_thin_structures(clean, rng)
         pair = age_picture(clean, ageing, rng, repair=repair)
-        inner = slice(_BORDER, _BORDER + self.patch_px)
-        mended = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
+        places = self._places(clean, rng)
+        damage = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
+        profile = encode_grain(measure_array_grain(np.clip(pair.aged, 0, 1).transpose(2, 0, 1)))
+        conditions = np.concatenate([np.asarray([defect in repair for defect in DEFECTS], np.float32), profile])
         return AgedPatches(
-            aged=_as_tensor(pair.aged[inner, inner]),
-            target=_as_tensor(pair.target[inner, inner]),
-            damage=_as_tensor(mended[inner, inner, None]),
-            repair=torch.tensor([float(defect in repair) for defect in DEFECTS]),
+            aged=self._cut(pair.aged, places),
+            target=self._cut(pair.target, places),
+            damage=self._cut(damage[..., None], places),
+            conditions=torch.from_numpy(conditions).expand(PATCHES_PER_PHOTOGRAPH, -1),
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[Array, bool]:
-        """A clean patch with its border, turned and mirrored, as a colour photograph or as a neutral or toned print."""
-        final = self.patch_px + 2 * _BORDER
-        size = round(final * rng.uniform(1.1, 1.8)) if rng.random() < _REDUCED_SHARE else final
+        """A clean photograph or part of one, turned and mirrored, in colour or as a neutral or toned print."""
         photograph = self._photographs[rng.integers(len(self._photographs))]
-        height, width = photograph.shape[:2]
-        pad_rows, pad_columns = max(0, size - height), max(0, size - width)
-        if pad_rows or pad_columns:
-            photograph = np.pad(photograph, ((0, pad_rows), (0, pad_columns), (0, 0)), mode="symmetric")
-            height, width = photograph.shape[:2]
-        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
-        cut = photograph[top : top + size, left : left + size]
-        if size > final:
-            cut = np.asarray(Image.fromarray(cut).resize((final, final), Image.Resampling.LANCZOS))
-        patch = cut.astype(np.float32) / np.float32(255)
-        patch = np.rot90(patch, int(rng.integers(4)))
+        least = self.patch_px + 2 * _BORDER
+        reduction = rng.uniform(1.1, 1.8) if rng.random() < _REDUCED_SHARE else 1.0
+        sides = [min(round(_PART_PX * reduction), side) for side in photograph.shape[:2]]
+        top, left = (rng.integers(whole - side + 1) for whole, side in zip(photograph.shape, sides, strict=False))
+        cut = photograph[top : top + sides[0], left : left + sides[1]]
+        if reduction > 1:
+            size = tuple(max(round(side / reduction), 8) for side in reversed(sides))
+            cut = np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS))
+        missing = [(0, max(0, least - side)) for side in cut.shape[:2]]
+        part = np.pad(cut, (*missing, (0, 0)), mode="symmetric").astype(np.float32) / np.float32(255)
+        if rng.random() < _STRONG_TEXTURE_SHARE:
+            part = np.clip(
+                sharpen(part, amount=float(rng.uniform(0.3, 2)), radius_px=float(rng.uniform(0.6, 1.5))), 0, 1
+            )
+        part = np.rot90(part, int(rng.integers(4)))
         if rng.random() < 0.5:
-            patch = patch[:, ::-1]
+            part = part[:, ::-1]
         monochrome = bool(rng.random() < 0.55)
-        clean = _as_print(patch, rng) if monochrome else np.ascontiguousarray(patch)
+        clean = _as_print(part, rng) if monochrome else np.ascontiguousarray(part)
         return (draw_inscriptions(clean, rng) if rng.random() < _MARKED_SHARE else clean), monochrome
 
-    def _with_real_damage(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
-        if ageing.damage is None or not self._masks or rng.random() < 0.5:
-            return ageing
-        mask = self._masks[rng.integers(len(self._masks))]
-        offset = (int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1])))
-        real = mask.astype(np.float32) / np.float32(255)
-        return replace(ageing, damage=replace(ageing.damage, mask=real, mask_offset=offset))
+    def _with_real_defects(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
+        """Half of the damaged photographs get scanned damage, half of the grainy ones real grain."""
+        if ageing.damage is not None and self._masks and rng.random() < 0.5:
+            mask = self._masks[rng.integers(len(self._masks))]
+            offset = (int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1])))
+            real = mask.astype(np.float32) / np.float32(255)
+            ageing = replace(ageing, damage=replace(ageing.damage, mask=real, mask_offset=offset))
+        if ageing.grain > 0 and self._grain and rng.random() < 0.5:
+            patch = self._grain[rng.integers(len(self._grain))]
+            zoomed = ndimage.zoom(patch, rng.uniform(0.6, 1.6), order=3).astype(np.float32)
+            ageing = replace(ageing, grain_patch=zoomed)
+        return ageing
+
+    def _places(self, clean: Array, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Where patches are cut: each at the more detailed of two places, since a flat one teaches little."""
+        plane = luma(clean)
+        rows, columns = (side - self.patch_px - 2 * _BORDER + 1 for side in plane.shape)
+        chosen = []
+        for _ in range(PATCHES_PER_PHOTOGRAPH):
+            candidates = [(_BORDER + int(rng.integers(rows)), _BORDER + int(rng.integers(columns))) for _ in range(2)]
+            chosen.append(max(candidates, key=lambda place: self._detail(plane, place)))
+        return chosen
+
+    def _detail(self, plane: Array, place: tuple[int, int]) -> float:
+        patch = plane[place[0] : place[0] + self.patch_px, place[1] : place[1] + self.patch_px]
+        return float(np.abs(np.diff(patch, axis=0)).mean())
+
+    def _cut(self, picture: Array, places: Sequence[tuple[int, int]]) -> Tensor:
+        size = self.patch_px
+        cut = np.stack([picture[top : top + size, left : left + size] for top, left in places])
+        return torch.from_numpy(np.ascontiguousarray(cut.transpose(0, 3, 1, 2)))
 
 
 def _as_print(patch: Array, rng: np.random.Generator) -> Array:
@@ -191,8 +255,8 @@ def _read_mask(path: Path) -> NDArray[np.uint8]:
         raise TrainingError(f"the damage mask {path} can't be read: {error}") from error
 
 
-def _as_tensor(picture: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+def _read_grain(path: Path) -> list[Array]:
+    return find_grain_patches(luma(read_photograph(path).astype(np.float32) / np.float32(255)))
 
 
 class ResumeSampler(Sampler[int]):

@@ -19,7 +19,7 @@ from restoration.execution import ResolvedExecution
 from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
 from restoration.networks import Generator, interpolate_weights, join_endpoints
 from restoration.pipeline.stages import NetworkStage
-from restoration.training.aged_pairs import TrainingPictures
+from restoration.training.aged_pairs import CONDITIONS, TrainingPictures
 from restoration.training.evaluation import Restoration, by_stages, evaluate, read_middle
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.training_settings import TrainingSettings
@@ -151,7 +151,7 @@ def _write(
             "name": "residual-unet",
             "widths": list(settings.widths),
             "blocks": list(settings.blocks),
-            "conditions": list(DEFECTS),
+            "conditions": list(CONDITIONS),
         },
         "parameters": measured["parameters"],
         "suited_to": {

@@ -105,8 +105,7 @@ class RestorationGAN:
         return losses
 
     def _restore(self, patches: AgedPatches) -> Tensor:
-        conditions = patches.repair if self.generator.conditions else None
-        return cast(Tensor, self.generator(patches.aged, conditions))
+        return cast(Tensor, self.generator(patches.aged, patches.conditions_of(self.generator)))
 
     def _pixel_loss(self, restored: Tensor, patches: AgedPatches) -> Tensor:
         return pixel_loss(restored, patches.target, self.weights.damage * patches.damage)

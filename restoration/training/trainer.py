@@ -11,24 +11,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from restoration.degradation import DEFECTS
 from restoration.errors import TrainingError
 from restoration.execution import Execution, ResolvedExecution
 from restoration.model_folders import ModelFolder
 from restoration.networks import PatchDiscriminator, VGGFeatures, build_generator, interpolate_weights
 from restoration.training import checkpoints
 from restoration.training.aged_pairs import (
+    CONDITIONS,
+    PATCHES_PER_PHOTOGRAPH,
     AgedPairs,
     AgedPatches,
     ResumeSampler,
     TrainingPictures,
-    collate,
+    batches_of,
     find_pictures,
 )
 from restoration.training.network_widening import widen_weights
@@ -110,7 +112,8 @@ def _begun_with(start: ModelFolder, settings: TrainingSettings, *, resume: bool)
     card = start.card
     if resume:
         raise TrainingError("a training that is resumed has its weights already: leave out the version to start from")
-    if card.architecture != "residual-unet" or tuple(card.network.get("conditions", ())) != DEFECTS:
+    known = tuple(card.network.get("conditions", ()))
+    if card.architecture != "residual-unet" or known != CONDITIONS[: len(known)]:
         raise TrainingError(f"{card.reference} has another kind of network than is trained now: start from another")
     blocks = tuple(card.network["blocks"])
     widths = tuple(card.network["widths"])
@@ -131,7 +134,9 @@ def _networks(
         raise TrainingError("this training began with other perceptual weights: name the same file to resume it")
     torch.manual_seed(settings.seed)
     gan = RestorationGAN(
-        build_generator("residual-unet", {"widths": settings.widths, "blocks": settings.blocks, "conditions": DEFECTS}),
+        build_generator(
+            "residual-unet", {"widths": settings.widths, "blocks": settings.blocks, "conditions": CONDITIONS}
+        ),
         PatchDiscriminator(),
         weights=settings.loss_weights,
         device=how.device,
@@ -202,12 +207,15 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
 def _batches(
     settings: TrainingSettings, pictures: TrainingPictures, *, first: int, workers: int
 ) -> Iterator[AgedPatches]:
-    pairs = AgedPairs(pictures.training, pictures.damage, patch_px=settings.patch_px, seed=settings.seed)
-    yield from DataLoader(
-        pairs,
+    """The batches from step ``first`` on; each group of photographs gives several."""
+    groups, begun = divmod(first, PATCHES_PER_PHOTOGRAPH)
+    last = -(-settings.steps // PATCHES_PER_PHOTOGRAPH)
+    loader = DataLoader(
+        AgedPairs(pictures.training, pictures, patch_px=settings.patch_px, seed=settings.seed),
         batch_size=settings.batch_size,
-        sampler=ResumeSampler(first * settings.batch_size, settings.steps * settings.batch_size),
+        sampler=ResumeSampler(groups * settings.batch_size, last * settings.batch_size),
         num_workers=workers,
-        collate_fn=collate,
-        prefetch_factor=8 if workers else None,
+        collate_fn=batches_of,
+        prefetch_factor=2 if workers else None,
     )
+    yield from islice(chain.from_iterable(loader), begun, None)

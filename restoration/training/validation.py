@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from restoration.networks import Generator
-from restoration.training.aged_pairs import AgedPairs, AgedPatches, TrainingPictures, collate
+from restoration.training.aged_pairs import AgedPairs, AgedPatches, TrainingPictures, batches_of
 
 _MOST_DB = 60.0  # a pair that came out all but identical counts as this
 _BATCH = 8
@@ -27,9 +27,10 @@ class Validation:
         autocast: torch.dtype | None,
         pairs: int = 64,
     ) -> None:
-        drawn = AgedPairs(pictures.validation, pictures.damage, patch_px=patch_px, seed=seed + 1)
+        drawn = AgedPairs(pictures.validation, pictures, patch_px=patch_px, seed=seed + 1)
+        # One patch of each photograph: the others of the same photograph tell little more.
         self.batches: Sequence[AgedPatches] = [
-            collate([drawn[index] for index in range(first, first + _BATCH)]).to(device)
+            batches_of([drawn[index] for index in range(first, first + _BATCH)])[0].to(device)
             for first in range(0, pairs, _BATCH)
         ]
         self._device, self._autocast = device, autocast
@@ -40,7 +41,7 @@ class Validation:
             torch.no_grad(),
             torch.autocast(self._device.type, dtype=self._autocast, enabled=self._autocast is not None),
         ):
-            made: Tensor = network(patches.aged, patches.repair if network.conditions else None)
+            made: Tensor = network(patches.aged, patches.conditions_of(network))
         return made.float().clamp(0, 1)
 
     def psnr(self, network: Generator, weights: Mapping[str, Tensor]) -> float:
