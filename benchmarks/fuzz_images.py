@@ -2,7 +2,7 @@
 
     python -m benchmarks.fuzz_images [--files N] [--seed N] [--timeout SECONDS] [--folder SCANS] [--only NUMBER]
 
-Each file is one of the small ones in tests/formats.py (or of a folder of real ones) with bits flipped, pieces
+Each file is one of the small ones in tests/sample_images.py (or of a folder of real ones) with bits flipped, pieces
 overwritten, cut out, doubled or put together with another file's. It is looked at, opened, read and written as a
 derivative. Work is done in a process of its own, so that a hang and a crash are caught too, and named by the file's
 number: seed and number make the same file again. Aim: none of them, over 2,000 files and more.
@@ -26,7 +26,7 @@ import numpy as np
 
 from restoration.errors import ImageError
 from restoration.image import Limits, Picture, TiffSink, inspect_all
-from tests.formats import CARRIED, REFUSED
+from tests.sample_images import CARRIED, REFUSED
 
 LIMITS = Limits(max_pixels=4_000_000, max_decoding_bytes=128 * 1024 * 1024)
 MEMORY_BYTES = 4 * 1024**3  # more is taken for running away

@@ -40,8 +40,8 @@ from archive.settings import load_settings
 from benchmarks.memory import write_picture
 from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped_versions
 from restoration.image import Samples, TiffSink
+from tests.fake_models import FakeModels
 from tests.small_archive import command
-from tests.stand_ins import StandIns
 
 _AROUND, _DEVICE, _WAIT, _WRITE = "restore, around the device", "device", "waiting for the device", "write"
 
@@ -69,7 +69,7 @@ def main() -> None:
                 1,
                 make_models=LoadedModels
                 if stand_in is None
-                else lambda _folder_of, _execution: StandIns(stand_in, tile_size=1024),
+                else lambda _folder_of, _execution: FakeModels(stand_in, tile_size=1024),
             )
         seconds, processors = time.perf_counter() - began, time.process_time() - processors_began
         if result.done != options.pictures:

@@ -1,4 +1,4 @@
-"""What the documentation says is what the software does."""
+"""The documentation agrees with the software."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ SAMPLES = ROOT / "sample_archive"
 PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern))
 
 
-def _maker() -> dict[str, object]:
+def _command_reference_script() -> dict[str, object]:
     return runpy.run_path(str(ROOT / "docs" / "make_commands.py"))
 
 
-def test_the_help_of_every_command_stands_in_the_docs() -> None:
+def test_the_command_reference_is_up_to_date() -> None:
     written = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
-    maker = _maker()
+    script = _command_reference_script()
 
-    assert written == maker["page"](), "run `make docs`"  # type: ignore[operator]
+    assert written == script["page"](), "run `make docs`"  # type: ignore[operator]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("maker", "sheet"), [("make_ageing_sheet", "explanation/ageing"), ("make_style_sheet", "how-to/styles")]
+    ("script", "image"), [("make_ageing_sheet", "explanation/ageing"), ("make_style_sheet", "how-to/styles")]
 )
-def test_a_sheet_is_what_is_made_now(maker: str, sheet: str) -> None:
-    made = runpy.run_path(str(ROOT / "docs" / f"{maker}.py"))["make"]()
-    with Image.open(ROOT / "docs" / f"{sheet}.jpg") as shown:
+def test_an_example_image_is_up_to_date(script: str, image: str) -> None:
+    made = runpy.run_path(str(ROOT / "docs" / f"{script}.py"))["make"]()
+    with Image.open(ROOT / "docs" / f"{image}.jpg") as shown:
         assert shown.size == made.size
         difference = np.abs(np.asarray(shown, dtype=float) - np.asarray(made, dtype=float))
 
@@ -48,7 +48,7 @@ def test_a_sheet_is_what_is_made_now(maker: str, sheet: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
-    known = {name: command for name, command, _ in _maker()["commands"]()}  # type: ignore[operator]
+    known = {name: command for name, command, _ in _command_reference_script()["commands"]()}  # type: ignore[operator]
     for line in re.findall(r"archive [^`\n|]+", "\n".join(_code(page))):
         words = line.split()
         group = f"archive {words[1]} {words[2]}" if len(words) > 2 else ""
@@ -77,14 +77,14 @@ def test_the_python_of_the_library_guide_is_python_and_names_what_exists() -> No
         exec("\n".join(imports), {})  # noqa: S102
 
 
-def test_the_user_guide_tells_of_every_field_that_a_query_can_ask_about() -> None:
+def test_the_query_reference_lists_every_field() -> None:
     (table,) = re.findall(r"\| field \| asks for \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
     told = [name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
     assert sorted(told) == sorted(FIELDS)
 
 
-def test_the_queries_of_the_user_guide_are_understood() -> None:
+def test_the_example_queries_are_valid() -> None:
     (table,) = re.findall(r"\| query \| finds \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
     queries = [query for row in table.splitlines() for query in re.findall(r"`([^`]+)`", row.split("|")[1])]
 

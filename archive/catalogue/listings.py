@@ -1,4 +1,4 @@
-"""Questions to the catalogue. Nothing here writes."""
+"""Lists of items and batches. Nothing here writes to the catalogue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ROWS_AT_A_TIME = 500
 
 
 def select_masters(query: str | None) -> Select[Master]:
-    """Selects the masters that ``query`` asks for, by accession number and sequence.
+    """Selects the masters that match ``query``, by accession number and sequence.
 
     Raises:
         QueryError: the query has a mistake.
@@ -48,24 +48,24 @@ def select_masters(query: str | None) -> Select[Master]:
 
 
 def list_items(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """The items with a master that ``query`` asks for, one flat object each (:data:`LIST_FIELDS`), as they are read.
+    """Streams the items that have a matching master, one flat object each (:data:`LIST_FIELDS`).
 
     An item is represented by its first matching master, restorable views first. Paths are absolute.
 
     Raises:
-        QueryError: the query has a mistake; at once, not with the first item.
+        QueryError: the query has a mistake; raised by the call, not by the first item.
     """
     return _stream(session, parse_tree(query), limit)
 
 
-def _stream(session: Session, asked: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
+def _stream(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
     home: Path = session.info["home"]
-    first_match = _first_match(asked)
+    first_match = _first_match(node)
     statement = _list_statement(first_match)
     if limit is None:
-        statement = choose_access_path(session, asked, statement, matches=true())
+        statement = choose_access_path(session, node, statement, matches=true())
     else:  # details are read for the items on the page only
-        page = choose_access_path(session, asked, select(Item.id), matches=first_match.is_not(None))
+        page = choose_access_path(session, node, select(Item.id), matches=first_match.is_not(None))
         page = page.correlate(None).limit(limit)
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
@@ -74,11 +74,11 @@ def _stream(session: Session, asked: QueryNode, limit: int | None) -> Iterator[d
             yield {**row, "path": str(home / path) if path is not None else None}
 
 
-def _first_match(asked: QueryNode) -> ScalarSelect[int]:
-    """The id of an item's master that a list tells of, NULL where none is as ``asked``."""
+def _first_match(node: QueryNode) -> ScalarSelect[int]:
+    """The id of the master that represents an item in a list; NULL if no master of the item matches."""
     return (
         select(Master.id)
-        .where(Master.item_id == Item.id, as_exists(to_sql(asked, of_one=True)))
+        .where(Master.item_id == Item.id, as_exists(to_sql(node, per_row=True)))
         .order_by(RESTORABLE_FIRST, Master.sequence)
         .limit(1)
         .correlate(Item)
@@ -127,7 +127,7 @@ def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
 
 
 def list_batches(session: Session) -> Iterator[dict[str, Any]]:
-    """All batches by id: id, created_at, status, recipes and tasks (counted), and the count of each status."""
+    """All batches by id: id, created_at, status, the numbers of recipes and tasks, and the count of each status."""
     for row in session.execute(_batch_statement()):
         yield _batch_object(row)
 
@@ -135,8 +135,8 @@ def list_batches(session: Session) -> Iterator[dict[str, Any]]:
 def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     """One batch as in :func:`list_batches`, with its kind, query, options, agent (the planning software) and failures.
 
-    A failure is accession_number, sequence, path (the master's, absolute) and reason. ``rate`` is None until a task is
-    done, and with it ``seconds_left``, which is 0 where none is open; ``stages`` tells how long each network worked.
+    A failure has accession_number, sequence, path (the master's, absolute) and reason. ``rate`` and ``seconds_left``
+    are None until a task is done; ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds of each network.
 
     Raises:
         NotFoundError: there is no such batch.
@@ -202,9 +202,9 @@ def _batch_object(row: Any) -> dict[str, Any]:
 
 
 def _batch_status(counts: dict[TaskStatus, int]) -> TaskStatus:
-    """What a batch's tasks make of it: failed only where none came through; else its failures are in the counts."""
+    """The batch's status: failed only if no task succeeded; otherwise the counts show the failures."""
     for status in (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED):
         if counts[status]:
             return status
-    came_through = counts[TaskStatus.DONE] + counts[TaskStatus.SKIPPED]
-    return TaskStatus.FAILED if counts[TaskStatus.FAILED] and not came_through else TaskStatus.DONE
+    succeeded = counts[TaskStatus.DONE] + counts[TaskStatus.SKIPPED]
+    return TaskStatus.FAILED if counts[TaskStatus.FAILED] and not succeeded else TaskStatus.DONE

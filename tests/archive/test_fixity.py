@@ -14,7 +14,7 @@ from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Roo
 from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.fixity import BrokenFile, verify_files
 from archive.progress import NoProgress
-from tests.support import add_derivative, add_item, add_master, add_version
+from tests.catalogue_rows import add_derivative, add_item, add_master, add_version
 
 
 def put(path: Path, content: str) -> str:

@@ -15,7 +15,7 @@ from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.settings import Settings
-from tests.support import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
+from tests.catalogue_rows import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
 
 def test_migrations_go_up_down_and_up_again_with_rows_in_every_table(tmp_path: Path, empty_database_url: str) -> None:

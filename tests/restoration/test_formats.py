@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.fuzz_images import run
 from restoration.errors import ImageError, ImageTooLargeError, UnreadableImageError, UnsupportedImageError
 from restoration.image import ImageInfo, Limits, Picture, Resolution, TiffSink, inspect, inspect_all
-from tests.formats import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
+from tests.sample_images import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 # Samples and bits of the first picture; RGB of 8 bits where none are named.

@@ -22,8 +22,8 @@ from restoration.pipeline.record import RestorationRecord
 from restoration.pipeline.restore import restore
 from restoration.pipeline.stages import Stage
 from restoration.recipe import RecipeStage
-from tests.formats import CARRIED
 from tests.restoration.test_pipeline import made_of, make_version, models_of, recipe_of, scan
+from tests.sample_images import CARRIED
 
 SHIPPED_IN_LITTLE_MEMORY = """
 import resource, sys

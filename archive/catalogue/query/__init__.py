@@ -1,1 +1,1 @@
-"""Queries: from Lucene syntax to SQL conditions."""
+"""Queries: Lucene syntax to SQL conditions."""

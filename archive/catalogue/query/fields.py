@@ -1,7 +1,7 @@
-"""The fields that a query can ask about, each with the conditions on ``masters`` joined to ``items`` that it means.
+"""Query fields: each one converts values and ranges to conditions on ``masters`` joined to ``items``.
 
-Conditions are true or false of a row, never NULL: ``NOT`` takes exactly the others. A value that makes no sense is a
-``ValueError`` in words; the parser adds where it stands.
+A condition is true or false for every row, never NULL, so that ``NOT`` selects exactly the other rows. An invalid value
+raises a ``ValueError`` with a message for the user; the parser adds the position.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")  # what fits a database's integer
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """A value as a query gives it."""
+    """A value in a query."""
 
     text: str
     """As written, without quotation marks and backslashes."""
     pattern: str
-    """The same with wildcards, where it was not quoted (see :mod:`archive.catalogue.query.wildcards`)."""
+    """The text with its wildcards, unless it was quoted (see :mod:`archive.catalogue.query.wildcards`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """A range; an end that is None is open."""
+    """A range. None means that this end is open."""
 
     low: Term | None = None
     high: Term | None = None
@@ -61,19 +61,19 @@ class Bounds:
 
 
 class Field(Protocol):
-    """What a field makes of the values that a query asks for."""
+    """Converts the values of one field to query nodes."""
 
     takes_negative: bool
-    """Whether ``field:-5`` means a number below 0, and not "anything but 5"."""
+    """Whether ``field:-5`` is a negative number instead of the negation of ``field:5``."""
     cost: int
-    """How much work a value is for the database: 1 for one comparison, more for a look elsewhere."""
+    """Relative cost of a value in the database: 1 for one comparison, more for a subquery."""
 
     def equals(self, term: Term) -> QueryNode: ...
     def within(self, bounds: Bounds) -> QueryNode: ...
     def present(self) -> QueryNode: ...
 
 
-class _Unordered:
+class _FieldWithoutRanges:
     takes_negative = False
     cost = 5
 
@@ -82,8 +82,8 @@ class _Unordered:
 
 
 @dataclass(frozen=True)
-class TextField(_Unordered):
-    """Text: whole words in any of ``names``, several of one value next to each other in that order."""
+class TextField(_FieldWithoutRanges):
+    """Text: matches whole words in any of the columns ``names``; the words of one value must be adjacent, in order."""
 
     names: tuple[str, ...]
 
@@ -92,27 +92,25 @@ class TextField(_Unordered):
         if not words:
             raise ValueError(f"{term.text!r} holds no word to look for")
         if len(words) == 1:
-            return self._are(words)
-        return And(parts=(*(self._are([word]) for word in words), self._are(words)))
+            return self._has_words(words)
+        return And(operands=(*(self._has_words([word]) for word in words), self._has_words(words)))
 
     def present(self) -> QueryNode:
-        return Condition(
-            predicate=or_(*(getattr(Item, name).is_not(None) for name in self.names)), found_by_index=False
-        )
+        return Condition(predicate=or_(*(getattr(Item, name).is_not(None) for name in self.names)), is_indexed=False)
 
-    def _are(self, words: list[str]) -> Condition:
-        """Whether the words stand next to each other."""
+    def _has_words(self, words: list[str]) -> Condition:
+        """The condition that the words are adjacent."""
         wild = any(wildcards.has_wildcard(word) for word in words)
         return Condition(
-            predicate=Item.id.in_(self._found(words)),
-            of_one=Item.id.in_(self._found(words, by_item=True)) if wild else None,
-            found_by_index=len(words) == 1 and not wildcards.starts_with_wildcard(words[0]),
+            predicate=Item.id.in_(self._select_item_ids(words)),
+            row_predicate=Item.id.in_(self._select_item_ids(words, per_row=True)) if wild else None,
+            is_indexed=len(words) == 1 and not wildcards.starts_with_wildcard(words[0]),
         )
 
-    def _found(self, words: list[str], *, by_item: bool = False) -> Select[Any]:
-        """The items' ids; ``by_item`` hides from the database that an index leads from fields to words."""
+    def _select_item_ids(self, words: list[str], *, per_row: bool = False) -> Select[Any]:
+        """Selects the ids of items with these words; ``per_row`` keeps the database from using the word index."""
         first = aliased(ItemWord)
-        field = without_index(first.field) if by_item else first.field
+        field = without_index(first.field) if per_row else first.field
         found = select(first.item_id).where(field.in_(self.names), wildcards.matches(first.word, words[0]))
         for distance, word in enumerate(words[1:], start=1):
             next_word = aliased(ItemWord)
@@ -133,28 +131,28 @@ class ExactField:
     """Text that is compared by code point."""
 
     column: InstrumentedAttribute[Any]
-    orders_lists: bool = False
+    is_list_order: bool = False
     takes_negative = False
     cost = 1
 
     def equals(self, term: Term) -> QueryNode:
         return Condition(
             predicate=wildcards.matches(self.column, term.pattern),
-            found_by_index=not wildcards.starts_with_wildcard(term.pattern),
-            kept_in_order=self.orders_lists or not wildcards.has_wildcard(term.pattern),
+            is_indexed=not wildcards.starts_with_wildcard(term.pattern),
+            is_in_index_order=self.is_list_order or not wildcards.has_wildcard(term.pattern),
         )
 
     def within(self, bounds: Bounds) -> QueryNode:
-        condition = _within(self.column, bounds, lambda term: term.text)
-        return Condition(predicate=condition, kept_in_order=self.orders_lists)
+        condition = _in_range(self.column, bounds, lambda term: term.text)
+        return Condition(predicate=condition, is_in_index_order=self.is_list_order)
 
     def present(self) -> QueryNode:
         return Condition(predicate=self.column.is_not(None))
 
 
 @dataclass(frozen=True)
-class ChoiceField(_Unordered):
-    """One of a few known values, each with the condition that it stands for."""
+class ChoiceField(_FieldWithoutRanges):
+    """One of a few known values, each with its condition."""
 
     conditions: Mapping[str, Condition]
 
@@ -163,18 +161,18 @@ class ChoiceField(_Unordered):
         found = [condition for value, condition in self.conditions.items() if matching.fullmatch(value)]
         if not found:
             raise ValueError(f"{term.text!r} is not known here; known are {', '.join(self.conditions)}")
-        return self._some(found)
+        return self._any_of(found)
 
     def present(self) -> QueryNode:
-        return self._some(self.conditions.values())
+        return self._any_of(self.conditions.values())
 
-    def _some(self, conditions: Collection[Condition]) -> QueryNode:
+    def _any_of(self, conditions: Collection[Condition]) -> QueryNode:
         parts = tuple(conditions)
-        return parts[0] if len(parts) == 1 else Or(parts=parts)
+        return parts[0] if len(parts) == 1 else Or(operands=parts)
 
 
 class DateField:
-    """The item's date: true where the days that it may mean and the days asked for overlap."""
+    """The item's date: matches where its possible days overlap the days in the query."""
 
     takes_negative = True
     cost = 5
@@ -187,7 +185,7 @@ class DateField:
         high = date_range(bounds.high.text) if bounds.high else None
         if low and high and high[1] < low[0]:
             raise ValueError("the range ends before it starts")
-        conditions = [self._known()]
+        conditions = [self._has_date()]
         if low:
             last = Item.date_latest
             conditions.append(last >= low[0] if bounds.includes_low else last > low[1])
@@ -197,16 +195,16 @@ class DateField:
         return Condition(predicate=and_(*conditions))
 
     def present(self) -> QueryNode:
-        return Condition(predicate=self._known())
+        return Condition(predicate=self._has_date())
 
     @staticmethod
-    def _known() -> ColumnElement[bool]:
+    def _has_date() -> ColumnElement[bool]:
         return and_(Item.date_earliest.is_not(None), Item.date_latest.is_not(None))
 
 
 @dataclass(frozen=True)
 class NumberField:
-    """A number of the master or of its item."""
+    """A number in a column of the master or of its item."""
 
     column: SQLColumnExpression[Any]
     read: Callable[[Term], float]
@@ -217,7 +215,7 @@ class NumberField:
         return Condition(predicate=and_(self.column.is_not(None), self.column == self.read(term)))
 
     def within(self, bounds: Bounds) -> Condition:
-        return Condition(predicate=_within(self.column, bounds, self.read))
+        return Condition(predicate=_in_range(self.column, bounds, self.read))
 
     def present(self) -> Condition:
         return Condition(predicate=self.column.is_not(None))
@@ -225,13 +223,13 @@ class NumberField:
 
 @dataclass(frozen=True)
 class RelatedNumber:
-    """A number in another table, where a row of ``selection``, ids to be found in ``column``, has it."""
+    """A number in another table: ``selection`` selects ids of that table's rows, which ``column`` refers to."""
 
     number: InstrumentedAttribute[Any]
     read: Callable[[Term], float]
     column: InstrumentedAttribute[Any]
     selection: Any
-    stand_together: bool = False
+    is_clustered: bool = False
     takes_negative = True
     cost = 5
 
@@ -244,19 +242,21 @@ class RelatedNumber:
     def present(self) -> QueryNode:
         return self._has(lambda number: number.present())
 
-    def _has(self, asked: Callable[[NumberField], Condition]) -> QueryNode:
+    def _has(self, compare: Callable[[NumberField], Condition]) -> QueryNode:
         def found(number: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-            rows = self.selection.where(asked(NumberField(number, self.read)).predicate)
+            rows = self.selection.where(compare(NumberField(number, self.read)).predicate)
             return and_(self.column.is_not(None), self.column.in_(rows))
 
         return Condition(
-            predicate=found(self.number), of_one=found(without_index(self.number)), stand_together=self.stand_together
+            predicate=found(self.number),
+            row_predicate=found(without_index(self.number)),
+            is_clustered=self.is_clustered,
         )
 
 
 @dataclass(frozen=True)
-class StageVersion(_Unordered):
-    """The model versions that stages of one task use in the recipe of a current derivative, which ``column`` holds."""
+class StageVersion(_FieldWithoutRanges):
+    """The model versions of one task in the recipe of a current derivative; ``column`` holds the recipe's id."""
 
     column: InstrumentedAttribute[int | None]
     task: StageTask
@@ -271,12 +271,12 @@ class StageVersion(_Unordered):
         elif at:
             aliased_versions = select(ModelAlias.version_id).where(wildcards.matches(ModelAlias.alias, version))
             condition = and_(condition, ModelVersion.id.in_(aliased_versions))
-        return self._by(condition)
+        return self._uses_version(condition)
 
     def present(self) -> QueryNode:
-        return self._by(None)
+        return self._uses_version(None)
 
-    def _by(self, condition: ColumnElement[bool] | None) -> QueryNode:
+    def _uses_version(self, condition: ColumnElement[bool] | None) -> QueryNode:
         found = (
             select(RecipeStage.recipe_id)
             .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
@@ -288,7 +288,7 @@ class StageVersion(_Unordered):
         return Condition(predicate=and_(self.column.is_not(None), self.column.in_(found)))
 
 
-def _within(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
+def _in_range(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
     low = read(bounds.low) if bounds.low else None
     high = read(bounds.high) if bounds.high else None
     if low is not None and high is not None and high < low:
@@ -313,8 +313,8 @@ def _whole_number(term: Term) -> int:
     return int(term.text)
 
 
-def _metric(name: str) -> Field:
-    # Written out, as an index of only these rows is taken only where the database reads that it is only these.
+def _metric_field(name: str) -> Field:
+    # A literal, because a database uses a partial index only if the statement repeats the index's condition literally.
     of_derivative = QualityScore.image == literal_column(f"'{ScoredImage.DERIVATIVE}'")
     of_whole = select(QualityScore.derivative_id).where(
         QualityScore.metric == name, of_derivative, QualityScore.stage.is_(None)
@@ -322,13 +322,13 @@ def _metric(name: str) -> Field:
     return RelatedNumber(QualityScore.value, _number, Master.current_restored_id, of_whole)
 
 
-def _reviewed(decision: Decision) -> Condition:
+def _decision_condition(decision: Decision) -> Condition:
     newer = aliased(Review)
     overruled = select(newer.id).where(newer.derivative_id == Review.derivative_id, newer.id > Review.id).exists()
     last = select(Derivative.master_id).join(Review).where(~overruled)
     return Condition(
         predicate=Master.id.in_(last.where(Review.decision == decision)),
-        of_one=Master.id.in_(last.where(without_index(Review.decision) == decision)),
+        row_predicate=Master.id.in_(last.where(without_index(Review.decision) == decision)),
     )
 
 
@@ -336,22 +336,24 @@ HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_refere
 OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share")
 
 FREE_TEXT = TextField(("title", "description"))
-"""What words without a field are looked for in."""
+"""The field of words that name no field."""
 
 FIELDS: dict[str, Field] = {
     "id": NumberField(Item.id, _whole_number),
-    "accession_number": ExactField(Item.accession_number, orders_lists=True),
+    "accession_number": ExactField(Item.accession_number, is_list_order=True),
     **{name: TextField((name,)) for name in TEXT_FIELDS},
     "date": DateField(),
     "collection": ExactField(Item.collection),
-    "access": ChoiceField({value: Condition(predicate=Item.access == value, kept_in_order=True) for value in Access}),
+    "access": ChoiceField(
+        {value: Condition(predicate=Item.access == value, is_in_index_order=True) for value in Access}
+    ),
     "view": ChoiceField({value: Condition(predicate=Master.view == value) for value in View}),
     "status": ChoiceField({value: Condition(predicate=condition) for value, condition in STATUSES.items()}),
     "model": StageVersion(Master.current_restored_recipe_id, StageTask.RESTORATION),
     "style": StageVersion(Master.current_styled_recipe_id, StageTask.STYLE),
-    "batch": RelatedNumber(Task.batch_id, _whole_number, Master.id, select(Task.master_id), stand_together=True),
-    "review": ChoiceField({decision: _reviewed(decision) for decision in Decision}),
+    "batch": RelatedNumber(Task.batch_id, _whole_number, Master.id, select(Task.master_id), is_clustered=True),
+    "review": ChoiceField({decision: _decision_condition(decision) for decision in Decision}),
     **{name: NumberField(getattr(Master, name), _number) for name in HEADLINE_METRICS},
-    **{name: _metric(name) for name in OTHER_METRICS},
+    **{name: _metric_field(name) for name in OTHER_METRICS},
 }
-"""The fields by name, in the order in which messages list them."""
+"""The fields by name, in the order of messages."""

@@ -1,4 +1,4 @@
-"""The query language: Lucene syntax, as museums know it from Solr, turned into one condition on the catalogue."""
+"""Parser of the query language: Lucene syntax, as in Solr, to a query tree."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNod
 from archive.catalogue.query.text_index import fold_words
 from archive.errors import QueryError
 
-# What both databases can still work through as one expression, in seconds: a word costs 5, an accession number 1.
+# The largest query that both databases evaluate within seconds: a word costs 5, an accession number 1.
 MAX_QUERY_COST = 400
 MAX_QUERY_DEPTH = 25
 MAX_QUERY_LENGTH = 50_000
 
-_ALL = Condition(predicate=true(), found_by_index=False)
+_ALL = Condition(predicate=true(), is_indexed=False)
 _POSITION = re.compile(r"at position (\d+)")
 _OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
 _DIGIT = re.compile(r"\d")
@@ -31,16 +31,16 @@ _OPERATOR = re.compile(r"(AND|OR)\b")
 
 
 def parse_condition(text: str | None) -> ColumnElement[bool]:
-    """The condition on ``select(Master).join(Item)`` that the query means; none, or an empty one, is true of all.
+    """The query as a condition on ``select(Master).join(Item)``; None or an empty text matches everything.
 
     Raises:
-        QueryError: the query has a mistake; the message says where, and what is known there.
+        QueryError: the query has a mistake; the message gives the position and the known values.
     """
     return to_sql(parse_tree(text))
 
 
 def parse_tree(text: str | None) -> QueryNode:
-    """What the query asks for, condition by condition; see :func:`parse_condition`."""
+    """The query tree of a query; see :func:`parse_condition`."""
     if text is None or not text.strip():
         return _ALL
     if len(text) > MAX_QUERY_LENGTH:
@@ -48,27 +48,27 @@ def parse_tree(text: str | None) -> QueryNode:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise _mistake(text, error.start, "this character is not valid text") from error
+        raise _query_error(text, error.start, "this character is not valid text") from error
     if (position := text.find("\0")) >= 0:
-        raise _mistake(text, position, "this character can't be in any text of the catalogue")
+        raise _query_error(text, position, "this character can't be in any text of the catalogue")
     try:
         parsed = parse_lucene(text)
     except ParseError as error:
         found = _POSITION.search(str(error))
-        raise _mistake(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
+        raise _query_error(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
     except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is not a number
-        raise _mistake(text, None, "there is a ~ or ^ with something other than a number after it") from error
-    return _Translation(text).translate(parsed, FREE_TEXT, 0)
+        raise _query_error(text, None, "there is a ~ or ^ with something other than a number after it") from error
+    return _Translator(text).translate(parsed, FREE_TEXT, 0)
 
 
 def explain_empty_result(text: str) -> str | None:
-    """What may explain that a query without a mistake finds nothing, in words; None where nothing is known to."""
+    """A hint for the user why a valid query finds nothing, or None."""
     if not text.strip():
         return None
     parsed = parse_lucene(text)
     if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
         return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
-    without_operator = (node for node in _below(parsed) if isinstance(node, tree.UnknownOperation))
+    without_operator = (node for node in _descendants(parsed) if isinstance(node, tree.UnknownOperation))
     for node in without_operator:
         for one, following in itertools.pairwise(node.operands):
             match one, following:
@@ -80,51 +80,51 @@ def explain_empty_result(text: str) -> str | None:
     return None
 
 
-def _below(node: tree.Item) -> Iterator[tree.Item]:
+def _descendants(node: tree.Item) -> Iterator[tree.Item]:
     yield node
     for child in node.children:
-        yield from _below(child)
+        yield from _descendants(child)
 
 
 @dataclass
-class _Translation:
-    """One query on its way into a condition."""
+class _Translator:
+    """Translates the parser's tree of one query to query nodes."""
 
     text: str
     cost: int = 0
 
     def translate(self, node: tree.Item, field: Field, depth: int) -> QueryNode:
-        """What ``node`` asks for, whose values without a field of their own are looked for in ``field``."""
+        """The query node of ``node``; values that name no field belong to ``field``."""
         if depth > MAX_QUERY_DEPTH:
-            raise self._mistake(node, f"the query is nested more than {MAX_QUERY_DEPTH} deep")
+            raise self._query_error(node, f"the query is nested more than {MAX_QUERY_DEPTH} deep")
         match node:
             case tree.SearchField():
-                return self._field(node, depth)
+                return self._translate_field(node, depth)
             case tree.Group() | tree.FieldGroup():
                 return self.translate(node.expr, field, depth + 1)
             case tree.OrOperation():
-                return Or(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
+                return Or(operands=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.AndOperation() | tree.UnknownOperation():
-                return And(parts=tuple(self.translate(each, field, depth + 1) for each in node.operands))
+                return And(operands=tuple(self.translate(each, field, depth + 1) for each in node.operands))
             case tree.Plus():
                 return self.translate(node.a, field, depth + 1)
             case tree.Prohibit(a=tree.Word()) if field.takes_negative:
-                return self._value(node, field)
+                return self._translate_value(node, field)
             case tree.Not() | tree.Prohibit():
-                return Not(part=self.translate(node.a, field, depth + 1))
-        return self._value(node, field)
+                return Not(operand=self.translate(node.a, field, depth + 1))
+        return self._translate_value(node, field)
 
-    def _field(self, node: tree.SearchField, depth: int) -> QueryNode:
+    def _translate_field(self, node: tree.SearchField, depth: int) -> QueryNode:
         name = node.name
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
             return _ALL
         if name not in FIELDS:
             quoted = "" if name.replace("_", "").isalpha() else "Put a value with a colon in quotation marks. "
-            raise self._mistake(node, f"No field {name!r}. {quoted}Known fields: {', '.join(FIELDS)}")
+            raise self._query_error(node, f"No field {name!r}. {quoted}Known fields: {', '.join(FIELDS)}")
         return self.translate(node.expr, FIELDS[name], depth + 1)
 
-    def _value(self, node: tree.Item, field: Field) -> QueryNode:
-        self._charge(node, field)
+    def _translate_value(self, node: tree.Item, field: Field) -> QueryNode:
+        self._add_cost(node, field)
         try:
             match node:
                 case tree.Range():
@@ -148,13 +148,13 @@ class _Translation:
                     return field.equals(self._term(node))
             raise ValueError(_unsupported(node))  # noqa: TRY301
         except ValueError as error:
-            raise self._mistake(node, str(error)) from error
+            raise self._query_error(node, str(error)) from error
 
-    def _charge(self, node: tree.Item, field: Field) -> None:
+    def _add_cost(self, node: tree.Item, field: Field) -> None:
         words = len(fold_words(node.value)) if isinstance(field, TextField) and isinstance(node, tree.Term) else 1
         self.cost += field.cost * words
         if self.cost > MAX_QUERY_COST:
-            raise self._mistake(node, "here the query becomes too much for one: ask in several")
+            raise self._query_error(node, "here the query becomes too much for one: ask in several")
 
     def _bound(self, node: tree.Item) -> Term | None:
         if isinstance(node, tree.Word) and node.value == "*":
@@ -174,8 +174,8 @@ class _Translation:
                 return Term(text=text, pattern=wildcards.from_lucene(node.value))
         raise ValueError(_unsupported(node))
 
-    def _mistake(self, node: tree.Item, message: str) -> QueryError:
-        return _mistake(self.text, node.pos, message)
+    def _query_error(self, node: tree.Item, message: str) -> QueryError:
+        return _query_error(self.text, node.pos, message)
 
 
 def _unsupported(node: tree.Item) -> str:
@@ -204,7 +204,7 @@ def _syntax_advice(text: str, found: re.Match[str] | None) -> str:
     return f"{text[position]!r} is not understood here: put a value with special characters in quotation marks"
 
 
-def _mistake(text: str, position: int | None, message: str) -> QueryError:
+def _query_error(text: str, position: int | None, message: str) -> QueryError:
     if position is None:
         return QueryError(f"the query {text[:200]!r} has a mistake: {message}")
     return QueryError(

@@ -1,6 +1,6 @@
-"""What is true of a master: the one definition of each status, used by queries, lists and plans alike.
+"""Predicates on masters: the only definition of each status, used by queries, lists and plans.
 
-Every condition is true or false of a row of ``masters``, never NULL, so that its negation holds of exactly the others.
+A predicate is true or false for every row of ``masters``, never NULL, so that its negation selects exactly the others.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from archive.catalogue.schema.tables import Derivative, Master, ModelAlias, Mode
 from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, Decision, DerivativeKind, StageTask, TaskStatus
 
 APPROVED = "approved"
-"""The alias of the version that a museum runs."""
+"""The alias of the version in use."""
 
 
 def _stale() -> ColumnElement[bool]:
-    """Whether a stage of the current restored recipe uses another version than its model's approved one.
+    """True if the current restored recipe uses another version than the approved one of the same model.
 
-    And the master has no restored derivative by that one, rejected ones included.
+    False if the master already has a restored derivative by the approved version, even a rejected one.
     """
     stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
     derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
@@ -39,9 +39,12 @@ def _stale() -> ColumnElement[bool]:
         )
         .correlate(Master, approved)
     )
-    unmade = outdated.where(stage.recipe_id == Master.current_restored_recipe_id, ~by_approved).correlate(Master)
-    # The first says no more than the second, but leads to the masters by index: outdated recipes are few.
-    return and_(Master.current_restored_recipe_id.in_(outdated), unmade.exists())
+    without_approved = outdated.where(stage.recipe_id == Master.current_restored_recipe_id, ~by_approved).correlate(
+        Master
+    )
+    # The first condition follows from the second, but lets the database find the masters by index: there are few
+    # outdated recipes.
+    return and_(Master.current_restored_recipe_id.in_(outdated), without_approved.exists())
 
 
 RESTORED: ColumnElement[bool] = Master.current_restored_id.is_not(None)
@@ -59,7 +62,7 @@ STATUSES: dict[str, ColumnElement[bool]] = {
     "failed": FAILED,
     "refused": REFUSED,
 }
-"""What ``status:`` takes in a query."""
+"""The values of the query field ``status``."""
 
 STATUS: Case[str] = case(
     (FAILED, "failed"),
@@ -68,12 +71,12 @@ STATUS: Case[str] = case(
     (REFUSED, "refused"),
     else_="unrestored",
 )
-"""The status of a master as a column: the first that holds."""
+"""The status of a master as a column: the first one that is true."""
 
 REVIEW: Case[Decision] = case(
     (RESTORED, newest_decision(Master.current_restored_id)),
     (
-        # No EXISTS: PostgreSQL would answer that for all masters at once before the first row.
+        # Not an EXISTS: PostgreSQL would evaluate it for all masters before it returns the first row.
         select(Derivative.id)
         .where(Derivative.master_id == Master.id, Derivative.kind == DerivativeKind.RESTORED)
         .limit(1)
@@ -82,7 +85,7 @@ REVIEW: Case[Decision] = case(
         Decision.REJECTED.value,
     ),
 )
-"""What a person decided about a master's current restored derivative; ``rejected`` where that leaves none current."""
+"""The newest review of a master's current restored derivative; ``rejected`` if rejections leave none current."""
 
 RESTORABLE_FIRST: Case[int] = case((Master.view.in_(RESTORABLE_VIEWS), 0), else_=1)
-"""Orders an item's masters together with their sequence: the first is the one that a list tells of."""
+"""Sort key of an item's masters, before their sequence: the first one represents the item in a list."""

@@ -21,28 +21,28 @@ from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNod
 from archive.catalogue.schema.tables import Item, Master, RecipeStage
 
 FEW_ITEMS = 5_000
-"""So many items are looked up, gone through and sorted in a moment; of more, the first fifty are mostly soon met."""
+"""Up to this count, items are looked up and sorted quickly; with more matches a scan soon finds the first fifty."""
 MANY_ITEMS = 20_000
-"""So many are looked up and sorted, where that is all, before the first of items that stand together may be met."""
+"""The same limit for conditions whose items are clustered, because a scan may find the first match late."""
 
-_FEW_RECIPES = 100
-_RECIPES = frozenset(RecipeStage.__table__.columns.recipe_id.base_columns)
+_MAX_LISTED_RECIPES = 100
+_RECIPE_COLUMNS = frozenset(RecipeStage.__table__.columns.recipe_id.base_columns)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    """Items that are looked up."""
+class _IndexLookup:
+    """Items that are looked up by index."""
 
     count: int
-    """How many, or more where some are found several times."""
-    ids: tuple[Select[Any], ...]
-    """What selects their ids, together."""
-    exact: bool
-    """Whether all of them are as asked for."""
+    """An upper bound of the number of items: an item may be found several times."""
+    selects: tuple[Select[Any], ...]
+    """Statements that together select the items' ids."""
+    is_exact: bool
+    """Whether all of these items match the query."""
 
 
-def as_exists(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
-    """``wanted`` with every ``IN (SELECT ...)`` as an ``EXISTS``, so that no set is made to look at a few rows."""
+def as_exists(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Replaces each ``IN (SELECT ...)`` by an ``EXISTS``, so that the database builds no set to check a few rows."""
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
         if not _is_in_selection(element):
@@ -52,100 +52,103 @@ def as_exists(wanted: ColumnElement[bool]) -> ColumnElement[bool]:
         exists = selection.where(key == element.left).correlate(element.left.table).exists()
         return ~exists if element.operator is operators.not_in_op else exists
 
-    return visitors.replacement_traverse(wanted, {}, replace)
+    return visitors.replacement_traverse(condition, {}, replace)
 
 
 def choose_access_path(
-    session: Session, asked: QueryNode, statement: Select[Any], matches: ColumnElement[bool]
+    session: Session, node: QueryNode, statement: Select[Any], matches: ColumnElement[bool]
 ) -> Select[Any]:
-    """``statement``, which selects of items, limited to the items that match ``asked``, by accession number.
+    """``statement``, which selects from items, limited to the items that match ``node``, by accession number.
 
-    ``matches`` tells of an item whether it is; it is left away where that is known.
+    ``matches`` is the full predicate; it is omitted when the index lookup is exact.
     """
-    found = _found(asked, _looked_up(session, asked))
-    if found is not None:
-        if not found.exact:
+    lookup = _choose_lookup(node, _lookups_with_few_matches(session, node))
+    if lookup is not None:
+        if not lookup.is_exact:
             statement = statement.where(matches)
-        # Ordered by an expression, as SQLite would else go through all items to be spared the sorting of a few.
-        in_order = func.coalesce(Item.accession_number, "")
-        return statement.where(Item.id.in_(union_all(*found.ids))).order_by(in_order)
-    together = asked.parts if isinstance(asked, And) else (asked,)
-    kept_in_order = [part.predicate for part in together if isinstance(part, Condition) and part.kept_in_order]
-    return statement.where(matches, *kept_in_order).order_by(Item.accession_number)
+        # Ordered by an expression, because SQLite would otherwise scan all items to avoid sorting a few.
+        by_accession_number = func.coalesce(Item.accession_number, "")
+        return statement.where(Item.id.in_(union_all(*lookup.selects))).order_by(by_accession_number)
+    operands = node.operands if isinstance(node, And) else (node,)
+    in_index_order = [each.predicate for each in operands if isinstance(each, Condition) and each.is_in_index_order]
+    return statement.where(matches, *in_index_order).order_by(Item.accession_number)
 
 
-def _looked_up(session: Session, asked: QueryNode) -> dict[int, _Found]:
-    """The items of each condition that an index finds few of, by the condition's identity."""
-    parts = list(_countable(asked))
-    if not parts:
+def _lookups_with_few_matches(session: Session, node: QueryNode) -> dict[int, _IndexLookup]:
+    """The lookup of each indexed condition that matches few items, by the condition's identity."""
+    conditions = list(_indexed_conditions(node))
+    if not conditions:
         return {}
-    ids = [_items(session, part) for part in parts]
-    first = [each.limit(_limit(part) + 1).subquery() for part, each in zip(parts, ids, strict=True)]
-    counts = session.execute(select(*(select(func.count()).select_from(each).scalar_subquery() for each in first)))
+    selects = [_select_item_ids(session, condition) for condition in conditions]
+    limited = [
+        ids.limit(_max_matches(condition) + 1).subquery() for condition, ids in zip(conditions, selects, strict=True)
+    ]
+    counts = session.execute(select(*(select(func.count()).select_from(each).scalar_subquery() for each in limited)))
     return {
-        id(part): _Found(count=count, ids=(each,), exact=True)
-        for part, each, count in zip(parts, ids, counts.one(), strict=True)
-        if count <= _limit(part)
+        id(condition): _IndexLookup(count=count, selects=(ids,), is_exact=True)
+        for condition, ids, count in zip(conditions, selects, counts.one(), strict=True)
+        if count <= _max_matches(condition)
     }
 
 
-def _countable(asked: QueryNode) -> Iterator[Condition]:
-    match asked:
+def _indexed_conditions(node: QueryNode) -> Iterator[Condition]:
+    match node:
         case Condition():
-            if asked.found_by_index:
-                yield asked
+            if node.is_indexed:
+                yield node
         case And() | Or():
-            for part in asked.parts:
-                yield from _countable(part)
+            for operand in node.operands:
+                yield from _indexed_conditions(operand)
 
 
-def _limit(part: Condition) -> int:
-    return MANY_ITEMS if part.stand_together else FEW_ITEMS
+def _max_matches(condition: Condition) -> int:
+    return MANY_ITEMS if condition.is_clustered else FEW_ITEMS
 
 
-def _found(asked: QueryNode, looked_up: dict[int, _Found]) -> _Found | None:
-    """Few items among which are all that are ``asked`` for; None where they are many or unknown."""
-    match asked:
+def _choose_lookup(node: QueryNode, lookups: dict[int, _IndexLookup]) -> _IndexLookup | None:
+    """A lookup of few items that contain all matches of ``node``; None if they are many or their count is unknown."""
+    match node:
         case Condition():
-            return looked_up.get(id(asked))
+            return lookups.get(id(node))
         case And():
             few = [
-                each
-                for part in asked.parts
-                if (each := _found(part, looked_up)) is not None and each.count <= FEW_ITEMS
+                lookup
+                for operand in node.operands
+                if (lookup := _choose_lookup(operand, lookups)) is not None and lookup.count <= FEW_ITEMS
             ]
-            return replace(min(few, key=lambda each: each.count), exact=False) if few else None
+            return replace(min(few, key=lambda lookup: lookup.count), is_exact=False) if few else None
         case Or():
-            known = [each for part in asked.parts if (each := _found(part, looked_up)) is not None]
-            count, exact = sum(each.count for each in known), all(each.exact for each in known)
-            if len(known) < len(asked.parts) or count > (MANY_ITEMS if exact else FEW_ITEMS):
+            known = [lookup for each in node.operands if (lookup := _choose_lookup(each, lookups)) is not None]
+            count, is_exact = sum(lookup.count for lookup in known), all(lookup.is_exact for lookup in known)
+            if len(known) < len(node.operands) or count > (MANY_ITEMS if is_exact else FEW_ITEMS):
                 return None
-            return _Found(count=count, ids=tuple(ids for each in known for ids in each.ids), exact=exact)
+            selects = tuple(ids for lookup in known for ids in lookup.selects)
+            return _IndexLookup(count=count, selects=selects, is_exact=is_exact)
         case Not():
             return None
 
 
-def _items(session: Session, part: Condition) -> Select[Any]:
-    """The ids of the items that fulfil a condition, some perhaps several times."""
+def _select_item_ids(session: Session, condition: Condition) -> Select[Any]:
+    """Selects the ids of the items that match ``condition``; an id may appear several times."""
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
         if not _is_in_selection(element):
             return None
         selection: Select[Any] = element.right.element
         (key,) = selection.selected_columns
-        if _RECIPES & key.base_columns:
-            recipes = session.scalars(selection.limit(_FEW_RECIPES + 1)).all()
-            if len(recipes) <= _FEW_RECIPES:  # named, PostgreSQL knows how much was made by them
-                named: ColumnElement[bool] = element.left.in_(recipes)
-                return named
+        if _RECIPE_COLUMNS & key.base_columns:
+            recipes = session.scalars(selection.limit(_MAX_LISTED_RECIPES + 1)).all()
+            if len(recipes) <= _MAX_LISTED_RECIPES:  # with literal ids PostgreSQL estimates the matches correctly
+                listed: ColumnElement[bool] = element.left.in_(recipes)
+                return listed
         source = selection.subquery()
         (key,) = source.columns
         joined: ColumnElement[bool] = key == element.left
         return joined
 
-    condition = visitors.replacement_traverse(part.predicate, {}, replace)
-    of_masters = any(_is_of_masters(element) for element in visitors.iterate(part.predicate))
-    return select(Master.item_id if of_masters else Item.id).where(condition).correlate(None)
+    predicate = visitors.replacement_traverse(condition.predicate, {}, replace)
+    uses_masters = any(_is_of_masters(element) for element in visitors.iterate(condition.predicate))
+    return select(Master.item_id if uses_masters else Item.id).where(predicate).correlate(None)
 
 
 def _is_of_masters(element: Any) -> bool:

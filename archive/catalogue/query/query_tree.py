@@ -1,4 +1,4 @@
-"""What a query asks for, as a tree of conditions, before it is put to a database."""
+"""The query tree: conditions combined by And, Or and Not, and its conversion to SQL."""
 
 from __future__ import annotations
 
@@ -13,54 +13,59 @@ class Condition:
     """A single condition on a master and its item."""
 
     predicate: ColumnElement[bool]
-    of_one: ColumnElement[bool] | None = None
-    """The same, where that is better put otherwise to a database that has the item at hand."""
-    found_by_index: bool = True
-    """Whether its items can be counted without looking through all."""
-    stand_together: bool = False
-    """Whether its items mostly follow each other in lists, so that the first of many may come late."""
-    kept_in_order: bool = False
-    """Whether it is about the item alone, and an index gives what fulfils it by accession number."""
+    row_predicate: ColumnElement[bool] | None = None
+    """An equivalent predicate that is faster when it is evaluated for one given item."""
+    is_indexed: bool = True
+    """Whether an index finds the matching items, so that they can be counted without a full scan."""
+    is_clustered: bool = False
+    """Whether matching items are adjacent in lists, so that a scan may pass many items before the first match."""
+    is_in_index_order: bool = False
+    """Whether it concerns the item only, and an index returns the matching items by accession number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class And:
-    """All of ``parts`` hold."""
+    """True if all operands are true."""
 
-    parts: tuple[QueryNode, ...]
+    operands: tuple[QueryNode, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Or:
-    """At least one of ``parts`` holds."""
+    """True if at least one operand is true."""
 
-    parts: tuple[QueryNode, ...]
+    operands: tuple[QueryNode, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Not:
-    """``part`` does not hold."""
+    """True if the operand is false."""
 
-    part: QueryNode
+    operand: QueryNode
 
 
 QueryNode = Condition | And | Or | Not
-"""What a query asks for."""
+"""A query, or a part of one."""
 
 
 def without_index(column: SQLColumnExpression[Any]) -> ColumnElement[Any]:
-    """``column``, put so that no database goes by an index of it."""
+    """``column`` as an expression for which no database uses the column's index."""
     return func.coalesce(column, column)
 
 
-def to_sql(asked: QueryNode, *, of_one: bool = False) -> ColumnElement[bool]:
-    """``asked`` as one condition on ``select(Master).join(Item)``; ``of_one`` where the item is at hand."""
-    match asked:
+def to_sql(node: QueryNode, *, per_row: bool = False) -> ColumnElement[bool]:
+    """Converts ``node`` to one condition on ``select(Master).join(Item)``.
+
+    Args:
+        node: the query tree.
+        per_row: use each condition's ``row_predicate``, because the statement evaluates it for one given item.
+    """
+    match node:
         case Condition():
-            return asked.of_one if of_one and asked.of_one is not None else asked.predicate
+            return node.row_predicate if per_row and node.row_predicate is not None else node.predicate
         case And():
-            return and_(true(), *(to_sql(part, of_one=of_one) for part in asked.parts))
+            return and_(true(), *(to_sql(operand, per_row=per_row) for operand in node.operands))
         case Or():
-            return or_(*(to_sql(part, of_one=of_one) for part in asked.parts))
+            return or_(*(to_sql(operand, per_row=per_row) for operand in node.operands))
         case Not():
-            return not_(to_sql(asked.part, of_one=of_one))
+            return not_(to_sql(node.operand, per_row=per_row))

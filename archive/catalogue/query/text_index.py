@@ -1,4 +1,4 @@
-"""Words of text fields, folded so that a search needs neither case nor accents, the same on every database."""
+"""Text index: the words of text fields, without case and accents, the same on every database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archive.catalogue.schema.tables import Item, ItemWord
 
 TEXT_FIELDS = ("title", "description", "creator", "place", "process")
 
-# Databases limit the size of what can be indexed; nobody tells longer words apart.
+# Databases limit the size of an index entry.
 MAX_WORD_LENGTH = 100
 
 _WORD = re.compile(r"[^\W_]+")
@@ -32,7 +32,7 @@ def fold_words(text: str) -> list[str]:
 
 
 def fold_pattern(pattern: str) -> list[str]:
-    """The patterns of the words of ``pattern``, folded as :func:`fold_words` does, each with the wildcards it holds."""
+    """The words of ``pattern``, folded as by :func:`fold_words`, with their wildcards."""
     return [
         word if has_wildcard(word) else word[:MAX_WORD_LENGTH]
         for word in _WORD_PATTERN.findall(fold_characters(pattern))
@@ -40,7 +40,7 @@ def fold_pattern(pattern: str) -> list[str]:
 
 
 def index_item_words(session: Session, item: Item) -> None:
-    """Writes anew the rows by which the words of ``item``'s text fields are found."""
+    """Rewrites the index rows of ``item``'s text fields."""
     session.flush()
     session.execute(delete(ItemWord).where(ItemWord.item_id == item.id))
     rows = [

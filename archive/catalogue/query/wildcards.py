@@ -11,43 +11,43 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement, SQLColumnExpression
 from sqlalchemy.sql.operators import OperatorType
 
-# In a pattern these stand for any characters and for one character. No stored text holds them: they are surrogates,
-# which UTF-8 can't carry.
+# Wildcards in a pattern: any characters, and one character. They are surrogates, which UTF-8 can't encode, so that no
+# stored text contains them.
 ANY_CHARACTERS = "\ud800"
 ONE_CHARACTER = "\ud801"
 
-_LAST = chr(0x10FFFF)  # no character at all, and after all that are
+_LAST = chr(0x10FFFF)  # the highest code point, which is not a character
 _WILD = re.compile(f"[{ANY_CHARACTERS}{ONE_CHARACTER}]")
 _ESCAPED_OR_WILD = re.compile(r"\\(.)|([*?])", re.DOTALL)
 
 
 def from_lucene(word: str) -> str:
-    """The pattern of a word of a query: ``*`` and ``?`` are wild unless after a backslash, which is taken off."""
+    """Converts a word of a query to a pattern: ``*`` and ``?`` are wildcards unless escaped by a backslash."""
     return _ESCAPED_OR_WILD.sub(lambda found: found[1] or (ANY_CHARACTERS if found[2] == "*" else ONE_CHARACTER), word)
 
 
 def has_wildcard(pattern: str) -> bool:
-    """Whether the pattern holds a wildcard."""
+    """Whether the pattern contains a wildcard."""
     return ANY_CHARACTERS in pattern or ONE_CHARACTER in pattern
 
 
 def starts_with_wildcard(pattern: str) -> bool:
-    """Whether the pattern starts with a wildcard, so that no index leads to what matches it."""
+    """Whether the pattern starts with a wildcard, so that no index finds its matches."""
     return pattern[:1] in (ANY_CHARACTERS, ONE_CHARACTER)
 
 
 def regex(pattern: str) -> re.Pattern[str]:
-    """The pattern as a regular expression for Python."""
+    """The pattern as a Python regular expression."""
     wild = {ANY_CHARACTERS: ".*", ONE_CHARACTER: "."}
     return re.compile("".join(wild.get(character) or re.escape(character) for character in pattern), re.DOTALL)
 
 
 def matches(column: SQLColumnExpression[Any], pattern: str) -> ColumnElement[bool]:
-    """Whether the text in ``column`` is what ``pattern`` says, letter case and accents included; false for NULL."""
+    """Whether the text in ``column`` matches ``pattern``, with case and accents; false for NULL."""
     if pattern == ANY_CHARACTERS:
         return column.is_not(None)
     found = _like_pattern(column, pattern) if has_wildcard(pattern) else column == pattern
-    # Left away where nothing is NULL, as databases take in only so many conditions.
+    # Omitted for columns without NULL, because databases limit the number of conditions.
     return and_(column.is_not(None), found) if getattr(column, "nullable", True) else found
 
 
@@ -58,23 +58,23 @@ def _like_pattern(column: SQLColumnExpression[Any], pattern: str) -> ColumnEleme
 
 
 class _Like(FunctionElement[bool]):
-    """Its clauses are the text, the pattern as SQLite's GLOB and as LIKE has it, and between what the text must lie.
+    """A pattern match. Its clauses: the text, the pattern for SQLite's GLOB and for LIKE, a lower and an upper bound.
 
-    The bounds say no more than the pattern does, but lead any database's planner to what starts as the pattern does.
+    The bounds follow from the pattern; with them any database can use an index to find texts with the same prefix.
     """
 
     type = Boolean()
     inherit_cache = True
 
     def self_group(self, against: OperatorType | None = None) -> _Like:  # noqa: ARG002
-        """Itself: SQLAlchemy would ask SQLite for ``... = 1``, to which no index leads."""
+        """Returns itself: SQLAlchemy would add ``= 1`` on SQLite, which prevents the use of an index."""
         return self
 
 
 @compiles(_Like, "sqlite")
 def _compile_glob(element: _Like, compiler: SQLCompiler, **options: Any) -> str:
     text, glob, _, low, high = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({text} BETWEEN {low} AND {high} AND {text} GLOB {glob})"  # SQLite's LIKE knows no letter case
+    return f"({text} BETWEEN {low} AND {high} AND {text} GLOB {glob})"  # SQLite's LIKE ignores case
 
 
 @compiles(_Like)

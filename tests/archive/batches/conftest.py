@@ -26,7 +26,7 @@ from restoration.image import ArraySink, Picture
 from restoration.pipeline.restore import restore
 from restoration.pipeline.stages import Stage
 from restoration.recipe import Recipe as FullRecipe
-from tests.stand_ins import Greyer, StandIns, Toner, worker
+from tests.fake_models import FakeModels, FakeStage, FakeStyle, worker
 
 
 @dataclass(kw_only=True)
@@ -161,17 +161,17 @@ class Workshop:
         return self.planned()
 
     def run(
-        self, batch_id: int, work: Stage | None = None, *, look: Toner | None = None, **options: Any
+        self, batch_id: int, work: Stage | None = None, *, look: FakeStyle | None = None, **options: Any
     ) -> BatchResult:
         return run_batch(
             self.catalogue,
             batch_id,
-            make_models=lambda folder_of, _execution: StandIns(work or Greyer(), look, folder_of),
+            make_models=lambda folder_of, _execution: FakeModels(work or FakeStage(), look, folder_of),
             **options,
         )
 
     def worker(self, batch_id: int, **options: Any) -> Any:
-        """A process that works on the batch; see :func:`tests.stand_ins.work`."""
+        """A process that works on the batch; see :func:`tests.fake_models.work`."""
         return worker(self.catalogue.settings.home, batch_id, **options)
 
     def set(self, **settings: Any) -> None:
@@ -198,7 +198,7 @@ class Workshop:
                 recipe = FullRecipe.from_json(derivative.recipe.canonical_json)
                 with Picture.open(derivative.master.path) as picture:
                     sink = ArraySink(picture.info)
-                    restore(picture, recipe, sink, models=StandIns(Greyer()))
+                    restore(picture, recipe, sink, models=FakeModels(FakeStage()))
                 assert derivative.pixel_sha256 == sink.pixel_sha256
 
     def masters(self) -> list[Master]:

@@ -20,8 +20,8 @@ from archive.errors import BatchError, NotFoundError, UsageError
 from restoration.image import Picture, Provenance, SrgbConversion
 from restoration.image.provenance_metadata import COMPOSITE
 from restoration.picture_statistics import STATISTIC_NAMES
-from tests.formats import grey_profile
-from tests.stand_ins import Toner, once
+from tests.fake_models import FakeStyle, once
+from tests.sample_images import grey_profile
 
 # `workshop` is made in conftest.py.
 
@@ -303,7 +303,7 @@ def test_a_batch_of_looks_that_stops_leaves_nothing_and_is_gone_on_with(workshop
         raise OSError(errno.ENOSPC, "no room")
 
     with pytest.raises(BatchError):
-        workshop.run(batch_id, look=Toner(once(full)))
+        workshop.run(batch_id, look=FakeStyle(once(full)))
     assert workshop.files() == []
     # As a process that was killed leaves it.
     final = workshop.catalogue.settings.home / "derivatives" / "A"

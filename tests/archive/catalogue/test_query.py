@@ -13,7 +13,16 @@ from archive.catalogue.query.lucene_parser import MAX_QUERY_COST, MAX_QUERY_DEPT
 from archive.catalogue.schema.tables import ModelVersion
 from archive.catalogue.schema.vocabularies import Access, Decision, StageTask, TaskStatus, View
 from archive.errors import QueryError
-from tests.support import add_batch, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
+from tests.catalogue_rows import (
+    add_batch,
+    add_derivative,
+    add_item,
+    add_master,
+    add_recipe,
+    add_review,
+    add_task,
+    add_version,
+)
 
 
 @pytest.fixture

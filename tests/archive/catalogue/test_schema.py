@@ -15,7 +15,7 @@ from archive.catalogue import Catalogue, engines
 from archive.catalogue.schema import migration
 from archive.errors import HomeError
 from archive.settings import Settings
-from tests.support import add_item
+from tests.catalogue_rows import add_item
 
 
 def test_a_new_database_is_brought_to_head_and_has_nothing_to_complain_of(

@@ -14,7 +14,7 @@ from archive.catalogue.schema import migration
 from archive.catalogue.schema.tables import Item, Master
 from archive.errors import HomeError
 from archive.settings import Settings, create_home
-from tests.support import AT, add_item
+from tests.catalogue_rows import AT, add_item
 
 LOCAL = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw"
 

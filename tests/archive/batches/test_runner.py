@@ -22,7 +22,7 @@ from restoration.errors import DeviceMemoryError
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.stages import Stage
 from restoration.recipe import RecipeStage
-from tests.stand_ins import Greyer, once, raising
+from tests.fake_models import FakeStage, once, raising
 
 
 def test_a_batch_makes_derivatives_whose_rows_have_their_bytes(workshop: Any) -> None:
@@ -71,7 +71,7 @@ def test_a_derivative_carries_its_record(workshop: Any) -> None:
         derivative = session.scalars(select(Derivative)).one()
         master = derivative.master
         assert (derivative.master_sha256, derivative.batch_id, derivative.kind) == (master.sha256, batch_id, "restored")
-        assert derivative.environment["device"] == "stand-in"
+        assert derivative.environment["device"] == "fake"
         assert [stage["model"] for stage in derivative.stage_records] == ["mend"]
         headline = {(score.metric, score.image, score.compared_with) for score in derivative.scores}
         assert {("psnr", "derivative", "source"), ("ssim", "source", "reference")} <= headline
@@ -92,7 +92,7 @@ def test_a_derivative_carries_its_record(workshop: Any) -> None:
 def test_a_batch_run_twice_makes_nothing_new(workshop: Any) -> None:
     batch_id = workshop.prepared("A")
     workshop.run(batch_id)
-    stage = Greyer()
+    stage = FakeStage()
     assert workshop.run(batch_id, stage).done == 1
     assert stage.calls == 0
     assert len(workshop.derivatives()) == 1
@@ -126,14 +126,14 @@ def test_one_bad_scan_never_stops_a_batch(workshop: Any) -> None:
 )
 def test_a_failing_stage_fails_its_task_and_leaves_no_file(workshop: Any, then: Any, reason: str) -> None:
     batch_id = workshop.prepared("A", "B")
-    result = workshop.run(batch_id, Greyer(lambda calls: then(calls) if calls == 0 else None))
+    result = workshop.run(batch_id, FakeStage(lambda calls: then(calls) if calls == 0 else None))
     assert (result.done, result.failed) == (1, 1)
     assert reason in result.failures[0].reason
     assert len(workshop.files()) == 1
 
 
 def test_output_that_is_no_picture_is_refused(workshop: Any) -> None:
-    class Nothing(Greyer):
+    class Nothing(FakeStage):
         def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full_like(region, np.nan)
 
@@ -145,7 +145,7 @@ def test_output_that_is_no_picture_is_refused(workshop: Any) -> None:
 def test_a_master_changed_while_it_is_restored_fails(workshop: Any) -> None:
     batch_id = workshop.prepared("A")
     path = Path(workshop.masters()[0].path)
-    result = workshop.run(batch_id, Greyer(once(lambda: path.write_bytes(path.read_bytes() + b"more"))))
+    result = workshop.run(batch_id, FakeStage(once(lambda: path.write_bytes(path.read_bytes() + b"more"))))
     assert "changed" in result.failures[0].reason
     assert workshop.files() == []
 
@@ -178,7 +178,7 @@ def test_what_another_batch_made_meanwhile_is_skipped(workshop: Any) -> None:
     first = workshop.prepared("A")
     second = workshop.planned()
     workshop.run(first)
-    stage = Greyer()
+    stage = FakeStage()
     assert workshop.run(second, stage).skipped == 1
     assert stage.calls == 0
     assert [task.derivative_id for task in workshop.tasks(second)] == [workshop.derivatives()[0].id]
@@ -187,7 +187,7 @@ def test_what_another_batch_made_meanwhile_is_skipped(workshop: Any) -> None:
 def test_what_another_batch_made_during_the_work_is_skipped_and_kept(workshop: Any) -> None:
     first = workshop.prepared("A")
     second = workshop.planned()
-    result = workshop.run(second, Greyer(once(lambda: workshop.run(first))))
+    result = workshop.run(second, FakeStage(once(lambda: workshop.run(first))))
     assert (result.done, result.skipped) == (0, 1)
     (derivative,) = workshop.derivatives()
     assert derivative.batch_id == first
@@ -213,7 +213,7 @@ def test_progress_tells_every_task(workshop: Any) -> None:
 
 
 def test_a_device_with_little_memory_makes_every_picture_in_smaller_tiles_and_says_so(workshop: Any) -> None:
-    class Small(Greyer):
+    class Small(FakeStage):
         def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
             if max(region.shape) > 130:
                 raise DeviceMemoryError("full")

@@ -14,7 +14,7 @@ from archive.catalogue.listings import compare_versions
 from archive.catalogue.schema.tables import Derivative, Master, ModelVersion
 from archive.catalogue.schema.vocabularies import Decision, StageTask
 from archive.errors import NotFoundError, QueryError, UsageError
-from tests.support import add_derivative, add_item, add_master, add_review, add_version
+from tests.catalogue_rows import add_derivative, add_item, add_master, add_review, add_version
 
 A, B = "denoise-deblur@1.0", "denoise-deblur@2.0"
 

@@ -21,7 +21,7 @@ from archive.batches.running.leases import Heartbeat, LeaseHolder
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import NotFoundError
-from tests.stand_ins import wait_until
+from tests.fake_models import wait_until
 
 # `workshop` is made in conftest.py.
 
@@ -279,7 +279,7 @@ def test_a_second_process_waits_for_the_first_ones_task_and_takes_over_when_it_d
 
 
 @pytest.mark.parametrize(("signals", "done"), [(1, 1), (2, 0)])
-def test_ctrl_c_once_ends_the_task_in_hand_and_twice_stops_now(
+def test_ctrl_c_once_ends_the_in_flight_task_and_twice_stops_now(
     workshop: Any, tmp_path: Path, signals: int, done: int
 ) -> None:
     batch_id = _prepare(workshop, 3)

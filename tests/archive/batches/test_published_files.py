@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from archive.batches.running import commit, task_processing, worker_pool
 from archive.catalogue.schema.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
-from tests.stand_ins import Greyer, once
+from tests.fake_models import FakeStage, once
 
 CANCELLED, RUNNING = TaskStatus.CANCELLED, TaskStatus.RUNNING
 
@@ -45,7 +45,7 @@ def _taken_over(workshop: Any) -> None:
 
 def test_a_lost_lease_publishes_nothing(workshop: Any) -> None:
     batch_id = workshop.prepared("A")
-    result = workshop.run(batch_id, Greyer(once(lambda: _taken_over(workshop))))
+    result = workshop.run(batch_id, FakeStage(once(lambda: _taken_over(workshop))))
     assert (result.done, result.failed) == (0, 0)
     assert (workshop.files(), workshop.derivatives()) == ([], [])
     (task,) = workshop.tasks(batch_id)
@@ -59,7 +59,7 @@ def test_a_failure_after_a_lost_lease_marks_nothing(workshop: Any) -> None:
         _taken_over(workshop)
         raise RuntimeError("broken as well")
 
-    assert workshop.run(batch_id, Greyer(once(taken))).failed == 0
+    assert workshop.run(batch_id, FakeStage(once(taken))).failed == 0
     assert workshop.statuses(batch_id) == [CANCELLED]
 
 
@@ -91,7 +91,7 @@ def test_temporary_files_of_living_holders_are_left_alone(workshop: Any) -> None
         workshop.run(first)
         seen.append([path.name for path in workshop.files() if path.name.startswith(".")])
 
-    workshop.run(second, Greyer(once(second_holder)))
+    workshop.run(second, FakeStage(once(second_holder)))
     assert [len(names) for names in seen] == [1]
     assert len(workshop.files()) == 1
 
@@ -146,7 +146,7 @@ def test_the_bytes_of_another_derivative_are_never_written_over(workshop: Any) -
             (derivative,) = session.scalars(select(Derivative))
             derivative.path = derivative.path.replace("A/A_", "B/B_")
 
-    result = workshop.run(workshop.planned(), Greyer(once(take)))
+    result = workshop.run(workshop.planned(), FakeStage(once(take)))
     assert "another derivative" in result.failures[0].reason
 
 

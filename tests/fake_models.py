@@ -35,7 +35,7 @@ _processes.set_forkserver_preload(
 )
 
 
-class Greyer:
+class FakeStage:
     """A stage that calls ``then`` with how often it was called before, and draws every value half way to mid grey."""
 
     margin_px = 0
@@ -53,12 +53,12 @@ class Greyer:
 
 
 def once(action: Callable[[], object]) -> Callable[[int], object]:
-    """For a :class:`Greyer`: calls ``action`` at the first call only."""
+    """For a :class:`FakeStage`: calls ``action`` at the first call only."""
     return lambda calls: action() if calls == 0 else None
 
 
 def raising(error: BaseException) -> Callable[[int], object]:
-    """For a :class:`Greyer`: raises ``error`` at each call."""
+    """For a :class:`FakeStage`: raises ``error`` at each call."""
 
     def then(_calls: int) -> None:
         raise error
@@ -66,8 +66,8 @@ def raising(error: BaseException) -> Callable[[int], object]:
     return then
 
 
-class Toner:
-    """A style that darkens, takes some of the blue away, and calls ``then`` as a :class:`Greyer` does."""
+class FakeStyle:
+    """A style that darkens, takes some of the blue away, and calls ``then`` as a :class:`FakeStage` does."""
 
     margin_px = 0
     multiple_px = 1
@@ -76,7 +76,7 @@ class Toner:
         self.then = then
         self.calls = 0
 
-    def for_picture(self, statistics: Mapping[str, float]) -> Toner:
+    def for_picture(self, statistics: Mapping[str, float]) -> FakeStyle:
         assert statistics  # what the whole picture is like was looked at
         return self
 
@@ -87,19 +87,19 @@ class Toner:
         return region * np.array([0.75, 0.7, 0.5][: region.shape[1]], np.float32)[:, None, None]
 
 
-class StandIns(LoadedModels):
+class FakeModels(LoadedModels):
     """Models whose every stage is ``work``, and every style ``look``; no network is loaded."""
 
     def __init__(
         self,
         work: Stage,
-        look: Toner | None = None,
+        look: FakeStyle | None = None,
         folder_of: Callable[[RecipeStage], ModelFolder] | None = None,
         *,
         tile_size: int = 16,
     ) -> None:
         """Takes them; ``folder_of`` is needed where a recipe has styles."""
-        self.work, self.look = work, look or Toner()
+        self.work, self.look = work, look or FakeStyle()
         self._tile_size = tile_size
         if folder_of is not None:
             self._folder_of = folder_of
@@ -113,7 +113,7 @@ class StandIns(LoadedModels):
         return Environment(
             software_version="1.2.3",
             torch_version="none",
-            device="stand-in",
+            device="fake",
             instruction_set="numpy",
             precision="fp32",
             tile_size=self.tile_size,
@@ -147,26 +147,26 @@ def work(
         failpoint: what is armed.
         pause_seconds: how long the stage takes for a tile.
         gate: at its first tile the stage makes this file, and waits until it is gone. By then all tasks that are to
-            be in hand are, and the database is left alone.
+            be in flight are, and the database is left alone.
     """
-    all_are_in_hand = threading.Event()
+    all_are_in_flight = threading.Event()
     next_ended = WorkerPool.next_ended
 
-    def noted(in_hand: WorkerPool) -> InFlightTask:
-        all_are_in_hand.set()
-        return next_ended(in_hand)
+    def noted(pool: WorkerPool) -> InFlightTask:
+        all_are_in_flight.set()
+        return next_ended(pool)
 
     def wait(calls: int) -> None:
         time.sleep(pause_seconds)
         if gate is not None and calls == 0:
-            all_are_in_hand.wait(60)
+            all_are_in_flight.wait(60)
             gate.touch()
             wait_until(lambda: not gate.exists())
 
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
     catalogue = Catalogue.open(load_settings(home))
     with mock.patch.object(WorkerPool, "next_ended", noted):
-        result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: StandIns(Greyer(wait)))
+        result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: FakeModels(FakeStage(wait)))
     sys.exit(130 if result.interrupted else 0)
 
 

@@ -22,7 +22,7 @@ from restoration.pipeline.loaded_models import LoadedModels
 from restoration.training.aged_pairs import read_photograph
 from restoration.training.evaluation import read_middle
 from restoration.training.release import write_version
-from tests.formats import ADOBE_RGB, SRGB, grey_profile
+from tests.sample_images import ADOBE_RGB, SRGB, grey_profile
 
 Array = NDArray[np.float32]
 

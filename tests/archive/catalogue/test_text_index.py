@@ -6,7 +6,7 @@ from sqlalchemy import select
 from archive.catalogue import Catalogue
 from archive.catalogue.query.text_index import MAX_WORD_LENGTH, fold_words, index_item_words
 from archive.catalogue.schema.tables import ItemWord
-from tests.support import add_item
+from tests.catalogue_rows import add_item
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from archive.progress import NoProgress
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline.loaded_models import LoadedModels
-from tests.stand_ins import Greyer, once, raising, wait_until
+from tests.fake_models import FakeStage, once, raising, wait_until
 
 DONE, PENDING = TaskStatus.DONE, TaskStatus.PENDING
 
@@ -78,7 +78,7 @@ def test_a_root_that_goes_away_in_mid_batch_stops_it_and_marks_nothing(workshop:
     batch_id = workshop.prepared(*"ABCDEFGH")
     unmount = workshop.scans.rename
     with pytest.raises(BatchError, match="absent"):
-        workshop.run(batch_id, Greyer(once(lambda: unmount(workshop.scans.with_name("elsewhere")))))
+        workshop.run(batch_id, FakeStage(once(lambda: unmount(workshop.scans.with_name("elsewhere")))))
     # Those that were open are safe; the next was not found, and waits with those behind it.
     statuses = workshop.statuses(batch_id)
     assert set(statuses) <= {DONE, PENDING}
@@ -126,7 +126,7 @@ def test_a_device_that_is_not_there_stops_the_batch_before_its_first_task(worksh
 def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
     batch_id = workshop.prepared("A", "B")
     with pytest.raises(BatchError, match=r"no CUDA device.*resume.*--device cpu"):
-        workshop.run(batch_id, Greyer(raising(DeviceError("no CUDA device"))))
+        workshop.run(batch_id, FakeStage(raising(DeviceError("no CUDA device"))))
     assert workshop.statuses(batch_id) == [PENDING, PENDING]
     assert workshop.files() == []
     assert workshop.run(batch_id).done == 2
@@ -183,7 +183,7 @@ class Told(NoProgress):
         self._noticed.set()
 
 
-def all_are_in_hand() -> bool:
+def all_are_in_flight() -> bool:
     """Whether as many tasks are worked on as may be."""
     return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MAX_IN_FLIGHT_TASKS
 
@@ -194,10 +194,10 @@ def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_
     told = Told()
 
     def interrupt() -> None:
-        wait_until(all_are_in_hand)
+        wait_until(all_are_in_flight)
         told.interrupt()
 
-    result = workshop.run(batch_id, Greyer(once(interrupt)), progress=told)
+    result = workshop.run(batch_id, FakeStage(once(interrupt)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
     assert workshop.statuses(batch_id).count(PENDING) == 3
     assert len(workshop.files()) == 1
@@ -211,11 +211,11 @@ def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(worksho
     told = Told()
 
     def twice() -> None:
-        wait_until(all_are_in_hand)
+        wait_until(all_are_in_flight)
         told.interrupt()
         os.kill(os.getpid(), signal.SIGINT)
 
-    result = workshop.run(batch_id, Greyer(once(twice)), progress=told)
+    result = workshop.run(batch_id, FakeStage(once(twice)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 0, 4)
     assert workshop.files() == []
     assert workshop.statuses(batch_id) == [PENDING] * 4

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from archive.catalogue import Catalogue
 from archive.catalogue.events import person_agent, record_event, software_agent
@@ -17,7 +18,7 @@ from archive.catalogue.listings import (
     list_items,
     list_model_versions,
 )
-from archive.catalogue.schema.tables import ModelAlias, QualityScore
+from archive.catalogue.schema.tables import Derivative, Master, ModelAlias, ModelVersion, QualityScore
 from archive.catalogue.schema.vocabularies import (
     ComparedWith,
     Decision,
@@ -29,7 +30,7 @@ from archive.catalogue.schema.vocabularies import (
     View,
 )
 from archive.errors import NotFoundError, QueryError
-from tests.support import (
+from tests.catalogue_rows import (
     AT,
     add_batch,
     add_derivative,
@@ -160,14 +161,15 @@ def test_a_list_says_rejected_where_nothing_is_current_after_a_rejection(catalog
         ]
 
 
-def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
+@pytest.fixture
+def described(catalogue: Catalogue) -> Catalogue:
+    """Item A with two masters, a reviewed derivative, a score and events; item B with an event of its own."""
     with catalogue.session() as session:
-        version = add_version(session)
         item = add_item(session, "A", masters=0, title="Mother", date="1936", extra={"box": "12"})
         area = {"area_x": 1, "area_y": 2, "area_width": 30, "area_height": 40}
         master = add_master(session, item, path="masters/a.tif", ppi=600.0, icc_profile="Adobe RGB", **area)
         add_master(session, item, view=View.VERSO)
-        derivative = add_derivative(session, master, version)
+        derivative = add_derivative(session, master, add_version(session))
         identical = QualityScore(
             metric="psnr",
             image=ScoredImage.DERIVATIVE,
@@ -183,17 +185,30 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
         record_event(session, EventType.FIXITY_CHECK, at=AT, master=master, outcome=Outcome.FAILURE, detail="missing")
         record_event(session, EventType.REVIEW, at=AT, derivative=derivative, agent=person_agent(session, "R. Curator"))
         record_event(session, EventType.INGESTION, at=AT, item=add_item(session, "B"))
+    return catalogue
+
+
+def _details(catalogue: Catalogue, accession_number: str) -> dict[str, Any]:
+    """The item's details after a round trip through JSON."""
     with catalogue.reading() as session:
-        shown = json.loads(json.dumps(get_item_details(catalogue, session, "A")))
+        details: dict[str, Any] = json.loads(json.dumps(get_item_details(catalogue, session, accession_number)))
+    return details
+
+
+def test_item_details_describe_the_item_and_its_masters(described: Catalogue) -> None:
+    shown = _details(described, "A")
+    with described.reading() as session:
+        sha256 = session.scalars(select(Master.sha256).order_by(Master.id)).first()
+
     assert list(shown)[:5] == ["id", "accession_number", "title", "creator", "date"]
     assert list(shown)[-4:] == ["status", "masters", "derivatives", "events"]
     assert (shown["title"], shown["access"], shown["status"]) == ("Mother", "open", "restored")
     assert shown["masters"][0] == {
         "sequence": 1,
         "view": "recto",
-        "path": str(catalogue.settings.home / "masters" / "a.tif"),
+        "path": str(described.settings.home / "masters" / "a.tif"),
         "page": 1,
-        "sha256": master.sha256,
+        "sha256": sha256,
         "size": 1000,
         "format": "TIFF",
         "width": 640,
@@ -207,17 +222,24 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
         "captured_by": None,
     }
     assert (shown["masters"][1]["view"], shown["masters"][1]["picture_area"]) == ("verso", None)
-    assert shown["derivatives"] == [
+
+
+def test_item_details_describe_each_derivative_with_recipe_review_and_scores(described: Catalogue) -> None:
+    with described.reading() as session:
+        derivative = session.scalars(select(Derivative)).one()
+        columns = {name: getattr(derivative, name) for name in ("id", "sha256", "pixel_sha256")}
+        path, batch, recipe_sha256 = derivative.path, derivative.batch_id, derivative.recipe.sha256
+        weights_sha256 = session.scalars(select(ModelVersion.weights_sha256)).one()
+
+    assert _details(described, "A")["derivatives"] == [
         {
-            "id": derivative.id,
+            **columns,
             "master": 1,
             "kind": "restored",
-            "path": str(catalogue.settings.home / derivative.path),
-            "sha256": derivative.sha256,
-            "pixel_sha256": derivative.pixel_sha256,
+            "path": str(described.settings.home / path),
             "created_at": "2026-05-04T12:00:00+00:00",
             "current": True,
-            "batch": derivative.batch_id,
+            "batch": batch,
             "review": {
                 "decision": "accepted",
                 "reason": None,
@@ -225,14 +247,14 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
                 "at": "2026-05-04T12:00:00+00:00",
             },
             "recipe": {
-                "sha256": derivative.recipe.sha256,
+                "sha256": recipe_sha256,
                 "pipeline_version": 1,
                 "stages": [
                     {
                         "task": "restoration",
                         "model": "denoise-deblur",
                         "version": "1.0",
-                        "weights_sha256": version.weights_sha256,
+                        "weights_sha256": weights_sha256,
                         "parameters": {"strength": 1.0},
                     }
                 ],
@@ -262,13 +284,18 @@ def test_show_gives_the_whole_history_of_an_item(catalogue: Catalogue) -> None:
             ],
         }
     ]
-    assert [(each["type"], each["outcome"], each["detail"]) for each in shown["events"]] == [
+
+
+def test_item_details_contain_the_events_of_this_item_only(described: Catalogue) -> None:
+    events = _details(described, "A")["events"]
+
+    assert [(each["type"], each["outcome"], each["detail"]) for each in events] == [
         ("ingestion", "success", None),
         ("fixity check", "failure", "missing"),
         ("review", "success", None),
     ]
-    assert shown["events"][0]["agent"]["type"] == "software"
-    assert shown["events"][2]["agent"] == {"type": "person", "name": "R. Curator", "version": ""}
+    assert events[0]["agent"]["type"] == "software"
+    assert events[2]["agent"] == {"type": "person", "name": "R. Curator", "version": ""}
 
 
 def test_showing_an_unknown_item_says_what_to_do(catalogue: Catalogue) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from archive.catalogue.listings import list_items
 from archive.catalogue.schema.tables import Master
 from archive.ingest import ingest
-from tests.formats import REFUSED, pixels, tiff
+from tests.sample_images import REFUSED, pixels, tiff
 
 
 @pytest.fixture

@@ -21,21 +21,21 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from restoration.errors import DeviceError
 from restoration.quality import score
-from tests.stand_ins import Greyer, once, raising, wait_until
+from tests.fake_models import FakeStage, once, raising, wait_until
 
 # `workshop` is made in conftest.py.
 
 CANCELLED, DONE, PENDING = TaskStatus.CANCELLED, TaskStatus.DONE, TaskStatus.PENDING
 
 
-def all_are_in_hand() -> bool:
+def all_are_in_flight() -> bool:
     """Whether as many tasks are worked on as may be."""
     return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MAX_IN_FLIGHT_TASKS
 
 
 def then(*actions: Callable[[], object]) -> Callable[[int], object]:
-    """For a :class:`Greyer`: at its first call waits until all tasks are in flight, then does ``actions``."""
-    return once(lambda: [action() for action in (lambda: wait_until(all_are_in_hand), *actions)])
+    """For a :class:`FakeStage`: at its first call waits until all tasks are in flight, then does ``actions``."""
+    return once(lambda: [action() for action in (lambda: wait_until(all_are_in_flight), *actions)])
 
 
 def test_masters_are_read_while_the_device_works_on_another(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_masters_are_read_while_the_device_works_on_another(workshop: Any, monke
             return opened
 
     monkeypatch.setattr(task_processing, "Picture", Noted)
-    result = workshop.run(batch_id, Greyer(once(lambda: wait_until(lambda: len(read) == 3))))
+    result = workshop.run(batch_id, FakeStage(once(lambda: wait_until(lambda: len(read) == 3))))
     assert result.done == 3
     workshop.assert_whole(batch_id)
 
@@ -64,7 +64,7 @@ def test_one_is_scored_while_the_device_works_on_another(workshop: Any, monkeypa
         return score(**pictures)
 
     monkeypatch.setattr(task_processing, "score", noted)
-    stage = Greyer(lambda calls: scoring.wait(60) if calls == 1 else None)
+    stage = FakeStage(lambda calls: scoring.wait(60) if calls == 1 else None)
     assert workshop.run(batch_id, stage).done == 2
     assert stage.calls == 2
     workshop.assert_whole(batch_id)
@@ -72,15 +72,15 @@ def test_one_is_scored_while_the_device_works_on_another(workshop: Any, monkeypa
 
 def test_an_error_in_one_task_does_not_touch_those_beside_it(workshop: Any) -> None:
     batch_id = workshop.prepared(*"ABCDE")
-    result = workshop.run(batch_id, Greyer(then(lambda: raising(RuntimeError("broken"))(0))))
+    result = workshop.run(batch_id, FakeStage(then(lambda: raising(RuntimeError("broken"))(0))))
     assert (result.done, result.failed) == (4, 1)
     assert len(workshop.files()) == 4
 
 
-def test_a_device_that_fails_puts_back_all_that_is_in_hand(workshop: Any) -> None:
+def test_a_device_that_fails_puts_back_in_flight_tasks(workshop: Any) -> None:
     batch_id = workshop.prepared(*"ABCDE")
     with pytest.raises(BatchError, match="the cable fell out"):
-        workshop.run(batch_id, Greyer(then(lambda: raising(DeviceError("the cable fell out"))(0))))
+        workshop.run(batch_id, FakeStage(then(lambda: raising(DeviceError("the cable fell out"))(0))))
     assert set(workshop.statuses(batch_id)) <= {DONE, PENDING}
     assert workshop.statuses(batch_id).count(PENDING) >= 5 - MAX_IN_FLIGHT_TASKS + 1
     assert all(task.lease_token is None for task in workshop.tasks(batch_id))
@@ -97,7 +97,7 @@ def test_a_lost_lease_does_not_touch_the_tasks_beside_it(workshop: Any) -> None:
         with workshop.catalogue.session() as session:
             session.execute(update(Task).where(Task.id == lost.id).values(status=CANCELLED, lease_token="0" * 32))
 
-    result = workshop.run(batch_id, Greyer(then(lose)))
+    result = workshop.run(batch_id, FakeStage(then(lose)))
     assert (result.done, result.failed, result.cancelled) == (3, 0, 1)
     assert workshop.statuses(batch_id) == [DONE, CANCELLED, DONE, DONE]
     assert len(workshop.files()) == 3
@@ -116,10 +116,10 @@ def test_no_more_pictures_are_held_than_there_is_to_be_memory_for(
     def hold(_calls: int) -> None:
         if not held:
             with suppress(TimeoutError):
-                wait_until(all_are_in_hand, seconds=60 if most_at_once == MAX_IN_FLIGHT_TASKS else 0.2)
+                wait_until(all_are_in_flight, seconds=60 if most_at_once == MAX_IN_FLIGHT_TASKS else 0.2)
         held.append(sum(thread.name.startswith("task-") for thread in threading.enumerate()))
 
-    assert workshop.run(batch_id, Greyer(hold)).done == 6
+    assert workshop.run(batch_id, FakeStage(hold)).done == 6
     assert max(held) == most_at_once
 
 
@@ -129,7 +129,7 @@ def test_log_lines_tell_the_task_that_they_are_about(workshop: Any, monkeypatch:
     told: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(task_processing._log, "info", lambda event, **_: told.append((event, get_contextvars())))
     monkeypatch.setattr(task_outcomes._log, "info", lambda event, **_: told.append((event, get_contextvars())))
-    assert workshop.run(batch_id, Greyer(then())).done == 5
+    assert workshop.run(batch_id, FakeStage(then())).done == 5
     for event, stage in (("stage done", "mend@1.0"), ("task ended", "record")):
         lines = [about for name, about in told if name == event]
         assert {about["task"]: about["item"] for about in lines} == items

@@ -22,7 +22,7 @@ from archive.batches.running import commit
 from archive.catalogue import engines
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
-from tests.stand_ins import Greyer
+from tests.fake_models import FakeStage
 
 pytestmark = pytest.mark.slow
 
@@ -132,7 +132,7 @@ def test_a_disk_that_gets_full_stops_the_batch_and_marks_nothing(
             filler.write_bytes(bytes(status.f_bavail * status.f_frsize - left_kib * 1024))
 
     with pytest.raises(BatchError, match=r"No space left.*Make room"):
-        workshop.run(batch_id, Greyer(fill))
+        workshop.run(batch_id, FakeStage(fill))
     assert workshop.files() == [filler]
     assert workshop.statuses(batch_id) == [TaskStatus.PENDING] * 2
     filler.unlink()
@@ -236,7 +236,7 @@ def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(workshop: Any, 
             pgexec("pg_ctl", stop, bin_path=server.bin_path, user=server.system_user)
             start.start()
 
-    result = workshop.run(batch_id, Greyer(restart))
+    result = workshop.run(batch_id, FakeStage(restart))
     start.join()
     assert result.done == 3
     workshop.assert_whole(batch_id)
@@ -253,7 +253,7 @@ def test_a_locked_database_is_waited_for_and_then_the_batch_stops(
 
     with pytest.raises(BatchError, match=f"locked.*batch resume {batch_id}"):
         workshop.run(
-            batch_id, Greyer(lambda calls: blocker.cursor().execute("BEGIN IMMEDIATE") if calls == 0 else None)
+            batch_id, FakeStage(lambda calls: blocker.cursor().execute("BEGIN IMMEDIATE") if calls == 0 else None)
         )
     blocker.rollback()
     blocker.close()
@@ -267,7 +267,7 @@ def test_a_locked_database_is_waited_for_and_then_the_batch_stops(
 
 
 def test_output_of_one_flat_colour_is_refused(workshop: Any) -> None:
-    class Flat(Greyer):
+    class Flat(FakeStage):
         def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full_like(region, 0.5)
 

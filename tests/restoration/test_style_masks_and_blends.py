@@ -17,7 +17,7 @@ from restoration.pipeline.restore import derivative_info, restore
 from restoration.quality import StyleEvaluation, score
 from restoration.quality.content_similarity import content_ssim
 from restoration.recipe import Recipe, RecipeStage
-from tests.stand_ins import Greyer, StandIns, Toner
+from tests.fake_models import FakeModels, FakeStage, FakeStyle
 
 RNG = np.random.default_rng(4)
 DIGEST = "a" * 64
@@ -51,7 +51,7 @@ def _folder(_stage: RecipeStage) -> ModelFolder:
 
 def _made(array: NDArray[Any], recipe: Recipe, **options: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """What the recipe makes of an array, and what its styles were applied to."""
-    models = StandIns(Greyer(), Toner(), _folder)
+    models = FakeModels(FakeStage(), FakeStyle(), _folder)
     picture = Picture.from_array(array)
     info = derivative_info(picture.info, recipe, models)
     sink, content = ArraySink(info), ArraySink(info)

@@ -12,7 +12,7 @@ from archive.catalogue.query import query_planner
 from archive.catalogue.query.fields import FIELDS
 from archive.catalogue.schema.vocabularies import Access, Decision, View
 from archive.fixity import verify_files
-from tests.support import add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
+from tests.catalogue_rows import add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
 # A question to each field, as in a large catalogue.
 QUESTIONS = {
@@ -90,9 +90,9 @@ def test_the_longest_unchecked_files_are_found_by_index(catalogue: Catalogue) ->
 
 
 @pytest.mark.parametrize("few", [-1, 2, 5_000])
-@pytest.mark.parametrize("few_recipes", [0, 100])
+@pytest.mark.parametrize("max_listed_recipes", [0, 100])
 def test_however_it_is_read_a_list_holds_the_same(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int, few_recipes: int
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int, max_listed_recipes: int
 ) -> None:
     with catalogue.session() as session:
         old = add_version(session, approved=True)
@@ -108,7 +108,7 @@ def test_however_it_is_read_a_list_holds_the_same(
         add_version(session, "denoise-deblur@1.1", approved=True)
     monkeypatch.setattr(query_planner, "FEW_ITEMS", few)
     monkeypatch.setattr(query_planner, "MANY_ITEMS", few)
-    monkeypatch.setattr(query_planner, "_FEW_RECIPES", few_recipes)
+    monkeypatch.setattr(query_planner, "_MAX_LISTED_RECIPES", max_listed_recipes)
     with catalogue.reading() as session:
         for limit in (None, 50):  # which take two ways
             found = {

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import Decision, StageTask
-from tests.support import add_derivative, add_item, add_review, add_version
+from tests.catalogue_rows import add_derivative, add_item, add_review, add_version
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from archive.catalogue.schema.vocabularies import EventType
 from archive.fixity import verify_files
 from archive.ingest import IngestReport
 from archive.settings import SETTINGS_NAME, load_settings
-from tests.formats import REFUSED, pixels, tiff
+from tests.sample_images import REFUSED, pixels, tiff
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
