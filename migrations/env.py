@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from archive.catalogue.schema import tables
+from archive.catalogue.schema import review_tables
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=tables.Item.metadata,
+    target_metadata=review_tables.User.metadata,
     # SQLite can't alter a table in place: Alembic copies it.
     render_as_batch=True,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ScalarSelect, SQLColumnExpression, select
+from sqlalchemy import ScalarSelect, SQLColumnExpression, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from archive.catalogue.schema.tables import Derivative, Master, QualityScore, Review
@@ -12,9 +12,9 @@ from archive.catalogue.schema.vocabularies import ComparedWith, Decision, Deriva
 
 
 def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Decision]:
-    """The decision of the newest review of a derivative, NULL where there is none: the one that counts."""
+    """The decision of the newest review of a derivative; NULL without one, or where that one was undone."""
     return (
-        select(Review.decision)
+        select(type_coerce(func.nullif(Review.decision, Decision.UNDONE.value), Review.decision.type))
         .where(Review.derivative_id == derivative_id)
         .order_by(Review.id.desc())
         .limit(1)

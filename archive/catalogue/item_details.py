@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from archive.catalogue.query.predicates import RESTORABLE_FIRST, STATUS
+from archive.catalogue.schema.review_tables import Comment
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, QualityScore, Review
+from archive.catalogue.schema.vocabularies import Decision
 from archive.catalogue.sessions import Catalogue
 from archive.errors import NotFoundError
 
@@ -75,6 +77,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
             selectinload(Derivative.reviews).joinedload(Review.agent),
         )
     ).all()
+    comments = list_comments(session, [derivative.id for derivative in derivatives])
     return {
         "id": item.id,
         "accession_number": item.accession_number,
@@ -84,7 +87,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
             select(STATUS).where(Master.item_id == item.id).order_by(RESTORABLE_FIRST, Master.sequence).limit(1)
         ).one_or_none(),
         "masters": [_master(catalogue, master) for master in masters],
-        "derivatives": [_derivative(catalogue, derivative) for derivative in derivatives],
+        "derivatives": [_derivative(catalogue, derivative, comments[derivative.id]) for derivative in derivatives],
         "events": _events(session, item, masters, derivatives),
     }
 
@@ -104,7 +107,27 @@ def _master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
     }
 
 
-def _derivative(catalogue: Catalogue, derivative: Derivative) -> dict[str, Any]:
+def list_comments(session: Session, derivative_ids: Collection[int]) -> dict[int, list[dict[str, Any]]]:
+    """The comments on each derivative in the order in which they were made: place (px), text, author, at."""
+    found = session.scalars(
+        select(Comment)
+        .where(Comment.derivative_id.in_(derivative_ids))
+        .order_by(Comment.id)
+        .options(joinedload(Comment.agent))
+    )
+    comments: dict[int, list[dict[str, Any]]] = {derivative_id: [] for derivative_id in derivative_ids}
+    for comment in found:
+        comments[comment.derivative_id].append(
+            {
+                **{name: getattr(comment, name) for name in ("x", "y", "width", "height", "text")},
+                "author": comment.agent.name,
+                "at": comment.at.isoformat(timespec="seconds"),
+            }
+        )
+    return comments
+
+
+def _derivative(catalogue: Catalogue, derivative: Derivative, comments: list[dict[str, Any]]) -> dict[str, Any]:
     master = derivative.master
     recipe = json.loads(derivative.recipe.canonical_json)
     return {
@@ -117,7 +140,8 @@ def _derivative(catalogue: Catalogue, derivative: Derivative) -> dict[str, Any]:
         "created_at": derivative.created_at.isoformat(timespec="seconds"),
         "current": derivative.id in (master.current_restored_id, master.current_styled_id),
         "batch": derivative.batch_id,
-        "review": _review(derivative.reviews[-1]) if derivative.reviews else None,
+        "review": _newest_review(derivative.reviews),
+        "comments": comments,
         "recipe": {
             "sha256": derivative.recipe.sha256,
             "pipeline_version": recipe["pipeline_version"],
@@ -127,6 +151,12 @@ def _derivative(catalogue: Catalogue, derivative: Derivative) -> dict[str, Any]:
         "environment": {name: derivative.environment.get(name) for name in _ENVIRONMENT_FIELDS},
         "quality": [_score(score) for score in derivative.scores],
     }
+
+
+def _newest_review(reviews: Sequence[Review]) -> dict[str, Any] | None:
+    if not reviews or reviews[-1].decision is Decision.UNDONE:
+        return None
+    return _review(reviews[-1])
 
 
 def _review(review: Review) -> dict[str, Any]:

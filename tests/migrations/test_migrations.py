@@ -12,8 +12,9 @@ from archive.catalogue.engines import make_engine
 from archive.catalogue.events import record_event
 from archive.catalogue.schema import migration
 from archive.catalogue.schema.column_types import Table
+from archive.catalogue.schema.review_tables import Comment, ReviewQueue, ReviewQueueEntry, User
 from archive.catalogue.schema.tables import Master, Task
-from archive.catalogue.schema.vocabularies import Decision, EventType
+from archive.catalogue.schema.vocabularies import Decision, EventType, Role
 from archive.settings import Settings
 from tests.catalogue_rows import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 
@@ -82,7 +83,12 @@ def _fill(settings: Settings) -> None:
         item = add_item(session, "A", title="Mother")
         derivative = add_derivative(session, item.masters[0], version, psnr_source=30.0)
         add_task(session, derivative.batch, item.masters[0], add_recipe(session, version), derivative_id=derivative.id)
-        add_review(session, derivative, Decision.ACCEPTED)
+        review = add_review(session, derivative, Decision.ACCEPTED)
+        session.add(User(name="anna", role=Role.REVIEWER, created_at=AT))
+        entry = ReviewQueueEntry(position=1, derivative_id=derivative.id)
+        session.add(ReviewQueue(query="review:none", sort_by="accession_number", created_at=AT, entries=[entry]))
+        place = {"x": 0, "y": 0, "width": 8, "height": 8}
+        session.add(Comment(derivative_id=derivative.id, text="a scratch", agent=review.agent, at=AT, **place))
         record_event(session, EventType.INGESTION, at=AT, item=item, master=item.masters[0], version=version)
     with catalogue.reading() as session:
         empty = [

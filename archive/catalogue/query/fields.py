@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.query import wildcards
-from archive.catalogue.query.predicates import STATUSES
+from archive.catalogue.query.predicates import RESTORED, STATUSES
 from archive.catalogue.query.query_tree import And, Condition, Or, QueryNode, without_index
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
@@ -169,6 +170,14 @@ class ChoiceField(_FieldWithoutRanges):
     def _any_of(self, conditions: Collection[Condition]) -> QueryNode:
         parts = tuple(conditions)
         return parts[0] if len(parts) == 1 else Or(operands=parts)
+
+
+@dataclass(frozen=True)
+class ReviewField(ChoiceField):
+    """What was decided; ``none`` asks for current restored derivatives without a decision, which ``*`` leaves out."""
+
+    def present(self) -> QueryNode:
+        return self._some([condition for value, condition in self.conditions.items() if value != "none"])
 
 
 class DateField:
@@ -332,6 +341,9 @@ def _decision_condition(decision: Decision) -> Condition:
     )
 
 
+_DECISIONS = (Decision.ACCEPTED, Decision.REJECTED)
+_NOT_REVIEWED = Condition(predicate=and_(RESTORED, newest_decision(Master.current_restored_id).is_(None)))
+
 HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
 OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share")
 
@@ -352,7 +364,9 @@ FIELDS: dict[str, Field] = {
     "model": StageVersion(Master.current_restored_recipe_id, StageTask.RESTORATION),
     "style": StageVersion(Master.current_styled_recipe_id, StageTask.STYLE),
     "batch": RelatedNumber(Task.batch_id, _whole_number, Master.id, select(Task.master_id), is_clustered=True),
-    "review": ChoiceField({decision: _decision_condition(decision) for decision in Decision}),
+    "review": ReviewField(
+        {**{decision: _decision_condition(decision) for decision in _DECISIONS}, "none": _NOT_REVIEWED}
+    ),
     **{name: NumberField(getattr(Master, name), _number) for name in HEADLINE_METRICS},
     **{name: _metric_field(name) for name in OTHER_METRICS},
 }

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
 from archive.catalogue.engines import make_engine, read_engine, refuse_absent_database, write_engine
-from archive.catalogue.schema import revision, tables
+from archive.catalogue.schema import review_tables, revision
 from archive.errors import HomeError
 from archive.settings import Settings
 
@@ -77,7 +77,7 @@ def check(settings: Settings) -> list[str]:
         context = MigrationContext.configure(connection)
         differences = [
             f"the schema differs from the software's: {each!r}"
-            for each in compare_metadata(context, tables.Item.metadata)
+            for each in compare_metadata(context, review_tables.User.metadata)
         ]
         return differences + _broken_constraints(connection)
 

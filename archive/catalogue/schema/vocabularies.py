@@ -54,6 +54,16 @@ class TaskStatus(StrEnum):
 class Decision(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    UNDONE = "undone"
+    """An earlier decision was taken back: the derivative counts as not reviewed."""
+
+
+class Role(StrEnum):
+    """What an account of the web server may do; each may also do what those before it may."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    MANAGER = "manager"
 
 
 class AgentType(StrEnum):

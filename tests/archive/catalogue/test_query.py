@@ -235,6 +235,7 @@ def test_reviews_are_the_newest_of_a_derivative(session: Session, old: ModelVers
     assert found(session, "review:rejected") == "B"
     assert found(session, "status:restored") == "A C D"
     assert found(session, "NOT review:*") == "D"
+    assert found(session, "review:none") == "D"
 
 
 def test_metrics_are_those_of_the_current_restored_derivative(session: Session, old: ModelVersion) -> None:
