@@ -177,7 +177,7 @@ class ReviewField(ChoiceField):
     """What was decided; ``none`` asks for current restored derivatives without a decision, which ``*`` leaves out."""
 
     def present(self) -> QueryNode:
-        return self._some([condition for value, condition in self.conditions.items() if value != "none"])
+        return self._any_of([condition for value, condition in self.conditions.items() if value != "none"])
 
 
 class DateField:
