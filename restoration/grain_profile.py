@@ -45,6 +45,7 @@ _PERCENTILE = 5.0
 _BINS = 8
 _FEWEST_BLOCKS = 12  # in a bin of lightness
 _UNIFORM = 0.25 / 255  # a smaller deviation is no grain but a clipped, retouched or drawn area
+_MOST_UNIFORM = 0.75  # of the blocks; in a picture that has more, the others hold edges, no grain
 _CLIPPED = 0.6 / 255
 _CLIPPED_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _CLIPPED_FACTORS = (1.0, 1.019, 1.044, 1.085, 1.180, 1.300, 1.465, 1.712)
@@ -56,8 +57,11 @@ _WHITE_NOISE = {1: 0.8023, 2: 0.3652, 4: 0.1488}
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
     """Measurements of a picture's blocks of 16 x 16 px: ``lightness`` is (n,), the mean luma; ``luma`` and ``chroma``
-    hold the deviations in each scale's band, (n,) each, in encoded values.
+    hold the deviations in each scale's band, (n,) each, in encoded values. ``uniform`` counts further blocks that have
+    a single value.
     """
+
+    uniform: int
 
     lightness: Array
     luma: Mapping[int, Array]
@@ -96,11 +100,14 @@ def encode_grain(profile: Mapping[str, float]) -> Array:
 def grain_profile(windows: Iterable[Blocks]) -> dict[str, float]:
     """Combines the measured blocks of one picture's windows into its profile."""
     measured = list(windows)
+    uniform, usable = sum(one.uniform for one in measured), sum(one.lightness.size for one in measured)
+    if uniform > _MOST_UNIFORM * (uniform + usable):
+        return dict.fromkeys(GRAIN_NAMES, 0.0)
     lightness = np.concatenate([one.lightness for one in measured])
     levels: list[float] = []
     for scale in SCALES_PX:
         deviations = np.concatenate([one.luma[scale] for one in measured])
-        curve = _fit_curve(lightness, deviations / _WHITE_NOISE[scale])
+        curve = _fit_curve(lightness, np.asarray(deviations / _WHITE_NOISE[scale], np.float32))
         levels += [float(_basis(np.asarray(place)) @ curve) for place in LIGHTNESSES]
     for scale in CHROMA_SCALES_PX:
         deviations = np.concatenate([one.chroma[scale] for one in measured])
@@ -119,10 +126,12 @@ def _measure_blocks(window: NDArray[Any]) -> Blocks:
     is_clipped = ((luma <= _CLIPPED) | (luma >= 1 - _CLIPPED))[:height, :width]
     clipped = _block_means(is_clipped.astype(np.float32), _BLOCK_PX)
     bands = [_band_deviations(plane, height, width) for plane in planes]
-    usable = (clipped < _CLIPPED_SHARES[-1]) & (bands[0][1] > _UNIFORM)
+    unclipped = clipped < _CLIPPED_SHARES[-1]
+    usable = unclipped & (bands[0][1] > _UNIFORM)
     factor = np.interp(clipped[usable], _CLIPPED_SHARES, _CLIPPED_FACTORS).astype(np.float32)
     nothing = np.zeros(int(usable.sum()), np.float32)
     return Blocks(
+        uniform=int((unclipped & ~usable).sum()),
         lightness=_block_means(luma[:height, :width], _BLOCK_PX)[usable],
         luma={scale: bands[0][scale][usable] * factor for scale in SCALES_PX},
         chroma={

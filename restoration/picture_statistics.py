@@ -8,7 +8,6 @@ colour part can be differentiated, so that a training asks for statistics in the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restoration.colour.toning import LUMA_WEIGHTS
-from restoration.image import Area, ImageInfo, Source
+from restoration.image import Source
+from restoration.picture_sampling import sample_areas
 
 WINDOW_PX = 128
 MOST_WINDOWS = 64
@@ -60,9 +60,8 @@ def measure_statistics(source: Source) -> Tensor:
     Raises:
         ImageError: the picture can't be read.
     """
-    windows = [
-        source.read(area.x, area.y, area.width, area.height).astype(np.float64) for area in _windows(source.info)
-    ]
+    areas = sample_areas(source.info, window_px=WINDOW_PX, most=MOST_WINDOWS)
+    windows = [source.read(area.x, area.y, area.width, area.height).astype(np.float64) for area in areas]
     return window_statistics(windows)
 
 
@@ -178,19 +177,3 @@ def _detail(pictures: list[Tensor]) -> Tensor:
             sums[level] += ((cells - plane) ** 2).sum()
             counts[level] += cells.numel()
     return torch.log10(sums / counts.clamp(min=1) + _FAINTEST)
-
-
-def _windows(info: ImageInfo) -> Iterator[Area]:
-    """Cells of a grid over the picture, all of them or so many as may be, evenly spread."""
-    columns, rows = -(-info.width // WINDOW_PX), -(-info.height // WINDOW_PX)
-    share = min(1.0, math.sqrt(MOST_WINDOWS / (columns * rows)))
-    across = min(columns, MOST_WINDOWS, max(1, int(columns * share)))
-    down = min(rows, MOST_WINDOWS // across)
-    for row in _spread(rows, down):
-        for column in _spread(columns, across):
-            x, y = column * WINDOW_PX, row * WINDOW_PX
-            yield Area(x=x, y=y, width=min(WINDOW_PX, info.width - x), height=min(WINDOW_PX, info.height - y))
-
-
-def _spread(count: int, chosen: int) -> list[int]:
-    return [count // 2] if chosen == 1 else [round(place * (count - 1) / (chosen - 1)) for place in range(chosen)]

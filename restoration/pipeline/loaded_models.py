@@ -19,7 +19,7 @@ from restoration.recipe import RecipeStage
 
 if TYPE_CHECKING:
     from restoration.execution import Execution
-    from restoration.pipeline.stages import Stage
+    from restoration.pipeline.stages import LoadedRestoration
     from restoration.pipeline.style_stage import LoadedStyle
 
 
@@ -45,7 +45,7 @@ class LoadedModels:
 
         self._folder_of = folder_of
         self._resolved = (execution or Execution()).resolved()
-        self._stages: dict[tuple[Hashable, ...], Stage] = {}
+        self._restorations: dict[tuple[Hashable, ...], LoadedRestoration] = {}
         self._styles: dict[tuple[Hashable, ...], LoadedStyle] = {}
         torch.set_num_threads(self._resolved.threads)
 
@@ -79,31 +79,31 @@ class LoadedModels:
         """Loads the network of a recipe's stage, restoration or style, ahead of its use.
 
         Raises:
-            ModelError: as :meth:`stage`.
+            ModelError: as :meth:`restoration`.
         """
         if stage.task == "style":
             self.style(stage)
         else:
-            self.stage(stage)
+            self.restoration(stage)
 
-    def stage(self, stage: RecipeStage) -> Stage:
+    def restoration(self, stage: RecipeStage) -> LoadedRestoration:
         """The network of a recipe's restoration stage; checked against its card and the recipe.
 
         Raises:
             ModelError: the version is missing, its card is invalid, or its weights differ.
         """
-        from restoration.pipeline.stages import load_stage
+        from restoration.pipeline.stages import load_restoration
 
         key = _key(stage)
-        if key not in self._stages:
-            self._stages[key] = load_stage(self._folder(stage), stage.parameters, self._resolved)
-        return self._stages[key]
+        if key not in self._restorations:
+            self._restorations[key] = load_restoration(self._folder(stage), stage.parameters, self._resolved)
+        return self._restorations[key]
 
     def style(self, stage: RecipeStage) -> LoadedStyle:
         """The style of a recipe's style stage, ready for any picture.
 
         Raises:
-            ModelError: as :meth:`stage`.
+            ModelError: as :meth:`restoration`.
         """
         from restoration.pipeline.style_stage import load_style
 
@@ -116,7 +116,7 @@ class LoadedModels:
         """The card of a recipe's stage.
 
         Raises:
-            ModelError: as :meth:`stage`.
+            ModelError: as :meth:`restoration`.
         """
         return self._folder(stage).card
 
@@ -124,7 +124,7 @@ class LoadedModels:
         """Whether a stage adds colour to a grey picture.
 
         Raises:
-            ModelError: as :meth:`stage`.
+            ModelError: as :meth:`restoration`.
         """
         return stage.task == "style" and self.card(stage).gives_colour(stage.parameters)
 

@@ -31,7 +31,8 @@ class StageRecord:
     """What one stage did: its index in the recipe, the number of tiles and the network's time, s.
 
     ``values`` names its colour space: encoded values in the space of the picture's profile, or sRGB for a style.
-    ``statistics`` are a style's conditioning inputs, measured on the whole input picture.
+    ``statistics`` are the conditioning inputs measured on the whole input picture: a restoration's grain profile
+    (:mod:`restoration.grain_profile`), a style's statistics (:mod:`restoration.picture_statistics`).
     """
 
     index: int

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from restoration.colour.greyscale import GreyscaleSource, RgbSource
 from restoration.colour.space_conversion import FromSrgbSource, SrgbSource, convert_to_srgb, grey_to_srgb
 from restoration.errors import ImageError, RecipeError
+from restoration.grain_profile import measure_grain
 from restoration.image import ImageInfo, Samples, Source, SrgbConversion
 from restoration.pipeline.tiling import NetworkScheduler, RowCache, StageSource
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 
 if TYPE_CHECKING:
     from restoration.pipeline.loaded_models import LoadedModels
+    from restoration.pipeline.stages import PlacedStage, Stage
 
 _PARAMETERS = {
     "restoration": {"strength", "texture", "repair"},
@@ -28,7 +30,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class StageChain:
-    """The final picture, the output of each stage, and each style's conditioning statistics.
+    """The final picture, the output of each stage, and each stage's conditioning statistics.
 
     ``content`` is the input of the styles, or the result if there are no styles.
     """
@@ -136,7 +138,7 @@ def chain_stages(
 ) -> StageChain:
     """Chains a recipe's stages over ``source``; a neutral RGB one is processed as grey.
 
-    For styles, this measures the statistics of their input (in bounded time) before it returns.
+    Before it returns, this measures the statistics that condition the stages, in bounded time.
     """
     builder = _ChainBuilder(source, models, tile_size, scheduler, neutral=neutral)
     for task, stages in groupby(recipe.stages, key=lambda stage: stage.task):
@@ -167,7 +169,10 @@ class _ChainBuilder:
 
     def restore(self, stages: Sequence[RecipeStage]) -> None:
         for stage in stages:
-            self.result = self._staged(self._read_once(), stage, {}, share_parameter(stage, "strength"))
+            restoration = self._models.restoration(stage)
+            grain = measure_grain(self.result) if restoration.needs_grain_profile else {}
+            given, strength = self._read_once(), share_parameter(stage, "strength")
+            self.result = self._staged(given, stage, restoration.for_picture(grain), grain, strength)
 
     def style(self, stages: Sequence[RecipeStage], mask: Source | None) -> None:
         """Applies styles to the same picture and takes their weighted mean, within the mask."""
@@ -186,9 +191,9 @@ class _ChainBuilder:
             strength = share_parameter(stage, "strength")
             made: Source
             if conversion is None:
-                made = staged = self._staged(given, stage, statistics, strength)
+                made = staged = self._style_stage(given, stage, statistics, strength)
             else:
-                staged = self._staged(worked_on, stage, statistics, 1.0)
+                staged = self._style_stage(worked_on, stage, statistics, 1.0)
                 made = FromSrgbSource(given, staged, conversion, strength=strength)
             parts.append((staged.margin_px, made, weight / sum(weights)))
         # Largest margin first: the row cache then holds what the others read.
@@ -200,13 +205,22 @@ class _ChainBuilder:
     def _read_once(self) -> Source:
         return RowCache(self.result) if self.stages else self.result
 
-    def _staged(
+    def _style_stage(
         self, given: Source, stage: RecipeStage, statistics: Mapping[str, float], strength: float
     ) -> StageSource:
-        style = stage.task == "style"
+        return self._staged(given, stage, self._models.style(stage).for_picture(statistics), statistics, strength)
+
+    def _staged(
+        self,
+        given: Source,
+        stage: RecipeStage,
+        network: Stage | PlacedStage,
+        statistics: Mapping[str, float],
+        strength: float,
+    ) -> StageSource:
         staged = StageSource(
             given,
-            self._models.style(stage).for_picture(statistics) if style else self._models.stage(stage),
+            network,
             tile_size=self._tile_size,
             scheduler=self._scheduler,
             strength=strength,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from restoration.errors import DeviceError, DeviceMemoryError, WeightsError
 from restoration.execution import ResolvedExecution
+from restoration.grain_profile import GRAIN_NAMES, encode_grain
 from restoration.model_folders import ModelFolder
-from restoration.networks import build_generator, interpolate_weights
+from restoration.networks import Generator, build_generator, interpolate_weights
 from restoration.recipe import ParameterValue
 
 
@@ -137,7 +138,43 @@ class NetworkStage:
         return made
 
 
-def load_stage(folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution) -> Stage:
+class LoadedRestoration:
+    """A restoration network on a device, with the defects to repair. Its output can depend on the picture's grain."""
+
+    def __init__(self, network: Generator, execution: ResolvedExecution, *, repair: Collection[str]) -> None:
+        """Takes the network over.
+
+        Args:
+            network: the generator.
+            execution: device and precision.
+            repair: the names of those of the network's conditions that are defects to repair.
+        """
+        self._network, self._execution, self._repair = network, execution, frozenset(repair)
+
+    @property
+    def needs_grain_profile(self) -> bool:
+        """Whether the grain of the whole picture is a conditioning input."""
+        return any(name in GRAIN_NAMES for name in self._network.conditions)
+
+    def for_picture(self, grain: Mapping[str, float]) -> NetworkStage:
+        """Returns the stage for a picture with this grain profile, which is empty if it isn't needed.
+
+        See :func:`restoration.grain_profile.measure_grain`.
+        """
+        encoded = dict(zip(GRAIN_NAMES, encode_grain(grain).tolist(), strict=True)) if self.needs_grain_profile else {}
+        network = self._network
+        return NetworkStage(
+            network,
+            self._execution,
+            margin_px=network.margin_px,
+            multiple_px=network.multiple_px,
+            conditions=[encoded.get(name, float(name in self._repair)) for name in network.conditions],
+        )
+
+
+def load_restoration(
+    folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution
+) -> LoadedRestoration:
     """Loads a restoration model version with a recipe's parameters.
 
     ``texture`` interpolates between the two endpoints in its weights; ``repair`` selects the defects to repair. A
@@ -155,11 +192,5 @@ def load_stage(folder: ModelFolder, parameters: Mapping[str, ParameterValue], ex
         network.load_state_dict(weights)
     except (RuntimeError, KeyError) as error:
         raise WeightsError(f"the weights of {folder.card.reference} don't fit its architecture: {error}") from error
-    asked = cast(tuple[str, ...], parameters.get("repair", network.conditions))
-    return NetworkStage(
-        network,
-        execution,
-        margin_px=network.margin_px,
-        multiple_px=network.multiple_px,
-        conditions=[float(condition in asked) for condition in network.conditions],
-    )
+    repair = cast(tuple[str, ...], parameters.get("repair", network.conditions))
+    return LoadedRestoration(network, execution, repair=repair)

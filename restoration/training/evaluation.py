@@ -18,10 +18,11 @@ from restoration.colour.space_conversion import convert_to_srgb
 from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
 from restoration.execution import Execution
+from restoration.grain_profile import GRAIN_NAMES, measure_array_grain
 from restoration.image import Picture
 from restoration.model_folders import ModelFolder
 from restoration.pipeline.loaded_models import LoadedModels
-from restoration.pipeline.stages import Stage
+from restoration.pipeline.stages import LoadedRestoration
 from restoration.training.aged_pairs import images_in
 from restoration.training.evaluation_cases import Case, Sample, cases
 from restoration.training.evaluation_metrics import Array, Figures, remaining_shares
@@ -131,7 +132,8 @@ def evaluate_version(
         yield from evaluate_scans(restorations, real)
     how = (execution or Execution()).resolved()
     if how.device.type == "cuda":
-        found = measure_throughput(models.stage(folder.card.stage({})), how)
+        stage = models.restoration(folder.card.stage({})).for_picture(dict.fromkeys(GRAIN_NAMES, 0.0))
+        found = measure_throughput(stage, how)
         figures = {name: round(value, 4) for name, value in found.items()}
         yield Row(case="speed", method=folder.card.reference, pictures=1, figures=figures)
 
@@ -148,17 +150,19 @@ def _methods(folder: ModelFolder, textures: Sequence[float]) -> dict[str, dict[s
 def _of_version(models: LoadedModels, folder: ModelFolder, parameters: Mapping[str, Any]) -> Restoration:
     can_choose = "repair" in folder.card.stage(parameters).parameters
 
-    def stage_for(repair: tuple[Defect, ...]) -> Stage:
-        return models.stage(folder.card.stage({**parameters, "repair": repair} if can_choose else parameters))
+    def load(repair: tuple[Defect, ...]) -> LoadedRestoration:
+        return models.restoration(folder.card.stage({**parameters, "repair": repair} if can_choose else parameters))
 
-    return by_stages(stage_for)
+    return restoration_of_arrays(load)
 
 
-def by_stages(stage_for: Callable[[tuple[Defect, ...]], Stage]) -> Restoration:
-    """Stages as a restoration of whole arrays, padded by reflection to the multiple that they need."""
+def restoration_of_arrays(load: Callable[[tuple[Defect, ...]], LoadedRestoration]) -> Restoration:
+    """A restoration of whole arrays by the networks that ``load`` returns for the defects to repair."""
 
     def restoration(picture: Array, repair: tuple[Defect, ...], /) -> Array:
-        stage = stage_for(repair)
+        loaded = load(repair)
+        grain = measure_array_grain(_within(picture).transpose(2, 0, 1)) if loaded.needs_grain_profile else {}
+        stage = loaded.for_picture(grain)
         height, width = picture.shape[:2]
         rows, columns = -height % stage.multiple_px, -width % stage.multiple_px
         padded = np.pad(picture, ((0, rows), (0, columns), (0, 0)), mode="reflect")

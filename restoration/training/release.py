@@ -14,13 +14,13 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
-from restoration.degradation import DEFAULT_REPAIR, DEFECTS, Defect
+from restoration.degradation import DEFAULT_REPAIR, DEFECTS
 from restoration.execution import ResolvedExecution
 from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card
 from restoration.networks import Generator, interpolate_weights, join_endpoints
-from restoration.pipeline.stages import NetworkStage
+from restoration.pipeline.stages import LoadedRestoration
 from restoration.training.aged_pairs import CONDITIONS, TrainingPictures
-from restoration.training.evaluation import Restoration, by_stages, evaluate, read_middle
+from restoration.training.evaluation import Restoration, evaluate, read_middle, restoration_of_arrays
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
@@ -111,16 +111,7 @@ def _restoration(generator: Generator, weights: Mapping[str, Tensor], how: Resol
     network = copy.deepcopy(generator)
     network.load_state_dict(dict(weights))
 
-    def stage_for(repair: tuple[Defect, ...]) -> NetworkStage:
-        return NetworkStage(
-            network,
-            how,
-            margin_px=network.margin_px,
-            multiple_px=network.multiple_px,
-            conditions=[float(condition in repair) for condition in network.conditions],
-        )
-
-    return by_stages(stage_for)
+    return restoration_of_arrays(lambda repair: LoadedRestoration(network, how, repair=repair))
 
 
 def _texture(default: float) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from restoration.degradation.image_defects import blur, blur_kernel
 from restoration.errors import RecipeError, TrainingError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder
+from restoration.pipeline.stages import LoadedRestoration
 from restoration.training import evaluate_version
 from restoration.training.baselines import deblurrers, denoisers
-from restoration.training.evaluation import Row, by_stages, evaluate, evaluate_scans, read_middle
+from restoration.training.evaluation import Row, evaluate, evaluate_scans, read_middle, restoration_of_arrays
 from restoration.training.evaluation_cases import Case, cases
 from restoration.training.evaluation_metrics import Array
 from restoration.training.throughput import measure_throughput
@@ -157,10 +159,15 @@ def test_peers_keep_the_shape_and_undo_a_known_blur() -> None:
 
 
 class Doubling:
-    """A stage that looks at what it is called with."""
+    """A restoration whose stage checks its input."""
 
+    needs_grain_profile = False
     margin_px = 8
     multiple_px = 8
+
+    def for_picture(self, grain: Mapping[str, float]) -> Doubling:
+        assert not grain
+        return self
 
     def __call__(self, region: Array) -> Array:
         assert region.shape[0] == 1
@@ -170,7 +177,8 @@ class Doubling:
 
 def test_a_stage_is_given_what_it_needs_and_its_padding_taken_off() -> None:
     picture = COLOUR[:61, :50]
-    np.testing.assert_allclose(by_stages(lambda _repair: Doubling())(picture, DEFAULT_REPAIR), 2 * picture)
+    restoration = restoration_of_arrays(lambda _repair: cast(LoadedRestoration, Doubling()))
+    np.testing.assert_allclose(restoration(picture, DEFAULT_REPAIR), 2 * picture)
 
 
 def test_clean_pictures_keep_their_channels_and_small_ones_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from restoration.pipeline import bands
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord
 from restoration.pipeline.restore import restore
-from restoration.pipeline.stages import Stage
+from restoration.pipeline.stages import LoadedRestoration, Stage
 from restoration.recipe import RecipeStage
 from tests.restoration.test_pipeline import made_of, make_version, models_of, recipe_of, scan
 from tests.sample_images import CARRIED
@@ -34,7 +35,7 @@ from restoration import Execution, LoadedModels, Picture, TiffSink, restore, shi
 recipe = shipped_recipe("denoise-deblur")
 (folder,) = (each for each in shipped_versions() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
 models = LoadedModels(lambda stage: folder, Execution(device="cpu", precision="fp32", threads=1))
-models.stage(recipe.stages[0])(np.zeros((1, 3, 64, 64), np.float32))
+models.restoration(recipe.stages[0]).for_picture({})(np.zeros((1, 3, 64, 64), np.float32))
 source = Picture.from_array(np.random.default_rng(0).integers(0, 65536, (620, 700, 3), np.uint16))
 used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (int(used.split()[1]) * 1024 + (40 << 20), -1))
@@ -72,8 +73,17 @@ class ModelsOnSmallDevice(LoadedModels):
         self.__dict__.update(vars(models))
         self._small = small
 
-    def stage(self, stage: RecipeStage) -> Stage:
-        return Small(super().stage(stage), **self._small)
+    def restoration(self, stage: RecipeStage) -> LoadedRestoration:
+        return OnSmallDevice(super().restoration(stage), self._small)
+
+
+class OnSmallDevice(LoadedRestoration):
+    def __init__(self, restoration: LoadedRestoration, small: Mapping[str, Any]) -> None:
+        self.__dict__.update(vars(restoration))
+        self._small = small
+
+    def for_picture(self, grain: Mapping[str, float]) -> Any:
+        return Small(super().for_picture(grain), **self._small)
 
 
 def large_scan() -> NDArray[Any]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from restoration.errors import DeviceError, DeviceMemoryError, ImageError, OutputError
 from restoration.execution import Execution
+from restoration.grain_profile import measure_grain
 from restoration.image import Crop, Picture, Samples, Source
 from restoration.image.image_info import Area
 from restoration.model_folders import shipped_versions
@@ -140,8 +141,9 @@ def test_the_shipped_model_is_equal_in_tiles_within_the_promised_bound(name: str
     recipe = shipped_recipe("denoise-deblur")
     (folder,) = (each for each in shipped_versions() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
     execution = Execution(device="cpu", precision=precision)
-    stage = LoadedModels(lambda _stage: folder, execution).stage(recipe.stages[0])
+    restoration = LoadedModels(lambda _stage: folder, execution).restoration(recipe.stages[0])
     with Picture.open(SAMPLES / name) as scan:
+        stage = restoration.for_picture(measure_grain(scan))
         part = Crop(scan, Area(x=100, y=60, width=151, height=131))
         expected = whole(StageSource(part, stage, tile_size=1024))
         assert np.abs(whole(StageSource(part, stage, tile_size=100)) - expected).max() <= bound

@@ -30,7 +30,14 @@ from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import restore_array
 from restoration.recipe import Recipe
 from restoration.training import TrainingSettings, train
-from restoration.training.aged_pairs import AgedPairs, AgedPatches, find_pictures
+from restoration.training.aged_pairs import (
+    CONDITIONS,
+    PATCHES_PER_PHOTOGRAPH,
+    AgedPairs,
+    AgedPatches,
+    batches_of,
+    find_pictures,
+)
 from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, pixel_loss
 from restoration.training.network_widening import widen_weights
 from restoration.training.restoration_gan import RestorationGAN
@@ -68,15 +75,28 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_a_pair_depends_on_seed_and_number_alone(pictures: Path) -> None:
     found = find_pictures(pictures)
-    first = AgedPairs(found.training, found.damage, patch_px=32, seed=1)
-    again = AgedPairs(found.training, found.damage, patch_px=32, seed=1)
+    first = AgedPairs(found.training, found, patch_px=32, seed=1)
+    again = AgedPairs(found.training, found, patch_px=32, seed=1)
     for index in (0, 7, 3):
         one, other = first[index], again[index]
-        assert one.aged.shape == one.target.shape == (3, 32, 32)
+        assert one.aged.shape == one.target.shape == (PATCHES_PER_PHOTOGRAPH, 3, 32, 32)
         for field in fields(AgedPatches):
             assert torch.equal(getattr(one, field.name), getattr(other, field.name))
-    other_seed = AgedPairs(found.training, found.damage, patch_px=32, seed=2)
+    other_seed = AgedPairs(found.training, found, patch_px=32, seed=2)
     assert not torch.equal(first[0].target, other_seed[0].target)
+
+
+def test_a_batch_holds_one_patch_of_each_photograph_with_its_whole_grain_profile(pictures: Path) -> None:
+    found = find_pictures(pictures)
+    drawn = [AgedPairs(found.training, found, patch_px=32, seed=1)[index] for index in range(3)]
+    batches = batches_of(drawn)
+    assert len(batches) == PATCHES_PER_PHOTOGRAPH
+    for place, batch in enumerate(batches):
+        assert batch.aged.shape == (3, 3, 32, 32)
+        for row, one in enumerate(drawn):
+            assert torch.equal(batch.aged[row], one.aged[place])
+            assert torch.equal(batch.conditions[row], one.conditions[0])
+    assert all((one.conditions == one.conditions[:1]).all() for one in drawn)
 
 
 def test_validation_photographs_are_not_trained_on(pictures: Path) -> None:
@@ -95,7 +115,7 @@ def test_losses_are_zero_where_nothing_differs_and_fall_towards_the_target() -> 
     torch.manual_seed(0)
     target = torch.rand(1, 3, 16, 16)
     assert pixel_loss(target, target).item() == pytest.approx(0, abs=1e-6)
-    assert pixel_loss(target + 0.1, target).item() == pytest.approx(np.log1p(0.01 / 4e-4), rel=1e-3)
+    assert pixel_loss(target + 0.1, target).item() == pytest.approx(np.log1p(0.01 / 2e-4), rel=1e-3)
     left = torch.zeros(1, 1, 16, 16)
     left[..., :8] = 1
     assert pixel_loss(target + 0.1 * left, target, left) > pixel_loss(target + 0.1 * (1 - left), target, left)
@@ -126,7 +146,9 @@ def test_a_few_steps_lower_the_loss_on_one_batch() -> None:
     )
     for group in (*gan.generator_optimiser.param_groups, *gan.discriminator_optimiser.param_groups):
         group["lr"] = 2e-3
-    patches = AgedPatches(aged=aged, target=target, damage=torch.zeros(4, 1, 32, 32), repair=torch.ones(4, 4))
+    patches = AgedPatches(
+        aged=aged, target=target, damage=torch.zeros(4, 1, 32, 32), conditions=torch.ones(4, len(CONDITIONS))
+    )
     before = gan.pixel_step(patches)["pixel"]
     for _ in range(60):
         after = gan.pixel_step(patches)["pixel"]
@@ -153,7 +175,7 @@ def test_a_training_gives_a_version_whose_card_tells_of_it(pictures: Path, tmp_p
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
     stage = folder.card.stage({})
     default = content["parameters"]["texture"]["default"]
-    assert stage.parameters == {"strength": 1.0, "texture": default, "repair": ("noise", "softness", "damage")}
+    assert stage.parameters == {"strength": 1.0, "texture": default, "repair": ("noise", "softness")}
     cost = content["training"]["validation_psnr_by_texture"]
     assert cost["0"] - cost[f"{default:g}"] <= 0.2
     assert cost["0"] - cost["1"] <= 0.8
@@ -243,26 +265,27 @@ def test_a_training_can_go_out_from_a_version(pictures: Path, tmp_path: Path) ->
     wide = replace(still, widths=(10, 8), blocks=(1, 1))
     third = train(tmp_path / "wide", data=pictures, settings=wide, start=first, execution=CPU, workers=0)
     assert third.card.network["widths"] == [10, 12]
-    picture, asked = torch.rand(1, 3, 32, 32), torch.ones(1, 4)
+    picture, asked = torch.rand(1, 3, 32, 32), torch.ones(1, len(CONDITIONS))
     narrow_made, wide_made = (_fidelity_network(folder)(picture, asked) for folder in (first, third))
     torch.testing.assert_close(wide_made, narrow_made, rtol=0, atol=1e-3)  # weights lie in half precision
 
-    other = parse_card({**first.card.content, "architecture": {"name": "residual-unet", "widths": [8], "blocks": [1]}})
+    architecture = {**first.card.content["architecture"], "conditions": ["rain"]}
+    other = parse_card({**first.card.content, "architecture": architecture})
     with pytest.raises(TrainingError, match="another kind of network"):
         train(tmp_path / "third", data=pictures, settings=TINY, start=ModelFolder(path=first.path, card=other))
     with pytest.raises(TrainingError, match="resumed has its weights"):
         train(tmp_path / "fourth", data=None, settings=TINY, start=first, resume=True)
 
 
-def test_a_grown_network_makes_the_same_and_learns_with_all_its_channels() -> None:
+def test_a_grown_network_makes_the_same_and_learns_with_all_its_channels_and_conditions() -> None:
     torch.manual_seed(1)
     small, large = (
-        build_generator("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": DEFECTS})
-        for widths in ((8, 12), (12, 20))
+        build_generator("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": conditions})
+        for widths, conditions in (((8, 12), DEFECTS), ((12, 20), CONDITIONS))
     )
-    picture, asked = torch.rand(2, 3, 32, 32), torch.ones(2, 4)
+    picture, asked = torch.rand(2, 3, 32, 32), torch.ones(2, len(CONDITIONS))
     large.load_state_dict(widen_weights(small.state_dict(), large))
-    torch.testing.assert_close(large(picture, asked), small(picture, asked))
+    torch.testing.assert_close(large(picture, asked), small(picture, asked[:, : len(DEFECTS)]))
 
     optimiser = torch.optim.Adam(large.parameters(), lr=1e-3)
     for _ in range(3):
@@ -323,15 +346,18 @@ def test_the_features_of_vgg19_can_take_the_discriminators_place(pictures: Path,
 
 def test_a_pair_shows_what_is_kept_and_what_is_mended(pictures: Path) -> None:
     found = find_pictures(pictures)
-    pairs = AgedPairs(found.training, found.damage, patch_px=32, seed=1)
+    pairs = AgedPairs(found.training, found, patch_px=32, seed=1)
     drawn = [pairs[index] for index in range(80)]
-    asked = {tuple(defect for defect, flag in zip(DEFECTS, one.repair, strict=True) if flag) for one in drawn}
+    asked = {
+        tuple(defect for defect, flag in zip(DEFECTS, one.conditions[0, : len(DEFECTS)], strict=True) if flag)
+        for one in drawn
+    }
     assert DEFAULT_REPAIR in asked
     assert len(asked) > 5
     assert () not in asked
     mends_damage = DEFECTS.index("damage")
     assert any(one.damage.any() for one in drawn)
-    assert not any(one.damage.any() for one in drawn if not one.repair[mends_damage])
+    assert not any(one.damage.any() for one in drawn if not one.conditions[0, mends_damage])
 
 
 def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:
