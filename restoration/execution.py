@@ -71,6 +71,11 @@ class ResolvedExecution:
         }
 
 
+def count_gpus() -> int:
+    """How many CUDA devices this process may use."""
+    return torch.cuda.device_count()
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -87,6 +90,19 @@ class FakeStyle:
         return region * np.array([0.75, 0.7, 0.5][: region.shape[1]], np.float32)[:, None, None]
 
 
+class FakeRestoration:
+    """A loaded restoration that needs no grain profile and is ``work`` for every picture."""
+
+    needs_grain_profile = False
+
+    def __init__(self, work: Stage) -> None:
+        self._work = work
+
+    def for_picture(self, grain: Mapping[str, float]) -> Stage:
+        assert not grain
+        return self._work
+
+
 class FakeModels(LoadedModels):
     """Models whose every stage is ``work``, and every style ``look``; no network is loaded."""
 
@@ -122,11 +138,36 @@ class FakeModels(LoadedModels):
             libraries={},
         )
 
-    def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
-        return self.work
+    def restoration(self, stage: RecipeStage) -> Any:  # noqa: ARG002
+        return FakeRestoration(self.work)
 
     def style(self, stage: RecipeStage) -> Any:  # noqa: ARG002
         return self.look
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeModelLoader:
+    """A picklable ``make_models`` for worker processes; its :class:`FakeStage` takes its time or kills its process."""
+
+    pause_seconds: float = 0.0
+    gate: Path | None = None  # at its first tile the stage makes this file and waits until it is gone
+    kill: Path | None = None  # while this file exists, the process removes it and kills itself at a tile
+    always_kill: bool = False
+
+    def __call__(self, _folder_of: object, _execution: object) -> FakeModels:
+        return FakeModels(FakeStage(self._then))
+
+    def _then(self, calls: int) -> None:
+        time.sleep(self.pause_seconds)
+        if self.always_kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kill is not None and self.kill.exists():
+            self.kill.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.gate is not None and calls == 0:
+            passed = self.gate / str(os.getpid())
+            passed.touch()
+            wait_until(lambda: not passed.exists())
 
 
 def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:
@@ -137,7 +178,14 @@ def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:
 
 
 def work(
-    home: Path, batch_id: int, *, failpoint: str | None = None, pause_seconds: float = 0.0, gate: Path | None = None
+    home: Path,
+    batch_id: int,
+    *,
+    failpoint: str | None = None,
+    pause_seconds: float = 0.0,
+    gate: Path | None = None,
+    workers: int = 1,
+    loader: FakeModelLoader | None = None,
 ) -> None:
     """Runs the batch of the home, and ends the process with 130 where it was interrupted.
 
@@ -148,6 +196,8 @@ def work(
         pause_seconds: how long the stage takes for a tile.
         gate: at its first tile the stage makes this file, and waits until it is gone. By then all tasks that are to
             be in flight are, and the database is left alone.
+        workers: how many processes share the work; with several, ``loader`` is their stage.
+        loader: makes the stage, in place of the other options.
     """
     all_are_in_flight = threading.Event()
     next_ended = WorkerPool.next_ended
@@ -166,7 +216,8 @@ def work(
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
     catalogue = Catalogue.open(load_settings(home))
     with mock.patch.object(WorkerPool, "next_ended", noted):
-        result = run_batch(catalogue, batch_id, make_models=lambda _folder_of, _execution: FakeModels(FakeStage(wait)))
+        loader_of_one = lambda _folder_of, _execution: FakeModels(FakeStage(wait))  # noqa: E731
+        result = run_batch(catalogue, batch_id, workers=workers, make_models=loader or loader_of_one)
     sys.exit(130 if result.interrupted else 0)
 
 

@@ -1,4 +1,4 @@
-"""Limits on the tasks that one process has in flight."""
+"""Limits on what one worker process has in flight, and on the memory that it may use."""
 
 from __future__ import annotations
 
@@ -9,4 +9,8 @@ MAX_IN_FLIGHT_PIXELS = 150_000_000
 """Of all in-flight masters together; a larger master runs alone.
 
 Memory per picture grows with its width, and some formats can only be decoded whole.
+"""
+
+WORKER_MEMORY_BYTES = 3 * 1024**3
+"""What one worker needs at most, as ``benchmarks/memory.py`` checks. Workers together stay within the machine's memory.
 """

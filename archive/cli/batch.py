@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archive.cli.logging_setup import emit
-from archive.cli.options import ArchiveGroup, Context, RowId, command, device_options, epilog, pass_context
+from archive.cli.options import (
+    ArchiveGroup,
+    Context,
+    RowId,
+    command,
+    device_options,
+    epilog,
+    pass_context,
+    worker_options,
+)
 from archive.cli.output_formats import (
     as_json,
     escape_control_characters,
@@ -20,6 +29,9 @@ from archive.cli.output_formats import (
     print_table,
 )
 from archive.cli.restore import PARTLY, run_and_report
+
+if TYPE_CHECKING:
+    from archive.batches.running.worker_count import WorkerCount
 
 FIELDS = (
     "id",
@@ -118,20 +130,34 @@ def cancel(context: Context, batch_id: int) -> None:
 
 @command(
     "resume",
-    examples=("archive batch resume 3", "archive batch resume 3 --until 07:30"),
+    examples=("archive batch resume 3", "archive batch resume 3 --until 07:30 --workers 2"),
     partly=PARTLY,
 )
 @click.argument("batch_id", metavar="ID", type=RowId())
 @click.option("--until", metavar="HH:MM", help="Begin no further master after this time of day.")
 @device_options
+@worker_options
 @pass_context
-def resume(context: Context, batch_id: int, until: str | None, device: str | None, precision: str | None) -> int:
+def resume(
+    context: Context,
+    batch_id: int,
+    until: str | None,
+    device: str | None,
+    precision: str | None,
+    workers: WorkerCount,
+) -> int:
     """Run a batch that was planned, or go on with one that was interrupted, where it stopped.
 
-    Several processes may work on one batch, on one machine or on several that share the home and a PostgreSQL database.
+    Several processes may work on one batch, on one machine (--workers) or on several that share the home and a
+    PostgreSQL database.
     """
     return run_and_report(
-        context.catalogue(), batch_id, device=device, precision=precision, until=_time_of_day(until) if until else None
+        context.catalogue(),
+        batch_id,
+        device=device,
+        precision=precision,
+        until=_time_of_day(until) if until else None,
+        workers=workers,
     )
 
 

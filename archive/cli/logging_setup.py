@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import click
@@ -44,6 +45,11 @@ def set_log_format(form: str) -> None:
 def is_json() -> bool:
     """Whether standard error is for machines."""
     return bool(_handlers)
+
+
+def log_setup() -> Callable[[], None]:
+    """What a worker process calls to log as this process does; picklable."""
+    return partial(set_log_format, "json" if is_json() else "text")
 
 
 def emit(text: str, *, level: int = logging.INFO, **facts: Any) -> None:

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -188,6 +188,32 @@ def device_options(function: Function) -> Function:
     )
     device = click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where networks run; auto takes a GPU.")
     return device(precision(function))
+
+
+def worker_options(function: Function) -> Function:
+    """--workers: how many processes work on the batch."""
+    return click.option(
+        "--workers",
+        type=WorkerCountType(),
+        metavar="auto|N",
+        default="auto",
+        show_default=True,
+        help="How many processes work on the batch; auto is 1 on a CPU, and as many as keep each GPU busy.",
+    )(function)
+
+
+class WorkerCountType(click.ParamType["int | Literal['auto']"]):
+    """A number of workers from 1, or ``auto``."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        number = click.INT.convert(value, param, ctx)
+        if number < 1:
+            self.fail(f"{value} is not a valid number of workers. Write auto, or a whole number from 1.", param, ctx)
+        return number
 
 
 class RowId(click.ParamType[int]):

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit
-from archive.cli.options import ChoiceList, Context, command, device_options, pass_context, query_argument
+from archive.cli.logging_setup import emit, log_setup
+from archive.cli.options import (
+    ChoiceList,
+    Context,
+    command,
+    device_options,
+    pass_context,
+    query_argument,
+    worker_options,
+)
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, format_duration, pluralise
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from archive.batches.planning.plan_builder import Exclusion, Plan
     from archive.batches.planning.sampling import DrawnSample
     from archive.batches.running.runner import BatchResult
+    from archive.batches.running.worker_count import WorkerCount
     from archive.catalogue import Catalogue
 
 PARTLY = "some masters failed, or the batch is not finished"
@@ -98,6 +107,7 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Which views; else recto and detail.")
 @click.option("--unsuited", is_flag=True, help="Also masters that the model's card calls unsuited.")
 @device_options
+@worker_options
 @_sample_options
 @_plan_options
 @pass_context
@@ -145,6 +155,7 @@ def restore(
 @query_argument
 @click.option("--model", metavar="REF", help="The version to use; else the one that is @approved.")
 @device_options
+@worker_options
 @_plan_options
 @pass_context
 def rerun(context: Context, /, query: str | None, **options: Any) -> int:
@@ -168,6 +179,7 @@ def _plan_and_run(
     yes: bool,
     device: str | None,
     precision: str | None,
+    workers: WorkerCount,
     **options: Any,
 ) -> int:
     if plan_only and dry_run:
@@ -195,7 +207,7 @@ def _plan_and_run(
     if plan_only:
         click.echo(f"batch {made.batch_id} is planned: run it with `archive batch resume {made.batch_id}`")
         return EXIT_DONE
-    return run_and_report(catalogue, made.batch_id)
+    return run_and_report(catalogue, made.batch_id, workers=workers)
 
 
 def _is_agreed(plan: Plan, query: str | None) -> bool:
@@ -219,13 +231,21 @@ def run_and_report(
     device: str | None = None,
     precision: str | None = None,
     until: time | None = None,
+    workers: WorkerCount = "auto",
 ) -> int:
     """Runs a batch and prints its outcome; returns the exit code."""
     try:
         from archive.batches.running.runner import run_batch
 
         result = run_batch(
-            catalogue, batch_id, device=device, precision=precision, until=until, progress=make_progress()
+            catalogue,
+            batch_id,
+            device=device,
+            precision=precision,
+            until=until,
+            workers=workers,
+            progress=make_progress(),
+            set_up_worker=log_setup(),
         )
     except KeyboardInterrupt:  # before the first picture: later on it is in the result
         click.echo(f"interrupted: go on with `archive batch resume {batch_id}`", err=True)

@@ -9,9 +9,10 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from archive.batches.running.claims import Claim
 
 
-def batch_context(batch_id: int) -> AbstractContextManager[None]:
-    """Lines that are written inside are about the batch."""
-    return bound_contextvars(batch=batch_id, task=None, item=None, stage=None)
+def batch_context(batch_id: int, *, worker: str | None = None) -> AbstractContextManager[None]:
+    """Lines that are written inside are about the batch, and name the worker where there are several."""
+    named = {} if worker is None else {"worker": worker}
+    return bound_contextvars(batch=batch_id, task=None, item=None, stage=None, **named)
 
 
 def set_task_context(claim: Claim) -> None:

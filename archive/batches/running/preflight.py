@@ -30,11 +30,11 @@ def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
     return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
 
 
-def make_execution(catalogue: Catalogue, device: str, precision: str) -> Execution:
+def make_execution(catalogue: Catalogue, device: str, precision: str, threads: int | None = None) -> Execution:
     """How pictures are worked on with the catalogue's settings; whether the device is there is not looked at."""
     from restoration.execution import Execution  # brings torch, which a batch with nothing to do does not need
 
-    return Execution(device=device, precision=precision, tile_size=catalogue.settings.tile_size)
+    return Execution(device=device, precision=precision, tile_size=catalogue.settings.tile_size, threads=threads)
 
 
 def load_batch_models(

@@ -40,6 +40,7 @@ def process_task(
     *,
     temporary: Path,
     limits: Limits,
+    threads: int | None = None,
     attend: Callable[[], None] = lambda: None,
     scheduler: NetworkScheduler = run_immediately,
 ) -> TaskResult:
@@ -50,6 +51,7 @@ def process_task(
         models: the networks of its recipe.
         temporary: the file to write, which must not exist.
         limits: how large the master may be.
+        threads: how many compute scores; by itself as many as there are processors, at most 8.
         attend: is called now and then; what it raises ends the work.
         scheduler: runs the calls of the networks, one region at a time.
 
@@ -74,7 +76,7 @@ def process_task(
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         set_stage_context("score")
-        scores, reference, notes = _scored(claim, models, master, temporary, content, limits)
+        scores, reference, notes = _scored(claim, models, master, temporary, content, limits, threads)
         # Last, so that nothing read for pixels or scores escapes the check.
         opened.verify_unchanged()
     set_stage_context("digest")
@@ -195,7 +197,13 @@ def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenan
 
 
 def _scored(
-    claim: Claim, models: LoadedModels, master: Source, temporary: Path, content: Path | None, limits: Limits
+    claim: Claim,
+    models: LoadedModels,
+    master: Source,
+    temporary: Path,
+    content: Path | None,
+    limits: Limits,
+    threads: int | None,
 ) -> tuple[list[Score], dict[str, str] | None, list[str]]:
     """The scores; the path and SHA-256 of the reference that they compare with, if they do; and notes.
 
@@ -217,6 +225,7 @@ def _scored(
                 reference=None if reference is None else match_channels(reference, derivative.info),
                 look=look,
                 area=claim.picture_area,
+                threads=threads,
             )
 
         if (path := claim.reference_path) is None:

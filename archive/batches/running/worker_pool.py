@@ -21,6 +21,7 @@ from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.device_scheduler import DeviceScheduler
+from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import set_task_context
 from archive.batches.running.task_processing import process_task
@@ -98,13 +99,20 @@ class WorkerPool:
     """
 
     def __init__(
-        self, catalogue: Catalogue, models: LoadedModels, heartbeat: Heartbeat, *, stops: Callable[[], bool]
+        self,
+        catalogue: Catalogue,
+        models: LoadedModels,
+        heartbeat: Heartbeat,
+        *,
+        stop: StopRequest,
+        threads: int | None = None,
     ) -> None:
-        """``stops`` tells that the batch is to end soon: what the device has not begun with is then put back."""
+        """Once ``stop`` asks, tasks that the device has not begun are put back. ``threads`` is for the scores."""
         self._catalogue = catalogue
         self._models = models
         self._heartbeat = heartbeat
-        self._stops = stops
+        self._stop = stop
+        self._threads = threads
         self._dropped = False
         self._places = itertools.count()
         self._tasks: list[InFlightTask] = []
@@ -146,6 +154,7 @@ class WorkerPool:
     def next_ended(self) -> InFlightTask:
         """Waits until the work on one of them has ended, well or not."""
         while True:
+            self._stop.raise_if_immediate()
             # In turns: a Ctrl-C that comes just before a wait without end isn't seen until that wait is over.
             with suppress(Empty):
                 return self._ended.get(timeout=_TURN_SECONDS)
@@ -172,6 +181,7 @@ class WorkerPool:
                 self._models,
                 temporary=path,
                 limits=Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes),
+                threads=self._threads,
                 attend=lambda: self._attend(task),
                 scheduler=lambda call: self._device.run(task.place, lambda: self._begin(task, call)),
             )
@@ -181,7 +191,7 @@ class WorkerPool:
 
     def _begin(self, task: InFlightTask, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
         """In the device's thread, once it is the task's turn."""
-        if self._stops() and not task.begun:
+        if self._stop.asked and not task.begun:
             raise TaskReleasedError(f"task {task.claim.task_id} is put back: the batch was asked to stop")
         self._attend(task)
         task.begun = True

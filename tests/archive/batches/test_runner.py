@@ -20,9 +20,8 @@ from archive.catalogue.schema.vocabularies import EventType, Outcome, TaskStatus
 from archive.progress import NoProgress
 from restoration.errors import DeviceMemoryError
 from restoration.pipeline.loaded_models import LoadedModels
-from restoration.pipeline.stages import Stage
 from restoration.recipe import RecipeStage
-from tests.fake_models import FakeStage, once, raising
+from tests.fake_models import FakeRestoration, FakeStage, once, raising
 
 
 def test_a_batch_makes_derivatives_whose_rows_have_their_bytes(workshop: Any) -> None:
@@ -220,8 +219,8 @@ def test_a_device_with_little_memory_makes_every_picture_in_smaller_tiles_and_sa
             return super().__call__(region)
 
     class OnSmallDevice(LoadedModels):
-        def stage(self, stage: RecipeStage) -> Stage:  # noqa: ARG002
-            return Small()
+        def restoration(self, stage: RecipeStage) -> Any:  # noqa: ARG002
+            return FakeRestoration(Small())
 
     workshop.model()
     for name in "A", "B":

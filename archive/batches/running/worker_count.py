@@ -1,0 +1,82 @@
+"""How many workers run on this machine, on which device each, and with how many threads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal
+
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
+from archive.batches.running.worker_loop import WorkerOptions
+from archive.errors import UsageError
+
+WorkerCount = int | Literal["auto"]
+
+_CORES_PER_WORKER: Final = 2  # what one worker keeps busy beside a GPU
+_MOST_PER_GPU: Final = 8
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+
+
+def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) -> list[WorkerOptions]:
+    """The options of each worker: GPUs in turn, and an equal share of the processor cores.
+
+    ``auto`` is one worker on a CPU; on GPUs it is as many for each as the cores and the memory allow. There are never
+    more workers than ``tasks``, and ``auto`` gives each of them several.
+
+    Raises:
+        UsageError: the machine has less memory than so many workers may need.
+    """
+    if requested == 1:
+        return [options]
+    gpus = _gpus(options.device)
+    cores = processor_cores()
+    most = max(1, machine_memory() // WORKER_MEMORY_BYTES)
+    if requested == "auto":
+        per_gpu = max(1, min(cores // _CORES_PER_WORKER // len(gpus), _MOST_PER_GPU)) if gpus else 1
+        enough = -(-tasks // MAX_IN_FLIGHT_TASKS)
+        count = max(1, min(per_gpu * max(1, len(gpus)), most, enough))
+    else:
+        if requested > most:
+            raise UsageError(
+                f"{requested} workers may need {requested * WORKER_MEMORY_BYTES >> 30} GiB of memory together, and "
+                f"this machine has {machine_memory() >> 30} GiB. Give --workers {most} at most"
+            )
+        count = max(1, min(requested, tasks))
+    if count == 1:
+        return [options]
+    return [
+        replace(
+            options,
+            device=gpus[index % len(gpus)] if gpus else options.device,
+            threads=max(1, cores // count),
+            name=str(index + 1),
+        )
+        for index in range(count)
+    ]
+
+
+def processor_cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_memory() -> int:
+    """The memory that this process may use, in bytes: the machine's, or the limit of its control group."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = _CGROUP_LIMIT.read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdecimal() else total
+
+
+def _gpus(device: str) -> list[str]:
+    """The GPUs that workers share; empty on a CPU. A device that names its GPU stays with it."""
+    if device == "cpu":
+        return []
+    if device not in ("auto", "cuda"):
+        return [device]
+    from restoration.execution import count_gpus  # brings torch
+
+    return [f"cuda:{index}" for index in range(count_gpus())]

@@ -1,0 +1,103 @@
+"""A worker process: runs the worker loop, reports to the supervisor through a pipe and obeys what comes back."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from multiprocessing.connection import Connection
+
+from archive.batches.running.interruption import StopRequest
+from archive.batches.running.preflight import ModelLoader
+from archive.batches.running.worker_loop import WorkerOptions, work_on_batch
+from archive.catalogue import Catalogue
+from archive.errors import ArchiveError
+from archive.settings import Settings
+
+
+class Report(Enum):
+    """What a worker tells the supervisor, with one further value."""
+
+    WORKING = "working"  # pre-flight checks passed; number of open tasks
+    SETTLED = "settled"  # the accession number of a task that has ended
+    FAILED = "failed"  # the error that stops the batch
+    ENDED = "ended"  # whether it was asked to stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerJob:
+    """All that a worker process needs to know; picklable."""
+
+    settings: Settings
+    batch_id: int
+    options: WorkerOptions
+    make_models: ModelLoader
+    set_up: Callable[[], None]
+
+
+def no_setup() -> None:
+    """Nothing to do at the start of a worker process."""
+
+
+def run_worker(job: WorkerJob, supervisor: Connection) -> None:
+    """The main function of a worker process.
+
+    Ctrl-C on a terminal reaches every process of the group; only the supervisor acts on it. Where the supervisor is
+    gone, in-flight tasks are finished and the worker ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    job.set_up()
+    stop = StopRequest()
+    threading.Thread(target=_listen, args=(supervisor, stop), name="supervisor", daemon=True).start()
+    reports = ReportingProgress(supervisor)
+    try:
+        catalogue = Catalogue.open(job.settings)
+        interrupted = work_on_batch(
+            catalogue, job.batch_id, job.options, stop=stop, progress=reports, make_models=job.make_models
+        )
+    except ArchiveError as error:
+        reports.send(Report.FAILED, error)
+    else:
+        reports.send(Report.ENDED, interrupted)
+
+
+def _listen(supervisor: Connection, stop: StopRequest) -> None:
+    """Each message asks to stop; so does the supervisor's end."""
+    while not stop.immediate:
+        try:
+            supervisor.recv()
+        except (EOFError, OSError):
+            if not stop.asked:
+                stop.ask()
+            return
+        stop.ask()
+
+
+class ReportingProgress:
+    """Progress of one worker, as reports to the supervisor."""
+
+    def __init__(self, supervisor: Connection) -> None:
+        self._supervisor = supervisor
+
+    def send(self, report: Report, value: object) -> None:
+        """Sends a report, unless the supervisor is gone."""
+        with suppress(OSError):
+            self._supervisor.send((report, value))
+
+    def start(self, total: int, what: str) -> None:
+        del what
+        self.send(Report.WORKING, total)
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        del n
+        self.send(Report.SETTLED, note)
+
+    def interrupted(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass

@@ -1,0 +1,236 @@
+"""Several worker processes under one supervisor: the work is shared, crashes and Ctrl-C lose nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from archive.batches.limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
+from archive.batches.running import supervisor, worker_count
+from archive.batches.running.runner import BatchResult, run_batch
+from archive.batches.running.worker_count import place_workers
+from archive.batches.running.worker_loop import WorkerOptions
+from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.errors import BatchError, UsageError
+from tests.fake_models import FakeModelLoader, wait_until
+
+# `workshop` is made in conftest.py.
+
+SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+OPTIONS = WorkerOptions(device="cpu", precision="fp32")
+
+
+@dataclass
+class Counted:
+    """A progress listener that keeps what it was told."""
+
+    total: int = 0
+    advanced: int = 0
+    notes: set[str] = field(default_factory=set)
+    finished: bool = False
+
+    def start(self, total: int, what: str) -> None:
+        assert what == "masters"
+        self.total = total
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self.advanced += n
+        self.notes.add(note)
+
+    def interrupted(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+def _prepare(workshop: Any, count: int) -> int:
+    workshop.model()
+    for number in range(count):
+        workshop.master(f"N{number:02}", size=(16, 16))
+    batch_id: int = workshop.planned()
+    return batch_id
+
+
+def _run(workshop: Any, batch_id: int, workers: int = 2, **options: Any) -> BatchResult:
+    loader = options.pop("loader", FakeModelLoader())
+    return run_batch(workshop.catalogue, batch_id, device="cpu", workers=workers, make_models=loader, **options)
+
+
+def _children() -> list[psutil.Process]:
+    """The worker processes of this one, without Python's own helpers."""
+    found = []
+    for process in psutil.Process().children():
+        try:
+            if "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_workers_share_a_batch_and_progress_is_the_catalogue_s(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 12)
+    told = Counted()
+    result = _run(workshop, batch_id, loader=FakeModelLoader(pause_seconds=0.1), progress=told)
+    assert (result.done, result.failed, result.interrupted) == (12, 0, False)
+    assert (told.total, told.advanced, told.finished) == (12, 12, True)
+    assert told.notes & {f"N{number:02}" for number in range(12)}
+    workshop.assert_whole(batch_id)
+    made_by = {derivative.environment["threads"] for derivative in workshop.derivatives()}
+    assert made_by == {1}
+    assert not _children()
+
+
+@pytest.mark.slow
+@SQLITE
+def test_a_worker_that_is_killed_is_started_again(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 6)
+    (kill := tmp_path / "kill").touch()
+    assert _run(workshop, batch_id, loader=FakeModelLoader(kill=kill)).done == 6
+    assert not kill.exists()
+    workshop.assert_whole(batch_id)
+
+
+@pytest.mark.slow
+@SQLITE
+def test_workers_that_crash_again_and_again_stop_the_batch_and_name_the_masters(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = _prepare(workshop, 2)
+    monkeypatch.setattr(supervisor, "_CRASHES_PER_WORKER", 1)
+    with pytest.raises(BatchError, match=rf"SIGKILL while it worked on N0\d \(1\).*batch resume {batch_id}"):
+        _run(workshop, batch_id, loader=FakeModelLoader(always_kill=True))
+    assert workshop.statuses(batch_id) == [TaskStatus.PENDING] * 2
+    assert _run(workshop, batch_id).done == 2
+    workshop.assert_whole(batch_id)
+
+
+@pytest.mark.slow
+@SQLITE
+def test_an_error_that_stops_the_batch_comes_from_the_worker_to_the_caller(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 4)
+    workshop.scans.rename(workshop.scans.with_name("unmounted"))
+    with pytest.raises(BatchError, match=r"is absent.*mount or restore it"):
+        _run(workshop, batch_id)
+    assert workshop.statuses(batch_id) == [TaskStatus.PENDING] * 4
+
+
+@pytest.mark.slow
+@SQLITE
+@pytest.mark.parametrize(("signals", "done"), [(1, 2), (2, 0)])
+def test_ctrl_c_once_ends_tasks_in_flight_and_twice_stops_now(
+    workshop: Any, tmp_path: Path, signals: int, done: int
+) -> None:
+    batch_id = _prepare(workshop, 9)
+    (gate := tmp_path / "gate").mkdir()
+
+    def interrupt() -> None:
+        wait_until(lambda: len(list(gate.iterdir())) == 2)
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1.5)
+        for waiting in gate.iterdir():
+            waiting.unlink()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    result = _run(workshop, batch_id, loader=FakeModelLoader(gate=gate))
+    assert result.interrupted
+    assert (result.done, result.pending) == (done, 9 - done)
+    assert not _children()
+    assert not [path for path in workshop.files() if path.name.startswith(".")]
+    _run(workshop, batch_id)
+    workshop.assert_whole(batch_id)
+
+
+@pytest.mark.slow
+@SQLITE
+def test_workers_whose_supervisor_is_killed_finish_what_they_have_and_end(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 9)
+    (gate := tmp_path / "gate").mkdir()
+    process = workshop.worker(batch_id, workers=2, loader=FakeModelLoader(gate=gate))
+    wait_until(lambda: len(list(gate.iterdir())) == 2)
+    workers = [psutil.Process(int(path.name)) for path in gate.iterdir()]
+    process.kill()
+    process.join()
+    for waiting in gate.iterdir():
+        waiting.unlink()
+    wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+    statuses = workshop.statuses(batch_id)
+    assert (statuses.count(TaskStatus.DONE), statuses.count(TaskStatus.PENDING)) == (2, 7)
+
+
+@pytest.mark.slow
+def test_workers_killed_at_random_lose_nothing_and_make_nothing_twice(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 18)
+    instants = random.Random(3)  # noqa: S311
+    ended = threading.Event()
+
+    def kill() -> None:
+        for _ in range(4):
+            if not ended.wait(instants.uniform(1, 4)) and (workers := _children()):
+                instants.choice(workers).kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    result = _run(workshop, batch_id, workers=3, loader=FakeModelLoader(pause_seconds=0.5))
+    ended.set()
+    killer.join()
+    assert result.done == 18
+    workshop.assert_whole(batch_id)
+
+
+def test_auto_is_one_worker_on_a_processor() -> None:
+    assert place_workers("auto", OPTIONS, 1000) == [OPTIONS]
+
+
+def test_workers_share_gpus_in_turn_and_cores_equally(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_count, "_gpus", lambda _device: ["cuda:0", "cuda:1"])
+    monkeypatch.setattr(worker_count, "processor_cores", lambda: 12)
+    monkeypatch.setattr(worker_count, "machine_memory", lambda: 5 * WORKER_MEMORY_BYTES)
+    placed = place_workers("auto", OPTIONS, 1000)
+    assert [worker.device for worker in placed] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
+    assert {worker.threads for worker in placed} == {2}
+    assert len(place_workers("auto", OPTIONS, 2 * MAX_IN_FLIGHT_TASKS)) == 2
+    assert len(place_workers(4, OPTIONS, 3)) == 3
+
+
+def test_more_workers_than_the_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_count, "machine_memory", lambda: 7 * 1024**3)
+    with pytest.raises(UsageError, match=r"3 workers may need 9 GiB.*has 7 GiB. Give --workers 2 at most"):
+        place_workers(3, OPTIONS, 1000)
+
+
+@pytest.mark.slow
+def test_two_workers_make_the_same_files_as_one(tmp_path: Path) -> None:
+    from tests.small_archive import SmallArchive, command, write_model, write_scan
+
+    moment = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|xmp\.iid:[0-9a-f-]{36}")
+    made = []
+    for workers in (1, 2):
+        home, scans = tmp_path / f"home-{workers}", tmp_path / "scans"
+        if workers == 1:
+            write_model(tmp_path / "model")
+            for number in range(6):
+                write_scan(scans / f"N{number}.tif", seed=number, width=200, height=150, bits=16)
+        assert command("init", home).code == 0
+        small = SmallArchive(home=home, scans=scans)
+        small.done("ingest", scans)
+        small.done("model", "add", tmp_path / "model")
+        restored = small.done("restore", "--model", "denoise-deblur@9.0", "--device", "cpu", "--workers", str(workers))
+        assert "6 done, 0 failed" in restored.output
+        files = sorted(path for path in (home / "derivatives").rglob("*") if path.is_file())
+        made.append({path.name: moment.sub(b"", path.read_bytes()) for path in files})
+    assert len(made[0]) == 6
+    assert made[0] == made[1]
