@@ -104,7 +104,7 @@ def ssim_sums(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block:
         for (one, other), product, energy in zip(pairs, planes[count::2], planes[count + 1 :: 2], strict=True):
             np.multiply(planes[one], planes[other], out=product)
             np.add(squares[one], squares[other], out=energy)
-        smooth = _smoothed(planes)
+        smooth = gaussian_smoothed(planes)
         squares = smooth[:count] * smooth[:count]
         for index, (one, other) in enumerate(pairs):
             similar = _similarity(
@@ -143,7 +143,7 @@ def _sum_of(groups: Values, counted: tuple[slice, slice]) -> float:
     return float(groups.swapaxes(0, 1).reshape(BLOCK_ROWS, BLOCK_COLUMNS)[counted].sum())
 
 
-def _smoothed(planes: Values) -> Values:
+def gaussian_smoothed(planes: Values) -> Values:
     """Planes, (n, 74, 522), through the Gaussian; (n, 64, 64, 8): the 512 columns in 64 groups, then rows.
 
     Products with a band matrix do more arithmetic than a filter that goes from pixel to pixel, and take a third of the

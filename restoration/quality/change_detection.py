@@ -85,6 +85,8 @@ class ChangeMap:
     changed_pixels: int
     """Of the picture at full size."""
     filled_pixels: int
+    filled_places: int
+    """How many separate places these are: connected squares of 16 px, also by a corner, that hold any of them."""
 
     def image(self) -> Image.Image:
         """The map as a picture with a palette: the derivative in light greys, which :data:`CHANGE_COLOURS` let through
@@ -121,6 +123,7 @@ def change_map(source: Source, derivative: Source, *, width_px: int = 800) -> Ch
     coarsest = min(4 * factor, _COARSEST)
     shape = -(-info.height // factor), -(-info.width // factor)
     luma, change, filled = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    places = np.zeros((-(-info.height // _BLOCK), -(-info.width // _BLOCK)), np.bool_)
     changed_pixels = filled_pixels = 0
     for window in _windows(info.width, info.height, _BLOCK * coarsest):
         before, after = (window.luma(picture, _HALO * coarsest) for picture in (source, derivative))
@@ -135,6 +138,8 @@ def change_map(source: Source, derivative: Source, *, width_px: int = 800) -> Ch
         luma[place] = _cells(own_after, factor).mean(axis=(1, 3))[cells]
         change[place] = _cells(apart, factor).mean(axis=(1, 3))[cells]
         filled[place] = np.any(_cells(is_filled, factor), axis=(1, 3))[cells]
+        place, cells = window.reduced(_BLOCK)
+        places[place] = np.any(_cells(is_filled, _BLOCK), axis=(1, 3))[cells]
     return ChangeMap(
         luma=luma,
         change=ndimage.uniform_filter(change, 2 * (_SMOOTH_PX // factor // 2) + 1, mode="nearest"),
@@ -142,6 +147,7 @@ def change_map(source: Source, derivative: Source, *, width_px: int = 800) -> Ch
         factor=factor,
         changed_pixels=changed_pixels,
         filled_pixels=filled_pixels,
+        filled_places=int(ndimage.label(places, np.ones((3, 3)))[1]),
     )
 
 

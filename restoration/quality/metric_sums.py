@@ -12,6 +12,7 @@ import numpy as np
 from restoration.image import Area, Source
 from restoration.quality import block_metrics
 from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
+from restoration.quality.smoothing_detection import CELL_PX, Cells, empty_cells, measure_cells, smoothed_share
 from restoration.quality.windows import Block, Values, Window, map_windows
 
 _UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
@@ -22,10 +23,13 @@ _Key = tuple[str, ...]  # of what the sum is, then of which images
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What one window gives: sums in units, and the sizes of the wavelet details of each described image's channels."""
+    """What one window gives: sums in units, the sizes of the wavelet details of each described image's channels, and
+    the cells of each block, of each described image.
+    """
 
     sums: Counter[_Key]
     details: list[list[Counts]]
+    cells: list[tuple[Block, list[Cells]]]
 
 
 class MetricSums:
@@ -51,6 +55,7 @@ class MetricSums:
         self._origins = {name: _at_pixel(image.read(*pixel)[0].astype(np.float64)) for name, image in described.items()}
         self._sums: Counter[_Key] = Counter()
         self._details = [empty_histogram(image.info.colour_channels) for image in described.values()]
+        self._cells = {name: empty_cells(area.width, area.height) for name in described}
         windows = map_windows(
             list(described.values()), list(references.values()), area=area, work=self._of_window, threads=threads
         )
@@ -60,6 +65,8 @@ class MetricSums:
                 # A narrow window may have no details of its own.
                 for total, counts in zip(totals, channels, strict=False):
                     total[: counts.size] += counts
+            for block, cells in found.cells:
+                self._keep_cells(block, cells)
 
     def of(self, *key: str) -> float:
         """A sum over all pixels of the area, and over all channels of what is of channels.
@@ -75,18 +82,30 @@ class MetricSums:
         mean = self.of(feature, name) / pixels
         return mean + self._origins[name][feature], max(0.0, self.of(f"{feature}_squared", name) / pixels - mean**2)
 
+    def smoothed_share(self, source: str, derivative: str) -> float | None:
+        """See :func:`restoration.quality.smoothing_detection.smoothed_share`."""
+        return smoothed_share(self._cells[source], self._cells[derivative])
+
+    def _keep_cells(self, block: Block, cells: list[Cells]) -> None:
+        top, left = block.y // CELL_PX, block.x // CELL_PX
+        for name, own in zip(self._described, cells, strict=True):
+            self._cells[name][:, top : top + own.shape[1], left : left + own.shape[2]] = own
+
     def noise(self, name: str) -> float | None:
         """The noise estimate of the whole picture, or None where it has no details at all."""
         return estimate_sigma(self._details[self._described.index(name)])
 
     def _of_window(self, window: Window) -> _Found:
         sums: Counter[_Key] = Counter()
+        cells = []
         for block in window.blocks():
             values = {name: window.of_block(image, block) for image, name in enumerate(self._names)}
             lumas = {name: block_metrics.luma_of(values[name]) for name in self._described}
             for key, value in (*self._compared(values, lumas, block), *self._alone(values, lumas, block)):
                 sums[key] += int(value * _UNITS_IN_ONE)
-        return _Found(sums=sums, details=[count_details(window, image) for image in range(len(self._described))])
+            cells.append((block, measure_cells(list(lumas.values()), block)))
+        details = [count_details(window, image) for image in range(len(self._described))]
+        return _Found(sums=sums, details=details, cells=cells)
 
     def _compared(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
         places = [(self._names.index(one), self._names.index(other)) for one, other in self._pairs]

@@ -11,8 +11,9 @@ from importlib.metadata import version
 from typing import Literal
 
 from restoration.errors import ImageError
-from restoration.image import Area, ImageInfo, Source, working_space
+from restoration.image import Area, Crop, ImageInfo, Source, working_space
 from restoration.quality.block_metrics import SSIM_RADIUS
+from restoration.quality.change_detection import change_map
 from restoration.quality.content_similarity import content_ssim
 from restoration.quality.metric_sums import MetricSums
 from restoration.quality.style_distance import StyleEvaluation, style_distances
@@ -49,7 +50,7 @@ def score(
 ) -> list[Score]:
     """All scores of a derivative, of its source where that makes sense, and against a reference.
 
-    Each picture is read by the calling thread, in windows, once and for a look a few times more; memory doesn't grow
+    Each picture is read by the calling thread, in windows, twice and for a look a few times more; memory hardly grows
     with its size.
 
     Args:
@@ -83,6 +84,7 @@ def score(
         threads=threads or min(_processors(), _MOST_THREADS),
     )
     scores = list(_against(sums, derivative, source, image="derivative", compared_with="source"))
+    scores += _overdone(sums, derivative, source)
     for image, picture in images.items():
         if objection is not None:
             scores += _not_compared(picture, image=image, reason=objection)
@@ -184,6 +186,28 @@ def _against(
             implementation=_own("luma changed by more than 8/255"),
             detail=_profiled(picture, other, compared_with),
         )
+
+
+def _overdone(sums: MetricSums, derivative: Source, source: Source) -> Iterator[Score]:
+    """What may belong to the picture and is gone: texture smoothed away, and features filled in."""
+
+    def made(metric: str, value: float | None, implementation: str) -> Score:
+        return Score(
+            metric=metric,
+            value=value,
+            image="derivative",
+            compared_with="source",
+            colour_space=derivative.info.colour_space,
+            implementation=_own(implementation),
+            detail="smaller than 32 px: not compared" if value is None else None,
+        )
+
+    changes = change_map(Crop(source, sums.area), Crop(derivative, sums.area))
+    smoothed = sums.smoothed_share("source", "derivative")
+    yield made("smoothed_share", smoothed, "blocks of 32 px that lost more than twice the picture's grain")
+    filled = changes.filled_pixels / (sums.area.width * sums.area.height)
+    yield made("filled_share", filled, "pixels that the change map marks as filled in")
+    yield made("filled_places", changes.filled_places, "connected cells of 16 px with pixels filled in")
 
 
 def _alike(

@@ -345,7 +345,8 @@ _DECISIONS = (Decision.ACCEPTED, Decision.REJECTED)
 _NOT_REVIEWED = Condition(predicate=and_(RESTORED, newest_decision(Master.current_restored_id).is_(None)))
 
 HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
-OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share")
+CHANGE_METRICS = ("changed_share", "smoothed_share", "filled_share", "filled_places")
+OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", *CHANGE_METRICS)
 
 FREE_TEXT = TextField(("title", "description"))
 """The field of words that name no field."""
