@@ -31,6 +31,7 @@ def _folder_option(name: str, text: str, **attributes: Any) -> Callable[[Callabl
     examples=(
         "archive model train --data photographs --output denoise-deblur-1.1",
         "archive model train --output denoise-deblur-1.1 --resume",
+        "archive model train --data photographs --output denoise-deblur-1.2 --minutes 600",
         "archive model train --from denoise-deblur --data our-negatives --output our-negatives-1.0",
         "archive model train --task style --style-images cyanotypes --content photographs "
         "--output simulated-cyanotype-0.1",
@@ -60,6 +61,12 @@ def _folder_option(name: str, text: str, **attributes: Any) -> Callable[[Callabl
     help="VGG19's weights as safetensors, whose features are compared; else features of networks trained here.",
 )
 @click.option("--from", "start", metavar="REF", help="A restoration to begin with, NAME@VERSION or NAME@ALIAS.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=1),
+    metavar="N",
+    help="Fit the whole training of a restoration, release included, into this time from now.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER, with the same --task.")
 @pass_context
 def train(
@@ -71,6 +78,7 @@ def train(
     content: Path | None,
     perceptual_weights: Path | None,
     start: str | None,
+    minutes: float | None,
     resume: bool,
 ) -> None:
     """Train a restoration on clean photographs, which are aged by the software itself, or a style on pictures of it.
@@ -94,7 +102,7 @@ def train(
     try:
         with _librarys_errors():
             if task == "style":
-                _refuse("--data and --from are for --task restoration", data, start)
+                _refuse("--data, --from and --minutes are for --task restoration", data, start, minutes)
                 (folder,) = train_styles(
                     output,
                     styles=style_images,
@@ -110,6 +118,7 @@ def train(
                     data=data,
                     resume=resume,
                     start=None if start is None else _folder_of(context, start),
+                    minutes=minutes,
                     perceptual_weights=perceptual_weights,
                     progress=advance,
                 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -260,13 +261,10 @@ def _read_grain(path: Path) -> list[Array]:
 
 
 class ResumeSampler(Sampler[int]):
-    """The whole numbers from ``first`` up to before ``last``: where a resumed training goes on."""
+    """All whole numbers from ``first`` on: where a resumed training continues."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self.first, self.last = first, last
+    def __init__(self, first: int) -> None:
+        self.first = first
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.last))
-
-    def __len__(self) -> int:
-        return self.last - self.first
+        return count(self.first)

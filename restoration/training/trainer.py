@@ -9,6 +9,8 @@ A file ``TERMS.txt`` in the folder of photographs says under which terms they ma
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
@@ -34,6 +36,7 @@ from restoration.training.aged_pairs import (
     find_pictures,
 )
 from restoration.training.network_widening import widen_weights
+from restoration.training.precision import resolve_for_training
 from restoration.training.release import release
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.tensorboard_writer import TensorBoardWriter
@@ -48,6 +51,8 @@ from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
 
 _LEAST_GAIN_DB = 0.01
+_RELEASE_SHARE = 0.1  # of a limited time, for measuring and writing the version
+_PACED_STEPS = 20
 
 
 def train(
@@ -57,9 +62,10 @@ def train(
     settings: TrainingSettings | None = None,
     resume: bool = False,
     start: ModelFolder | None = None,
+    minutes: float | None = None,
     execution: Execution | None = None,
     perceptual_weights: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> ModelFolder:
     """Trains a restoration model and writes it as a model version into ``output``.
@@ -75,10 +81,13 @@ def train(
             undisturbed training.
         start: a version whose weights, at texture 0, initialise the generator. Its network is widened to the
             settings' widths if those are wider (:func:`restoration.training.network_widening.widen_weights`).
-        execution: device and precision.
+        minutes: fits both phases and the release into this time from now, also with ``resume``; without it a resumed
+            training has the rest of the time that it was given first.
+        execution: device and precision; with the precision ``auto`` the one in which steps are faster here.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; else the discriminator's features
             are compared.
-        workers: processes that age pictures; they don't change the result.
+        workers: processes that age pictures; they don't change the result. By default one, and with a GPU all cores
+            but one.
         progress: called after each step with the step, the number of steps and the losses.
 
     Raises:
@@ -92,13 +101,17 @@ def train(
     settings, data, facts = _start(output, data, settings, resume=resume)
     pictures = find_pictures(data)
     settings = replace(settings, data_terms=with_terms_of(data, settings.data_terms))
-    how = (execution or Execution()).resolved()
+    settings = settings if minutes is None else replace(settings, minutes=minutes)
+    how = resolve_for_training(execution or Execution(), settings)
     settings, gan = _networks(settings, how, perceptual_weights)
     if resume:
         checkpoints.load(gan, output)
     if start is not None:
         gan.begin_with(widen_weights(interpolate_weights(start.load_weights(), 0.0), gan.generator))
-    training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())})
+    spent = 0.0 if minutes is not None else float(facts["seconds"])
+    training = _Training(gan, settings, pictures, output, {**facts, "data": str(data.resolve())}, spent=spent)
+    if workers is None:
+        workers = max(1, (os.cpu_count() or 2) - 1) if how.device.type == "cuda" else 1
     training.run(_batches(settings, pictures, first=training.step, workers=workers), progress)
     folder = release(
         output, gan, settings=training.settings, pictures=pictures, how=how, validation=training.validation
@@ -155,12 +168,12 @@ def _start(
         facts = checkpoints.read_facts(output)
         if "data" not in facts:
             raise TrainingError(f"the training in {output} is of a style and no restoration: resume it as one")
-        return TrainingSettings.from_stored(facts["settings"]), data or Path(facts["data"]), facts
+        return TrainingSettings.from_stored(facts["settings"]), data or Path(facts["data"]), {"seconds": 0.0, **facts}
     if data is None:
         raise TrainingError("name a folder of clean photographs to train on: --data DIR")
     settings = settings or TrainingSettings.named_after(output)
     create_output_folder(output)
-    return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0}
+    return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0, "seconds": 0.0}
 
 
 class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
@@ -173,9 +186,14 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         pictures: TrainingPictures,
         output: Path,
         facts: dict[str, Any],
+        *,
+        spent: float,
     ) -> None:
-        super().__init__(gan, settings, output, facts)  # step, best_psnr and since_best are among the facts
+        super().__init__(gan, settings, output, facts)  # step, best_psnr, since_best and seconds are among the facts
         self.gan = gan
+        self._began = self._paced_from = time.monotonic()
+        self._seconds_before, self._spent = float(facts["seconds"]), spent
+        self._paced_steps = 0
         self.validation = Validation(
             pictures, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
         )
@@ -187,7 +205,24 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         if step == settings.pixel_steps:
             gan.keep_fidelity()
         take = gan.pixel_step if step < settings.pixel_steps else gan.adversarial_step
-        return take(item.to(gan.device))
+        losses = take(item.to(gan.device))
+        self._keep_pace()
+        return losses
+
+    def _keep_pace(self) -> None:
+        """Counts the time, and every few steps fits the phases into what is left of it."""
+        now = time.monotonic()
+        self.facts["seconds"] = self._seconds_before + now - self._began
+        if self.settings.minutes is None:
+            return
+        self._paced_steps += 1
+        if self.step in (0, self.settings.pixel_steps):  # the first step of a phase takes longer, and tells nothing
+            self._paced_from, self._paced_steps = now, 0
+        elif self._paced_steps >= _PACED_STEPS:
+            left = self.settings.minutes * 60 * (1 - _RELEASE_SHARE) - self._spent - (now - self._began)
+            pace = (now - self._paced_from) / self._paced_steps
+            self.settings = self.settings.fitted(self.step + 1, seconds_left=left, seconds_per_step=pace)
+            self._paced_from, self._paced_steps = now, 0
 
     def validate(self, board: TensorBoardWriter) -> dict[str, float]:
         """Measures the running mean; a pixel phase that has stopped gaining begins its fall."""
@@ -199,7 +234,8 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
             self.facts.update(best_psnr=psnr, since_best=0)
         else:
             self.facts["since_best"] += 1
-        if self.facts["since_best"] == self.settings.patience and self.step < self.settings.pixel_steps:
+        stands_still = self.facts["since_best"] == self.settings.patience and self.settings.minutes is None
+        if stands_still and self.step < self.settings.pixel_steps:
             self.settings = self.settings.falling_from(self.step)
         return {"validation_psnr": psnr}
 
@@ -209,11 +245,10 @@ def _batches(
 ) -> Iterator[AgedPatches]:
     """The batches from step ``first`` on; each group of photographs gives several."""
     groups, begun = divmod(first, PATCHES_PER_PHOTOGRAPH)
-    last = -(-settings.steps // PATCHES_PER_PHOTOGRAPH)
     loader = DataLoader(
         AgedPairs(pictures.training, pictures, patch_px=settings.patch_px, seed=settings.seed),
         batch_size=settings.batch_size,
-        sampler=ResumeSampler(groups * settings.batch_size, last * settings.batch_size),
+        sampler=ResumeSampler(groups * settings.batch_size),
         num_workers=workers,
         collate_fn=batches_of,
         prefetch_factor=2 if workers else None,

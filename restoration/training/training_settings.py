@@ -12,6 +12,8 @@ from typing import Any
 from restoration.errors import TrainingError
 from restoration.training.losses import LossWeights
 
+_ADVERSARIAL_STEP_COST = 1.3  # in pixel steps; measured on CPUs and taken for the estimate only
+
 
 def name_and_version(folder: Path) -> tuple[str, str]:
     """The model's name and version that a folder's name gives.
@@ -35,7 +37,8 @@ class TrainingSettings:
     ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
     rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the
     photographs may be used under. ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase
-    begin its fall early. ``started_from`` names the version whose weights initialised the generator, if any.
+    begin its fall early. ``started_from`` names the version whose weights initialised the generator, if any. With
+    ``minutes`` the numbers of steps only give the proportion of the phases; both are fitted into that time.
     """
 
     name: str
@@ -59,6 +62,7 @@ class TrainingSettings:
     patience: int = 12
     perceptual_weights_sha256: str | None = None
     started_from: str = ""
+    minutes: float | None = None
 
     @classmethod
     def named_after(cls, folder: Path) -> TrainingSettings:
@@ -86,6 +90,23 @@ class TrainingSettings:
     def falling_from(self, step: int) -> TrainingSettings:
         """The same, but with a pixel phase whose learning rate begins to fall at ``step``, if it didn't before."""
         return replace(self, pixel_steps=min(self.pixel_steps, math.ceil(step / (1 - self.falling_share))))
+
+    def fitted(self, step: int, *, seconds_left: float, seconds_per_step: float) -> TrainingSettings:
+        """The same, with phases that end when the time does.
+
+        Args:
+            step: how many steps were taken.
+            seconds_left: for all further steps.
+            seconds_per_step: of the phase that ``step`` is in.
+        """
+        if step >= self.pixel_steps:
+            further = max(1, int(seconds_left / seconds_per_step))
+            return replace(self, adversarial_steps=step - self.pixel_steps + further)
+        ratio = self.adversarial_steps / self.pixel_steps
+        cost = ratio * _ADVERSARIAL_STEP_COST
+        further = int((seconds_left / seconds_per_step - cost * step) / (1 + cost))
+        pixel_steps = step + max(1, further)
+        return replace(self, pixel_steps=pixel_steps, adversarial_steps=max(1, round(ratio * pixel_steps)))
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> TrainingSettings:

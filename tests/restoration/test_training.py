@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from restoration.networks import (
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import restore_array
 from restoration.recipe import Recipe
-from restoration.training import TrainingSettings, train
+from restoration.training import TrainingSettings, precision, train
 from restoration.training.aged_pairs import (
     CONDITIONS,
     PATCHES_PER_PHOTOGRAPH,
@@ -389,3 +390,32 @@ def test_the_learning_rate_warms_up_falls_and_starts_anew_for_the_adversarial_ph
     settings = replace(TINY, pixel_steps=1000, adversarial_steps=500)
     assert settings.rate(0) < settings.rate(200) > settings.rate(999)
     assert settings.rate(1000) == pytest.approx(settings.adversarial_learning_rate)
+
+
+def test_a_limited_time_holds_both_phases_and_the_release(pictures: Path, tmp_path: Path) -> None:
+    settings = replace(TINY, pixel_steps=100_000, adversarial_steps=20_000)
+    began = time.monotonic()
+    folder = train(tmp_path / "out", data=pictures, settings=settings, minutes=0.5, execution=CPU, workers=0)
+    taken = time.monotonic() - began
+    stored = folder.card.content["training"]["settings"]
+    assert 20 < taken < 60
+    assert 20 <= stored["pixel_steps"] < 100_000
+    assert 0.1 < stored["adversarial_steps"] / stored["pixel_steps"] < 0.4
+
+
+def test_phases_are_fitted_into_the_time_that_is_left() -> None:
+    settings = replace(TINY, pixel_steps=1000, adversarial_steps=100)
+    fitted = settings.fitted(400, seconds_left=600, seconds_per_step=1)
+    assert fitted.pixel_steps - 400 + 1.3 * fitted.adversarial_steps == pytest.approx(600, abs=3)
+    assert fitted.adversarial_steps == pytest.approx(fitted.pixel_steps / 10, abs=1)
+    late = fitted.fitted(fitted.pixel_steps + 20, seconds_left=30, seconds_per_step=2)
+    assert (late.pixel_steps, late.adversarial_steps) == (fitted.pixel_steps, 35)
+
+
+def test_the_faster_precision_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for faster in ("fp32", "bf16"):
+        monkeypatch.setattr(precision, "seconds_per_step", lambda how, _, faster=faster: how.precision != faster)
+        assert precision.resolve_for_training(Execution(device="cpu"), TINY).precision == faster
+    assert precision.resolve_for_training(CPU, TINY).precision == "fp32"
+    monkeypatch.undo()
+    assert precision.seconds_per_step(CPU.resolved(), TINY) > 0

@@ -257,7 +257,7 @@ def _turns(turns: StyleSteps, settings: StyleTrainingSettings, *, first: int, wo
     yield from DataLoader(
         turns,
         batch_size=None,
-        sampler=ResumeSampler(first, settings.steps),
+        sampler=ResumeSampler(first),
         num_workers=workers,
         prefetch_factor=8 if workers else None,
     )
