@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,28 @@ from archive.errors import HomeError
 
 HOME_VARIABLE = "ARCHIVE_HOME"
 DATABASE_VARIABLE = "ARCHIVE_DATABASE_URL"
+OPERATOR_VARIABLE = "ARCHIVE_OPERATOR"
 SETTINGS_NAME = "archive.toml"
 SQLITE_PREFIX = "sqlite:///"
 POSTGRESQL_PREFIX = "postgresql+psycopg://"
 
 
+def default_operator() -> str:
+    """The person at work: ``ARCHIVE_OPERATOR``, else the login name, else the user id where the system has no name."""
+    if named := os.environ.get(OPERATOR_VARIABLE, "").strip():
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user id {os.getuid()}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of an archive home, for all commands. ``archive.toml`` may set every field except ``home``."""
+    """Settings of an archive home, for all commands.
+
+    ``archive.toml`` may set every field except ``home`` and ``operator``.
+    """
 
     home: Path
     """The home folder, absolute."""
@@ -36,6 +51,8 @@ class Settings:
     """How long a task stays a process's own without a sign of life from it; then another may take it over."""
     database_wait_seconds: int = 300
     """How long a batch waits for a database that is locked or away before it stops."""
+    operator: str = field(default_factory=default_operator)
+    """The person on whose behalf the catalogue is written to; recorded with every event, batch and derivative."""
 
     @property
     def sqlite_path(self) -> Path | None:

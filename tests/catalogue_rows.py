@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.edtf_dates import date_range
-from archive.catalogue.events import person_agent, software_agent
+from archive.catalogue.events import operator_agent, person_agent, software_agent
 from archive.catalogue.query.text_index import index_item_words
 from archive.catalogue.schema.tables import (
     Batch,
@@ -146,7 +146,13 @@ def add_recipe(session: Session, *versions: ModelVersion, strength: float = 1.0)
 
 def add_batch(session: Session) -> Batch:
     """A batch without tasks."""
-    batch = Batch(kind=BatchKind.RESTORE, options={}, created_at=AT, agent=software_agent(session))
+    batch = Batch(
+        kind=BatchKind.RESTORE,
+        options={},
+        created_at=AT,
+        agent=software_agent(session),
+        operator=operator_agent(session),
+    )
     session.add(batch)
     session.flush()
     return batch
@@ -193,6 +199,7 @@ def add_derivative(
         stage_records=[],
         notes=[],
         created_at=AT,
+        operator=operator_agent(session),
     )
     for field, value in scores.items():
         metric, _, against = field.partition("_") if field.startswith(("psnr", "ssim")) else (field, "", "")

@@ -14,7 +14,10 @@ import pytest
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema import migration
-from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, Settings, create_home
+from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, OPERATOR_VARIABLE, Settings, create_home
+
+OPERATOR = "An Operator"
+"""Who works in tests."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(HOME_VARIABLE, raising=False)
     monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+    monkeypatch.setenv(OPERATOR_VARIABLE, OPERATOR)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,15 @@ def person_agent(session: Session, name: str) -> Agent:
     return _agent(session, AgentType.PERSON, name, "")
 
 
+def operator_agent(session: Session) -> Agent:
+    """The person on whose behalf the session's catalogue is written to (:attr:`archive.settings.Settings.operator`).
+
+    It is ``--operator``, else ``ARCHIVE_OPERATOR``, else the login name. A server that works for several people opens
+    its sessions from :meth:`archive.catalogue.Catalogue.on_behalf_of`.
+    """
+    return person_agent(session, session.info["operator"])
+
+
 def record_event(
     session: Session,
     event_type: EventType,
@@ -36,7 +45,10 @@ def record_event(
     derivative: Derivative | None = None,
     version: ModelVersion | None = None,
 ) -> Event:
-    """Adds an event about the objects named; without an ``agent`` it was this software."""
+    """Adds an event about the objects named; without an ``agent`` it was this software.
+
+    The session's operator is recorded beside the agent.
+    """
     session.flush()  # objects that are new get their ids
     event = Event(
         type=event_type,
@@ -44,6 +56,7 @@ def record_event(
         outcome=outcome,
         detail=detail,
         agent=agent or software_agent(session),
+        operator=operator_agent(session),
         item_id=item.id if item else None,
         master_id=master.id if master else None,
         derivative_id=derivative.id if derivative else None,

@@ -73,6 +73,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
         .options(
             joinedload(Derivative.master),
             joinedload(Derivative.recipe),
+            joinedload(Derivative.operator),
             selectinload(Derivative.scores),
             selectinload(Derivative.reviews).joinedload(Review.agent),
         )
@@ -140,6 +141,7 @@ def _derivative(catalogue: Catalogue, derivative: Derivative, comments: list[dic
         "created_at": derivative.created_at.isoformat(timespec="seconds"),
         "current": derivative.id in (master.current_restored_id, master.current_styled_id),
         "batch": derivative.batch_id,
+        "operator": derivative.operator.name if derivative.operator else None,
         "review": _newest_review(derivative.reviews),
         "comments": comments,
         "recipe": {
@@ -185,7 +187,7 @@ def _events(
             )
         )
         .order_by(Event.id)
-        .options(joinedload(Event.agent))
+        .options(joinedload(Event.agent), joinedload(Event.operator))
     )
     return [
         {
@@ -194,6 +196,7 @@ def _events(
             "outcome": event.outcome,
             "detail": event.detail,
             "agent": {"type": event.agent.type, "name": event.agent.name, "version": event.agent.version},
+            "operator": event.operator.name if event.operator else None,
         }
         for event in events
     ]

@@ -16,7 +16,17 @@ from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.predicates import RESTORABLE_FIRST, REVIEW, STATUS
 from archive.catalogue.query.query_planner import as_exists, choose_access_path
 from archive.catalogue.query.query_tree import QueryNode, to_sql
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Model, ModelVersion, RecipeStage, Task
+from archive.catalogue.schema.tables import (
+    Agent,
+    Batch,
+    Derivative,
+    Item,
+    Master,
+    Model,
+    ModelVersion,
+    RecipeStage,
+    Task,
+)
 from archive.catalogue.schema.vocabularies import StageTask, TaskStatus
 from archive.catalogue.throughput import measure_throughput, pixels_left, stage_seconds
 from archive.catalogue.version_comparison import compare_versions
@@ -127,7 +137,7 @@ def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
 
 
 def list_batches(session: Session) -> Iterator[dict[str, Any]]:
-    """All batches by id: id, created_at, status, the numbers of recipes and tasks, and the count of each status."""
+    """All batches by id: id, created_at, status, recipes and tasks (counted), the count of each status, operator."""
     for row in session.execute(_batch_statement()):
         yield _batch_object(row)
 
@@ -179,12 +189,14 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
         select(
             Batch.id,
             Batch.created_at,
+            Agent.name.label("operator"),
             func.count(Task.recipe_id.distinct()).label("recipes"),
             func.count(Task.id).label("tasks"),
             *(func.count(Task.id).filter(Task.status == status).label(status.value) for status in TaskStatus),
         )
         .outerjoin(Task, Task.batch_id == Batch.id)
-        .group_by(Batch.id, Batch.created_at)
+        .outerjoin(Agent, Agent.id == Batch.operator_id)
+        .group_by(Batch.id, Batch.created_at, Agent.name)
         .order_by(Batch.id)
     )
 
@@ -198,6 +210,7 @@ def _batch_object(row: Any) -> dict[str, Any]:
         "recipes": row.recipes,
         "tasks": row.tasks,
         **{status.value: count for status, count in counts.items()},
+        "operator": row.operator,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,10 +84,15 @@ class Catalogue:
         moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
 
+    def on_behalf_of(self, operator: str) -> Catalogue:
+        """The same catalogue, written to by another person: see :func:`archive.catalogue.events.operator_agent`."""
+        return replace(self, settings=replace(self.settings, operator=operator))
+
     def path_of(self, stored: str) -> Path:
         """The absolute path of what a row's ``path`` names: below the home where it is relative."""
         return self.settings.home / stored
 
     def _session(self, engine: Engine) -> Session:
         # Rows are looked at after the commit too, to be printed. Reads give absolute paths and need the home for that.
-        return Session(engine, expire_on_commit=False, info={"home": self.settings.home})
+        info = {"home": self.settings.home, "operator": self.settings.operator}
+        return Session(engine, expire_on_commit=False, info=info)

@@ -45,6 +45,7 @@ FIELDS = (
     "failed",
     "skipped",
     "cancelled",
+    "operator",
 )
 FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
 

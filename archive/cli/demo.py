@@ -37,7 +37,7 @@ def demo(context: Context, folder: Path | None) -> int:
     from archive.ingest import ingest
     from archive.report import write_report
 
-    settings, _ = make_home(folder or context.home or Path("demo-archive"), None)
+    settings, _ = make_home(context, folder or context.home or Path("demo-archive"), None)
     click.echo(f"home: {settings.home}")
     catalogue = Catalogue.open(settings)
     # Copied, since masters must not be referenced inside the software's own folder.

@@ -34,19 +34,19 @@ def init(context: Context, folder: Path | None, database: str | None) -> None:
     copies of the models in use. The models that come with the software are registered. Doing it again on a home
     that exists changes nothing in it.
     """
-    settings, registered = make_home(folder or context.home or Path(), database)
+    settings, registered = make_home(context, folder or context.home or Path(), database)
     click.echo(f"home: {settings.home}")
     for reference in registered:
         click.echo(f"model: {reference}")
 
 
-def make_home(folder: Path, database: str | None) -> tuple[Settings, list[str]]:
+def make_home(context: Context, folder: Path, database: str | None) -> tuple[Settings, list[str]]:
     """A home with its database at head and the shipped models registered; what is there already is kept."""
     from archive.catalogue import Catalogue
     from archive.catalogue.schema import migration
     from archive.model_registry import register_shipped
     from archive.settings import create_home
 
-    settings = create_home(folder, database=database)
+    settings = context.with_operator(create_home(folder, database=database))
     migration.upgrade(settings)
     return settings, register_shipped(Catalogue.open(settings))

@@ -58,7 +58,8 @@ def _derivative(derivative: Record) -> Iterator[str]:
     kind = describe_kind(derivative["kind"])
     yield f"  Derivative {derivative['id']}, {kind}{current}: {escape_control_characters(derivative['path'])}"
     recipe = describe_recipe(derivative["recipe"])
-    yield f"    made {derivative['created_at']} in batch {derivative['batch']} by {recipe}"
+    operator = f", run by {escape_control_characters(derivative['operator'])}" if derivative["operator"] else ""
+    yield f"    made {derivative['created_at']} in batch {derivative['batch']} by {recipe}{operator}"
     environment = derivative["environment"]
     yield (
         f"    on {escape_control_characters(str(environment.get('device')))}, {environment.get('precision')}, "
@@ -84,6 +85,8 @@ def _scores(scores: Sequence[Record]) -> Iterator[str]:
 def _event(event: Record) -> Iterator[str]:
     agent = event["agent"]
     who = escape_control_characters(f"{agent['name']} {agent['version']}".strip())
+    if event["operator"] and event["operator"] != agent["name"]:
+        who += f" for {escape_control_characters(event['operator'])}"
     outcome = "" if event["outcome"] == "success" else f", {event['outcome']}"
     detail = f": {escape_control_characters(event['detail'])}" if event["detail"] else ""
     yield f"  {event['at']}  {event['type']}{outcome}, {who}{detail}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from archive.cli.model_training import evaluate, train
-from archive.cli.options import ArchiveGroup, Context, command, epilog, login_name, pass_context, query_argument
+from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context, query_argument
 from archive.cli.output_formats import as_json, escape_control_characters, print_table
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
@@ -89,7 +89,7 @@ def add(context: Context, folder: Path) -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("version", metavar="VERSION")
 @click.argument("alias_name", metavar="ALIAS")
-@click.option("--reviewer", metavar="NAME", help="Who decides; else the name you are logged in with.")
+@click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @pass_context
 def alias(context: Context, name: str, version: str, alias_name: str, reviewer: str | None) -> None:
     """Let NAME@ALIAS mean VERSION from now on.
@@ -99,7 +99,8 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
     from archive.model_registry import set_alias
 
     alias_name = alias_name.removeprefix("@")
-    set_alias(context.catalogue(), name, version, alias_name, reviewer or login_name())
+    catalogue = context.catalogue()
+    set_alias(catalogue, name, version, alias_name, reviewer or catalogue.settings.operator)
     click.echo(f"{name}@{alias_name} is now {name}@{version}")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -33,6 +32,7 @@ class Context:
     """What the global options said."""
 
     home: Path | None = None
+    operator: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -43,7 +43,11 @@ class Context:
         """
         from archive.settings import find_home, load_settings
 
-        return load_settings(find_home(self.home))
+        return self.with_operator(load_settings(find_home(self.home)))
+
+    def with_operator(self, settings: Settings) -> Settings:
+        """``settings`` with the operator that ``--operator`` names, if it does."""
+        return settings if self.operator is None else replace(settings, operator=self.operator)
 
     def catalogue(self) -> Catalogue:
         """The catalogue of the home in use, its schema checked.
@@ -66,6 +70,14 @@ def _remember_home(context: click.Context, _parameter: click.Parameter, value: P
         shared.home = value
 
 
+def _remember_operator(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    if not value.strip():
+        raise click.BadParameter("the name is empty: name the person who works", context, parameter)
+    context.ensure_object(Context).operator = value.strip()
+
+
 def _set_log_format(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         from archive.cli.logging_setup import set_log_format
@@ -75,7 +87,7 @@ def _set_log_format(_context: click.Context, _parameter: click.Parameter, value:
 
 def _global_options() -> list[click.Parameter]:
     """Those that stand before a command's name or after it."""
-    return [_home_option(), _log_format_option()]
+    return [_home_option(), _operator_option(), _log_format_option()]
 
 
 def _log_format_option() -> click.Option:
@@ -86,6 +98,16 @@ def _log_format_option() -> click.Option:
         expose_value=False,
         is_eager=True,  # so that errors in other options use this format
         callback=_set_log_format,
+    )
+
+
+def _operator_option() -> click.Option:
+    return click.Option(
+        ["--operator"],
+        metavar="NAME",
+        help="Who works, for the record; else ARCHIVE_OPERATOR; else the login name.",
+        expose_value=False,
+        callback=_remember_operator,
     )
 
 
@@ -101,7 +123,7 @@ def _home_option() -> click.Option:
 
 
 class ArchiveCommand(click.Command):
-    """A command that takes --home and --log-format."""
+    """A command that takes --home, --operator and --log-format."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -124,7 +146,7 @@ def _refuse_what_is_no_text(context: click.Context, parameter: click.Parameter, 
 
 
 class ArchiveGroup(click.Group):
-    """A group that takes --home and --log-format, of commands that do."""
+    """A group that takes --home, --operator and --log-format, of commands that do."""
 
     command_class = ArchiveCommand
 
@@ -245,15 +267,3 @@ class ChoiceList(click.ParamType[tuple[str, ...]]):
         if unknown := [word for word in words if word not in self.known]:
             self.fail(f"unknown: {', '.join(unknown)}; known are {', '.join(self.known)}", param, ctx)
         return words
-
-
-def login_name() -> str:
-    """The name of whoever is logged in, for decisions that a person answers for.
-
-    Raises:
-        UsageError: the system knows none.
-    """
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        raise click.UsageError("the system doesn't know your name: give it as an option") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.options import Context, RowId, command, login_name, pass_context
+from archive.cli.options import Context, RowId, command, pass_context
 from archive.cli.output_formats import escape_control_characters
 
 
@@ -20,7 +20,7 @@ from archive.cli.output_formats import escape_control_characters
 @click.option("--reject", is_flag=True, help="Reject it: it is never current. Needs --reason.")
 @click.option("--derivative", type=RowId(), metavar="ID", help="Which one; else the current restored derivative.")
 @click.option("--reason", metavar="TEXT", help="Why.")
-@click.option("--reviewer", metavar="NAME", help="Who decides; else the name you are logged in with.")
+@click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @pass_context
 def review(
     context: Context,
@@ -43,12 +43,13 @@ def review(
 
     if accept == reject:
         raise click.UsageError("say either --accept or --reject")
+    catalogue = context.catalogue()
     decided = record_decision(
-        context.catalogue(),
+        catalogue,
         accession_number,
         decision=Decision.ACCEPTED if accept else Decision.REJECTED,
         derivative_id=derivative,
         reason=reason,
-        reviewer=reviewer or login_name(),
+        reviewer=reviewer or catalogue.settings.operator,
     )
     click.echo(f"{escape_control_characters(accession_number)}: derivative {decided.derivative_id} {decided.decision}")

@@ -22,7 +22,7 @@ from archive.batches.planning.masks import MaskFolder, UnusableMask
 from archive.batches.planning.sampling import DrawnSample, Sample, draw_sample
 from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.catalogue import Catalogue
-from archive.catalogue.events import software_agent
+from archive.catalogue.events import operator_agent, software_agent
 from archive.catalogue.schema.tables import Batch, Derivative, Master, Task
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, TaskStatus, View
@@ -208,7 +208,12 @@ class PlanBuilder:
             return self.plan(catalogue, session)
         self.keep_masks(catalogue.settings)
         batch = Batch(
-            kind=kind, query=query, options=options, created_at=catalogue.now(session), agent=software_agent(session)
+            kind=kind,
+            query=query,
+            options=options,
+            created_at=catalogue.now(session),
+            agent=software_agent(session),
+            operator=operator_agent(session),
         )
         session.add(batch)
         session.flush()

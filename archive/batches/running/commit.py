@@ -21,7 +21,7 @@ from archive.batches.running.claims import (
 )
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import update_current_derivatives
-from archive.catalogue.events import record_event
+from archive.catalogue.events import operator_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Master, QualityScore, Task
 from archive.catalogue.schema.vocabularies import (
     ComparedWith,
@@ -161,6 +161,7 @@ def _write_rows(
         stage_records=[dict(record) for record in made.stage_records],
         notes=list(made.notes),
         created_at=at,
+        operator=operator_agent(session),
     )
     derivative.scores = [_score_row(score) for score in made.scores]
     session.add(derivative)

@@ -226,9 +226,11 @@ class Batch(Table):
     query: Mapped[str | None] = mapped_column(Text)
     options: Mapped[dict[str, Any]]  # device, precision; of a sample its size, seed, and what its sheet may show
     created_at: Mapped[datetime]
-    agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
+    agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))  # the software that planned it
+    operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))  # the person who asked for it
 
-    agent: Mapped[Agent] = relationship()
+    agent: Mapped[Agent] = relationship(foreign_keys=[agent_id])
+    operator: Mapped[Agent | None] = relationship(foreign_keys=[operator_id])
     tasks: Mapped[list[Task]] = relationship(back_populates="batch", order_by="Task.id")
 
 
@@ -288,11 +290,13 @@ class Derivative(Table):
     stage_records: Mapped[list[Any]] = mapped_column(JSON)  # one a stage: seconds and what it noticed
     notes: Mapped[list[Any]] = mapped_column(JSON)  # what could not be carried over, in words
     created_at: Mapped[datetime]
+    operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"), index=True)  # the person who ran it
     verified_at: Mapped[datetime | None]
 
     master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
     recipe: Mapped[Recipe] = relationship()
     batch: Mapped[Batch] = relationship()
+    operator: Mapped[Agent | None] = relationship()
     scores: Mapped[list[QualityScore]] = relationship(back_populates="derivative", order_by="QualityScore.id")
     reviews: Mapped[list[Review]] = relationship(back_populates="derivative", order_by="Review.id")
 
@@ -362,9 +366,11 @@ class Event(Table):
     outcome: Mapped[Outcome] = mapped_column(enum_column(Outcome))
     detail: Mapped[str | None] = mapped_column(Text)
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))
+    operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))  # the person on whose behalf
     item_id: Mapped[int | None] = mapped_column(Id, ForeignKey("items.id"), index=True)
     master_id: Mapped[int | None] = mapped_column(Id, ForeignKey("masters.id"), index=True)
     derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
     version_id: Mapped[int | None] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
 
-    agent: Mapped[Agent] = relationship()
+    agent: Mapped[Agent] = relationship(foreign_keys=[agent_id])
+    operator: Mapped[Agent | None] = relationship(foreign_keys=[operator_id])

@@ -240,6 +240,8 @@ def test_item_details_describe_each_derivative_with_recipe_review_and_scores(des
             "created_at": "2026-05-04T12:00:00+00:00",
             "current": True,
             "batch": batch,
+            "operator": "An Operator",
+            "comments": [],
             "review": {
                 "decision": "accepted",
                 "reason": None,
@@ -331,8 +333,9 @@ def test_batches_are_counted_and_told_with_their_failures(catalogue: Catalogue) 
         "failed": 2,
         "skipped": 0,
         "cancelled": 0,
+        "operator": "An Operator",
     }
-    assert list(listed[0])[-6:] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
+    assert list(listed[0])[-7:-1] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
     assert [(each["id"], each["status"]) for each in listed[1:]] == [
         (failed.id, "failed"),
         (waiting.id, "pending"),
