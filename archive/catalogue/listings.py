@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
 
+from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.model_versions import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
@@ -146,7 +147,8 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     """One batch as in :func:`list_batches`, with its kind, query, options, agent (the planning software) and failures.
 
     A failure has accession_number, sequence, path (the master's, absolute) and reason. ``rate`` and ``seconds_left``
-    are None until a task is done; ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds of each network.
+    are None until a task is done; ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds of each network;
+    ``workers`` is what :func:`list_workers` yields.
 
     Raises:
         NotFoundError: there is no such batch.
@@ -172,6 +174,7 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
         "rate": None if rate is None else asdict(rate),
         "seconds_left": None if rate is None else rate.seconds_for(pixels_left(session, batch_id)),
         "stages": stage_seconds(session, batch_id),
+        "workers": list(list_workers(session, batch_id)),
         "failures": [
             {
                 "accession_number": accession_number,

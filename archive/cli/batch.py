@@ -47,6 +47,7 @@ FIELDS = (
     "cancelled",
     "operator",
 )
+WORKER_FIELDS = ("host", "process", "device", "accession_number", "sequence", "since", "last_heartbeat")
 FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
 
 
@@ -76,7 +77,10 @@ def list_command(context: Context, form: str) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
-    """Show how far one batch is, how fast it goes, and what failed in it, with reasons. As csv: the failures alone."""
+    """Show how far one batch is, how fast it goes, who works on it, and what failed in it. As csv: the failures alone.
+
+    A worker's last heartbeat is its last sign of life. It gives one several times in each lease.
+    """
     from archive.catalogue.listings import get_batch as find
 
     with context.catalogue().reading() as session:
@@ -88,6 +92,9 @@ def show(context: Context, batch_id: int, form: str) -> None:
     else:
         for name, value in _told(found):
             click.echo(f"{name:<12}{escape_control_characters(value)}")
+        if found["workers"]:
+            click.echo()
+            print_table(found["workers"], WORKER_FIELDS)
         if found["failures"]:
             click.echo()
             print_table(found["failures"], FAILURE_FIELDS)

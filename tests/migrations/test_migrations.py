@@ -121,7 +121,8 @@ def test_leases_come_and_go_with_the_rows_kept(settings: Settings) -> None:
     assert [row.keys() & {"lease_token", "lease_pid"} for row in _tasks(settings)] == [{"lease_token"}]
     migration.upgrade(settings)
     assert migration.check(settings) == []
-    lease = {"lease_expires_at": None, "lease_host": None, "lease_pid": None, "lease_started": None}
+    names = ("expires_at", "host", "pid", "started", "device", "renewed_at")
+    lease = {f"lease_{name}": None for name in names}
     assert _tasks(settings) == [row | lease for row in before]
 
 

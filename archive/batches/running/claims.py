@@ -29,6 +29,8 @@ _NO_LEASE: Final = {
     "lease_host": None,
     "lease_pid": None,
     "lease_started": None,
+    "lease_device": None,
+    "lease_renewed_at": None,
 }
 
 
@@ -60,19 +62,20 @@ class Claim:
     already_made: bool  # nothing is held, and nothing is to be done
 
 
-def claim_next(catalogue: Catalogue, batch_id: int) -> Claim | None:
+def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None) -> Claim | None:
     """Takes the batch's next task that is pending, or was left by a holder that lost it; None where there is none.
 
     Tasks that were tried least often come first, so that a scan on which processes die does not keep others waiting.
     Where the derivative was made meanwhile, by another batch, the task is skipped instead, and the claim says so.
+    ``device`` is where this process's networks run, for ``archive batch show``.
     """
-    claim = _claim_pending(catalogue, batch_id)
+    claim = _claim_pending(catalogue, batch_id, device)
     if claim is None and reclaim_lost_tasks(catalogue, batch_id):
-        claim = _claim_pending(catalogue, batch_id)
+        claim = _claim_pending(catalogue, batch_id, device)
     return claim
 
 
-def _claim_pending(catalogue: Catalogue, batch_id: int) -> Claim | None:
+def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> Claim | None:
     with catalogue.session() as session:
         task = session.scalar(
             select(Task)
@@ -81,10 +84,10 @@ def _claim_pending(catalogue: Catalogue, batch_id: int) -> Claim | None:
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        return None if task is None else _take(catalogue, session, task)
+        return None if task is None else _take(catalogue, session, task, device)
 
 
-def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
+def _take(catalogue: Catalogue, session: Session, task: Task, device: str | None) -> Claim:
     master = session.execute(
         select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
     ).scalar_one()
@@ -116,6 +119,7 @@ def _take(catalogue: Catalogue, session: Session, task: Task) -> Claim:
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.lease_host, task.lease_pid, task.lease_started = holder.host, holder.pid, holder.started
         task.lease_expires_at = lease_expiry(catalogue, session)
+        task.lease_device, task.lease_renewed_at = device, claim.started_at
         task.attempts += 1
         task.error, task.started_at = None, claim.started_at
     else:

@@ -126,7 +126,11 @@ def _prolonged(catalogue: Catalogue, tokens: set[str]) -> set[str]:
         # Locked first: behind another's lock the clock goes on.
         ids = session.scalars(select(Task.id).where(*held).with_for_update()).all()
         living = (Task.id.in_(ids), *held, Task.lease_expires_at > catalogue.now(session))
-        prolong = update(Task).where(*living).values(lease_expires_at=lease_expiry(catalogue, session))
+        prolong = (
+            update(Task)
+            .where(*living)
+            .values(lease_expires_at=lease_expiry(catalogue, session), lease_renewed_at=catalogue.now(session))
+        )
         return {token for token in session.scalars(prolong.returning(Task.lease_token)) if token is not None}
 
 

@@ -78,10 +78,17 @@ def work_on_batch(
         progress=progress,
         stop=stop,
         threads=options.threads,
+        device=_describe_device(options.device, models),
     )
     stop_at = options.stop_at
     with batch_context(batch_id, worker=options.name):
         return loop.work(count_open_tasks(catalogue, batch_id), lambda: stop_at is not None and clock() >= stop_at)
+
+
+def _describe_device(requested: str, models: LoadedModels) -> str:
+    """The device's name, with its number where one of several GPUs was asked for."""
+    named = models.environment.device
+    return f"{requested} {named.removeprefix('cuda ')}" if requested.startswith("cuda:") else named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,7 @@ class _WorkerLoop:
     progress: Progress
     stop: StopRequest
     threads: int | None
+    device: str  # for `archive batch show`
 
     def work(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
         """Takes tasks until none is left or it is to stop; whether it was interrupted."""
@@ -132,7 +140,7 @@ class _WorkerLoop:
         """Takes a task, settles one, or waits a little for those of others; False where the batch is at its end."""
         claim = None
         if not in_hand.full:
-            claim = retry_while_unavailable(self.catalogue, lambda: claim_next(self.catalogue, self.batch_id))
+            claim = retry_while_unavailable(self.catalogue, self._claim)
         if claim is not None:
             self._take(claim, in_hand)
         elif len(in_hand):
@@ -143,6 +151,9 @@ class _WorkerLoop:
         else:
             return False
         return True
+
+    def _claim(self) -> Claim | None:
+        return claim_next(self.catalogue, self.batch_id, device=self.device)
 
     def _take(self, claim: Claim, in_hand: WorkerPool) -> None:
         failpoint("claim")

@@ -228,6 +228,7 @@ class Batch(Table):
     created_at: Mapped[datetime]
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))  # the software that planned it
     operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))  # the person who asked for it
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")  # the higher goes first
 
     agent: Mapped[Agent] = relationship(foreign_keys=[agent_id])
     operator: Mapped[Agent | None] = relationship(foreign_keys=[operator_id])
@@ -256,6 +257,8 @@ class Task(Table):
     lease_host: Mapped[str | None] = mapped_column(ExactText)  # which machine since which boot holds it,
     lease_pid: Mapped[int | None]  # in which process
     lease_started: Mapped[int | None] = mapped_column(BigInteger)  # that was started then, in ticks since the boot
+    lease_device: Mapped[str | None] = mapped_column(Text)  # where its networks run
+    lease_renewed_at: Mapped[datetime | None]  # the holder's last sign of life
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"))

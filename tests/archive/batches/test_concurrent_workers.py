@@ -18,6 +18,7 @@ from archive.batches.running.cancellation import cancel_batch
 from archive.batches.running.claims import LeaseLostError, claim_next, reclaim_lost_tasks, release_claims
 from archive.batches.running.commit import record_failure
 from archive.batches.running.leases import Heartbeat, LeaseHolder
+from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import NotFoundError
@@ -161,6 +162,37 @@ def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
         None,
         None,
     )
+
+
+def test_a_batch_tells_who_works_on_what_and_when_it_gave_a_sign_of_life(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 2)
+    workshop.set(lease_seconds=2)
+    claim = claim_next(workshop.catalogue, batch_id, device="cuda:1 NVIDIA H100")
+    assert claim is not None
+
+    def worker() -> dict[str, Any]:
+        with workshop.catalogue.reading() as session:
+            (found,) = get_batch(session, batch_id)["workers"]
+        return dict(found)
+
+    first = worker()
+    assert first == {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "device": "cuda:1 NVIDIA H100",
+        "task": claim.task_id,
+        "accession_number": claim.accession_number,
+        "sequence": 1,
+        "since": claim.started_at.isoformat(timespec="seconds"),
+        "last_heartbeat": claim.started_at.isoformat(timespec="seconds"),
+    }
+    with Heartbeat(workshop.catalogue) as heartbeat:
+        heartbeat.keep(claim.token)
+        wait_until(lambda: worker()["last_heartbeat"] > first["last_heartbeat"])
+    assert worker()["since"] == first["since"]
+    release_claims(workshop.catalogue, claim)
+    with workshop.catalogue.reading() as session:
+        assert get_batch(session, batch_id)["workers"] == []
 
 
 def test_only_what_is_certain_is_taken_for_dead() -> None:
