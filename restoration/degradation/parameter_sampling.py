@@ -1,6 +1,6 @@
 """Samples ageing parameters for training.
 
-The probabilities decide what a network learns. Nearly half of the samples have a single defect; one in seven is clean
+The probabilities decide what a network learns. Nearly half of the samples have a single defect; one in eight is clean
 or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
 """
 
@@ -38,15 +38,17 @@ def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...
 def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Ageing:
     """Samples the ageing parameters of one photograph, from untouched to severely damaged."""
     kind = rng.random()
-    if kind < 0.14:
+    if kind < 0.12:
         return _sample_untouched(rng)
-    if kind < 0.33:
+    if kind < 0.28:
         return Ageing(
-            gaussian_noise=float(rng.uniform(0.0, 55 / 255)),
+            gaussian_noise=_sample_level(rng, 1.5 / 255, 55 / 255)
+            if rng.random() < 0.4
+            else float(rng.uniform(0, 55 / 255)),
             noise_colour=0.0 if monochrome else 1.0,
             clip=bool(rng.random() < 0.5),
         )
-    if kind < 0.48:
+    if kind < 0.43:
         return Ageing(
             softness=(_sample_softness(rng),),
             gaussian_noise=float(rng.uniform(0.0, 0.03)),
@@ -72,13 +74,18 @@ def _sample_untouched(rng: np.random.Generator) -> Ageing:
 def _sample_grainy(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
     """A sharp, whole photograph in coarse or fine grain, as a good scan of a small negative shows it."""
     return Ageing(
-        grain=float(0.008 + 0.1 * rng.beta(1.0, 2.4)),
+        grain=_sample_level(rng, 0.006, 0.11),
         grain_size_px=_sample_grain_size(rng),
         grain_colour=0.0 if monochrome else float(rng.uniform(0.3, 1.0)),
         gaussian_noise=float(rng.uniform(0.0, 0.015)),
         noise_colour=0.0 if monochrome else 1.0,
         **_sample_copy(rng),
     )
+
+
+def _sample_level(rng: np.random.Generator, least: float, most: float) -> float:
+    """Samples a level of grain or noise; faint ones are as frequent as strong ones by their ratio."""
+    return float(np.exp(rng.uniform(np.log(least), np.log(most))))
 
 
 def _sample_grain_size(rng: np.random.Generator) -> float:
@@ -101,7 +108,7 @@ def _sample_combined(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
         softness=tuple(
             _sample_softness(rng, mildness=2.0) for _ in range(int(rng.choice([0, 1, 2], p=[0.3, 0.6, 0.1])))
         ),
-        grain=float(0.012 + 0.11 * rng.beta(1.2, 2.6)) if grainy else 0.0,
+        grain=_sample_level(rng, 0.008, 0.12) if grainy else 0.0,
         grain_size_px=_sample_grain_size(rng),
         grain_colour=emulsion,
         vignette=float(rng.uniform(0.0, 0.4)) if rng.random() < 0.1 else 0.0,

@@ -39,6 +39,8 @@ _BORDER = 16  # px at the edges of what is aged that no patch is cut from
 _MARKED_SHARE = 0.08  # of the photographs that somebody wrote on
 _REDUCED_SHARE = 0.35  # of the photographs taken smaller than they are, and so with less noise of their own
 _STRONG_TEXTURE_SHARE = 0.25  # of the photographs that are sharpened, so that clean pictures have strong fine texture
+_FLAT_PLACES_SHARE = 0.8  # of the photographs are drawn from those with flat places
+_FLAT_LEVELS = (1.2 / 255, 2.5 / 255)  # of the grain profile at 1 and 2 px
 _STRUCTURE_SHARE = 0.3  # of the photographs with thin structures, where damage is to be repaired
 
 PATCHES_PER_PHOTOGRAPH = 8
@@ -140,6 +142,7 @@ class AgedPairs(Dataset[AgedPatches]):
         self._photographs = [read_photograph(path) for path in photographs]
         self._masks = [_read_mask(path) for path in pictures.damage]
         self._grain = [patch for path in pictures.prints for patch in _read_grain(path)]
+        self._with_flat_places = [each for each in self._photographs if _has_flat_places(each)]
 
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
@@ -162,7 +165,9 @@ class AgedPairs(Dataset[AgedPatches]):
 
     def _draw(self, rng: np.random.Generator) -> tuple[Array, bool]:
         """A clean photograph or part of one, turned and mirrored, in colour or as a neutral or toned print."""
-        photograph = self._photographs[rng.integers(len(self._photographs))]
+        with_flat_places = rng.random() < _FLAT_PLACES_SHARE and self._with_flat_places
+        photographs = self._with_flat_places if with_flat_places else self._photographs
+        photograph = photographs[rng.integers(len(photographs))]
         least = self.patch_px + 2 * _BORDER
         reduction = rng.uniform(1.1, 1.8) if rng.random() < _REDUCED_SHARE else 1.0
         sides = [min(round(_PART_PX * reduction), side) for side in photograph.shape[:2]]
@@ -215,6 +220,19 @@ class AgedPairs(Dataset[AgedPatches]):
         size = self.patch_px
         cut = np.stack([picture[top : top + size, left : left + size] for top, left in places])
         return torch.from_numpy(np.ascontiguousarray(cut.transpose(0, 3, 1, 2)))
+
+
+def _has_flat_places(photograph: NDArray[np.uint8]) -> bool:
+    """Whether the flattest places are flat, so that a grain profile of the photograph is one of grain added to it.
+
+    Small photographs often have none; large scans nearly always do.
+    """
+    profile = measure_array_grain(luma(photograph.astype(np.float32) / np.float32(255))[None])
+    fine, coarse = (
+        np.mean([level for name, level in profile.items() if f"_{scale}px_" in name and "chroma" not in name])
+        for scale in (1, 2)
+    )
+    return bool(fine < _FLAT_LEVELS[0] and coarse < _FLAT_LEVELS[1])
 
 
 def _as_print(patch: Array, rng: np.random.Generator) -> Array:

@@ -25,7 +25,7 @@ class LossWeights:
     adversarial: float = 0.02
 
 
-def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, floor: float = 2e-4) -> Tensor:
+def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, floor: float = 1e-4) -> Tensor:
     """The logarithm of each patch's mean squared error, PSNR turned round (as in HINet, Chen et al. 2021), a scalar.
 
     The logarithm lets a patch with little noise count as much as one that can't be told well any more; without it the

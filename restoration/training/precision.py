@@ -33,14 +33,14 @@ def resolve_for_training(execution: Execution, settings: TrainingSettings) -> Re
 def seconds_per_step(how: ResolvedExecution, settings: TrainingSettings) -> float:
     """The time of a forward and backward pass of a few patches, the fastest of some."""
     network = build_generator("residual-unet", {"widths": settings.widths, "blocks": settings.blocks})
-    network.to(how.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(how.device).to(memory_format=torch.channels_last)
     patches = torch.rand(_PATCHES, 3, settings.patch_px, settings.patch_px, device=how.device)
     taken = []
     for _ in range(_STEPS):
         began = time.perf_counter()
         with torch.autocast(how.device.type, dtype=how.autocast, enabled=how.autocast is not None):
             loss = network(patches).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if how.device.type == "cuda":
             torch.cuda.synchronize(how.device)
         taken.append(time.perf_counter() - began)
