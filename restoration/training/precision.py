@@ -12,6 +12,7 @@ import torch
 
 from restoration.execution import Execution, ResolvedExecution
 from restoration.networks import build_generator
+from restoration.training.restoration_gan import to_device
 from restoration.training.training_settings import TrainingSettings
 
 _PATCHES = 4
@@ -32,8 +33,8 @@ def resolve_for_training(execution: Execution, settings: TrainingSettings) -> Re
 
 def seconds_per_step(how: ResolvedExecution, settings: TrainingSettings) -> float:
     """The time of a forward and backward pass of a few patches, the fastest of some."""
-    network = build_generator("residual-unet", {"widths": settings.widths, "blocks": settings.blocks})
-    network.to(how.device).to(memory_format=torch.channels_last)
+    numbers = {"widths": settings.widths, "blocks": settings.blocks}
+    network = to_device(build_generator("residual-unet", numbers), how.device)
     patches = torch.rand(_PATCHES, 3, settings.patch_px, settings.patch_px, device=how.device)
     taken = []
     for _ in range(_STEPS):

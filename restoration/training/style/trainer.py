@@ -92,7 +92,7 @@ def train_styles(
     if resume:
         checkpoints.load(gan, output)
     training = _Training(gan, settings, data, output, {**facts, "folders": [str(path.resolve()) for path in folders]})
-    training.run(_turns(data.turns, settings, first=training.step, workers=workers), progress)
+    training.run(_turns(data.turns, first=training.step, workers=workers), progress)
     versions = release(output, gan, settings=settings, references=data.references, pictures=data.pictures, how=how)
     (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
     return versions
@@ -253,7 +253,7 @@ class _Training(TrainingLoop[StyleStep, StyleTrainingSettings]):
         return {}
 
 
-def _turns(turns: StyleSteps, settings: StyleTrainingSettings, *, first: int, workers: int) -> Iterator[StyleStep]:
+def _turns(turns: StyleSteps, *, first: int, workers: int) -> Iterator[StyleStep]:
     yield from DataLoader(
         turns,
         batch_size=None,
