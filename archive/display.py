@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ _COMPARED_WITH = {
     "style": " against the style",
 }
 _UNITS = {"psnr": " dB"}
+_COUNTS = ("filled_places",)
+_GRAIN_NAME = re.compile(r"grain_(?P<chroma>chroma_)?(?P<scale>\d+px)(_\d+)?")
 
 
 def describe_score(score: Record) -> str:
@@ -47,7 +50,8 @@ def format_score_value(score: Record) -> str:
     """The value with its unit, or why there is none."""
     if score["value"] is None:
         return score["detail"] or "none"
-    shown = f"{score['value']:.4f}" if abs(score["value"]) <= 1 else f"{score['value']:.2f}"
+    decimals = 0 if score["metric"] in _COUNTS else 4 if abs(score["value"]) <= 1 else 2
+    shown = f"{score['value']:.{decimals}f}"
     detail = f" ({score['detail']})" if score["detail"] else ""
     return f"{shown}{score_unit(score)}{detail}"
 
@@ -67,6 +71,17 @@ def describe_recipe(recipe: Record) -> str:
         where = " within a mask" if recipe.get("mask_sha256") else ""
         parts.append(f"a simulated look{where}: {', blended with '.join(styles)}")
     return ", then ".join(parts)
+
+
+def describe_grain(statistics: Mapping[str, float]) -> str | None:
+    """A grain profile in words, in levels of 255; None if ``statistics`` holds none."""
+    levels: dict[str, list[str]] = {}
+    for name, value in statistics.items():
+        if (found := _GRAIN_NAME.fullmatch(name)) is not None:
+            scale = f"{'chroma ' if found['chroma'] else ''}{found['scale']}"
+            levels.setdefault(scale, []).append(f"{value * 255:.1f}")
+    described = "; ".join(f"{scale} {' '.join(values)}" for scale, values in levels.items())
+    return f"grain of the source, of 255 levels, from dark to light: {described}" if levels else None
 
 
 def describe_kind(kind: str) -> str:

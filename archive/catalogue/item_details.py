@@ -139,6 +139,8 @@ def _derivative(catalogue: Catalogue, derivative: Derivative, comments: list[dic
         "sha256": derivative.sha256,
         "pixel_sha256": derivative.pixel_sha256,
         "created_at": derivative.created_at.isoformat(timespec="seconds"),
+        "stage_records": derivative.stage_records,
+        "notes": derivative.notes,
         "current": derivative.id in (master.current_restored_id, master.current_styled_id),
         "batch": derivative.batch_id,
         "operator": derivative.operator.name if derivative.operator else None,

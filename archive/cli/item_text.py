@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from archive.cli.output_formats import escape_control_characters
-from archive.display import Record, describe_kind, describe_recipe, describe_score, format_score_value
+from archive.display import Record, describe_grain, describe_kind, describe_recipe, describe_score, format_score_value
 
 _NESTED = ("masters", "derivatives", "events")
 
@@ -65,6 +65,9 @@ def _derivative(derivative: Record) -> Iterator[str]:
         f"    on {escape_control_characters(str(environment.get('device')))}, {environment.get('precision')}, "
         f"software {environment.get('software_version')}, torch {environment.get('torch_version')}"
     )
+    for record in derivative["stage_records"]:
+        if (grain := describe_grain(record.get("statistics", {}))) is not None:
+            yield f"    {grain}"
     yield f"    SHA-256 {derivative['sha256']}"
     review = derivative["review"]
     if review is None:

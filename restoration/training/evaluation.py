@@ -25,13 +25,15 @@ from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.stages import LoadedRestoration
 from restoration.training.aged_pairs import images_in
 from restoration.training.evaluation_cases import Case, Sample, cases
-from restoration.training.evaluation_metrics import Array, Figures, remaining_shares
+from restoration.training.evaluation_metrics import Array, Figures, remaining_shares, smoothed_metrics
 from restoration.training.throughput import measure_throughput
 
 _SEED = 20_000
 _FEWEST_PX = 32  # a side; SSIM's window and the marks' pieces want as much
 _MOST_PX = 768  # a side; of a larger clean picture the middle is taken
 _MOST_SCAN_PX = 1536  # a side, of a real scan
+_MOST_SMOOTHED = 0.02  # of a scan's blocks, before a person should look at it
+_GRAIN_LEVELS = (2, 5, 10, 25, 50)
 
 
 class Restoration(Protocol):
@@ -93,8 +95,30 @@ def evaluate_scans(restorations: Mapping[str, Restoration], scans: Sequence[Arra
         scans: (H, W, C) float32 in [0, 1], C 1 or 3.
     """
     for name, restoration in restorations.items():
-        found = [remaining_shares(scan, _within(restoration(scan, DEFAULT_REPAIR))) for scan in scans]
+        found, smoothed = [], []
+        for scan in scans:
+            made = _within(restoration(scan, DEFAULT_REPAIR))
+            found.append(remaining_shares(scan, made))
+            smoothed.append(smoothed_metrics(scan, made))
         yield _joined("real scans, shares of the source's", name, found, np.median)
+        yield _joined("real scans, smoothed, median", name, smoothed, np.median)
+        over = [{"scans_over_2_percent": float(one["smoothed_share"] > _MOST_SMOOTHED)} for one in smoothed]
+        yield _joined("real scans, smoothed, count", name, over, np.sum)
+
+
+def evaluate_grain_profile(pictures: Sequence[Array]) -> Iterator[Row]:
+    """Measures how near the grain profile comes to white noise of a known level on clean pictures.
+
+    Figures are medians over the pictures of the fine luma level, mean over lightness, as a share of the true level.
+    """
+    for level in _GRAIN_LEVELS:
+        found = []
+        for index, picture in enumerate(pictures):
+            noise = np.random.default_rng([_SEED, index]).standard_normal((*picture.shape[:2], 1), dtype=np.float32)
+            profile = measure_array_grain(_within(picture + np.float32(level / 255) * noise).transpose(2, 0, 1))
+            fine = np.mean([profile[name] for name in GRAIN_NAMES if name.startswith("grain_1px_")])
+            found.append({"measured_share": float(fine) * 255 / level})
+        yield _joined(f"grain profile, white noise {level}/255", "grain profile", found, np.median)
 
 
 def evaluate_version(
@@ -128,6 +152,7 @@ def evaluate_version(
     }
     clean, real = _read_all(data, _MOST_PX), [] if scans is None else _read_all(scans, _MOST_SCAN_PX)
     yield from evaluate(restorations, clean, with_peers=with_peers)
+    yield from evaluate_grain_profile(clean)
     if real:
         yield from evaluate_scans(restorations, real)
     how = (execution or Execution()).resolved()

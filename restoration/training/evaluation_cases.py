@@ -27,9 +27,20 @@ from restoration.degradation import (
 )
 from restoration.degradation.image_defects import blur_kernel
 from restoration.training.baselines import Baseline, deblurrers, denoisers
-from restoration.training.evaluation_metrics import Array, Figures, Mask, mark_metrics, psnr, reference_metrics
+from restoration.training.evaluation_metrics import (
+    Array,
+    Figures,
+    Mask,
+    filled_metrics,
+    kept_energy,
+    mark_metrics,
+    psnr,
+    reference_metrics,
+)
 from restoration.training.inscriptions import draw_ink
+from restoration.training.thin_structures import draw_thin_structures
 
+_REPAIR_WITH_DAMAGE: tuple[Defect, ...] = ("noise", "softness", "damage")
 _BEST_INPUT_DB = 40.0  # an aged picture nearer to the clean one has hardly aged; the clean row is about such
 
 
@@ -73,16 +84,40 @@ def cases() -> tuple[Case, ...]:
         _whole("film grain 0.06, size 0.8 px", _ageing(Ageing(grain=0.06, grain_size_px=0.8))),
         *(_whole(f"Gaussian blur {sigma:g} px, noise 2 %", _gaussian_blur(sigma)) for sigma in (1.6, 2.4)),
         _whole("linear motion 9 to 15 px, noise 1 %", _motion, times=2),
-        _whole("aged by the full model, unfaded", _life, times=4),
+        _whole("aged by the full model, unfaded", _life, times=4, repair=_REPAIR_WITH_DAMAGE),
         _whole("clean", _ageing(Ageing())),
+        Case(name="clean, texture kept", make=_ageing(Ageing()), measure=_kept_texture),
+        Case(
+            name="undamaged, with thin structures, damage asked for",
+            make=_with_thin_structures,
+            measure=_filled,
+            repair=_REPAIR_WITH_DAMAGE,
+        ),
         *_damage(),
         *_marks(),
-        *(_alone(defect) for defect in DEFAULT_REPAIR),
+        *(_alone(defect) for defect in _REPAIR_WITH_DAMAGE),
     )
 
 
-def _whole(name: str, make: MakeSample, *, times: int = 1) -> Case:
-    return Case(name=name, make=make, measure=lambda sample, made: reference_metrics(sample.target, made), times=times)
+def _whole(name: str, make: MakeSample, *, times: int = 1, repair: tuple[Defect, ...] = DEFAULT_REPAIR) -> Case:
+    def measure(sample: Sample, made: Array) -> Figures:
+        return reference_metrics(sample.target, made)
+
+    return Case(name=name, make=make, measure=measure, times=times, repair=repair)
+
+
+def _kept_texture(sample: Sample, made: Array) -> Figures:
+    return kept_energy(sample.given, made)
+
+
+def _filled(sample: Sample, made: Array) -> Figures:
+    return filled_metrics(sample.given, made)
+
+
+def _with_thin_structures(clean: Array, rng: np.random.Generator) -> Sample:
+    colour = np.broadcast_to(clean, (*clean.shape[:2], 3))
+    drawn = draw_thin_structures(np.ascontiguousarray(colour), rng)[..., : clean.shape[2]]
+    return Sample(given=drawn, target=drawn)
 
 
 def _ageing(ageing: Ageing, peers: Mapping[str, Baseline] | None = None) -> MakeSample:
@@ -126,13 +161,13 @@ def _life(clean: Array, rng: np.random.Generator) -> Sample:
     """A life by the chances of training, but none that left the picture as good as new."""
     while True:
         ageing = without_fading(sample_ageing(rng, monochrome=clean.shape[-1] == 1))
-        pair = age_picture(clean, replace(ageing, clip=True), rng)
+        pair = age_picture(clean, replace(ageing, clip=True), rng, repair=_REPAIR_WITH_DAMAGE)
         if psnr(pair.target, pair.aged) < _BEST_INPUT_DB:
             return Sample(given=pair.aged, target=pair.target)
 
 
 def _scratched(clean: Array, rng: np.random.Generator) -> AgedPair:
-    return age_picture(clean, Ageing(damage=_handled(rng)), rng)
+    return age_picture(clean, Ageing(damage=_handled(rng)), rng, repair=_REPAIR_WITH_DAMAGE)
 
 
 def _handled(rng: np.random.Generator) -> Damage:
@@ -155,7 +190,7 @@ def _damage() -> tuple[Case, ...]:
 
     names = {"inside them": inside, "outside them": outside, "the same outside without them": undamaged}
     return tuple(
-        Case(name=f"scratches, hairs and dust, {where}", make=make, measure=_psnr_where)
+        Case(name=f"scratches, hairs and dust, {where}", make=make, measure=_psnr_where, repair=_REPAIR_WITH_DAMAGE)
         for where, make in names.items()
     )
 

@@ -21,9 +21,16 @@ from restoration.model_folders import ModelFolder
 from restoration.pipeline.stages import LoadedRestoration
 from restoration.training import evaluate_version
 from restoration.training.baselines import deblurrers, denoisers
-from restoration.training.evaluation import Row, evaluate, evaluate_scans, read_middle, restoration_of_arrays
+from restoration.training.evaluation import (
+    Row,
+    evaluate,
+    evaluate_grain_profile,
+    evaluate_scans,
+    read_middle,
+    restoration_of_arrays,
+)
 from restoration.training.evaluation_cases import Case, cases
-from restoration.training.evaluation_metrics import Array
+from restoration.training.evaluation_metrics import Array, filled_metrics, kept_energy
 from restoration.training.throughput import measure_throughput
 from tests.small_archive import write_model
 
@@ -75,6 +82,7 @@ def test_doing_nothing_scores_as_the_input_does_and_peers_do_better(picture: Arr
 @pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
 def test_the_clean_picture_itself_has_the_best_figures_of_every_case(case: Case) -> None:
     best = {"psnr": np.inf, "ssim": 1.0, "spectrum_distance": 0.0, "marks_kept": 1.0}
+    best |= {"kept_energy": 1.0, "kept_energy_1st_percentile": 1.0, "filled_share": 0.0, "filled_places": 0.0}
     sample = case.make(COLOUR, np.random.default_rng(1))
     figures = case.measure(sample, sample.target)
     assert figures == pytest.approx({name: best[name] for name in figures}, abs=1e-4)
@@ -124,9 +132,10 @@ def test_each_defect_is_asked_for_alone_and_its_target_keeps_the_others() -> Non
         return picture
 
     list(evaluate({"listening": listening}, [GREY], with_peers=False))
-    assert set(asked) == {DEFAULT_REPAIR, *((defect,) for defect in DEFAULT_REPAIR)}
+    three: tuple[Defect, ...] = ("noise", "softness", "damage")
+    assert set(asked) == {DEFAULT_REPAIR, three, *((defect,) for defect in three)}
     targets = {}
-    for defect in DEFAULT_REPAIR:
+    for defect in three:
         ((given, target),) = _samples(CASES[f"all three, {defect} alone repaired"], GREY)
         targets[defect] = target
         assert peak_signal_noise_ratio(GREY, target, data_range=1.0) < 30
@@ -143,9 +152,10 @@ def test_real_scans_are_measured_against_themselves() -> None:
         return 0.5 * picture + 0.25
 
     rows = list(evaluate_scans({"nothing": nothing, "halving": halving_the_noise}, [COLOUR, GREY, COLOUR]))
-    assert [row.method for row in rows] == ["nothing", "halving"]
-    assert rows[0].figures == {"grain_fine": 1.0, "grain_coarse": 1.0, "edges": 1.0}
-    assert rows[1].figures == pytest.approx({"grain_fine": 0.5, "grain_coarse": 0.5, "edges": 0.5})
+    shares = [row for row in rows if "shares" in row.case]
+    assert [row.method for row in shares] == ["nothing", "halving"]
+    assert shares[0].figures == {"grain_fine": 1.0, "grain_coarse": 1.0, "edges": 1.0}
+    assert shares[1].figures == pytest.approx({"grain_fine": 0.5, "grain_coarse": 0.5, "edges": 0.5})
 
 
 def test_peers_keep_the_shape_and_undo_a_known_blur() -> None:
@@ -210,7 +220,7 @@ def test_a_version_is_measured_at_both_ends_and_at_its_default(
     rows = measured(scans=tmp_path / "clean")
     textures = [f"denoise-deblur@9.0, texture {texture}" for texture in ("0", "0.35", "1")]
     assert [row.method for row in rows if row.case == "clean"] == ["input", *textures]
-    assert [row.method for row in rows if row.case.startswith("real scans")] == textures
+    assert [row.method for row in rows if row.case == "real scans, shares of the source's"] == textures
     psnr = {row.method: row.figures["psnr"] for row in rows if row.case == "film grain 0.06, size 0.8 px"}
     assert len(set(psnr.values())) == 4
 
@@ -234,3 +244,35 @@ def test_speed_is_given_beside_what_the_device_can_multiply_in_the_same_run() ->
     per_megapixel = found["teraflops"] * 1e6 / found["megapixels_per_second"]
     assert per_megapixel == pytest.approx(operations)
     assert found["share_of_matrix_ceiling"] == pytest.approx(found["teraflops"] / found["matrix_teraflops"])
+
+
+def test_a_smeared_corner_shows_in_the_kept_energy_and_a_filled_line_in_the_filled_share() -> None:
+    texture = COLOUR.copy()
+    smeared = texture.copy()
+    smeared[96:, 64:112] = blur(smeared[96:, 64:112], Softness(kind="gaussian", extent_px=3))
+    kept = kept_energy(texture, smeared)
+    assert kept["kept_energy"] > 0.85
+    assert kept["kept_energy_1st_percentile"] < 0.3
+    assert kept_energy(texture, texture) == {"kept_energy": 1, "kept_energy_1st_percentile": 1}
+
+    with_wire = np.full((120, 160, 1), 0.5, np.float32)
+    with_wire[60:62] = 0.9
+    filled = filled_metrics(with_wire, np.full((120, 160, 1), 0.5, np.float32))
+    assert filled["filled_share"] == pytest.approx(2 / 120, rel=0.1)
+    assert filled["filled_places"] == 1
+    assert filled_metrics(with_wire, with_wire)["filled_share"] == 0
+
+
+def test_the_grain_profile_s_accuracy_is_a_row_for_each_level() -> None:
+    rows = list(evaluate_grain_profile([GREY, COLOUR]))
+    assert [row.case for row in rows] == [f"grain profile, white noise {level}/255" for level in (2, 5, 10, 25, 50)]
+    assert rows[-1].figures["measured_share"] == pytest.approx(1, abs=0.15)
+
+
+def test_scans_tell_how_much_was_smoothed() -> None:
+    def blurred(picture: Array, _repair: tuple[Defect, ...]) -> Array:
+        return blur(picture, Softness(kind="gaussian", extent_px=2))
+
+    rows = {row.case: row.figures for row in evaluate_scans({"blur": blurred}, [COLOUR, np.full_like(COLOUR, 0.5)])}
+    assert rows["real scans, smoothed, count"] == {"scans_over_2_percent": 1}
+    assert (rows["real scans, smoothed, median"]["smoothed_share"] or 0) > 0.02
