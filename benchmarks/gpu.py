@@ -1,0 +1,137 @@
+"""Everything that a machine with a GPU and no network is needed for, in one call.
+
+    python -m benchmarks.gpu --output OUT --data FOLDER --checkpoint CHECKPOINT --minutes 12
+    python -m benchmarks.gpu --output OUT --data FOLDER --minutes 2 --device cpu
+
+It runs the tests marked ``cuda``, measures the throughput of the newest shipped restoration, and trains for the
+remaining minutes, from a checkpoint or from the newest shipped version. Into OUT it writes ``figures.json`` and the
+checkpoint or the finished version in parts of at most 16 MB; ``cat NAME.part*`` joins them. Every part is written as
+soon as it is known, so that a machine which goes away in the middle leaves what was done.
+
+It needs torch, numpy, scipy, scikit-image, tifffile, safetensors, pytest and what reading images needs, but neither the
+archive's database nor its command-line packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from restoration.errors import TrainingError
+from restoration.execution import Execution
+from restoration.grain_profile import GRAIN_NAMES
+from restoration.model_folders import ModelFolder, shipped_versions
+from restoration.pipeline.loaded_models import LoadedModels
+from restoration.training import train
+from restoration.training.checkpoints import CHECKPOINT_NAME
+from restoration.training.throughput import measure_throughput
+from restoration.training.training_settings import TrainingSettings
+
+_PART_BYTES = 15 * 2**20
+_SECONDS_KEPT_FOR_WRITING = 20
+
+
+def main() -> None:
+    """Runs the tests, the measurements and the training, and writes what they gave."""
+    options = _options()
+    began = time.monotonic()
+    options.output.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = {"tests": _run_tests()}
+    _write(options.output, figures)
+    figures["throughput"] = _measure(options)
+    _write(options.output, figures)
+    left = options.minutes * 60 - (time.monotonic() - began) - _SECONDS_KEPT_FOR_WRITING
+    figures["training"] = _train(options, left / 60)
+    _write(options.output, figures)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="photographs to train on, and damage and prints*")
+    parser.add_argument("--checkpoint", type=Path, help="a training to continue")
+    parser.add_argument("--name", default="denoise-deblur-2.0", help="the version that a new training makes")
+    parser.add_argument("--minutes", type=float, required=True, help="for everything together")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+def _run_tests() -> dict[str, Any]:
+    """The tests marked cuda, without the other tests' fixtures, whose packages a GPU machine may lack."""
+    command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "tests/restoration/test_cuda.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
+    lines = done.stdout.strip().splitlines()
+    return {"exit_code": done.returncode, "summary": lines[-1] if lines else done.stderr[-500:]}
+
+
+def _measure(options: argparse.Namespace) -> dict[str, Any]:
+    folder = _newest()
+    execution = Execution(device=options.device)
+    how = execution.resolved()
+    restoration = LoadedModels(lambda _stage: folder, execution).restoration(folder.card.stage({}))
+    stage = restoration.for_picture(dict.fromkeys(GRAIN_NAMES, 0.0))
+    size = {} if how.device.type == "cuda" else {"side_px": 512, "matrix_side": 1024}
+    return {"model": folder.card.reference, **how.described(), **measure_throughput(stage, how, **size)}
+
+
+def _newest() -> ModelFolder:
+    folders = [folder for folder in shipped_versions() if folder.card.name == "denoise-deblur"]
+    return max(folders, key=lambda folder: [int(number) for number in folder.card.version.split(".")])
+
+
+def _train(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
+    """Trains within ``minutes`` and brings the version, or at least the last checkpoint, into the output."""
+    folder = options.output.resolve().parent / options.name
+    if options.checkpoint is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(options.checkpoint, folder / CHECKPOINT_NAME)
+    steps = 0
+    began = time.monotonic()
+
+    def count(_step: int, _steps: int, _losses: dict[str, float]) -> None:
+        nonlocal steps
+        steps += 1
+
+    resume = options.checkpoint is not None
+    try:
+        train(
+            folder,
+            data=options.data,
+            settings=None if resume else TrainingSettings.named_after(folder),
+            resume=resume,
+            start=None if resume else _newest(),
+            minutes=max(minutes, 0.5),
+            execution=Execution(device=options.device),
+            progress=count,
+        )
+        outcome = "finished"
+    except (TrainingError, KeyboardInterrupt) as error:
+        outcome = f"stopped: {error!r}"
+    for path in folder.iterdir():
+        if path.is_file():
+            _copy_in_parts(path, options.output)
+    return {"outcome": outcome, "steps": steps, "seconds": round(time.monotonic() - began, 1)}
+
+
+def _copy_in_parts(path: Path, output: Path) -> None:
+    content = path.read_bytes()
+    if len(content) <= _PART_BYTES:
+        (output / path.name).write_bytes(content)
+        return
+    for number, first in enumerate(range(0, len(content), _PART_BYTES)):
+        (output / f"{path.name}.part{number}").write_bytes(content[first : first + _PART_BYTES])
+
+
+def _write(output: Path, figures: dict[str, Any]) -> None:
+    (output / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=2), flush=True)
+
+
+if __name__ == "__main__":
+    main()
