@@ -163,12 +163,12 @@ class Steps:
         """Notes the steps of the batch that is run inside."""
         make, record, run = task_processing.process_task, commit_derivative, DeviceScheduler.run
 
-        def timed_turn(device: Any, place: int, call: Callable[[], Any]) -> Any:
-            asked = time.perf_counter()
-            made, seconds = run(device, place, lambda: _timed(call))
+        def timed_turn(device: Any, priority: int, call: Callable[[], Any]) -> Any:
+            requested_at = time.perf_counter()
+            made, seconds = run(device, priority, lambda: _timed(call))
             self._add(_DEVICE, seconds)
-            self._add(_WAIT, time.perf_counter() - asked - seconds)
-            self._add(_AROUND, asked - time.perf_counter())
+            self._add(_WAIT, time.perf_counter() - requested_at - seconds)
+            self._add(_AROUND, requested_at - time.perf_counter())
             return made
 
         def timed_write(sink: Any, *arguments: Any) -> None:

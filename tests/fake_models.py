@@ -200,11 +200,11 @@ def work(
         loader: makes the stage, in place of the other options.
     """
     all_are_in_flight = threading.Event()
-    next_ended = WorkerPool.next_ended
+    next_finished = WorkerPool.next_finished
 
     def noted(pool: WorkerPool) -> InFlightTask:
         all_are_in_flight.set()
-        return next_ended(pool)
+        return next_finished(pool)
 
     def wait(calls: int) -> None:
         time.sleep(pause_seconds)
@@ -215,7 +215,7 @@ def work(
 
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
     catalogue = Catalogue.open(load_settings(home))
-    with mock.patch.object(WorkerPool, "next_ended", noted):
+    with mock.patch.object(WorkerPool, "next_finished", noted):
         loader_of_one = lambda _folder_of, _execution: FakeModels(FakeStage(wait))  # noqa: E731
         result = run_batch(catalogue, batch_id, workers=workers, make_models=loader or loader_of_one)
     sys.exit(130 if result.interrupted else 0)

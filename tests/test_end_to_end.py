@@ -114,7 +114,7 @@ def test_restoring_twice_makes_nothing_new(archive: SmallArchive) -> None:
     before = _files(archive.home / "derivatives")
     assert len(before) == len(NUMBERS)
 
-    assert f"made before: {len(NUMBERS)} masters" in archive.done("restore").output
+    assert f"Already done: {len(NUMBERS)} masters" in archive.done("restore").output
     assert "0 added" in archive.done("ingest", archive.scans).output
     assert _files(archive.home / "derivatives") == before
     assert [row["tasks"] for row in archive.done("batch", "list", "--format", "json").json()] == [len(NUMBERS)]

@@ -95,4 +95,4 @@ def test_init_ingest_db_check_and_demo_run_from_another_folder(environment: Path
     assert "Digitally restored by denoise-deblur" in report.read_text(encoding="utf-8")
     assert "mean gain of 11: +" in said
 
-    assert "nothing to do" in _run(archive, "demo", folder=tmp_path)
+    assert "Nothing to do" in _run(archive, "demo", folder=tmp_path)

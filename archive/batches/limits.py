@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 MAX_IN_FLIGHT_TASKS = 3
-"""One task is read, one is restored and one is scored at the same time."""
+"""One is read, one restored and one scored at the same time."""
 
 MAX_IN_FLIGHT_PIXELS = 150_000_000
-"""Of all in-flight masters together; a larger master runs alone.
+"""All in-flight masters together; a larger master runs alone.
 
-Memory per picture grows with its width, and some formats can only be decoded whole.
+Memory per picture grows with its width, and some formats can only be decoded as a whole.
 """
 
 WORKER_MEMORY_BYTES = 3 * 1024**3

@@ -1,4 +1,4 @@
-"""Recipes in the catalogue: read from their rows, and written where they are new."""
+"""Recipe rows: reads recipes from the catalogue and adds new ones."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from restoration.recipe import Recipe
 
 
 def read_recipe(row: RecipeRow) -> Recipe:
-    """The recipe that a row of the catalogue holds.
+    """The recipe of a catalogue row.
 
     Raises:
-        BatchError: the row holds none, as after damage to the database.
+        BatchError: the row's JSON is damaged.
     """
     try:
         return Recipe.from_json(row.canonical_json)
     except RecipeError as error:
         raise BatchError(
-            f"the catalogue's recipe {row.id}, {row.sha256}, can't be read ({error}), so that nothing can be done by "
-            "it: take the catalogue back from a backup"
+            f"the catalogue's recipe {row.id}, {row.sha256}, can't be read ({error}). Restore the catalogue from a "
+            "backup"
         ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyledRecipe:
-    """What a recipe with styles takes: whether a grey master becomes RGB, and whether its content is kept meanwhile."""
+    """How a recipe with styles affects disk space."""
 
-    coloured: bool
-    on_a_restoration: bool
+    makes_rgb: bool
+    """Whether a grey master becomes RGB."""
+    keeps_style_input: bool
+    """Whether the input of the styles is kept in a temporary file."""
 
 
 def styled_recipes(session: Session, ids: Select[int]) -> dict[int, StyledRecipe]:
-    """Those of these recipes that have styles, by id."""
+    """The recipes with styles among ``ids``, by id."""
     styled = select(RecipeRow).where(RecipeRow.id.in_(ids), RecipeRow.kind == DerivativeKind.STYLED)
     rows = session.scalars(styled.options(selectinload(RecipeRow.stages).joinedload(RecipeStage.version)))
     found = {}
@@ -49,14 +51,16 @@ def styled_recipes(session: Session, ids: Select[int]) -> dict[int, StyledRecipe
         recipe = read_recipe(row)
         cards = [card_of(known.version) for known in row.stages]
         found[row.id] = StyledRecipe(
-            coloured=any(card.gives_colour(stage.parameters) for card, stage in zip(cards, recipe.stages, strict=True)),
-            on_a_restoration=recipe.styles_a_restoration,
+            makes_rgb=any(
+                card.gives_colour(stage.parameters) for card, stage in zip(cards, recipe.stages, strict=True)
+            ),
+            keeps_style_input=recipe.styles_a_restoration,
         )
     return found
 
 
 def get_or_create_recipe_id(session: Session, recipe: Recipe) -> int:
-    """The id of ``recipe`` in the catalogue, which is written where it is not known yet."""
+    """The id of ``recipe``, which is added to the catalogue if it is new."""
     find = select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256)
     if (known := session.scalar(find)) is not None:
         return known
@@ -77,6 +81,6 @@ def get_or_create_recipe_id(session: Session, recipe: Recipe) -> int:
                 for position, stage in enumerate(recipe.stages)
             ]
             session.add(row)
-    except IntegrityError:  # planned by another process at the same moment
+    except IntegrityError:  # another process added it at the same moment
         return session.execute(find).scalar_one()
     return row.id

@@ -71,7 +71,7 @@ def _simulate_a_look(catalogue: Catalogue) -> int:
         catalogue,
         f'accession_number:"{item["accession_number"]}"',
         model="denoise-deblur",
-        styling=StyleRequest(styles=((style, 1.0),)),
+        style_request=StyleRequest(styles=((style, 1.0),)),
     )
     print_plan(plan, err=False)
     return EXIT_DONE if plan.batch_id is None else run_and_report(catalogue, plan.batch_id)

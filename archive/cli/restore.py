@@ -1,4 +1,4 @@
-"""``archive restore`` and ``archive rerun``: plan, ask on a terminal, run, tell what failed."""
+"""``archive restore`` and ``archive rerun``: plan, ask on a terminal, run, list failures."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ PARTLY = "some masters failed, or the batch is not finished"
 _PARAMETERS = ("strength", "texture", "repair")
 _DEFECTS = ChoiceList(("noise", "softness", "damage", "fading"))
 _VIEWS = ChoiceList(("recto", "verso", "detail", "mount", "target"))
-_LARGEST_SAMPLE = 200  # more are neither looked at nor shown by a browser
+_LARGEST_SAMPLE = 200  # a browser can't display a larger contact sheet, and nobody reviews one
 
 
 def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    yes = click.option("--yes", is_flag=True, help="Don't ask, on a terminal either.")
-    dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+    yes = click.option("--yes", is_flag=True, help="Start without asking for confirmation.")
+    dry_run = click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
     plan = click.option(
-        "--plan", "plan_only", is_flag=True, help="Only write the batch; `archive batch resume` runs it, now or later."
+        "--plan", "plan_only", is_flag=True, help="Only write the batch. Run it later with `archive batch resume`."
     )
     return plan(dry_run(yes(function)))
 
@@ -52,16 +52,16 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--sample",
         type=click.IntRange(1, _LARGEST_SAMPLE),
         metavar="N",
-        help="Only a spread of N of these masters, and a contact sheet of crops at 100 %, before and after.",
+        help="Restore only a diverse sample of N masters and write a contact sheet of 100 % crops, before and after.",
     )
     seed = click.option(
         "--seed",
         type=click.IntRange(0, 2**31 - 1),
         metavar="N",
-        help="Which spread: the same N, the same masters; else 0.",
+        help="Seed of the sample; the same seed gives the same masters. Default: 0.",
     )
     restricted = click.option(
-        "--include-restricted", is_flag=True, help="Show restricted and sensitive items on the contact sheet, too."
+        "--include-restricted", is_flag=True, help="Include restricted and sensitive items in the contact sheet."
     )
     return sample(seed(restricted(function)))
 
@@ -83,29 +83,29 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="REF|none",
     default="denoise-deblur",
     show_default=True,
-    help="Which model restores; none, where a style alone is wanted.",
+    help="Restoration model; none applies only a style.",
 )
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1),
     metavar="0..1",
-    help="How much of the model's change is taken; 0 leaves the picture as it is. Else the model's default.",
+    help="Share of the model's change that is applied; 0 leaves the picture unchanged. Default: from the model.",
 )
 @click.option(
     "--texture",
     type=click.FloatRange(0, 1),
     metavar="0..1",
-    help="From 0, which keeps to what the picture shows, to 1, which invents fine texture. Else the model's default.",
+    help="0 keeps to the picture's content, 1 adds invented fine texture. Default: from the model.",
 )
 @click.option(
     "--repair",
     type=_DEFECTS,
     metavar="noise,softness,damage,fading",
-    help="What to mend; what is not named stays. Else the model's default, which leaves fading.",
+    help="Defects to repair; the others stay. Default: from the model.",
 )
 @style_options
-@click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Which views; else recto and detail.")
-@click.option("--unsuited", is_flag=True, help="Also masters that the model's card calls unsuited.")
+@click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Views to restore. Default: recto,detail.")
+@click.option("--unsuited", "include_unsuited", is_flag=True, help="Include masters that the model's card calls unsuited.")
 @device_options
 @worker_options
 @_sample_options
@@ -121,13 +121,13 @@ def restore(
     include_restricted: bool,
     **options: Any,
 ) -> int:
-    """Restore the masters that QUERY finds.
+    """Restore the masters that match QUERY.
 
-    Without QUERY these are all that have no derivative of this recipe. Each result is a new file beside the
-    master's other derivatives; the master is only read. Existing derivatives are kept and not repeated, and what failed
-    before is tried again. With --style a look is simulated after the restoration: a styled derivative, which never
-    takes the place of a restored one. On a terminal the plan is shown first; into a pipe, or with --yes, work starts
-    at once, and the plan goes to standard error. Failures are listed at the end.
+    Without QUERY, restore all masters that have no derivative of this recipe. Each result is a new file; masters are
+    only read. Existing derivatives are kept and not made again; failed masters are tried again. --style simulates a
+    style after the restoration. The result is a styled derivative, which never replaces a restored one. On a terminal
+    the command shows the plan and asks for confirmation. In a pipe, or with --yes, it starts immediately and writes the
+    plan to standard error. Failures are listed at the end.
     """
     from archive.batches.planning.planner import plan_restore
     from archive.batches.planning.sampling import Sample
@@ -138,12 +138,12 @@ def restore(
     if sample is not None:
         drawn = Sample(size=sample, seed=seed or 0, include_restricted=include_restricted)
     elif seed is not None or include_restricted:
-        raise click.UsageError("--seed and --include-restricted are about a sample: give --sample with them")
+        raise click.UsageError("--seed and --include-restricted need --sample")
     given = {name: options.pop(name) for name in _PARAMETERS}
     parameters = {name: value for name, value in given.items() if value is not None}
-    styling = pop_style_request(options)
+    style_request = pop_style_request(options)
     return _plan_and_run(
-        context, plan_restore, query, parameters=parameters, styling=styling, views=wanted, sample=drawn, **options
+        context, plan_restore, query, parameters=parameters, style_request=style_request, views=wanted, sample=drawn, **options
     )
 
 
@@ -153,7 +153,7 @@ def restore(
     partly=PARTLY,
 )
 @query_argument
-@click.option("--model", metavar="REF", help="The version to use; else the one that is @approved.")
+@click.option("--model", metavar="REF", help="Version to use. Default: the @approved version.")
 @device_options
 @worker_options
 @_plan_options
@@ -161,8 +161,8 @@ def restore(
 def rerun(context: Context, /, query: str | None, **options: Any) -> int:
     """Repeat restorations with a newer version of their model.
 
-    Without QUERY and --model these are the stale masters: those whose current derivative was made by a version that
-    is not @approved any more. The derivatives made before are kept.
+    Without QUERY and --model, repeat the stale masters: their current derivative was made by a version that is no
+    longer @approved. Earlier derivatives are kept.
     """
     from archive.batches.planning.planner import plan_rerun
 
@@ -183,7 +183,7 @@ def _plan_and_run(
     **options: Any,
 ) -> int:
     if plan_only and dry_run:
-        raise click.UsageError("--plan writes a batch and --dry-run writes nothing: give one of them")
+        raise click.UsageError("--plan writes a batch, --dry-run writes nothing. Use only one of them")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
     if not plan_only and not dry_run:
@@ -191,36 +191,36 @@ def _plan_and_run(
 
         check_device(catalogue, options["device"], options["precision"])
     if dry_run:
-        intended = plan(catalogue, query, dry_run=True, **options)
-        print_plan(intended, query, err=False)
-        return EXIT_DONE if all(volume.fits for volume in intended.volumes) else EXIT_FAILED
+        preview = plan(catalogue, query, dry_run=True, **options)
+        print_plan(preview, query, err=False)
+        return EXIT_DONE if all(volume.fits for volume in preview.volumes) else EXIT_FAILED
     shown: Plan | None = None
     if not plan_only and not yes and is_interactive():
         shown = plan(catalogue, query, dry_run=True, **options)
-        if not _is_agreed(shown, query):
+        if not _confirm(shown, query):
             return EXIT_DONE
-    made = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
-    if shown is None or (shown.recipes, shown.drawn) != (made.recipes, made.drawn):  # else it was agreed to just so
-        print_plan(made, query, err=not plan_only and made.batch_id is not None)
-    if made.batch_id is None:
+    written = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
+    if shown is None or (shown.recipes, shown.drawn_sample) != (written.recipes, written.drawn_sample):  # otherwise the user has confirmed this plan
+        print_plan(written, query, err=not plan_only and written.batch_id is not None)
+    if written.batch_id is None:
         return EXIT_DONE
     if plan_only:
-        click.echo(f"batch {made.batch_id} is planned: run it with `archive batch resume {made.batch_id}`")
+        click.echo(f"batch {written.batch_id} is planned. Run it with `archive batch resume {written.batch_id}`")
         return EXIT_DONE
-    return run_and_report(catalogue, made.batch_id, workers=workers)
+    return run_and_report(catalogue, written.batch_id, workers=workers)
 
 
-def _is_agreed(plan: Plan, query: str | None) -> bool:
-    """Shows what is going to be done, and asks where that is anything."""
+def _confirm(plan: Plan, query: str | None) -> bool:
+    """Shows the plan and, if there are tasks, asks for confirmation."""
     print_plan(plan, query, err=True)
-    if not plan.tasks or click.confirm("Go on?", default=True, err=True):
+    if not plan.tasks or click.confirm("Continue?", default=True, err=True):
         return True
     emit("nothing was done")
     return False
 
 
 def is_interactive() -> bool:
-    """Whether a person sits at both ends."""
+    """Whether standard input and output are both terminals."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -247,8 +247,8 @@ def run_and_report(
             progress=make_progress(),
             set_up_worker=log_setup(),
         )
-    except KeyboardInterrupt:  # before the first picture: later on it is in the result
-        click.echo(f"interrupted: go on with `archive batch resume {batch_id}`", err=True)
+    except KeyboardInterrupt:  # before the first task; later interruptions are part of the result
+        click.echo(f"interrupted: continue with `archive batch resume {batch_id}`", err=True)
         return EXIT_INTERRUPTED
     code = print_batch_result(batch_id, result)
     if result.is_sample and not result.pending:
@@ -267,7 +267,7 @@ def _write_sheets(catalogue: Catalogue, batch_id: int) -> None:
 
 
 def print_batch_result(batch_id: int, result: BatchResult) -> int:
-    """Prints what a batch came to, its failures on standard error; returns the exit code."""
+    """Prints the result of a batch, with failures on standard error; returns the exit code."""
     cancelled = f", {result.cancelled:,} cancelled" if result.cancelled else ""
     click.echo(
         f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
@@ -276,77 +276,77 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
         emit(f"{pluralise(len(result.failures), 'master')} failed:", batch=batch_id)
         for failure in result.failures:
             name = f"{failure.accession_number} ({failure.sequence})"
-            told = f"  {escape_control_characters(name)}: {escape_control_characters(failure.reason)}"
-            emit(told, batch=batch_id, item=failure.accession_number, reason=failure.reason)
+            line = f"  {escape_control_characters(name)}: {escape_control_characters(failure.reason)}"
+            emit(line, batch=batch_id, item=failure.accession_number, reason=failure.reason)
     if result.with_notes:
         emit(f"{pluralise(result.with_notes, 'derivative')} with notes: see `archive show`", batch=batch_id)
     if result.interrupted:
-        emit(f"interrupted: go on with `archive batch resume {batch_id}`", batch=batch_id)
+        emit(f"interrupted: continue with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
     if result.pending:
         open_masters = pluralise(result.pending, "master")
-        emit(f"{open_masters} not begun: go on with `archive batch resume {batch_id}`", batch=batch_id)
+        emit(f"{open_masters} not started: continue with `archive batch resume {batch_id}`", batch=batch_id)
     if result.was_over:
-        emit(_over(batch_id, result), batch=batch_id)
+        emit(_describe_finished_batch(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
 
 
-def _over(batch_id: int, result: BatchResult) -> str:
-    """That a batch was at its end already, and what to do with what it has not made."""
+def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:
+    """That a batch was at its end already, and what to do with what it has not written."""
     if result.cancelled:
-        return f"batch {batch_id} was cancelled before: `archive restore` plans its masters anew"
-    again = ": `archive restore` tries the failed masters again" if result.failed else ""
-    return f"batch {batch_id} was finished before, and nothing is left to do in it{again}"
+        return f"batch {batch_id} was already cancelled. `archive restore` plans its masters again"
+    again = ". `archive restore` tries the failed masters again" if result.failed else ""
+    return f"batch {batch_id} was already finished; it has no open tasks{again}"
 
 
 def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
-    """What is going to be done, and what is left out and why; on standard error, or as the answer."""
-    for line in _in_lines(plan, query):
+    """Prints the plan and its exclusions with reasons, on standard error or on standard output."""
+    for line in _plan_lines(plan, query):
         if err:
             emit(line)
         else:
             click.echo(line)
 
 
-def _in_lines(plan: Plan, query: str | None) -> Iterator[str]:
+def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
     for recipe, n in plan.recipes.items():
-        yield f"to do: {pluralise(n, 'master')} with {recipe}"
-    if plan.drawn is not None:
-        yield from _sample_in_lines(plan.drawn)
+        yield f"To do: {pluralise(n, 'master')} with {recipe}"
+    if plan.drawn_sample is not None:
+        yield from _sample_lines(plan.drawn_sample)
     if not plan.tasks:
-        is_unmatched = query is not None and not plan.already_made and not plan.left_out
-        yield f"nothing to do: {describe_empty_result(query, 'no master for it')}" if is_unmatched else "nothing to do"
+        is_unmatched = query is not None and not plan.already_made and not plan.exclusions
+        yield f"Nothing to do: {describe_empty_result(query, 'no master')}" if is_unmatched else "Nothing to do"
     else:
-        yield from _costs_in_lines(plan)
+        yield from _resource_lines(plan)
     if plan.already_made:
-        yield f"made before: {pluralise(plan.already_made, 'master')}"
-    if plan.left_out:
-        yield "left out:"
-        for reason, of_reason in plan.left_out.items():
-            yield escape_control_characters(f"  {of_reason.masters:,}  {reason}{_named(of_reason)}")
-            if of_reason.option:
-                yield f"       `{of_reason.option}` takes {'it' if of_reason.masters == 1 else 'them'} in"
+        yield f"Already done: {pluralise(plan.already_made, 'master')}"
+    if plan.exclusions:
+        yield "Left out:"
+        for reason, exclusion in plan.exclusions.items():
+            yield escape_control_characters(f"  {exclusion.masters:,}  {reason}{_format_examples(exclusion)}")
+            if exclusion.option:
+                yield f"       Use `{exclusion.option}` to include {'it' if exclusion.masters == 1 else 'them'}"
 
 
-def _costs_in_lines(plan: Plan) -> Iterator[str]:
+def _resource_lines(plan: Plan) -> Iterator[str]:
     for volume in plan.volumes:
-        yield f"{'needs' if volume.fits else 'does not fit: needs'} {volume}"
+        yield f"{'Disk space needed' if volume.fits else 'Not enough disk space'}: {volume}"
     if plan.hours is None:
-        yield "expected: not known, as nothing was made with this model here yet"
+        yield "Estimated time: unknown (no earlier run with this model)"
     else:
-        yield f"expected: {format_duration(plan.hours * 3600)} at the pace of earlier batches"
+        yield f"Estimated time: {format_duration(plan.hours * 3600)} (from the throughput of earlier batches)"
 
 
-def _sample_in_lines(drawn: DrawnSample) -> Iterator[str]:
+def _sample_lines(drawn: DrawnSample) -> Iterator[str]:
     from archive.batches.planning.sampling import describe_traits
 
-    yield f"sample: {len(drawn.masters):,} of {pluralise(drawn.offered, 'master')}, drawn with seed {drawn.seed}:"
+    yield f"Sample: {len(drawn.masters):,} of {pluralise(drawn.candidates, 'master')}, drawn with seed {drawn.seed}:"
     for master in drawn.masters:
         yield escape_control_characters(f"  {master.name}  {'; '.join(describe_traits(master))}")
 
 
-def _named(left_out: Exclusion) -> str:
+def _format_examples(exclusion: Exclusion) -> str:
     """``: 1906.1 (2), 1906.2 (2), 1906.5 (1) and 9 more``."""
-    further = left_out.masters - len(left_out.named)
-    named = ", ".join(left_out.named)
+    further = exclusion.masters - len(exclusion.examples)
+    named = ", ".join(exclusion.examples)
     return f": {named}{f' and {further:,} more' if further else ''}" if named else ""

@@ -123,7 +123,7 @@ def test_sheets_of_two_settings_show_the_same_places(archive: SmallArchive) -> N
 
 def test_a_planned_sample_gets_its_sheet_when_it_is_run_and_again_when_it_is_asked_for(archive: SmallArchive) -> None:
     planned = archive.done("restore", "--sample", "2", "--plan")
-    assert "sample: 2 of 3 masters, drawn with seed 0" in planned.output
+    assert "Sample: 2 of 3 masters, drawn with seed 0" in planned.output
     assert not (archive.home / "samples").exists()
     archive.done("batch", "resume", "1")
     (sheet,) = (archive.home / "samples").iterdir()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from archive.catalogue.schema.tables import Item, Master
 from archive.catalogue.schema.vocabularies import Polarity, View
 
-_ROWS_AT_A_TIME = 5_000  # memory stays flat, round trips few
+_ROWS_AT_A_TIME = 5_000  # bounds memory and the number of round trips
 
 
 class Candidate(NamedTuple):

@@ -1,4 +1,4 @@
-"""Masks: which part of each master a style is for, in files that are named after the masters."""
+"""Masks: files named after the masters, which limit a style to a part of the picture."""
 
 from __future__ import annotations
 
@@ -16,66 +16,66 @@ if TYPE_CHECKING:
 
 
 class UnusableMask(NamedTuple):
-    """Why a master has no mask that can be used."""
+    """The reason why a master has no usable mask."""
 
     reason: str
-    detail: str = ""  # of this master
+    detail: str = ""  # about this master
 
 
 @dataclass(frozen=True)
 class MaskFolder:
     """A folder of masks, ``<slug>_<sequence, 3 digits>.png``: 8-bit grey, of the master's upright size, white = styled.
 
-    Each is looked at once.
+    Each mask is inspected once.
 
     Raises:
         UsageError: there is no such folder.
     """
 
     folder: Path
-    _looked_at: dict[int, str | UnusableMask] = field(default_factory=dict)  # by the master's id
-    _found: dict[str, Path] = field(default_factory=dict)  # by digest
-    _kept: set[str] = field(default_factory=set)
+    _results: dict[int, str | UnusableMask] = field(default_factory=dict)  # by the master's id
+    _paths: dict[str, Path] = field(default_factory=dict)  # by digest
+    _copied: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder} is not a folder. Name the folder that holds the masks.")
 
-    def of(self, master: Candidate) -> str | UnusableMask:
-        """The SHA-256 of the master's mask, or why it has none."""
-        if master.id not in self._looked_at:
-            self._looked_at[master.id] = self._look(master)
-        return self._looked_at[master.id]
+    def find(self, master: Candidate) -> str | UnusableMask:
+        """Returns the SHA-256 of the master's mask, or the reason why there is none."""
+        if master.id not in self._results:
+            self._results[master.id] = self._inspect(master)
+        return self._results[master.id]
 
-    def _look(self, master: Candidate) -> str | UnusableMask:
+    def _inspect(self, master: Candidate) -> str | UnusableMask:
         path = self.folder / mask_name(master.accession_number, master.sequence)
         if not path.is_file():
             return UnusableMask(f"no mask in {self.folder}")
         try:
             sha256, _ = digest_file(path)
-            objection = _objection(path, master)
+            problem = _find_problem(path, master)
         except (OSError, StorageError) as error:
             return UnusableMask("the mask can't be read", str(error))
-        self._found[sha256] = path
-        return objection or sha256
+        self._paths[sha256] = path
+        return problem or sha256
 
-    def keep(self, settings: Settings, sha256: str) -> None:
-        """Copies a mask below the home, so that its derivatives can be reproduced without the folder.
+    def copy_to_home(self, settings: Settings, sha256: str) -> None:
+        """Copies a mask to the home, so that its derivatives can be reproduced without this folder.
 
         Raises:
-            StorageError: it changed since it was looked at, or can't be copied.
+            StorageError: it has changed since its inspection, or can't be copied.
         """
-        if sha256 in self._kept:
+        if sha256 in self._copied:
             return
-        path, copy = self._found[sha256], settings.home / mask_path(sha256)
+        path, copy = self._paths[sha256], settings.home / mask_path(sha256)
         try:
             copy_checked(path, copy, uuid4().hex, sha256=sha256)
         except OSError as error:
             raise StorageError(f"the mask {path} can't be copied to {copy}: {error.strerror or error}") from error
-        self._kept.add(sha256)
+        self._copied.add(sha256)
 
 
-def _objection(path: Path, master: Candidate) -> UnusableMask | None:
+def _find_problem(path: Path, master: Candidate) -> UnusableMask | None:
     from restoration.errors import ImageError
     from restoration.image import inspect
 
@@ -90,5 +90,5 @@ def _objection(path: Path, master: Candidate) -> UnusableMask | None:
         return UnusableMask("the mask is not an 8-bit greyscale PNG", kind)
     if (info.width, info.height) != (master.width, master.height):
         sizes = f"{info.width}x{info.height} px for {master.width}x{master.height} px"
-        return UnusableMask("the mask is not of the upright master's size", sizes)
+        return UnusableMask("the mask does not have the upright master's size", sizes)
     return None

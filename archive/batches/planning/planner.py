@@ -1,6 +1,6 @@
-"""Planning: which recipe is to be applied to which masters, written as a batch of tasks before any work starts.
+"""The planner: selects recipe and masters, and writes a batch of tasks before any work starts.
 
-Torch-free and set-based: the database chooses, and rows are written in bulk.
+It needs no torch. The database selects the masters, and rows are written in bulk.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from restoration.errors import RecipeError
 from restoration.model_folders import ModelCard
 from restoration.recipe import Recipe, RecipeStage
 
-__all__ = ["NONE", "Plan", "StyleRequest", "plan_rerun", "plan_restore", "recipe_for_versions"]
+__all__ = ["NO_MODEL", "Plan", "StyleRequest", "plan_rerun", "plan_restore", "recipe_for_versions"]
 
-NONE = "none"
-"""In the place of a restoration model: none, where a style alone is asked for."""
+NO_MODEL = "none"
+"""The value of ``model`` that stands for no restoration: only styles are applied."""
 
 
 def plan_restore(
@@ -43,86 +43,92 @@ def plan_restore(
     *,
     model: str,
     parameters: Mapping[str, Any] | None = None,
-    styling: StyleRequest | None = None,
+    style_request: StyleRequest | None = None,
     views: Collection[View] = RESTORABLE_VIEWS,
-    unsuited: bool = False,
+    include_unsuited: bool = False,
     sample: Sample | None = None,
     device: str = "auto",
     precision: str = "auto",
     dry_run: bool = False,
     must_fit: bool = True,
 ) -> Plan:
-    """Plans the restoration of the masters that ``query`` selects (all of them without one) with ``model``.
+    """Plans the restoration of the masters that ``query`` selects (all without a query) with ``model``.
 
-    With ``styling`` a look is simulated after the restoration or, where ``model`` is ``none``, of the master itself;
-    what comes of it is a styled derivative. Where it is for a part of the pictures, masters without a mask are left
-    out.
+    A master that has a derivative of the recipe is counted, not planned again; one whose last task failed is planned
+    again. Masters of other ``views``, unsuited masters, and masters without a mask are excluded and counted.
 
-    A master which has a derivative of the recipe already is counted, not planned again; one whose last task failed is
-    planned again. A master whose view is not in ``views``, or which the model's card calls unsuited, is left out and
-    counted; ``unsuited`` takes the latter in. ``parameters`` of the model go into the recipe, with the card's defaults
-    for the others.
-    With ``sample`` only a spread of these masters is planned.
-    A batch that is to be run later need not fit on the disk yet: ``must_fit``.
+    Args:
+        catalogue: the catalogue.
+        query: selects masters, in Lucene syntax.
+        model: reference of the restoration model, or ``none`` to apply styles to the masters themselves.
+        parameters: parameters of the model; the card's defaults apply to the others.
+        style_request: styles that are applied after the restoration; the results are styled derivatives.
+        views: the views to restore.
+        include_unsuited: also plan masters that the model's card calls unsuited.
+        sample: plan only a diverse sample of these masters.
+        device: where the batch runs.
+        precision: the arithmetic that it uses.
+        dry_run: write nothing.
+        must_fit: require enough disk space now; not needed for a batch that runs later.
 
     Raises:
-        BatchError: what would be made does not fit on the disk; nothing is written to the catalogue.
-        UsageError: a model has no such parameter, a style is asked for as a model or the reverse, masks are nowhere to
-            be found, or nothing is asked for.
+        BatchError: the derivatives do not fit on the disk; nothing is written to the catalogue.
+        UsageError: a model has no such parameter, a style is given as a model or the reverse, the folder of masks does
+            not exist, or there is nothing to do.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
-    if model == NONE:
-        _check_styled_alone(parameters or {}, styling)
+    if model == NO_MODEL:
+        _check_style_without_model(parameters or {}, style_request)
     wanted = parse_condition(query)
-    masks = MaskFolder(styling.masks) if styling and styling.masks else None
+    masks = MaskFolder(style_request.masks) if style_request and style_request.masks else None
 
-    def drafted(session: Session) -> PlanBuilder:
-        asked = _asked_for(session, model, parameters or {}, styling)
-        coloured = any(card.gives_colour(stage.parameters) for card, stage in asked)
-        draft = PlanBuilder(sample=sample, masks=masks, coloured=coloured)
-        objection = None if unsuited else _unsuited_to(*(card for card, _ in asked))
-        recipe = Recipe(stages=tuple(stage for _, stage in asked))
-        draft.collect(session, wanted, recipe, views=views, objection=objection)
-        draft.draw()
-        return draft
+    def build_plan(session: Session) -> PlanBuilder:
+        selected = _select_stages(session, model, parameters or {}, style_request)
+        makes_rgb = any(card.gives_colour(stage.parameters) for card, stage in selected)
+        builder = PlanBuilder(sample=sample, masks=masks, makes_rgb=makes_rgb)
+        exclusion_rule = None if include_unsuited else _unsuitability_rule(*(card for card, _ in selected))
+        recipe = Recipe(stages=tuple(stage for _, stage in selected))
+        builder.collect(session, wanted, recipe, views=views, exclusion_rule=exclusion_rule)
+        builder.select_sample()
+        return builder
 
     if dry_run:
         with catalogue.reading() as session:
-            return drafted(session).plan(catalogue, session)
+            return build_plan(session).plan(catalogue, session)
     if masks is not None:
-        # Beforehand, so that nobody who writes to the catalogue has to wait for these files.
+        # Before the write transaction, so that other writers do not wait for these files.
         with catalogue.reading() as session:
-            drafted(session).keep_masks(catalogue.settings)
+            build_plan(session).copy_masks(catalogue.settings)
     options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
     with catalogue.session() as session:
-        return drafted(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
+        return build_plan(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
 
 
-def _check_styled_alone(parameters: Mapping[str, Any], styling: StyleRequest | None) -> None:
-    if styling is None:
+def _check_style_without_model(parameters: Mapping[str, Any], style_request: StyleRequest | None) -> None:
+    if style_request is None:
         raise UsageError(
-            "`--model none` leaves nothing to do: name a restoration model (see `archive model list`), "
+            "Nothing to do with `--model none` and no style. Name a restoration model (see `archive model list`), "
             "or a style with --style"
         )
     if parameters:
         raise UsageError(
-            f"{', '.join(parameters)} is about a restoration, and `--model none` asks for none: name a model, "
-            "or give --style-strength for the style"
+            f"{', '.join(parameters)} needs a restoration model, but `--model none` was given. Name a model, or use "
+            "--style-strength for the style"
         )
 
 
-def _asked_for(
-    session: Session, model: str, parameters: Mapping[str, Any], styling: StyleRequest | None
+def _select_stages(
+    session: Session, model: str, parameters: Mapping[str, Any], style_request: StyleRequest | None
 ) -> list[tuple[ModelCard, RecipeStage]]:
-    """The stages that are asked for, each with its card: the restoration first, then the styles."""
-    styles = [] if styling is None else build_style_stages(session, styling)
-    if model == NONE:
+    """The stages of the recipe, each with its card: the restoration first, then the styles."""
+    styles = [] if style_request is None else build_style_stages(session, style_request)
+    if model == NO_MODEL:
         return styles
     card = card_of(find_version(session, model))
     if card.task != "restoration":
         raise UsageError(
-            f"{card.reference} is a style: give it with --style, and with --model a restoration model or none "
+            f"{card.reference} is a style. Use it with --style, and --model with a restoration model or none "
             "(see `archive model list`)"
         )
     try:
@@ -143,14 +149,22 @@ def plan_rerun(
 ) -> Plan:
     """Plans to repeat the current restored recipes with the ``@approved`` versions of their models, or with ``model``.
 
-    Without ``query`` and ``model`` these are the stale masters; without ``query`` all whose current restored derivative
-    was made by another version of the same model. Parameters that the new version lacks are dropped, new ones take its
-    defaults. Views and suitability were decided when the masters were first restored; only what the new version is
-    unsuited to and the old one was not is left out. A batch that is to be run later need not fit on the disk yet:
-    ``must_fit``.
+    Without ``query`` and ``model`` it plans the stale masters. With ``model`` alone it plans all masters whose current
+    restored derivative was made by another version of the same model. Parameters that the new version lacks are
+    dropped; new ones get its defaults. Views and suitability were decided at the first restoration: only masters that
+    the new version is unsuited to, and the old one was not, are excluded.
+
+    Args:
+        catalogue: the catalogue.
+        query: selects masters, in Lucene syntax.
+        model: reference of the version to use.
+        device: where the batch runs.
+        precision: the arithmetic that it uses.
+        dry_run: write nothing.
+        must_fit: require enough disk space now; not needed for a batch that runs later.
 
     Raises:
-        BatchError: what would be made does not fit on the disk, or a recipe can't be read; nothing is written.
+        BatchError: the derivatives do not fit on the disk, or a recipe can't be read; nothing is written.
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
@@ -158,20 +172,20 @@ def plan_rerun(
     with catalogue.reading() if dry_run else catalogue.session() as session:
         named = None if model is None else card_of(find_version(session, model))
         targets = _approved_cards(session) if named is None else {named.name: named}
-        draft = PlanBuilder()
+        builder = PlanBuilder()
         for recipe_id, old in _current_recipes(session, wanted):
             if query is None and named is not None and not _made_by_another_version(old, named):
                 continue
-            of_recipe = wanted & (Master.current_restored_recipe_id == recipe_id)
-            _collect_rerun(session, draft, of_recipe, old, targets)
+            with_recipe = wanted & (Master.current_restored_recipe_id == recipe_id)
+            _collect_rerun(session, builder, with_recipe, old, targets)
         if dry_run:
-            return draft.plan(catalogue, session)
+            return builder.plan(catalogue, session)
         options = {"device": device, "precision": precision}
-        return draft.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
+        return builder.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
 
 
 def recipe_for_versions(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:
-    """``recipe`` as the pipeline of today has it, its stages of the models in ``targets`` (by name) moved to those.
+    """``recipe`` for the current pipeline, with its stages changed to the versions in ``targets``, by model name.
 
     Raises:
         RecipeError: a parameter's value is out of the new version's range.
@@ -188,34 +202,34 @@ def recipe_for_versions(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Rec
 
 def _collect_rerun(
     session: Session,
-    draft: PlanBuilder,
+    builder: PlanBuilder,
     wanted: ColumnElement[bool],
     old: Recipe,
     targets: Mapping[str, ModelCard],
 ) -> None:
-    """Takes the ``wanted`` masters, whose current restored recipe is ``old``, into ``draft`` for the ``targets``."""
+    """Adds the ``wanted`` masters, whose current restored recipe is ``old``, to ``builder`` with the ``targets``."""
     cards = [targets[stage.model] for stage in old.stages if stage.model in targets]
     if not cards:
         models = " and ".join(dict.fromkeys(stage.model for stage in old.stages))
         reason = f"restored by {models}, not by {', '.join(targets) or 'a model with an approved version'}"
-        draft.left_out[reason].masters += session.scalar(select_master_count(wanted)) or 0
+        builder.exclusions[reason].masters += session.scalar(select_master_count(wanted)) or 0
         return
     try:
         new = recipe_for_versions(old, targets)
     except RecipeError as error:
-        draft.left_out[str(error)].masters += session.scalar(select_master_count(wanted)) or 0
+        builder.exclusions[str(error)].masters += session.scalar(select_master_count(wanted)) or 0
         return
     before = [card_of(version) for version in _versions(session, old)]
 
-    def objection(master: Candidate) -> str | None:
-        # What was unsuited then was taken in in full knowledge.
-        return None if _unsuited_to(*before)(master) else _unsuited_to(*cards)(master)
+    def exclusion_rule(master: Candidate) -> str | None:
+        # Masters that the old version was unsuited to were included on purpose.
+        return None if _unsuitability_rule(*before)(master) else _unsuitability_rule(*cards)(master)
 
-    draft.collect(session, wanted, new, views=None, objection=objection)
+    builder.collect(session, wanted, new, views=None, exclusion_rule=exclusion_rule)
 
 
 def _current_recipes(session: Session, wanted: ColumnElement[bool]) -> list[tuple[int, Recipe]]:
-    """The recipes by which the current restored derivatives of the wanted masters were made, with their ids."""
+    """The recipes of the wanted masters' current restored derivatives, with their ids."""
     recipe_ids = select_master_ids(wanted).with_only_columns(Master.current_restored_recipe_id)
     rows = session.scalars(select(RecipeRow).where(RecipeRow.id.in_(recipe_ids)).order_by(RecipeRow.id))
     return [(row.id, read_recipe(row)) for row in rows]
@@ -244,8 +258,8 @@ def _versions(session: Session, recipe: Recipe) -> list[ModelVersion]:
     return list(session.scalars(statement))
 
 
-def _unsuited_to(*cards: ModelCard) -> ExclusionRule:
-    def objection(master: Candidate) -> str | None:
+def _unsuitability_rule(*cards: ModelCard) -> ExclusionRule:
+    def exclusion_rule(master: Candidate) -> str | None:
         reasons = (
             card.suited_to.objection(
                 polarity=master.polarity, process=master.process, width=master.width, height=master.height
@@ -254,4 +268,4 @@ def _unsuited_to(*cards: ModelCard) -> ExclusionRule:
         )
         return next((reason for reason in reasons if reason is not None), None)
 
-    return objection
+    return exclusion_rule

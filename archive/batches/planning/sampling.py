@@ -1,4 +1,4 @@
-"""Samples: a few masters of a plan that have as little in common as may be, to judge settings by."""
+"""Sampling: draws a diverse sample of a plan's masters, to try settings on."""
 
 from __future__ import annotations
 
@@ -15,59 +15,60 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """How many masters are drawn, and by which seed; the contact sheet shows open items only, unless told otherwise."""
+    """A request for a sample: its size and seed, and whether its contact sheet includes restricted items."""
 
     size: int
     seed: int = 0
     include_restricted: bool = False
 
     def as_options(self) -> dict[str, Any]:
-        """What the batch keeps of it, from which its contact sheet is made."""
+        """The batch options that its contact sheet needs."""
         return {"sample": self.size, "seed": self.seed, "include_restricted": self.include_restricted}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnSample:
-    """What was drawn, in the order of lists."""
+    """The drawn masters, in list order."""
 
     masters: tuple[Candidate, ...]
-    offered: int  # what the plan would take without the sample
+    candidates: int  # number of masters that the plan would contain without the sample
     seed: int
 
 
-def draw_sample(offered: Sequence[Candidate], sample: Sample) -> list[int]:
-    """The places in ``offered``, which is in the order of lists, of the masters that ``sample`` takes, in that order.
+def draw_sample(candidates: Sequence[Candidate], sample: Sample) -> list[int]:
+    """Draws a sample; returns the sorted indexes in ``candidates``, which must be in list order.
 
-    Each master drawn is one that shares the fewest traits with those before it: collection, process, decade, size in
-    doublings, kind of pixels, and the part of the list (of as many parts as masters are drawn). So what is rare in one
-    respect is not missed, and masters of which nothing is known are spread over the list. It is a spread and no
-    proportional sample: its mean says nothing of the whole.
+    Each master drawn shares the fewest traits with the masters drawn before: collection, process, decade, size class
+    (by powers of two), kind of pixels, and section of the list (as many sections as masters are drawn). Therefore the
+    sample contains rare masters, and masters without metadata are spread over the list. The sample is diverse, not
+    proportional: its mean does not estimate the mean of the whole.
 
-    Among equals the digest of seed and number decides, so that a draw depends neither on the database nor on versions.
+    A digest of seed and accession number breaks ties, so that a sample depends neither on the database nor on software
+    versions.
     """
     traits = [
-        tuple(enumerate((*_traits(master), place * sample.size // len(offered))))
-        for place, master in enumerate(offered)
+        tuple(enumerate((*_traits(master), index * sample.size // len(candidates))))
+        for index, master in enumerate(candidates)
     ]
-    bearers: defaultdict[tuple[int, Hashable], list[int]] = defaultdict(list)
-    for place, of_master in enumerate(traits):
-        for trait in of_master:
-            bearers[trait].append(place)
-    by_lot = sorted(range(len(offered)), key=lambda place: _lot(offered[place], sample.seed))
-    shared = [0.0] * len(offered)  # traits with those drawn so far
+    masters_by_trait: defaultdict[tuple[int, Hashable], list[int]] = defaultdict(list)
+    for index, master_traits in enumerate(traits):
+        for trait in master_traits:
+            masters_by_trait[trait].append(index)
+    by_digest = sorted(range(len(candidates)), key=lambda index: _digest(candidates[index], sample.seed))
+    shared = [0.0] * len(candidates)  # traits shared with the masters drawn so far
     drawn = []
-    for _ in range(min(sample.size, len(offered))):
-        place = min(by_lot, key=shared.__getitem__)  # of equals the first
-        drawn.append(place)
-        for trait in traits[place]:
-            for bearer in bearers[trait]:
-                shared[bearer] += 1
-        shared[place] = inf
+    for _ in range(min(sample.size, len(candidates))):
+        index = min(by_digest, key=shared.__getitem__)  # the first among equals
+        drawn.append(index)
+        for trait in traits[index]:
+            for sharing in masters_by_trait[trait]:
+                shared[sharing] += 1
+        shared[index] = inf
     return sorted(drawn)
 
 
 def describe_traits(master: Candidate) -> Iterator[str]:
-    """What draws tell a master by, as far as it is known."""
+    """The known traits of a master, for display."""
     collection, process, decade, _size, (samples, bits) = _traits(master)
     yield from filter(None, (collection, process))
     if decade is not None:
@@ -77,11 +78,11 @@ def describe_traits(master: Candidate) -> Iterator[str]:
 
 
 def _traits(master: Candidate) -> tuple[str | None, str | None, int | None, int, tuple[int, int]]:
-    """Collection, process, decade, size in doublings of the pixels, and samples a pixel with their bits."""
+    """Collection, process, decade, size class, and samples per pixel with their bits."""
     decade = None if master.date_earliest is None else master.date_earliest // 100_000  # of yyyymmdd
     size = (master.width * master.height).bit_length()
     return master.collection, master.process, decade, size, (master.samples_per_pixel, master.bits_per_sample)
 
 
-def _lot(master: Candidate, seed: int) -> bytes:
+def _digest(master: Candidate, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}/{master.sequence}/{master.accession_number}".encode()).digest()

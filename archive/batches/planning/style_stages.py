@@ -1,4 +1,4 @@
-"""A look that is asked for, and the stages of a recipe that simulate it."""
+"""Style stages: converts a style request to the stages of a recipe."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ _SHARE_DIGITS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class StyleRequest:
-    """Which styles, and how and where they are to be applied."""
+    """Which styles to apply, with which parameters, and where."""
 
     styles: tuple[tuple[str, float], ...]
-    """References, each with its weight, which matters in a blend alone."""
+    """References with weights; a weight matters only in a blend."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Of every style, as its card declares them; else the card's defaults."""
+    """Parameters of all styles; the cards' defaults apply to the others."""
     masks: Path | None = None
-    """A folder of masks, where they are for a part of each picture."""
+    """A folder of masks, if the styles apply to a part of each picture."""
 
 
-def build_style_stages(session: Session, styling: StyleRequest) -> list[tuple[ModelCard, RecipeStage]]:
-    """The styles with their stages, in the order of the recipe.
+def build_style_stages(session: Session, request: StyleRequest) -> list[tuple[ModelCard, RecipeStage]]:
+    """The cards and stages of the styles, in recipe order.
 
-    Those of a blend stand in the order of their names, and their weights add up to 1, to six decimals: the same blend
-    is the same recipe however it is asked for.
+    The styles of a blend are sorted by name, and their weights are normalised to a sum of 1, with six decimals, so that
+    the same blend always gives the same recipe.
 
     Raises:
-        UsageError: one is not a style, lacks a parameter, or is named twice; or a weight makes no sense.
+        UsageError: a model is not a style, lacks a parameter or is named twice, or a weight is not valid.
         NotFoundError: no such version.
     """
     weights = {}
-    for reference, weight in styling.styles:
+    for reference, weight in request.styles:
         card = card_of(find_version(session, reference))
         if card.task != "style":
-            raise UsageError(f"{card.reference} is not a style: give it with --model (`archive model list` shows both)")
+            raise UsageError(f"{card.reference} is not a style. Use it with --model (see `archive model list`)")
         if card.reference in weights:
-            raise UsageError(f"{card.reference} is named twice: name each style of a blend once")
+            raise UsageError(f"{card.reference} is named twice. Name each style of a blend once")
         weights[card.reference] = card, weight
     ordered = [weights[reference] for reference in sorted(weights)]
     shares = _shares([weight for _, weight in ordered])
     try:
         return [
-            (card, card.stage({**styling.parameters, **share}))
+            (card, card.stage({**request.parameters, **share}))
             for (card, _), share in zip(ordered, shares, strict=True)
         ]
     except RecipeError as error:
@@ -62,14 +62,14 @@ def build_style_stages(session: Session, styling: StyleRequest) -> list[tuple[Mo
 
 
 def _shares(weights: Sequence[float]) -> list[dict[str, float]]:
-    """The parameter by which each style has its share of a blend; none where there is one style."""
+    """The ``weight`` parameter of each style of a blend; empty for a single style."""
     if len(weights) == 1 and weights[0] != 1:
         raise UsageError(
-            "a weight is the share of a style in a blend, and there is one style: "
-            "give --style-strength for less of it, or name another style"
+            "A weight is the share of a style in a blend, but there is only one style. Use --style-strength for a "
+            "weaker style, or name another style"
         )
     if not all(0 < weight < math.inf for weight in weights):
-        raise UsageError("the weight of a style in a blend must be above 0: leave out what is not wanted")
+        raise UsageError("The weight of a style in a blend must be above 0. Omit a style that you do not want")
     if len(weights) == 1:
         return [{}]
     return [{"weight": round(weight / sum(weights), _SHARE_DIGITS)} for weight in weights]

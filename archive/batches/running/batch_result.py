@@ -23,23 +23,23 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
-    """How the whole batch stands after a run, earlier runs of it included."""
+    """The state of the whole batch after a run, earlier runs included."""
 
     batch_id: int
     done: int
     failed: int
     skipped: int
     cancelled: int
-    pending: int  # not ended yet, those that another process holds included
-    with_notes: int  # derivatives that could not carry all that their masters hold, or that have other notes
+    pending: int  # unfinished, including tasks that other processes hold
+    with_notes: int  # derivatives with notes, such as metadata that could not be carried
     failures: tuple[Failure, ...]
-    interrupted: bool  # by Ctrl-C; what is pending can be resumed
-    was_over: bool = False  # nothing was pending when the run began
-    is_sample: bool = False  # of which a contact sheet is made in the end
+    interrupted: bool  # by Ctrl-C; the pending tasks can be resumed
+    was_over: bool = False  # no task was open when the run began
+    is_sample: bool = False  # a contact sheet is written at the end
 
 
 def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
-    """Reads how a batch stands; ``interrupted`` tells whether Ctrl-C ended the run."""
+    """Reads the state of a batch; ``interrupted`` is whether Ctrl-C ended the run."""
     with catalogue.reading() as session:
         is_sample = "sample" in session.get_one(Batch, batch_id).options
         counts = dict(

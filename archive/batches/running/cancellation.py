@@ -15,17 +15,17 @@ from archive.errors import NotFoundError
 
 @dataclass(frozen=True, kw_only=True)
 class CancellationResult:
-    """What cancelling came to."""
+    """The result of a cancellation."""
 
-    cancelled: int  # tasks that will not be done
-    running: int  # tasks that living processes are going to finish
+    cancelled: int  # tasks that will not be processed
+    running: int  # in-flight tasks, which their processes finish
 
 
 def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
     """Cancels the batch's pending tasks, and running ones whose holder is lost.
 
-    A task in living hands goes on to its end: its derivative is nearly paid for, and taking the lease would only waste
-    it. Its process then finds nothing more to do. Cancelled masters are planned anew by the next ``restore``.
+    Tasks of living processes are finished, because most of their work is done. The next ``restore`` plans the cancelled
+    masters again.
 
     Raises:
         NotFoundError: there is no such batch.

@@ -1,4 +1,4 @@
-"""Who works on a task: claiming it with a lease token, giving it back, and what a dead holder left behind."""
+"""Claims: takes tasks with a lease token, releases them, and removes files that dead processes left behind."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _NO_LEASE: Final = {
 
 
 class LeaseLostError(BatchError):
-    """The task was taken by somebody else meanwhile: whatever was made for it must not be published."""
+    """The lease has expired or another process holds the task now; its result must not be published."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A task that this process holds, with all that is needed to work on it outside of any transaction."""
+    """A task that this process holds, with everything that its processing needs outside a transaction."""
 
     task_id: int
     token: str
@@ -59,7 +59,7 @@ class Claim:
     started_at: datetime  # by the database's clock
     stored_path: str  # the derivative's, relative to the home
     final: Path  # the derivative's, absolute
-    already_made: bool  # nothing is held, and nothing is to be done
+    already_made: bool  # the task was skipped; no lease is held
 
 
 def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None) -> Claim | None:
@@ -84,15 +84,15 @@ def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> C
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        return None if task is None else _take(catalogue, session, task, device)
+        return None if task is None else _claim_task(catalogue, session, task, device)
 
 
-def _take(catalogue: Catalogue, session: Session, task: Task, device: str | None) -> Claim:
+def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str | None) -> Claim:
     master = session.execute(
         select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
     ).scalar_one()
-    made = existing_derivative(session, task)
-    stored = _free_path(session, task.recipe, master)
+    existing = existing_derivative(session, task)
+    stored = _choose_path(session, task.recipe, master)
     recipe = read_recipe(task.recipe)
     claim = Claim(
         task_id=task.id,
@@ -112,9 +112,9 @@ def _take(catalogue: Catalogue, session: Session, task: Task, device: str | None
         started_at=catalogue.now(session),
         stored_path=stored,
         final=catalogue.path_of(stored),
-        already_made=made is not None,
+        already_made=existing is not None,
     )
-    if made is None:
+    if existing is None:
         holder = LeaseHolder.this_process()
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.lease_host, task.lease_pid, task.lease_started = holder.host, holder.pid, holder.started
@@ -123,34 +123,34 @@ def _take(catalogue: Catalogue, session: Session, task: Task, device: str | None
         task.attempts += 1
         task.error, task.started_at = None, claim.started_at
     else:
-        mark_skipped(catalogue, session, task, made)
+        mark_skipped(catalogue, session, task, existing)
     return claim
 
 
-def _free_path(session: Session, recipe: Recipe, master: Master) -> str:
-    """Where the derivative goes; a master that was renumbered leaves its derivative under the name it had before."""
+def _choose_path(session: Session, recipe: Recipe, master: Master) -> str:
+    """The derivative's path; another one if a renumbered master's derivative already has this path."""
     stored = derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256)
-    of_another = select(Derivative.id).where(Derivative.path == stored, Derivative.master_id != master.id)
-    if session.scalar(of_another) is None:
+    taken_by_another = select(Derivative.id).where(Derivative.path == stored, Derivative.master_id != master.id)
+    if session.scalar(taken_by_another) is None:
         return stored
     return derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256, master_sha256=master.sha256)
 
 
 def existing_derivative(session: Session, task: Task) -> int | None:
-    """The id of the derivative of the task's recipe and master, which may have come from another batch."""
+    """The id of an existing derivative of the task's recipe and master, made by any batch."""
     return session.scalar(
         select(Derivative.id).where(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
     )
 
 
 def mark_skipped(catalogue: Catalogue, session: Session, task: Task, derivative_id: int) -> None:
-    """Ends the task: its derivative was already made."""
+    """Finishes the task as skipped, because its derivative exists."""
     task.derivative_id = derivative_id
     finish_task(catalogue, session, task, TaskStatus.SKIPPED)
 
 
 def finish_task(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) -> None:
-    """Gives the task its last status, on its master's row too, and takes the lease off it."""
+    """Sets the task's final status, also on its master's row, and removes its lease."""
     for name, value in {**_NO_LEASE, "status": status, "finished_at": catalogue.now(session)}.items():
         setattr(task, name, value)
     task.master.last_task_status = status
@@ -158,44 +158,44 @@ def finish_task(catalogue: Catalogue, session: Session, task: Task, status: Task
 
 @contextmanager
 def locked_task(catalogue: Catalogue, claim: Claim) -> Iterator[tuple[Session, Task]]:
-    """One transaction in which the claimed task is locked; whose it is :func:`require_lease` tells."""
+    """One transaction in which the claimed task's row is locked; see :func:`require_lease` for its holder."""
     with catalogue.session() as session:
         yield session, session.execute(select(Task).where(Task.id == claim.task_id).with_for_update()).scalar_one()
 
 
 def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Claim) -> None:
-    """Checks, once the task is locked, that the claim still holds it.
+    """Checks that the claim still holds the locked task.
 
     Raises:
         LeaseLostError: the lease has expired, or another process has taken the task.
     """
     held = task.status is TaskStatus.RUNNING and task.lease_token == claim.token
-    # The clock is read behind the lock, which may have been waited for.
+    # The clock is read after the lock, which may have taken time.
     if not held or task.lease_expires_at is None or task.lease_expires_at <= catalogue.now(session):
         raise LeaseLostError(
             f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile; "
-            "what was made for it here is thrown away"
+            "its result is discarded"
         )
 
 
 def release_claims(catalogue: Catalogue, *claims: Claim) -> None:
-    """Puts the tasks back to pending, as if they had not been begun; leaves alone those that are no longer ours."""
+    """Returns the tasks to pending; tasks that other processes hold by now are not changed."""
     if not claims:
         return
     with catalogue.session() as session:
-        _put_back(session, [claim.task_id for claim in claims], [claim.token for claim in claims])
+        _release(session, [claim.task_id for claim in claims], [claim.token for claim in claims])
 
 
 def reclaim_lost_tasks(catalogue: Catalogue, batch_id: int) -> int:
-    """Puts running tasks back to pending whose lease has expired or whose holder is known to be dead; how many.
+    """Returns running tasks to pending if their lease has expired or their holder is dead; returns their number.
 
-    The tokens they were held with can't commit any more.
+    The previous holders can no longer commit.
     """
     with catalogue.session() as session:
         running = session.scalars(select(Task).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING))
         now = catalogue.now(session)
         lost = [task for task in running if _is_lost(task, now)]
-        return _put_back(session, [task.id for task in lost], [task.lease_token or "" for task in lost])
+        return _release(session, [task.id for task in lost], [task.lease_token or "" for task in lost])
 
 
 def _is_lost(task: Task, now: datetime) -> bool:
@@ -206,29 +206,29 @@ def _is_lost(task: Task, now: datetime) -> bool:
     return LeaseHolder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started).is_known_dead()
 
 
-def _put_back(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> int:
+def _release(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> int:
     held = func.coalesce(Task.lease_token, "").in_(tokens)
-    put_back = (
+    release = (
         update(Task)
         .where(Task.id.in_(ids), held, Task.status == TaskStatus.RUNNING)
         .values(**_NO_LEASE, status=TaskStatus.PENDING, started_at=None)
         .execution_options(synchronize_session=False)
     )
-    return len(session.scalars(put_back.returning(Task.id)).all()) if ids else 0
+    return len(session.scalars(release.returning(Task.id)).all()) if ids else 0
 
 
 def count_running(catalogue: Catalogue, batch_id: int) -> int:
-    """How many tasks of the batch are in flight, in any process."""
+    """The number of the batch's tasks that are in flight, in any process."""
     with catalogue.reading() as session:
         of_batch = select(func.count(Task.id)).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING)
         return session.scalar(of_batch) or 0
 
 
 def remove_abandoned_batch_files(catalogue: Catalogue, batch_id: int) -> None:
-    """Removes what lost holders left in the folders of the batch's tasks, where no later claim is going to meet it.
+    """Removes temporary files of dead processes that no later claim of the batch would find.
 
-    These are tasks that were cancelled after they had been taken, and those taken more than once: a holder that was
-    stopped before it made its file, continued after the task was done, and was then killed leaves one.
+    These belong to tasks that were cancelled after they had been claimed, and to tasks that were claimed more than
+    once: a process that was suspended, resumed after the task was done and then killed leaves such a file.
     """
     with catalogue.reading() as session:
         rows = session.execute(
@@ -249,9 +249,9 @@ def remove_abandoned_batch_files(catalogue: Catalogue, batch_id: int) -> None:
 
 
 def remove_abandoned_files(catalogue: Catalogue, final: Path) -> None:
-    """Removes what dead holders left beside ``final``: its temporary files whose token no running task holds."""
-    # Listed before the tokens are read: a token is committed before its file is made, so no living file is missed.
-    # Names in the home hold no characters that mean anything in a pattern.
+    """Removes the temporary files of ``final`` whose token no running task holds."""
+    # Files are listed before tokens are read: a token is committed before its file is created, so that no file in use
+    # is removed. Paths in the home contain no wildcard characters.
     pattern = temporary_name(final, "*")
     found = [(path.name.split(".")[-2], path) for path in final.parent.glob(pattern)]
     if not found:

@@ -1,4 +1,4 @@
-"""Recording: the one transaction in which a derivative's file and its rows become one fact, and the other outcomes."""
+"""Commit: one transaction publishes a derivative's file and writes its rows; another one records a failure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from restoration.quality import Score
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """A derivative that lies, flushed, under its temporary name, and what the catalogue is to know of it."""
+    """A flushed temporary derivative file, and the data for its catalogue rows."""
 
     temporary: Path
     sha256: str
@@ -51,70 +51,72 @@ class TaskResult:
     scores: Sequence[Score]
 
 
-def commit_derivative(catalogue: Catalogue, claim: Claim, made: TaskResult) -> TaskStatus:
-    """Publishes the derivative and writes all of its rows, or nothing; the task's status. Done again it does no harm.
+def commit_derivative(catalogue: Catalogue, claim: Claim, result: TaskResult) -> TaskStatus:
+    """Publishes the derivative and writes all of its rows, or nothing; returns the task's status. It is idempotent.
 
-    The file gets its final name while the task and its master are locked and the lease is known to be ours: a file
-    under that name can only be what an earlier holder published and did not commit, and is replaced. Where another
-    batch made the same derivative meanwhile, the task is skipped.
+    The file gets its final name while the task and its master are locked and the lease is valid. Therefore an existing
+    file with that name is one that an earlier holder published without a commit; it is replaced. If another batch has
+    made the same derivative meanwhile, the task is skipped.
 
     Raises:
         LeaseLostError: the lease has expired, or another process has taken the task; nothing is published.
         StorageError: the file can't be published.
-        OSError: likewise; what was published is taken away again.
+        OSError: likewise; a published file is removed again.
     """
     with locked_task(catalogue, claim) as (session, task):
-        if _is_recorded(session, task, made):
+        if _is_recorded(session, task, result):
             return TaskStatus.DONE
         require_lease(catalogue, session, task, claim)
-        # Two batches may hold a task each for one master and recipe: the master's lock lets one after the other in.
+        # Two batches may each hold a task for the same master and recipe: the master's lock serialises them.
         master = session.execute(select(Master).where(Master.id == claim.master_id).with_for_update()).scalar_one()
         if (existing := existing_derivative(session, task)) is not None:
-            # Before the task is ended: afterwards nobody would look for the file.
-            made.temporary.unlink(missing_ok=True)
+            # Before the task is finished: only the files of running tasks are searched for later.
+            result.temporary.unlink(missing_ok=True)
             mark_skipped(catalogue, session, task, existing)
             return TaskStatus.SKIPPED
         if session.scalar(select(Derivative.id).where(Derivative.path == claim.stored_path)) is not None:
-            raise StorageError(f"{claim.final} is the file of another derivative: it is not written over")
-        _refuse_a_namesake(session, claim)
-        _publish(claim, made)
-        _write_rows(catalogue, session, task, master, claim, made)
+            raise StorageError(f"{claim.final} is the file of another derivative and is not overwritten")
+        _check_no_case_conflict(session, claim)
+        _publish(claim, result)
+        _write_rows(catalogue, session, task, master, claim, result)
         failpoint("commit")
     failpoint("after_commit")
     return TaskStatus.DONE
 
 
-def _is_recorded(session: Session, task: Task, made: TaskResult) -> bool:
-    """Whether an earlier try was committed although its answer was lost."""
+def _is_recorded(session: Session, task: Task, result: TaskResult) -> bool:
+    """Whether an earlier attempt was committed although its reply was lost."""
     if task.status is not TaskStatus.DONE or task.derivative_id is None:
         return False
-    return session.get_one(Derivative, task.derivative_id).sha256 == made.sha256
+    return session.get_one(Derivative, task.derivative_id).sha256 == result.sha256
 
 
-def _refuse_a_namesake(session: Session, claim: Claim) -> None:
-    """Checks that a file which has the final name is nobody's, where the file system takes ``A1`` for ``a1`` too.
+def _check_no_case_conflict(session: Session, claim: Claim) -> None:
+    """Checks that an existing file of this name belongs to no derivative, on file systems that ignore case.
 
     Raises:
         StorageError: it is the file of another derivative.
     """
     if not claim.final.exists():
         return
-    alike = select(Derivative.path).where(func.lower(Derivative.path) == func.lower(claim.stored_path)).limit(1)
-    if (path := session.scalar(alike)) is not None:
+    same_ignoring_case = (
+        select(Derivative.path).where(func.lower(Derivative.path) == func.lower(claim.stored_path)).limit(1)
+    )
+    if (path := session.scalar(same_ignoring_case)) is not None:
         raise StorageError(
-            f"{claim.final} is taken by {path}, the file of another derivative, which this file system does not tell "
-            "from it, or which something put there: it is not written over. Give one of the items another accession "
-            "number, or move the home to a file system that tells upper from lower case"
+            f"{claim.final} is not overwritten: on a file system that ignores case it is the same file as {path}, "
+            "another derivative. Give one of the items another accession number, or move the home to a file system "
+            "that distinguishes upper and lower case"
         )
 
 
-def _publish(claim: Claim, made: TaskResult) -> None:
-    if not made.temporary.exists() and claim.final.exists() and digest_file(claim.final)[0] == made.sha256:
-        return  # published by an earlier try, whose rows were not committed
+def _publish(claim: Claim, result: TaskResult) -> None:
+    if not result.temporary.exists() and claim.final.exists() and digest_file(claim.final)[0] == result.sha256:
+        return  # published by an earlier attempt whose rows were not committed
     try:
-        publish(made.temporary, claim.final, replace=claim.final.exists())
+        publish(result.temporary, claim.final, replace=claim.final.exists())
     except OSError:
-        # No row names this file, so nothing is lost with it. It may not be safe on the disk.
+        # No row refers to this file, and it may not be flushed: remove it.
         with suppress(OSError):
             claim.final.unlink(missing_ok=True)
         raise
@@ -128,7 +130,7 @@ def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
     """
     with locked_task(catalogue, claim) as (session, task):
         if task.status is TaskStatus.FAILED and task.error == reason:
-            return  # an earlier try was committed although its answer was lost
+            return  # an earlier attempt was committed although its reply was lost
         require_lease(catalogue, session, task, claim)
         at = catalogue.now(session)
         task.error = reason
@@ -144,7 +146,7 @@ def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
 
 
 def _write_rows(
-    catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, made: TaskResult
+    catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, result: TaskResult
 ) -> None:
     at = catalogue.now(session)
     derivative = Derivative(
@@ -153,17 +155,17 @@ def _write_rows(
         batch_id=task.batch_id,
         kind=claim.kind,
         path=claim.stored_path,
-        sha256=made.sha256,
-        pixel_sha256=made.pixel_sha256,
-        size=made.size_bytes,
+        sha256=result.sha256,
+        pixel_sha256=result.pixel_sha256,
+        size=result.size_bytes,
         master_sha256=claim.master_sha256,
-        environment=dict(made.environment),
-        stage_records=[dict(record) for record in made.stage_records],
-        notes=list(made.notes),
+        environment=dict(result.environment),
+        stage_records=[dict(record) for record in result.stage_records],
+        notes=list(result.notes),
         created_at=at,
         operator=operator_agent(session),
     )
-    derivative.scores = [_score_row(score) for score in made.scores]
+    derivative.scores = [_score_row(score) for score in result.scores]
     session.add(derivative)
     session.flush()
     task.derivative_id = derivative.id
@@ -172,7 +174,7 @@ def _write_rows(
         session,
         EventType.DERIVATION,
         outcome=Outcome.SUCCESS,
-        detail="; ".join([_recipe_in_events(claim), *made.notes]),
+        detail="; ".join([_recipe_in_events(claim), *result.notes]),
         master=master,
         derivative=derivative,
         at=at,

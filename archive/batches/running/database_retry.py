@@ -1,4 +1,4 @@
-"""Waiting for a database that is away or locked for a while, instead of losing a night for it."""
+"""Database retry: repeats a transaction with backoff while the database is unavailable or locked."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
 
 DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
-"""What is raised where the database, not the question, is the trouble: gone, restarting, locked."""
+"""The errors of a database that is unreachable, restarting or locked, as opposed to errors of the statement."""
 
 
 def retry_while_unavailable(catalogue: Catalogue, action: Callable[[], Result]) -> Result:
-    """The result of ``action``, one whole transaction, tried again while the database is away.
+    """Returns the result of ``action``, one whole transaction, which is retried while the database is unavailable.
 
-    The pauses grow. After ``database_wait_seconds`` of the settings the error is raised. An action may have been
-    committed although its answer was lost: it must bear to be done again.
+    The pauses grow. After the setting ``database_wait_seconds`` the error is raised. ``action`` must be idempotent: it
+    may have been committed although its reply was lost.
 
     Raises:
-        OperationalError, InterfaceError: the database did not come back in time, or its disk is full.
+        OperationalError, InterfaceError: the database stayed unavailable, or its disk is full.
     """
     give_up_at = time.monotonic() + catalogue.settings.database_wait_seconds
     pause = _FIRST_PAUSE_SECONDS
@@ -40,13 +40,13 @@ def retry_while_unavailable(catalogue: Catalogue, action: Callable[[], Result]) 
         except DATABASE_UNAVAILABLE as error:
             if is_disk_full(error) or time.monotonic() + pause > give_up_at:
                 raise
-            _log.warning("the catalogue's database can't be used, trying again: %s", error.orig)
+            _log.warning("the catalogue's database is unavailable, trying again: %s", error.orig)
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def is_disk_full(error: DBAPIError) -> bool:
-    """Whether the database has no room to write in, which waiting does not change."""
+    """Whether the database's disk is full, so that a retry can't succeed."""
     if isinstance(error.orig, sqlite3.Error):
         return error.orig.sqlite_errorcode == sqlite3.SQLITE_FULL
     return getattr(error.orig, "sqlstate", None) == "53100"

@@ -1,4 +1,4 @@
-"""The device's turn: of several pictures that are worked on at once, which one it works on next."""
+"""Device scheduler: runs the network calls of several in-flight tasks on one device, by priority."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _AFTER_ALL_OTHERS = 1 << 62
 
 
 class DeviceScheduler(Generic[Result]):
-    """While it is entered, one thread that does what it is given, one thing at a time, the first picture's first.
+    """Context manager with one thread that runs calls one at a time, the lowest priority number first.
 
-    So the first picture is through soonest, and those behind it fill the time in which it is read, written and scored.
-    It is always the same thread, since torch keeps threads and memory for each one that it is called from.
+    The task submitted first finishes first; the others use the device while that one is read, written or scored. All
+    calls run in the same thread, because torch keeps threads and memory for each thread that calls it.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class DeviceScheduler(Generic[Result]):
         self._put(_AFTER_ALL_OTHERS, None)
         self._thread.join()
 
-    def run(self, place: int, call: Callable[[], Result]) -> Result:
-        """Runs ``call`` after all waiting calls of a lower ``place``; returns its result or raises its error."""
-        return self._put(place, call).result()
+    def run(self, priority: int, call: Callable[[], Result]) -> Result:
+        """Runs ``call`` after all waiting calls with a lower ``priority``; returns its result or raises its error."""
+        return self._put(priority, call).result()
 
-    def _put(self, place: int, call: Callable[[], Result] | None) -> Future[Result]:
+    def _put(self, priority: int, call: Callable[[], Result] | None) -> Future[Result]:
         answer: Future[Result] = Future()
-        self._waiting.put((place, next(self._arrivals), call, answer))
+        self._waiting.put((priority, next(self._arrivals), call, answer))
         return answer
 
     def _run(self) -> None:
@@ -54,6 +54,6 @@ class DeviceScheduler(Generic[Result]):
                 return
             try:
                 answer.set_result(call())
-            except BaseException as error:  # it is the caller's
+            except BaseException as error:  # raised in the caller's thread
                 answer.set_exception(error)
-            del call, answer  # else the last picture's memory is held until the next one's turn
+            del call, answer  # otherwise they keep the last picture's memory until the next call

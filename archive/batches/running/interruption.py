@@ -10,19 +10,19 @@ from typing import Self
 
 
 class StopRequest:
-    """Whether the work was asked to stop; any thread may ask. As a context manager it does nothing more."""
+    """A request to stop, which any thread may make. As a context manager it does nothing more."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self.immediate = False
 
     def ask(self) -> None:
-        """Asks to finish in-flight tasks; asked again, to stop at once."""
-        self.immediate = self.asked
-        self.asked = True
+        """Requests to finish in-flight tasks; the second call requests to stop immediately."""
+        self.immediate = self.requested
+        self.requested = True
 
     def raise_if_immediate(self) -> None:
-        """Raises KeyboardInterrupt once it was asked to stop at once."""
+        """Raises KeyboardInterrupt if an immediate stop was requested."""
         if self.immediate:
             raise KeyboardInterrupt
 
@@ -36,13 +36,13 @@ class StopRequest:
 
 
 class Interruption(StopRequest):
-    """Ctrl-C as a request: while it is entered, the first SIGINT only asks and the second raises KeyboardInterrupt.
+    """Ctrl-C as a stop request: the first SIGINT inside the context sets ``requested``, the second stops immediately.
 
-    Outside of the main thread, where signals can't be handled, it changes nothing.
+    It has no effect outside the main thread, where signals can't be handled.
     """
 
     def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
-        """``on_first`` is called by the first one, from within the signal handler."""
+        """``on_first`` is called by the signal handler at the first SIGINT."""
         super().__init__()
         self._on_first = on_first
         self._in_main_thread = threading.current_thread() is threading.main_thread()

@@ -1,4 +1,4 @@
-"""Leases: which process holds a task, how it is known to be dead, and how a lease is prolonged while work goes on."""
+"""Leases: the process that holds a task, the check that it is alive, and the heartbeat that extends its leases."""
 
 from __future__ import annotations
 
@@ -24,55 +24,55 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 
 _log = logging.getLogger(__name__)
 
-_BEATS_A_LEASE = 4  # so that a beat or two may be missed
-_START_TIME = 19  # of the fields of /proc/<pid>/stat that follow the command's name; the first is the state
-_ENDED = {"Z", "X"}  # killed, and only waiting for the parent to take note
+_BEATS_PER_LEASE = 4  # so that one or two beats may fail
+_START_TIME_FIELD = 19  # index among the fields of /proc/<pid>/stat after the command's name; index 0 is the state
+_DEAD_STATES = {"Z", "X"}  # zombie, dead
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseHolder:
-    """A process, as any process on the same machine can tell it from all others, later ones of its number included."""
+    """Identifies a process on its machine, also after its process id has been reused."""
 
-    host: str  # the machine since it was booted, and the set of process numbers that the process is counted in
+    host: str  # host name, boot id and process-id namespace
     pid: int
-    started: int  # clock ticks since the machine was booted
+    started: int  # clock ticks since boot
 
     @classmethod
     def this_process(cls) -> LeaseHolder:
-        """The process that asks."""
+        """The calling process."""
         pid = os.getpid()
-        return cls(host=_host(), pid=pid, started=_started(pid) or 0)
+        return cls(host=_host(), pid=pid, started=_start_ticks(pid) or 0)
 
     def is_known_dead(self) -> bool:
-        """Whether it ran on this machine and is gone. Of other machines nothing is known but their leases."""
+        """Whether it ran on this machine and has ended. False for other machines: only their leases are known."""
         if self.host != _host():
             return False
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except OSError:  # another user's: it is there
+        except OSError:  # it exists, but belongs to another user
             pass
         try:
-            return _started(self.pid) != self.started
-        except OSError:  # /proc may hide the processes of others
+            return _start_ticks(self.pid) != self.started
+        except OSError:  # /proc may hide other users' processes
             return False
 
 
 def lease_expiry(catalogue: Catalogue, session: Session) -> datetime:
-    """When a lease ends that is taken or prolonged now, by the database's clock."""
+    """The expiry time of a lease that is taken or extended now, by the database's clock."""
     return catalogue.now(session) + timedelta(seconds=catalogue.settings.lease_seconds)
 
 
 class Heartbeat:
-    """While it is entered, a thread with sessions of its own prolongs the leases registered with :meth:`keep`.
+    """Context manager whose thread extends the leases that are registered with :meth:`register`.
 
-    A lease that ran out is lost and is not prolonged any more, even if nobody has taken the task yet.
+    An expired lease is lost: it is not extended again, even if no other process has claimed the task yet.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._kept: set[str] = set()
+        self._registered: set[str] = set()
         self._lost: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -86,69 +86,69 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(timeout=1)  # a beat that waits for an absent database must not hold up the end
+        self._thread.join(timeout=1)  # a beat that waits for the database must not delay the exit
 
-    def keep(self, token: str) -> None:
-        """Prolongs the lease of ``token`` from now on."""
+    def register(self, token: str) -> None:
+        """Starts to extend the lease of ``token``."""
         with self._lock:
-            self._kept.add(token)
+            self._registered.add(token)
 
-    def let_go(self, token: str) -> None:
-        """Prolongs the lease of ``token`` no more."""
+    def unregister(self, token: str) -> None:
+        """Stops extending the lease of ``token``."""
         with self._lock:
-            self._kept.discard(token)
+            self._registered.discard(token)
             self._lost.discard(token)
 
     def is_lost(self, token: str) -> bool:
-        """Whether the last beat found that the task is not held with ``token`` any more."""
+        """Whether the last beat found that ``token`` no longer holds its task."""
         with self._lock:
             return token in self._lost
 
     def _run(self) -> None:
-        while not self._stop.wait(self._catalogue.settings.lease_seconds / _BEATS_A_LEASE):
+        while not self._stop.wait(self._catalogue.settings.lease_seconds / _BEATS_PER_LEASE):
             with self._lock:
-                kept = set(self._kept)
-            if not kept:
+                registered = set(self._registered)
+            if not registered:
                 continue
             try:
-                lost = kept - _prolonged(self._catalogue, kept)
+                lost = registered - _extend_leases(self._catalogue, registered)
             except DBAPIError as error:
-                _log.info("leases could not be prolonged: %s", error.orig)
+                _log.info("leases could not be extended: %s", error.orig)
                 continue
             with self._lock:
-                self._lost |= lost & self._kept
+                self._lost |= lost & self._registered
 
 
-def _prolonged(catalogue: Catalogue, tokens: set[str]) -> set[str]:
-    """Prolongs the leases of ``tokens``; those that could be."""
+def _extend_leases(catalogue: Catalogue, tokens: set[str]) -> set[str]:
+    """Extends the leases of ``tokens``; returns the tokens whose lease is still valid."""
     with catalogue.session() as session:
         held = (Task.lease_token.in_(tokens), Task.status == TaskStatus.RUNNING)
-        # Locked first: behind another's lock the clock goes on.
+        # Locked before the clock is read, because time passes while we wait for another process's lock.
         ids = session.scalars(select(Task.id).where(*held).with_for_update()).all()
-        living = (Task.id.in_(ids), *held, Task.lease_expires_at > catalogue.now(session))
-        prolong = (
+        unexpired = (Task.id.in_(ids), *held, Task.lease_expires_at > catalogue.now(session))
+        extend = (
             update(Task)
-            .where(*living)
+            .where(*unexpired)
             .values(lease_expires_at=lease_expiry(catalogue, session), lease_renewed_at=catalogue.now(session))
         )
-        return {token for token in session.scalars(prolong.returning(Task.lease_token)) if token is not None}
+        return {token for token in session.scalars(extend.returning(Task.lease_token)) if token is not None}
 
 
 @cache
 def _host() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        numbers = Path("/proc/self/ns/pid").readlink()  # containers on one machine count their processes apart
-    except OSError:  # no Linux: no other process is ever taken for one of this machine
+        numbers = Path("/proc/self/ns/pid").readlink()  # each container has its own process ids
+    except OSError:  # not Linux: no other process counts as one of this machine
         return f"{socket.gethostname()} {uuid4()}"
     return f"{socket.gethostname()} {boot} {numbers}"
 
 
-def _started(pid: int) -> int | None:
-    """When a process was started, in ticks since the boot, or None where it has ended.
+def _start_ticks(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot; None if it has ended.
 
     Raises:
-        OSError: the system does not tell.
+        OSError: the information is not available.
     """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return None if fields[0] in _ENDED else int(fields[_START_TIME])
+    return None if fields[0] in _DEAD_STATES else int(fields[_START_TIME_FIELD])

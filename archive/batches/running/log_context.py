@@ -1,4 +1,4 @@
-"""What every line of a batch's log tells beside its message: batch, task, item and stage."""
+"""Log context: the batch, task, item and stage that each log line of a batch contains."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from archive.batches.running.claims import Claim
 
 
 def batch_context(batch_id: int, *, worker: str | None = None) -> AbstractContextManager[None]:
-    """Lines that are written inside are about the batch, and name the worker where there are several."""
+    """Log lines inside this context belong to the batch; they name the worker if there are several."""
     named = {} if worker is None else {"worker": worker}
     return bound_contextvars(batch=batch_id, task=None, item=None, stage=None, **named)
 
 
 def set_task_context(claim: Claim) -> None:
-    """Lines from now on are about the claimed task, and its item by accession number.
+    """The following log lines belong to the claimed task and its item.
 
-    It holds, as :func:`set_stage_context` does, for the context that it is called in: each in-flight task has its own.
+    This applies to the current ``contextvars`` context, as with :func:`set_stage_context`: each in-flight task has one.
     """
     bind_contextvars(task=claim.task_id, item=claim.accession_number, stage="claim")
 
 
 def set_stage_context(stage: str) -> None:
-    """Lines from now on, until the task's end, are about this step: the one that failed, where one fails.
+    """The following log lines of the task belong to this step; if the task fails, it is the failed step.
 
-    It is ``claim``, ``read``, ``restore``, the recipe's stage as ``name@version``, ``score``, ``digest`` or ``record``.
+    Steps: ``claim``, ``read``, ``restore``, the recipe's stage as ``name@version``, ``score``, ``digest``, ``record``.
     """
     bind_contextvars(stage=stage)

@@ -1,4 +1,4 @@
-"""Before a batch's first task: the device is there, and the models of its recipes are loaded and checked."""
+"""Pre-flight checks before a batch's first task: the device is available, its models are checked and loaded."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ ModelLoader = Callable[[Callable[[Stage], ModelFolder], "Execution"], LoadedMode
 
 
 def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
-    """The batch's tasks that are not ended: pending, or in somebody's hands."""
+    """The batch's unfinished tasks: pending or running."""
     return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
 
 
 def make_execution(catalogue: Catalogue, device: str, precision: str, threads: int | None = None) -> Execution:
-    """How pictures are worked on with the catalogue's settings; whether the device is there is not looked at."""
-    from restoration.execution import Execution  # brings torch, which a batch with nothing to do does not need
+    """The execution options with the catalogue's settings; does not check that the device is available."""
+    from restoration.execution import Execution  # imports torch, which a batch with no open tasks does not need
 
     return Execution(device=device, precision=precision, tile_size=catalogue.settings.tile_size, threads=threads)
 
@@ -40,11 +40,11 @@ def make_execution(catalogue: Catalogue, device: str, precision: str, threads: i
 def load_batch_models(
     catalogue: Catalogue, batch_id: int, execution: Execution, make_models: ModelLoader
 ) -> LoadedModels:
-    """The models of the batch's open tasks, their weights checked and loaded before the first task begins.
+    """Checks and loads the models of the batch's open tasks.
 
     Raises:
         ModelRegistryError: weights are missing or changed.
-        BatchError: the device is not there, or the batch was planned for another pipeline.
+        BatchError: the device is not available, or the batch was planned for another pipeline version.
     """
     with catalogue.reading() as session:
         open_recipes = select(Task.recipe_id).where(*open_tasks(batch_id))
@@ -54,11 +54,11 @@ def load_batch_models(
             .order_by(ModelVersion.id)
         ).all()
         rows = session.scalars(select(Recipe).where(Recipe.id.in_(open_recipes))).all()
-    wanted = [read_recipe(row) for row in rows]
-    if any(recipe.pipeline_version != PIPELINE_VERSION for recipe in wanted):
+    recipes = [read_recipe(row) for row in rows]
+    if any(recipe.pipeline_version != PIPELINE_VERSION for recipe in recipes):
         raise BatchError(
-            f"batch {batch_id} was planned for another pipeline than this software's, version {PIPELINE_VERSION}: "
-            f"give it up with `archive batch cancel {batch_id}`, and plan it again with `archive restore` or "
+            f"batch {batch_id} was planned for another pipeline version than this software's, {PIPELINE_VERSION}: "
+            f"cancel it with `archive batch cancel {batch_id}`, and plan it again with `archive restore` or "
             "`archive rerun`"
         )
     folders: dict[tuple[str, str], ModelFolder] = {}
@@ -66,22 +66,22 @@ def load_batch_models(
         try:
             folder = model_registry.checked_folder(catalogue, version)
         except ModelRegistryError as error:
-            raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
+            raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_resume_hint(batch_id)}") from error
         folders[folder.card.name, folder.card.version] = folder
     try:
-        ready = make_models(lambda stage: folders[stage.model, stage.version], execution)
-        for recipe in wanted:
+        models = make_models(lambda stage: folders[stage.model, stage.version], execution)
+        for recipe in recipes:
             for stage in recipe.stages:
-                ready.load(stage)
+                models.load(stage)
     except (DeviceError, RecipeError) as error:
-        raise BatchError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
+        raise BatchError(f"batch {batch_id} can't be run: {error}. {_resume_hint(batch_id)}") from error
     except ModelError as error:
-        raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_waits(batch_id)}") from error
-    return ready
+        raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_resume_hint(batch_id)}") from error
+    return models
 
 
-def _waits(batch_id: int) -> str:
+def _resume_hint(batch_id: int) -> str:
     return (
-        f"The batch waits: `archive batch resume {batch_id}` goes on with it, "
-        f"`archive batch cancel {batch_id}` gives it up"
+        f"The batch stays pending: `archive batch resume {batch_id}` continues it, "
+        f"`archive batch cancel {batch_id}` cancels it"
     )

@@ -37,22 +37,30 @@ def run_batch(
     make_models: ModelLoader = LoadedModels,
     clock: Callable[[], datetime] = datetime.now,
 ) -> BatchResult:
-    """Works through the pending tasks of a batch, new or resumed, alone or beside other processes.
+    """Processes the pending tasks of a new or resumed batch, in this process or in several worker processes.
 
-    A task that fails is marked with its reason and the next one is taken. Tasks that other processes hold are waited
-    for at the end, and taken over from a holder that died. The first Ctrl-C lets the tasks end that the device has
-    begun with, the second stops at once; either way the rest stays pending. ``until`` is a local time of day, at or
-    after which no more task is taken. ``device`` and ``precision`` take the place of what the batch was planned with.
+    A failed task is marked with its reason, and the batch continues. At the end it waits for tasks that other processes
+    hold, and takes over those of dead processes. The first Ctrl-C finishes the tasks that have reached the device, the
+    second stops immediately; the other tasks stay pending.
 
-    With several ``workers``, this process only supervises them. ``set_up_worker``, which must be picklable, is the
-    first thing that each worker process calls; ``make_models`` must be picklable too.
+    Args:
+        catalogue: the catalogue.
+        batch_id: the batch.
+        device: overrides the device in the batch's options.
+        precision: overrides the precision in the batch's options.
+        until: a local time of day from which on no more tasks are claimed.
+        workers: the number of worker processes; with several, this process only supervises them.
+        progress: is informed of each finished master.
+        set_up_worker: the first function that each worker process calls; must be picklable.
+        make_models: loads the models; must be picklable if there are several workers.
+        clock: returns the local time.
 
     Raises:
         NotFoundError: there is no such batch.
-        UsageError: so many workers need more memory than the machine has.
-        ModelRegistryError: weights are missing or changed; no task was begun.
+        UsageError: this number of workers needs more memory than the machine has.
+        ModelRegistryError: weights are missing or changed; no task was started.
         BatchError: the masters' folder, the device, the disk or the database can't be used, or the derivatives would
-            not fit on the disk; nothing is marked for it.
+            not fit on the disk; no task is marked as failed.
     """
     with catalogue.reading() as session:
         batch = session.get(Batch, batch_id)
@@ -80,12 +88,12 @@ def run_batch(
 
 
 def check_device(catalogue: Catalogue, device: str, precision: str) -> None:
-    """Finds out, before a batch is written, whether a device that is asked for by name is there.
+    """Checks before a batch is written that a device given by name is available.
 
     Raises:
-        BatchError: it is not.
+        BatchError: it is not available.
     """
-    if device in ("auto", "cpu"):  # always there: not worth the time to load torch
+    if device in ("auto", "cpu"):  # always available: loading torch would only cost time
         return
     try:
         make_execution(catalogue, device, precision).resolved()
@@ -93,7 +101,7 @@ def check_device(catalogue: Catalogue, device: str, precision: str) -> None:
         raise BatchError(f"nothing was planned: {error}") from error
 
 
-def next_occurrence(of_day: time, now: datetime) -> datetime:
-    """The next time that it is ``of_day``, after ``now``."""
-    moment = datetime.combine(now.date(), of_day, now.tzinfo)
+def next_occurrence(time_of_day: time, now: datetime) -> datetime:
+    """The first moment after ``now`` with this ``time_of_day``."""
+    moment = datetime.combine(now.date(), time_of_day, now.tzinfo)
     return moment if moment > now else moment + timedelta(days=1)

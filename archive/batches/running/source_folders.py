@@ -1,4 +1,4 @@
-"""Whether the masters of a batch are there as a whole: an unmounted share is one trouble, not many lost scans."""
+"""Check of the source folders: an unmounted share is one problem, not thousands of missing scans."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from archive.storage import MASTERS, check_root
 
 
 def require_source_folders(catalogue: Catalogue, batch_id: int) -> None:
-    """Checks that no folder is gone in which a master lies that is still to be restored.
+    """Checks that every folder with masters that are still to be restored is available.
 
-    What is there is asked of all the batch's masters in such a folder: where the last few are missing and those done
-    before are there, these few are lost, and the folder is not.
+    The check uses all of the batch's masters in the folder. If some of them exist, the missing ones are lost files; the
+    folder itself is available.
 
     Raises:
-        BatchError: one is gone, as :func:`archive.storage.check_root` tells it.
+        BatchError: a folder is not available; see :func:`archive.storage.check_root`.
     """
     with catalogue.reading() as session:
         for folder, masters in _roots(catalogue, session, batch_id):
             with session.execute(masters.distinct(), execution_options={"yield_per": 1000}) as rows:
-                trouble = check_root(folder, (catalogue.path_of(row.path) for row in rows))
-            if trouble is not None:
+                problem = check_root(folder, (catalogue.path_of(row.path) for row in rows))
+            if problem is not None:
                 raise BatchError(
-                    f"the folder {folder}, where masters of batch {batch_id} lie, {trouble}: mount or restore it, then "
+                    f"the folder {folder}, where masters of batch {batch_id} lie, {problem}: mount or restore it, then "
                     f"run `archive batch resume {batch_id}`. Nothing was marked as failed"
                 )
 
 
 def _roots(catalogue: Catalogue, session: Session, batch_id: int) -> Iterator[tuple[Path, Select[Any]]]:
-    """Each folder of open tasks with the stored paths of all the batch's masters in it.
+    """Each source folder of open tasks, with the stored paths of all the batch's masters in it.
 
-    Copies lie below the home, wherever they come from.
+    The folder of copied masters is below the home.
     """
     tasks = select(Task.master_id).where(Task.batch_id == batch_id)
     of_batch = Master.id.in_(tasks)

@@ -152,7 +152,7 @@ class _Supervision:
         try:
             with Interruption(self._progress.interrupted) as stop:
                 for job in self._jobs:
-                    if not stop.asked:
+                    if not stop.requested:
                         self._workers.append(_Worker(job))
                 while self._workers:
                     self._look_after(stop)
@@ -160,7 +160,7 @@ class _Supervision:
             return True
         if self._error is not None:
             raise self._error
-        if stop.asked:
+        if stop.requested:
             return True
         if self._crashes and not self._is_time_up() and count_open_tasks(self._catalogue, self._batch_id):
             raise BatchError(
@@ -173,7 +173,7 @@ class _Supervision:
     def _look_after(self, stop: Interruption) -> None:
         """Waits for a report, an end or a moment, and acts on what happened."""
         for worker in self._workers:
-            if stop.asked or self._error is not None:
+            if stop.requested or self._error is not None:
                 worker.ask_to_stop(1)
         watched = [each for worker in self._workers for each in (worker.connection, worker.process.sentinel)]
         ready = wait(watched, timeout=_POLL_SECONDS)
@@ -210,7 +210,7 @@ class _Supervision:
         with suppress(*DATABASE_UNAVAILABLE):
             reclaim_lost_tasks(self._catalogue, self._batch_id)
         may_restart = self._crashes <= _CRASHES_PER_WORKER * len(self._jobs)
-        if may_restart and not stop.asked and self._error is None and not self._is_time_up():
+        if may_restart and not stop.requested and self._error is None and not self._is_time_up():
             self._workers.append(_Worker(worker.job))
 
     def _is_time_up(self) -> bool:

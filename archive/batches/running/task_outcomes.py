@@ -1,4 +1,4 @@
-"""Outcomes of tasks: done, failed with a reason, or an error that stops the whole batch."""
+"""Task outcomes: done, failed with a reason, or an error that stops the whole batch."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ from restoration.errors import ChangedImageError, DeviceError, ModelError, Resto
 
 _log = logging.getLogger(__name__)
 
-# A disk that takes no more is not a bad scan: every task after it would fail too.
-_DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# A full or read-only disk is not the scan's fault: all later tasks would fail too.
+_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 LOST = "lost"  # to another process
-RELEASED = "released"  # put back, because the batch was asked to stop
+RELEASED = "released"  # returned to pending, because the batch was asked to stop
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOutcomes:
-    """What comes of the tasks of one batch. It writes to the catalogue, from one thread."""
+    """Records and logs the outcomes of one batch's tasks; for one thread."""
 
     catalogue: Catalogue
     batch_id: int
 
-    def settle(self, task: InFlightTask) -> str:
-        """Records what came of a task whose work has ended, and tells the log; the outcome.
+    def record(self, task: InFlightTask) -> str:
+        """Records and logs the outcome of a finished task; returns the outcome.
 
         Raises:
             BatchError: the error concerns the whole batch, which stops. The task is still in flight.
         """
-        return task.context.run(self._settle, task)
+        return task.context.run(self._record_outcome, task)
 
-    def _settle(self, task: InFlightTask) -> str:
-        outcome, reason = self._outcome(task)
-        _tell(outcome, reason, monotonic() - task.taken_at)
+    def _record_outcome(self, task: InFlightTask) -> str:
+        outcome, reason = self._determine_outcome(task)
+        _log_outcome(outcome, reason, monotonic() - task.submitted_at)
         return outcome
 
-    def skipped(self, claim: Claim) -> None:
-        """Logs a task that was skipped because its derivative exists already."""
+    def log_skipped(self, claim: Claim) -> None:
+        """Logs a task that was skipped because its derivative exists."""
 
-        def tell() -> None:
+        def log() -> None:
             set_task_context(claim)
-            _tell(TaskStatus.SKIPPED, None, 0.0)
+            _log_outcome(TaskStatus.SKIPPED, None, 0.0)
 
-        copy_context().run(tell)
+        copy_context().run(log)
 
-    def _outcome(self, task: InFlightTask) -> tuple[str, str | None]:
-        """The outcome, and its reason."""
+    def _determine_outcome(self, task: InFlightTask) -> tuple[str, str | None]:
+        """The outcome and its reason, recorded in the catalogue."""
         try:
-            return self._recorded(task), None
+            return self._commit(task), None
         except LeaseLostError as error:
             _log.warning("%s", error)
             return LOST, str(error)
@@ -72,36 +72,38 @@ class TaskOutcomes:
             raise BatchError(f"batch {self.batch_id} stopped: {error}") from error
         except DeviceError as error:
             raise BatchError(
-                f"batch {self.batch_id} stopped: {error}. When that is mended, run "
+                f"batch {self.batch_id} stopped: {error}. Fix that, then run "
                 f"`archive batch resume {self.batch_id}`, or give it `--device cpu`. Nothing was marked as failed"
             ) from error
         except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:
-            return self._failed(task.claim, error)
+            return self._record_failure(task.claim, error)
 
-    def _recorded(self, task: InFlightTask) -> TaskStatus:
-        made = task.result()
+    def _commit(self, task: InFlightTask) -> TaskStatus:
+        result = task.result()
         try:
             set_stage_context("record")
-            return retry_while_unavailable(self.catalogue, lambda: commit_derivative(self.catalogue, task.claim, made))
+            return retry_while_unavailable(
+                self.catalogue, lambda: commit_derivative(self.catalogue, task.claim, result)
+            )
         finally:
-            # Before the task is put back or failed: only the file of a running task is looked for afterwards.
+            # Before the task is released or failed: only the files of running tasks are searched for later.
             task.remove_file()
 
-    def _failed(self, claim: Claim, error: Exception) -> tuple[str, str | None]:
-        if _is_disk_trouble(error):
+    def _record_failure(self, claim: Claim, error: Exception) -> tuple[str, str | None]:
+        if _is_disk_error(error):
             raise BatchError(
-                f"batch {self.batch_id} stopped, because nothing more can be written: {error}. "
+                f"batch {self.batch_id} stopped, because the disk accepts no more data: {error}. "
                 f"Make room on the disk of {self.catalogue.settings.home}, then run "
                 f"`archive batch resume {self.batch_id}`"
             ) from error
         # os.path.exists, because an unreachable share raises errors that Path.exists lets through.
         if os.path.exists(claim.master_path):  # noqa: PTH110
-            reason = _reason(error)
+            reason = _failure_reason(error)
         else:
             require_source_folders(self.catalogue, self.batch_id)
-            reason = f"the master {claim.master_path} is missing: bring it back, or ingest the place it was moved to"
+            reason = f"the master {claim.master_path} is missing: restore it, or ingest the folder that it was moved to"
         try:
             retry_while_unavailable(self.catalogue, lambda: record_failure(self.catalogue, claim, reason))
         except LeaseLostError as lost:
@@ -110,25 +112,25 @@ class TaskOutcomes:
         return TaskStatus.FAILED, reason
 
 
-def _tell(outcome: str, reason: str | None, seconds: float) -> None:
+def _log_outcome(outcome: str, reason: str | None, seconds: float) -> None:
     _log.info("task ended", extra={"outcome": outcome, "reason": reason, "seconds": seconds})
 
 
-def _reason(error: Exception) -> str:
+def _failure_reason(error: Exception) -> str:
     if isinstance(error, ChangedImageError):
-        text = f"{error}. Bring back what was ingested; the next `archive restore` tries it again"
+        text = f"{error}. Restore the file that was ingested; the next `archive restore` tries it again"
     elif isinstance(error, RestorationError | ArchiveError | OSError):
         text = str(error)
     else:
         _log.error("an unexpected error", exc_info=error)
         text = f"unexpected {type(error).__name__}: {error}"
-    # Databases take neither NUL nor the stand-ins for undecodable bytes of file names.
+    # Databases accept neither NUL nor the surrogates of undecodable bytes in file names.
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
-def _is_disk_trouble(error: BaseException | None) -> bool:
+def _is_disk_error(error: BaseException | None) -> bool:
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
             return True
         error = error.__cause__
     return False

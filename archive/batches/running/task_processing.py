@@ -1,4 +1,4 @@
-"""The work on one claimed task: master in, derivative under its temporary name out, scored. No database here."""
+"""Task processing: restores a claimed master into a temporary file and scores it. No database access."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def process_task(
     temporary: Path,
     limits: Limits,
     threads: int | None = None,
-    attend: Callable[[], None] = lambda: None,
+    check_still_wanted: Callable[[], None] = lambda: None,
     scheduler: NetworkScheduler = run_immediately,
 ) -> TaskResult:
-    """Restores the claimed master into ``temporary``, flushed, and scores the result as it was written.
+    """Restores the claimed master into the file ``temporary``, scores the written file and flushes it.
 
     Args:
         claim: the task.
-        models: the networks of its recipe.
+        models: the loaded models of its recipe.
         temporary: the file to write, which must not exist.
-        limits: how large the master may be.
+        limits: the largest master that is accepted.
         threads: how many compute scores; by itself as many as there are processors, at most 8.
-        attend: is called now and then; what it raises ends the work.
-        scheduler: runs the calls of the networks, one region at a time.
+        check_still_wanted: is called for each window that is read; an error that it raises aborts the task.
+        scheduler: runs the network calls, one region at a time.
 
     Raises:
         RestorationError: the master or the result is not a valid picture, or the master changed.
@@ -65,23 +65,23 @@ def process_task(
     with (
         Picture.open(
             claim.master_path, page=claim.master_page, limits=limits, expected_sha256=claim.master_sha256
-        ) as opened,
-        _kept_content(claim) as content,
+        ) as picture,
+        _style_input_path(claim) as style_input,
     ):
         set_stage_context("restore")
-        provenance = _provenance(claim, models, opened.info)
-        master = _Attended(opened, attend)
-        record, lost = _restored(claim, models, master, temporary, content, provenance, limits, scheduler)
+        provenance = _provenance(claim, models, picture.info)
+        master = _CheckedSource(picture, check_still_wanted)
+        record, not_carried = _apply_recipe(claim, models, master, temporary, style_input, provenance, limits, scheduler)
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         set_stage_context("score")
-        scores, reference, notes = _scored(claim, models, master, temporary, content, limits, threads)
-        # Last, so that nothing read for pixels or scores escapes the check.
-        opened.verify_unchanged()
+        scores, reference, notes = _compute_scores(claim, models, master, temporary, style_input, limits, threads)
+        # Last, so that the check covers everything that was read for pixels or scores.
+        picture.verify_unchanged()
     set_stage_context("digest")
     sha256, size_bytes = digest_file(temporary)
-    # Here, and not where it is recorded: there the task is locked, and other processes would wait for the disk.
+    # Before the commit, which locks the task: other processes would wait for the disk.
     flush_file(temporary)
     return TaskResult(
         temporary=temporary,
@@ -90,14 +90,14 @@ def process_task(
         pixel_sha256=record.pixel_sha256,
         environment=record.environment.as_dict() | {"provenance": provenance.as_record(), "reference": reference},
         stage_records=[asdict(stage) for stage in record.stages],
-        notes=[*record.notes, *lost, *notes],
+        notes=[*record.notes, *not_carried, *notes],
         scores=scores,
     )
 
 
 @contextmanager
-def _kept_content(claim: Claim) -> Iterator[Path | None]:
-    """A file for what the look is applied to, where that is not the master; gone in the end."""
+def _style_input_path(claim: Claim) -> Iterator[Path | None]:
+    """The path of a temporary file for the input of a style, if that is not the master; removed at the end."""
     if not claim.recipe.styles_a_restoration:
         yield None
         return
@@ -108,17 +108,17 @@ def _kept_content(claim: Claim) -> Iterator[Path | None]:
         path.unlink(missing_ok=True)
 
 
-def _restored(
+def _apply_recipe(
     claim: Claim,
     models: LoadedModels,
     master: Source,
     temporary: Path,
-    content: Path | None,
+    style_input: Path | None,
     provenance: Provenance,
     limits: Limits,
     scheduler: NetworkScheduler,
 ) -> tuple[RestorationRecord, Sequence[str]]:
-    """Applies the recipe; its record, and what of the metadata is not carried."""
+    """Applies the recipe; returns its record and notes about metadata that is not carried."""
     info = derivative_info(master.info, claim.recipe, models)
     with ExitStack() as files:
         mask = None
@@ -142,23 +142,23 @@ def _restored(
             models=models,
             picture_area=claim.picture_area,
             mask=mask,
-            content=None if content is None else files.enter_context(TiffSink(content, info)),
+            content=None if style_input is None else files.enter_context(TiffSink(style_input, info)),
             progress=lambda _done, _rows: failpoint("restore"),
             scheduler=scheduler,
         )
     return record, sink.notes
 
 
-class _Attended:
-    """A source with each of whose windows ``attend`` is called, so that work which is not wanted any more ends soon."""
+class _CheckedSource:
+    """A source that calls ``check_still_wanted`` for each window, so that an unwanted task ends soon."""
 
-    def __init__(self, source: Source, attend: Callable[[], None]) -> None:
+    def __init__(self, source: Source, check_still_wanted: Callable[[], None]) -> None:
         self.info = source.info
         self._source = source
-        self._attend = attend
+        self._check_still_wanted = check_still_wanted
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        self._attend()
+        self._check_still_wanted()
         return self._source.read(x, y, width, height)
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
@@ -166,7 +166,7 @@ class _Attended:
 
 
 class _Sink(TiffSink):
-    """A sink of which tests can make each write fail."""
+    """A sink with a failpoint, so that tests can make each write fail."""
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
         failpoint("temporary_write")
@@ -174,13 +174,13 @@ class _Sink(TiffSink):
 
 
 def image_description(provenance: Provenance) -> str:
-    """What the file says of itself when it leaves the archive, to programs that read no XMP."""
+    """The text of the TIFF tag ImageDescription, for programs that don't read XMP."""
     recipe = provenance.recipe
-    made = "Digitally restored derivative"
+    kind = "Digitally restored derivative"
     if recipe.styles:
         looks = " and ".join(stage.model for stage in recipe.styles)
-        made = f"Derivative with a simulated look ({looks})"
-    return f"{made} of the master {provenance.master_sha256} by the recipe {recipe.sha256}"
+        kind = f"Derivative with a simulated look ({looks})"
+    return f"{kind} of the master {provenance.master_sha256} by the recipe {recipe.sha256}"
 
 
 def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenance:
@@ -196,29 +196,29 @@ def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenan
     )
 
 
-def _scored(
+def _compute_scores(
     claim: Claim,
     models: LoadedModels,
     master: Source,
     temporary: Path,
-    content: Path | None,
+    style_input: Path | None,
     limits: Limits,
     threads: int | None,
 ) -> tuple[list[Score], dict[str, str] | None, list[str]]:
-    """The scores; the path and SHA-256 of the reference that they compare with, if they do; and notes.
+    """Returns the scores, the path and SHA-256 of the reference (None without one), and notes.
 
-    A reference that could not be used is a note and no reason to withhold a derivative.
+    An unusable reference is a note; it is not a reason to discard the derivative.
     """
     with ExitStack() as files:
         derivative = files.enter_context(Picture.open(temporary, limits=limits))
         look = None
         if claim.recipe.styles:
-            before = None if content is None else files.enter_context(Picture.open(content, limits=limits))
+            content = None if style_input is None else files.enter_context(Picture.open(style_input, limits=limits))
             look = StyleEvaluation(
-                recipe=claim.recipe, content=before, cards=[models.card(stage) for stage in claim.recipe.styles]
+                recipe=claim.recipe, content=content, cards=[models.card(stage) for stage in claim.recipe.styles]
             )
 
-        def scored(reference: Source | None = None) -> list[Score]:
+        def compute(reference: Source | None = None) -> list[Score]:
             return score(
                 derivative=derivative,
                 source=match_channels(master, derivative.info),
@@ -229,12 +229,12 @@ def _scored(
             )
 
         if (path := claim.reference_path) is None:
-            return scored(), None, []
+            return compute(), None, []
         try:
             sha256, _ = digest_file(path)
             with Picture.open(path, limits=limits, expected_sha256=sha256) as reference:
-                scores = scored(reference)
+                scores = compute(reference)
                 reference.verify_unchanged()
         except (ImageError, StorageError, OSError) as error:
-            return scored(), None, [f"not compared with the reference {path}: {error}"]
+            return compute(), None, [f"not compared with the reference {path}: {error}"]
         return scores, {"path": str(path), "sha256": sha256}, []

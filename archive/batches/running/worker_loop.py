@@ -35,7 +35,7 @@ from restoration.pipeline.loaded_models import LoadedModels
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_WAIT_SECONDS = 1.0  # between two looks at what other processes still hold
+_LONGEST_WAIT_SECONDS = 1.0  # between two checks of the tasks that other processes hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ def work_on_batch(
     make_models: ModelLoader = LoadedModels,
     clock: Callable[[], datetime] = datetime.now,
 ) -> bool:
-    """Runs the pre-flight checks, then works on the batch's tasks; returns whether ``stop`` ended it.
+    """Runs the pre-flight checks, then works on the batch's tasks; returns whether ``stop`` ended the run.
 
     Raises:
-        ModelRegistryError: weights are missing or changed; no task was begun.
+        ModelRegistryError: weights are missing or changed; no task was started.
         BatchError: the masters' folder, the device, the disk or the database can't be used, or the derivatives would
-            not fit on the disk; nothing is marked for it.
+            not fit on the disk; no task is marked as failed.
     """
     execution = make_execution(catalogue, options.device, options.precision, options.threads)
     models = load_batch_models(catalogue, batch_id, execution, make_models)
@@ -82,7 +82,7 @@ def work_on_batch(
     )
     stop_at = options.stop_at
     with batch_context(batch_id, worker=options.name):
-        return loop.work(count_open_tasks(catalogue, batch_id), lambda: stop_at is not None and clock() >= stop_at)
+        return loop.run(count_open_tasks(catalogue, batch_id), lambda: stop_at is not None and clock() >= stop_at)
 
 
 def _describe_device(requested: str, models: LoadedModels) -> str:
@@ -93,7 +93,7 @@ def _describe_device(requested: str, models: LoadedModels) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _WorkerLoop:
-    """Hands out the batch's tasks and settles what comes of them, all from one thread."""
+    """Submits the batch's tasks to the pool and records their outcomes, all from one thread."""
 
     catalogue: Catalogue
     batch_id: int
@@ -104,27 +104,27 @@ class _WorkerLoop:
     threads: int | None
     device: str  # for `archive batch show`
 
-    def work(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
-        """Takes tasks until none is left or it is to stop; whether it was interrupted."""
+    def run(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
+        """Processes tasks until none is left or the run should stop; returns whether it was interrupted."""
         _log.info("batch begun", extra={"tasks": tasks})
         self.progress.start(tasks, "masters")
         try:
             with (
                 self.stop as stop,
                 Heartbeat(self.catalogue) as heartbeat,
-                WorkerPool(self.catalogue, self.models, heartbeat, stop=stop, threads=self.threads) as in_hand,
+                WorkerPool(self.catalogue, self.models, heartbeat, stop=stop, threads=self.threads) as pool,
             ):
-                # Immediately, so that tasks of dead processes are not shown as in flight until the end.
+                # First, so that tasks of dead processes do not appear as running until the end.
                 retry_while_unavailable(self.catalogue, lambda: reclaim_lost_tasks(self.catalogue, self.batch_id))
-                while not stop.asked and not time_is_up():
-                    if not self._go_on(in_hand):
+                while not stop.requested and not time_is_up():
+                    if not self._step(pool):
                         retry_while_unavailable(
                             self.catalogue, lambda: remove_abandoned_batch_files(self.catalogue, self.batch_id)
                         )
                         return False
-                while len(in_hand):
-                    self._settle_next(in_hand)
-                return stop.asked
+                while len(pool):
+                    self._record_next_outcome(pool)
+                return stop.requested
         except KeyboardInterrupt:
             return True
         except DATABASE_UNAVAILABLE as error:
@@ -136,17 +136,17 @@ class _WorkerLoop:
             self.progress.finish()
             _log.info("batch left")
 
-    def _go_on(self, in_hand: WorkerPool) -> bool:
-        """Takes a task, settles one, or waits a little for those of others; False where the batch is at its end."""
+    def _step(self, pool: WorkerPool) -> bool:
+        """Starts a task, records an outcome, or waits for other processes; returns False when the batch is finished."""
         claim = None
-        if not in_hand.full:
+        if not pool.full:
             claim = retry_while_unavailable(self.catalogue, self._claim)
         if claim is not None:
-            self._take(claim, in_hand)
-        elif len(in_hand):
-            self._settle_next(in_hand)
+            self._start_task(claim, pool)
+        elif len(pool):
+            self._record_next_outcome(pool)
         elif retry_while_unavailable(self.catalogue, lambda: count_open_tasks(self.catalogue, self.batch_id)):
-            # Other processes hold them, or are about to.
+            # Other processes hold them, or are about to claim them.
             sleep(min(_LONGEST_WAIT_SECONDS, self.catalogue.settings.lease_seconds / 10))
         else:
             return False
@@ -155,21 +155,21 @@ class _WorkerLoop:
     def _claim(self) -> Claim | None:
         return claim_next(self.catalogue, self.batch_id, device=self.device)
 
-    def _take(self, claim: Claim, in_hand: WorkerPool) -> None:
+    def _start_task(self, claim: Claim, pool: WorkerPool) -> None:
         failpoint("claim")
         if not claim.already_made:
-            in_hand.take(claim)
+            pool.submit(claim)
         retry_while_unavailable(self.catalogue, lambda: remove_abandoned_files(self.catalogue, claim.final))
         if claim.already_made:
-            self.outcomes.skipped(claim)
+            self.outcomes.log_skipped(claim)
             self.progress.advance(1, claim.accession_number)
 
-    def _settle_next(self, in_hand: WorkerPool) -> None:
-        """Waits for the work on one task to end, and records what came of it."""
-        task = in_hand.next_ended()
-        outcome = self.outcomes.settle(task)
-        in_hand.let_go(task)
-        if outcome not in (LOST, RELEASED):  # else it comes again, here or elsewhere
+    def _record_next_outcome(self, pool: WorkerPool) -> None:
+        """Waits for one task to finish and records its outcome."""
+        task = pool.next_finished()
+        outcome = self.outcomes.record(task)
+        pool.remove(task)
+        if outcome not in (LOST, RELEASED):  # otherwise it is processed again, here or elsewhere
             self.progress.advance(1, task.claim.accession_number)
 
 

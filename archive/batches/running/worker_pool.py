@@ -1,7 +1,7 @@
-"""A bounded worker pool: a few in-flight tasks, each read, restored, written and scored in its own thread.
+"""A bounded worker pool: each in-flight task is read, restored, written and scored in its own thread.
 
-While the device works on one, the next is read and the last is scored. What concerns the catalogue is not done here,
-but by the thread that hands out the tasks, and for one of them at a time.
+While the device processes one task, the next one is read and the previous one is scored. Only the thread that submits
+the tasks accesses the catalogue, for one task at a time.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_TURN_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class TaskReleasedError(BatchError):
-    """The batch stops before the task is made: nothing is wrong with it, and it is to wait."""
+    """The batch stops before the task is processed. The task is valid and returns to pending."""
 
 
 class InFlightTask:
-    """A task that is worked on, or was; made by :class:`WorkerPool`."""
+    """A task that a :class:`WorkerPool` processes."""
 
-    def __init__(self, claim: Claim, place: int) -> None:
+    def __init__(self, claim: Claim, priority: int) -> None:
         self.claim = claim
-        self.place = place
-        self.taken_at = monotonic()
-        self.begun = False  # whether the device has seen it
+        self.priority = priority
+        self.submitted_at = monotonic()
+        self.reached_device = False  # whether the device has processed a part of it
         self.context = contextvars.copy_context()
-        """What its log lines tell, whichever thread writes them; for one thread at a time."""
+        """The context of its log lines in every thread; one thread at a time may use it."""
         self.context.run(set_task_context, claim)
-        self._made: TaskResult | None = None
+        self._result: TaskResult | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, work: Callable[[InFlightTask], TaskResult], ended: SimpleQueue[InFlightTask]) -> None:
-        """Begins with it, in a thread that says so in ``ended`` when it is through."""
+    def start(self, work: Callable[[InFlightTask], TaskResult], finished: SimpleQueue[InFlightTask]) -> None:
+        """Starts a thread that runs ``work`` and then puts the task into ``finished``."""
 
         def run() -> None:
             try:
-                self._made = self.context.run(work, self)
-            except BaseException as error:  # raised where the result is asked for
+                self._result = self.context.run(work, self)
+            except BaseException as error:  # raised again by result()
                 self._error = error
-            ended.put(self)
+            finished.put(self)
 
         self._thread = threading.Thread(target=run, name=f"task-{self.claim.task_id}", daemon=True)
         self._thread.start()
@@ -76,26 +76,26 @@ class InFlightTask:
         return self._thread is not None
 
     def result(self) -> TaskResult:
-        """What was made, once its thread is through; raises what that raised."""
+        """Waits for the thread; returns its result or raises its error."""
         if self._thread is not None:
             self._thread.join()
         if self._error is not None:
             raise self._error
-        if self._made is None:
-            raise TaskReleasedError(f"task {self.claim.task_id} was not begun")
-        return self._made
+        if self._result is None:
+            raise TaskReleasedError(f"task {self.claim.task_id} was not started")
+        return self._result
 
     def remove_file(self) -> None:
-        """Waits until its thread is through, and removes the temporary file, where it is still there."""
+        """Waits for the thread and removes the temporary file if it still exists."""
         with suppress(Exception):
             self.result().temporary.unlink(missing_ok=True)
 
 
 class WorkerPool:
-    """While it is entered, claimed tasks are worked on: at most three, and at most so many pixels together.
+    """Context manager that processes claimed tasks, within the limits of :mod:`archive.batches.limits`.
 
-    The lease of each is prolonged from :meth:`take` to :meth:`let_go`. Those that are left at the end are dropped:
-    their work is broken off, their temporary files are removed, and they are put back to pending.
+    The heartbeat extends the lease of each task from :meth:`submit` to :meth:`remove`. On exit the remaining tasks are
+    aborted: their threads stop, their temporary files are removed, and they return to pending.
     """
 
     def __init__(
@@ -107,16 +107,24 @@ class WorkerPool:
         stop: StopRequest,
         threads: int | None = None,
     ) -> None:
-        """Once ``stop`` asks, tasks that the device has not begun are put back. ``threads`` is for the scores."""
+        """Creates a pool.
+
+        Args:
+            catalogue: the catalogue of the tasks.
+            models: the loaded models of the tasks' recipes.
+            heartbeat: extends the leases of the in-flight tasks.
+            stop: after a stop request, tasks that have not reached the device return to pending.
+            threads: the number of threads that compute the scores.
+        """
         self._catalogue = catalogue
         self._models = models
         self._heartbeat = heartbeat
         self._stop = stop
         self._threads = threads
-        self._dropped = False
-        self._places = itertools.count()
+        self._aborted = False
+        self._priorities = itertools.count()
         self._tasks: list[InFlightTask] = []
-        self._ended: SimpleQueue[InFlightTask] = SimpleQueue()
+        self._finished: SimpleQueue[InFlightTask] = SimpleQueue()
         self._device: DeviceScheduler[NDArray[np.float32]] = DeviceScheduler()
 
     def __enter__(self) -> Self:
@@ -126,15 +134,15 @@ class WorkerPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._dropped = True
-        # Before they are put back: only the file of a running task is looked for afterwards.
+        self._aborted = True
+        # Before their release: only the files of running tasks are searched for later.
         for task in self._tasks:
             task.remove_file()
-        # Where the database can't be told, the end of this process will be seen, or its leases expire.
+        # If the database is unavailable, others see that this process has ended, or its leases expire.
         with suppress(*DATABASE_UNAVAILABLE):
             release_claims(self._catalogue, *(task.claim for task in self._tasks))
         for task in [*self._tasks]:
-            self.let_go(task)
+            self.remove(task)
         self._device.__exit__(kind, error, trace)
 
     def __len__(self) -> int:
@@ -142,37 +150,37 @@ class WorkerPool:
 
     @property
     def full(self) -> bool:
-        """Whether no more tasks are wanted for now."""
+        """Whether the pool accepts no more tasks at the moment."""
         return len(self) >= MAX_IN_FLIGHT_TASKS or any(not task.started for task in self._tasks)
 
-    def take(self, claim: Claim) -> None:
-        """Takes a claimed task, and begins with it as soon as those before it leave room."""
-        self._heartbeat.keep(claim.token)
-        self._tasks.append(InFlightTask(claim, next(self._places)))
-        self._start_what_there_is_room_for()
+    def submit(self, claim: Claim) -> None:
+        """Adds a claimed task; it starts as soon as the limits allow."""
+        self._heartbeat.register(claim.token)
+        self._tasks.append(InFlightTask(claim, next(self._priorities)))
+        self._start_tasks_that_fit()
 
-    def next_ended(self) -> InFlightTask:
-        """Waits until the work on one of them has ended, well or not."""
+    def next_finished(self) -> InFlightTask:
+        """Waits until one of the tasks has finished, with or without an error."""
         while True:
             self._stop.raise_if_immediate()
-            # In turns: a Ctrl-C that comes just before a wait without end isn't seen until that wait is over.
+            # With a timeout, because a Ctrl-C just before an unlimited wait would only be handled after that wait.
             with suppress(Empty):
-                return self._ended.get(timeout=_TURN_SECONDS)
+                return self._finished.get(timeout=_POLL_SECONDS)
 
-    def let_go(self, task: InFlightTask) -> None:
-        """Has nothing more to do with a task whose outcome is known."""
+    def remove(self, task: InFlightTask) -> None:
+        """Removes a task whose outcome has been recorded."""
         self._tasks.remove(task)
-        self._heartbeat.let_go(task.claim.token)
-        if not self._dropped:
-            self._start_what_there_is_room_for()
+        self._heartbeat.unregister(task.claim.token)
+        if not self._aborted:
+            self._start_tasks_that_fit()
 
-    def _start_what_there_is_room_for(self) -> None:
+    def _start_tasks_that_fit(self) -> None:
         for task in self._tasks:
             others = sum(other.claim.pixels for other in self._tasks if other.started)
             if not task.started and (others == 0 or others + task.claim.pixels <= MAX_IN_FLIGHT_PIXELS):
-                task.start(self._make, self._ended)
+                task.start(self._process, self._finished)
 
-    def _make(self, task: InFlightTask) -> TaskResult:
+    def _process(self, task: InFlightTask) -> TaskResult:
         settings = self._catalogue.settings
         path = temporary_path(task.claim.final, task.claim.token)
         try:
@@ -182,30 +190,30 @@ class WorkerPool:
                 temporary=path,
                 limits=Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes),
                 threads=self._threads,
-                attend=lambda: self._attend(task),
-                scheduler=lambda call: self._device.run(task.place, lambda: self._begin(task, call)),
+                check_still_wanted=lambda: self._check_still_wanted(task),
+                scheduler=lambda call: self._device.run(task.priority, lambda: self._run_on_device(task, call)),
             )
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
-    def _begin(self, task: InFlightTask, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """In the device's thread, once it is the task's turn."""
-        if self._stop.asked and not task.begun:
-            raise TaskReleasedError(f"task {task.claim.task_id} is put back: the batch was asked to stop")
-        self._attend(task)
-        task.begun = True
+    def _run_on_device(self, task: InFlightTask, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Runs ``call`` in the device's thread, unless the task is no longer wanted."""
+        if self._stop.requested and not task.reached_device:
+            raise TaskReleasedError(f"task {task.claim.task_id} returns to pending: the batch was asked to stop")
+        self._check_still_wanted(task)
+        task.reached_device = True
         return call()
 
-    def _attend(self, task: InFlightTask) -> None:
-        """Looks now and then whether going on still makes sense.
+    def _check_still_wanted(self, task: InFlightTask) -> None:
+        """Checks that the task should still be processed; called regularly.
 
         Raises:
-            PutBackError: the batch stops at once.
-            LeaseLostError: another process has the task now.
+            TaskReleasedError: the batch stops immediately.
+            LeaseLostError: the lease was lost.
         """
         claim = task.claim
-        if self._dropped:
-            raise TaskReleasedError(f"task {claim.task_id} is put back: the batch stops at once")
+        if self._aborted:
+            raise TaskReleasedError(f"task {claim.task_id} returns to pending: the batch stops immediately")
         if self._heartbeat.is_lost(claim.token):
             raise LeaseLostError(f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile")

@@ -71,7 +71,7 @@ def _listen(supervisor: Connection, stop: StopRequest) -> None:
         try:
             supervisor.recv()
         except (EOFError, OSError):
-            if not stop.asked:
+            if not stop.requested:
                 stop.ask()
             return
         stop.ask()

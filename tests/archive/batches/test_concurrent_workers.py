@@ -216,7 +216,7 @@ def test_an_expired_lease_is_not_prolonged_and_records_nothing(workshop: Any) ->
     claim = claim_next(workshop.catalogue, batch_id)
     assert claim is not None
     with Heartbeat(workshop.catalogue) as heartbeat:
-        heartbeat.keep(claim.token)
+        heartbeat.register(claim.token)
         assert not heartbeat.is_lost(claim.token)
         _expire(workshop)
         wait_until(lambda: heartbeat.is_lost(claim.token))

@@ -26,7 +26,7 @@ HALF = np.repeat([[0] * 20 + [255] * 20], 32, axis=0).astype(np.uint8)  # as lar
 
 def _plan(workshop: Any, masks: Path, **options: Any) -> Plan:
     plan: Plan = workshop.plan(
-        model="none", styling=StyleRequest(styles=(("simulated-silver", 1.0),), masks=masks), **options
+        model="none", style_request=StyleRequest(styles=(("simulated-silver", 1.0),), masks=masks), **options
     )
     return plan
 
@@ -80,15 +80,15 @@ def test_masters_without_a_fitting_mask_are_left_out_with_the_reason(styled: Any
     styled.mask("D", HALF.astype(np.uint16) * 257)
     (folder / "E_001.png").write_bytes(b"no picture")
     tried, done = _plan(styled, folder, dry_run=True), _plan(styled, folder)
-    assert (tried.tasks, tried.left_out) == (done.tasks, done.left_out)
+    assert (tried.tasks, tried.exclusions) == (done.tasks, done.exclusions)
     assert done.tasks == 1
-    assert {reason: each.named for reason, each in done.left_out.items()} == {
+    assert {reason: each.examples for reason, each in done.exclusions.items()} == {
         f"no mask in {folder}": ["A (1)"],
         "the mask is not an 8-bit greyscale PNG": [
             "C (1): PNG of 8-bit RGB",
             "D (1): PNG of 16-bit grey",
         ],
-        "the mask is not of the upright master's size": ["B (1): 30x32 px for 40x32 px"],
+        "the mask does not have the upright master's size": ["B (1): 30x32 px for 40x32 px"],
         "the mask can't be read": [
             f"E (1): {folder}/E_001.png: its first bytes aren't those of an image",
         ],

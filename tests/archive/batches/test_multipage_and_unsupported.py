@@ -40,7 +40,7 @@ def test_each_picture_of_a_file_gets_its_own_derivative(stocked: Any) -> None:
 def test_a_kind_that_cannot_be_carried_is_left_out_of_every_plan(stocked: Any, unsuited: bool) -> None:
     plan = stocked.plan(unsuited=unsuited)
     assert plan.tasks == 2
-    ((reason, of_reason),) = plan.left_out.items()
+    ((reason, of_reason),) = plan.exclusions.items()
     assert "CMYK" in reason
     assert (of_reason.masters, of_reason.option) == (1, None)
     with stocked.catalogue.reading() as session:

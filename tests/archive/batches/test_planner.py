@@ -31,14 +31,14 @@ def _count(workshop: Any, table: type[Any]) -> int:
 
 def left_out(plan: Plan) -> dict[str, int]:
     """How many masters are left out for each reason."""
-    return {reason: of_reason.masters for reason, of_reason in plan.left_out.items()}
+    return {reason: of_reason.masters for reason, of_reason in plan.exclusions.items()}
 
 
 def test_every_master_without_a_derivative_gets_a_task_in_the_order_of_lists(workshop: Any) -> None:
     workshop.model()
     late, early = workshop.master("B-2"), workshop.master("A-10")
     plan = workshop.plan()
-    assert (plan.tasks, plan.already_made, plan.left_out) == (2, 0, {})
+    assert (plan.tasks, plan.already_made, plan.exclusions) == (2, 0, {})
     assert plan.recipes == {"mend 1.0 (strength 1)": 2}
     assert [task.master_id for task in workshop.tasks(plan.batch_id)] == [early, late]
     assert workshop.statuses(plan.batch_id) == [TaskStatus.PENDING] * 2
@@ -81,7 +81,7 @@ def test_other_views_are_left_out_and_counted_unless_asked_for(workshop: Any) ->
     workshop.master("A", view=View.DETAIL)
     plan = workshop.plan(dry_run=True)
     assert (plan.tasks, left_out(plan)) == (2, {"view verso": 1})
-    assert (plan.left_out["view verso"].named, plan.left_out["view verso"].option) == (["A (2)"], "--view verso")
+    assert (plan.exclusions["view verso"].examples, plan.exclusions["view verso"].option) == (["A (2)"], "--view verso")
     assert [task.master_id for task in workshop.tasks(workshop.planned(views=[View.VERSO]))] == [verso]
 
 
@@ -93,7 +93,7 @@ def test_unsuited_masters_are_refused_with_the_reason_until_they_are_taken_in(wo
     unknown = workshop.master("D")
     plan = workshop.plan()
     assert left_out(plan) == {"negative polarity": 1, "process halftone": 1, "smaller than 16 px": 1}
-    assert {reason.option for reason in plan.left_out.values()} == {"--unsuited"}
+    assert {reason.option for reason in plan.exclusions.values()} == {"--unsuited"}
     assert [task.master_id for task in workshop.tasks(plan.batch_id)] == [unknown]
     assert [_master(workshop, each).refusal for each in (negative, printed, small, unknown)] == [
         "negative polarity",
@@ -101,7 +101,7 @@ def test_unsuited_masters_are_refused_with_the_reason_until_they_are_taken_in(wo
         "smaller than 16 px",
         None,
     ]
-    assert workshop.plan(unsuited=True).tasks == 4
+    assert workshop.plan(include_unsuited=True).tasks == 4
     assert _master(workshop, negative).refusal is None
 
 
@@ -129,7 +129,7 @@ def test_a_parameter_that_the_card_lacks_is_wrong_usage_and_names_those_it_has(w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "none"}, "nothing to do"),
+        ({"model": "none"}, "Nothing to do"),
         ({"parameters": {"strength": 1.5}}, "between 0 and 1"),
     ],
 )
@@ -152,11 +152,11 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(workshop: Any) -> None:
     assert (_count(workshop, Batch), _count(workshop, Recipe), _count(workshop, Task)) == (0, 0, 0)
     assert _master(workshop, refused).refusal is None
     done = workshop.plan()
-    assert (tried.batch_id, tried.tasks, tried.recipes, tried.left_out) == (
+    assert (tried.batch_id, tried.tasks, tried.recipes, tried.exclusions) == (
         None,
         done.tasks,
         done.recipes,
-        done.left_out,
+        done.exclusions,
     )
 
 
@@ -241,7 +241,7 @@ def test_rerun_leaves_out_what_only_the_new_version_is_unsuited_to(workshop: Any
     workshop.model("1.0")
     workshop.master("A", process="halftone")
     workshop.master("B", polarity=Polarity.NEGATIVE)
-    workshop.run(workshop.planned(unsuited=True))
+    workshop.run(workshop.planned(include_unsuited=True))
     workshop.model("2.0", unsuited=["halftone"])
     plan = plan_rerun(workshop.catalogue, model="mend@2.0", dry_run=True)
     # B was unsuited to 1.0 too, and taken in on purpose.

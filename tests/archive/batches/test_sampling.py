@@ -15,7 +15,7 @@ from archive.catalogue.schema.tables import Item
 from archive.catalogue.schema.vocabularies import View
 
 
-def _offered(count: int, **facts: Any) -> list[Candidate]:
+def _candidates(count: int, **facts: Any) -> list[Candidate]:
     """Masters that differ in their number only, in the order of lists."""
     known: dict[str, Any] = {
         "sequence": 1,
@@ -37,8 +37,8 @@ def _offered(count: int, **facts: Any) -> list[Candidate]:
 
 
 def _sampled(plan: Plan) -> list[str]:
-    assert plan.drawn is not None
-    return [master.accession_number for master in plan.drawn.masters]
+    assert plan.drawn_sample is not None
+    return [master.accession_number for master in plan.drawn_sample.masters]
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def workshop_of_twelve(workshop: Any) -> Any:
 
 
 def test_masters_of_which_nothing_is_known_are_spread_over_the_list() -> None:
-    drawn = draw_sample(_offered(1000), Sample(size=10, seed=1))
-    assert [place // 100 for place in drawn] == list(range(10))
+    drawn = draw_sample(_candidates(1000), Sample(size=10, seed=1))
+    assert [index // 100 for index in drawn] == list(range(10))
 
 
 def test_what_is_rare_is_not_missed() -> None:
-    offered = _offered(1000)
+    candidates = _candidates(1000)
     rare: dict[int, dict[str, Any]] = {
         100: {"collection": "Lange"},
         300: {"process": "tintype"},
@@ -63,44 +63,44 @@ def test_what_is_rare_is_not_missed() -> None:
         700: {"width": 300, "height": 200},
         900: {"samples_per_pixel": 3},
     }
-    for place, fact in rare.items():
-        offered[place] = offered[place]._replace(**fact)
-    assert set(rare) <= set(draw_sample(offered, Sample(size=10, seed=1)))
+    for index, fact in rare.items():
+        candidates[index] = candidates[index]._replace(**fact)
+    assert set(rare) <= set(draw_sample(candidates, Sample(size=10, seed=1)))
 
 
 def test_each_value_gets_about_as_many_masters_as_another() -> None:
-    offered = [
-        master._replace(collection="ABCD"[place % 4 if place < 100 else 3])
-        for place, master in enumerate(_offered(1000))
+    candidates = [
+        master._replace(collection="ABCD"[index % 4 if index < 100 else 3])
+        for index, master in enumerate(_candidates(1000))
     ]
-    counts = Counter(offered[place].collection for place in draw_sample(offered, Sample(size=20, seed=4)))
+    counts = Counter(candidates[index].collection for index in draw_sample(candidates, Sample(size=20, seed=4)))
     assert set(counts) == set("ABCD")
     assert max(counts.values()) <= 10  # of 925 in 1000 a random draw would take 18
 
 
 def test_a_seed_names_a_draw() -> None:
-    offered = _offered(200)
-    draws = [draw_sample(offered, Sample(size=5, seed=seed)) for seed in (1, 1, 2)]
+    candidates = _candidates(200)
+    draws = [draw_sample(candidates, Sample(size=5, seed=seed)) for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
     # A golden value: neither the version of Python nor the database may change a draw.
     assert draws[0] == [15, 42, 84, 132, 170]
 
 
 def test_it_says_what_masters_were_told_by() -> None:
-    (master,) = _offered(1, collection="Lange", date_earliest=19361105, samples_per_pixel=3)
+    (master,) = _candidates(1, collection="Lange", date_earliest=19361105, samples_per_pixel=3)
     assert list(describe_traits(master)) == ["Lange", "1930s", "24.0 Mpx", "16-bit colour"]
 
 
 def test_a_sample_is_of_what_the_plan_would_take_and_counts_as_it_does(workshop_of_twelve: Any) -> None:
     whole = workshop_of_twelve.plan(dry_run=True)
     plan = workshop_of_twelve.plan(sample=Sample(size=4, seed=1), dry_run=True)
-    assert (plan.tasks, plan.drawn.offered, whole.tasks) == (4, 11, 11)
+    assert (plan.tasks, plan.drawn_sample.candidates, whole.tasks) == (4, 11, 11)
     assert plan.recipes == {"mend 1.0 (strength 1)": 4}
-    assert plan.left_out == whole.left_out
+    assert plan.exclusions == whole.exclusions
     assert "N05" not in _sampled(plan)
     assert plan.volumes[0].needed_bytes < whole.volumes[0].needed_bytes
     assert workshop_of_twelve.plan(sample=Sample(size=50), dry_run=True).tasks == 11
-    assert whole.drawn is None
+    assert whole.drawn_sample is None
 
 
 def test_a_dry_run_tells_the_masters_that_the_batch_then_has(workshop_of_twelve: Any) -> None:
@@ -108,7 +108,7 @@ def test_a_dry_run_tells_the_masters_that_the_batch_then_has(workshop_of_twelve:
     told = _sampled(workshop_of_twelve.plan(sample=sample, dry_run=True))
     plan = workshop_of_twelve.plan(sample=sample)
     assert _sampled(plan) == told
-    numbers = {master.id: f"N{place:02d}" for place, master in enumerate(workshop_of_twelve.masters())}
+    numbers = {master.id: f"N{index:02d}" for index, master in enumerate(workshop_of_twelve.masters())}
     assert [numbers[task.master_id] for task in workshop_of_twelve.tasks(plan.batch_id)] == told
 
 
@@ -135,4 +135,4 @@ def test_what_the_catalogue_knows_of_items_counts(workshop_of_twelve: Any) -> No
 
 def test_a_sample_of_nothing_plans_nothing(workshop_of_twelve: Any) -> None:
     plan = workshop_of_twelve.plan("accession_number:none", sample=Sample(size=4))
-    assert (plan.batch_id, plan.drawn) == (None, None)
+    assert (plan.batch_id, plan.drawn_sample) == (None, None)

@@ -28,13 +28,13 @@ from tests.sample_images import grey_profile
 SEPIA = "simulated-sepia"
 
 
-def _styling(*styles: tuple[str, float], **options: Any) -> StyleRequest:
+def _style_request(*styles: tuple[str, float], **options: Any) -> StyleRequest:
     return StyleRequest(styles=styles or ((SEPIA, 1.0),), **options)
 
 
 def _plan(workshop: Any, *styles: tuple[str, float], model: str = "none", **options: Any) -> Plan:
     how = {name: options.pop(name) for name in ("parameters", "masks") if name in options}
-    plan: Plan = workshop.plan(model=model, styling=_styling(*styles, **how), **options)
+    plan: Plan = workshop.plan(model=model, style_request=_style_request(*styles, **how), **options)
     return plan
 
 
@@ -114,7 +114,7 @@ def test_room_is_looked_for_as_much_as_a_look_takes(workshop: Any, monkeypatch: 
     batch_id = _plan(workshop, parameters={"temperature": 0.5}).batch_id
     free = toned.needed_bytes - 1
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": free}))
-    with pytest.raises(BatchError, match="do not fit"):
+    with pytest.raises(BatchError, match="Not enough disk space"):
         workshop.run(batch_id)
 
 
@@ -132,22 +132,25 @@ def test_room_is_looked_for_beside_derivatives_for_what_a_look_is_applied_to(
     batch_id = _plan(workshop, model="mend").batch_id
     free = after.needed_bytes - 1
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": free}))
-    with pytest.raises(BatchError, match="do not fit"):
+    with pytest.raises(BatchError, match="Not enough disk space"):
         workshop.run(batch_id)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "none"}, "leaves nothing to do"),
-        ({"model": "none", "styling": _styling(), "parameters": {"strength": 0.5}}, "asks for none"),
-        ({"model": SEPIA}, "is a style: give it with --style"),
-        ({"styling": _styling(("mend", 1.0))}, "is not a style: give it with --model"),
-        ({"styling": _styling(parameters={"grain": 1.0})}, "no parameter grain; it has strength"),
-        ({"styling": _styling(parameters={"tint": 1.5})}, "tint must lie between -1 and 1"),
-        ({"styling": _styling((SEPIA, 0.5))}, "give --style-strength for less of it"),
-        ({"styling": _styling((SEPIA, 0.5), (f"{SEPIA}@1.0", 0.5))}, "named twice"),
-        ({"styling": _styling((SEPIA, 1.0), ("simulated-silver", 0.0))}, "must be above 0"),
+        ({"model": "none"}, "Nothing to do with"),
+        (
+            {"model": "none", "style_request": _style_request(), "parameters": {"strength": 0.5}},
+            "needs a restoration model",
+        ),
+        ({"model": SEPIA}, "is a style. Use it with --style"),
+        ({"style_request": _style_request(("mend", 1.0))}, "is not a style. Use it with --model"),
+        ({"style_request": _style_request(parameters={"grain": 1.0})}, "no parameter grain; it has strength"),
+        ({"style_request": _style_request(parameters={"tint": 1.5})}, "tint must lie between -1 and 1"),
+        ({"style_request": _style_request((SEPIA, 0.5))}, "Use --style-strength for a weaker"),
+        ({"style_request": _style_request((SEPIA, 0.5), (f"{SEPIA}@1.0", 0.5))}, "named twice"),
+        ({"style_request": _style_request((SEPIA, 1.0), ("simulated-silver", 0.0))}, "must be above 0"),
     ],
 )
 def test_a_look_that_makes_no_sense_is_wrong_usage(workshop: Any, options: dict[str, Any], message: str) -> None:
@@ -185,11 +188,11 @@ def test_an_unsuited_master_is_left_out_by_whichever_stage_it_is_unsuited_to(wor
     workshop.master("A", process="halftone")
     workshop.master("B", size=(12, 12))
     plan = _plan(workshop, model="mend", dry_run=True)
-    assert {reason: each.masters for reason, each in plan.left_out.items()} == {
+    assert {reason: each.masters for reason, each in plan.exclusions.items()} == {
         "process halftone": 1,
         "smaller than 16 px": 1,
     }
-    assert _plan(workshop, model="mend", unsuited=True, dry_run=True).tasks == 2
+    assert _plan(workshop, model="mend", include_unsuited=True, dry_run=True).tasks == 2
 
 
 def _value(scores: Any, metric: str, compared_with: str, stage: int | None = None) -> float:

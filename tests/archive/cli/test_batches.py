@@ -60,7 +60,7 @@ def test_a_planned_rerun_waits_too(planned: SmallArchive) -> None:
     planned.done("batch", "resume", "1")
     planned.done("restore", "--strength", "0.5")
     answer = planned.done("rerun", "NOT accession_number:N2", "--plan", "--model", f"{MODEL}@9.0")
-    assert "nothing to do" in answer.output  # by the same version there is nothing to repeat
+    assert "Nothing to do" in answer.output  # by the same version there is nothing to repeat
 
 
 def test_to_plan_and_to_do_nothing_is_a_contradiction(planned: SmallArchive) -> None:
@@ -96,10 +96,10 @@ def test_a_dry_run_tells_room_and_time_and_counts_as_the_run_does(planned: Small
     write_scan(planned.scans / "N3.tif", seed=3)
     planned.done("ingest", planned.scans)
     tried = planned.done("restore", "--dry-run").output
-    assert "to do: 1 master" in tried
-    assert "made before: 2 masters" in tried
-    assert f"on the volume of {planned.home / 'derivatives'}" in tried
-    assert "at the pace of earlier batches" in tried
+    assert "To do: 1 master" in tried
+    assert "Already done: 2 masters" in tried
+    assert f"on {planned.home / 'derivatives'}" in tried
+    assert "from the throughput of earlier batches" in tried
     run = planned.done("restore")
     assert [line for line in run.errors.splitlines() if "master" in line] == [
         line for line in tried.splitlines() if "master" in line
@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused_before_it_starts(planned: SmallArchive, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**9, 10**9 - 5000, 5000))
     for answer in (planned.run("restore"), planned.run("batch", "resume", "1"), planned.run("restore", "--dry-run")):
         assert answer.code == 1
-        assert "5.0 kB are free" in answer.errors + answer.output
+        assert "5.0 kB free" in answer.errors + answer.output
     assert len(planned.done("batch", "list", "--format", "json").json()) == 1
     assert planned.run("restore", "--plan").code == 0  # room may be made until it is run
 

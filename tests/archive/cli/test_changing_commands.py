@@ -61,7 +61,7 @@ def test_restoring_twice_makes_nothing_new(restored: SmallArchive) -> None:
     before = sorted((restored.home / "derivatives").rglob("*"))
     answer = restored.done("restore")
 
-    assert "nothing to do" in answer.output
+    assert "Nothing to do" in answer.output
     assert sorted((restored.home / "derivatives").rglob("*")) == before
 
 
@@ -157,14 +157,14 @@ def test_a_rejection_needs_a_reason_and_takes_the_derivative_out(restored: Small
 
 def test_a_newer_model_is_added_approved_and_rerun_once(restored: SmallArchive, tmp_path: Path) -> None:
     restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
-    assert "nothing to do" in restored.done("rerun").output
+    assert "Nothing to do" in restored.done("rerun").output
 
     restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
     assert restored.done("list", "status:stale", "--fields", "accession_number", "--format", "csv").output == (
         "accession_number\n1906.1\n1906.2\n"
     )
     assert "2 done" in restored.done("rerun").output
-    assert "nothing to do" in restored.done("rerun").output
+    assert "Nothing to do" in restored.done("rerun").output
     versions = [each["recipe"]["stages"][0]["version"] for each in restored.show("1906.1")["derivatives"]]
     assert versions == ["9.0", "9.1"]
 

@@ -60,16 +60,16 @@ def test_a_batch_whose_model_is_broken_says_how_to_go_on_or_give_up(small: Small
     change_one_byte(weights)
     answer = small.run("restore")
     assert answer.code == 1
-    assert "`archive batch resume 1` goes on" in answer.errors
-    assert "`archive batch cancel 1` gives it up" in answer.errors
+    assert "`archive batch resume 1` continues it" in answer.errors
+    assert "`archive batch cancel 1` cancels it" in answer.errors
 
 
 def test_a_finished_batch_says_so(restored: SmallArchive) -> None:
-    assert "batch 1 was finished before" in restored.done("batch", "resume", "1").errors
+    assert "batch 1 was already finished" in restored.done("batch", "resume", "1").errors
     assert "nothing was left to cancel" in restored.done("batch", "cancel", "1").errors
     restored.done("restore", "--strength", "0.5", "--plan")
     restored.done("batch", "cancel", "2")
-    assert "`archive restore` plans its masters anew" in restored.done("batch", "resume", "2").errors
+    assert "`archive restore` plans its masters again" in restored.done("batch", "resume", "2").errors
 
 
 def test_an_answer_without_anything_in_it_names_the_query(restored: SmallArchive) -> None:
@@ -92,8 +92,8 @@ def test_left_out_masters_are_named_with_the_option_that_takes_them_in(small: Sm
     )
     small.done("ingest", small.scans)
     told = small.done("restore", "--dry-run").output
-    assert "5  negative polarity: 0 (1), 1 (1), 2 (1) and 2 more\n       `--unsuited` takes them in" in told
-    assert "1  view verso: 5 (1)\n       `--view verso` takes it in" in told
+    assert "5  negative polarity: 0 (1), 1 (1), 2 (1) and 2 more\n       Use `--unsuited` to include them" in told
+    assert "1  view verso: 5 (1)\n       Use `--view verso` to include it" in told
 
 
 def test_a_report_counts_items_and_masters(restored: SmallArchive) -> None:

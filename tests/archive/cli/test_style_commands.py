@@ -73,7 +73,7 @@ def test_a_blend_with_its_own_colours_within_masks(styled: SmallArchive, tmp_pat
         f"--style-mask={masks}",
     )
     tried = styled.done("restore", "--model", "none", *how, "--dry-run").output
-    assert "to do: 1 master with a simulated look within a mask: simulated-grey-print 1.0" in tried
+    assert "To do: 1 master with a simulated look within a mask: simulated-grey-print 1.0" in tried
     assert f"1  no mask in {masks}: 1906.2 (1)" in tried
     styled.done("restore", "--model", "none", *how)
     look = styled.show("1906.1")["derivatives"][-1]
@@ -96,8 +96,8 @@ def test_a_blend_with_its_own_colours_within_masks(styled: SmallArchive, tmp_pat
         (["--style", TONED, "--style-colour", "hue=1"], "known are temperature, tint, brightness"),
         (["--style", TONED, "--style-colour", "tint"], "has no number after '='"),
         (["--style", TONED, "--style-mask", "nowhere"], "does not exist"),
-        (["--style", "denoise-deblur"], "give it with --model"),
-        (["--model", TONED], "give it with --style"),
+        (["--style", "denoise-deblur"], "Use it with --model"),
+        (["--model", TONED], "Use it with --style"),
     ],
 )
 def test_mistakes_are_wrong_usage_and_say_what_to_do(styled: SmallArchive, arguments: list[str], message: str) -> None:
@@ -123,7 +123,7 @@ def test_the_demo_shows_a_look_once_a_style_is_shipped(tmp_path: Path, monkeypat
     assert "simulated look" not in demo.done("demo").output
     write_style(shipped / "style-1.0")
     said = demo.done("demo").output
-    assert "to do: 1 master with denoise-deblur 9.0 (strength 1), then a simulated look" in said
+    assert "To do: 1 master with denoise-deblur 9.0 (strength 1), then a simulated look" in said
     assert [each["kind"] for each in demo.show("a")["derivatives"]] == ["restored", "styled"]
     assert "Simulated looks" in (demo.home / "report.html").read_text(encoding="utf-8")
 
