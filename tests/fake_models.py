@@ -1,4 +1,4 @@
-"""Stages that need no network, and processes that work on a batch with them."""
+"""Fake models: stages without a network, and worker processes that run a batch with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _processes.set_forkserver_preload(
 
 
 class FakeStage:
-    """A stage that calls ``then`` with how often it was called before, and draws every value half way to mid grey."""
+    """A stage that moves every value half way to mid grey, and calls ``then`` with the number of earlier calls."""
 
     margin_px = 0
     multiple_px = 1
@@ -56,7 +56,7 @@ class FakeStage:
 
 
 def once(action: Callable[[], object]) -> Callable[[int], object]:
-    """For a :class:`FakeStage`: calls ``action`` at the first call only."""
+    """For a :class:`FakeStage`: runs ``action`` at the first call only."""
     return lambda calls: action() if calls == 0 else None
 
 
@@ -70,7 +70,7 @@ def raising(error: BaseException) -> Callable[[int], object]:
 
 
 class FakeStyle:
-    """A style that darkens, takes some of the blue away, and calls ``then`` as a :class:`FakeStage` does."""
+    """A style that darkens, removes some blue, and calls ``then`` as :class:`FakeStage` does."""
 
     margin_px = 0
     multiple_px = 1
@@ -80,7 +80,7 @@ class FakeStyle:
         self.calls = 0
 
     def for_picture(self, statistics: Mapping[str, float]) -> FakeStyle:
-        assert statistics  # what the whole picture is like was looked at
+        assert statistics  # the whole picture was measured
         return self
 
     def __call__(self, region: Region) -> Region:
@@ -104,18 +104,18 @@ class FakeRestoration:
 
 
 class FakeModels(LoadedModels):
-    """Models whose every stage is ``work``, and every style ``look``; no network is loaded."""
+    """Models that use ``restoration`` for every restoration and ``style`` for every style, without a network."""
 
     def __init__(
         self,
-        work: Stage,
-        look: FakeStyle | None = None,
+        restoration: Stage,
+        style: FakeStyle | None = None,
         folder_of: Callable[[RecipeStage], ModelFolder] | None = None,
         *,
         tile_size: int = 16,
     ) -> None:
-        """Takes them; ``folder_of`` is needed where a recipe has styles."""
-        self.work, self.look = work, look or FakeStyle()
+        """``folder_of`` is needed for recipes with styles."""
+        self._restoration, self._style = restoration, style or FakeStyle()
         self._tile_size = tile_size
         if folder_of is not None:
             self._folder_of = folder_of
@@ -139,15 +139,15 @@ class FakeModels(LoadedModels):
         )
 
     def restoration(self, stage: RecipeStage) -> Any:  # noqa: ARG002
-        return FakeRestoration(self.work)
+        return FakeRestoration(self._restoration)
 
     def style(self, stage: RecipeStage) -> Any:  # noqa: ARG002
-        return self.look
+        return self._style
 
 
 @dataclass(frozen=True, kw_only=True)
 class FakeModelLoader:
-    """A picklable ``make_models`` for worker processes; its :class:`FakeStage` takes its time or kills its process."""
+    """A picklable ``make_models`` for worker processes; its :class:`FakeStage` pauses or kills its process."""
 
     pause_seconds: float = 0.0
     gate: Path | None = None  # at its first tile the stage makes this file and waits until it is gone
@@ -171,7 +171,7 @@ class FakeModelLoader:
 
 
 def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:
-    """A started process that runs the batch as :func:`work` does, with its options."""
+    """Starts a process that calls :func:`work` with these options."""
     process = _processes.Process(target=work, args=(home, batch_id), kwargs=options)
     process.start()
     return process
@@ -187,22 +187,22 @@ def work(
     workers: int = 1,
     loader: FakeModelLoader | None = None,
 ) -> None:
-    """Runs the batch of the home, and ends the process with 130 where it was interrupted.
+    """Runs a batch; exits with code 130 if it was interrupted.
 
     Args:
-        home: whose batch it is.
-        batch_id: which.
-        failpoint: what is armed.
-        pause_seconds: how long the stage takes for a tile.
-        gate: at its first tile the stage makes this file, and waits until it is gone. By then all tasks that are to
-            be in flight are, and the database is left alone.
-        workers: how many processes share the work; with several, ``loader`` is their stage.
-        loader: makes the stage, in place of the other options.
+        home: the home of the batch.
+        batch_id: the batch.
+        failpoint: the failpoint to arm.
+        pause_seconds: the duration of the stage per tile.
+        gate: at its first tile the stage creates this file and waits until it is removed. At that time the maximum
+            number of tasks is in flight, and nothing accesses the database.
+        workers: the number of worker processes; several need a ``loader``.
+        loader: loads the stage and replaces the other options.
     """
     all_are_in_flight = threading.Event()
     next_finished = WorkerPool.next_finished
 
-    def noted(pool: WorkerPool) -> InFlightTask:
+    def signal_then_wait(pool: WorkerPool) -> InFlightTask:
         all_are_in_flight.set()
         return next_finished(pool)
 
@@ -215,17 +215,17 @@ def work(
 
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
     catalogue = Catalogue.open(load_settings(home))
-    with mock.patch.object(WorkerPool, "next_finished", noted):
+    with mock.patch.object(WorkerPool, "next_finished", signal_then_wait):
         loader_of_one = lambda _folder_of, _execution: FakeModels(FakeStage(wait))  # noqa: E731
         result = run_batch(catalogue, batch_id, workers=workers, make_models=loader or loader_of_one)
     sys.exit(130 if result.interrupted else 0)
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
-    """Waits for the condition to hold.
+    """Waits until the condition is true.
 
     Raises:
-        TimeoutError: it did not in that time.
+        TimeoutError: it is still false after ``seconds``.
     """
     give_up_at = time.monotonic() + seconds
     while not condition():

@@ -105,7 +105,9 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @style_options
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Views to restore. Default: recto,detail.")
-@click.option("--unsuited", "include_unsuited", is_flag=True, help="Include masters that the model's card calls unsuited.")
+@click.option(
+    "--unsuited", "include_unsuited", is_flag=True, help="Include masters that the model's card calls unsuited."
+)
 @device_options
 @worker_options
 @_sample_options
@@ -143,7 +145,14 @@ def restore(
     parameters = {name: value for name, value in given.items() if value is not None}
     style_request = pop_style_request(options)
     return _plan_and_run(
-        context, plan_restore, query, parameters=parameters, style_request=style_request, views=wanted, sample=drawn, **options
+        context,
+        plan_restore,
+        query,
+        parameters=parameters,
+        style_request=style_request,
+        views=wanted,
+        sample=drawn,
+        **options,
     )
 
 
@@ -200,7 +209,10 @@ def _plan_and_run(
         if not _confirm(shown, query):
             return EXIT_DONE
     written = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
-    if shown is None or (shown.recipes, shown.drawn_sample) != (written.recipes, written.drawn_sample):  # otherwise the user has confirmed this plan
+    if shown is None or (shown.recipes, shown.drawn_sample) != (
+        written.recipes,
+        written.drawn_sample,
+    ):  # otherwise the user has confirmed this plan
         print_plan(written, query, err=not plan_only and written.batch_id is not None)
     if written.batch_id is None:
         return EXIT_DONE

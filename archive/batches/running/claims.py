@@ -173,8 +173,7 @@ def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Cla
     # The clock is read after the lock, which may have taken time.
     if not held or task.lease_expires_at is None or task.lease_expires_at <= catalogue.now(session):
         raise LeaseLostError(
-            f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile; "
-            "its result is discarded"
+            f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile; its result is discarded"
         )
 
 

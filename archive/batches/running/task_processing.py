@@ -71,7 +71,9 @@ def process_task(
         set_stage_context("restore")
         provenance = _provenance(claim, models, picture.info)
         master = _CheckedSource(picture, check_still_wanted)
-        record, not_carried = _apply_recipe(claim, models, master, temporary, style_input, provenance, limits, scheduler)
+        record, not_carried = _apply_recipe(
+            claim, models, master, temporary, style_input, provenance, limits, scheduler
+        )
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})

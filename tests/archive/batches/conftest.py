@@ -161,12 +161,12 @@ class Workshop:
         return self.planned()
 
     def run(
-        self, batch_id: int, work: Stage | None = None, *, look: FakeStyle | None = None, **options: Any
+        self, batch_id: int, restoration: Stage | None = None, *, style: FakeStyle | None = None, **options: Any
     ) -> BatchResult:
         return run_batch(
             self.catalogue,
             batch_id,
-            make_models=lambda folder_of, _execution: FakeModels(work or FakeStage(), look, folder_of),
+            make_models=lambda folder_of, _execution: FakeModels(restoration or FakeStage(), style, folder_of),
             **options,
         )
 

@@ -187,7 +187,7 @@ def test_a_batch_tells_who_works_on_what_and_when_it_gave_a_sign_of_life(worksho
         "last_heartbeat": claim.started_at.isoformat(timespec="seconds"),
     }
     with Heartbeat(workshop.catalogue) as heartbeat:
-        heartbeat.keep(claim.token)
+        heartbeat.register(claim.token)
         wait_until(lambda: worker()["last_heartbeat"] > first["last_heartbeat"])
     assert worker()["since"] == first["since"]
     release_claims(workshop.catalogue, claim)

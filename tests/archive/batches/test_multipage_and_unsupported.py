@@ -36,9 +36,9 @@ def test_each_picture_of_a_file_gets_its_own_derivative(stocked: Any) -> None:
         assert np.abs(made - (source * 0.5 + 0.25 * white)).max() <= 0.5
 
 
-@pytest.mark.parametrize("unsuited", [False, True])
-def test_a_kind_that_cannot_be_carried_is_left_out_of_every_plan(stocked: Any, unsuited: bool) -> None:
-    plan = stocked.plan(unsuited=unsuited)
+@pytest.mark.parametrize("include_unsuited", [False, True])
+def test_a_kind_that_cannot_be_carried_is_left_out_of_every_plan(stocked: Any, include_unsuited: bool) -> None:
+    plan = stocked.plan(include_unsuited=include_unsuited)
     assert plan.tasks == 2
     ((reason, of_reason),) = plan.exclusions.items()
     assert "CMYK" in reason

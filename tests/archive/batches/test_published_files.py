@@ -163,5 +163,5 @@ def test_a_name_that_differs_in_case_alone_is_not_written_over(workshop: Any) ->
     taken.hardlink_to(home / first.path)
     data = taken.read_bytes()
     result = workshop.run(second)
-    assert f"taken by {first.path}" in result.failures[0].reason
+    assert f"the same file as {first.path}" in result.failures[0].reason
     assert taken.read_bytes() == data

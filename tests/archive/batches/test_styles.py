@@ -306,7 +306,7 @@ def test_a_batch_of_looks_that_stops_leaves_nothing_and_is_gone_on_with(workshop
         raise OSError(errno.ENOSPC, "no room")
 
     with pytest.raises(BatchError):
-        workshop.run(batch_id, look=FakeStyle(once(full)))
+        workshop.run(batch_id, style=FakeStyle(once(full)))
     assert workshop.files() == []
     # As a process that was killed leaves it.
     final = workshop.catalogue.settings.home / "derivatives" / "A"

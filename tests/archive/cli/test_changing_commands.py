@@ -199,7 +199,7 @@ def test_texture_and_repair_are_asked_for_and_kept_in_the_recipe(restored: Small
     recipes = [
         each["recipe"]["stages"][0]["parameters"] for each in made if each["recipe"]["stages"][0]["version"] == "9.1"
     ]
-    assert {"strength": 1.0, "texture": 0.35, "repair": ["noise", "softness", "damage"]} in recipes
+    assert {"strength": 1.0, "texture": 0.35, "repair": ["noise", "softness"]} in recipes
     assert {"strength": 1.0, "texture": 0.0, "repair": ["noise", "damage"]} in recipes
     assert len({each["pixel_sha256"] for each in made}) == 3
 
