@@ -53,5 +53,5 @@ $(READY): pyproject.toml constraints.txt
 	echo "Setting up $(VENV) with $$("$$found" --version). This takes some minutes."; \
 	rm -rf $(VENV) && "$$found" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,web]'
 	@touch $(READY)

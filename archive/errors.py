@@ -11,6 +11,7 @@
     ├── StorageError                exit 1   a file that can't be written, or would be written over
     ├── FixityError                 exit 1   bytes are missing or differ from what the catalogue holds
     ├── ModelRegistryError          exit 1   a model version can't be registered or used
+    ├── ViewError                   exit 1   a picture can't be shown
     └── BatchError                  exit 1   a batch can't be planned or must stop
 
 Every message says what happened, to what, and what to do next.
@@ -63,6 +64,10 @@ class FixityError(ArchiveError):
 
 class ModelRegistryError(ArchiveError):
     """A model version can't be registered, or its weights aren't what the catalogue says."""
+
+
+class ViewError(ArchiveError):
+    """A picture can't be shown, because its file is missing, changed or damaged."""
 
 
 class BatchError(ArchiveError):

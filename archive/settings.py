@@ -53,6 +53,16 @@ class Settings:
     """How long a batch waits for a database that is locked or away before it stops."""
     operator: str = field(default_factory=default_operator)
     """The person on whose behalf the catalogue is written to; recorded with every event, batch and derivative."""
+    views_gigabytes: int = 20
+    """How much disk space the pictures made for looking, below ``views/``, may take."""
+    rejection_reasons: tuple[str, ...] = (
+        "a face or a text was changed",
+        "details were invented",
+        "too smooth",
+        "damage is left",
+        "the scan itself is poor",
+    )
+    """The reasons that the review in the browser offers."""
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -105,17 +115,29 @@ def load_settings(home: Path) -> Settings:
         "tile_size": int,
         "lease_seconds": int,
         "database_wait_seconds": int,
+        "views_gigabytes": int,
+        "rejection_reasons": list,
     }
     for name, value in content.items():
         if name not in kinds:
             raise HomeError(f"{path} has an unknown entry {name!r}; known are {', '.join(kinds)}")
-        if type(value) is not kinds[name] or value in ("", 0) or (isinstance(value, int) and value < 0):
-            wanted = "text" if kinds[name] is str else "a whole number above 0"
+        if not _is_valid(value, kinds[name]):
+            wanted = {str: "text", int: "a whole number above 0", list: "a list of texts"}[kinds[name]]
             raise HomeError(f"{path}: {name} must be {wanted}, not {value!r}")
+    if "rejection_reasons" in content:
+        content["rejection_reasons"] = tuple(content["rejection_reasons"])
     written = content.pop("database", None)
     return Settings(
         home=home, database_url=_database_url(home, os.environ.get(DATABASE_VARIABLE) or written), **content
     )
+
+
+def _is_valid(value: Any, kind: type[Any]) -> bool:
+    if type(value) is not kind or value in ("", 0, []):
+        return False
+    if isinstance(value, list):
+        return all(isinstance(each, str) and each.strip() for each in value)
+    return not isinstance(value, int) or value > 0
 
 
 def create_home(home: Path, *, database: str | None) -> Settings:

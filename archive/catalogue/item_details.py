@@ -96,6 +96,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
 def _master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
     area = {"x": master.area_x, "y": master.area_y, "width": master.area_width, "height": master.area_height}
     return {
+        "id": master.id,
         "sequence": master.sequence,
         "view": master.view,
         "path": str(catalogue.path_of(master.path)),

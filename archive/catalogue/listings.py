@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from archive.catalogue.model_versions import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.predicates import RESTORABLE_FIRST, REVIEW, STATUS
 from archive.catalogue.query.query_planner import as_exists, choose_access_path
-from archive.catalogue.query.query_tree import QueryNode, to_sql
+from archive.catalogue.query.query_tree import And, Condition, QueryNode, to_sql
 from archive.catalogue.schema.tables import (
     Agent,
     Batch,
@@ -28,7 +28,7 @@ from archive.catalogue.schema.tables import (
     RecipeStage,
     Task,
 )
-from archive.catalogue.schema.vocabularies import StageTask, TaskStatus
+from archive.catalogue.schema.vocabularies import Access, StageTask, TaskStatus
 from archive.catalogue.throughput import measure_throughput, pixels_left, stage_seconds
 from archive.catalogue.version_comparison import compare_versions
 from archive.display import LIST_FIELDS
@@ -58,15 +58,30 @@ def select_masters(query: str | None) -> Select[Master]:
     return select(Master).join(Item).where(parse_condition(query)).order_by(Item.accession_number, Master.sequence)
 
 
-def list_items(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+def list_items(
+    session: Session,
+    query: str | None,
+    limit: int | None = None,
+    *,
+    access: Collection[Access] = tuple(Access),
+    after: str | None = None,
+) -> Iterator[dict[str, Any]]:
     """Streams the items that have a matching master, one flat object each (:data:`LIST_FIELDS`).
 
-    An item is represented by its first matching master, restorable views first. Paths are absolute.
+    An item is represented by its first matching master, restorable views first. Paths are absolute. ``access`` limits
+    the list to items of these kinds of access, ``after`` to those behind an accession number.
 
     Raises:
         QueryError: the query has a mistake; raised by the call, not by the first item.
     """
-    return _stream(session, parse_tree(query), limit)
+    operands: list[QueryNode] = [parse_tree(query)]
+    if set(access) != set(Access):
+        operands.append(Condition(predicate=Item.access.in_(access), is_indexed=False))
+    if after is not None:
+        operands.append(
+            Condition(predicate=Item.accession_number > after, is_indexed=False, is_in_index_order=True)
+        )
+    return _stream(session, operands[0] if len(operands) == 1 else And(operands=tuple(operands)), limit)
 
 
 def _stream(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:

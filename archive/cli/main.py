@@ -23,6 +23,8 @@ COMMANDS = {
     "list": "archive.cli.list_show:list_command",
     "show": "archive.cli.list_show:show",
     "review": "archive.cli.review:review",
+    "serve": "archive.cli.serve:serve",
+    "user": "archive.cli.user:user",
     "verify": "archive.cli.verify:verify",
     "report": "archive.cli.report:report",
     "batch": "archive.cli.batch:batch",

@@ -1,0 +1,109 @@
+"""Accounts of the web server: names, roles and passwords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.review_tables import User
+from archive.catalogue.schema.vocabularies import Access, Role
+from archive.errors import NotFoundError, UsageError
+
+MINIMUM_PASSWORD_LENGTH = 10
+_MAXIMUM_NAME_LENGTH = 200
+_ACCESS = {
+    Role.VIEWER: frozenset({Access.OPEN}),
+    Role.REVIEWER: frozenset({Access.OPEN, Access.RESTRICTED}),
+    Role.MANAGER: frozenset(Access),
+}
+_ORDER = list(Role)
+_hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106's low-memory profile
+# Verified where a name is unknown, so that the time of an answer does not tell which names exist.
+_NOBODYS_HASH = (
+    "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$lHRvRCn1ENRT4Cl9MRyMGdSX+UWRuDlRW3fRPWaqFWs"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Somebody who may use the web server."""
+
+    name: str
+    role: Role
+
+    @property
+    def access(self) -> frozenset[Access]:
+        """Items of which access may be seen: viewers see open ones, reviewers also restricted ones, managers all."""
+        return _ACCESS[self.role]
+
+    def may(self, role: Role) -> bool:
+        """Whether the account may do what ``role`` may."""
+        return _ORDER.index(self.role) >= _ORDER.index(role)
+
+
+def add_account(catalogue: Catalogue, name: str, role: Role, password: str | None) -> None:
+    """Adds an account; without a password its user can only come through the trusted header of a proxy.
+
+    Raises:
+        UsageError: the name is taken, empty or too long, or the password is too short.
+    """
+    name = name.strip()
+    if not name or len(name) > _MAXIMUM_NAME_LENGTH or not name.isprintable():
+        raise UsageError(f"{name!r} can't be a name: use 1 to {_MAXIMUM_NAME_LENGTH} printable characters")
+    if password is not None and len(password) < MINIMUM_PASSWORD_LENGTH:
+        raise UsageError(f"the password is too short: use at least {MINIMUM_PASSWORD_LENGTH} characters")
+    hashed = None if password is None else _hasher.hash(password)
+    with catalogue.session() as session:
+        if session.scalar(select(User.id).where(User.name == name)) is not None:
+            raise UsageError(f"the account {name!r} exists already. Run `archive user remove` first to replace it")
+        session.add(User(name=name, role=role, password_hash=hashed, created_at=catalogue.now(session)))
+
+
+def remove_account(catalogue: Catalogue, name: str) -> None:
+    """Removes an account; what its user decided stays.
+
+    Raises:
+        NotFoundError: there is no such account.
+    """
+    with catalogue.session() as session:
+        removed: Any = session.execute(delete(User).where(User.name == name))
+        if not removed.rowcount:
+            raise NotFoundError(f"No account {name!r}. Run `archive user list` to see the accounts.")
+
+
+def list_accounts(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """All accounts by name: name, role, password (whether it has one), created_at."""
+    with catalogue.reading() as session:
+        return [
+            {
+                "name": user.name,
+                "role": user.role.value,
+                "password": user.password_hash is not None,
+                "created_at": user.created_at.isoformat(timespec="seconds"),
+            }
+            for user in session.scalars(select(User).order_by(User.name))
+        ]
+
+
+def find_account(catalogue: Catalogue, name: str) -> Account | None:
+    """The account of that name, if there is one."""
+    with catalogue.reading() as session:
+        role = session.scalar(select(User.role).where(User.name == name))
+    return None if role is None else Account(name=name, role=role)
+
+
+def check_password(catalogue: Catalogue, name: str, password: str) -> Account | None:
+    """The account of that name and password; None where either is wrong, after the same time."""
+    with catalogue.reading() as session:
+        found = session.scalars(select(User).where(User.name == name)).one_or_none()
+    stored = found.password_hash if found is not None else None
+    try:
+        _hasher.verify(stored or _NOBODYS_HASH, password)
+    except (VerificationError, InvalidHashError):
+        return None
+    return None if found is None or stored is None else Account(name=found.name, role=found.role)

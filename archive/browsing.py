@@ -1,0 +1,193 @@
+"""What pages show of the catalogue, limited to what an account may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from archive.accounts import Account
+from archive.catalogue import Catalogue
+from archive.catalogue.listings import get_batch, get_item_details, list_batches, list_items
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review
+from archive.catalogue.schema.vocabularies import Access, DerivativeKind
+from archive.display import Record, describe_kind, describe_recipe, describe_score, format_score_value
+from archive.errors import NotFoundError
+
+PAGE_SIZE = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemCard:
+    """An item in a list: its record, and what there is to look at."""
+
+    record: Record
+    """As ``archive list`` gives it."""
+    master_id: int | None
+    derivative_id: int | None
+    """The current restored derivative."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivativePage:
+    """A derivative with its item, its master, its reviews, and the other derivatives of the same master."""
+
+    item: Record
+    master: Record
+    derivative: Record
+    siblings: list[Record]
+    reviews: list[Record]
+    """All decisions, newest first."""
+
+    @property
+    def kind(self) -> str:
+        return describe_kind(self.derivative["kind"])
+
+    @property
+    def recipe(self) -> str:
+        return describe_recipe(self.derivative["recipe"])
+
+    @property
+    def scores(self) -> list[tuple[str, str]]:
+        """What each score is of, and its value."""
+        whole = [score for score in self.derivative["quality"] if score["stage"] is None]
+        return [(describe_score(score), format_score_value(score)) for score in whole]
+
+
+def browse_items(
+    catalogue: Catalogue, account: Account, query: str | None, *, after: str | None = None, limit: int = PAGE_SIZE
+) -> list[ItemCard]:
+    """A page of the items that ``query`` finds, by accession number, behind ``after``.
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    with catalogue.reading() as session:
+        records = list(list_items(session, query, limit, access=account.access, after=after))
+        masters: dict[int, tuple[int, int | None]] = {}
+        rows = session.execute(
+            select(Master.item_id, Master.id, Master.current_restored_id)
+            .where(Master.item_id.in_([record["id"] for record in records]))
+            .order_by(Master.current_restored_id.is_(None), Master.sequence)
+        )
+        for item_id, master_id, derivative_id in rows:
+            masters.setdefault(item_id, (master_id, derivative_id))
+    return [
+        ItemCard(
+            record=record,
+            master_id=masters.get(record["id"], (None, None))[0],
+            derivative_id=masters.get(record["id"], (None, None))[1],
+        )
+        for record in records
+    ]
+
+
+def get_item_page(catalogue: Catalogue, account: Account, item_id: int) -> Record:
+    """An item with all that ``archive show`` tells of it.
+
+    Raises:
+        NotFoundError: there is no such item, or the account may not see it.
+    """
+    with catalogue.reading() as session:
+        item = session.get(Item, item_id)
+        if item is None or item.access not in account.access:
+            raise NotFoundError(f"No item {item_id}.")
+        return get_item_details(catalogue, session, item.accession_number)
+
+
+def get_derivative_page(catalogue: Catalogue, account: Account, derivative_id: int) -> DerivativePage:
+    """All about one derivative.
+
+    Raises:
+        NotFoundError: there is no such derivative, or the account may not see it.
+    """
+    with catalogue.reading() as session:
+        found = session.execute(
+            select(Item.accession_number, Item.access, Master.sequence)
+            .join(Master, Master.item_id == Item.id)
+            .join(Derivative, Derivative.master_id == Master.id)
+            .where(Derivative.id == derivative_id)
+        ).one_or_none()
+        if found is None or found.access not in account.access:
+            raise NotFoundError(f"No derivative {derivative_id}.")
+        item = get_item_details(catalogue, session, found.accession_number)
+        reviews = session.scalars(
+            select(Review)
+            .where(Review.derivative_id == derivative_id)
+            .order_by(Review.id.desc())
+            .options(joinedload(Review.agent))
+        )
+        return DerivativePage(
+            item=item,
+            master=next(each for each in item["masters"] if each["sequence"] == found.sequence),
+            derivative=next(each for each in item["derivatives"] if each["id"] == derivative_id),
+            siblings=[each for each in item["derivatives"] if each["master"] == found.sequence],
+            reviews=[
+                {
+                    "decision": review.decision.value,
+                    "reason": review.reason,
+                    "reviewer": review.agent.name,
+                    "at": review.at.isoformat(timespec="seconds"),
+                }
+                for review in reviews
+            ],
+        )
+
+
+def find_accession_number(catalogue: Catalogue, derivative_id: int, access: Collection[Access]) -> str:
+    """The accession number of a derivative's item.
+
+    Raises:
+        NotFoundError: there is no such derivative, or its item's access is not in ``access``.
+    """
+    with catalogue.reading() as session:
+        found = session.scalar(
+            select(Item.accession_number)
+            .join(Master, Master.item_id == Item.id)
+            .join(Derivative, Derivative.master_id == Master.id)
+            .where(Derivative.id == derivative_id, Item.access.in_(access))
+        )
+    if found is None:
+        raise NotFoundError(f"No derivative {derivative_id}.")
+    return found
+
+
+def browse_batches(catalogue: Catalogue) -> list[Record]:
+    """All batches, newest first."""
+    with catalogue.reading() as session:
+        return list(list_batches(session))[::-1]
+
+
+def get_batch_page(catalogue: Catalogue, account: Account, batch_id: int) -> dict[str, Any]:
+    """A batch with its failures, of which those that the account may not see are only counted (``hidden``).
+
+    Raises:
+        NotFoundError: there is no such batch.
+    """
+    with catalogue.reading() as session:
+        found = get_batch(session, batch_id)
+        names = {failure["accession_number"] for failure in found["failures"]}
+        seen = set(
+            session.scalars(
+                select(Item.accession_number).where(
+                    Item.accession_number.in_(names), Item.access.in_(account.access)
+                )
+            )
+        )
+    visible = [failure for failure in found["failures"] if failure["accession_number"] in seen]
+    return {**found, "failures": visible, "hidden": len(found["failures"]) - len(visible)}
+
+
+def newest_batch(catalogue: Catalogue) -> int | None:
+    """The id of the newest batch that made a restored derivative, if there is one."""
+    with catalogue.reading() as session:
+        return session.scalar(
+            select(Batch.id)
+            .join(Derivative, Derivative.batch_id == Batch.id)
+            .where(Derivative.kind == DerivativeKind.RESTORED)
+            .order_by(Batch.id.desc())
+            .limit(1)
+        )

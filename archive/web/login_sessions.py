@@ -1,0 +1,126 @@
+"""Who is at the other end: one-time tokens, session cookies, CSRF tokens, and the slowing down of failed logins.
+
+Sessions live in memory: they end with the server, at logout, or after :data:`SESSION_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from archive.accounts import Account
+
+SESSION_SECONDS = 12 * 3600
+_MOST_SESSIONS = 10_000
+_FREE_ATTEMPTS = 3
+_LONGEST_DELAY_SECONDS = 300.0
+_FORGET_FAILURES_SECONDS = 3600.0
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginSession:
+    """A browser that is logged in."""
+
+    account: Account
+    is_local: bool
+    """Whether it came by the token of the terminal, and not by an account of the catalogue."""
+    expires: float
+
+
+class LoginSessions:
+    """All sessions of one server."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[str, LoginSession] = OrderedDict()
+        self._token = secrets.token_urlsafe(24)
+
+    @property
+    def token(self) -> str:
+        """The one-time token that logs a browser in now."""
+        return self._token
+
+    def use_token(self, token: str) -> bool:
+        """Whether ``token`` is the one-time token; it is replaced by a new one then."""
+        with self._lock:
+            if not hmac.compare_digest(token.encode(), self._token.encode()):
+                return False
+            self._token = secrets.token_urlsafe(24)
+            return True
+
+    def start(self, account: Account, *, is_local: bool) -> str:
+        """Starts a session and returns the value of its cookie."""
+        identifier = secrets.token_urlsafe(32)
+        with self._lock:
+            now = self._clock()
+            self._sessions[identifier] = LoginSession(
+                account=account, is_local=is_local, expires=now + SESSION_SECONDS
+            )
+            while len(self._sessions) > _MOST_SESSIONS or next(iter(self._sessions.values())).expires < now:
+                self._sessions.popitem(last=False)
+        return identifier
+
+    def find(self, identifier: str) -> LoginSession | None:
+        """The session of a cookie's value, if it holds."""
+        with self._lock:
+            found = self._sessions.get(identifier)
+        return found if found is not None and found.expires > self._clock() else None
+
+    def end(self, identifier: str) -> None:
+        """Ends a session."""
+        with self._lock:
+            self._sessions.pop(identifier, None)
+
+    def csrf_token(self, bound_to: str) -> str:
+        """The token that forms must send back, bound to a session cookie's value or a user's name."""
+        return hmac.new(self._secret, bound_to.encode(), hashlib.sha256).hexdigest()
+
+    def is_csrf_token(self, token: str, bound_to: str) -> bool:
+        """Whether ``token`` is the one of :meth:`csrf_token`."""
+        return hmac.compare_digest(token.encode(), self.csrf_token(bound_to).encode())
+
+
+class LoginThrottle:
+    """Slows failed logins down, by name and by address: after a few, each next one has to wait twice as long."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def seconds_to_wait(self, *keys: str) -> float:
+        """How long a login by these has to wait; 0 where it may be tried."""
+        now = self._clock()
+        with self._lock:
+            return max(0.0, *(self._next(key) - now for key in keys))
+
+    def failed(self, *keys: str) -> None:
+        """A login by these failed."""
+        now = self._clock()
+        with self._lock:
+            for key in keys:
+                count, at = self._failures.pop(key, (0, now))
+                self._failures[key] = (1 if now - at > _FORGET_FAILURES_SECONDS else count + 1, now)
+            while len(self._failures) > _MOST_SESSIONS:
+                self._failures.popitem(last=False)
+
+    def succeeded(self, *keys: str) -> None:
+        """A login by these succeeded: their failures are forgotten."""
+        with self._lock:
+            for key in keys:
+                self._failures.pop(key, None)
+
+    def _next(self, key: str) -> float:
+        count, at = self._failures.get(key, (0, 0.0))
+        if count <= _FREE_ATTEMPTS:
+            return 0.0
+        return at + min(_LONGEST_DELAY_SECONDS, 2.0 ** (count - _FREE_ATTEMPTS))

@@ -1,0 +1,167 @@
+"""The list of items, an item, and a derivative compared with its scan."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from archive.browsing import (
+    PAGE_SIZE,
+    DerivativePage,
+    browse_items,
+    find_accession_number,
+    get_derivative_page,
+    get_item_page,
+)
+from archive.catalogue.schema.vocabularies import Decision, Role
+from archive.comments import add_comment
+from archive.errors import QueryError, UsageError
+from archive.review import record_decision
+from archive.web.endpoints import Call, Endpoint
+from archive.web.pages_login import log_in_by_token
+
+FILTERS = (
+    ("all", ""),
+    ("unreviewed", "review:none"),
+    ("accepted", "review:accepted"),
+    ("rejected", "review:rejected"),
+    ("stale", "status:stale"),
+    ("failed", "status:failed"),
+)
+_MOST_QUERY = 2000
+
+
+def start_page(call: Call) -> Response:
+    """The items; with a token, the way in."""
+    token = call.request.query_params.get("token")
+    if token is not None:
+        return log_in_by_token(call, token)
+    if call.account is None:
+        if "text/html" in call.request.headers.get("accept", ""):
+            return RedirectResponse("/login", 303)
+        return JSONResponse({"error": call.texts("error.login")}, 401)
+    return _items(call)
+
+
+def _items(call: Call) -> Response:
+    query = call.request.query_params.get("query", "").strip()[:_MOST_QUERY]
+    after = call.request.query_params.get("after") or None
+    problem, cards = "", []
+    try:
+        cards = browse_items(call.state.catalogue, call.user, query or None, after=after)
+    except QueryError as error:
+        problem = str(error)
+    more = None
+    if len(cards) == PAGE_SIZE:
+        more = "/?" + urlencode({"query": query, "after": cards[-1].record["accession_number"]})
+    return call.page(
+        "items.html",
+        status=400 if problem else 200,
+        query=query,
+        cards=cards,
+        problem=problem,
+        more=more,
+        is_first=after is None,
+        filters=[(name, wanted, "/?" + urlencode({"query": wanted})) for name, wanted in FILTERS],
+        may_review=call.may(Role.REVIEWER),
+    )
+
+
+def item_page(call: Call) -> Response:
+    item = get_item_page(call.state.catalogue, call.user, call.number("item_id"))
+    return call.page("item.html", item=item)
+
+
+def derivative_page(call: Call) -> Response:
+    shown = get_derivative_page(call.state.catalogue, call.user, call.number("derivative_id"))
+    other = call.request.query_params.get("with", "")
+    others = {str(each["id"]): each for each in shown.siblings}
+    return call.page(
+        "derivative.html",
+        shown=shown,
+        picture=picture_of(call, shown, compared_with=others.get(other)),
+        compared_with=other if other in others else "",
+        reasons=call.state.catalogue.settings.rejection_reasons,
+        may_review=call.may(Role.REVIEWER),
+    )
+
+
+def picture_of(call: Call, shown: DerivativePage, *, compared_with: Any = None) -> dict[str, Any]:
+    """What the viewer's script needs to know of a derivative; it is compared with its scan, or another derivative."""
+    derivative, master = shown.derivative, shown.master
+    before = f"master-{master['id']}" if compared_with is None else f"derivative-{compared_with['id']}"
+    return {
+        "derivative": derivative["id"],
+        "before": before,
+        "after": f"derivative-{derivative['id']}",
+        "difference": f"difference-{derivative['id']}" if compared_with is None else None,
+        "changes": f"/derivatives/{derivative['id']}/changes" if compared_with is None else None,
+        "width": master["width"],
+        "height": master["height"],
+        "accession_number": shown.item["accession_number"],
+        "title": shown.item["title"],
+        "sequence": master["sequence"],
+        "kind": shown.kind,
+        "recipe": shown.recipe,
+        "scores": shown.scores,
+        "reviews": shown.reviews,
+        "comments": derivative["comments"],
+        "labels": {name: call.texts(f"review.{name}") for name in ("accepted", "rejected", "undone")},
+    }
+
+
+def review(call: Call) -> Response:
+    """Records a decision, through the same function as ``archive review``."""
+    derivative_id = call.number("derivative_id")
+    catalogue, user = call.state.catalogue, call.user
+    accession_number = find_accession_number(catalogue, derivative_id, user.access)
+    try:
+        decision = Decision(call.form.get("decision", ""))
+    except ValueError:
+        raise UsageError("the field decision must be accepted, rejected or undone") from None
+    made = record_decision(
+        catalogue,
+        accession_number,
+        decision=decision,
+        derivative_id=derivative_id,
+        reason=call.form.get("reason", "")[:2000] or call.form.get("other_reason", "")[:2000],
+        reviewer=user.name,
+    )
+    if call.wants_json:
+        return JSONResponse(
+            {
+                "derivative": made.derivative_id,
+                "decision": made.decision,
+                "reason": made.reason,
+                "reviewer": user.name,
+                "at": made.at.isoformat(timespec="seconds"),
+            }
+        )
+    return RedirectResponse(f"/derivatives/{derivative_id}", 303)
+
+
+def comment(call: Call) -> Response:
+    derivative_id = call.number("derivative_id")
+    find_accession_number(call.state.catalogue, derivative_id, call.user.access)
+    try:
+        place = {name: int(call.form.get(name, "")[:12]) for name in ("x", "y", "width", "height")}
+    except ValueError:
+        raise UsageError("x, y, width and height must be whole numbers") from None
+    add_comment(
+        call.state.catalogue, derivative_id, **place, text=call.form.get("text", "")[:5000], author=call.user.name
+    )
+    if call.wants_json:
+        shown = get_derivative_page(call.state.catalogue, call.user, derivative_id)
+        return JSONResponse({"comments": shown.derivative["comments"]})
+    return RedirectResponse(f"/derivatives/{derivative_id}", 303)
+
+
+ENDPOINTS = (
+    Endpoint(path="/", page=start_page, role=None),
+    Endpoint(path="/items/{item_id}", page=item_page),
+    Endpoint(path="/derivatives/{derivative_id}", page=derivative_page),
+    Endpoint(path="/derivatives/{derivative_id}/review", page=review, method="POST", role=Role.REVIEWER),
+    Endpoint(path="/derivatives/{derivative_id}/comments", page=comment, method="POST", role=Role.REVIEWER),
+)

@@ -1,0 +1,111 @@
+"""Logging in and out, the language, and static files."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from math import ceil
+
+from starlette.responses import RedirectResponse, Response
+
+from archive.accounts import check_password
+from archive.catalogue.schema.vocabularies import Role
+from archive.web.endpoints import Call, Endpoint, error_page
+from archive.web.login_sessions import SESSION_SECONDS
+from archive.web.static_files import static_files
+from archive.web.translations import known_languages
+
+
+def login_page(call: Call) -> Response:
+    return _login_page(call, "")
+
+
+def login(call: Call) -> Response:
+    name = call.form.get("name", "")[:200]
+    keys = f"name:{name}", f"address:{call.request.client.host if call.request.client else ''}"
+    wait = call.state.throttle.seconds_to_wait(*keys)
+    if wait > 0:
+        answer = error_page(call, 429, call.texts("error.throttled", seconds=ceil(wait)))
+        answer.headers["retry-after"] = str(ceil(wait))
+        return answer
+    account = check_password(call.state.catalogue, name, call.form.get("password", "")[:1000])
+    if account is None:
+        call.state.throttle.failed(*keys)
+        return _login_page(call, call.texts("login.failed"), status=401)
+    call.state.throttle.succeeded(*keys)
+    answer = RedirectResponse("/", 303)
+    set_session_cookie(call, answer, call.state.sessions.start(account, is_local=False))
+    return answer
+
+
+def log_in_by_token(call: Call, token: str) -> Response:
+    """The answer to the address that the terminal shows."""
+    address = f"address:{call.request.client.host if call.request.client else ''}"
+    if call.state.throttle.seconds_to_wait(address) > 0 or not call.state.sessions.use_token(token[:200]):
+        call.state.throttle.failed(address)
+        return _login_page(call, call.texts("login.token_used"), status=401)
+    call.state.announce(f"Logged in. For another browser: {call.state.address}")
+    answer = RedirectResponse("/", 303)
+    set_session_cookie(call, answer, call.state.sessions.start(call.state.owner, is_local=True))
+    return answer
+
+
+def logout(call: Call) -> Response:
+    call.state.sessions.end(call.session_id)
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(call.state.cookie)
+    return answer
+
+
+def set_language(call: Call) -> Response:
+    answer = RedirectResponse(_local_path(call.form.get("next", "/")), 303)
+    if call.form.get("language", "") in known_languages():
+        answer.set_cookie("archive_language", call.form["language"], max_age=365 * 86400, samesite="strict")
+    return answer
+
+
+def static_file(call: Call) -> Response:
+    found = static_files().get(str(call.request.path_params["name"]))
+    if found is None:
+        return error_page(call, 404, call.texts("error.not_found"))
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return Response(found.content, media_type=found.media_type, headers=headers)
+
+
+def nothing_here(call: Call) -> Response:
+    return error_page(call, 404, call.texts("error.not_found"))
+
+
+def set_session_cookie(call: Call, answer: Response, session_id: str) -> None:
+    """Sets the session cookie; over HTTPS it is only ever sent over HTTPS."""
+    is_secure = call.request.url.scheme == "https"
+    answer.set_cookie(
+        call.state.cookie, session_id, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=is_secure
+    )
+
+
+def _login_page(call: Call, problem: str, *, status: int = 200) -> Response:
+    bound_to = call.request.cookies.get("archive_login", "") or secrets.token_urlsafe(16)
+    call = replace(call, account=None, session_id=f"login:{bound_to}")
+    answer = call.page("login.html", status=status, problem=problem)
+    answer.set_cookie("archive_login", bound_to, httponly=True, samesite="strict")
+    return answer
+
+
+def _local_path(text: str) -> str:
+    """A path on this server; anything else becomes the start page."""
+    is_local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) < 2000
+    return text if is_local else "/"
+
+
+ENDPOINTS = (
+    Endpoint(path="/login", page=login_page, role=None),
+    Endpoint(path="/login", page=login, method="POST", role=None),
+    Endpoint(path="/logout", page=logout, method="POST", role=None),
+    Endpoint(path="/language", page=set_language, method="POST", role=None),
+    Endpoint(path="/static/{name}", page=static_file, role=None),
+)
+CATCH_ALL = (
+    Endpoint(path="/{path:path}", page=nothing_here),
+    Endpoint(path="/{path:path}", page=nothing_here, method="POST", role=Role.VIEWER),
+)

@@ -1,0 +1,58 @@
+"""What all pages of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from archive.accounts import Account
+from archive.catalogue import Catalogue
+from archive.views.view_store import ViewStore
+from archive.web.login_sessions import LoginSessions, LoginThrottle
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """How the server was started."""
+
+    host: str = "127.0.0.1"
+    port: int = 8600
+    trusted_header: str | None = None
+    trusted_proxy: IPv4Network | IPv6Network | None = None
+    read_only: bool = False
+
+    def is_trusted_proxy(self, address: str | None) -> bool:
+        """Whether a connection from ``address`` is the proxy's whose header names the user."""
+        if self.trusted_proxy is None or address is None:
+            return False
+        try:
+            return ip_address(address) in self.trusted_proxy
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerState:
+    """One per server."""
+
+    catalogue: Catalogue
+    options: ServerOptions
+    owner: Account
+    """Who logs in by the token: whoever started the server, as manager."""
+    views: ViewStore
+    announce: Callable[[str], None]
+    """Tells the terminal something."""
+    sessions: LoginSessions = field(default_factory=LoginSessions)
+    throttle: LoginThrottle = field(default_factory=LoginThrottle)
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name; browsers don't keep the cookies of two ports apart."""
+        return f"archive_session_{self.options.port}"
+
+    @property
+    def address(self) -> str:
+        """The server's address with its one-time token."""
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        return f"http://{host}:{self.options.port}/?token={self.sessions.token}"
