@@ -24,9 +24,7 @@ _ACCESS = {
 _ORDER = list(Role)
 _hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106's low-memory profile
 # Verified where a name is unknown, so that the time of an answer does not tell which names exist.
-_NOBODYS_HASH = (
-    "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$lHRvRCn1ENRT4Cl9MRyMGdSX+UWRuDlRW3fRPWaqFWs"
-)
+_NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$lHRvRCn1ENRT4Cl9MRyMGdSX+UWRuDlRW3fRPWaqFWs"
 
 
 @dataclass(frozen=True, kw_only=True)

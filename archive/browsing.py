@@ -155,7 +155,7 @@ def find_accession_number(catalogue: Catalogue, derivative_id: int, access: Coll
     return found
 
 
-def browse_batches(catalogue: Catalogue) -> list[Record]:
+def browse_batches(catalogue: Catalogue) -> list[dict[str, Any]]:
     """All batches, newest first."""
     with catalogue.reading() as session:
         return list(list_batches(session))[::-1]
@@ -172,9 +172,7 @@ def get_batch_page(catalogue: Catalogue, account: Account, batch_id: int) -> dic
         names = {failure["accession_number"] for failure in found["failures"]}
         seen = set(
             session.scalars(
-                select(Item.accession_number).where(
-                    Item.accession_number.in_(names), Item.access.in_(account.access)
-                )
+                select(Item.accession_number).where(Item.accession_number.in_(names), Item.access.in_(account.access))
             )
         )
     visible = [failure for failure in found["failures"] if failure["accession_number"] in seen]

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.current_derivative import newest_decision, update_current_derivatives
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Item, Master, Review
 from archive.catalogue.schema.vocabularies import Decision, EventType
@@ -25,12 +25,13 @@ def record_decision(
     reason: str | None = None,
     reviewer: str,
 ) -> Review:
-    """Accepts or rejects a derivative of the item: the one named, else its current restored one.
+    """Accepts or rejects a derivative of the item, or takes its decision back: the one named, else its current one.
 
     The file's bytes are checked first, so that the decision is about what the reviewer has in front of them.
 
     Raises:
-        UsageError: a rejection without a reason, no reviewer, or several masters have a current restored derivative.
+        UsageError: a rejection without a reason, nothing to take back, no reviewer, or several masters have a current
+            restored derivative.
         NotFoundError: no such item, or it has no such derivative.
         FixityError: the derivative's file is missing or its bytes are not those that were recorded.
     """
@@ -44,6 +45,9 @@ def record_decision(
     _check_bytes(catalogue, derivative)
     with catalogue.session() as session:
         master = session.execute(select(Master).where(Master.id == derivative.master_id).with_for_update()).scalar_one()
+        newest = select(newest_decision(Derivative.id).label("decision")).where(Derivative.id == derivative.id)
+        if decision is Decision.UNDONE and session.scalar(newest) is None:
+            raise UsageError(f"derivative {derivative.id} has no decision that could be taken back")
         at = catalogue.now(session)
         agent = person_agent(session, reviewer.strip())
         review = Review(

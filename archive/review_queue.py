@@ -84,12 +84,17 @@ def open_queue(catalogue: Catalogue, query: str, sort_by: str) -> int:
         session.add(queue)
         session.flush()
         last = dict(
-            session.execute(
-                select(Review.derivative_id, func.max(Review.id)).group_by(Review.derivative_id)
-            ).tuples()
+            session.execute(select(Review.derivative_id, func.max(Review.id)).group_by(Review.derivative_id))
+            .tuples()
+            .all()
         )
         rows = [
-            {"queue_id": queue.id, "position": position, "derivative_id": found_id, "last_review_id": last.get(found_id)}
+            {
+                "queue_id": queue.id,
+                "position": position,
+                "derivative_id": found_id,
+                "last_review_id": last.get(found_id),
+            }
             for position, found_id in enumerate(found, 1)
         ]
         session.execute(insert(ReviewQueueEntry), rows)
@@ -107,7 +112,9 @@ def queue_state(catalogue: Catalogue, queue_id: int, account: Account) -> QueueS
         visible = _visible(queue_id, account)
         decided = visible.where(_is_decided())
         counts = [
-            session.scalar(select(func.count()).select_from(each.with_only_columns(ReviewQueueEntry.position).subquery()))
+            session.scalar(
+                select(func.count()).select_from(each.with_only_columns(ReviewQueueEntry.position).subquery())
+            )
             for each in (visible, decided)
         ]
         return QueueState(
@@ -246,7 +253,7 @@ def _visible(queue_id: int, account: Account) -> Select[Any]:
 
 
 def _entry_columns(wanted: Select[Any]) -> Select[Any]:
-    return wanted.with_only_columns(
+    columns: Any = wanted.with_only_columns(
         ReviewQueueEntry.position,
         ReviewQueueEntry.derivative_id,
         Item.accession_number,
@@ -255,6 +262,8 @@ def _entry_columns(wanted: Select[Any]) -> Select[Any]:
         ReviewQueueEntry.claimed_by,
         ReviewQueueEntry.claim_expires_at,
     )
+    found: Select[Any] = columns
+    return found
 
 
 def _entry(row: Any, now: Any) -> QueueEntry:

@@ -19,6 +19,8 @@ from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, OPERATOR_VARIABLE
 OPERATOR = "An Operator"
 """Who works in tests."""
 
+CHROMIUM = "/usr/bin/chromium"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -36,6 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             parameters is not None and "postgresql" in map(str, parameters.params.values())
         ):
             item.add_marker(pytest.mark.postgres)
+    if not Path(CHROMIUM).exists():
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason=f"no {CHROMIUM}"))
     if on_gpu := [item for item in items if item.get_closest_marker("cuda")]:
         import torch
 

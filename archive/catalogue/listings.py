@@ -78,9 +78,7 @@ def list_items(
     if set(access) != set(Access):
         operands.append(Condition(predicate=Item.access.in_(access), is_indexed=False))
     if after is not None:
-        operands.append(
-            Condition(predicate=Item.accession_number > after, is_indexed=False, is_in_index_order=True)
-        )
+        operands.append(Condition(predicate=Item.accession_number > after, is_indexed=False, is_in_index_order=True))
     return _stream(session, operands[0] if len(operands) == 1 else And(operands=tuple(operands)), limit)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context
@@ -37,9 +39,9 @@ def add(context: Context, name: str, role: str, *, password_stdin: bool, no_pass
         raise click.UsageError("say either --password-stdin or --no-password")
     password: str | None = None
     if password_stdin:
-        password = click.get_text_stream("stdin").readline().rstrip("\r\n")
+        password = sys.stdin.readline().rstrip("\r\n")
     elif not no_password:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     add_account(context.catalogue(), name, Role(role), password)
     click.echo(f"{escape_control_characters(name)}: {role}")
 

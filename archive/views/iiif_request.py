@@ -24,7 +24,7 @@ Rotation = Literal[0, 90, 180, 270]
 
 
 class RequestError(ValueError):
-    """A request that can't be answered; ``status`` is 400 where it is wrong, 501 where it asks for what isn't offered."""
+    """A request that can't be answered: ``status`` 400 where it is wrong, 501 where it asks for what isn't offered."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)

@@ -55,8 +55,8 @@ def write_pyramid(source: Source, path: Path, advance: Advance) -> None:
 
 def _in_eight_bits(values: NDArray[np.float32]) -> Pixels:
     """(1, C, h, w) in [0, 1] as (h, w, C)."""
-    pixels = np.rint(values[0].transpose(1, 2, 0) * np.float32(255))
-    return pixels.astype(np.uint8)
+    pixels: Pixels = np.rint(values[0].transpose(1, 2, 0) * np.float32(255)).astype(np.uint8)
+    return pixels
 
 
 class _Level:
@@ -146,7 +146,8 @@ def _halved(pixels: Pixels) -> Pixels:
         pixels = np.concatenate([pixels, pixels[:, -1:]], axis=1)
     height, width, channels = pixels.shape
     sums = pixels.reshape(height // 2, 2, width // 2, 2, channels).sum(axis=(1, 3), dtype=np.uint16)
-    return ((sums + 2) // 4).astype(np.uint8)
+    halved: Pixels = ((sums + 2) // 4).astype(np.uint8)
+    return halved
 
 
 class LevelLayout(NamedTuple):

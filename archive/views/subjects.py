@@ -1,4 +1,4 @@
-"""What can be looked at: masters, derivatives, and the difference of the two, by the identifiers of the image server."""
+"""What can be looked at: masters, derivatives and their differences, by the identifiers of the image server."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ def find_subject(catalogue: Catalogue, identifier: str, access: Collection[Acces
     return found
 
 
-def _find(
-    catalogue: Catalogue, session: Session, kind: str, row_id: int, access: Collection[Access]
-) -> Subject | None:
+def _find(catalogue: Catalogue, session: Session, kind: str, row_id: int, access: Collection[Access]) -> Subject | None:
     derivative = None if kind == "master" else session.get(Derivative, row_id)
     master = session.get(Master, row_id if derivative is None else derivative.master_id)
     if master is None or (derivative is None and kind != "master"):

@@ -1,7 +1,7 @@
-"""Files made for looking, below ``<home>/views``: made once when they are asked for, and thrown away when space runs short.
+"""Files made for looking, below ``<home>/views``: made when they are first asked for, deleted when space runs short.
 
-Everything here can be deleted at any time: it is made again. Names are digests of the pixels that a view shows, so a view
-never shows other bytes than those recorded.
+Everything here can be deleted at any time: it is made again. Names are digests of the pixels that a view shows, so a
+view never shows other bytes than those recorded.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Call:
     request: Request
     account: Account | None
     session_id: str
-    """The value of the session cookie, or the user's name behind a trusted header; else of the cookie for logging in."""
+    """The session cookie's value, or the name behind a trusted header; else the value of the cookie for logging in."""
     form: Mapping[str, str]
     texts: Texts
 
@@ -108,9 +108,7 @@ class Endpoint:
 async def _answer(endpoint: Endpoint, state: ServerState, request: Request) -> Response:
     account, session_id = await run_in_threadpool(_identify, state, request)
     language = choose_language(request.cookies.get("archive_language"), request.headers.get("accept-language"))
-    call = Call(
-        state=state, request=request, account=account, session_id=session_id, form={}, texts=Texts(language)
-    )
+    call = Call(state=state, request=request, account=account, session_id=session_id, form={}, texts=Texts(language))
     if endpoint.role is not None and account is None:
         return _not_logged_in(call)
     if endpoint.role is not None and account is not None and not account.may(endpoint.role):

@@ -62,9 +62,7 @@ class LoginSessions:
         identifier = secrets.token_urlsafe(32)
         with self._lock:
             now = self._clock()
-            self._sessions[identifier] = LoginSession(
-                account=account, is_local=is_local, expires=now + SESSION_SECONDS
-            )
+            self._sessions[identifier] = LoginSession(account=account, is_local=is_local, expires=now + SESSION_SECONDS)
             while len(self._sessions) > _MOST_SESSIONS or next(iter(self._sessions.values())).expires < now:
                 self._sessions.popitem(last=False)
         return identifier

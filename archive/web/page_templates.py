@@ -16,9 +16,7 @@ from archive.web.translations import Texts, known_languages
 def render_page(texts: Texts, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page; templates get ``t`` (the texts), ``asset``, ``languages`` and ``values``."""
     content = (
-        _environment()
-        .get_template(template)
-        .render(t=texts, asset=asset_url, languages=known_languages(), **values)
+        _environment().get_template(template).render(t=texts, asset=asset_url, languages=known_languages(), **values)
     )
     return HTMLResponse(content, status)
 

@@ -21,10 +21,12 @@ _open_streams: set[object] = set()
 
 
 def batches_page(call: Call) -> Response:
+    """All batches."""
     return call.page("batches.html", batches=browse_batches(call.state.catalogue))
 
 
 def batch_page(call: Call) -> Response:
+    """One batch with its failures."""
     found = get_batch_page(call.state.catalogue, call.user, call.number("batch_id"))
     return call.page("batch.html", batch=found, statuses=[status.value for status in TaskStatus])
 

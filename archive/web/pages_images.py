@@ -20,11 +20,13 @@ _JSON_LD = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json
 
 
 def image_service(call: Call) -> Response:
+    """Leads from the base address of a picture to its description."""
     subject = _subject(call)
     return RedirectResponse(f"/iiif/3/{subject.identifier}/info.json", 303, headers=_open_headers())
 
 
 def image_information(call: Call) -> Response:
+    """``info.json`` of a picture."""
     subject = _subject(call)
     base = call.request.url
     service = f"{base.scheme}://{base.netloc}/iiif/3/{subject.identifier}"
@@ -34,6 +36,7 @@ def image_information(call: Call) -> Response:
 
 
 def image(call: Call) -> Response:
+    """The part of a picture that a IIIF request asks for."""
     subject = _subject(call)
     parts = call.request.path_params
     quality, _, form = str(parts["quality_format"]).rpartition(".")
@@ -49,7 +52,10 @@ def image(call: Call) -> Response:
     pyramid = call.state.views.pyramid(subject, wait_seconds=_WAIT_SECONDS)
     if (pyramid.width, pyramid.height) != (subject.width, subject.height):
         raise RequestError("the file has another size than the catalogue says", 409)
-    headers = _open_headers() | {"cache-control": _KEEP, "link": '<http://iiif.io/api/image/3/level2.json>;rel="profile"'}
+    headers = _open_headers() | {
+        "cache-control": _KEEP,
+        "link": '<http://iiif.io/api/image/3/level2.json>;rel="profile"',
+    }
     return Response(render(pyramid, wanted), media_type=FORMATS[form], headers=headers)
 
 

@@ -70,11 +70,13 @@ def _items(call: Call) -> Response:
 
 
 def item_page(call: Call) -> Response:
+    """An item with its masters, derivatives and history."""
     item = get_item_page(call.state.catalogue, call.user, call.number("item_id"))
     return call.page("item.html", item=item)
 
 
 def derivative_page(call: Call) -> Response:
+    """A derivative compared with its scan, or with another derivative of the same master."""
     shown = get_derivative_page(call.state.catalogue, call.user, call.number("derivative_id"))
     other = call.request.query_params.get("with", "")
     others = {str(each["id"]): each for each in shown.siblings}
@@ -143,6 +145,7 @@ def review(call: Call) -> Response:
 
 
 def comment(call: Call) -> Response:
+    """Adds a comment on a place."""
     derivative_id = call.number("derivative_id")
     find_accession_number(call.state.catalogue, derivative_id, call.user.access)
     try:

@@ -17,10 +17,12 @@ from archive.web.translations import known_languages
 
 
 def login_page(call: Call) -> Response:
+    """The form for accounts."""
     return _login_page(call, "")
 
 
 def login(call: Call) -> Response:
+    """Logs an account in; failed attempts are slowed down."""
     name = call.form.get("name", "")[:200]
     keys = f"name:{name}", f"address:{call.request.client.host if call.request.client else ''}"
     wait = call.state.throttle.seconds_to_wait(*keys)
@@ -51,6 +53,7 @@ def log_in_by_token(call: Call, token: str) -> Response:
 
 
 def logout(call: Call) -> Response:
+    """Ends the session."""
     call.state.sessions.end(call.session_id)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(call.state.cookie)
@@ -58,6 +61,7 @@ def logout(call: Call) -> Response:
 
 
 def set_language(call: Call) -> Response:
+    """Remembers a language."""
     answer = RedirectResponse(_local_path(call.form.get("next", "/")), 303)
     if call.form.get("language", "") in known_languages():
         answer.set_cookie("archive_language", call.form["language"], max_age=365 * 86400, samesite="strict")
@@ -65,6 +69,7 @@ def set_language(call: Call) -> Response:
 
 
 def static_file(call: Call) -> Response:
+    """A style sheet or script."""
     found = static_files().get(str(call.request.path_params["name"]))
     if found is None:
         return error_page(call, 404, call.texts("error.not_found"))
@@ -73,6 +78,7 @@ def static_file(call: Call) -> Response:
 
 
 def nothing_here(call: Call) -> Response:
+    """Any other path."""
     return error_page(call, 404, call.texts("error.not_found"))
 
 

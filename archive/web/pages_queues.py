@@ -35,12 +35,14 @@ def queues_page(call: Call) -> Response:
 
 
 def start_queue(call: Call) -> Response:
+    """Opens a queue, or joins one of the same query."""
     query = call.form.get("query", "").strip()[:2000] or "review:none"
     queue_id = open_queue(call.state.catalogue, query, call.form.get("sort_by", "accession_number"))
     return RedirectResponse(f"/queues/{queue_id}", 303)
 
 
 def queue_page(call: Call) -> Response:
+    """The page on which pictures are decided one by one."""
     queue = queue_state(call.state.catalogue, call.number("queue_id"), call.user)
     reasons = call.state.catalogue.settings.rejection_reasons
     return call.page("queue.html", queue=queue, reasons=reasons, may_review=call.may(Role.REVIEWER))
@@ -62,6 +64,7 @@ def one_entry(call: Call) -> Response:
 
 
 def grid_page(call: Call) -> Response:
+    """A page of a queue as a grid, before and after."""
     queue_id = call.number("queue_id")
     after = next(iter(_numbers(call.request.query_params.get("after", ""), 1)), 0)
     queue = queue_state(call.state.catalogue, queue_id, call.user)

@@ -1,0 +1,217 @@
+"""The pages in a real browser, against a real server process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import select
+
+from archive.accounts import add_account
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Agent, Review
+from archive.catalogue.schema.vocabularies import Role
+from tests.conftest import CHROMIUM
+from tests.small_archive import SmallArchive
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+AXE = (Path(__file__).parent / "vendored" / "axe.min.js").read_text(encoding="utf-8")
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+
+
+class RunningServer:
+    """``archive serve`` in a process of its own."""
+
+    def __init__(self, home: Path) -> None:
+        command = [sys.executable, "-m", "archive", "--home", str(home), "serve", "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+        self.base = self.address.partition("/?")[0]
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(how)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def running(archive: SmallArchive) -> Iterator[RunningServer]:
+    server = RunningServer(archive.home)
+    yield server
+    if server.process.poll() is None:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, running: RunningServer) -> Iterator[Page]:
+    """A page that was logged in by the token; errors in its scripts fail the test."""
+    yield from _logged_in(chromium, running.address)
+
+
+def _logged_in(chromium: Browser, address: str, **options: Any) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1366, "height": 768}, reduced_motion="reduce", **options)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(address)
+    yield page
+    context.close()
+    assert problems == []
+
+
+def _wait_for_picture(page: Page, accession_number: str) -> None:
+    expect(page.locator("#entry-title")).to_have_text(accession_number, timeout=30_000)
+    page.wait_for_selector("#viewer[data-shown]", timeout=30_000)
+
+
+def _reviews(catalogue: Catalogue) -> list[tuple[int, str, str | None]]:
+    with catalogue.reading() as session:
+        rows = session.execute(select(Review.derivative_id, Review.decision, Review.reason).order_by(Review.id))
+        return [(row[0], row[1].value, row[2]) for row in rows]
+
+
+def test_a_queue_is_decided_by_the_keyboard(page: Page, running: RunningServer, catalogue: Catalogue) -> None:
+    page.goto(f"{running.base}/queues")
+    page.keyboard.press("Enter")  # the query has the focus
+    _wait_for_picture(page, "1906.1")
+    page.keyboard.press("a")
+    _wait_for_picture(page, "1906.2")
+    page.keyboard.press("r")
+    page.keyboard.press("3")
+    _wait_for_picture(page, "1906.3")
+    page.keyboard.press("s")
+    _wait_for_picture(page, "1906.4")
+    page.keyboard.press("a")
+    expect(page.locator("#progress-text")).to_have_text("3 of 4")
+    page.keyboard.press("u")
+    _wait_for_picture(page, "1906.4")
+    expect(page.locator("#progress-text")).to_have_text("2 of 4")
+    expected = [(1, "accepted", None), (2, "rejected", "too smooth"), (4, "accepted", None), (4, "undone", None)]
+    assert _reviews(catalogue) == expected
+
+
+def test_a_picture_is_looked_at_in_every_way(page: Page, running: RunningServer) -> None:
+    page.goto(f"{running.base}/derivatives/1")
+    page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
+    for key, mode in (("v", "side_by_side"), ("d", "difference"), ("d", "slider")):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"#viewer[data-mode={mode}]")
+    page.keyboard.down("b")
+    expect(page.locator("#viewer")).to_have_class("viewer shows-scan")
+    page.keyboard.up("b")
+    expect(page.locator("#viewer")).to_have_class("viewer")
+    page.keyboard.press("c")
+    expect(page.locator(".legend")).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("m")
+    page.locator("#comment-text").fill("the railing")
+    page.get_by_role("button", name="Save the comment").click()
+    expect(page.locator("#comments")).to_contain_text("the railing")
+
+
+def test_two_reviewers_share_a_queue(
+    page: Page, chromium: Browser, running: RunningServer, catalogue: Catalogue
+) -> None:
+    add_account(catalogue, "anna", Role.MANAGER, "correct horse battery")
+    page.goto(f"{running.base}/queues")
+    page.get_by_role("button", name="Open").click()
+    _wait_for_picture(page, "1906.1")  # the second is claimed too, to be fetched ahead
+    for other in _logged_in(chromium, f"{running.base}/login"):
+        other.get_by_label("Name").fill("anna")
+        other.get_by_label("Password").fill("correct horse battery")
+        other.get_by_role("button", name="Log in").click()
+        expect(other.locator(".brand")).to_be_visible()
+        other.goto(page.url)
+        _wait_for_picture(other, "1906.3")
+        page.keyboard.press("a")
+        _wait_for_picture(page, "1906.2")
+        other.keyboard.press("a")
+        _wait_for_picture(other, "1906.4")
+        expect(other.locator("#progress-text")).to_have_text("2 of 4")
+    with catalogue.reading() as session:
+        names = session.execute(select(Review.derivative_id, Agent.name).join(Agent).order_by(Review.derivative_id))
+        assert [(row[0], row[1] == "anna") for row in names] == [(1, False), (3, True)]
+
+
+def test_only_what_was_shown_in_the_grid_is_accepted_together(
+    page: Page, running: RunningServer, catalogue: Catalogue
+) -> None:
+    page.goto(f"{running.base}/queues")
+    page.get_by_role("button", name="Open").click()
+    _wait_for_picture(page, "1906.1")
+    page.get_by_role("link", name="Grid").click()
+    expect(page.locator("#shown-count")).to_have_text("4 of 4 shown", timeout=30_000)
+    page.get_by_role("button", name="Accept all on this page").click()
+    expect(page.locator(".badge.accepted")).to_have_count(4)
+    assert sorted(each[0] for each in _reviews(catalogue)) == [1, 2, 3, 4]
+
+
+def test_every_page_is_accessible_in_light_and_dark(chromium: Browser, running: RunningServer) -> None:
+    found: list[str] = []
+    address = running.address
+    for context_page in _logged_in(chromium, address):
+        context_page.goto(f"{running.base}/queues")
+        context_page.get_by_role("button", name="Open").click()
+        _wait_for_picture(context_page, "1906.1")
+        for scheme in ("light", "dark"):
+            context_page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for path in ("/", "/items/1", "/derivatives/1", "/queues", "/queues/1", "/queues/1/grid", "/batches",
+                         "/batches/1", "/login", "/?query=colour:red"):  # fmt: skip
+                context_page.goto(running.base + path)
+                if path in ("/derivatives/1", "/queues/1"):
+                    context_page.wait_for_selector("#viewer[data-shown]", timeout=30_000)
+                context_page.evaluate(AXE)
+                result = context_page.evaluate("tags => axe.run({runOnly: {type: 'tag', values: tags}})", WCAG)
+                found += [
+                    f"{scheme} {path}: {violation['id']} {node['target']} {node.get('failureSummary', '')}"
+                    for violation in result["violations"]
+                    for node in violation["nodes"]
+                ]
+        break
+    assert found == []
+
+
+def test_an_answered_decision_outlives_the_server(
+    page: Page, running: RunningServer, archive: SmallArchive, catalogue: Catalogue
+) -> None:
+    answered = page.evaluate(
+        """async () => {
+            const token = document.querySelector('meta[name="csrf-token"]').content;
+            const headers = {accept: "application/json", "x-csrf-token": token};
+            const answers = [];
+            for (let number = 0; number < 12; number++) {
+                const fields = {decision: number % 2 ? "rejected" : "accepted", reason: `no ${number}`};
+                const body = new URLSearchParams(fields);
+                const answer = await fetch(`/derivatives/${1 + number % 4}/review`, {method: "POST", headers, body});
+                answers.push(answer.status);
+            }
+            return answers;
+        }"""
+    )
+    running.stop(signal.SIGKILL)
+    assert answered == [200] * 12
+    assert [reason for _, _, reason in _reviews(catalogue)] == [f"no {number}" for number in range(12)]
+
+
+def test_the_server_ends_by_ctrl_c(running: RunningServer) -> None:
+    assert running.address.startswith("http://127.0.0.1:")
+    assert "/?token=" in running.address
+    assert running.stop() in (0, 130)
