@@ -83,11 +83,8 @@ def open_queue(catalogue: Catalogue, query: str, sort_by: str) -> int:
         queue = ReviewQueue(query=query, sort_by=sort_by, created_at=catalogue.now(session))
         session.add(queue)
         session.flush()
-        last = dict(
-            session.execute(select(Review.derivative_id, func.max(Review.id)).group_by(Review.derivative_id))
-            .tuples()
-            .all()
-        )
+        newest = select(Review.derivative_id, func.max(Review.id)).group_by(Review.derivative_id)
+        last = dict(session.execute(newest).all())
         rows = [
             {
                 "queue_id": queue.id,
@@ -227,7 +224,7 @@ def _open_queue_with(session: Session, query: str, sort_by: str, found: list[int
         return None
     entries = session.execute(
         select(ReviewQueueEntry.derivative_id, _is_decided()).where(ReviewQueueEntry.queue_id == newest.id)
-    ).tuples()
+    )
     decided_by_id = dict(entries.all())
     is_same = set(found) <= set(decided_by_id) and all(
         is_decided or derivative_id in found for derivative_id, is_decided in decided_by_id.items()

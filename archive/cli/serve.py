@@ -7,7 +7,7 @@ import ipaddress
 import click
 
 from archive.cli.logging_setup import emit
-from archive.cli.options import Context, command, login_name, pass_context
+from archive.cli.options import Context, command, pass_context
 
 
 @command(
@@ -51,10 +51,11 @@ def serve(
     options = ServerOptions(
         host=host, port=port, trusted_header=trusted_header, trusted_proxy=proxy, read_only=read_only
     )
+    catalogue = context.catalogue()
     run_server(
-        context.catalogue(),
+        catalogue,
         options,
-        owner=login_name(),
+        owner=catalogue.settings.operator,
         ready=click.echo,
         announce=emit,
     )

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.support import add_derivative, add_item, add_version
 
 from archive.accounts import add_account, check_password, find_account, list_accounts, remove_account
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Access, Role
 from archive.comments import add_comment
 from archive.errors import NotFoundError, UsageError
+from tests.catalogue_rows import add_derivative, add_item, add_version
 
 
 def test_a_password_opens_its_account_only(catalogue: Catalogue) -> None:

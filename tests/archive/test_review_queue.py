@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from tests.support import add_derivative, add_item, add_review, add_version
 
 from archive import review_queue
 from archive.accounts import Account
@@ -16,6 +15,7 @@ from archive.catalogue.schema.tables import Derivative
 from archive.catalogue.schema.vocabularies import Access, Decision, Role
 from archive.errors import NotFoundError, UsageError
 from archive.review_queue import claim_next, get_entry, list_entries, open_queue, queue_state
+from tests.catalogue_rows import add_derivative, add_item, add_review, add_version
 
 ANNA = Account(name="anna", role=Role.MANAGER)
 BO = Account(name="bo", role=Role.MANAGER)

@@ -89,7 +89,7 @@ def _reviews(catalogue: Catalogue) -> list[tuple[int, str, str | None]]:
 
 
 def test_a_queue_is_decided_by_the_keyboard(page: Page, running: RunningServer, catalogue: Catalogue) -> None:
-    page.goto(f"{running.base}/queues")
+    page.goto(f"{running.base}/queues?query=review:none")
     page.keyboard.press("Enter")  # the query has the focus
     _wait_for_picture(page, "1906.1")
     page.keyboard.press("a")
@@ -131,7 +131,7 @@ def test_two_reviewers_share_a_queue(
     page: Page, chromium: Browser, running: RunningServer, catalogue: Catalogue
 ) -> None:
     add_account(catalogue, "anna", Role.MANAGER, "correct horse battery")
-    page.goto(f"{running.base}/queues")
+    page.goto(f"{running.base}/queues?query=review:none")
     page.get_by_role("button", name="Open").click()
     _wait_for_picture(page, "1906.1")  # the second is claimed too, to be fetched ahead
     for other in _logged_in(chromium, f"{running.base}/login"):
@@ -154,7 +154,7 @@ def test_two_reviewers_share_a_queue(
 def test_only_what_was_shown_in_the_grid_is_accepted_together(
     page: Page, running: RunningServer, catalogue: Catalogue
 ) -> None:
-    page.goto(f"{running.base}/queues")
+    page.goto(f"{running.base}/queues?query=review:none")
     page.get_by_role("button", name="Open").click()
     _wait_for_picture(page, "1906.1")
     page.get_by_role("link", name="Grid").click()
@@ -168,11 +168,11 @@ def test_every_page_is_accessible_in_light_and_dark(chromium: Browser, running: 
     found: list[str] = []
     address = running.address
     for context_page in _logged_in(chromium, address):
-        context_page.goto(f"{running.base}/queues")
+        context_page.goto(f"{running.base}/queues?query=review:none")
         context_page.get_by_role("button", name="Open").click()
         _wait_for_picture(context_page, "1906.1")
         for scheme in ("light", "dark"):
-            context_page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            context_page.emulate_media(color_scheme=scheme)
             for path in ("/", "/items/1", "/derivatives/1", "/queues", "/queues/1", "/queues/1/grid", "/batches",
                          "/batches/1", "/login", "/?query=colour:red"):  # fmt: skip
                 context_page.goto(running.base + path)
