@@ -31,11 +31,12 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from restoration import Execution, LoadedModels, Picture, TiffSink, restore, shipped_recipe, shipped_versions
+from restoration.grain_profile import GRAIN_NAMES
 
 recipe = shipped_recipe("denoise-deblur")
 (folder,) = (each for each in shipped_versions() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
 models = LoadedModels(lambda stage: folder, Execution(device="cpu", precision="fp32", threads=1))
-models.restoration(recipe.stages[0]).for_picture({})(np.zeros((1, 3, 64, 64), np.float32))
+models.restoration(recipe.stages[0]).for_picture(dict.fromkeys(GRAIN_NAMES, 0.1))(np.zeros((1, 3, 64, 64), np.float32))
 source = Picture.from_array(np.random.default_rng(0).integers(0, 65536, (620, 700, 3), np.uint16))
 used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (int(used.split()[1]) * 1024 + (40 << 20), -1))
