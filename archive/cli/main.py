@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "archive.cli.serve:serve",
     "user": "archive.cli.user:user",
     "verify": "archive.cli.verify:verify",
+    "reproduce": "archive.cli.reproduce:reproduce",
     "report": "archive.cli.report:report",
     "batch": "archive.cli.batch:batch",
     "model": "archive.cli.model:model",

@@ -142,3 +142,27 @@ def test_an_older_catalogue_knows_the_recipes_of_its_current_derivatives_once_it
     with catalogue.reading() as session:
         recipes = session.scalars(select(Master.current_restored_recipe_id).order_by(Master.id)).all()
     assert recipes == [derivative.recipe_id, None]
+
+
+def test_every_type_of_event_can_be_recorded_and_older_schemas_keep_the_history(
+    settings: Settings, catalogue: Catalogue
+) -> None:
+    with catalogue.session() as session:
+        item = add_item(session, "A")
+        for event_type in EventType:
+            record_event(session, event_type, at=AT, detail="once", item=item)
+    migration.downgrade(settings, "0012")
+    with make_engine(settings).connect() as connection:
+        details = [detail for (detail,) in connection.execute(text("SELECT detail FROM events ORDER BY id"))]
+    assert len(details) == len(EventType)
+    assert {"once", "reproduction: once", "deletion: once"} <= set(details)
+    migration.upgrade(settings)
+    assert migration.check(settings) == []
+
+
+def test_withdrawn_derivatives_keep_the_schema_that_knows_them(settings: Settings, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
+        derivative.withdrawn_at = AT
+    with pytest.raises(RuntimeError, match="1 derivatives are withdrawn"):
+        migration.downgrade(settings, "0012")

@@ -71,8 +71,15 @@ def process_task(
         set_stage_context("restore")
         provenance = _provenance(claim, models, picture.info)
         master = _CheckedSource(picture, check_still_wanted)
-        record, not_carried = _apply_recipe(
-            claim, models, master, temporary, style_input, provenance, limits, scheduler
+        record, not_carried = write_derivative(
+            master,
+            provenance,
+            models,
+            temporary,
+            mask_path=claim.mask_path,
+            style_input=style_input,
+            limits=limits,
+            scheduler=scheduler,
         )
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
@@ -110,27 +117,45 @@ def _style_input_path(claim: Claim) -> Iterator[Path | None]:
         path.unlink(missing_ok=True)
 
 
-def _apply_recipe(
-    claim: Claim,
-    models: LoadedModels,
+def write_derivative(
     master: Source,
-    temporary: Path,
-    style_input: Path | None,
     provenance: Provenance,
+    models: LoadedModels,
+    path: Path,
+    *,
+    mask_path: Path | None,
+    style_input: Path | None,
     limits: Limits,
-    scheduler: NetworkScheduler,
+    scheduler: NetworkScheduler = run_immediately,
 ) -> tuple[RestorationRecord, Sequence[str]]:
-    """Applies the recipe; returns its record and notes about metadata that is not carried."""
-    info = derivative_info(master.info, claim.recipe, models)
+    """Writes the derivative that ``provenance`` describes; the same arguments give the same bytes.
+
+    Args:
+        master: the scan.
+        provenance: the recipe, the picture area, and what the file says about how it was made.
+        models: the networks of the recipe.
+        path: the file to write, which must not exist.
+        mask_path: the recipe's mask, if it has one.
+        style_input: receives the input of the styles, where that is not the master.
+        limits: how large the mask may be.
+        scheduler: runs the calls of the networks, one region at a time.
+
+    Returns:
+        The record of the restoration, and in words what of the metadata is not carried.
+
+    Raises:
+        RestorationError: the master or the result is not a valid picture, or the mask is missing or changed.
+        OSError: a file can't be read or written.
+    """
+    recipe = provenance.recipe
+    info = derivative_info(master.info, recipe, models)
     with ExitStack() as files:
         mask = None
-        if claim.mask_path is not None:
-            mask = files.enter_context(
-                Picture.open(claim.mask_path, limits=limits, expected_sha256=claim.recipe.mask_sha256)
-            )
+        if mask_path is not None:
+            mask = files.enter_context(Picture.open(mask_path, limits=limits, expected_sha256=recipe.mask_sha256))
         sink = files.enter_context(
             _Sink(
-                temporary,
+                path,
                 info,
                 provenance=provenance,
                 description=image_description(provenance),
@@ -139,10 +164,10 @@ def _apply_recipe(
         )
         record = restore(
             master,
-            claim.recipe,
+            recipe,
             sink,
             models=models,
-            picture_area=claim.picture_area,
+            picture_area=provenance.picture_area,
             mask=mask,
             content=None if style_input is None else files.enter_context(TiffSink(style_input, info)),
             progress=lambda _done, _rows: failpoint("restore"),

@@ -295,11 +295,15 @@ class Derivative(Table):
     created_at: Mapped[datetime]
     operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"), index=True)  # the person who ran it
     verified_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]  # its file was removed by a person's decision; the row is kept
+    withdrawn_by_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))
+    withdrawal_reason: Mapped[str | None] = mapped_column(Text)
 
     master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
+    withdrawn_by: Mapped[Agent | None] = relationship(foreign_keys=[withdrawn_by_id])
     recipe: Mapped[Recipe] = relationship()
     batch: Mapped[Batch] = relationship()
-    operator: Mapped[Agent | None] = relationship()
+    operator: Mapped[Agent | None] = relationship(foreign_keys=[operator_id])
     scores: Mapped[list[QualityScore]] = relationship(back_populates="derivative", order_by="QualityScore.id")
     reviews: Mapped[list[Review]] = relationship(back_populates="derivative", order_by="Review.id")
 

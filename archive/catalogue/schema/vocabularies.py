@@ -84,6 +84,10 @@ class EventType(StrEnum):
     REVIEW = "review"
     MODEL_REGISTRATION = "model registration"
     ALIAS_CHANGE = "alias change"
+    REPRODUCTION = "reproduction"
+    DELETION = "deletion"
+    WITHDRAWAL_LIFTED = "withdrawal lifted"
+    SIGNATURE = "digital signature generation"
 
 
 class Outcome(StrEnum):

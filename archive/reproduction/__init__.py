@@ -1,0 +1,7 @@
+"""Reproduction: derivatives are made again from their records alone and compared with what was recorded."""
+
+from __future__ import annotations
+
+from archive.reproduction.reproduction_run import Reproduction, ReproductionReport, reproduce_derivatives
+
+__all__ = ["Reproduction", "ReproductionReport", "reproduce_derivatives"]
