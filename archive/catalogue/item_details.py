@@ -16,7 +16,7 @@ from archive.catalogue.schema.vocabularies import Decision
 from archive.catalogue.sessions import Catalogue
 from archive.errors import NotFoundError
 
-_ITEM_FIELDS = (
+ITEM_FIELDS = (
     "title",
     "creator",
     "date",
@@ -28,6 +28,7 @@ _ITEM_FIELDS = (
     "access",
     "collection",
 )
+"""The descriptive fields of an item, as the spreadsheet names them."""
 _MASTER_FIELDS = ("size", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi", "icc_profile")
 _STAGE_FIELDS = ("task", "model", "version", "weights_sha256", "parameters")
 _ENVIRONMENT_FIELDS = (
@@ -82,18 +83,21 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
     return {
         "id": item.id,
         "accession_number": item.accession_number,
-        **{name: getattr(item, name) for name in _ITEM_FIELDS},
+        **{name: getattr(item, name) for name in ITEM_FIELDS},
         "extra": item.extra,
         "status": session.scalars(
             select(STATUS).where(Master.item_id == item.id).order_by(RESTORABLE_FIRST, Master.sequence).limit(1)
         ).one_or_none(),
-        "masters": [_master(catalogue, master) for master in masters],
-        "derivatives": [_derivative(catalogue, derivative, comments[derivative.id]) for derivative in derivatives],
+        "masters": [describe_master(catalogue, master) for master in masters],
+        "derivatives": [
+            describe_derivative(catalogue, derivative, comments[derivative.id]) for derivative in derivatives
+        ],
         "events": _events(session, item, masters, derivatives),
     }
 
 
-def _master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
+def describe_master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
+    """One of the masters of :func:`get_item_details`."""
     area = {"x": master.area_x, "y": master.area_y, "width": master.area_width, "height": master.area_height}
     return {
         "id": master.id,
@@ -129,7 +133,8 @@ def list_comments(session: Session, derivative_ids: Collection[int]) -> dict[int
     return comments
 
 
-def _derivative(catalogue: Catalogue, derivative: Derivative, comments: list[dict[str, Any]]) -> dict[str, Any]:
+def describe_derivative(catalogue: Catalogue, derivative: Derivative, comments: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of the derivatives of :func:`get_item_details`, with its comments as :func:`list_comments` gives them."""
     master = derivative.master
     recipe = json.loads(derivative.recipe.canonical_json)
     return {

@@ -28,6 +28,8 @@ COMMANDS = {
     "verify": "archive.cli.verify:verify",
     "reproduce": "archive.cli.reproduce:reproduce",
     "report": "archive.cli.report:report",
+    "export": "archive.cli.export:export",
+    "package": "archive.cli.package:package",
     "batch": "archive.cli.batch:batch",
     "model": "archive.cli.model:model",
     "db": "archive.cli.db:db",

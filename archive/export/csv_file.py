@@ -1,0 +1,32 @@
+"""CSV: UTF-8, one header line, safe to open in a spreadsheet program."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+# What a spreadsheet program may take for the start of a formula: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], file: TextIO) -> None:
+    """Writes ``fields`` of each row. Lists and objects are JSON; text that could be a formula gets ``'`` in front."""
+    writer = csv.writer(file, lineterminator="\r\n")  # RFC 4180
+    writer.writerow(fields)
+    for row in rows:
+        writer.writerow([format_cell(row[field]) for field in fields])
+
+
+def format_cell(value: Any) -> str | int | float:
+    """A value as one cell of a table: empty for None, true or false, a number, or text that is no formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA_STARTS) else str(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

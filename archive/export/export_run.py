@@ -1,0 +1,143 @@
+"""Running an export: from a query to a file or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from archive.catalogue import Catalogue
+from archive.errors import UsageError
+from archive.export.csv_file import write_csv
+from archive.export.iiif import DEFAULT_BASE_URL, write_iiif
+from archive.export.item_records import ItemRecord, count_restricted, stream_items
+from archive.export.jsonl_file import write_jsonl
+from archive.export.output_file import STANDARD_OUTPUT, open_output, text_writer
+from archive.export.premis import write_premis
+from archive.export.prov import write_prov_json, write_prov_n
+from archive.export.table_rows import FIELDS, RowKind, make_rows
+from archive.export.xlsx_file import write_xlsx
+
+TableFormat = Literal["csv", "xlsx", "jsonl"]
+DocumentFormat = Literal["premis", "prov", "iiif"]
+
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "csv": (".csv",),
+    "xlsx": (".xlsx",),
+    "jsonl": (".jsonl", ".ndjson"),
+    "premis": (".xml",),
+    "prov": (".json", ".provn"),
+}
+
+
+@dataclass(kw_only=True)
+class ExportCounts:
+    """How much an export holds."""
+
+    items: int = 0
+    rows: int = 0
+    restricted: int = 0
+    """Items that the query finds and that were left out, because their access is not open."""
+
+
+def export_table(
+    catalogue: Catalogue,
+    query: str | None,
+    form: TableFormat,
+    output: Path,
+    *,
+    rows: RowKind = "items",
+    fields: Sequence[str] | None = None,
+    include_restricted: bool = False,
+    byte_order_mark: bool = False,
+) -> ExportCounts:
+    """Writes one row per item, master or derivative.
+
+    Args:
+        catalogue: what is exported.
+        query: which masters, whose items are exported; None for all.
+        form: the file's format.
+        output: the file, or ``-`` for standard output.
+        rows: what a row is about; rows of masters and derivatives are of the masters that the query finds.
+        fields: which, in which order; None for all of :data:`archive.export.table_rows.FIELDS`.
+        include_restricted: also items whose access is restricted or sensitive.
+        byte_order_mark: start a CSV with one, by which Excel recognises UTF-8.
+
+    Raises:
+        QueryError: the query has a mistake.
+        UsageError: a field is not one of these rows, or an Excel sheet can't hold them.
+        StorageError: the file can't be written.
+    """
+    chosen = tuple(fields or FIELDS[rows])
+    if unknown := [field for field in chosen if field not in FIELDS[rows]]:
+        raise UsageError(f"rows of {rows} have no {', '.join(unknown)}. Their fields are {', '.join(FIELDS[rows])}")
+    counts = ExportCounts()
+    with catalogue.reading() as session:
+        counts.restricted = 0 if include_restricted else count_restricted(session, query)
+        records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
+        found = (row for record in records for row in make_rows(catalogue, record, rows))
+        numbered = _count_rows(found, counts)
+        with open_output(output, _SUFFIXES[form]) as file:
+            if form == "xlsx":
+                write_xlsx(numbered, chosen, file)
+            else:
+                write = write_csv if form == "csv" else write_jsonl
+                with text_writer(file, "utf-8-sig" if byte_order_mark else "utf-8") as text:
+                    write(numbered, chosen, text)
+    return counts
+
+
+def export_documents(
+    catalogue: Catalogue,
+    query: str | None,
+    form: DocumentFormat,
+    output: Path,
+    *,
+    base_url: str | None = None,
+    include_restricted: bool = False,
+) -> ExportCounts:
+    """Writes PREMIS, PROV or IIIF about whole items: all masters of each item that has a matching one.
+
+    Args:
+        catalogue: what is exported.
+        query: which masters, whose items are exported; None for all.
+        form: ``prov`` is PROV-N if the file ends with ``.provn``, else PROV-JSON.
+        output: the file, or ``-`` for standard output; of IIIF a folder.
+        base_url: of IIIF, the address at which the folder will be published.
+        include_restricted: also items whose access is restricted or sensitive.
+
+    Raises:
+        QueryError: the query has a mistake.
+        UsageError: PREMIS of nothing, or IIIF to standard output.
+        StorageError: the file or folder can't be written.
+    """
+    if form == "iiif" and output == STANDARD_OUTPUT:
+        raise UsageError("IIIF is written as a folder of files. Name one with --output DIR")
+    counts = ExportCounts()
+    with catalogue.reading() as session:
+        counts.restricted = 0 if include_restricted else count_restricted(session, query)
+        records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
+        if form == "iiif":
+            write_iiif(records, output, base_url or DEFAULT_BASE_URL)
+            return counts
+        with open_output(output, _SUFFIXES[form]) as file, text_writer(file) as text:
+            if form == "premis":
+                write_premis(records, text)
+            elif output.suffix.lower() == ".provn":
+                write_prov_n(records, text)
+            else:
+                write_prov_json(records, text)
+    return counts
+
+
+def _counted(records: Iterator[ItemRecord], counts: ExportCounts) -> Iterator[ItemRecord]:
+    for record in records:
+        counts.items += 1
+        yield record
+
+
+def _count_rows(rows: Iterator[dict[str, object]], counts: ExportCounts) -> Iterator[dict[str, object]]:
+    for row in rows:
+        counts.rows += 1
+        yield row

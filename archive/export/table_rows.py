@@ -1,0 +1,123 @@
+"""The rows of a table export: one per item, master or derivative, each a flat mapping of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from archive.catalogue import Catalogue
+from archive.catalogue.item_details import ITEM_FIELDS, describe_derivative, describe_master
+from archive.catalogue.schema.tables import Derivative, Master
+from archive.catalogue.schema.vocabularies import ComparedWith, DerivativeKind, ScoredImage, StageTask
+from archive.display import LIST_FIELDS
+from archive.export.item_records import ItemRecord, current_derivative
+
+RowKind = Literal["items", "masters", "derivatives"]
+
+_SCORES = ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
+_SHARES = ("smoothed_share", "filled_share", "filled_places")
+_MASTER_FIELDS = (
+    *("id", "accession_number", "title", "creator", "date", "rights", "access", "collection", "sequence", "view"),
+    *("path", "page", "sha256", "size", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi"),
+    *("icc_profile", "picture_area", "captured_at", "captured_by", "ingested_at", "verified_at", "status", "model"),
+    *("version", *_SCORES, "review", "derivatives"),
+)
+_DERIVATIVE_FIELDS = (
+    *("id", "accession_number", "master", "master_sha256", "kind", "path", "sha256", "pixel_sha256", "created_at"),
+    *("current", "batch", "operator", "model", "version", *_SCORES, *_SHARES, "review", "reviewer", "reviewed_at"),
+    *("comments", "recipe", "environment", "quality"),
+)
+
+FIELDS: dict[RowKind, tuple[str, ...]] = {
+    "items": (*LIST_FIELDS, *(name for name in (*ITEM_FIELDS, "extra") if name not in LIST_FIELDS)),
+    "masters": _MASTER_FIELDS,
+    "derivatives": _DERIVATIVE_FIELDS,
+}
+"""The fields of each kind of row, in their order."""
+
+
+def make_rows(catalogue: Catalogue, record: ItemRecord, kind: RowKind) -> Iterator[dict[str, Any]]:
+    """The rows of one item: itself, or the masters that the query found, or the derivatives of these."""
+    if kind == "items":
+        yield _item_row(catalogue, record)
+        return
+    for master in record.matching_masters:
+        if kind == "masters":
+            yield _master_row(catalogue, record, master)
+        else:
+            for derivative in master.derivatives:
+                yield _derivative_row(catalogue, record, derivative)
+
+
+def _item_row(catalogue: Catalogue, record: ItemRecord) -> dict[str, Any]:
+    item, master = record.item, record.first_match
+    current = current_derivative(master, DerivativeKind.RESTORED)
+    return {
+        "id": item.id,
+        "accession_number": item.accession_number,
+        **{name: getattr(item, name) for name in ITEM_FIELDS},
+        "extra": item.extra,
+        **_outcome(record, master),
+        "derivatives": sum(1 for _ in record.derivatives),
+        "path": None if current is None else str(catalogue.path_of(current.path)),
+    }
+
+
+def _master_row(catalogue: Catalogue, record: ItemRecord, master: Master) -> dict[str, Any]:
+    item = record.item
+    return {
+        **describe_master(catalogue, master),
+        "id": master.id,
+        **{name: getattr(item, name) for name in _MASTER_FIELDS if name in ("accession_number", *ITEM_FIELDS)},
+        "ingested_at": master.ingested_at.isoformat(timespec="seconds"),
+        "verified_at": None if master.verified_at is None else master.verified_at.isoformat(timespec="seconds"),
+        **_outcome(record, master),
+        "derivatives": len(master.derivatives),
+    }
+
+
+def _derivative_row(catalogue: Catalogue, record: ItemRecord, derivative: Derivative) -> dict[str, Any]:
+    described = describe_derivative(catalogue, derivative, record.comments[derivative.id])
+    review = described.pop("review")
+    return {
+        **described,
+        "accession_number": record.item.accession_number,
+        "master_sha256": derivative.master_sha256,
+        **_first_model(derivative),
+        **_scores(derivative),
+        "review": review and review["decision"],
+        "reviewer": review and review["reviewer"],
+        "reviewed_at": review and review["at"],
+    }
+
+
+def _outcome(record: ItemRecord, master: Master) -> dict[str, Any]:
+    """What ``archive list`` says of a master: status, model, scores and review of the current restored derivative."""
+    return {
+        "status": record.statuses[master.id],
+        **_first_model(current_derivative(master, DerivativeKind.RESTORED)),
+        **{name: getattr(master, name) for name in _SCORES},
+        "review": record.reviews[master.id],
+    }
+
+
+def _first_model(derivative: Derivative | None) -> dict[str, str | None]:
+    """Name and version of the first restoration stage, else of the first stage."""
+    if derivative is None or not derivative.recipe.stages:
+        return {"model": None, "version": None}
+    stages = derivative.recipe.stages
+    stage = next((each for each in stages if each.task is StageTask.RESTORATION), stages[0])
+    return {"model": stage.version.model.name, "version": stage.version.version}
+
+
+def _scores(derivative: Derivative) -> dict[str, float | None]:
+    """The headline scores of a derivative, as the query fields name them; None where there is none."""
+    values: dict[str, float | None] = dict.fromkeys((*_SCORES, *_SHARES))
+    for score in derivative.scores:
+        if score.image is not ScoredImage.DERIVATIVE or score.stage is not None:
+            continue
+        versus_source = score.compared_with in (None, ComparedWith.SOURCE)
+        name = score.metric if score.metric in _SHARES and versus_source else f"{score.metric}_{score.compared_with}"
+        if name in values:
+            values[name] = score.value
+    return values

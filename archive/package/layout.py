@@ -1,0 +1,76 @@
+"""What the layouts of packages share: which files go in, where, and what is written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Derivative, Master
+from archive.export.item_records import ItemRecord, is_current
+
+ScanFile = Master | Derivative
+
+
+@dataclass(kw_only=True)
+class PackageCounts:
+    """How much a package holds."""
+
+    items: int = 0
+    files: int = 0
+    payload_bytes: int = 0
+    restricted: int = 0
+    """Items left out, because their access is not open."""
+    unplaced: int = 0
+    """Current derivatives for which the layout has no place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageMetadata:
+    """What a layout writes its metadata from."""
+
+    catalogue: Catalogue
+    records: Callable[[], Iterator[ItemRecord]]
+    """Streams the items of the package, as often as it is called."""
+    query: str | None
+    at: datetime
+    counts: PackageCounts
+
+
+class Layout(Protocol):
+    """The folder structure that a receiving system expects."""
+
+    payload: str
+    """The folder of the payload, relative to the package."""
+
+    def begin(self, folder: Path) -> None:
+        """Undoes what made the package whole, where an earlier run died just before its end."""
+
+    def locate(self, file: ScanFile) -> str | None:
+        """The path of a file in the package; None leaves it out."""
+
+    def manifest(self, folder: Path) -> Path:
+        """The list of the payload's digests, as ``sha256sum`` writes it."""
+
+    def manifest_line(self, path: str, sha256: str) -> str:
+        """One line of the manifest, with its line end."""
+
+    def finish(self, folder: Path, metadata: PackageMetadata) -> None:
+        """Writes the metadata, and last what makes the package whole."""
+
+
+def files_of(record: ItemRecord) -> Iterator[ScanFile]:
+    """The masters of an item, and the derivatives that are current, each master before its derivatives."""
+    for master in record.masters:
+        yield master
+        yield from (derivative for derivative in master.derivatives if is_current(derivative))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a text file in UTF-8, its line ends as given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(lines)

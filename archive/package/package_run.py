@@ -1,0 +1,180 @@
+"""Making a package: files first, then metadata, last what makes it whole, so that it can be interrupted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Literal, TextIO
+
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Derivative
+from archive.errors import FixityError, UsageError
+from archive.export.item_records import ItemRecord, count_items, count_restricted, stream_items
+from archive.package.archivematica import ArchivematicaLayout
+from archive.package.bagit_bag import BagLayout
+from archive.package.layout import Layout, PackageCounts, PackageMetadata, ScanFile, files_of
+from archive.package.payload_copy import PayloadCopier, link_or_copy
+from archive.package.unfinished_package import PackageRequest, unfinished_package
+from archive.progress import NoProgress, Progress
+
+LayoutName = Literal["bagit", "archivematica"]
+CONTENTS = ("derivatives", "masters")
+_PROBLEMS_SHOWN = 20
+
+
+def make_package(
+    catalogue: Catalogue,
+    query: str | None,
+    folder: Path,
+    layout: LayoutName,
+    *,
+    contents: Collection[str] = CONTENTS,
+    include_restricted: bool = False,
+    copy_derivative: PayloadCopier | None = None,
+    progress: Progress | None = None,
+) -> PackageCounts:
+    """Packages whole items: all masters of each item that has a matching one, and their current derivatives.
+
+    Args:
+        catalogue: what is packaged.
+        query: which masters, whose items are packaged; None for all.
+        folder: must be absent, or an unfinished package of the same request, which is gone on with.
+        layout: the structure that the receiving system expects.
+        contents: of :data:`CONTENTS`.
+        include_restricted: also items whose access is restricted or sensitive.
+        copy_derivative: puts a derivative into the package, such as signed; None links or copies it as it is.
+        progress: receives each item.
+
+    Raises:
+        QueryError: the query has a mistake.
+        UsageError: there is nothing to package.
+        StorageError: ``folder`` is something else, or can't be written.
+        FixityError: files are missing or not what the catalogue holds; the package stays unfinished.
+    """
+    folder = folder.absolute()
+    progress = progress or NoProgress()
+    request = PackageRequest(
+        query=query,
+        layout=layout,
+        contents=tuple(sorted(contents)),
+        include_restricted=include_restricted,
+        signed=copy_derivative is not None,
+    )
+    with catalogue.reading() as session:
+        structure = _layout(session, layout, frozenset(contents))
+
+        def records() -> Iterator[ItemRecord]:
+            return stream_items(session, query, include_restricted=include_restricted)
+
+        if not any(structure.locate(file) for record in records() for file in files_of(record)):
+            raise UsageError(_nothing(session, query, include_restricted=include_restricted))
+        counts = PackageCounts(restricted=0 if include_restricted else count_restricted(session, query))
+        with unfinished_package(folder, request):
+            structure.begin(folder)
+            progress.start(count_items(session, query, include_restricted=include_restricted), "items")
+            try:
+                filler = _Filler(catalogue, folder, structure, copy_derivative or link_or_copy, counts)
+                filler.fill(records(), progress)
+            finally:
+                progress.finish()
+            metadata = PackageMetadata(
+                catalogue=catalogue, records=records, query=query, at=catalogue.now(session), counts=counts
+            )
+            structure.finish(folder, metadata)
+    return counts
+
+
+class _Filler:
+    """Puts the files of a package into their places."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        folder: Path,
+        layout: Layout,
+        copy_derivative: PayloadCopier,
+        counts: PackageCounts,
+    ) -> None:
+        self._catalogue = catalogue
+        self._folder = folder
+        self._layout = layout
+        self._copy_derivative = copy_derivative
+        self._counts = counts
+        self._placed: set[str] = set()
+        self._problems: list[str] = []
+
+    def fill(self, records: Iterator[ItemRecord], progress: Progress) -> None:
+        """Places all files and writes the manifest; tells of all that is broken at once."""
+        (self._folder / self._layout.payload).mkdir(exist_ok=True)
+        manifest_path = self._layout.manifest(self._folder)
+        manifest_path.parent.mkdir(exist_ok=True)
+        with manifest_path.open("w", encoding="utf-8", newline="") as manifest:
+            for record in records:
+                for file in files_of(record):
+                    self._place(file, manifest)
+                self._counts.items += 1
+                progress.advance(1, record.item.accession_number)
+        if self._problems:
+            raise FixityError(_describe_problems(self._folder, self._problems))
+        self._remove_others()
+
+    def _place(self, file: ScanFile, manifest: TextIO) -> None:
+        path = self._layout.locate(file)
+        if path is None:
+            self._counts.unplaced += isinstance(file, Derivative)
+            return
+        if path in self._placed:  # another picture of the same file
+            return
+        target = self._target(path)
+        copy = self._copy_derivative if isinstance(file, Derivative) else link_or_copy
+        try:
+            sha256 = copy(self._catalogue.path_of(file.path), target, file.sha256)
+        except FixityError as error:
+            self._problems.append(str(error))
+            return
+        self._placed.add(path)
+        self._counts.files += 1
+        self._counts.payload_bytes += target.stat().st_size
+        manifest.write(self._layout.manifest_line(path, sha256))
+
+    def _target(self, path: str) -> Path:
+        """Where a file lies while the package is made: the payload may have another name until it is whole."""
+        _, _, below = path.partition("/")
+        return self._folder / self._layout.payload / below
+
+    def _remove_others(self) -> None:
+        """Removes what an interrupted run left: half copies, and files that the catalogue has since replaced."""
+        payload = self._folder / self._layout.payload
+        wanted = {str(self._target(path)) for path in self._placed}
+        for parent, folders, names in os.walk(payload, topdown=False):
+            for name in names:
+                path = Path(parent, name)
+                if str(path) not in wanted:
+                    path.unlink()
+            for name in folders:
+                path = Path(parent, name)
+                if not any(path.iterdir()):
+                    path.rmdir()
+
+
+def _layout(session: Session, name: LayoutName, contents: frozenset[str]) -> Layout:
+    return BagLayout(session, contents) if name == "bagit" else ArchivematicaLayout(contents)
+
+
+def _nothing(session: Session, query: str | None, *, include_restricted: bool) -> str:
+    restricted = 0 if include_restricted else count_restricted(session, query)
+    if restricted:
+        return f"nothing to package: the access of all {restricted:,} items found is not open. Add --include-restricted"
+    return "nothing to package: no item is found, or none has what --contents asks for"
+
+
+def _describe_problems(folder: Path, problems: list[str]) -> str:
+    shown = "".join(f"\n  {problem}" for problem in problems[:_PROBLEMS_SHOWN])
+    more = f"\n  and {len(problems) - _PROBLEMS_SHOWN:,} more" if len(problems) > _PROBLEMS_SHOWN else ""
+    return (
+        f"the package {folder} is not finished, because files are broken:{shown}{more}\n"
+        "Bring them back from a backup (`archive verify` checks them), then run the same command again"
+    )

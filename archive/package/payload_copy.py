@@ -1,0 +1,80 @@
+"""Putting a file of the archive into a package: as a reflink or hard link where the volume allows it, else as a copy.
+
+A file is in its place only with all its bytes, and is read back there and compared with the catalogue's digest. A file
+that is there already, from a run that was interrupted, is compared and kept.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from archive.errors import FixityError
+from archive.storage import check_file, copy_checked, make_folder
+
+PayloadCopier = Callable[[Path, Path, str], str]
+"""Makes ``target`` from ``source``, which must hold the bytes of a SHA-256; returns the SHA-256 of ``target``.
+
+A copier may change bytes on the way, such as one that signs the copy.
+"""
+
+_FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file, copied when either is written
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_TOKEN = "package"  # noqa: S105
+
+
+def link_or_copy(source: Path, target: Path, sha256: str) -> str:
+    """Puts the bytes of ``source`` at ``target``; see :data:`PayloadCopier`.
+
+    Raises:
+        FixityError: ``source`` is missing or doesn't hold the bytes of ``sha256``; nothing is left at ``target``.
+        OSError: the volume of ``target`` is full or can't be written.
+    """
+    if target.exists():
+        if check_file(target, sha256) is None:
+            return sha256
+        target.unlink()
+    make_folder(target.parent)
+    if not source.is_file():
+        raise FixityError(f"{source} is missing")
+    if _link(source, target):
+        problem = check_file(target, sha256)
+        if problem is not None:
+            target.unlink(missing_ok=True)
+            raise FixityError(f"{source} is not what the catalogue holds: {problem.detail}")
+        return sha256
+    problem = check_file(source, sha256)
+    if problem is not None:
+        raise FixityError(f"{source} is not what the catalogue holds: {problem.detail}")
+    copy_checked(source, target, _TOKEN, sha256=sha256)
+    return sha256
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Makes a reflink, else a hard link; False where the volume allows neither."""
+    return _reflink(source, target) or _hard_link(source, target)
+
+
+def _reflink(source: Path, target: Path) -> bool:
+    try:
+        with source.open("rb") as reader, target.open("xb") as writer:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        if error.errno in _FATAL:
+            raise
+        return False
+    return True
+
+
+def _hard_link(source: Path, target: Path) -> bool:
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno in _FATAL:
+            raise
+        return False
+    return True

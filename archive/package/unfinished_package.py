@@ -1,0 +1,74 @@
+"""The state of a package that is being made: which request it is of, and who works on it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from archive.errors import StorageError
+from archive.storage import make_folder
+
+STATE_NAME = "unfinished-package.json"
+"""A folder that holds this file is no whole package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageRequest:
+    """What a package is made of. A package is gone on with only by the same request."""
+
+    query: str | None
+    layout: str
+    contents: tuple[str, ...]
+    include_restricted: bool
+    signed: bool = False
+
+
+@contextmanager
+def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
+    """Begins a package in ``folder``, or goes on with the unfinished one there; it is finished when the block ends.
+
+    Raises:
+        StorageError: ``folder`` exists and is not an unfinished package of the same request, or another process works
+            on it.
+    """
+    state = folder / STATE_NAME
+    wanted = json.loads(json.dumps(asdict(request)))
+    if not folder.exists():
+        make_folder(folder)
+        with state.open("x", encoding="utf-8") as file:
+            json.dump(wanted, file, ensure_ascii=False)
+    with _locked(folder, state) as text:
+        if _parse(text) != wanted:
+            raise StorageError(
+                f"{folder} is an unfinished package of another request: {text}. "
+                "Repeat that request to finish it, or remove the folder, or name another one"
+            )
+        yield
+        state.unlink()
+
+
+@contextmanager
+def _locked(folder: Path, state: Path) -> Iterator[str]:
+    try:
+        file = state.open(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise StorageError(
+            f"{folder} exists and is not an unfinished package. Name a folder that isn't there"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"another process is making the package {folder}. Wait until it ends") from None
+        yield file.read()
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:  # interrupted before it was written whole
+        return None
