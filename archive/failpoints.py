@@ -12,6 +12,7 @@ import threading
 
 FAILPOINT_VARIABLE = "ARCHIVE_FAILPOINT"
 FAILPOINT_NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
+PACKAGE_FAILPOINT_NAMES = ("package_file", "package_end")
 
 
 class Failpoint:
@@ -21,21 +22,21 @@ class Failpoint:
         """Reads ``name[:n][:kill|error=<errno>]``.
 
         Raises:
-            ValueError: it is not of that form, or the name is not one of :data:`FAILPOINT_NAMES`.
+            ValueError: it is not of that form, or the name is not known.
         """
         self.name, *rest = text.split(":")
         self.left = int(rest.pop(0)) if rest and rest[0].isdecimal() else 1
         action = rest.pop(0) if rest else "kill"
         kind, _, error = action.partition("=")
         if (
-            self.name not in FAILPOINT_NAMES
+            self.name not in (*FAILPOINT_NAMES, *PACKAGE_FAILPOINT_NAMES)
             or rest
             or kind not in ("kill", "error")
             or (kind == "error") != bool(error)
         ):
             raise ValueError(
                 f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], "
-                f"name one of {', '.join(FAILPOINT_NAMES)}"
+                f"name one of {', '.join((*FAILPOINT_NAMES, *PACKAGE_FAILPOINT_NAMES))}"
             )
         self.error = error
         self._lock = threading.Lock()

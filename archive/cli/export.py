@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import click
 
@@ -12,6 +12,8 @@ from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, pluralise
 
+Format = Literal["csv", "xlsx", "jsonl", "premis", "prov", "iiif"]
+RowKind = Literal["items", "masters", "derivatives"]
 TABLES = ("csv", "xlsx", "jsonl")
 DOCUMENTS = ("premis", "prov", "iiif")
 _BASE_URL = re.compile(r"https?://[^\s?#]+")
@@ -44,7 +46,17 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
 @click.option("--base-url", metavar="URL", help="Of iiif: where the folder and the image services are published.")
 @click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
 @pass_context
-def export(context: Context, query: str | None, form: str, output: Path, **options: Any) -> None:
+def export(
+    context: Context,
+    query: str | None,
+    form: Format,
+    output: Path,
+    rows: RowKind | None,
+    fields: str | None,
+    bom: bool,
+    base_url: str | None,
+    include_restricted: bool,
+) -> None:
     """Write what the catalogue knows of the items that QUERY finds, for another system.
 
     csv, xlsx and jsonl have one row per item, master or derivative; premis (PREMIS 3 XML), prov (PROV-JSON, or PROV-N
@@ -53,28 +65,22 @@ def export(context: Context, query: str | None, form: str, output: Path, **optio
     """
     from archive.export.export_run import export_documents, export_table
 
-    _check_options(form, options)
-    if form in TABLES:
-        fields = options["fields"] and tuple(name.strip() for name in options["fields"].split(",") if name.strip())
+    _check_options(form, rows=rows, fields=fields, bom=bom, base_url=base_url)
+    if form == "csv" or form == "xlsx" or form == "jsonl":
         counts = export_table(
             context.catalogue(),
             query,
             form,
             output,
-            rows=options["rows"] or "items",
-            fields=fields,
-            include_restricted=options["include_restricted"],
-            byte_order_mark=options["bom"],
+            rows=rows or "items",
+            fields=None if fields is None else tuple(name.strip() for name in fields.split(",") if name.strip()),
+            include_restricted=include_restricted,
+            byte_order_mark=bom,
         )
         told = pluralise(counts.rows, "row")
     else:
         counts = export_documents(
-            context.catalogue(),
-            query,
-            form,
-            output,
-            base_url=options["base_url"],
-            include_restricted=options["include_restricted"],
+            context.catalogue(), query, form, output, base_url=base_url, include_restricted=include_restricted
         )
         told = pluralise(counts.items, "item")
     emit(f"{output}: {told}")
@@ -90,15 +96,16 @@ def report_left_out(restricted: int) -> None:
         emit(f"{pluralise(restricted, 'item')} {are} left out: access is not open. --include-restricted takes them in")
 
 
-def _check_options(form: str, options: dict[str, Any]) -> None:
+def _check_options(form: Format, *, rows: RowKind | None, fields: str | None, bom: bool, base_url: str | None) -> None:
     """Refuses options that the format has no use for, instead of passing over them in silence."""
-    for name in ("rows", "fields"):
-        if options[name] is not None and form not in TABLES:
-            raise click.UsageError(f"--{name} is for {', '.join(TABLES)}, not for {form}")
-    if options["bom"] and form != "csv":
+    if form not in TABLES:
+        for name, value in (("rows", rows), ("fields", fields)):
+            if value is not None:
+                raise click.UsageError(f"--{name} is for {', '.join(TABLES)}, not for {form}")
+    if bom and form != "csv":
         raise click.UsageError("--bom is for csv")
-    if options["base_url"] is not None:
+    if base_url is not None:
         if form != "iiif":
             raise click.UsageError("--base-url is for iiif")
-        if not _BASE_URL.fullmatch(options["base_url"]):
-            raise click.UsageError(f"{options['base_url']!r} is not a valid address. Write https://host/path")
+        if not _BASE_URL.fullmatch(base_url):
+            raise click.UsageError(f"{base_url!r} is not a valid address. Write https://host/path")

@@ -119,9 +119,9 @@ class _Writer:
         for master in record.masters:
             yield _master(master)
             yield _relation("specializationOf", _name(master_identifier(master)), _name(item_identifier(record.item)))
-            for derivative in master.derivatives:
-                yield from self._recipe(derivative.recipe)
-                yield _derivative(derivative)
+            for made in master.derivatives:
+                yield from self._recipe(made.recipe)
+                yield _derivative(made)
         masters = {master.id: master for master in record.masters}
         derivatives = {derivative.id: derivative for derivative in record.derivatives}
         for event in record.events:
@@ -249,7 +249,7 @@ def _derivative(derivative: Derivative) -> ProvRecord:
 
 
 def _entity(identifier: str, kind: str, texts: dict[str, str | None]) -> ProvRecord:
-    attributes = (("prov:type", QualifiedName(kind)), *_texts(texts))
+    attributes: tuple[tuple[str, str | QualifiedName], ...] = (("prov:type", QualifiedName(kind)), *_texts(texts))
     return ProvRecord(kind="entity", identifier=_name(identifier), attributes=attributes)
 
 
@@ -257,7 +257,7 @@ def _relation(kind: str, *arguments: str | None) -> ProvRecord:
     return ProvRecord(kind=kind, arguments=arguments)
 
 
-def _texts(texts: dict[str, str | None]) -> Iterator[tuple[str, str]]:
+def _texts(texts: dict[str, str | None]) -> Iterator[tuple[str, str | QualifiedName]]:
     yield from ((name, str(value)) for name, value in texts.items() if value is not None)
 
 
@@ -273,8 +273,7 @@ def _as_json(record: ProvRecord) -> dict[str, str | dict[str, str]]:
     formal = zip(_ARGUMENTS[record.kind], record.arguments, strict=False)
     content: dict[str, str | dict[str, str]] = {name: value for name, value in formal if value is not None}
     for name, value in record.attributes:
-        is_name = isinstance(value, QualifiedName)
-        content[name] = {"$": value.name, "type": _QUALIFIED_NAME} if is_name else value
+        content[name] = {"$": value.name, "type": _QUALIFIED_NAME} if isinstance(value, QualifiedName) else value
     return content
 
 

@@ -22,6 +22,7 @@ from archive.catalogue.schema.vocabularies import Access
 from archive.export.item_records import ItemRecord
 from archive.export.premis import Scope, write_premis
 from archive.export.rights import license_of
+from archive.failpoints import failpoint
 from archive.package.layout import PackageMetadata, ScanFile, files_of
 from archive.storage import slug
 
@@ -83,6 +84,7 @@ class ArchivematicaLayout:
             _write_rows(file, _RIGHTS, self._rights(metadata))
         with (folder / "metadata" / "premis.xml").open("w", encoding="utf-8", newline="") as file:
             write_premis(metadata.records(), file, Scope(locate=self.locate, entities=False))
+        failpoint("package_end")
         (folder / _UNFINISHED_OBJECTS).rename(folder / _OBJECTS)
 
     def _master_path(self, master: Master) -> str:

@@ -27,6 +27,7 @@ from archive.export.item_records import ItemRecord, is_current
 from archive.export.premis import Scope, recorded_path, write_premis
 from archive.export.prov import write_prov_json
 from archive.export.table_rows import FIELDS, RowKind, make_rows
+from archive.failpoints import failpoint
 from archive.package.layout import PackageMetadata, ScanFile, write_lines
 from archive.storage import digest_file
 
@@ -67,6 +68,7 @@ class BagLayout:
         write_lines(folder / "bag-info.txt", _bag_info(metadata))
         tag_files = sorted([*_TAG_FILES, *(f"{_METADATA}/{path.name}" for path in (folder / _METADATA).iterdir())])
         write_lines(folder / _TAG_MANIFEST, (f"{digest_file(folder / name)[0]}  {name}\n" for name in tag_files))
+        failpoint("package_end")
         write_lines(folder / _DECLARATION, ["BagIt-Version: 1.0\n", "Tag-File-Character-Encoding: UTF-8\n"])
 
     def _master_path(self, master: Master) -> str:

@@ -13,6 +13,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative
 from archive.errors import FixityError, UsageError
 from archive.export.item_records import ItemRecord, count_items, count_restricted, stream_items
+from archive.failpoints import failpoint
 from archive.package.archivematica import ArchivematicaLayout
 from archive.package.bagit_bag import BagLayout
 from archive.package.layout import Layout, PackageCounts, PackageMetadata, ScanFile, files_of
@@ -135,6 +136,7 @@ class _Filler:
         except FixityError as error:
             self._problems.append(str(error))
             return
+        failpoint("package_file")
         self._placed.add(path)
         self._counts.files += 1
         self._counts.payload_bytes += target.stat().st_size

@@ -14,6 +14,7 @@ from archive.storage import make_folder
 
 STATE_NAME = "unfinished-package.json"
 """A folder that holds this file is no whole package."""
+_BEGINNING = f".{STATE_NAME}.partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +38,28 @@ def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
     """
     state = folder / STATE_NAME
     wanted = json.loads(json.dumps(asdict(request)))
-    if not folder.exists():
-        make_folder(folder)
-        with state.open("x", encoding="utf-8") as file:
-            json.dump(wanted, file, ensure_ascii=False)
+    if _is_free(folder):
+        _begin(folder, state, json.dumps(wanted, ensure_ascii=False))
     with _locked(folder, state) as text:
-        if _parse(text) != wanted:
+        if json.loads(text) != wanted:
             raise StorageError(
                 f"{folder} is an unfinished package of another request: {text}. "
                 "Repeat that request to finish it, or remove the folder, or name another one"
             )
         yield
         state.unlink()
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder is absent or empty, or empty as after an interruption at the very start."""
+    return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= {_BEGINNING})
+
+
+def _begin(folder: Path, state: Path, text: str) -> None:
+    make_folder(folder)
+    beginning = folder / _BEGINNING
+    beginning.write_text(text, encoding="utf-8")
+    beginning.rename(state)  # the state appears whole
 
 
 @contextmanager
@@ -65,10 +76,3 @@ def _locked(folder: Path, state: Path) -> Iterator[str]:
         except BlockingIOError:
             raise StorageError(f"another process is making the package {folder}. Wait until it ends") from None
         yield file.read()
-
-
-def _parse(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:  # interrupted before it was written whole
-        return None
