@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from restoration import Execution, LoadedModels, restore_array, shipped_recipe
+from restoration import Execution, LoadedModels, Picture, restore, restore_array, shipped_recipe
+from restoration.image import ArraySink
 from restoration.model_folders import shipped_versions
 
 pytestmark = pytest.mark.cuda
@@ -32,3 +34,18 @@ def test_a_gpu_gives_the_pixels_of_the_cpu_to_within_one_8_bit_level() -> None:
 
 def test_two_runs_on_a_gpu_give_the_same_pixels() -> None:
     assert np.array_equal(_restored("cuda"), _restored("cuda"))
+
+
+def test_a_gpu_with_too_little_free_memory_restores_in_smaller_tiles() -> None:
+    torch.cuda.set_per_process_memory_fraction(0.02)
+    try:
+        folders = {folder.card.reference: folder for folder in shipped_versions()}
+        execution = Execution(device="cuda", precision="fp32", tile_size=8192)
+        models = LoadedModels(lambda stage: folders[f"{stage.model}@{stage.version}"], execution)
+        picture = Picture.from_array(np.random.default_rng(7).integers(0, 65536, (6000, 6000, 3), np.uint16))
+        sink = ArraySink(picture.info)
+        record = restore(picture, shipped_recipe("denoise-deblur"), sink, models=models)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert record.environment.tile_size < 8192
+    assert any("not enough memory" in note for note in record.notes)
