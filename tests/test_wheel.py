@@ -90,7 +90,7 @@ def test_init_ingest_db_check_and_demo_run_from_another_folder(environment: Path
     assert len(json.loads(_run(archive, "--home", "home", "list", "--format", "json", folder=tmp_path))) == 10
 
     said = _run(archive, "demo", folder=tmp_path)
-    report = Path(said.splitlines()[-1].removeprefix("report: "))
+    report = Path(said.splitlines()[-2].removeprefix("report: "))
     assert report == tmp_path / "demo-archive" / "report.html"
     assert "Digitally restored by denoise-deblur" in report.read_text(encoding="utf-8")
     assert "mean gain of 11: +" in said

@@ -53,6 +53,7 @@ def demo(context: Context, folder: Path | None) -> int:
     report = settings.home / REPORT_NAME
     write_report(catalogue, None, report, include_restricted=False)
     click.echo(f"report: {report}")
+    click.echo(f"look at it in the browser: archive --home {settings.home} serve")
     return code
 
 

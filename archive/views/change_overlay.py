@@ -17,6 +17,7 @@ from archive.views.pyramid import Advance
 from archive.views.subjects import Subject, open_picture
 from archive.views.view_store import ViewStore
 from restoration.quality.change_detection import CHANGE_COLOURS, CHANGE_STEPS, FILLED_COLOUR, ChangeMap, change_map
+from restoration.quality.smoothing_detection import CELL_PX, find_smoothed_blocks
 
 OVERLAY_WIDTH_PX = 1600
 _MOST_PLACES = 100
@@ -29,7 +30,7 @@ class ChangeOverlay(NamedTuple):
 
     png: bytes
     places: dict[str, list[dict[str, int]]]
-    """``filled`` by size, ``changed`` by the size of the change: x, y, width, height in pixels of the picture."""
+    """``filled`` and ``smoothed`` by size, ``changed`` by the change: x, y, width, height in pixels of the picture."""
 
 
 def change_overlay(store: ViewStore, settings: Settings, subject: Subject, *, wait_seconds: float) -> ChangeOverlay:
@@ -44,8 +45,9 @@ def change_overlay(store: ViewStore, settings: Settings, subject: Subject, *, wa
         before, after = subject.files
         with open_picture(settings, before) as scan, open_picture(settings, after) as made:
             found = change_map(scan, made, width_px=OVERLAY_WIDTH_PX)
-        advance(1.0)
-        places = find_places(found, subject.width, subject.height)
+            advance(0.5)
+            smoothed = find_smoothed_blocks(scan, made)
+        places = find_places(found, smoothed, subject.width, subject.height)
         path.write_bytes(json.dumps(places).encode() + b"\n" + _overlay(found))
 
     written = store.file(f"{subject.key}.changes", build, wait_seconds=wait_seconds).read_bytes()
@@ -53,9 +55,12 @@ def change_overlay(store: ViewStore, settings: Settings, subject: Subject, *, wa
     return ChangeOverlay(png=png, places=json.loads(head))
 
 
-def find_places(found: ChangeMap, width: int, height: int) -> dict[str, list[dict[str, int]]]:
-    """Rectangles around what was filled in, largest first, and around the largest changes."""
+def find_places(
+    found: ChangeMap, smoothed: NDArray[np.bool_], width: int, height: int
+) -> dict[str, list[dict[str, int]]]:
+    """Rectangles around what was filled in or smoothed, largest first, and around the largest changes."""
     return {
+        "smoothed": _around(_regions(smoothed), CELL_PX, width, height),
         "filled": _around(_regions(found.filled), found.factor, width, height),
         "changed": _around(_peaks(found), found.factor, width, height),
     }

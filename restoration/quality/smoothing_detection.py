@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.quality.block_metrics import SSIM_RADIUS, gaussian_smoothed
-from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values
+from restoration.image import Area, Source
+from restoration.quality.block_metrics import SSIM_RADIUS, gaussian_smoothed, luma_of
+from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
 
 CELL_PX = 16
 """Cells are squares of this side; a block is two by two of them, so that blocks lie 16 px apart."""
@@ -46,16 +47,22 @@ def measure_cells(lumas: list[Values], block: Block) -> list[Cells]:
 
 
 def smoothed_share(source: Cells, derivative: Cells) -> float | None:
-    """The share of blocks of 32 x 32 px, every 16 px, in which detail was lost beyond the source's grain.
+    """The share of :func:`smoothed_blocks`. None if the area is smaller than a block."""
+    smoothed = smoothed_blocks(source, derivative)
+    return float(np.mean(smoothed)) if smoothed.size else None
+
+
+def smoothed_blocks(source: Cells, derivative: Cells) -> NDArray[np.bool_]:
+    """Which blocks of 32 x 32 px, every 16 px, lost detail beyond the source's grain, (rows, columns) of the blocks.
 
     A block is smoothed where ``sqrt(max(0, before² - after²)) > 2 * grain + 1/255``, of the deviations of the high-pass
     before and after. The grain is the 5th percentile of the deviations before, over all blocks of the same quarter of
-    lightness, or over all blocks where that quarter has fewer than 20. None if the area is smaller than a block.
+    lightness, or over all blocks where that quarter has fewer than 20.
     """
     before, lightness = _deviations(source), _of_blocks(source[2])
     after = _deviations(derivative)
     if not before.size:
-        return None
+        return np.zeros(before.shape, np.bool_)
     grain = np.full(before.shape, np.percentile(before, _PERCENTILE))
     quarter = np.clip(np.ceil(lightness * 4) - 1, 0, 3)
     for number in range(4):
@@ -63,7 +70,32 @@ def smoothed_share(source: Cells, derivative: Cells) -> float | None:
         if np.count_nonzero(chosen) >= _FEWEST_BLOCKS:
             grain[chosen] = np.percentile(before[chosen], _PERCENTILE)
     lost = np.sqrt(np.maximum(before**2 - after**2, 0))
-    return float(np.mean(lost > _GRAIN_FACTOR * grain + _LEAST_LOSS))
+    smoothed: NDArray[np.bool_] = lost > _GRAIN_FACTOR * grain + _LEAST_LOSS
+    return smoothed
+
+
+def find_smoothed_blocks(source: Source, derivative: Source) -> NDArray[np.bool_]:
+    """The :func:`smoothed_blocks` of two whole pictures of one size, read in windows.
+
+    Raises:
+        ImageError: a picture can't be read.
+    """
+    info = source.info
+    pictures = [empty_cells(info.width, info.height) for _ in range(2)]
+
+    def measure(window: Window) -> list[tuple[Block, list[Cells]]]:
+        return [
+            (block, measure_cells([luma_of(window.of_block(image, block)) for image in range(2)], block))
+            for block in window.blocks()
+        ]
+
+    whole = Area(x=0, y=0, width=info.width, height=info.height)
+    for found in map_windows([source, derivative], [], area=whole, work=measure, threads=1):
+        for block, cells in found:
+            top, left = block.y // CELL_PX, block.x // CELL_PX
+            for picture, own in zip(pictures, cells, strict=True):
+                picture[:, top : top + own.shape[1], left : left + own.shape[2]] = own
+    return smoothed_blocks(*pictures)
 
 
 def _cell_means(plane: Values) -> Values:

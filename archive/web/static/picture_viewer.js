@@ -292,7 +292,7 @@ export class PictureViewer {
     this.mark(place, "place");
   }
 
-  /** @param {string} kind "filled" or "changed" */
+  /** @param {string} kind "filled", "smoothed" or "changed" */
   async nextPlace(kind) {
     if (this.picture === null || this.picture.changes === null) {
       return;
@@ -371,6 +371,7 @@ export class PictureViewer {
       c: () => this.act("changes"),
       f: () => this.act("next_filled"),
       g: () => this.act("next_changed"),
+      h: () => this.act("next_smoothed"),
       m: () => this.act("comment"),
       0: () => this.act("whole"),
       1: () => this.act("actual_size"),
@@ -408,6 +409,9 @@ export class PictureViewer {
         break;
       case "next_filled":
         this.nextPlace("filled");
+        break;
+      case "next_smoothed":
+        this.nextPlace("smoothed");
         break;
       case "next_changed":
         this.nextPlace("changed");

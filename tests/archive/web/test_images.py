@@ -108,7 +108,7 @@ def test_the_difference_is_grey_where_nothing_changed(server: Server) -> None:
     assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.8
     changes = browser.get("/derivatives/1/changes").json()
     assert changes["overlay"].startswith("data:image/png;base64,")
-    assert set(changes["places"]) == {"filled", "changed"}
+    assert set(changes["places"]) == {"filled", "smoothed", "changed"}
 
 
 def test_a_view_is_made_again_and_never_of_other_bytes(server: Server, archive: SmallArchive) -> None:
