@@ -14,7 +14,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_batch, get_item_details, list_batches, list_items
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review
 from archive.catalogue.schema.vocabularies import Access, DerivativeKind
-from archive.display import Record, describe_kind, describe_recipe, describe_score, format_score_value
+from archive.display import Record, describe_kind, describe_recipe, format_score_value
 from archive.errors import NotFoundError
 
 PAGE_SIZE = 48
@@ -51,10 +51,22 @@ class DerivativePage:
         return describe_recipe(self.derivative["recipe"])
 
     @property
-    def scores(self) -> list[tuple[str, str]]:
-        """What each score is of, and its value."""
+    def scores(self) -> dict[str, list[tuple[str, str]]]:
+        """Metrics with their values: how much was ``changed``, and what they were ``before_after``."""
         whole = [score for score in self.derivative["quality"] if score["stage"] is None]
-        return [(describe_score(score), format_score_value(score)) for score in whole]
+        changed = [
+            (score["metric"], format_score_value(score)) for score in whole if score["compared_with"] == "source"
+        ]
+        before_after: dict[str, dict[str, str]] = {}
+        for score in whole:
+            if score["compared_with"] in (None, "reference"):
+                against = " (reference)" if score["compared_with"] else ""
+                before_after.setdefault(f"{score['metric']}{against}", {})[score["image"]] = format_score_value(score)
+        both = [
+            (metric, f"{values.get('source', '–')} → {values.get('derivative', '–')}")
+            for metric, values in before_after.items()
+        ]
+        return {"changed": changed, "before_after": both}
 
 
 def browse_items(

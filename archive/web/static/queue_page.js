@@ -31,6 +31,17 @@ function showProgress(answer) {
   /** @type {HTMLElement} */ (document.getElementById("progress-text")).textContent = fill(texts.progress, answer);
 }
 
+/** @param {[string, string]} score the metric and its value */
+function describeScore(score) {
+  const row = document.createElement("tr");
+  const [name, value] = [document.createElement("th"), document.createElement("td")];
+  name.scope = "row";
+  value.className = "number";
+  [name.textContent, value.textContent] = score;
+  row.append(name, value);
+  return row;
+}
+
 /** @param {any} picture */
 function describe(picture) {
   const title = /** @type {HTMLElement} */ (document.getElementById("entry-title"));
@@ -39,15 +50,10 @@ function describe(picture) {
   link.textContent = picture.accession_number;
   title.replaceChildren(link);
   /** @type {HTMLElement} */ (document.getElementById("entry-subtitle")).textContent = picture.title ?? "";
-  /** @type {HTMLElement} */ (document.getElementById("scores")).replaceChildren(...picture.scores.map((/** @type {string[]} */ score) => {
-    const row = document.createElement("tr");
-    const [name, value] = [document.createElement("th"), document.createElement("td")];
-    name.scope = "row";
-    value.className = "number";
-    [name.textContent, value.textContent] = score;
-    row.append(name, value);
-    return row;
-  }));
+  for (const [group, scores] of Object.entries(picture.scores)) {
+    const body = /** @type {HTMLElement} */ (document.getElementById(`scores_${group}`));
+    body.replaceChildren(...scores.map(describeScore));
+  }
   /** @type {HTMLElement} */ (document.getElementById("reviews")).replaceChildren(...picture.reviews.map((/** @type {any} */ review) => {
     const line = document.createElement("li");
     line.textContent = fill(words.by, { decision: picture.labels[review.decision], name: review.reviewer, at: review.at.slice(0, 16).replace("T", " ") });
