@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from archive.accounts import Account, find_account
+from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Role
 from archive.errors import ArchiveError, FixityError, NotFoundError, UsageError
 from archive.views.iiif_request import RequestError
@@ -53,6 +54,12 @@ class Call:
         """The account; pages that need a role always have one."""
         assert self.account is not None  # noqa: S101
         return self.account
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue, written to on behalf of the account."""
+        catalogue = self.state.catalogue
+        return replace(catalogue, settings=replace(catalogue.settings, operator=self.user.name))
 
     @property
     def csrf_token(self) -> str:

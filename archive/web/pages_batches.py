@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from archive.batches.planning.planner import plan_restore
+from archive.batches.running.background import run_in_background
 from archive.browsing import browse_batches, get_batch_page
-from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.catalogue.schema.vocabularies import Role, TaskStatus
+from archive.report import write_report
 from archive.web.endpoints import Call, Endpoint
 
+_MODEL = "denoise-deblur"
 _EVERY_SECONDS = 2.0
 _LONGEST_SECONDS = 600.0  # then the browser connects again
 _MOST_STREAMS = 16
@@ -21,8 +27,38 @@ _open_streams: set[object] = set()
 
 
 def batches_page(call: Call) -> Response:
-    """All batches."""
-    return call.page("batches.html", batches=browse_batches(call.state.catalogue))
+    """All batches, and for managers the form that plans one."""
+    return call.page(
+        "batches.html",
+        batches=browse_batches(call.state.catalogue),
+        may_run=call.may(Role.MANAGER),
+        plan=None,
+        query="",
+    )
+
+
+def plan(call: Call) -> Response:
+    """Shows what a batch of a query would do, or plans it and starts it in a process of its own."""
+    query = call.form.get("query", "").strip()[:2000]
+    is_start = call.form.get("start") == "yes"
+    planned = plan_restore(call.catalogue, query or None, model=_MODEL, dry_run=not is_start)
+    if is_start and planned.batch_id is not None:
+        run_in_background(call.catalogue.settings, planned.batch_id)
+        return RedirectResponse(f"/batches/{planned.batch_id}", 303)
+    batches = browse_batches(call.state.catalogue)
+    return call.page("batches.html", batches=batches, may_run=True, plan=planned, query=query)
+
+
+def report(call: Call) -> Response:
+    """The report of a query, of open items, as a file to be kept."""
+    query = call.request.query_params.get("query", "").strip()[:2000]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.html"
+        write_report(call.state.catalogue, query or None, path)
+        content = path.read_bytes()
+    return Response(
+        content, media_type="text/html", headers={"content-disposition": 'attachment; filename="report.html"'}
+    )
 
 
 def batch_page(call: Call) -> Response:
@@ -62,6 +98,8 @@ def _progress(found: dict[str, Any]) -> dict[str, Any]:
 
 ENDPOINTS = (
     Endpoint(path="/batches", page=batches_page),
+    Endpoint(path="/batches/plan", page=plan, method="POST", role=Role.MANAGER),
+    Endpoint(path="/report", page=report),
     Endpoint(path="/batches/{batch_id}", page=batch_page),
     Endpoint(path="/batches/{batch_id}/events", page=batch_events),
 )

@@ -117,7 +117,7 @@ def picture_of(call: Call, shown: DerivativePage, *, compared_with: Any = None) 
 def review(call: Call) -> Response:
     """Records a decision, through the same function as ``archive review``."""
     derivative_id = call.number("derivative_id")
-    catalogue, user = call.state.catalogue, call.user
+    catalogue, user = call.catalogue, call.user
     accession_number = find_accession_number(catalogue, derivative_id, user.access)
     try:
         decision = Decision(call.form.get("decision", ""))
@@ -152,9 +152,7 @@ def comment(call: Call) -> Response:
         place = {name: int(call.form.get(name, "")[:12]) for name in ("x", "y", "width", "height")}
     except ValueError:
         raise UsageError("x, y, width and height must be whole numbers") from None
-    add_comment(
-        call.state.catalogue, derivative_id, **place, text=call.form.get("text", "")[:5000], author=call.user.name
-    )
+    add_comment(call.catalogue, derivative_id, **place, text=call.form.get("text", "")[:5000], author=call.user.name)
     if call.wants_json:
         shown = get_derivative_page(call.state.catalogue, call.user, derivative_id)
         return JSONResponse({"comments": shown.derivative["comments"]})

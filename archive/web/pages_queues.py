@@ -94,7 +94,7 @@ def accept_many(call: Call) -> Response:
     for entry in entries:
         if entry.position in wanted and entry.decision is None:
             record_decision(
-                call.state.catalogue,
+                call.catalogue,
                 find_accession_number(call.state.catalogue, entry.derivative_id, call.user.access),
                 decision=Decision.ACCEPTED,
                 derivative_id=entry.derivative_id,

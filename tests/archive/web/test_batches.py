@@ -1,0 +1,63 @@
+"""Batches on pages: plans, live progress and reports."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from archive.catalogue.schema.vocabularies import Role
+from tests.archive.web.conftest import Server
+from tests.small_archive import SmallArchive, write_scan
+
+
+def test_progress_is_sent_until_the_batch_ends(server: Server) -> None:
+    answer = server.logged_in().get("/batches/1/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    first, end = answer.text.strip().split("\n\n")
+    progress = json.loads(first.removeprefix("data: "))
+    assert (progress["status"], progress["tasks"], progress["done"]) == ("done", 1, 1)
+    assert end.startswith("event: end")
+
+
+def test_failures_of_hidden_items_are_only_counted(server: Server, archive: SmallArchive) -> None:
+    write_scan(archive.scans / "e.tif", seed=9)
+    (archive.scans / "items.csv").write_text("filename,accession_number,access\ne.tif,1906.9,sensitive\n")
+    archive.done("ingest", archive.scans / "e.tif", "--metadata", archive.scans / "items.csv")
+    (archive.scans / "e.tif").unlink()
+    archive.run("restore", "access:sensitive AND status:unrestored")
+    assert "1906.9" in server.logged_in().get("/batches/5").text
+    text = server.logged_in(Role.REVIEWER, "B").get("/batches/5").text
+    assert "1906.9" not in text
+    assert "1 failures of items" in text
+
+
+def test_a_plan_is_shown_to_managers_before_it_is_started(server: Server) -> None:
+    manager = server.logged_in()
+    assert manager.submit("/batches/plan", query="accession_number:1906.1")[0] == 200
+    status, text = manager.submit("/batches/plan", query="accession_number:1906.1 view:verso")
+    assert (status, "Nothing to do" in text) == (200, True)
+    assert manager.submit("/batches/plan", query="colour:red")[0] == 400
+    assert server.logged_in(Role.REVIEWER, "B").submit("/batches/plan", query="")[0] == 403
+
+
+def test_the_report_of_a_query_holds_open_items_only(server: Server) -> None:
+    answer = server.logged_in().get("/report?query=accession_number:1906.*")
+    assert answer.headers["content-disposition"] == 'attachment; filename="report.html"'
+    assert "1906.1" in answer.text
+    assert "1906.2" not in answer.text
+
+
+@pytest.mark.slow
+def test_a_planned_batch_runs_in_a_process_of_its_own(server: Server, archive: SmallArchive) -> None:
+    write_scan(archive.home / "scans" / "f.tif", seed=11)
+    archive.done("ingest", archive.home / "scans" / "f.tif", "--copy")
+    browser = server.logged_in()
+    answer = browser.post(
+        "/batches/plan", data={"query": "accession_number:f", "start": "yes", "csrf_token": browser.csrf_token()}
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/batches/5")
+    assert "event: end" in browser.get("/batches/5/events").text
+    found = archive.done("batch", "show", "5", "--format", "json").json()
+    assert (found["status"], found["done"]) == ("done", 1)
+    assert archive.show("f")["derivatives"][0]["review"] is None
