@@ -181,7 +181,7 @@ def _catalogue(items: int, agent: int) -> Iterator[Rows]:
         rows["item_words"] += [
             (field, word, item_id, position)
             for field in TEXT_FIELDS
-            for position, word in enumerate(_folded(fields[field]))
+            for position, word in enumerate(_folded(fields.get(field) or ""))
         ]
         derivatives = _add_masters(rows, random, item_id, derivatives, agent)
         while batches <= derivatives // _BATCH:

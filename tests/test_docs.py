@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from archive.catalogue.edtf_dates import date_range
-from archive.catalogue.query.fields import FIELDS
+from archive.catalogue.query.description_fields import FIELD_NAMES
 from archive.catalogue.query.lucene_parser import parse_condition
 from restoration.image import Picture
 
@@ -81,7 +81,7 @@ def test_the_query_reference_lists_every_field() -> None:
     (table,) = re.findall(r"\| field \| asks for \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
     told = [name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
-    assert sorted(told) == sorted(FIELDS)
+    assert sorted(told) == sorted(FIELD_NAMES)
 
 
 def test_the_example_queries_are_valid() -> None:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from archive.ingest.ingest_report import IngestReport
 from archive.ingest.ingest_run import ingest
+from archive.ingest.table_problems import group_problems, write_problems
 
-__all__ = ["IngestReport", "ingest"]
+__all__ = ["IngestReport", "group_problems", "ingest", "write_problems"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from archive.ingest.checksums import Checksum
 from archive.ingest.file_discovery import Scan, examine_file, inspect_image
 from archive.ingest.recorder import RecordedFile, Recorder
 from archive.ingest.row_matching import FileMetadata
+from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.storage import check_file
 from restoration.errors import ImageError
 from restoration.image import Limits, looks_like_image
@@ -31,6 +32,8 @@ class InspectedFile:
     scan: Scan
     entry: FileMetadata
     holder: RecordedFile | None
+    problems: tuple[TableProblem, ...] = ()
+    """Cells of its row that were left out."""
 
 
 def inspect_file(
@@ -47,10 +50,12 @@ def inspect_file(
         OSError: it can't be read.
     """
     if not looks_like_image(path):
-        if entry.row is not None:
+        if entry.row is not None and entry.row.line:
             raise IngestError(f"{entry.row.where} names it, but it is not an image")
         raise NotAnImageError
-    _check_reference(catalogue, entry)
+    problem = _check_reference(catalogue, entry)
+    if problem is not None:
+        entry = replace(entry, reference=None)
     scan = examine_file(
         path,
         root,
@@ -58,20 +63,31 @@ def inspect_file(
         known=lambda sha256: _is_settled(catalogue, sha256),
         limits=_limits(catalogue),
     )
-    return InspectedFile(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan))
+    problems = () if problem is None else (problem,)
+    return InspectedFile(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan), problems=problems)
 
 
-def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> None:
+def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem | None:
+    """What is wrong with the reference image that a row names, if anything."""
     if entry.row is None or entry.reference is None:
-        return
+        return None
     try:
         refusal = inspect_image(entry.reference, limits=_limits(catalogue))[0].refusal
+        trouble = None if refusal is None else f"can't be used: {refusal}"
     except FileNotFoundError:
-        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} is not there") from None
+        trouble = "is not there"
     except (ImageError, OSError) as error:
-        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {error}") from error
-    if refusal is not None:
-        raise IngestError(f"{entry.row.where}, column reference: {entry.reference} can't be used: {refusal}")
+        trouble = f"can't be used: {error}"
+    if trouble is None:
+        return None
+    return TableProblem(
+        kind=ProblemKind.REFERENCE,
+        table=entry.row.sheet.name,
+        line=entry.row.line,
+        column="reference",
+        value=str(entry.reference),
+        advice=trouble,
+    )
 
 
 def _limits(catalogue: Catalogue) -> Limits:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from archive.ingest.table_problems import TableProblem
+
 
 @dataclass(kw_only=True)
 class IngestReport:
@@ -32,6 +34,8 @@ class IngestReport:
     """Files that the manifest lists and that are not there."""
     files_without_sums: list[str] = field(default_factory=list)
     """Images that the manifest doesn't list; they are taken in all the same."""
+    problems: list[TableProblem] = field(default_factory=list)
+    """What is wrong in the tables: cells that were left out, rows and columns that can't be used."""
     notes: list[str] = field(default_factory=list)
     """What else a person should know: broken metadata that was left out, rows of duplicates that were not used."""
     lines: list[str] = field(default_factory=list)

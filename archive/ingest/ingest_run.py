@@ -8,6 +8,7 @@ one transaction that is taken back: it decides by the same code, and nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,16 +17,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
+from archive.catalogue.schema.description_tables import ColumnMappingText
 from archive.catalogue.schema.tables import Master
 from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
 from archive.ingest.checksums import Checksum, ChecksumMismatchError, digest_and_compare
+from archive.ingest.column_mapping import ColumnMapping, read_mapping
 from archive.ingest.file_discovery import DiscoveredFiles, Scan, discover_files, printable_path
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
 from archive.ingest.ingest_report import IngestReport
+from archive.ingest.names_as_rows import rows_of_names
 from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
 from archive.ingest.row_matching import FileMetadata, match_rows
-from archive.ingest.spreadsheet import read_spreadsheet
+from archive.ingest.spreadsheet import Row, read_spreadsheet
 from archive.progress import NoProgress, Progress
 from archive.storage import copy_to_temporary, master_copy_path
 from restoration.errors import ImageError
@@ -42,17 +46,21 @@ def ingest(
     paths: Sequence[Path],
     *,
     metadata: Path | None = None,
+    mapping: Path | None = None,
+    sheet: str | None = None,
     manifest: Path | None = None,
     copy: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Take scans into the catalogue, with what items.csv says of them.
+    """Take scans into the catalogue, with what a museum's table says of them.
 
     Args:
         catalogue: where they are recorded.
         paths: folders, which are searched to the bottom, and single files.
-        metadata: the CSV to read instead of each items.csv that lies in an ingested folder.
+        metadata: the CSV or workbook to read instead of each items.csv that lies in an ingested folder.
+        mapping: the file that says which of the table's columns is which of ours.
+        sheet: which sheet of a workbook; else the first.
         manifest: a file of sha256sum or md5sum; files that it lists and that differ from it are refused.
         copy: bring new masters into the home; else they stay where they are and are referenced.
         dry_run: only report what would happen, file by file.
@@ -69,14 +77,24 @@ def ingest(
     sums = _sums(manifest, found, report)
     sheets = [metadata.absolute()] if metadata is not None else [*found.sheets, *found.neighbours]
     _check_sheets(sheets, sums)
-    rows = [row for sheet in dict.fromkeys(sheets) for row in read_spreadsheet(sheet)]
-    matched = match_rows(rows, found)
+    chosen = read_mapping(mapping) if mapping is not None else None
+    rows = _read_rows(sheets, chosen, sheet, report)
+    matched = match_rows(rows, found, derive=partial(_rows_of_names, chosen, rows))
+    report.problems += matched.problems
+    report.notes += matched.notes
     report.passed_over += found.hidden
     report.failures += found.failures
     report.failures += [(printable_path(path), reason) for path, reason in matched.refused.items()]
     report.rows_without_files += matched.without_files
 
-    recorder = Recorder(catalogue, stated={row.accession_number for row in rows if row.accession_number is not None})
+    if chosen is not None and not dry_run:
+        _keep_mapping(catalogue, chosen)
+    recorder = Recorder(
+        catalogue,
+        stated={row.accession_number for row in rows if row.accession_number is not None},
+        with_rows={str(path) for path in matched.entries},
+        told_by="" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})",
+    )
     run = _Run(catalogue, recorder, report, sums, copy=copy, has_rows=bool(rows))
     references = matched.references | _known_references(catalogue)
     # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
@@ -170,6 +188,7 @@ class _Run:
                     self._report.files_without_rows.append(str(path))
                 if self._sums is not None and path not in self._sums:
                     self._report.files_without_sums.append(str(path))
+                self._report.problems += evidence.problems
                 yield evidence
             progress.advance(note=path.name)
 
@@ -237,6 +256,7 @@ class _Run:
     def _count(self, scan: Scan, outcome: FileOutcome) -> None:
         report = self._report
         report.notes += outcome.notes
+        report.problems += outcome.problems
         report.checked += bool(scan.sums)
         match outcome.action:
             case "added":
@@ -259,6 +279,38 @@ class _Run:
         self._report.failures.append((str(path), reason))
         if self._report.dry_run:
             self._report.lines.append(f"{path}: refused: {reason}")
+
+
+def _read_rows(
+    tables: Iterable[Path], mapping: ColumnMapping | None, sheet: str | None, report: IngestReport
+) -> list[Row]:
+    rows: list[Row] = []
+    for path in dict.fromkeys(tables):
+        read = read_spreadsheet(path, mapping=mapping, sheet=sheet)
+        rows += read.rows
+        report.problems += read.problems
+        report.notes += read.notes
+    return rows
+
+
+def _rows_of_names(mapping: ColumnMapping | None, rows: Sequence[Row], files: Sequence[Path]) -> Iterable[Row]:
+    if mapping is None:
+        return ()
+    stated = {
+        (row.accession_number, row.sequence)
+        for row in rows
+        if row.accession_number is not None and row.sequence is not None
+    }
+    return rows_of_names(mapping, files, stated=stated)
+
+
+def _keep_mapping(catalogue: Catalogue, mapping: ColumnMapping) -> None:
+    """Keep the mapping's text, which events name by its digest."""
+    with catalogue.session() as session:
+        if session.scalar(select(ColumnMappingText.id).where(ColumnMappingText.sha256 == mapping.sha256)) is None:
+            kept = ColumnMappingText(sha256=mapping.sha256, name=mapping.path.name, text=mapping.text)
+            kept.first_used_at = catalogue.now(session)
+            session.add(kept)
 
 
 def _known_references(catalogue: Catalogue) -> set[Path]:

@@ -14,39 +14,66 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import record_event
+from archive.catalogue.identifiers import set_identifiers
 from archive.catalogue.query.text_index import TEXT_FIELDS, index_item_words
 from archive.catalogue.schema.tables import Item, Master
 from archive.catalogue.schema.vocabularies import Access, EventType, Polarity
 from archive.errors import IngestError
+from archive.ingest.column_names import fold_header
 from archive.ingest.row_matching import FileMetadata, ItemMetadata
 from archive.ingest.spreadsheet import Row
+from archive.ingest.table_problems import ProblemKind, TableProblem
 from restoration.image import Area
+
+
+class SequenceTakenError(IngestError):
+    """The sequence that a row states is another master's."""
 
 
 def update_item(session: Session, item: Item, facts: ItemMetadata) -> list[str]:
     """Set what is stated of an item; returns ``field: old -> new`` of each value that was another before."""
     changes = []
-    words_change = False
+    words_before = {name: getattr(item, name) for name in TEXT_FIELDS}, item.extra
     for column, value in facts.item.items():
-        change = _set(item, column, _typed(column, value))
-        words_change |= bool(change) and column in TEXT_FIELDS
-        changes += change
-    if "date" in facts.item:
-        item.date_earliest, item.date_latest = date_range(facts.item["date"])
+        if column not in ("date", "date_text") and not _would_open(item, column, facts):
+            changes += _set(item, column, _typed(column, value))
+    if "date_text" in facts.item:
+        changes += _set_date(item, facts.item["date_text"], facts.item.get("date"))
     for name, value in facts.extra.items():
         if item.extra.get(name) != value:
             changes.append(_change(name, item.extra.get(name), value))
             item.extra = {**item.extra, name: value}
-    if words_change:
+    for name in [name for name in item.extra if fold_header(name) in facts.mapped_headers]:
+        changes.append(f"{name}: {item.extra[name]} -> (mapped)")
+        item.extra = {other: value for other, value in item.extra.items() if other != name}
+    for scheme, values in facts.identifiers.items():
+        if (before := set_identifiers(session, item, scheme, values)) is not None:
+            changes.append(_change(scheme, "; ".join(before) or None, "; ".join(values)))
+    if words_before != ({name: getattr(item, name) for name in TEXT_FIELDS}, item.extra):
         index_item_words(session, item)
     return changes
 
 
-def update_master(session: Session, master: Master, entry: FileMetadata, *, at: datetime) -> list[str]:
+def _would_open(item: Item, column: str, facts: ItemMetadata) -> bool:
+    """Whether an access that could not be read, and so counts as restricted, would open a sensitive item."""
+    return column == "access" and facts.has_doubtful_access and item.access is Access.SENSITIVE
+
+
+def _set_date(item: Item, text: str, edtf: str | None) -> list[str]:
+    """Set a date in its words and in EDTF; without EDTF, the words say that there is none, or aren't understood."""
+    changes = _set(item, "date", edtf)
+    of_text = _set(item, "date_text", text)
+    item.date_earliest, item.date_latest = (None, None) if edtf is None else date_range(edtf)
+    return changes + (of_text if text != edtf else [])
+
+
+def update_master(
+    session: Session, master: Master, entry: FileMetadata, *, at: datetime, problems: list[TableProblem]
+) -> list[str]:
     """Set what is stated of a known master; returns ``field: old -> new`` of each value that was another before.
 
-    Raises:
-        IngestError: the sequence is another master's, or the picture area reaches out of the picture.
+    A sequence that is another master's, and a picture area that reaches out of the picture, are left out and added to
+    ``problems``.
     """
     row, changes = entry.row, []
     if row is None:
@@ -56,13 +83,17 @@ def update_master(session: Session, master: Master, entry: FileMetadata, *, at: 
         # Out of the way, since no two may have the same number at any moment.
         master.sequence = max(next_free_sequence(session, master.item), row.sequence + 1)
         session.flush()
-        free_sequence(session, master.item, row.sequence, entry, at=at, free=before)
-        master.sequence = row.sequence
-        changes.append(_change("sequence", before, row.sequence))
+        try:
+            free_sequence(session, master.item, row.sequence, entry, at=at, free=before)
+        except SequenceTakenError as error:
+            problems.append(cell_problem(row, ProblemKind.SEQUENCE, "sequence", str(row.sequence), str(error)))
+            master.sequence = before
+        else:
+            master.sequence = row.sequence
+            changes.append(_change("sequence", before, row.sequence))
     if row.view is not None:
         changes += _set(master, "view", row.view)
-    if row.picture_area is not None:
-        check_picture_area(row, master.width, master.height)
+    if row.picture_area is not None and _check_picture_area(row, master, problems):
         area, stated = _area_text(get_picture_area(master)), _area_text(row.picture_area)
         if area != stated:
             changes.append(_change("picture_area", area, stated))
@@ -104,15 +135,15 @@ def free_sequence(session: Session, item: Item, sequence: int, entry: FileMetada
     That is done, and leaves an event, only where its own row states another number, which it gets in its turn.
 
     Raises:
-        IngestError: the number is its own.
+        SequenceTakenError: the number is its own.
     """
     taken = session.scalar(select(Master).where(Master.item_id == item.id, Master.sequence == sequence))
     if taken is None or entry.row is None:
         return
     if entry.facts.numbered.get(Path(taken.path), sequence) == sequence:
-        raise IngestError(
-            f"{entry.row.where}, column sequence: {sequence} of {item.accession_number!r} is taken by {taken.path}. "
-            "Give another number, or none for the next free one; to change numbers round, state both scans' new ones"
+        raise SequenceTakenError(
+            f"of {item.accession_number!r} is taken by {taken.path}. Give another number, or none for the next free "
+            "one; to change numbers round, state both scans' new ones"
         )
     taken.sequence = free
     detail = f"{_change('sequence', sequence, free)}, since {entry.row.where} gives its number to another scan"
@@ -124,18 +155,24 @@ def next_free_sequence(session: Session, item: Item) -> int:
     return (session.scalar(select(func.max(Master.sequence)).where(Master.item_id == item.id)) or 0) + 1
 
 
-def check_picture_area(row: Row, width: int, height: int) -> None:
-    """Raise where a row's picture area reaches out of the upright picture of ``width`` x ``height`` px.
+def take_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> None:
+    """Write a row's picture area into a master's columns; one that reaches out of the picture is a problem instead."""
+    if row.picture_area is not None and _check_picture_area(row, master, problems):
+        set_picture_area(master, row.picture_area)
 
-    Raises:
-        IngestError: it does.
-    """
-    area = row.picture_area
-    if area is not None and (area.x + area.width > width or area.y + area.height > height):
-        raise IngestError(
-            f"{row.where}, column picture_area: {_area_text(area)!r} (x y w h) reaches out of the picture of "
-            f"{width}x{height} px"
-        )
+
+def cell_problem(row: Row, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
+    """A problem of one cell of a row."""
+    return TableProblem(kind=kind, table=row.sheet.name, line=row.line, column=column, value=value, advice=advice)
+
+
+def _check_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> bool:
+    area, width, height = row.picture_area, master.width, master.height
+    if area is None or (area.x + area.width <= width and area.y + area.height <= height):
+        return True
+    advice = f"(x y w h) reaches out of the picture of {width}x{height} px"
+    problems.append(cell_problem(row, ProblemKind.PICTURE_AREA, "picture_area", _area_text(area) or "", advice))
+    return False
 
 
 def set_picture_area(master: Master, area: Area) -> None:

@@ -20,15 +20,17 @@ from archive.errors import IngestError
 from archive.ingest.checksums import ChecksumMismatchError
 from archive.ingest.file_discovery import Scan
 from archive.ingest.metadata_updates import (
-    check_picture_area,
+    SequenceTakenError,
+    cell_problem,
     free_sequence,
     next_free_sequence,
     rename_item,
-    set_picture_area,
+    take_picture_area,
     update_item,
     update_master,
 )
 from archive.ingest.row_matching import FileMetadata
+from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.storage import MASTERS, publish_once
 from restoration.image import ImageInfo
 
@@ -68,6 +70,8 @@ class FileOutcome:
     detail: str
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    problems: tuple[TableProblem, ...] = ()
+    """Cells of its row that can't be applied."""
 
 
 def accession_number(path: Path, entry: FileMetadata) -> str:
@@ -80,10 +84,20 @@ def accession_number(path: Path, entry: FileMetadata) -> str:
 class Recorder:
     """Records scans one by one, each in a session of the caller's; knows what this run has seen so far."""
 
-    def __init__(self, catalogue: Catalogue, *, stated: set[str]) -> None:
-        """``stated`` are the accession numbers that the run's rows name, refused ones too."""
+    def __init__(self, catalogue: Catalogue, *, stated: set[str], with_rows: set[str], told_by: str = "") -> None:
+        """Starts a run.
+
+        Args:
+            catalogue: where it is recorded.
+            stated: the accession numbers that the run's rows name, refused ones too.
+            with_rows: the stored paths of files that have a row.
+            told_by: the mapping by which rows were read, in words, for events.
+        """
         self._catalogue = catalogue
         self._stated = stated
+        self._with_rows = with_rows
+        self._told_by = told_by
+        self._problems: list[TableProblem] = []
         self._confirmed: set[str] = set()
         self._described: set[str] = set()
 
@@ -101,6 +115,7 @@ class Recorder:
             IngestError: the scan or its row can't be recorded.
             StorageError: its copy can't be published.
         """
+        self._problems = []
         # The first picture in a file stands for all of them: they came together, and stay together.
         here = session.scalar(select(Master).where(Master.path == str(scan.path), Master.page == 1))
         known = session.scalar(select(Master).where(Master.sha256 == scan.sha256, Master.page == 1))
@@ -121,7 +136,7 @@ class Recorder:
             detail = f"{scan.path}: {'; '.join(each.confirmation() for each in scan.sums)}"
             self._record_check(session, scan.sha256, EventOutcome.SUCCESS, detail)
         self._confirmed.add(scan.sha256)
-        return outcome
+        return replace(outcome, problems=tuple(self._problems))
 
     def record_difference(self, session: Session, path: Path, error: ChecksumMismatchError) -> None:
         """Leave the event, where bytes are held, that a file of them has not the sum that it came with."""
@@ -156,10 +171,11 @@ class Recorder:
     def _second(self, session: Session, known: Master, scan: Scan, entry: FileMetadata) -> FileOutcome:
         """A second file of bytes that the recorded file still holds.
 
-        Its row says nothing about the master, but for the file that a copy in the home was made of: it has no other.
+        Its row says nothing about the master where the recorded file has one too, or another row has spoken already.
         """
         held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
-        if known.path.startswith(f"{MASTERS}/") and scan.sha256 not in self._described:
+        is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and known.path not in self._with_rows)
+        if is_free and scan.sha256 not in self._described:
             return self._describe(session, known, entry, "unchanged", held)
         notes = [f"{entry.row.where} was not used: {scan.path} has {held}"] if entry.row is not None else []
         return FileOutcome(action="duplicate", detail=held, notes=notes)
@@ -174,10 +190,10 @@ class Recorder:
         item = master.item
         of_item = rename_item(session, item, entry.row, self._stated) + update_item(session, item, entry.facts)
         at = self._catalogue.now(session)
-        of_master = update_master(session, master, entry, at=at)
+        of_master = update_master(session, master, entry, at=at, problems=self._problems)
         for changes, about in ((of_item, None), (of_master, master)):
             if changes:
-                text = f"{entry.row.where}: {'; '.join(changes)}"
+                text = f"{entry.row.where}{self._told_by}: {'; '.join(changes)}"
                 record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, master=about, at=at)
         changes = of_item + of_master
         if changes and action == "unchanged":
@@ -227,7 +243,8 @@ class Recorder:
             session.add(master)
             which = f", picture {info.page} of {len(scan.pictures)}" if len(scan.pictures) > 1 else ""
             notices = ([f"it won't be restored: {info.refusal}"] if info.refusal else []) + list(info.problems)
-            detail = "; ".join([f"from {scan.path}{which}, SHA-256 {scan.sha256}", *notices])
+            told = f"{entry.row.where}{self._told_by}" if entry.row is not None else ""
+            detail = "; ".join(filter(None, [f"from {scan.path}{which}, SHA-256 {scan.sha256}", told, *notices]))
             record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
             notes += [f"{scan.path}{which}: {notice}" for notice in notices]
             sequences.append(str(master.sequence))
@@ -262,17 +279,22 @@ class Recorder:
             unsupported=info.refusal,
             refusal=info.refusal,
         )
-        if entry.row is not None and entry.row.picture_area is not None:
-            check_picture_area(entry.row, info.width, info.height)
-            set_picture_area(master, entry.row.picture_area)
+        if entry.row is not None:
+            take_picture_area(entry.row, master, self._problems)
         return master
 
     def _sequence(self, session: Session, item: Item, entry: FileMetadata) -> int:
         """The sequence that a row states, else the first that is neither taken nor stated by another row."""
         if entry.row is not None and (stated := entry.row.sequence) is not None:
             at, free = self._catalogue.now(session), next_free_sequence(session, item)
-            free_sequence(session, item, stated, entry, at=at, free=free)
-            return stated
+            try:
+                free_sequence(session, item, stated, entry, at=at, free=free)
+            except SequenceTakenError as error:
+                self._problems.append(
+                    cell_problem(entry.row, ProblemKind.SEQUENCE, "sequence", str(stated), str(error))
+                )
+            else:
+                return stated
         taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))
         return next(number for number in range(1, len(taken) + 2) if number not in taken)
 

@@ -1,21 +1,26 @@
 """Which row belongs to which file, and what the rows of one item say together.
 
-Refused here are rows with problems of their own, files that several rows name, and rows that contradict each other:
-about the item that they share, or by the same sequence. Which of two rows is right is not for software to guess, so
-neither is used.
+Refused here are rows with problems of their own, and files that several rows name. Where the rows of one item
+contradict each other, neither value is used and the problem is reported: which of them is right is not for software to
+guess. Only of access the strictest value counts.
 """
 
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from archive.catalogue.schema.vocabularies import Access
 from archive.ingest.file_discovery import DiscoveredFiles
-from archive.ingest.spreadsheet import ITEM_COLUMNS, Row
+from archive.ingest.file_names import FileFinder, LenientFinder
+from archive.ingest.spreadsheet import Row, place_word
+from archive.ingest.table_columns import ITEM_COLUMNS
+from archive.ingest.table_problems import ProblemKind, TableProblem
+
+_MOST_NOTES = 10  # of one reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +30,9 @@ class ItemMetadata:
     item: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
     """Extra columns may be about the single scans: where rows differ, their values stand side by side."""
+    identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mapped_headers: frozenset[str] = frozenset()
+    has_doubtful_access: bool = False
     reserved: frozenset[int] = frozenset()
     """Sequences that rows name, refused ones too: no other scan is given one of them by default."""
     numbered: Mapping[Path, int] = field(default_factory=dict)
@@ -51,15 +59,26 @@ class MatchedRows:
     without_files: list[str] = field(default_factory=list)
     references: set[Path] = field(default_factory=set)
     """Clean images that rows compare scans with: not masters themselves."""
+    problems: list[TableProblem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def match_rows(rows: Iterable[Row], found: DiscoveredFiles) -> MatchedRows:
-    """Give each row to its file. Rows of a sheet beside a single given file are looked at only for given files."""
+def match_rows(
+    rows: Iterable[Row], found: DiscoveredFiles, *, derive: Callable[[list[Path]], Iterable[Row]] | None = None
+) -> MatchedRows:
+    """Give each row to its file. Rows of a sheet beside a single given file are looked at only for given files.
+
+    Args:
+        rows: of all sheets.
+        found: the files.
+        derive: gives rows for files that no row names, from their names.
+    """
     matched = MatchedRows()
     finder = FileFinder(found.files)
     by_file: dict[Path, list[Row]] = defaultdict(list)
-    reserved: dict[str, set[int]] = defaultdict(set)
+    unmatched: list[Row] = []
     references: dict[Path, Path] = {}
+    reserved: dict[str, set[int]] = defaultdict(set)
     for row in rows:
         if row.accession_number is not None and row.sequence is not None:
             reserved[row.accession_number].add(row.sequence)
@@ -69,18 +88,15 @@ def match_rows(rows: Iterable[Row], found: DiscoveredFiles) -> MatchedRows:
         if path is not None:
             by_file[path].append(row)
         elif row.sheet not in found.neighbours:
-            _note_missing(row, matched)
+            unmatched.append(row)
     matched.references = set(references.values())
-    usable: dict[Path, Row] = {}
-    for path, named in by_file.items():
-        if len(named) > 1:
-            matched.refused[path] = f"{_places(named)} name the same file: keep one of them"
-        elif named[0].problems:
-            matched.refused[path] = _complaint(named[0])
-        else:
-            usable[path] = named[0]
-    _refuse_contradictions(usable, matched)
-    usable = {path: row for path, row in usable.items() if path not in matched.refused}
+    _match_leniently(unmatched, by_file, found, matched)
+    if derive is not None:
+        alone = [path for path in found.files if path not in by_file and path not in matched.references]
+        for row in derive(alone):
+            by_file[row.target].append(row)
+    usable = _usable(by_file, matched)
+    _settle_contradictions(usable, reserved, matched)
     facts = _facts_of_items(usable, reserved)
     for path, row in usable.items():
         matched.entries[path] = FileMetadata(
@@ -91,81 +107,108 @@ def match_rows(rows: Iterable[Row], found: DiscoveredFiles) -> MatchedRows:
     return matched
 
 
-class FileFinder:
-    """Finds a file by how a row spells its path.
-
-    Tried in turn: as written; with accents composed otherwise (macOS); with ``\\`` for ``/`` (Windows); and through the
-    real name of its folder, where the sheet was named by another way than the scans.
-    """
-
-    def __init__(self, files: Mapping[Path, Path]) -> None:
-        self._exact = {str(path): path for path in files}
-        self._composed = {unicodedata.normalize("NFC", text): path for text, path in self._exact.items()}
-        self._roots = {root.resolve(): root for root in dict.fromkeys(files.values())}
-
-    def find(self, target: Path) -> Path | None:
-        for text in self._spellings(target):
-            spelt = os.path.normpath(text)
-            path = self._exact.get(spelt) or self._composed.get(unicodedata.normalize("NFC", spelt))
-            if path is not None:
-                return path
-        return None
-
-    def _spellings(self, target: Path) -> Iterator[str]:
-        yield str(target)
-        if "\\" in target.name:
-            yield str(target).replace("\\", "/")
-        real = target.parent.resolve() / target.name
-        for real_root, root in self._roots.items():
-            if real.is_relative_to(real_root):
-                yield str(root / real.relative_to(real_root))
+def _match_leniently(
+    unmatched: list[Row], by_file: dict[Path, list[Row]], found: DiscoveredFiles, matched: MatchedRows
+) -> None:
+    """Give rows whose names aren't spelt as any file's to the one file that fits."""
+    if not unmatched:
+        return
+    finder = LenientFinder(found.files, by_file.keys())
+    told: dict[str, list[str]] = defaultdict(list)
+    for row in unmatched:
+        near = finder.find(row.filename, row.sheet.parent) if row.filename and not row.problems else None
+        if near is not None:
+            by_file[near.path].append(row)
+            told[near.reason].append(f"{row.where}: {row.filename!r} was taken for {near.path}")
+        else:
+            _note_missing(row, matched, finder)
+    for reason, notes in told.items():
+        matched.notes += notes if len(notes) <= _MOST_NOTES else []
+        if len(notes) > _MOST_NOTES:
+            matched.notes.append(f"{len(notes):,} rows spell their file's name {reason}, the first: {notes[0]}")
 
 
-def _note_missing(row: Row, matched: MatchedRows) -> None:
+def _usable(by_file: Mapping[Path, list[Row]], matched: MatchedRows) -> dict[Path, Row]:
+    """The one row of each file that has one, without problems; a row that comes again unchanged counts once."""
+    usable: dict[Path, Row] = {}
+    for path, named in by_file.items():
+        matched.problems += [problem for row in named for problem in row.cell_problems]
+        if len(named) > 1 and len({_content(row) for row in named}) > 1:
+            matched.refused[path] = reason = f"{_places(named)} name the same file: keep one of them"
+            matched.problems += [_row_problem(row, reason) for row in named]
+        elif named[0].problems:
+            matched.refused[path] = _complaint(named[0])
+            matched.problems.append(_row_problem(named[0], "; ".join(named[0].problems)))
+        else:
+            usable[path] = named[0]
+    return usable
+
+
+def _content(row: Row) -> str:
+    """What a row says of its file, whatever its place and its spelling of the name."""
+    return repr(replace(row, line=0, filename="", cell_problems=()))
+
+
+def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None:
     """A row whose file isn't among those found; it is refused all the same where it is wrong in itself."""
+    matched.problems += row.cell_problems
     if row.problems:
         key = row.target if row.filename else row.sheet
         reason = _complaint(row)
         matched.refused[key] = f"{matched.refused[key]}; {reason}" if key in matched.refused else reason
+        matched.problems.append(_row_problem(row, "; ".join(row.problems)))
         return
-    state = "lies outside the paths given, or is hidden" if row.target.exists() else "is not there"
-    matched.without_files.append(f"{row.where}: {row.filename} {state}")
+    state = "lies outside the paths given, or is hidden" if os.path.exists(row.target) else "is not there"  # noqa: PTH110
+    near = finder.suggest(row.filename)
+    hint = f". Did you mean {' or '.join(near)}?" if near else ""
+    matched.without_files.append(f"{row.where}: {row.filename} {state}{hint}")
 
 
-def _refuse_contradictions(usable: Mapping[Path, Row], matched: MatchedRows) -> None:
-    items: dict[str, dict[Path, Row]] = defaultdict(dict)
+def _settle_contradictions(usable: dict[Path, Row], reserved: dict[str, set[int]], matched: MatchedRows) -> None:
+    items: dict[str, list[Path]] = defaultdict(list)
     for path, row in usable.items():
         if row.accession_number is not None:
-            items[row.accession_number][path] = row
-    for number, rows in items.items():
-        for column in ITEM_COLUMNS:
-            _refuse_different(number, column, {path: row for path, row in rows.items() if column in row.item}, matched)
-        _refuse_same_sequence(number, rows, matched)
-
-
-def _refuse_different(number: str, column: str, rows: Mapping[Path, Row], matched: MatchedRows) -> None:
-    by_value = {row.item[column]: row for row in rows.values()}
-    if len(by_value) < 2:
-        return
-    values = " and ".join(repr(value[:80]) for value in by_value)
-    reason = (
-        f"{_places(list(rows.values()))} are about {number} and differ in column {column} ({values}): "
-        "make them agree, or state it once"
-    )
-    for path in rows:
-        matched.refused.setdefault(path, reason)
-
-
-def _refuse_same_sequence(number: str, rows: Mapping[Path, Row], matched: MatchedRows) -> None:
-    by_sequence: dict[int, list[Path]] = defaultdict(list)
-    for path, row in rows.items():
-        if row.sequence is not None:
-            by_sequence[row.sequence].append(path)
-    for sequence, paths in by_sequence.items():
+            items[row.accession_number].append(path)
+    for number, paths in items.items():
         if len(paths) > 1:
-            reason = f"{_places([rows[path] for path in paths])} give {number} the same sequence, {sequence}"
-            for path in paths:
-                matched.refused.setdefault(path, reason)
+            for column in ITEM_COLUMNS:
+                _settle_column(number, column, paths, usable, matched)
+            _settle_sequences(number, paths, usable, reserved[number], matched)
+
+
+def _settle_column(number: str, column: str, paths: list[Path], usable: dict[Path, Row], matched: MatchedRows) -> None:
+    """Leave a value out that the rows of an item don't agree on; of access, the strictest counts."""
+    key = "date_text" if column == "date" else column
+    stating = [path for path in paths if key in usable[path].item]
+    values = dict.fromkeys(usable[path].item[key] for path in stating)
+    if len(values) < 2:
+        return
+    stated = " and ".join(repr(value[:80]) for value in values)
+    strictest = max(values, key=[*map(str, Access)].index) if column == "access" else None
+    remedy = f"{strictest} counts" if strictest else "make them agree, or state it once"
+    for path in stating:
+        row = usable[path]
+        advice = f"{_places([usable[each] for each in stating])} are about {number} and differ ({stated}): {remedy}"
+        matched.problems.append(_problem(row, ProblemKind.DISAGREEMENT, column, row.item[key], advice))
+        item = {name: value for name, value in row.item.items() if name not in (column, key)}
+        usable[path] = replace(row, item=item | {"access": strictest} if strictest else item)
+
+
+def _settle_sequences(
+    number: str, paths: list[Path], usable: dict[Path, Row], reserved: set[int], matched: MatchedRows
+) -> None:
+    by_sequence: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        if (sequence := usable[path].sequence) is not None:
+            by_sequence[sequence].append(path)
+    for sequence, same in by_sequence.items():
+        if len(same) < 2:
+            continue
+        advice = f"{_places([usable[path] for path in same])} give {number} the same sequence: give each its own"
+        reserved.discard(sequence)
+        for path in same:
+            matched.problems.append(_problem(usable[path], ProblemKind.SEQUENCE, "sequence", str(sequence), advice))
+            usable[path] = replace(usable[path], sequence=None)
 
 
 def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) -> dict[str, ItemMetadata]:
@@ -173,21 +216,35 @@ def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) 
     for path, row in rows.items():
         if row.accession_number is not None:
             items[row.accession_number][path] = row
-    return {number: _facts(of_item, reserved[number]) for number, of_item in items.items()}
+    return {number: _facts(of_item, reserved.get(number, set())) for number, of_item in items.items()}
 
 
 def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
     extra: dict[str, list[str]] = defaultdict(list)
+    identifiers: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows.values():
         for name, value in row.extra.items():
             if value not in extra[name]:
                 extra[name].append(value)
+        for scheme, values in row.identifiers.items():
+            identifiers[scheme] |= dict.fromkeys(values)
     return ItemMetadata(
         item={column: value for row in rows.values() for column, value in row.item.items()},
         extra={name: "; ".join(values) for name, values in extra.items()},
+        identifiers={scheme: tuple(values) for scheme, values in identifiers.items()},
+        mapped_headers=frozenset().union(*(row.mapped_headers for row in rows.values())),
+        has_doubtful_access=any(row.has_doubtful_access for row in rows.values()),
         reserved=frozenset(reserved),
         numbered={path: row.sequence for path, row in rows.items() if row.sequence is not None},
     )
+
+
+def _problem(row: Row, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
+    return TableProblem(kind=kind, table=row.sheet.name, line=row.line, column=column, value=value, advice=advice)
+
+
+def _row_problem(row: Row, reason: str) -> TableProblem:
+    return _problem(row, ProblemKind.ROW, "", row.filename, reason)
 
 
 def _complaint(row: Row) -> str:
@@ -197,5 +254,6 @@ def _complaint(row: Row) -> str:
 def _places(rows: list[Row]) -> str:
     """The places of several rows: ``items.csv lines 3 and 9``."""
     if len({row.sheet for row in rows}) == 1:
-        return f"{rows[0].sheet.name} lines {' and '.join(str(row.line) for row in rows)}"
-    return " and ".join(f"{row.sheet} line {row.line}" for row in rows)
+        lines = " and ".join(str(row.line) for row in rows)
+        return f"{rows[0].sheet.name} {place_word(rows[0].sheet)}s {lines}"
+    return " and ".join(row.where for row in rows)

@@ -1,51 +1,33 @@
-"""Reading items.csv: each row checked by itself, with line, column, value and what is allowed in every complaint.
+"""Reading a museum's table of scans: its columns resolved, and each cell checked by itself.
 
-The file is UTF-8 with or without a byte order mark, its cells separated by commas, semicolons or tabs. Names of columns
-are taken without regard to case, with spaces for underscores. A file whose quoting or header is broken is refused as a
-whole, since none of its rows can be trusted then; a wrong value costs only its own row.
+A wrong cell costs that cell: it is left out and reported with its row, column, value and what is allowed. A row that
+names no file, or whose cells have slipped into other columns, isn't used. A table without a column of file names is
+refused as a whole.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archive.catalogue.edtf_dates import date_range
-from archive.catalogue.schema.vocabularies import Access, Polarity, View
+from archive.catalogue.schema.vocabularies import Access, View
 from archive.errors import IngestError
+from archive.ingest.column_mapping import ColumnMapping, fill_template, fold_value, template_headers
+from archive.ingest.column_names import fold_header, match_column, nearest
+from archive.ingest.date_rules import read_date
+from archive.ingest.table_columns import COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
+from archive.ingest.table_problems import ProblemKind, TableProblem
+from archive.ingest.table_reader import WORKBOOK_SUFFIXES, Table, open_table
 from restoration.image import Area
 
-ITEM_COLUMNS = (
-    "title",
-    "creator",
-    "date",
-    "description",
-    "place",
-    "process",
-    "polarity",
-    "rights",
-    "access",
-    "collection",
-)
-"""Columns about the photograph, each an attribute of an item; the others are about one scan."""
-
-COLUMNS = ("filename", "accession_number", "sequence", "view", *ITEM_COLUMNS, "picture_area", "reference")
-"""All columns that are known; others are kept as extra metadata of the item."""
-
-_LONGEST_EXACT = 500  # characters in a column that databases index whole
-_LARGEST_SEQUENCE = 999_999
-_SEPARATORS = ",;\t"
+_KNOWN = {fold_header(name) for name in COLUMNS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What one row says of one scan. Empty cells say nothing: they are None, or absent from ``item`` and ``extra``."""
+    """What one row says of one scan. Empty cells say nothing: they are None, or absent from the mappings."""
 
     sheet: Path
     line: int
@@ -56,15 +38,24 @@ class Row:
     picture_area: Area | None = None
     reference: Path | None = None
     item: Mapping[str, str]
-    """Of :data:`ITEM_COLUMNS`, those that aren't empty, checked."""
+    """Of :data:`ITEM_COLUMNS`, those that are stated; ``date_text`` is a date as written, ``date`` its EDTF."""
     extra: Mapping[str, str]
-    problems: tuple[str, ...]
-    """What is wrong with the row; it isn't used where there is anything."""
+    identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By scheme."""
+    mapped_headers: frozenset[str] = frozenset()
+    """The museum's headers, folded, that are mapped: they aren't extra metadata any more."""
+    has_doubtful_access: bool = False
+    """Whether the access could not be read and counts as restricted."""
+    problems: tuple[str, ...] = ()
+    """Why the row can't be used; empty as a rule."""
+    cell_problems: tuple[TableProblem, ...] = ()
 
     @property
     def where(self) -> str:
-        """The row's place, in words."""
-        return f"{self.sheet.name} line {self.line}"
+        """The row's place, in words; a row without one was made from a file's name."""
+        if not self.line:
+            return f"the file name pattern of {self.sheet.name}"
+        return f"{self.sheet.name} {place_word(self.sheet)} {self.line}"
 
     @property
     def target(self) -> Path:
@@ -72,155 +63,251 @@ class Row:
         return self.sheet.parent / self.filename
 
 
-def read_spreadsheet(path: Path) -> list[Row]:
-    """All rows of one items.csv that aren't blank, those with problems included, in order.
+@dataclass(kw_only=True)
+class Spreadsheet:
+    """A table as it was read."""
+
+    rows: list[Row]
+    problems: list[TableProblem]
+    """Those of whole columns; those of cells are with their rows."""
+    notes: list[str]
+
+
+def place_word(table: Path) -> str:
+    """What the numbers of a table count: lines of a text, rows of a workbook."""
+    return "row" if table.suffix.lower() in WORKBOOK_SUFFIXES else "line"
+
+
+def read_spreadsheet(path: Path, *, mapping: ColumnMapping | None = None, sheet: str | None = None) -> Spreadsheet:
+    """All rows of a table that aren't blank, in order.
+
+    Args:
+        path: a CSV file or Excel workbook.
+        mapping: which of its columns is which of ours; columns with our own names need none.
+        sheet: which sheet of a workbook; else the first.
 
     Raises:
-        IngestError: the file as a whole can't be used.
+        IngestError: the table as a whole can't be used.
     """
-    text = _read_text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
-    rows: list[Row] = []
-    try:
-        header = _header(path, next(reader, []))
-        line = reader.line_num + 1
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append(_row(path, line, header, cells))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise IngestError(f"{path} line {reader.line_num}: {error}: check the quotation marks there") from error
-    return rows
+    known = _KNOWN | {fold_header(name) for name in mapping.headers} if mapping else _KNOWN
+    table = open_table(path, sheet=sheet, known=known)
+    columns = _Columns(table, mapping)
+    rows = [columns.row(number, cells) for number, cells in table.rows]
+    return Spreadsheet(rows=rows, problems=columns.problems, notes=table.notes + columns.notes)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise IngestError(f"{path} can't be read: {error.strerror}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise IngestError(f"{path} is not UTF-8 (line {line}): save it as CSV UTF-8") from error
+class _Columns:
+    """The columns of one table, resolved once for all rows."""
 
+    def __init__(self, table: Table, mapping: ColumnMapping | None) -> None:
+        self._path = table.path
+        self._mapping = mapping
+        self._headers = table.headers
+        self._width = None if table.path.suffix.lower() in WORKBOOK_SUFFIXES else table.width
+        self._index = {fold_header(header): index for index, header in enumerate(table.headers) if header}
+        self._columns = self._resolve(mapping)
+        self._templates = dict(mapping.templates) if mapping else {}
+        self._constants = dict(mapping.constants) if mapping else {}
+        self._identifiers = {
+            scheme: self._find(header, "identifiers")
+            for scheme, header in (mapping.identifiers if mapping else {}).items()
+        }
+        for template in self._templates.values():
+            for header in template_headers(template):
+                self._find(header, "templates")
+        used = {*self._columns.values(), *self._identifiers.values()}
+        self._extra = [(index, name) for index, name in enumerate(table.headers) if name and index not in used]
+        self._mapped = frozenset(fold_header(table.headers[index]) for index in used)
+        self._reads_edtf = mapping is None or "date" not in {*mapping.columns, *mapping.templates}
+        self._refuse_repeated(table)
+        self.problems: list[TableProblem] = []
+        self.notes: list[str] = []
+        if "filename" not in {**self._columns, **self._templates}:
+            raise IngestError(self._no_filename())
+        self._tell_unrecognised()
 
-def _separator(text: str) -> str:
-    """The separator with which the first line names most of the known columns."""
-    first = text.split("\n", 1)[0]
+    def _resolve(self, mapping: ColumnMapping | None) -> dict[str, int]:
+        """Our columns to the index of theirs; a column that has our own name needs no mapping."""
+        columns = {} if mapping is None else {ours: self._find(h, "columns") for ours, h in mapping.columns.items()}
+        taken = {
+            *columns.values(),
+            *(self._index.get(fold_header(h), -1) for h in (mapping.headers if mapping else ())),
+        }
+        for name in COLUMNS:
+            index = self._index.get(fold_header(name))
+            if index is not None and index not in taken and name not in (mapping.mapped if mapping else ()):
+                columns[name] = index
+        return columns
 
-    def known(separator: str) -> int:
-        names = (_name(cell.strip('" \r')) for cell in first.split(separator))
-        return sum(name in COLUMNS for name in names)
+    def _find(self, header: str, table: str) -> int:
+        index = self._index.get(fold_header(header))
+        if index is None:
+            near = nearest(header, [name for name in self._headers if name])
+            hint = f" Did you mean {near!r}?" if near else f" Its columns are: {', '.join(filter(None, self._headers))}"
+            place = self._mapping.path if self._mapping else "the mapping"
+            raise IngestError(
+                f"{place} names the column {header!r} in [{table}], which {self._path} doesn't have.{hint}"
+            )
+        return index
 
-    return max(_SEPARATORS, key=known)  # the first of equals: a comma
+    def _refuse_repeated(self, table: Table) -> None:
+        named = {fold_header(table.headers[index]) for index in {*self._columns.values(), *self._identifiers.values()}}
+        if twice := [header for folded, header in table.repeated.items() if folded in named]:
+            raise IngestError(
+                f"{self._path} has more than one column {', '.join(twice)}: keep one of them, or rename one"
+            )
 
+    def _no_filename(self) -> str:
+        found = ", ".join(name for name in self._headers if name) or "none"
+        near = [name for name in self._headers if (match := match_column(name)) and match.column == "filename"]
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return (
+            f"{self._path} has no column `filename`; its columns are: {found}.{hint} "
+            f"`archive mapping suggest {self._path.name}` writes a mapping file for --mapping"
+        )
 
-def _name(cell: str) -> str:
-    """The name of a known column, however it is spelt; the name of another as it is."""
-    plain = cell.strip().casefold().replace(" ", "_")
-    return plain if plain in COLUMNS else cell.strip()
+    def _tell_unrecognised(self) -> None:
+        """Name each column that is only kept; without a mapping, one that seems to be one of ours is a problem."""
+        in_templates = {fold_header(name) for each in self._templates.values() for name in template_headers(each)}
+        told = {*self._columns, *self._templates, *self._constants}
+        kept = []
+        for _, header in self._extra:
+            if fold_header(header) in in_templates:
+                continue
+            match = match_column(header)
+            near = match.column if match else nearest(header, COLUMNS)
+            if match is not None and self._mapping is None and match.column not in told:
+                advice = (
+                    f"is kept as extra metadata only. Did you mean {match.column}? Rename it, or map it: "
+                    f"`archive mapping suggest {self._path.name}`"
+                )
+                self.problems.append(self._problem(ProblemKind.COLUMN, 1, header, "", advice))
+            else:
+                kept.append(f"{header!r}" + (f" (did you mean {near}?)" if near and near not in told else ""))
+        if kept:
+            self.notes.append(
+                f"{self._path}: columns that are not known here are kept as extra metadata: {', '.join(kept)}"
+            )
 
+    def row(self, line: int, cells: Sequence[str]) -> Row:
+        """One row, each of its cells checked."""
+        wrong: list[TableProblem] = []
+        refused = []
+        if self._width is not None and any(cells[self._width :]):
+            refused.append(f"has {len(cells)} cells under {self._width} columns: put text that holds a comma in quotes")
+        for index, cell in enumerate(cells[: self._width]):
+            if cell and (index >= len(self._headers) or not self._headers[index]):
+                advice = "is in a column without a name. Name the column or clear the cell."
+                wrong.append(self._problem(ProblemKind.UNNAMED_COLUMN, line, "", cell, advice))
+        values = self._values(cells)
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                checked |= self._check(name, value, line, wrong)
+            except ValueError as error:
+                if name in ("filename", "accession_number"):  # without its number the scan would be another photograph
+                    refused.append(f"column {self._header(name)}: {value[:80]!r} {error}")
+                else:
+                    wrong.append(self._problem(ProblemKind.VALUE, line, self._header(name), value, str(error)))
+        if "filename" not in values:
+            refused.append(self._names_no_file())
+        reference = checked.get("reference")
+        return Row(
+            sheet=self._path,
+            line=line,
+            filename=checked.get("filename", ""),
+            accession_number=checked.get("accession_number"),
+            sequence=checked.get("sequence"),
+            view=checked.get("view"),
+            picture_area=checked.get("picture_area"),
+            reference=None if reference is None else self._path.parent / reference,
+            item={name: checked[name] for name in (*ITEM_COLUMNS, "date_text") if name in checked},
+            extra=self._extras(line, cells, wrong),
+            identifiers=self._identifiers_of(cells),
+            mapped_headers=self._mapped,
+            has_doubtful_access=any(problem.kind is ProblemKind.ACCESS for problem in wrong),
+            problems=tuple(refused),
+            cell_problems=tuple(wrong),
+        )
 
-def _header(path: Path, cells: list[str]) -> list[str]:
-    names = [_name(cell) for cell in cells]
-    if "filename" not in names:
-        found = ", ".join(name for name in names if name) or "none"
-        raise IngestError(f"{path} has no column `filename`; its columns are: {found}")
-    if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise IngestError(f"{path} has more than one column {', '.join(twice)}: keep one of them")
-    return names
+    def _values(self, cells: Sequence[str]) -> dict[str, str]:
+        values = {name: cells[at] for name, at in self._columns.items() if at < len(cells) and cells[at]}
+        if self._templates:
+            by_header = {fold: cells[at] for fold, at in self._index.items() if at < len(cells)}
+            for name, template in self._templates.items():
+                if filled := fill_template(template, by_header):
+                    values[name] = filled
+        if self._mapping is not None:
+            for name, table in self._mapping.values.items():
+                if name in values:
+                    values[name] = table.get(fold_value(values[name]), values[name])
+        return {**self._constants, **{name: value for name, value in values.items() if value}}
 
+    def _check(self, name: str, value: str, line: int, wrong: list[TableProblem]) -> dict[str, Any]:
+        """The checked value by its name; of a date also its words.
 
-def _row(path: Path, line: int, header: list[str], cells: list[str]) -> Row:
-    problems = []
-    if any(cell.strip() for cell in cells[len(header) :]):
-        problems.append(f"has {len(cells)} cells under {len(header)} columns: put text that holds a comma in quotes")
-    values = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
-    if "" in values:
-        problems.append(f"{values.pop('')!r} is in a column without a name. Name the column or clear the cell.")
-    checked: dict[str, Any] = {}
-    for name, value in values.items():
+        Raises:
+            ValueError: it isn't allowed.
+        """
+        if name == "date":
+            check_value(name, value)
+            reading = read_date(
+                value, day_first=self._mapping.day_first if self._mapping else None, is_edtf=self._reads_edtf
+            )
+            if not reading.is_sure:
+                advice = f"is not understood: {reading.advice}"
+                wrong.append(self._problem(ProblemKind.DATE_AS_TEXT, line, self._header(name), value, advice))
+            return {"date_text": value, **({"date": reading.edtf} if reading.edtf is not None else {})}
         try:
-            checked[name] = _checked(name, value)
+            checked = check_value(name, value)
         except ValueError as error:
-            problems.append(f"column {name}: {value[:80]!r} {error}")
-    if "filename" not in values:
-        problems.append("column filename is empty: a row needs the name of its file")
-    reference = checked.get("reference")
-    return Row(
-        sheet=path,
-        line=line,
-        filename=checked.get("filename", ""),
-        accession_number=checked.get("accession_number"),
-        sequence=checked.get("sequence"),
-        view=checked.get("view"),
-        picture_area=checked.get("picture_area"),
-        reference=None if reference is None else path.parent / reference,
-        item={name: checked[name] for name in ITEM_COLUMNS if name in checked},
-        extra={name: value for name, value in checked.items() if name not in COLUMNS},
-        problems=tuple(problems),
-    )
+            if name != "access":
+                raise
+            wrong.append(self._problem(ProblemKind.ACCESS, line, self._header(name), value, str(error)))
+            return {name: Access.RESTRICTED}
+        separator = self._mapping.separator if self._mapping else None
+        if separator is not None and name in REPEATABLE:
+            checked = "; ".join(_split(value, separator))
+        return {name: checked}
+
+    def _extras(self, line: int, cells: Sequence[str], wrong: list[TableProblem]) -> dict[str, str]:
+        extras = {}
+        separator = self._mapping.separator if self._mapping else None
+        for index, name in self._extra:
+            if index < len(cells) and (cell := cells[index]):
+                try:
+                    check_value(name="", value=cell)
+                except ValueError as error:
+                    wrong.append(self._problem(ProblemKind.VALUE, line, name, cell, str(error)))
+                else:
+                    extras[name] = cell if separator is None else "; ".join(_split(cell, separator))
+        return extras
+
+    def _identifiers_of(self, cells: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        separator = self._mapping.separator if self._mapping else None
+        return {
+            scheme: tuple(dict.fromkeys(_split(cells[at], separator) if separator else [cells[at]]))
+            for scheme, at in self._identifiers.items()
+            if at < len(cells) and cells[at]
+        }
+
+    def _names_no_file(self) -> str:
+        template = self._templates.get("filename")
+        if template is None:
+            return f"column {self._header('filename')} is empty: a row needs the name of its file"
+        return f"the file name {template!r} can't be made: one of its columns is empty"
+
+    def _header(self, name: str) -> str:
+        """The museum's own name of our column; ours where a template or a constant makes it."""
+        index = self._columns.get(name)
+        if index is None:
+            return name
+        header = self._headers[index]
+        return name if fold_header(header) == fold_header(name) else header
+
+    def _problem(self, kind: ProblemKind, line: int, column: str, value: str, advice: str) -> TableProblem:
+        return TableProblem(kind=kind, table=self._path.name, line=line, column=column, value=value, advice=advice)
 
 
-def _checked(name: str, value: str) -> Any:
-    """The value of a cell that isn't empty, as its column has it.
-
-    Raises:
-        ValueError: it isn't allowed there; the message goes on after the value.
-    """
-    if "\0" in value:
-        raise ValueError("holds a NUL character")
-    return _CHECKS[name](value) if name in _CHECKS else value
-
-
-def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    def check(value: str) -> StrEnum:
-        try:
-            return kind(value.casefold())
-        except ValueError:
-            raise ValueError(f"is not one of {', '.join(kind)}") from None
-
-    return check
-
-
-def _date(value: str) -> str:
-    try:
-        date_range(value)
-    except ValueError as error:
-        raise ValueError(f"can't be used: {error}") from error
-    return value
-
-
-def _sequence(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 9 and 1 <= int(value) <= _LARGEST_SEQUENCE):
-        raise ValueError(f"is not a whole number from 1 to {_LARGEST_SEQUENCE}")
-    return int(value)
-
-
-def _area(value: str) -> Area:
-    parts = value.split()
-    whole = all(part.isascii() and part.isdigit() and len(part) <= 9 for part in parts)
-    if len(parts) != 4 or not whole or 0 in (int(parts[2]), int(parts[3])):
-        raise ValueError("is not `x y w h`: four whole numbers of pixels, w and h above 0")
-    x, y, width, height = (int(part) for part in parts)
-    return Area(x=x, y=y, width=width, height=height)
-
-
-def _exact(value: str) -> str:
-    if len(value) > _LONGEST_EXACT:
-        raise ValueError(f"has {len(value)} characters, and at most {_LONGEST_EXACT} are allowed")
-    # Spreadsheets and file systems write é in two ways; one number must not become two.
-    return unicodedata.normalize("NFC", value)
-
-
-_CHECKS: Mapping[str, Callable[[str], Any]] = {
-    "accession_number": _exact,
-    "sequence": _sequence,
-    "view": _choice(View),
-    "date": _date,
-    "polarity": _choice(Polarity),
-    "access": _choice(Access),
-    "collection": _exact,
-    "picture_area": _area,
-}
+def _split(value: str, separator: str) -> list[str]:
+    return [part.strip() for part in value.split(separator) if part.strip()]

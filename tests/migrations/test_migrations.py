@@ -10,8 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from archive.catalogue import Catalogue
 from archive.catalogue.engines import make_engine
 from archive.catalogue.events import record_event
+from archive.catalogue.listings import select_masters
 from archive.catalogue.schema import migration
 from archive.catalogue.schema.column_types import Table
+from archive.catalogue.schema.description_tables import ColumnMappingText, ItemIdentifier
 from archive.catalogue.schema.review_tables import Comment, ReviewQueue, ReviewQueueEntry, User
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.schema.vocabularies import Decision, EventType, Role
@@ -90,6 +92,8 @@ def _fill(settings: Settings) -> None:
         place = {"x": 0, "y": 0, "width": 8, "height": 8}
         session.add(Comment(derivative_id=derivative.id, text="a scratch", agent=review.agent, at=AT, **place))
         record_event(session, EventType.INGESTION, at=AT, item=item, master=item.masters[0], version=version)
+        session.add(ItemIdentifier(item_id=item.id, scheme="ark", value="ark:/12345/x"))
+        session.add(ColumnMappingText(sha256="0" * 64, name="mapping.toml", text="[columns]", first_used_at=AT))
     with catalogue.reading() as session:
         empty = [
             table
@@ -166,3 +170,15 @@ def test_withdrawn_derivatives_keep_the_schema_that_knows_them(settings: Setting
         derivative.withdrawn_at = AT
     with pytest.raises(RuntimeError, match="1 derivatives are withdrawn"):
         migration.downgrade(settings, "0012")
+
+
+def test_dates_and_own_columns_of_older_catalogues_become_searchable(tmp_path: Path, empty_database_url: str) -> None:
+    settings = Settings(home=tmp_path, database_url=empty_database_url)
+    migration.upgrade(settings)
+    with Catalogue.open(settings).session() as session:
+        add_item(session, "A", date="1906~", date_text="um 1906", extra={"Box No.": "Schränke 7"})
+    migration.downgrade(settings, "0013")
+    migration.upgrade(settings)
+    with Catalogue.open(settings).reading() as session:
+        for query in ("date_text:1906", 'extra.box_no:"schranke 7"', "extra.Box_No:* NOT identifier:*"):
+            assert len(session.scalars(select_masters(query)).all()) == 1, query

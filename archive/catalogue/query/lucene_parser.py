@@ -13,7 +13,8 @@ from luqum.thread import parse as parse_lucene
 from sqlalchemy import ColumnElement, true
 
 from archive.catalogue.query import wildcards
-from archive.catalogue.query.fields import FIELDS, FREE_TEXT, Bounds, Field, Term, TextField
+from archive.catalogue.query.description_fields import FIELD_NAMES, find_field
+from archive.catalogue.query.fields import FREE_TEXT, Bounds, Field, Term, TextField
 from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode, to_sql
 from archive.catalogue.query.text_index import fold_words
 from archive.errors import QueryError
@@ -118,10 +119,11 @@ class _Translator:
         name = node.name
         if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
             return _ALL
-        if name not in FIELDS:
+        field = find_field(re.sub(r"\\(.)", r"\1", name))
+        if field is None:
             quoted = "" if name.replace("_", "").isalpha() else "Put a value with a colon in quotation marks. "
-            raise self._query_error(node, f"No field {name!r}. {quoted}Known fields: {', '.join(FIELDS)}")
-        return self.translate(node.expr, FIELDS[name], depth + 1)
+            raise self._query_error(node, f"No field {name!r}. {quoted}Known fields: {', '.join(FIELD_NAMES)}")
+        return self.translate(node.expr, field, depth + 1)
 
     def _translate_value(self, node: tree.Item, field: Field) -> QueryNode:
         self._add_cost(node, field)

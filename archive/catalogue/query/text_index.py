@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER, has_wildcard
 from archive.catalogue.schema.tables import Item, ItemWord
 
-TEXT_FIELDS = ("title", "description", "creator", "place", "process")
+TEXT_FIELDS = ("title", "description", "creator", "place", "process", "date_text")
 
 # Databases limit the size of an index entry.
 MAX_WORD_LENGTH = 100
@@ -39,14 +40,22 @@ def fold_pattern(pattern: str) -> list[str]:
     ]
 
 
+def extra_word_field(column: str) -> str:
+    """The name under which the words of a column of extra metadata are indexed."""
+    folded = " ".join(fold_words(column))
+    return f"x:{hashlib.sha256(folded.encode()).hexdigest()[:14]}"
+
+
 def index_item_words(session: Session, item: Item) -> None:
-    """Rewrites the index rows of ``item``'s text fields."""
+    """Rewrites the index rows of ``item``'s text fields and extra metadata."""
     session.flush()
     session.execute(delete(ItemWord).where(ItemWord.item_id == item.id))
+    texts = {field: getattr(item, field) or "" for field in TEXT_FIELDS}
+    texts |= {extra_word_field(name): str(value) for name, value in item.extra.items()}
     rows = [
         {"field": field, "word": word, "item_id": item.id, "position": position}
-        for field in TEXT_FIELDS
-        for position, word in enumerate(fold_words(getattr(item, field) or ""))
+        for field, text in texts.items()
+        for position, word in enumerate(fold_words(text))
     ]
     if rows:
         session.execute(insert(ItemWord), rows)

@@ -14,9 +14,14 @@ from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
 from archive.catalogue.engines import make_engine, read_engine, refuse_absent_database, write_engine
-from archive.catalogue.schema import review_tables, revision
+from archive.catalogue.schema import description_tables, review_tables, revision
+from archive.catalogue.schema.column_types import Table
 from archive.errors import HomeError
 from archive.settings import Settings
+
+# All tables: each of these modules adds its own to the shared metadata when it is imported.
+_TABLE_MODULES = (description_tables, review_tables)
+_METADATA = Table.metadata
 
 
 def head() -> str:
@@ -76,8 +81,7 @@ def check(settings: Settings) -> list[str]:
             return [f"the schema is at {found}, not at {head()}: run `archive db upgrade`"]
         context = MigrationContext.configure(connection)
         differences = [
-            f"the schema differs from the software's: {each!r}"
-            for each in compare_metadata(context, review_tables.User.metadata)
+            f"the schema differs from the software's: {each!r}" for each in compare_metadata(context, _METADATA)
         ]
         return differences + _broken_constraints(connection)
 

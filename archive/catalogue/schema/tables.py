@@ -1,8 +1,8 @@
 """The catalogue's tables, typed, the same on SQLite and PostgreSQL.
 
 Accession numbers and paths are compared by code point on both databases (PostgreSQL's collation ``C``), so that lists
-have one order. Times are UTC. A date of a photograph is kept as written (EDTF) and as the range of days it covers, each
-day an integer ``year * 10000 + month * 100 + day``.
+have one order. Times are UTC. A date of a photograph is kept as written, as EDTF and as the range of days it covers,
+each day an integer ``year * 10000 + month * 100 + day``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Item(Table):
     accession_number: Mapped[str] = mapped_column(ExactText, unique=True)
     title: Mapped[str | None] = mapped_column(Text)
     creator: Mapped[str | None] = mapped_column(Text)
-    date: Mapped[str | None] = mapped_column(Text)  # EDTF, as written
+    date: Mapped[str | None] = mapped_column(Text)  # EDTF
+    date_text: Mapped[str | None] = mapped_column(Text)  # in the museum's words
     date_earliest: Mapped[int | None]  # yyyymmdd
     date_latest: Mapped[int | None]
     description: Mapped[str | None] = mapped_column(Text)

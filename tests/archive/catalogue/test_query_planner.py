@@ -22,6 +22,7 @@ QUESTIONS = {
     "description": "description:harb*",
     "creator": "creator:lange",
     "date": "date:[1930 TO 1939]",
+    "date_text": "date_text:1906",
     "collection": 'collection:"Street scenes"',
     "process": "process:silver",
     "place": "place:paris",

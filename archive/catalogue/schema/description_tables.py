@@ -1,0 +1,33 @@
+"""Tables of the museum's own description: its identifiers, and the mappings by which its tables were read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from archive.catalogue.schema.column_types import Digest, ExactText, Id, Table
+
+
+class ItemIdentifier(Table):
+    """An identifier that the museum gives an item beside its accession number, such as an ARK or a URI."""
+
+    __tablename__ = "item_identifiers"
+    __table_args__ = (Index("ix_item_identifiers_value_item_id", "value", "item_id"),)
+
+    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
+    scheme: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(ExactText, primary_key=True)
+
+
+class ColumnMappingText(Table):
+    """A mapping file that an ingest has used; events name it by its digest."""
+
+    __tablename__ = "column_mappings"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(Digest, unique=True)
+    name: Mapped[str] = mapped_column(ExactText)  # of the file
+    text: Mapped[str] = mapped_column(Text)
+    first_used_at: Mapped[datetime]

@@ -1,0 +1,210 @@
+"""The mapping file, which says once per museum which of its columns is which of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from archive.catalogue.schema.vocabularies import View
+from archive.errors import IngestError
+from archive.ingest.column_names import fold_header, nearest
+from archive.ingest.table_columns import CHOICES, COLUMNS, check_value
+
+_TABLES = ("columns", "templates", "constants", "values", "identifiers", "dates", "lists", "files")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_GROUPS = ("accession_number", "sequence", "view")
+_LONGEST_SCHEME = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileNamePattern:
+    """What a file's name tells of a scan without a row."""
+
+    pattern: re.Pattern[str]
+    """Of the whole name without its extension."""
+    views: Mapping[str, View] = field(default_factory=dict)
+    """By what the group ``view`` holds, folded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnMapping:
+    """A mapping file, checked. Headers are those of the museum, folded."""
+
+    path: Path
+    text: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Ours to theirs."""
+    templates: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By our column and their value, folded: our value."""
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    """The scheme, such as ark, to their column."""
+    day_first: bool | None = None
+    separator: str | None = None
+    files: FileNamePattern | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def headers(self) -> list[str]:
+        """All headers that the mapping names, as written."""
+        in_templates = [name for template in self.templates.values() for name in template_headers(template)]
+        return list(dict.fromkeys([*self.columns.values(), *in_templates, *self.identifiers.values()]))
+
+    @property
+    def mapped(self) -> set[str]:
+        """Our columns that it tells of."""
+        return {*self.columns, *self.templates, *self.constants}
+
+
+def template_headers(template: str) -> list[str]:
+    """The headers that a template names, as written."""
+    return [name.strip() for name in _PLACEHOLDER.findall(template)]
+
+
+def fill_template(template: str, cells: Mapping[str, str]) -> str | None:
+    """The template with the cells by folded header; None where one of them is empty."""
+    names = template_headers(template)
+    if any(not cells.get(fold_header(name)) for name in names):
+        return None
+    return _PLACEHOLDER.sub(lambda found: cells[fold_header(found[1])], template)
+
+
+def fold_value(value: str) -> str:
+    """A value as value tables compare it: without regard to case and spaces around it."""
+    return " ".join(value.casefold().split())
+
+
+def read_mapping(path: Path) -> ColumnMapping:
+    """Read and check a mapping file.
+
+    Raises:
+        IngestError: it can't be read, or says something that can't be done; the message names it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise IngestError(f"{path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise IngestError(f"{path} is not UTF-8: save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise IngestError(f"{path} is not a valid TOML file: {error}") from error
+    try:
+        return _checked(path, text, content)
+    except ValueError as error:
+        raise IngestError(f"{path}: {error}") from error
+
+
+def _checked(path: Path, text: str, content: Mapping[str, Any]) -> ColumnMapping:
+    _check_names(content, _TABLES, "table")
+    for name in _TABLES:
+        if not isinstance(content.get(name, {}), dict):
+            raise ValueError(f"[{name}] must be a table")  # noqa: TRY004 - a message for the user
+    columns = _texts(content, "columns", known=COLUMNS)
+    templates = _texts(content, "templates", known=COLUMNS)
+    constants = _texts(content, "constants", known=tuple(name for name in COLUMNS if name != "filename"))
+    for one, other in (
+        (("columns", columns), ("templates", templates)),
+        (("columns", columns), ("constants", constants)),
+    ):
+        if twice := sorted(set(one[1]) & set(other[1])):
+            raise ValueError(f"{twice[0]} is in [{one[0]}] and in [{other[0]}]: keep one of them")
+    for name, value in constants.items():
+        _check(name, value, "constants")
+    for name, template in templates.items():
+        if not template_headers(template):
+            raise ValueError(f"[templates] {name}: {template!r} names no column; write it as {{Column}}_{{Column}}.tif")
+    identifiers = _texts(content, "identifiers")
+    for scheme in identifiers:
+        if not re.fullmatch(rf"[\w.-]{{1,{_LONGEST_SCHEME}}}", scheme):
+            raise ValueError(f"[identifiers] {scheme!r} is not a valid name: use letters, digits, - and _")
+    return ColumnMapping(
+        path=path,
+        text=text,
+        columns=columns,
+        templates=templates,
+        constants=constants,
+        values=_value_tables(content.get("values", {})),
+        identifiers=identifiers,
+        day_first=_setting(content, "dates", "day_first", bool),
+        separator=_setting(content, "lists", "separator", str),
+        files=_file_names(content.get("files", {})),
+    )
+
+
+def _check_names(content: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
+    for name in content:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"Did you mean {near!r}? " if near else ""
+            raise ValueError(f"{name!r} is not a known {what}. {hint}Known: {', '.join(known)}")
+
+
+def _texts(content: Mapping[str, Any], table: str, known: tuple[str, ...] | None = None) -> dict[str, str]:
+    entries = content.get(table, {})
+    if known is not None:
+        _check_names(entries, known, f"column in [{table}]")
+    for name, value in entries.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"[{table}] {name} must be text in quotation marks")
+    return {name: value.strip() for name, value in entries.items()}
+
+
+def _check(name: str, value: str, table: str) -> None:
+    try:
+        check_value(name, value)
+    except ValueError as error:
+        raise ValueError(f"[{table}] {name}: {value!r} {error}") from error
+
+
+def _value_tables(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    _check_names(content, COLUMNS, "column in [values]")
+    tables: dict[str, dict[str, str]] = {}
+    for name, entries in content.items():
+        if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
+            raise ValueError(f'[values.{name}] must be a table of texts, such as "Vorderseite" = "recto"')
+        for value in entries.values():
+            if name in CHOICES:
+                _check(name, value, f"values.{name}")
+        tables[name] = {fold_value(theirs): ours for theirs, ours in entries.items()}
+    return tables
+
+
+def _setting(content: Mapping[str, Any], table: str, name: str, kind: type[Any]) -> Any:
+    entries = content.get(table, {})
+    _check_names(entries, (name,), f"entry of [{table}]")
+    value = entries.get(name)
+    if value is not None and (not isinstance(value, kind) or value == ""):
+        wanted = "true or false" if kind is bool else "text in quotation marks"
+        raise ValueError(f"[{table}] {name} must be {wanted}")
+    return value
+
+
+def _file_names(content: Mapping[str, Any]) -> FileNamePattern | None:
+    _check_names(content, ("pattern", "views"), "entry of [files]")
+    pattern = content.get("pattern")
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(str(pattern))
+    except re.error as error:
+        raise ValueError(f"[files] pattern is not a valid regular expression: {error}") from error
+    if "accession_number" not in compiled.groupindex:
+        raise ValueError("[files] pattern needs a group (?P<accession_number>...)")
+    _check_names(compiled.groupindex, _GROUPS, "group in [files] pattern")
+    views = content.get("views", {})
+    if not isinstance(views, dict):
+        raise ValueError("[files.views] must be a table")  # noqa: TRY004 - a message for the user
+    for value in views.values():
+        _check("view", str(value), "files.views")
+    return FileNamePattern(pattern=compiled, views={fold_value(key): View(value) for key, value in views.items()})

@@ -1,0 +1,85 @@
+"""What is wrong with the cells, rows and columns of a table: each with its place, and what would be right."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from archive.errors import IngestError
+
+
+class ProblemKind(StrEnum):
+    DATE_AS_TEXT = "date kept as text only"
+    VALUE = "value not allowed, left out"
+    ACCESS = "access not readable, counts as restricted"
+    UNNAMED_COLUMN = "cell in a column without a name, left out"
+    DISAGREEMENT = "rows of one photograph disagree, value left out"
+    SEQUENCE = "sequence taken, next free one given"
+    PICTURE_AREA = "picture area outside the picture, left out"
+    REFERENCE = "reference image not usable, left out"
+    COLUMN = "column not recognised, kept as extra metadata"
+    ROW = "row not usable"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableProblem:
+    """One problem; ``column`` is empty where it is about a whole row, ``line`` 1 where it is about a column."""
+
+    kind: ProblemKind
+    table: str
+    line: int
+    column: str = ""
+    value: str = ""
+    advice: str = ""
+
+    @property
+    def message(self) -> str:
+        """The problem without its place: ``column date: '19O6' ...``."""
+        parts = [f"column {self.column}" if self.column else "", repr(self.value[:80]) if self.value else ""]
+        return f"{': '.join(part for part in parts if part)} {self.advice}".strip()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProblemGroup:
+    """The problems of one kind, with those of the same column, value and advice taken together."""
+
+    kind: ProblemKind
+    count: int
+    entries: Sequence[tuple[TableProblem, Sequence[int]]]
+    """Each with the numbers of its rows; the most frequent first."""
+
+
+def group_problems(problems: Iterable[TableProblem]) -> Iterator[ProblemGroup]:
+    """The problems by kind, in the order of :class:`ProblemKind`."""
+    by_kind: Mapping[ProblemKind, list[TableProblem]] = defaultdict(list)
+    for problem in problems:
+        by_kind[problem.kind].append(problem)
+    for kind in ProblemKind:
+        if kind not in by_kind:
+            continue
+        same: dict[tuple[str, str, str, str], tuple[TableProblem, list[int]]] = {}
+        for problem in by_kind[kind]:
+            key = problem.table, problem.column, problem.value, problem.advice
+            same.setdefault(key, (problem, []))[1].append(problem.line)
+        entries = sorted(same.values(), key=lambda entry: -len(entry[1]))
+        yield ProblemGroup(kind=kind, count=len(by_kind[kind]), entries=entries)
+
+
+def write_problems(path: Path, problems: Iterable[TableProblem]) -> None:
+    """Write the problems as CSV, one a line: kind, table, row, column, value, advice.
+
+    Raises:
+        IngestError: the file can't be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["kind", "table", "row", "column", "value", "advice"])
+            for each in problems:
+                writer.writerow([each.kind, each.table, each.line, each.column, each.value, each.advice])
+    except OSError as error:
+        raise IngestError(f"{path} can't be written: {error.strerror}") from error

@@ -1,0 +1,320 @@
+"""Tables as museums export them, taken in with a mapping, without one, and with wrong cells."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.listings import select_masters
+from archive.catalogue.schema.description_tables import ColumnMappingText, ItemIdentifier
+from archive.catalogue.schema.tables import Event, Item, Master
+from archive.errors import IngestError
+from archive.ingest import IngestReport, group_problems, write_problems
+
+Take = Callable[..., IngestReport]
+MakeScan = Callable[..., Path]
+
+HEADERS = ["Inventar-Nr.", "Dateiname", "Seite", "Titel", "Fotograf", "Datierung", "Zugang", "ARK", "Schlagwörter"]
+ROWS = [
+    ["1906.12", r"Glasplatten\1906_12_v.tif", "Vorderseite", "Mühle am Bach", "Müller, Jörg", "ca. 1906", "frei",
+     "ark:/99/a", "Bäche"],
+    ["1906.12", r"Glasplatten\1906_12_r.tif", "Rückseite", "", "", "", "", "", ""],
+    ["1906.13", r"Glasplatten\1906_13_v.tif", "Vorderseite", "Bäckerei Weiß", "Müller, Jörg", "12.05.1906", "gesperrt",
+     "ark:/99/b", "Läden"],
+    ["1906.14", r"Glasplatten\1906_14_v.tif", "Vorderseite", "Fähre", "unbekannt", "o.J.", "frei", "", ""],
+]  # fmt: skip
+MAPPING = """\
+columns = {filename = "Dateiname", accession_number = "Inventar-Nr.", title = "Titel", creator = "Fotograf", \
+view = "Seite", date = "Datierung", access = "Zugang"}
+values.view = {"Vorderseite" = "recto", "Rückseite" = "verso"}
+values.access = {"frei" = "open", "gesperrt" = "restricted"}
+identifiers.ark = "ARK"
+"""
+
+
+@pytest.fixture
+def plates(scans: Path, make_scan: MakeScan) -> Path:
+    """The folder with the scans that the table names."""
+    for seed, row in enumerate(ROWS):
+        make_scan(row[1].replace("\\", "/"), seed)
+    return scans
+
+
+def write_csv(folder: Path, *, encoding: str = "cp1252", separator: str = ";", rows: Any = ROWS) -> Path:
+    path = folder / "export.csv"
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator, lineterminator="\r\n").writerows([HEADERS, *rows])
+    return path
+
+
+def write_mapping(folder: Path, text: str = MAPPING) -> Path:
+    path = folder / "mapping.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def described(catalogue: Catalogue) -> list[tuple[Any, ...]]:
+    with catalogue.reading() as session:
+        found = select(
+            Item.accession_number, Master.sequence, Master.view, Item.title, Item.date, Item.date_text, Item.access
+        )
+        return [tuple(row) for row in session.execute(found.join(Master).order_by(Master.path))]
+
+
+EXPECTED = [
+    ("1906.12", 2, "verso", "Mühle am Bach", "1906~", "ca. 1906", "open"),
+    ("1906.12", 1, "recto", "Mühle am Bach", "1906~", "ca. 1906", "open"),
+    ("1906.13", 1, "recto", "Bäckerei Weiß", "1906-05-12", "12.05.1906", "restricted"),
+    ("1906.14", 1, "recto", "Fähre", None, "o.J.", "open"),
+]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator"),
+    [
+        *(
+            ("cp1252", ";"),
+            ("mac_roman", "	"),
+            ("utf-8", "|"),
+            ("utf-8-sig", ","),
+            ("utf-16", ";"),
+            ("utf-16-le", "	"),
+        ),
+    ],
+)
+def test_a_german_export_is_taken_in_by_its_mapping(
+    catalogue: Catalogue, plates: Path, take: Take, encoding: str, separator: str
+) -> None:
+    report = take(
+        metadata=write_csv(plates, encoding=encoding, separator=separator), mapping=write_mapping(plates.parent)
+    )
+    assert (report.added, report.failures, report.problems) == (4, [], [])
+    assert described(catalogue) == EXPECTED
+    told = [note for note in report.notes if " was read as " in note]
+    assert len(told) == (not encoding.startswith("utf-8"))
+    assert all("Schlagwörter" in note for note in told)
+    with catalogue.reading() as session:
+        assert session.scalars(select(ItemIdentifier.value).order_by(ItemIdentifier.value)).all() == [
+            "ark:/99/a",
+            "ark:/99/b",
+        ]
+        kept = session.scalars(select(ColumnMappingText)).one()
+        assert (kept.name, kept.text) == ("mapping.toml", MAPPING)
+        details = session.scalars(select(Event.detail).where(Event.type == "ingestion")).all()
+        assert all(kept.sha256 in str(detail) for detail in details)
+        for query in ('identifier:"ark:/99/a"', "identifier:ark*a", "extra.Schlagwörter:bache", 'date_text:"ca 1906"'):
+            numbers = {master.item.accession_number for master in session.scalars(select_masters(query))}
+            assert numbers == {"1906.12"}, query
+
+
+def test_the_same_export_as_a_workbook(catalogue: Catalogue, plates: Path, take: Take) -> None:
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    assert sheet is not None
+    sheet.append([*HEADERS, None, None])
+    for row in ROWS:
+        sheet.append([cell or None for cell in row])
+    sheet["F4"] = date(1906, 5, 12)
+    sheet["F2"] = "=1900+6"  # has no stored value, as no spreadsheet program has computed it
+    sheet["C60"] = "  "
+    path = plates / "export.xlsx"
+    workbook.save(path)
+    report = take(metadata=path, mapping=write_mapping(plates.parent))
+    assert (report.added, report.failures, report.problems) == (4, [], [])
+    assert any("1 formulas have no stored value" in note for note in report.notes)
+    assert [row[4:6] for row in described(catalogue)] == [
+        (None, None), (None, None), ("1906-05-12", "1906-05-12"), (None, "o.J.")
+    ]  # fmt: skip
+
+
+def test_a_foreign_table_without_a_mapping_is_not_taken_in_silence(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    make_scan("a.tif")
+    write_rows("filename,Object Number,Maker,Date Display,Box\na.tif,1906.1,Lange,1906,7\n")
+    report = take()
+    assert {problem.column: problem.advice.split("Did you mean ")[1].split("?")[0] for problem in report.problems} == {
+        "Object Number": "accession_number",
+        "Maker": "creator",
+        "Date Display": "date",
+    }
+    assert any("'Box'" in note for note in report.notes)
+    with pytest.raises(IngestError, match=r"no column `filename`.*Did you mean 'Dateiname'\?.*archive mapping suggest"):
+        take(metadata=write_csv(scans))
+
+
+def test_wrong_cells_are_reported_by_kind_and_cost_only_themselves(
+    catalogue: Catalogue, plates: Path, tmp_path: Path, take: Take
+) -> None:
+    wrong = [list(row) for row in ROWS]
+    wrong[0][5], wrong[2][5], wrong[2][6], wrong[3][2] = "Ostern 1906", "Ostern 1906", "nur intern", "oben"
+    table = write_csv(plates, rows=wrong)
+    mapping = write_mapping(plates.parent)
+    planned = take(metadata=table, mapping=mapping, dry_run=True)
+    report = take(metadata=table, mapping=mapping)
+    assert (report.added, report.failures) == (4, [])
+    assert report.problems == planned.problems
+    groups = {group.kind.name: (group.count, group.entries[0][1]) for group in group_problems(report.problems)}
+    assert groups == {"DATE_AS_TEXT": (2, [2, 4]), "VALUE": (1, [5]), "ACCESS": (1, [4])}
+    assert [row[4:] for row in described(catalogue)][1:3] == [
+        (None, "Ostern 1906", "open"), (None, "Ostern 1906", "restricted")
+    ]  # fmt: skip
+    write_problems(tmp_path / "problems.csv", report.problems)
+    with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [(row["row"], row["column"], row["value"]) for row in listed if row["column"] == "Zugang"] == [
+        ("4", "Zugang", "nur intern")
+    ]
+
+
+def test_an_access_that_cannot_be_read_never_opens_an_item(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    make_scan("a.tif")
+    for access, expected in (("sensitive", "sensitive"), ("???", "sensitive"), ("open", "open"), ("???", "restricted")):
+        write_rows(f"filename,access\na.tif,{access}\n")
+        take()
+        with catalogue.reading() as session:
+            assert session.scalars(select(Item.access)).one() == expected
+
+
+def test_a_column_that_is_mapped_later_is_extra_no_more(catalogue: Catalogue, plates: Path, take: Take) -> None:
+    table = write_csv(plates)
+    take(metadata=table, mapping=write_mapping(plates.parent, MAPPING.replace('title = "Titel", ', "")))
+    with catalogue.reading() as session:
+        assert session.scalars(select_masters("extra.Titel:fahre NOT title:*")).one()
+    report = take(metadata=table, mapping=write_mapping(plates.parent))
+    assert report.updated == 3
+    with catalogue.reading() as session:
+        assert session.scalars(select_masters("title:fahre NOT extra.Titel:*")).one()
+        assert all("Titel" not in item.extra for item in session.scalars(select(Item)))
+
+
+@pytest.mark.parametrize(
+    ("spelt", "file"),
+    [
+        ("A_01.TIF", "sub/a_01.tif"),
+        ("a_01", "sub/a_01.tif"),
+        ("a_01.jpg", "sub/a_01.tif"),
+        ("a_01.tif ", "sub/a_01.tif"),
+        (r"SUB\A_01.tif", "sub/a_01.tif"),
+        (r"D:\Scans\sub\a_01.tif", "sub/a_01.tif"),
+        (r"other\a_01.tif", None),
+        ("a_1.tif", None),
+    ],
+)
+def test_names_are_matched_where_exactly_one_file_fits(
+    catalogue: Catalogue,
+    scans: Path,
+    make_scan: MakeScan,
+    write_rows: Callable[[str], Path],
+    take: Take,
+    spelt: str,
+    file: str | None,
+) -> None:
+    make_scan("sub/a_01.tif", 1)
+    make_scan("sub/b_01.tif", 2)
+    write_rows(f'filename,title\n"{spelt}",Mill\n')
+    report = take()
+    with catalogue.reading() as session:
+        found = session.scalars(select(Master.path).join(Item).where(Item.title == "Mill")).all()
+    assert [str(Path(path).relative_to(scans)) for path in found] == ([file] if file else [])
+    assert bool(report.rows_without_files) is (file is None)
+    if spelt == "a_1.tif":
+        assert "Did you mean a_01.tif" in report.rows_without_files[0]
+
+
+def test_a_name_that_fits_two_files_is_not_guessed(
+    make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("a.png", 2)
+    write_rows("filename,title\na,Mill\n")
+    report = take()
+    assert len(report.rows_without_files) == 1
+
+
+def test_scans_without_a_row_are_described_by_their_names(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    for seed, name in enumerate(("1906.12_2.tif", "1906.12_1v.tif", "1906.12_1r.tif", "other.tif")):
+        make_scan(name, seed)
+    (scans / "notes_1.txt").write_text("no image")
+    mapping = write_mapping(
+        scans.parent,
+        "[files]\npattern = '(?P<accession_number>.+?)_(?P<sequence>\\d+)(?P<view>[rv])?'\n"
+        '[files.views]\nr = "recto"\nv = "verso"\n',
+    )
+    report = take(mapping=mapping)
+    assert (report.added, report.failures, report.problems) == (4, [], [])
+    assert [row[:3] for row in described(catalogue)] == [
+        ("1906.12", 1, "recto"), ("1906.12", 2, "verso"), ("1906.12", 3, "recto"), ("other", 1, "recto")
+    ]  # fmt: skip
+
+
+def test_templates_constants_and_repeated_values(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("7_front.tif")
+    table = scans / "export.csv"
+    table.write_text("No;Side;By;Link\n7;front;Lange|Arbus;a|b\n8;;x;\n", encoding="utf-8")
+    mapping = write_mapping(
+        scans.parent,
+        '[columns]\ncreator = "By"\n[templates]\nfilename = "{No}_{Side}.tif"\naccession_number = "W {no}"\n'
+        '[constants]\ncollection = "Weber"\n[identifiers]\nuri = "Link"\n[lists]\nseparator = "|"\n',
+    )
+    report = take(metadata=table, mapping=mapping)
+    assert report.added == 1
+    assert "can't be made: one of its columns is empty" in report.failures[0][1]
+    with catalogue.reading() as session:
+        item = session.scalars(select(Item)).one()
+        assert (item.accession_number, item.creator, item.collection) == ("W 7", "Lange; Arbus", "Weber")
+        assert session.scalars(select(ItemIdentifier.value)).all() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[colums]\n", r"'colums' is not a known table. Did you mean 'columns'"),
+        ('[columns]\ntitel = "x"\n', r"'titel' is not a known column in \[columns\]. Did you mean 'title'"),
+        ('[columns]\nfilename = "Datei"\n', r"names the column 'Datei'.*Did you mean 'Dateiname'"),
+        ('[values.view]\n"a" = "front"\n', r"'front' is not one of recto"),
+        ("[dates]\nday_first = 1\n", "must be true or false"),
+        ("[files]\npattern = '(.+)'\n", "needs a group"),
+        ("[files]\npattern = '('\n", "not a valid regular expression"),
+        ("[columns\n", "not a valid TOML file"),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_is_refused_with_the_place(
+    plates: Path, take: Take, text: str, complaint: str
+) -> None:
+    with pytest.raises(IngestError, match=complaint):
+        take(metadata=write_csv(plates), mapping=write_mapping(plates.parent, text))
+
+
+def test_a_row_that_comes_twice_counts_once(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    make_scan("a.tif")
+    write_rows("filename,title\na.tif,Mill\na.tif,Mill\n")
+    report = take()
+    assert (report.added, report.failures, report.problems) == (1, [], [])
+
+
+def test_of_two_files_of_the_same_bytes_the_one_with_a_row_is_described(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    make_scan("IMG_1.tif", 1)
+    take()
+    make_scan("new/1906.tif", 1)
+    write_rows("filename,accession_number,title\nnew/1906.tif,1906.1,Mill\n")
+    take()
+    assert [row[:4] for row in described(catalogue)] == [("1906.1", 1, "recto", "Mill")]
