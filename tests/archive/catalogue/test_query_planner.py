@@ -34,8 +34,12 @@ QUESTIONS = {
     "batch": "batch:3",
     "review": "review:rejected",
     **{name: f"{name}:[0.5 TO *]" for name in FIELDS if name.startswith(("psnr", "ssim"))},
-    **{name: f"{name}:[0.5 TO *]" for name in ("noise_sigma", "blur_effect", "contrast", "colourfulness")},
+    **{
+        name: f"{name}:[0.5 TO *]"
+        for name in ("noise_sigma", "blur_effect", "contrast", "colourfulness", "smoothed_share", "filled_share")
+    },
     "changed_share": "changed_share:0.25",
+    "filled_places": "filled_places:[1 TO *]",
 }
 FURTHER = (
     *(f"status:{name}" for name in ("unrestored", "restored", "styled", "failed", "refused")),
