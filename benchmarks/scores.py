@@ -154,10 +154,9 @@ def _timed_parts() -> Iterator[dict[str, float]]:
 
     with ExitStack() as stack:
         for place, function, name in (
-            (blocks, "ssim_sums", "ssim"),
-            (blocks, "squared_error", "psnr"),
+            (blocks, "compare_blocks", "psnr, ssim"),
             (blocks, "count_changed", "changed_share"),
-            (blocks, "moments", "contrast, colourfulness"),
+            (blocks, "moments_about", "contrast, colourfulness"),
             (blocks, "opponent_colours", "contrast, colourfulness"),
             (blocks, "luma_of", "luma"),
             (blocks, "edge_sums", "blur_effect"),

@@ -1,9 +1,14 @@
-"""What one block of a picture adds to its scores. All arithmetic is float64, in an order that the block alone sets."""
+"""What one block of a picture adds to its scores.
+
+Planes are float32; what is added up over a block is float64, row by row, in an order that the block alone sets. Values
+are taken about the block's mean before they are squared, so that no digits that matter are lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -14,22 +19,31 @@ from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, 
 SSIM_RADIUS = 5  # scikit-image cuts its Gaussian of sigma 1.5 at 3.5 sigma
 _SSIM_SIGMA, _SSIM_C1, _SSIM_C2 = 1.5, 0.01**2, 0.03**2
 CHANGED_BY = 8 / 255 + 1e-6  # a change of exactly 8 levels isn't more than that, however it is rounded
+_LUMA_ERROR = 5e-7  # of the difference of two float32 lumas, at most
+_LUMA_WEIGHTS = (0.2125, 0.7154, 0.0721)  # of scikit-image's rgb2gray
 _BLUR_SIZE, _BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 # Rows or columns that one product with the band matrix gives. So small that OpenBLAS does it on the calling thread.
 _STEP = 8
+_EVERY = 8  # of a block's rows is enough for a value near its mean
 _REACH = _STEP + 2 * SSIM_RADIUS
+_PLANE = (BLOCK_ROWS + 2 * SSIM_RADIUS, BLOCK_COLUMNS + 2 * SSIM_RADIUS)
+_CORE_OF_PLANE = (slice(SSIM_RADIUS, -SSIM_RADIUS),) * 2
 
 
 def _gaussian_band() -> Values:
     """The Gaussian as a band matrix, (8, 18): times 18 values in a row it gives 8 smoothed ones."""
     distances = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
     weights = np.exp(-0.5 / _SSIM_SIGMA**2 * distances**2)
-    band = np.zeros((_STEP, _REACH))
+    exact = weights / weights.sum()
+    rounded = exact.astype(np.float32)
+    # The sum stays 1: else flat areas would have a variance.
+    rounded[[0, -1]] += np.float32((1 - rounded.astype(np.float64).sum()) / 2)
+    band = np.zeros((_STEP, _REACH), np.float32)
     for row in range(_STEP):
-        band[row, row : row + weights.size] = weights / weights.sum()
+        band[row, row : row + weights.size] = rounded
     return band
 
 
@@ -42,16 +56,29 @@ def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
     if values.shape[0] == 1:
         grey: NDArray[_Float] = values[0]
         return grey
-    luma: NDArray[_Float] = values[0] * 0.2125
-    for channel, weight in ((1, 0.7154), (2, 0.0721)):
-        luma += values[channel] * weight
+    luma: NDArray[_Float] = values[0] * values.dtype.type(_LUMA_WEIGHTS[0])
+    for channel, weight in ((1, _LUMA_WEIGHTS[1]), (2, _LUMA_WEIGHTS[2])):
+        luma += values[channel] * values.dtype.type(weight)
     return luma
+
+
+class BlockLuma(NamedTuple):
+    """A block's luma about a value that occurs in it: so small differences keep their digits in float32."""
+
+    about: Values  # (80, 528)
+    origin: float
+
+    @classmethod
+    def of(cls, values: Values) -> BlockLuma:
+        """The luma of (C, 80, 528)."""
+        first = values[:, HALO : HALO + 1, HALO : HALO + 1]
+        return cls(luma_of(values - first), float(luma_of(first.astype(np.float64))[0, 0]))
 
 
 def opponent_colours(values: Values) -> tuple[Values, Values]:
     """Red against green and yellow against blue, (h, w) each, of (3, h, w)."""
     yellow_blue = values[0] + values[1]
-    yellow_blue *= 0.5
+    yellow_blue *= np.float32(0.5)
     yellow_blue -= values[2]
     return values[0] - values[1], yellow_blue
 
@@ -62,85 +89,137 @@ def block_core(values: Values, block: Block) -> Values:
     return core
 
 
-def squared_error(ours: Values, theirs: Values) -> float:
-    """The sum of the squared differences of two blocks of the same shape."""
-    return _squares(ours - theirs)
-
-
-def count_changed(ours: Values, theirs: Values) -> int:
-    """The pixels whose luma, (h, w), differs by more than 8/255."""
-    apart = ours - theirs
-    return int(np.count_nonzero(np.abs(apart, out=apart) > CHANGED_BY))
+def count_changed(ours: Values, theirs: Values, lumas: tuple[BlockLuma, BlockLuma], block: Block) -> int:
+    """The pixels of two blocks, (C, 80, 528), whose luma differs by more than 8/255."""
+    apart = block_core(lumas[0].about, block) - block_core(lumas[1].about, block)
+    apart += np.float32(lumas[0].origin - lumas[1].origin)
+    np.abs(apart, out=apart)
+    surely = np.count_nonzero(apart > CHANGED_BY + _LUMA_ERROR)
+    perhaps = apart > CHANGED_BY - _LUMA_ERROR
+    if surely == np.count_nonzero(perhaps):
+        return int(surely)
+    exact = [luma_of(block_core(each, block)[:, perhaps].astype(np.float64)) for each in (ours, theirs)]
+    return int(np.count_nonzero(np.abs(exact[0] - exact[1]) > CHANGED_BY))
 
 
 def moments(values: Values, origin: float) -> tuple[float, float]:
     """The sum of (h, w) and that of its squares, about ``origin``."""
-    about = values - origin
-    return float(about.sum()), _squares(about)
+    first = values[0, 0]  # a value that occurs, so that a flat block has no spread at all
+    return moments_about(values - first, float(first) - origin)
 
 
-def _squares(values: Values) -> float:
+def moments_about(about: Values, offset: float) -> tuple[float, float]:
+    """The sums of (h, w) and of the squares after ``offset`` is added to every value."""
+    total, squares = _total(about), _squares(about)
+    return total + about.size * offset, squares + 2 * offset * total + about.size * offset**2
+
+
+def _total(values: Values) -> float:
+    return float(values.sum(axis=1).sum(dtype=np.float64))
+
+
+def _squares(values: NDArray[_Float]) -> float:
     # Not by BLAS, which adds in another order where it has more threads.
-    return float(np.einsum("i,i->", values.ravel(), values.ravel()))
+    return float(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
 
 
-def ssim_sums(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> list[float]:
-    """For each pair of blocks, (C, 80, 528), the sum of their structural similarity over pixels and channels.
+@dataclass(frozen=True, kw_only=True)
+class Comparisons:
+    """Pairs of blocks compared, summed over channels, and each block's channels smoothed by the Gaussian."""
 
-    Only pixels whose Gaussian window lies in the frame count, as in scikit-image. Smoothed are each block, and of each
-    pair the product and the sum of squares.
+    errors: list[float]
+    """Of each pair, the sum of the squared differences."""
+    similarities: list[float]
+    """Of each pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the frame."""
+    smoothed_lumas: list[Values]
+    """Of each block the smoothed luma, (64, 512)."""
+
+
+def compare_blocks(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> Comparisons:
+    """Compares pairs of blocks, (C, 80, 528), by squared error and structural similarity as scikit-image does.
+
+    Smoothed are each block less its mean, and of each pair the squares of the difference and of the sum.
     """
-    sums = [0.0] * len(pairs)
-    counted = block.within(before=SSIM_RADIUS, after=SSIM_RADIUS)
-    if counted is None:
-        return sums
     reach = (slice(HALO - SSIM_RADIUS, SSIM_RADIUS - HALO),) * 2
-    count = len(blocks)
-    planes = np.empty((count + 2 * len(pairs), BLOCK_ROWS + 2 * SSIM_RADIUS, BLOCK_COLUMNS + 2 * SSIM_RADIUS))
-    for channel in range(blocks[0].shape[0]):
+    counted = block.within(before=SSIM_RADIUS, after=SSIM_RADIUS)
+    count, channels = len(blocks), blocks[0].shape[0]
+    errors, similarities = [0.0] * len(pairs), [0.0] * len(pairs)
+    lumas: list[Values] = []
+    offsets = [np.float32(0)] * count
+    planes = np.empty((count + 2 * len(pairs), *_PLANE), np.float32)
+    for channel in range(channels):
+        weight = np.float32(1 if channels == 1 else _LUMA_WEIGHTS[channel])
+        means = [np.float32(values[channel][::_EVERY].mean()) for values in blocks]
         for index, values in enumerate(blocks):
-            planes[index] = values[channel][reach]
-        squares = planes[:count] * planes[:count]
-        for (one, other), product, energy in zip(pairs, planes[count::2], planes[count + 1 :: 2], strict=True):
-            np.multiply(planes[one], planes[other], out=product)
-            np.add(squares[one], squares[other], out=energy)
-        smooth = gaussian_smoothed(planes)
-        squares = smooth[:count] * smooth[:count]
+            np.subtract(values[channel][reach], means[index], out=planes[index])
         for index, (one, other) in enumerate(pairs):
-            similar = _similarity(
-                smooth[one] * smooth[other],
-                squares[one] + squares[other],
-                smooth[count + 2 * index],
-                smooth[count + 2 * index + 1],
-            )
-            sums[index] += _sum_of(similar, counted)
-    return sums
+            difference, total = planes[count + 2 * index], planes[count + 2 * index + 1]
+            np.subtract(blocks[one][channel][reach], blocks[other][channel][reach], out=difference)
+            # PSNR is wanted to more digits than float32 sums have.
+            own = difference[_CORE_OF_PLANE][: block.rows, : block.columns].astype(np.float64)
+            errors[index] += _squares(own)
+            difference -= means[one] - means[other]
+            np.multiply(difference, difference, out=difference)
+            np.add(planes[one], planes[other], out=total)
+            np.multiply(total, total, out=total)
+        smooth = gaussian_smoothed(planes)
+        for index in range(count):
+            part = smooth[index] * weight
+            offsets[index] += weight * means[index]
+            if channel:
+                lumas[index] += part
+            else:
+                lumas.append(part)
+        for index, (one, other) in enumerate(pairs):
+            if counted is not None:
+                similarities[index] += _similarity(
+                    (smooth[one], smooth[other]),
+                    (means[one], means[other]),
+                    (smooth[count + 2 * index], smooth[count + 2 * index + 1]),
+                    counted,
+                )
+    return Comparisons(
+        errors=errors,
+        similarities=similarities,
+        smoothed_lumas=[_in_rows(luma) + offset for luma, offset in zip(lumas, offsets, strict=True)],
+    )
 
 
-def _similarity(product: Values, squares: Values, mixed: Values, energy: Values) -> Values:
-    """SSIM from the means' product, the sum of their squares, the mean product and the mean sum of squares.
+def _similarity(
+    means: tuple[Values, Values],
+    origins: tuple[np.float32, np.float32],
+    squares: tuple[Values, Values],
+    counted: tuple[slice, slice],
+) -> float:
+    """The sum of SSIM, of the mean values about their origins and of the mean squares of difference and sum.
 
-    All of them are used up.
+    With the difference d and the sum s of two values, SSIM is (E(s)² - E(d)² + 2 C1) / (E(s)² + E(d)² + 2 C1) times
+    (V(s) - V(d) + 2 C2) / (V(s) + V(d) + 2 C2). So it keeps its digits where two pictures are much alike.
     """
-    variances = np.subtract(energy, squares, out=energy)
-    mixed -= product
-    mixed *= 2
-    mixed += _SSIM_C2
-    product *= 2
-    product += _SSIM_C1
-    product *= mixed
-    squares += _SSIM_C1
-    variances += _SSIM_C2
-    squares *= variances
-    product /= squares
-    return product
+    difference, total = means[0] - means[1], means[0] + means[1]
+    unlike, alike = squares
+    unlike -= difference * difference
+    alike -= total * total
+    alike += np.float32(2 * _SSIM_C2)
+    difference += origins[0] - origins[1]
+    total += origins[0] + origins[1]
+    np.multiply(difference, difference, out=difference)
+    np.multiply(total, total, out=total)
+    total += np.float32(2 * _SSIM_C1)
+    similar = alike - unlike
+    alike += unlike
+    similar *= np.subtract(total, difference, out=unlike)
+    total += difference
+    alike *= total
+    similar /= alike
+    if counted != (slice(0, BLOCK_ROWS), slice(0, BLOCK_COLUMNS)):
+        return _total(_in_rows(similar)[counted])
+    return _total(similar.reshape(-1, BLOCK_ROWS * _STEP))
 
 
-def _sum_of(groups: Values, counted: tuple[slice, slice]) -> float:
-    """The sum of the rows and columns that count, of (64, 64, 8): groups of columns, rows, columns."""
-    if counted == (slice(0, BLOCK_ROWS), slice(0, BLOCK_COLUMNS)):
-        return float(groups.sum())
-    return float(groups.swapaxes(0, 1).reshape(BLOCK_ROWS, BLOCK_COLUMNS)[counted].sum())
+def _in_rows(groups: Values) -> Values:
+    """(64, 512) of (64, 64, 8): groups of columns, rows, columns."""
+    return groups.swapaxes(0, 1).reshape(BLOCK_ROWS, BLOCK_COLUMNS)
 
 
 def gaussian_smoothed(planes: Values) -> Values:
@@ -160,6 +239,13 @@ def gaussian_smoothed(planes: Values) -> Values:
     return smooth
 
 
+def smoothed_luma(luma: BlockLuma) -> Values:
+    """The luma of a block smoothed by the Gaussian, (64, 512)."""
+    reach = (slice(HALO - SSIM_RADIUS, SSIM_RADIUS - HALO),) * 2
+    plane = np.ascontiguousarray(luma.about[reach])
+    return _in_rows(gaussian_smoothed(plane[np.newaxis])[0]) + np.float32(luma.origin)
+
+
 def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
     """Along each axis: the sum of the luma's edges, and of what of them another blur takes away, both eightfold.
 
@@ -170,28 +256,28 @@ def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
     if counted is None:
         return
     rows, columns = (slice(HALO + part.start, HALO + part.stop) for part in counted)
-    yield _edges_down(luma, rows, columns)
-    yield _edges_down(luma.T, columns, rows)
-
-
-def _edges_down(luma: Values, rows: slice, columns: slice) -> tuple[float, float]:
     # The Sobel filter's 1 2 1 across, as two sums of neighbours; then what is a row before from what is one after.
     pairs = luma[:, columns.start - 1 : columns.stop] + luma[:, columns.start : columns.stop + 1]
-    smooth = pairs[:, 1:] + pairs[:, :-1]
-    sharp = _moved(smooth, rows, 1) - _moved(smooth, rows, -1)
+    yield _edges(pairs[:, 1:] + pairs[:, :-1], lambda values, offset: values[rows.start + offset : rows.stop + offset])
+    pairs = luma[rows.start - 1 : rows.stop] + luma[rows.start : rows.stop + 1]
+    yield _edges(
+        pairs[1:] + pairs[:-1], lambda values, offset: values[:, columns.start + offset : columns.stop + offset]
+    )
+
+
+def _edges(smooth: Values, moved: Callable[[Values, int], Values]) -> tuple[float, float]:
+    """The sums for one axis; ``moved`` cuts out the counted part, moved along the axis."""
+    sharp = moved(smooth, 1) - moved(smooth, -1)
     np.abs(sharp, out=sharp)
-    np.maximum(sharp, 8 * _BLUR_FLOOR, out=sharp)
+    np.maximum(sharp, np.float32(8 * _BLUR_FLOOR), out=sharp)
     # Running means that are two rows apart differ by the two rows that came in less the two that went out.
     half = _BLUR_SIZE // 2
-    pairs = smooth[1:] + smooth[:-1]
-    blurred = _moved(pairs, rows, half) - _moved(pairs, rows, -half - 1)
+    blurred = moved(smooth, half) + moved(smooth, half + 1)
+    blurred -= moved(smooth, -half - 1)
+    blurred -= moved(smooth, -half)
     np.abs(blurred, out=blurred)
-    blurred *= 1 / _BLUR_SIZE
-    np.maximum(blurred, 8 * _BLUR_FLOOR, out=blurred)
+    blurred *= np.float32(1 / _BLUR_SIZE)
+    np.maximum(blurred, np.float32(8 * _BLUR_FLOOR), out=blurred)
     lost = np.subtract(sharp, blurred, out=blurred)
     np.maximum(lost, 0, out=lost)
-    return float(sharp.sum()), float(lost.sum())
-
-
-def _moved(values: Values, rows: slice, offset: int) -> Values:
-    return values[rows.start + offset : rows.stop + offset]
+    return _total(sharp), _total(lost)

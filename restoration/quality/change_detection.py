@@ -35,7 +35,7 @@ from PIL import Image
 from scipy import ndimage
 
 from restoration.errors import ImageError
-from restoration.image import Source
+from restoration.image import ImageInfo, Source
 from restoration.quality.block_metrics import CHANGED_BY, luma_of
 
 CHANGE_STEPS = (4, 8, 16, 32)
@@ -63,9 +63,12 @@ _BLOCK = 16  # over which the spread is taken, at each reduction
 _SIGMAS = 5.0
 _BELOW = 0.8  # of the sizes are below the one that tells the spread; the median is 0 where shadows are clipped
 _IN_SIGMAS = 1.2816  # what that is of a Gaussian
+_LEAST = FILLED_THRESHOLD / 255
 _COARSEST = 64  # the largest reduction at which features are looked for
 _WINDOW_ROWS, _WINDOW_COLUMNS = 256, 4096
+_PART_ROWS, _PART_COLUMNS = 64, 512
 
+_MAP_WIDTH_PX = 800
 _GREYS = 16  # levels of the picture below the colours
 _SMOOTH_PX = 16  # a change is averaged over squares of at least so many a side
 _TALLEST = 4  # times the width that a map may have is the height that it may have
@@ -100,7 +103,7 @@ class ChangeMap:
         return image
 
 
-def change_map(source: Source, derivative: Source, *, width_px: int = 800) -> ChangeMap:
+def change_map(source: Source, derivative: Source, *, width_px: int = _MAP_WIDTH_PX) -> ChangeMap:
     """The map of what changed, reduced by a power of two to at most ``width_px``, and four times that in height.
 
     Args:
@@ -117,38 +120,94 @@ def change_map(source: Source, derivative: Source, *, width_px: int = 800) -> Ch
             f"a map of changes needs two pictures of one size, not {info.width}x{info.height} and "
             f"{derivative.info.width}x{derivative.info.height}"
         )
-    factor = 1
-    while max(info.width, info.height / _TALLEST) > factor * width_px and factor < _BLOCK * _COARSEST:
-        factor *= 2
-    coarsest = min(4 * factor, _COARSEST)
+    factor = _factor(info, width_px)
     shape = -(-info.height // factor), -(-info.width // factor)
     luma, change, filled = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
-    places = np.zeros((-(-info.height // _BLOCK), -(-info.width // _BLOCK)), np.bool_)
-    changed_pixels = filled_pixels = 0
-    for window in _windows(info.width, info.height, _BLOCK * coarsest):
-        before, after = (window.luma(picture, _HALO * coarsest) for picture in (source, derivative))
-        own_before, own_after = (_without_halo(each, _HALO * coarsest) for each in (before, after))
-        apart = np.abs(own_after - own_before)
-        is_changed = apart > CHANGED_BY
-        window.clear_outside(is_changed)
-        is_filled = _filled_in(before, after, coarsest) & is_changed
-        changed_pixels += int(np.count_nonzero(is_changed))
-        filled_pixels += int(np.count_nonzero(is_filled))
-        place, cells = window.reduced(factor)
-        luma[place] = _cells(own_after, factor).mean(axis=(1, 3))[cells]
-        change[place] = _cells(apart, factor).mean(axis=(1, 3))[cells]
-        filled[place] = np.any(_cells(is_filled, factor), axis=(1, 3))[cells]
-        place, cells = window.reduced(_BLOCK)
-        places[place] = np.any(_cells(is_filled, _BLOCK), axis=(1, 3))[cells]
+    places = _Places(info)
+    changed_pixels = 0
+    for window in _changes(source, derivative, factor):
+        changed_pixels += int(np.count_nonzero(window.is_changed))
+        places.add(window)
+        place, cells = window.place.reduced(factor)
+        luma[place] = _cells(window.after, factor).mean(axis=(1, 3))[cells]
+        change[place] = _cells(window.apart, factor).mean(axis=(1, 3))[cells]
+        filled[place] = np.any(_cells(window.is_filled, factor), axis=(1, 3))[cells]
     return ChangeMap(
         luma=luma,
         change=ndimage.uniform_filter(change, 2 * (_SMOOTH_PX // factor // 2) + 1, mode="nearest"),
         filled=filled,
         factor=factor,
         changed_pixels=changed_pixels,
-        filled_pixels=filled_pixels,
-        filled_places=int(ndimage.label(places, np.ones((3, 3)))[1]),
+        filled_pixels=places.pixels,
+        filled_places=places.count(),
     )
+
+
+def count_filled(source: Source, derivative: Source) -> tuple[int, int]:
+    """The pixels that :func:`change_map` marks as filled in, and in how many separate places, without the map.
+
+    Raises:
+        ImageError: a picture can't be read.
+    """
+    places = _Places(source.info)
+    for window in _changes(source, derivative, _factor(source.info, _MAP_WIDTH_PX)):
+        places.add(window)
+    return places.pixels, places.count()
+
+
+def _factor(info: ImageInfo, width_px: int) -> int:
+    """How many pixels, a power of two, are one point of a map of at most this width."""
+    factor = 1
+    while max(info.width, info.height / _TALLEST) > factor * width_px and factor < _BLOCK * _COARSEST:
+        factor *= 2
+    return factor
+
+
+class _Places:
+    """What was filled in, counted over windows."""
+
+    def __init__(self, info: ImageInfo) -> None:
+        self.pixels = 0
+        self._cells = np.zeros((-(-info.height // _BLOCK), -(-info.width // _BLOCK)), np.bool_)
+
+    def add(self, window: _Changes) -> None:
+        """Adds a window's."""
+        self.pixels += (found := int(np.count_nonzero(window.is_filled)))
+        if found:
+            place, cells = window.place.reduced(_BLOCK)
+            self._cells[place] = np.any(_cells(window.is_filled, _BLOCK), axis=(1, 3))[cells]
+
+    def count(self) -> int:
+        """How many separate places there are, touching ones taken together."""
+        return int(ndimage.label(self._cells, np.ones((3, 3)))[1])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Changes:
+    """What changed in a window, filled up to whole blocks; beyond the picture nothing has changed."""
+
+    place: _Window
+    after: Luma
+    apart: Luma  # how far luma moved, either way
+    is_changed: Mask
+    is_filled: Mask
+
+
+def _changes(source: Source, derivative: Source, factor: int) -> Iterator[_Changes]:
+    """The changes between two pictures of one size, window by window."""
+    coarsest = min(4 * factor, _COARSEST)
+    halo = _HALO * coarsest
+    for window in _windows(source.info.width, source.info.height, _BLOCK * coarsest):
+        before, after = (window.luma(picture, halo) for picture in (source, derivative))
+        apart = _without_halo(after, halo) - _without_halo(before, halo)
+        np.abs(apart, out=apart)
+        is_changed = apart > np.float32(CHANGED_BY)
+        window.clear_outside(is_changed)
+        is_filled = _filled_in(before, after, coarsest)
+        is_filled &= is_changed
+        yield _Changes(
+            place=window, after=_without_halo(after, halo), apart=apart, is_changed=is_changed, is_filled=is_filled
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,54 +266,105 @@ def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:
     reduction = 1
     while True:
         spare = halo // reduction
-        stood_out, stands_out = (_detail(_without_halo(each, spare - _HALO)) for each in (before, after))
-        is_filled = _is_taken_out(stood_out, stands_out, _without_halo(after - before, spare))
-        cells = _cells(found, reduction)
-        np.logical_or(cells, is_filled[:, np.newaxis, :, np.newaxis], out=cells)
+        for rows, columns, is_filled in _filled_parts(
+            *(_without_halo(each, spare - _HALO) for each in (before, after))
+        ):
+            cells = _cells(found, reduction)[rows, :, columns]
+            np.logical_or(cells, is_filled[:, np.newaxis, :, np.newaxis], out=cells)
         if reduction == coarsest:
             return found
         reduction *= 2
-        before, after = (_cells(each, 2).mean(axis=(1, 3)) for each in (before, after))
+        before, after = _halved(before), _halved(after)
 
 
-def _is_taken_out(stood_out: Luma, stands_out: Luma, moved: Luma) -> Mask:
-    """Where that is so, (h, w), of the details of source and derivative, (h + 2, w + 2), and how luma moved, (h, w)."""
-    taken = np.abs(stood_out - stands_out)
-    stood_out, stands_out, own = (_without_halo(each, 1) for each in (stood_out, stands_out, taken))
-    limit = np.maximum(FILLED_THRESHOLD / 255, _SIGMAS * _spread(own))
-    rows, columns = moved.shape
-    together = np.zeros(moved.shape, np.int8)
-    for top, left in product(range(3), repeat=2):
-        together += taken[top : top + rows, left : left + columns] > limit
-    is_weaker = (np.abs(stands_out) < np.abs(stood_out) / 2) & (moved * stood_out < 0)
-    is_taken: Mask = is_weaker & (own > limit) & (together >= _TOGETHER)
-    return is_taken
+def _filled_parts(before: Luma, after: Luma) -> Iterator[tuple[slice, slice, Mask]]:
+    """The parts of a window in which anything was filled in, and where, given luma with the median's halo around it.
+
+    Parts are so small that what is worked out about one stays in a processor's cache.
+    """
+    height, width = (size - 2 * _HALO for size in before.shape)
+    for top, left in product(range(0, height, _PART_ROWS), range(0, width, _PART_COLUMNS)):
+        bottom, right = min(top + _PART_ROWS, height), min(left + _PART_COLUMNS, width)
+        part = slice(top, bottom + 2 * _HALO), slice(left, right + 2 * _HALO)
+        is_filled = _filled_part(before[part], after[part])
+        if is_filled is not None:
+            yield slice(top, bottom), slice(left, right), is_filled
+
+
+def _filled_part(before: Luma, after: Luma) -> Mask | None:
+    """Where small features were taken out, (h, w) of (h + 6, w + 6), or None where none were."""
+    moved = after - before
+    # A median moves by no more than the values that it is of.
+    if max(float(moved.max()), -float(moved.min())) <= _LEAST / 2:
+        return None
+    stood_out, stands_out = _detail(before), _detail(after)
+    taken = stood_out - stands_out
+    np.abs(taken, out=taken)
+    own = _without_halo(taken, 1)
+    perhaps = own > _LEAST
+    stood_out, stands_out = _without_halo(stood_out, 1), _without_halo(stands_out, 1)
+    perhaps &= np.abs(stands_out) < np.abs(stood_out) / 2
+    perhaps &= _without_halo(moved, _HALO) * stood_out < 0
+    if not perhaps.any():
+        return None
+    rows, columns = np.nonzero(perhaps)
+    limits = _limits(own, rows // _BLOCK, columns // _BLOCK)
+    keep = own[rows, columns] > limits
+    rows, columns, limits = rows[keep], columns[keep], limits[keep]
+    around = (taken[rows + down, columns + across] > limits for down, across in product(range(3), repeat=2))
+    together = sum(around, start=np.zeros(rows.size, np.int8))
+    keep = together >= _TOGETHER
+    if not keep.any():
+        return None
+    is_filled = np.zeros(own.shape, np.bool_)
+    is_filled[rows[keep], columns[keep]] = True
+    return is_filled
+
+
+def _limits(sizes: Luma, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Luma:
+    """Above what the sizes are filled in, in the blocks of these rows and columns of blocks.
+
+    It follows the spread of the block's values; one line through the block hardly adds to it.
+    """
+    across = sizes.shape[1] // _BLOCK
+    numbers, which = np.unique(rows * across + columns, return_inverse=True)
+    blocks = _cells(sizes, _BLOCK)[numbers // across, :, numbers % across].reshape(numbers.size, -1)
+    place = round(_BELOW * _BLOCK**2)
+    spreads = np.partition(blocks, place, axis=1)[:, place] / np.float32(_IN_SIGMAS)
+    limits: Luma = np.maximum(np.float32(_LEAST), np.float32(_SIGMAS) * spreads)[which]
+    return limits
 
 
 def _detail(luma: Luma) -> Luma:
     """(h, w) less its median, of (h + 4, w + 4): what is smaller than the median sees, bright above 0, dark below."""
-    down = _median_of_five(luma)
-    detail: Luma = _without_halo(luma, _RADIUS) - _median_of_five(down.T).T
-    return detail
+    rows, columns = (size - 2 * _RADIUS for size in luma.shape)
+    down = _median_of_five([luma[k : k + rows] for k in range(5)])
+    median = _median_of_five([down[:, k : k + columns] for k in range(5)])
+    return np.subtract(_without_halo(luma, _RADIUS), median, out=median)
 
 
-def _median_of_five(luma: Luma) -> Luma:
-    """The median of each five values below each other, (h, w) of (h + 4, w)."""
-    first, second, third, fourth, middle = (luma[k : luma.shape[0] - 4 + k] for k in (0, 1, 3, 4, 2))
+def _median_of_five(planes: list[Luma]) -> Luma:
+    """The median of five planes, value by value."""
+    first, second, middle, third, fourth = planes
     # Neither the least nor the largest of the four others can be it; of what is left, it is the median of three.
-    low = np.maximum(np.minimum(first, second), np.minimum(third, fourth))
-    high = np.minimum(np.maximum(first, second), np.maximum(third, fourth))
-    median: Luma = np.maximum(np.minimum(low, high), np.minimum(np.maximum(low, high), middle))
+    low, other = np.minimum(first, second), np.minimum(third, fourth)
+    np.maximum(low, other, out=low)
+    high = np.maximum(first, second, out=other)
+    third = np.maximum(third, fourth)
+    np.minimum(high, third, out=high)
+    least = np.minimum(low, high, out=third)
+    np.maximum(low, high, out=low)
+    np.minimum(low, middle, out=low)
+    median: Luma = np.maximum(least, low, out=low)
     return median
 
 
-def _spread(sizes: Luma) -> Luma:
-    """Of each pixel the spread of the values in its block, given their sizes; one line through it hardly adds to it."""
-    blocks = _cells(sizes, _BLOCK).swapaxes(1, 2)
-    rows, columns = blocks.shape[:2]
-    place = round(_BELOW * _BLOCK**2)
-    spread: Luma = np.partition(blocks.reshape(rows, columns, -1), place, axis=2)[..., place] / np.float32(_IN_SIGMAS)
-    return spread.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
+def _halved(luma: Luma) -> Luma:
+    """The means of two by two pixels."""
+    rows = luma[0::2] + luma[1::2]
+    means: Luma = rows[:, 0::2] + rows[:, 1::2]
+    means *= np.float32(0.25)
+    return means
 
 
 def _cells(values: NDArray[_Kind], side: int) -> NDArray[_Kind]:

@@ -6,25 +6,27 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import isotonic_regression
 from skimage.metrics import structural_similarity
 
 from restoration.image import Area, Source
 from restoration.quality.block_metrics import SSIM_RADIUS, luma_of
-from restoration.quality.windows import Values
 
 _SIGMA, _CUT_AT = 2.0, 4.0  # of the Gaussian, and after how many sigmas it ends
 _HALO = int(_SIGMA * _CUT_AT) + SSIM_RADIUS
 _TONES = 1024
 _BAND_PIXELS = 1 << 21
 
+_Values = NDArray[np.float64]
+
 
 class _Band(NamedTuple):
     """Rows of both pictures' smoothed luma with a halo above and below, and which of them are the band's own."""
 
-    made: Values
-    source: Values
+    made: _Values
+    source: _Values
     own: slice
 
 
@@ -57,7 +59,7 @@ def content_ssim(made: Source, source: Source, area: Area) -> float | None:
     return total / ((area.width - 2 * SSIM_RADIUS) * (area.height - 2 * SSIM_RADIUS))
 
 
-def _curve(made: Source, source: Source, area: Area) -> Values:
+def _curve(made: Source, source: Source, area: Area) -> _Values:
     """What evenly spaced tones of ``made`` become: the mean of ``source`` where they are, made monotone, (tones,)."""
     counts, sums = np.zeros(_TONES), np.zeros(_TONES)
     for band in _bands(made, source, area):

@@ -11,11 +11,14 @@ import numpy as np
 
 from restoration.image import Area, Source
 from restoration.quality import block_metrics
+from restoration.quality.block_metrics import BlockLuma
 from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
 from restoration.quality.smoothing_detection import CELL_PX, Cells, empty_cells, measure_cells, smoothed_share
 from restoration.quality.windows import Block, Values, Window, map_windows
 
 _UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
+
+_COLOURS = ("red_green", "yellow_blue")
 
 _ByName = Mapping[str, Values]
 _Key = tuple[str, ...]  # of what the sum is, then of which images
@@ -50,9 +53,10 @@ class MetricSums:
         self._described = list(described)
         self._names = [*described, *references]
         self._pairs = list(combinations(self._names, 2))
+        self._places = list(combinations(range(len(self._names)), 2))
         pixel = (area.x, area.y, 1, 1)
         # Spread is taken about a value that occurs, so that a flat picture's is exactly 0.
-        self._origins = {name: _at_pixel(image.read(*pixel)[0].astype(np.float64)) for name, image in described.items()}
+        self._origins = {name: _at_pixel(image.read(*pixel)[0]) for name, image in described.items()}
         self._sums: Counter[_Key] = Counter()
         self._details = [empty_histogram(image.info.colour_channels) for image in described.values()]
         self._cells = {name: empty_cells(area.width, area.height) for name in described}
@@ -100,44 +104,53 @@ class MetricSums:
         cells = []
         for block in window.blocks():
             values = {name: window.of_block(image, block) for image, name in enumerate(self._names)}
-            lumas = {name: block_metrics.luma_of(values[name]) for name in self._described}
-            for key, value in (*self._compared(values, lumas, block), *self._alone(values, lumas, block)):
+            lumas = {name: BlockLuma.of(values[name]) for name in self._described}
+            compared = block_metrics.compare_blocks(list(values.values()), self._places, block)
+            for key, value in (*self._compared(values, lumas, compared, block), *self._alone(values, lumas, block)):
                 sums[key] += int(value * _UNITS_IN_ONE)
-            cells.append((block, measure_cells(list(lumas.values()), block)))
+            # The described pictures are the first of all.
+            pairs = zip(lumas.values(), compared.smoothed_lumas, strict=False)
+            cells.append((block, [measure_cells(luma, smooth, block) for luma, smooth in pairs]))
         details = [count_details(window, image) for image in range(len(self._described))]
         return _Found(sums=sums, details=details, cells=cells)
 
-    def _compared(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
-        places = [(self._names.index(one), self._names.index(other)) for one, other in self._pairs]
-        similar = block_metrics.ssim_sums(list(values.values()), places, block)
-        cores = {name: block_metrics.block_core(each, block) for name, each in values.items()}
-        for (one, other), similarity in zip(self._pairs, similar, strict=True):
+    def _compared(
+        self, values: _ByName, lumas: Mapping[str, BlockLuma], compared: block_metrics.Comparisons, block: Block
+    ) -> Iterator[tuple[_Key, float]]:
+        sums = zip(self._pairs, compared.errors, compared.similarities, strict=True)
+        for (one, other), error, similarity in sums:
+            yield ("error", one, other), error
             yield ("similarity", one, other), similarity
-            yield ("error", one, other), block_metrics.squared_error(cores[one], cores[other])
         for one, other in combinations(self._described, 2):
-            ours, theirs = (block_metrics.block_core(lumas[name], block) for name in (one, other))
-            yield ("changed", one, other), block_metrics.count_changed(ours, theirs)
+            changed = block_metrics.count_changed(values[one], values[other], (lumas[one], lumas[other]), block)
+            yield ("changed", one, other), changed
 
-    def _alone(self, values: _ByName, lumas: _ByName, block: Block) -> Iterator[tuple[_Key, float]]:
+    def _alone(self, values: _ByName, lumas: Mapping[str, BlockLuma], block: Block) -> Iterator[tuple[_Key, float]]:
         for name, luma in lumas.items():
-            for feature, plane in _features(
-                block_metrics.block_core(values[name], block), block_metrics.block_core(luma, block)
-            ):
-                first, second = block_metrics.moments(plane, self._origins[name][feature])
-                yield (feature, name), first
-                yield (f"{feature}_squared", name), second
-            for axis, (sharp, lost) in enumerate(block_metrics.edge_sums(luma, block)):
+            for feature, sums in self._spreads(name, block_metrics.block_core(values[name], block), luma, block):
+                yield (feature, name), sums[0]
+                yield (f"{feature}_squared", name), sums[1]
+            for axis, (sharp, lost) in enumerate(block_metrics.edge_sums(luma.about, block)):
                 yield (f"edges_{axis}", name), sharp
                 yield (f"lost_{axis}", name), lost
 
-
-def _features(values: Values, luma: Values) -> Iterator[tuple[str, Values]]:
-    """What spread is wanted of, (h, w) each, of (C, h, w) and their luma."""
-    yield "luma", luma
-    if values.shape[0] == 3:
-        yield from zip(("red_green", "yellow_blue"), block_metrics.opponent_colours(values), strict=True)
+    def _spreads(
+        self, name: str, core: Values, luma: BlockLuma, block: Block
+    ) -> Iterator[tuple[str, tuple[float, float]]]:
+        """The moments of what spread is wanted of, about the image's origins."""
+        origins = self._origins[name]
+        about = block_metrics.block_core(luma.about, block)
+        yield "luma", block_metrics.moments_about(about, luma.origin - origins["luma"])
+        if core.shape[0] == 3:
+            for feature, plane in zip(_COLOURS, block_metrics.opponent_colours(core), strict=True):
+                yield feature, block_metrics.moments(plane, origins[feature])
 
 
 def _at_pixel(values: Values) -> dict[str, float]:
     """The features of (C, 1, 1)."""
-    return {feature: float(plane[0, 0]) for feature, plane in _features(values, block_metrics.luma_of(values))}
+    exact = values.astype(np.float64)
+    found = {"luma": float(block_metrics.luma_of(exact)[0, 0])}
+    if values.shape[0] == 3:
+        colours = block_metrics.opponent_colours(values)
+        found |= {name: float(plane[0, 0]) for name, plane in zip(_COLOURS, colours, strict=True)}
+    return found

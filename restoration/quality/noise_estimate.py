@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from restoration.quality.windows import Values, Window
 
 Counts = NDArray[np.int64]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 _BINS_IN_ONE = 1 << 18  # the median is off by at most 2**-18, a quarter of a 16-bit level
 _MOST_BINS = 3 << 17  # a detail of db2 is at most 1.4 where values are in [0, 1]
+_PERHAPS_ZERO = 2e-6  # twice the error of a detail in float32
+_IN_ORDER = (0, 1, 2, 3)  # in which pywt adds up what its taps give
+_AT_OVERHANG = (2, 1, 0, 3)  # likewise where but one tap lies within the picture: it begins at the edge
 _CHUNK_ROWS = 16  # of details, at a time: their values stay in a processor's cache
 
 
@@ -48,34 +55,55 @@ def _details(first: int, size: int, whole: int) -> tuple[int, int]:
 
 
 def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
-    """The sizes of the details of (2 h + 2, 2 w + 2) values, in bins, (w, h)."""
-    sizes = _high_pass(_high_pass(values, overhangs[0]).T, overhangs[1])
-    np.abs(sizes, out=sizes)
-    sizes *= _BINS_IN_ONE
+    """The sizes of the details of (2 h + 2, 2 w + 2) values, (h, w).
+
+    They are worked out in float32, and again as pywt does it where they may be 0.
+    """
+    sizes = np.abs(_high_pass(values, overhangs))
+    perhaps = sizes < _PERHAPS_ZERO
+    count = np.count_nonzero(perhaps)
+    if not count:
+        return sizes
+    at_overhang = (overhangs[0] and perhaps[-1].any()) or (overhangs[1] and perhaps[:, -1].any())
+    if count > sizes.size // 16 or at_overhang:
+        # Only those, so that no value depends on what else is in the chunk.
+        sizes[perhaps] = np.abs(_high_pass(values.astype(np.float64), overhangs)[perhaps])
+        return sizes
+    rows, columns = np.nonzero(perhaps)
+    around = sliding_window_view(values, (4, 4))[2 * rows, 2 * columns].astype(np.float64)
+    down = _weighted(list(around.swapaxes(0, 1)), _IN_ORDER)
+    exact = _weighted(list(down.T), _IN_ORDER)
+    sizes[rows, columns] = np.abs(exact)
     return sizes
 
 
 def _counted(sizes: Values) -> Counts:
+    zeros = sizes.size - np.count_nonzero(sizes)
+    sizes *= np.float32(_BINS_IN_ONE)
     counts: Counts = np.bincount(sizes.astype(np.intp), minlength=1)
-    counts[0] -= sizes.size - np.count_nonzero(sizes)
+    counts[0] -= zeros
     return counts
 
 
-def _high_pass(values: Values, overhangs: bool) -> Values:
-    """Every second row through the wavelet's high pass, (h, w) of (2 h + 2, w), added up in pywt's order."""
-    passed = _added(values, (0, 1, 2, 3))
-    if overhangs:
-        # Where but one tap lies within the picture, pywt begins at the edge.
-        passed[-1] = _added(values[-4:], (2, 1, 0, 3))
+def _high_pass(values: NDArray[_Float], overhangs: tuple[bool, bool]) -> NDArray[_Float]:
+    """Every second row and column through the wavelet's high pass, (h, w) of (2 h + 2, 2 w + 2), in pywt's order."""
+    rows, columns = (size // 2 - 1 for size in values.shape)
+    down = _weighted([values[k::2][:rows] for k in range(4)], _IN_ORDER)
+    if overhangs[0]:
+        down[-1] = _weighted(list(values[-4:]), _AT_OVERHANG)
+    even, odd = np.ascontiguousarray(down[:, 0::2]), np.ascontiguousarray(down[:, 1::2])
+    passed = _weighted([(even, odd)[k % 2][:, k // 2 : k // 2 + columns] for k in range(4)], _IN_ORDER)
+    if overhangs[1]:
+        passed[:, -1] = _weighted(list(down[:, -4:].T), _AT_OVERHANG)
     return passed
 
 
-def _added(values: Values, order: tuple[int, int, int, int]) -> Values:
-    rows = values.shape[0] // 2 - 1
-    first, *others = ((tap, _high_pass_weights()[tap]) for tap in order)
-    added: Values = values[3 - first[0] :: 2][:rows] * first[1]
-    for tap, weight in others:
-        added += values[3 - tap :: 2][:rows] * weight
+def _weighted(four: Sequence[NDArray[_Float]], taps: tuple[int, ...]) -> NDArray[_Float]:
+    """The sum of four values, the last of them with the first tap, added up in the order of ``taps``."""
+    first, *others = ((four[3 - tap], four[0].dtype.type(_high_pass_weights()[tap])) for tap in taps)
+    added: NDArray[_Float] = first[0] * first[1]
+    for values, weight in others:
+        added += values * weight
     return added
 
 

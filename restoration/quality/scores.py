@@ -13,7 +13,7 @@ from typing import Literal
 from restoration.errors import ImageError
 from restoration.image import Area, Crop, ImageInfo, Source, working_space
 from restoration.quality.block_metrics import SSIM_RADIUS
-from restoration.quality.change_detection import change_map
+from restoration.quality.change_detection import count_filled
 from restoration.quality.content_similarity import content_ssim
 from restoration.quality.metric_sums import MetricSums
 from restoration.quality.style_distance import StyleEvaluation, style_distances
@@ -202,12 +202,13 @@ def _overdone(sums: MetricSums, derivative: Source, source: Source) -> Iterator[
             detail="smaller than 32 px: not compared" if value is None else None,
         )
 
-    changes = change_map(Crop(source, sums.area), Crop(derivative, sums.area))
+    pixels, places = count_filled(Crop(source, sums.area), Crop(derivative, sums.area))
     smoothed = sums.smoothed_share("source", "derivative")
     yield made("smoothed_share", smoothed, "blocks of 32 px that lost more than twice the picture's grain")
-    filled = changes.filled_pixels / (sums.area.width * sums.area.height)
-    yield made("filled_share", filled, "pixels that the change map marks as filled in")
-    yield made("filled_places", changes.filled_places, "connected cells of 16 px with pixels filled in")
+    yield made(
+        "filled_share", pixels / (sums.area.width * sums.area.height), "pixels that the change map marks as filled in"
+    )
+    yield made("filled_places", places, "connected cells of 16 px with pixels filled in")
 
 
 def _alike(

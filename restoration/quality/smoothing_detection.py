@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.image import Area, Source
-from restoration.quality.block_metrics import SSIM_RADIUS, gaussian_smoothed, luma_of
+from restoration.quality.block_metrics import BlockLuma, smoothed_luma
 from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
 
 CELL_PX = 16
@@ -24,26 +24,32 @@ _PERCENTILE = 5
 _GRAIN_FACTOR, _LEAST_LOSS = 2.0, 1 / 255
 
 
+def _means(cells: int) -> Values:
+    """The matrix that takes the mean of each cell's rows, (cells, 16 * cells)."""
+    matrix: Values = np.repeat(np.eye(cells, dtype=np.float32), CELL_PX, axis=1) / np.float32(CELL_PX)
+    return matrix
+
+
+_MEAN_OF_ROWS = _means(BLOCK_ROWS // CELL_PX)
+_MEAN_OF_COLUMNS = np.ascontiguousarray(_means(BLOCK_COLUMNS // CELL_PX).T)
+
+
 def empty_cells(width: int, height: int) -> Cells:
     """Cells without values yet, for an area of this size in px."""
     return np.zeros((3, height // CELL_PX, width // CELL_PX), np.float32)
 
 
-def measure_cells(lumas: list[Values], block: Block) -> list[Cells]:
-    """The cells of a block, those that lie wholly in the area, of each luma plane (80, 528) with the halo around it.
+def measure_cells(luma: BlockLuma, smooth: Values, block: Block) -> Cells:
+    """The cells of a block that lie wholly in the area, of its luma (80, 528) with the halo and the smoothed (64, 512).
 
     The high-pass is the luma less its Gaussian of sigma 1.5 px.
     """
-    reach = (slice(HALO - SSIM_RADIUS, SSIM_RADIUS - HALO),) * 2
-    smooth = gaussian_smoothed(np.stack([luma[reach] for luma in lumas]))
+    core = luma.about[HALO : HALO + BLOCK_ROWS, HALO : HALO + BLOCK_COLUMNS] + np.float32(luma.origin)
+    high = core - smooth
     rows, columns = block.rows // CELL_PX, block.columns // CELL_PX
-    found = []
-    for luma, low in zip(lumas, smooth, strict=True):
-        core = luma[HALO : HALO + BLOCK_ROWS, HALO : HALO + BLOCK_COLUMNS]
-        high = core - low.swapaxes(0, 1).reshape(BLOCK_ROWS, BLOCK_COLUMNS)
-        means = [_cell_means(plane)[:rows, :columns] for plane in (high, high * high, core)]
-        found.append(np.asarray(means, np.float32))
-    return found
+    return np.stack([_MEAN_OF_ROWS @ plane @ _MEAN_OF_COLUMNS for plane in (high, high * high, core)])[
+        :, :rows, :columns
+    ]
 
 
 def smoothed_share(source: Cells, derivative: Cells) -> float | None:
@@ -84,10 +90,11 @@ def find_smoothed_blocks(source: Source, derivative: Source) -> NDArray[np.bool_
     pictures = [empty_cells(info.width, info.height) for _ in range(2)]
 
     def measure(window: Window) -> list[tuple[Block, list[Cells]]]:
-        return [
-            (block, measure_cells([luma_of(window.of_block(image, block)) for image in range(2)], block))
-            for block in window.blocks()
-        ]
+        found = []
+        for block in window.blocks():
+            lumas = [BlockLuma.of(window.of_block(image, block)) for image in range(2)]
+            found.append((block, [measure_cells(luma, smoothed_luma(luma), block) for luma in lumas]))
+        return found
 
     whole = Area(x=0, y=0, width=info.width, height=info.height)
     for found in map_windows([source, derivative], [], area=whole, work=measure, threads=1):
@@ -98,17 +105,12 @@ def find_smoothed_blocks(source: Source, derivative: Source) -> NDArray[np.bool_
     return smoothed_blocks(*pictures)
 
 
-def _cell_means(plane: Values) -> Values:
-    means: Values = plane.reshape(BLOCK_ROWS // CELL_PX, CELL_PX, BLOCK_COLUMNS // CELL_PX, CELL_PX).mean(axis=(1, 3))
-    return means
-
-
-def _deviations(cells: Cells) -> Values:
+def _deviations(cells: Cells) -> NDArray[np.float64]:
     return np.sqrt(np.maximum(_of_blocks(cells[1]) - _of_blocks(cells[0]) ** 2, 0))
 
 
-def _of_blocks(cells: Cells) -> Values:
+def _of_blocks(cells: Cells) -> NDArray[np.float64]:
     """The means of two by two cells each, (rows - 1, columns - 1)."""
     rows = cells[:-1].astype(np.float64) + cells[1:]
-    means: Values = (rows[:, :-1] + rows[:, 1:]) / 4
+    means: NDArray[np.float64] = (rows[:, :-1] + rows[:, 1:]) / 4
     return means

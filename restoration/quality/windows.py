@@ -20,7 +20,7 @@ HALO = 8  # px around a block that filters may reach
 # Of 1 Mpx, some 14 MB an image: large enough for what is read twice, around the windows, to be little.
 _WINDOW_ROWS, _WINDOW_COLUMNS = 4 * BLOCK_ROWS, 8 * BLOCK_COLUMNS
 
-Values = NDArray[np.float64]
+Values = NDArray[np.float32]
 _Result = TypeVar("_Result")
 
 
@@ -87,14 +87,19 @@ class Window:
     def cut(self, image: int, frame: Area, rows: tuple[int, int], columns: tuple[int, int]) -> Values:
         """Values of a frame's rows and columns, from the first to before the last, (C, h, w).
 
-        Beyond the frame they are its reflection, the edges repeated; what is more than the halo beyond repeats.
+        Beyond the frame they are its reflection, the edges repeated; what is more than the halo beyond repeats. They
+        are not to be written to.
         """
         values = self._values[image]
+        if rows[0] >= 0 and rows[1] <= frame.height and columns[0] >= 0 and columns[1] <= frame.width:
+            top, left = frame.y - self._top, frame.x - self._left
+            inside: Values = values[:, top + rows[0] : top + rows[1], left + columns[0] : left + columns[1]]
+            return inside
         down = _reflected(*rows, frame.height) + (frame.y - self._top)
         across = _reflected(*columns, frame.width) + (frame.x - self._left)
         first, last = _inside(*rows, frame.height)
         left, right = _inside(*columns, frame.width)
-        out = np.empty((values.shape[0], down.size, across.size))
+        out = np.empty((values.shape[0], down.size, across.size), np.float32)
         # Slices are many times as quick as lists of places, so these are left for what is beyond the frame.
         out[:, first:last, left:right] = values[
             :, down[first] : down[last - 1] + 1, across[left] : across[right - 1] + 1
