@@ -10,6 +10,7 @@
     ├── IngestError                 exit 1   a scan, CSV or folder that can't be ingested
     ├── StorageError                exit 1   a file that can't be written, or would be written over
     ├── FixityError                 exit 1   bytes are missing or differ from what the catalogue holds
+    ├── CredentialsError            exit 1   certificate or key of the Content Credentials can't be used
     ├── ModelRegistryError          exit 1   a model version can't be registered or used
     ├── ViewError                   exit 1   a picture can't be shown
     └── BatchError                  exit 1   a batch can't be planned or must stop
@@ -60,6 +61,10 @@ class StorageError(ArchiveError):
 
 class FixityError(ArchiveError):
     """Bytes on disk are missing or aren't those that the catalogue holds the digest of."""
+
+
+class CredentialsError(ArchiveError):
+    """The certificate or key of the Content Credentials is missing or can't be used."""
 
 
 class ModelRegistryError(ArchiveError):

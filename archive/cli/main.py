@@ -27,6 +27,7 @@ COMMANDS = {
     "user": "archive.cli.user:user",
     "verify": "archive.cli.verify:verify",
     "reproduce": "archive.cli.reproduce:reproduce",
+    "credentials": "archive.cli.credentials:credentials",
     "report": "archive.cli.report:report",
     "export": "archive.cli.export:export",
     "package": "archive.cli.package:package",

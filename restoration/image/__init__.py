@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from restoration.image.format_detection import inspect, inspect_all, looks_like_image
 from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
+from restoration.image.metadata_digests import metadata_digests
 from restoration.image.picture import Crop, Picture, Source
-from restoration.image.provenance_metadata import Provenance, digital_source_type
+from restoration.image.provenance_metadata import Provenance, digital_source_type, stage_source_type
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
 from restoration.image.srgb_conversion import SrgbConversion, has_unusable_profile, srgb_profile, working_space
 from restoration.image.stored_pixels import Samples
@@ -33,7 +34,9 @@ __all__ = [
     "inspect",
     "inspect_all",
     "looks_like_image",
+    "metadata_digests",
     "pixel_sha256",
     "srgb_profile",
+    "stage_source_type",
     "working_space",
 ]

@@ -132,6 +132,11 @@ def digital_source_type(recipe: Recipe) -> str:
     return COMPOSITE if any(map(_invents, recipe.stages)) else ENHANCED
 
 
+def stage_source_type(stage: RecipeStage) -> str:
+    """The term for what one stage makes, as its full URI; see :func:`digital_source_type`."""
+    return COMPOSITE if _invents(stage) else ENHANCED
+
+
 def derived_xmp(master: bytes | None, info: ImageInfo, provenance: Provenance | None) -> tuple[bytes | None, list[str]]:
     """The packet of a derivative that ``info`` describes: the master's, made to fit, with ``provenance`` in it.
 

@@ -95,6 +95,16 @@ class Packet:
                 return self._value(found)
         return None
 
+    def properties(self) -> dict[str, Value]:
+        """All properties by their names as people write them."""
+        names = dict.fromkeys(
+            name
+            for description in self._descriptions()
+            for name in (*description.attrib, *(child.tag for child in description))
+            if name not in _NO_PROPERTY
+        )
+        return {self.name(name): value for name in names if (value := self.get(name)) is not None}
+
     def text(self, name: str) -> str | None:
         """A property's text, the first one of an array; None where it has none."""
         value = self.get(name)
