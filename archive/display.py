@@ -25,7 +25,7 @@ LIST_FIELDS = (
     "derivatives",
     "path",
 )
-"""The keys of what ``archive list`` and :func:`archive.catalogue.listings.list_items` give, in their order."""
+"""The keys of ``archive list`` and :func:`archive.catalogue.listings.list_items`, in this order."""
 
 _IMAGES = {"source": "master", "derivative": "derivative"}
 _COMPARED_WITH = {
@@ -41,13 +41,13 @@ _GRAIN_NAME = re.compile(r"grain_(?P<chroma>chroma_)?(?P<scale>\d+px)(_\d+)?")
 
 
 def describe_score(score: Record) -> str:
-    """Which metric, of which image, compared with what; ``score`` is one of ``archive show``'s ``quality``."""
+    """The metric, its image and the comparison image; ``score`` is an entry of ``quality`` in ``archive show``."""
     stage = "" if score["stage"] is None else f" after stage {score['stage'] + 1}"
     return f"{score['metric']} of the {_IMAGES[score['image']]}{stage}{_COMPARED_WITH[score['compared_with']]}"
 
 
 def format_score_value(score: Record) -> str:
-    """The value with its unit, or why there is none."""
+    """The value with its unit, or the reason why there is none."""
     if score["value"] is None:
         return score["detail"] or "none"
     decimals = 0 if score["metric"] in _COUNTS else 4 if abs(score["value"]) <= 1 else 2
@@ -57,14 +57,14 @@ def format_score_value(score: Record) -> str:
 
 
 def score_unit(score: Record) -> str:
-    """The unit of the score's metric after a space; nothing where it has none."""
+    """The unit of the score's metric after a space; empty without a unit."""
     return _UNITS.get(score["metric"], "")
 
 
 def describe_recipe(recipe: Record) -> str:
-    """``denoise-deblur 0.1 (strength 1)``, stage by stage; of styles it is said that they simulate a look.
+    """The recipe's stages as text, such as ``denoise-deblur 0.1 (strength 1)``; styles are marked as simulated looks.
 
-    ``recipe`` is one of ``archive show``'s, or any recipe as plain JSON values.
+    ``recipe`` is an entry of ``archive show`` or another recipe as JSON values.
     """
     parts = [_stage_in_words(stage) for stage in recipe["stages"] if stage["task"] != "style"]
     if styles := [_stage_in_words(stage) for stage in recipe["stages"] if stage["task"] == "style"]:
@@ -85,7 +85,7 @@ def describe_grain(statistics: Mapping[str, float]) -> str | None:
 
 
 def describe_kind(kind: str) -> str:
-    """What a derivative of this kind is: ``digitally restored``, or that a look was simulated."""
+    """The display label of a kind of derivative."""
     return {"restored": "digitally restored", "styled": "a look was simulated"}[kind]
 
 

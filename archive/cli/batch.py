@@ -55,14 +55,14 @@ FAILURE_FIELDS = ("accession_number", "sequence", "path", "reason")
     "batch", cls=ArchiveGroup, epilog=epilog("archive batch list", "archive batch resume 3", partly=f"resume: {PARTLY}")
 )
 def batch() -> None:
-    """Look at batches, resume one that was interrupted, or cancel one."""
+    """List batches, resume an interrupted one, or cancel one."""
 
 
 @command("list", examples=("archive batch list --format json",))
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @pass_context
 def list_command(context: Context, form: str) -> None:
-    """List the batches with how far each has come."""
+    """List the batches and their progress."""
     from archive.catalogue.listings import list_batches
 
     with context.catalogue().reading() as session:
@@ -77,7 +77,7 @@ def list_command(context: Context, form: str) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
-    """Show how far one batch is, how fast it goes, who works on it, and what failed in it. As csv: the failures alone.
+    """Show a batch: progress, throughput, workers, and failures with reasons. The csv format lists the failures only.
 
     A worker's last heartbeat is its last sign of life. It gives one several times in each lease.
     """
@@ -90,7 +90,7 @@ def show(context: Context, batch_id: int, form: str) -> None:
     elif form == "csv":
         print_csv(({field: row[field] for field in FAILURE_FIELDS} for row in found["failures"]), FAILURE_FIELDS)
     else:
-        for name, value in _told(found):
+        for name, value in _text_lines(found):
             click.echo(f"{name:<12}{escape_control_characters(value)}")
         if found["workers"]:
             click.echo()
@@ -100,29 +100,29 @@ def show(context: Context, batch_id: int, form: str) -> None:
             print_table(found["failures"], FAILURE_FIELDS)
 
 
-def _told(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The description of a batch for people, line by line."""
+def _text_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The description of a batch as text, line by line."""
     for field in FIELDS:
         yield field.replace("_", " "), str(found[field])
     if (rate := found["rate"]) is not None:
         yield (
             "rate",
-            f"{rate['masters_per_hour']:,.0f} masters an hour, {rate['megapixels_per_second']:.2f} Mpx a second",
+            f"{rate['masters_per_hour']:,.0f} masters per hour, {rate['megapixels_per_second']:.2f} Mpx per second",
         )
         yield "time left", format_duration(found["seconds_left"])
     for stage in found["stages"]:
         each = stage["seconds"] / stage["masters"]
-        yield "stage", f"{stage['stage']}: {format_duration(stage['seconds'])}, {each:.2f} s a master"
+        yield "stage", f"{stage['stage']}: {format_duration(stage['seconds'])}, {each:.2f} s per master"
 
 
 @command("cancel", examples=("archive batch cancel 3",))
 @click.argument("batch_id", metavar="ID", type=RowId())
 @pass_context
 def cancel(context: Context, batch_id: int) -> None:
-    """Give up what a batch has not begun.
+    """Cancel the tasks of a batch that have not started.
 
-    Masters that are being restored at the moment are finished, and what was made is kept. Cancelled masters are planned
-    anew by the next `archive restore`.
+    In-flight tasks are finished, and existing results are kept. The next `archive restore` plans the cancelled masters
+    again.
     """
     from archive.batches.running.cancellation import cancel_batch
 
@@ -131,9 +131,7 @@ def cancel(context: Context, batch_id: int) -> None:
     if outcome.running:
         emit(f"{pluralise(outcome.running, 'task')} in flight will be finished", batch=batch_id)
     elif not outcome.cancelled:
-        emit(
-            f"nothing was left to cancel: the batch is at its end, see `archive batch show {batch_id}`", batch=batch_id
-        )
+        emit(f"nothing was left to cancel: the batch is finished. See `archive batch show {batch_id}`", batch=batch_id)
 
 
 @command(
@@ -142,7 +140,7 @@ def cancel(context: Context, batch_id: int) -> None:
     partly=PARTLY,
 )
 @click.argument("batch_id", metavar="ID", type=RowId())
-@click.option("--until", metavar="HH:MM", help="Begin no further master after this time of day.")
+@click.option("--until", metavar="HH:MM", help="Start no more masters from this time of day on.")
 @device_options
 @worker_options
 @pass_context
@@ -154,7 +152,7 @@ def resume(
     precision: str | None,
     workers: WorkerCount,
 ) -> int:
-    """Run a batch that was planned, or go on with one that was interrupted, where it stopped.
+    """Run a planned batch, or continue an interrupted one.
 
     Several processes may work on one batch, on one machine (--workers) or on several that share the home and a
     PostgreSQL database.

@@ -1,4 +1,4 @@
-"""Two model versions side by side, as text for people."""
+"""The comparison of two model versions as text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from archive.cli.output_formats import escape_control_characters, pluralise, pri
 from archive.display import Record, score_unit
 
 _HEADINGS = {
-    "quality": "Quality: how near to the clean reference; higher is better",
-    "change": "Change: against the master, how much was changed and not how good it is",
-    "derivative": "The derivative by itself; neither higher nor lower is better",
+    "quality": "Quality, against the clean reference; higher is better",
+    "change": "Change, against the master: how much was changed, not how good it is",
+    "derivative": "The derivative without a comparison; neither higher nor lower is better",
 }
 _AVERAGES = ("mean_a", "mean_b", "mean", "median", "standard_deviation")
 _FIELDS = ("score", "masters", "mean_A", "mean_B", "B_minus_A", "median", "spread")
@@ -25,7 +25,7 @@ def print_comparison(found: Record) -> None:
     click.echo(f"A: {found['a']}, which restored {pluralise(found['masters_a'], 'master')}")
     click.echo(f"B: {found['b']}, which restored {pluralise(found['masters_b'], 'master')}")
     which = (
-        f" of those that the query {escape_control_characters(found['query'])!r} finds"
+        f" among the masters that match the query {escape_control_characters(found['query'])!r}"
         if found["query"] is not None
         else ""
     )
@@ -38,7 +38,7 @@ def print_comparison(found: Record) -> None:
             _print_scores(heading, scores)
     if not any(score["measure_of"] == "quality" for score in found["scores"]):
         click.echo(
-            "\nNo clean reference is known of these masters: no score tells which version is better. Look at them."
+            "\nThese masters have no clean reference, so no score shows which version is better. Compare the pictures."
         )
 
 

@@ -10,15 +10,15 @@ from archive.errors import EXIT_DONE, EXIT_FAILED
 
 @click.group("db", cls=ArchiveGroup, epilog=epilog("archive db check"))
 def db() -> None:
-    """Look after the catalogue's database."""
+    """Maintain the catalogue's database."""
 
 
 @command("upgrade", examples=("archive db upgrade",))
 @pass_context
 def upgrade(context: Context) -> None:
-    """Bring the database to the schema of this version of the software.
+    """Upgrade the database to the schema of this software version.
 
-    Make a backup first. Model versions that came with the software are registered; no alias is moved.
+    Make a backup first. Model versions that come with the software are registered; no alias is moved.
     """
     from archive.catalogue import Catalogue
     from archive.catalogue.schema import migration
@@ -34,7 +34,7 @@ def upgrade(context: Context) -> None:
 @command("current", examples=("archive db current",))
 @pass_context
 def current(context: Context) -> None:
-    """Say which schema the database has, and which the software wants."""
+    """Show the schema revisions of the database and of the software."""
     from archive.catalogue.schema import migration
 
     click.echo(f"database: {migration.current(context.settings) or 'no tables'}")
@@ -44,14 +44,14 @@ def current(context: Context) -> None:
 @command("check", examples=("archive db check",))
 @pass_context
 def check(context: Context) -> int:
-    """Check that the schema is the software's and that all constraints hold."""
+    """Check that the schema is up to date and that all constraints hold."""
     from archive.catalogue.schema import migration
 
     problems = migration.check(context.settings)
     for problem in problems:
         click.echo(problem)
     if not problems:
-        click.echo("the database is as it should be")
+        click.echo("no problems found in the database")
     return EXIT_FAILED if problems else EXIT_DONE
 
 

@@ -25,11 +25,10 @@ REPORT_NAME = "report.html"
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @pass_context
 def demo(context: Context, folder: Path | None) -> int:
-    """Try everything on the sample scans, offline.
+    """Run everything on the sample scans, offline.
 
-    The small scans that come with the software go through init, ingest, restore and report, and one of them is given
-    a look too. DIR is the home, else
-    --home, else ./demo-archive. Doing it again makes nothing new and writes the report anew.
+    Runs init, ingest, restore and report on the scans that come with the software, and applies a style to one of them.
+    DIR is the home; without it --home, or ./demo-archive. A second run restores nothing again and rewrites the report.
     """
     from archive.batches.planning.planner import plan_restore
     from archive.bundled_files import sample_archive_folder

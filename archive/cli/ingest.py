@@ -37,23 +37,23 @@ _PLACES_SHOWN = 8
     "--metadata",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="ITEMS.csv|ITEMS.xlsx",
-    help="A table with one row per file, CSV or Excel; else the items.csv in each folder.",
+    help="A table with one row per file, CSV or Excel. Default: items.csv in each folder.",
 )
 @click.option(
     "--mapping",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="MAPPING.toml",
-    help="Which of the table's columns is which of ours; `archive mapping suggest` writes one.",
+    help="Assignment of the table's columns to fields; `archive mapping suggest` writes one.",
 )
-@click.option("--sheet", metavar="NAME", help="Which sheet of an Excel workbook; else the first.")
+@click.option("--sheet", metavar="NAME", help="Sheet of an Excel workbook. Default: the first one.")
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="SUMS",
-    help="Sums of sha256sum or md5sum that came with the scans; what differs is refused.",
+    help="Checksums of the scans, from sha256sum or md5sum; files that differ are refused.",
 )
-@click.option("--copy", is_flag=True, help="Copy the masters into the home; else they stay where they are.")
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+@click.option("--copy", is_flag=True, help="Copy the masters into the home. Default: reference them where they are.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen and change nothing.")
 @click.option(
     "--problems",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -73,13 +73,13 @@ def ingest(
     dry_run: bool,
     problems: Path | None,
 ) -> int:
-    """Take scans, or folders of scans, into the catalogue as masters.
+    """Add scans, or folders of scans, to the catalogue as masters.
 
-    Masters are only read, never changed. Each is digested (SHA-256) and its metadata taken from the spreadsheet. What
-    the catalogue holds already is not taken in twice; a file that was moved is found again; one whose bytes changed,
-    or differ from the sums that came with it, is refused.
+    Masters are only read, never changed. The catalogue stores the SHA-256 of each and its metadata from the
+    spreadsheet. A scan is added only once. A moved file is recognised. A file whose bytes have changed, or differ from
+    the checksums, is refused.
 
-    A cell that can't be read is left out and reported; its scan is taken in all the same.
+    An unreadable cell is left out and reported; its scan is added nevertheless.
     """
     from archive.ingest import ingest as run
     from archive.ingest import write_problems
@@ -102,7 +102,7 @@ def ingest(
 
 
 def print_ingest(report: IngestReport) -> None:
-    """The counts on standard output; what a person should look at on standard error."""
+    """Prints counts to standard output, and everything that needs attention to standard error."""
     for line in report.lines:
         click.echo(escape_control_characters(line))
     counts = {

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 @click.option(
     "--database",
     metavar="URL",
-    help="A PostgreSQL database, postgresql+psycopg://user@host/name; else catalogue.db in the home.",
+    help="PostgreSQL database, postgresql+psycopg://user@host/name. Default: catalogue.db in the home.",
 )
 @pass_context
 def init(context: Context, folder: Path | None, database: str | None) -> None:
-    """Make a home with an empty catalogue.
+    """Create a home with an empty catalogue.
 
-    DIR becomes the home, else --home, else the present folder. It holds the catalogue, the restored derivatives and
-    copies of the models in use. The models that come with the software are registered. Doing it again on a home
-    that exists changes nothing in it.
+    DIR becomes the home; without it --home, or the current folder. A home contains the catalogue, the restored
+    derivatives and copies of the models in use. The models that come with the software are registered. An existing home
+    is not changed.
     """
     settings, registered = make_home(context, folder or context.home or Path(), database)
     click.echo(f"home: {settings.home}")

@@ -1,4 +1,4 @@
-"""An item as text for people: what it is, what was made of it and how well, and all that happened."""
+"""An item as text: metadata, masters, derivatives with scores, and history."""
 
 from __future__ import annotations
 

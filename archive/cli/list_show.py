@@ -27,18 +27,18 @@ TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_
     "--fields",
     type=ChoiceList(LIST_FIELDS),
     metavar="a,b,c",
-    help=f"Which, and in which order: {', '.join(LIST_FIELDS)}.",
+    help=f"Fields to print, in this order: {', '.join(LIST_FIELDS)}.",
 )
-@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many; else all.")
+@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="List at most N items. Default: all.")
 @pass_context
 def list_command(
     context: Context, query: str | None, form: str, fields: tuple[str, ...] | None, limit: int | None
 ) -> None:
-    """List the items that QUERY finds.
+    """List the items that match QUERY.
 
-    They are ordered by accession number; without QUERY they are all. QUERY is Lucene syntax: field:value, ranges
-    such as date:[1930 TO 1939], AND, OR, NOT, wildcards, and free words over title and description. Quote it for
-    the shell.
+    Items are ordered by accession number. Without QUERY, list all items. QUERY uses Lucene syntax: field:value, ranges
+    such as date:[1930 TO 1939], AND, OR, NOT, wildcards, and free words, which are searched in title and description.
+    Quote it for the shell.
     """
     from archive.catalogue.listings import list_items
 
@@ -56,10 +56,10 @@ def list_command(
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @pass_context
 def show(context: Context, accession_number: str, form: str) -> None:
-    """Show one item and all that was done to it.
+    """Show one item and everything that was done to it.
 
-    Its masters, what was made of them and how well, and its history. Every score says what was compared with what.
-    PSNR is in decibels.
+    Shows its masters, their derivatives with quality scores, and its history. Every score names the two images that it
+    compares. PSNR is in decibels.
     """
     from archive.catalogue.listings import get_item_details as find
     from archive.cli.item_text import item_lines

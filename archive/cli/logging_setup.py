@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 _OF_A_BATCH = ("batch", "task", "item", "stage")
-# Who writes lines about batches; each of those has all four keys.
+# The loggers of batches; each of their lines has all four keys.
 _BATCH_LOGGERS = ("archive.batches", "archive.cli")
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ _handlers: list[logging.Handler] = []
 
 
 class _ToStandardError(logging.StreamHandler[Any]):
-    """Writes to what standard error is at the moment, as everything else does."""
+    """Writes to the current ``sys.stderr``, which tests replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -27,7 +27,7 @@ class _ToStandardError(logging.StreamHandler[Any]):
 
 
 def set_log_format(form: str) -> None:
-    """Sets what standard error speaks from now on: ``text`` or ``json``."""
+    """Sets the format of standard error: ``text`` or ``json``."""
     root = logging.getLogger()
     for handler in _handlers:
         root.removeHandler(handler)
@@ -43,7 +43,7 @@ def set_log_format(form: str) -> None:
 
 
 def is_json() -> bool:
-    """Whether standard error is for machines."""
+    """Whether the log format is json."""
     return bool(_handlers)
 
 
@@ -53,7 +53,7 @@ def log_setup() -> Callable[[], None]:
 
 
 def emit(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
-    """Tells people ``text``; or machines, with the ``facts`` it is about beside it."""
+    """Writes ``text`` to standard error; in the json format with ``facts`` as further keys."""
     if is_json():
         _log.log(level, "%s", text.strip(), extra=facts)
     else:

@@ -51,10 +51,10 @@ COMMANDS = {
 @click.version_option(archive.__version__, prog_name=archive.SOFTWARE_NAME)
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Restore scanned photographs in batches, and tell of each what was done to it.
+    """Restore scanned photographs in batches and record what was done to each one.
 
-    A home is the folder that holds the catalogue and the restored derivatives: make one with `archive init`. A
-    command finds it by --home, by the variable ARCHIVE_HOME, or by being run inside it.
+    A home is the folder with the catalogue and the restored derivatives. Create one with `archive init`. Commands find
+    it through --home, through the variable ARCHIVE_HOME, or because you run them inside it.
     """
     context.obj = context.obj or Context()
 
@@ -63,12 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The console script: runs a command and ends the process with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")  # a file name may contain undecodable bytes
     try:
         code = run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough (`archive list | head`); the exit must not stumble over the unsent rest.
+        # The reader has closed the pipe (`archive list | head`); the exit must not fail on unsent output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_DONE
     sys.exit(code)
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _expected(error: Exception) -> str | None:
-    """What to tell the user, or None for a fault of this software, whose traceback is worth having."""
+    """The message for the user, or None for a bug, which shows its traceback."""
     if isinstance(error, ArchiveError):
         return str(error)
     if isinstance(error, OSError):

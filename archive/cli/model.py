@@ -23,16 +23,16 @@ _PARTLY = "some weights are missing, or are not those of their card and the cata
     epilog=epilog("archive model list", "archive model add denoise-deblur-1.0", partly=f"verify: {_PARTLY}"),
 )
 def model() -> None:
-    """Look at model versions, compare, add, approve or train one.
+    """List, compare, add, approve and train model versions.
 
-    REF is name@version, name@alias, or a name, which means name@approved.
+    REF is name@version, name@alias, or a name, which stands for name@approved.
     """
 
 
 @command("list", examples=("archive model list",))
 @pass_context
 def list_command(context: Context) -> None:
-    """List the model versions that the catalogue knows, with their aliases."""
+    """List the registered model versions with their aliases."""
     from archive.catalogue.listings import list_model_versions
 
     with context.catalogue().reading() as session:
@@ -43,7 +43,7 @@ def list_command(context: Context) -> None:
 @click.argument("reference", metavar="REF")
 @pass_context
 def show(context: Context, reference: str) -> None:
-    """Print a version's card as JSON: what it suits, its parameters, what it was trained on, how it measures."""
+    """Print a version's card as JSON: suitability, parameters, training data and evaluation."""
     from archive.catalogue.listings import find_version
 
     with context.catalogue().reading() as session:
@@ -67,7 +67,7 @@ def verify(context: Context) -> int:
             f"{escape_control_characters(problem.problem)}"
         )
     if not problems:
-        click.echo("all weights are as they should be")
+        click.echo("all weights match their cards and the catalogue")
     return EXIT_PARTLY if problems else EXIT_DONE
 
 
@@ -75,9 +75,9 @@ def verify(context: Context) -> int:
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @pass_context
 def add(context: Context, folder: Path) -> None:
-    """Register the version in FOLDER, which holds card.json and weights.safetensors, and keep a copy in the home.
+    """Register the version in FOLDER (card.json and weights.safetensors) and copy it to the home.
 
-    It becomes @approved only if its model has no approved version yet; else decide with `archive model alias`.
+    It becomes @approved only if its model has no approved version yet. To approve it later, use `archive model alias`.
     """
     from archive.model_registry import add_version as register
 
@@ -92,9 +92,9 @@ def add(context: Context, folder: Path) -> None:
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @pass_context
 def alias(context: Context, name: str, version: str, alias_name: str, reviewer: str | None) -> None:
-    """Let NAME@ALIAS mean VERSION from now on.
+    """Make NAME@ALIAS refer to VERSION.
 
-    Which version is @approved is what a museum decides: the change is kept as an event with your name.
+    The museum decides which version is @approved. The change is recorded as an event with your name.
     """
     from archive.model_registry import set_alias
 
@@ -119,9 +119,9 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
 def compare(context: Context, a: str, b: str, query: str | None, format_: str) -> None:
     """Compare two versions, REFs A and B, by the scores of all masters that both restored.
 
-    Differences are B minus A, master by master. Scores against a clean reference are measures of quality; those against
-    the master say how much was changed, and not how good it is. Of each version a master's newest derivative counts
-    that is not rejected, else the newest. QUERY narrows the masters.
+    Differences are B minus A, per master. Scores against a clean reference measure quality; scores against the master
+    measure how much was changed, not how good it is. For each version, a master's newest derivative that is not
+    rejected counts, or the newest if all are rejected. QUERY selects masters.
     """
     from archive.catalogue.listings import compare_versions as find
     from archive.cli.comparison_text import print_comparison

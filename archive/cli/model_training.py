@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _folder_option(name: str, text: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that names a folder that is there."""
+    """An option for an existing folder."""
     kind = click.Path(path_type=Path, exists=True, file_okay=False)
     return click.option(name, type=kind, metavar="DIR", help=text, **attributes)
 
@@ -42,32 +42,32 @@ def _folder_option(name: str, text: str, **attributes: Any) -> Callable[[Callabl
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="A new folder, named after model and version, such as denoise-deblur-0.2.",
+    help="New folder, named after model and version, such as denoise-deblur-0.2.",
 )
 @click.option(
     "--task",
     type=click.Choice(["restoration", "style"]),
     default="restoration",
     show_default=True,
-    help="Whether the model is to restore, or to simulate a look.",
+    help="Train a restoration model or a style.",
 )
-@_folder_option("--data", "A folder of clean photographs to learn restoration on; needed unless --resume.")
-@_folder_option("--style-images", "For a style: a folder of pictures that have the look; needed unless --resume.")
-@_folder_option("--content", "For a style: a folder of photographs to give the look to; needed unless --resume.")
+@_folder_option("--data", "Folder of clean photographs for a restoration model; needed unless --resume.")
+@_folder_option("--style-images", "For a style: folder of pictures in that style; needed unless --resume.")
+@_folder_option("--content", "For a style: folder of photographs to apply it to; needed unless --resume.")
 @click.option(
     "--perceptual-weights",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="VGG19's weights as safetensors, whose features are compared; else features of networks trained here.",
+    help="Weights of VGG19 as safetensors, for the perceptual loss. Default: features of networks trained here.",
 )
-@click.option("--from", "start", metavar="REF", help="A restoration to begin with, NAME@VERSION or NAME@ALIAS.")
+@click.option("--from", "start", metavar="REF", help="Restoration model to start from, NAME@VERSION or NAME@ALIAS.")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=1),
     metavar="N",
     help="Fit the whole training of a restoration, release included, into this time from now.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER, with the same --task.")
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint in FOLDER, with the same --task.")
 @pass_context
 def train(
     context: Context,
@@ -81,10 +81,10 @@ def train(
     minutes: float | None,
     resume: bool,
 ) -> None:
-    """Train a restoration on clean photographs, which are aged by the software itself, or a style on pictures of it.
+    """Train a restoration model on clean photographs, which the software ages itself, or a style on example pictures.
 
-    It takes hours; a GPU helps. FOLDER holds a checkpoint, log.jsonl and, for TensorBoard, a board meanwhile, and
-    becomes a model version for `archive model add`. The name of a style begins with simulated-.
+    Training takes hours; a GPU helps. During training FOLDER contains a checkpoint, log.jsonl and TensorBoard data; in
+    the end it is a model version for `archive model add`. The name of a style starts with simulated-.
     """
     from restoration.training import train as train_restoration
     from restoration.training.style import train_styles
@@ -137,18 +137,18 @@ def train(
     ),
 )
 @click.argument("reference", metavar="REF")
-@_folder_option("--data", "A folder of clean pictures that the version wasn't trained on.", required=True)
-@_folder_option("--scans", "Of a restoration: real scans; what is left of their grain and edges is measured.")
+@_folder_option("--data", "Folder of clean pictures that the version wasn't trained on.", required=True)
+@_folder_option("--scans", "For a restoration model: folder of real scans, to measure remaining grain and edges.")
 @click.option(
     "--texture",
     "textures",
     type=click.FloatRange(0, 1),
     multiple=True,
     metavar="0..1",
-    help="Of a restoration: a texture to measure at, as often as you like; else 0, the card's default and 1.",
+    help="For a restoration model: texture to evaluate; repeatable. Default: 0, the card's default and 1.",
 )
-@_folder_option("--style-images", "Of a style, needed: the pictures that it was trained with.")
-@click.option("--no-peers", is_flag=True, help="Leave the classical methods out.")
+@_folder_option("--style-images", "For a style, required: folder of the pictures that it was trained with.")
+@click.option("--no-peers", is_flag=True, help="Omit the classical methods.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @pass_context
 def evaluate(
@@ -161,17 +161,17 @@ def evaluate(
     no_peers: bool,
     format_: str,
 ) -> None:
-    """Measure a version beside classical methods.
+    """Evaluate a version and compare it with classical methods.
 
-    A restoration is given clean pictures with stated defects. Noise, blur, damage, marks or a whole simulated life are
-    added with a fixed seed; PSNR (dB), SSIM and the distance of spectra (dB) are means over the pictures, on encoded
-    values, against the clean ones. The classical methods get the noise level or the kernel; the model gets
-    nothing. Of pictures larger than 768 px the middle is used. On a GPU its speed is measured too.
+    A restoration model restores clean pictures with stated defects: noise, blur, damage, marks, or all simulated
+    ageing, with a fixed seed. PSNR (dB), SSIM and the distance of spectra (dB) are means over the pictures, on encoded
+    values, against the clean pictures. The classical methods get the noise level or the blur kernel; the model gets
+    nothing. Pictures larger than 768 px are cropped to their middle. On a GPU the speed is measured too.
 
-    A style is tried on the pictures, of which the middle 512 px are used. Told are how much of their content is kept,
-    how near colour and texture come to real pictures of the style, as shares of the way that is left (0: as near as
-    real ones are to each other; 1: no nearer than before), and how well a discriminator tells them from real ones
-    (0.5: not at all). Every 5th of the style's pictures by name was held back from its training, and is used here.
+    A style is applied to the middle 512 px of the pictures. The figures are how much content is kept; how far colour
+    and texture still are from real pictures of the style (0: as near as real ones are to each other, 1: no nearer than
+    before); and how well a discriminator separates them from real ones (0.5: not at all). Every 5th of the style's
+    pictures by name was held out of its training and is used here.
     """
     folder = _folder_of(context, reference)
     with _librarys_errors():
@@ -229,7 +229,7 @@ def _folder_of(context: Context, reference: str) -> ModelFolder:
 
 @contextmanager
 def _librarys_errors() -> Iterator[None]:
-    """What the library finds wrong with data, device or checkpoint becomes an error of the archive."""
+    """Converts the library's errors to errors of the archive."""
     from restoration.errors import RestorationError
 
     try:

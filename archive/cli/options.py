@@ -1,4 +1,4 @@
-"""What commands share: commands that load when they are used, the home, and options that mean the same everywhere."""
+"""Shared by all commands: lazy loading, the home, global options and common parameter types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXIT_MEANINGS = {
 
 @dataclass(kw_only=True)
 class Context:
-    """What the global options said."""
+    """The values of the global options."""
 
     home: Path | None = None
     operator: str | None = None
@@ -86,7 +86,7 @@ def _set_log_format(_context: click.Context, _parameter: click.Parameter, value:
 
 
 def _global_options() -> list[click.Parameter]:
-    """Those that stand before a command's name or after it."""
+    """Options that may precede or follow a command's name."""
     return [_home_option(), _operator_option(), _log_format_option()]
 
 
@@ -94,7 +94,7 @@ def _log_format_option() -> click.Option:
     return click.Option(
         ["--log-format"],
         type=click.Choice(["text", "json"]),
-        help="What standard error speaks; json is one object a line.",
+        help="Log format on standard error; json writes one object per line.",
         expose_value=False,
         is_eager=True,  # so that errors in other options use this format
         callback=_set_log_format,
@@ -105,7 +105,7 @@ def _operator_option() -> click.Option:
     return click.Option(
         ["--operator"],
         metavar="NAME",
-        help="Who works, for the record; else ARCHIVE_OPERATOR; else the login name.",
+        help="Your name in the record. Default: ARCHIVE_OPERATOR, or your login name.",
         expose_value=False,
         callback=_remember_operator,
     )
@@ -116,7 +116,7 @@ def _home_option() -> click.Option:
         ["--home"],
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="The home; else ARCHIVE_HOME; else the nearest folder upward with archive.toml.",
+        help="The home. Default: ARCHIVE_HOME, or the nearest folder upward with archive.toml.",
         expose_value=False,
         callback=_remember_home,
     )
@@ -132,12 +132,12 @@ class ArchiveCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
         for parameter in self.params:
-            _refuse_what_is_no_text(ctx, parameter, ctx.params.get(parameter.name or ""))
+            _require_utf8(ctx, parameter, ctx.params.get(parameter.name or ""))
         return rest
 
 
-def _refuse_what_is_no_text(context: click.Context, parameter: click.Parameter, value: object) -> None:
-    """Names of files may hold any bytes and come as paths; all other arguments must be UTF-8 to be stored or sought."""
+def _require_utf8(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Rejects arguments that are not UTF-8, except file names, which are paths and may contain any bytes."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -146,7 +146,7 @@ def _refuse_what_is_no_text(context: click.Context, parameter: click.Parameter, 
 
 
 class ArchiveGroup(click.Group):
-    """A group that takes --home, --operator and --log-format, of commands that do."""
+    """A group that takes --home, --operator and --log-format; so do its commands."""
 
     command_class = ArchiveCommand
 
@@ -186,7 +186,7 @@ def command(name: str, *, examples: tuple[str, ...], partly: str | None = None) 
 
 
 def epilog(*examples: str, partly: str | None = None) -> str:
-    """The end of a help text: examples as they are typed, and what each exit status means."""
+    """The end of a help text: examples and exit statuses."""
     exits = {code: meaning for code, meaning in EXIT_MEANINGS.items() if code != EXIT_PARTLY or partly}
     if partly:
         exits[EXIT_PARTLY] = partly
@@ -197,18 +197,20 @@ def epilog(*examples: str, partly: str | None = None) -> str:
 
 
 def query_argument(function: Function) -> Function:
-    """QUERY: which masters or items, in Lucene syntax; all where it is missing."""
+    """QUERY: selects masters or items, in Lucene syntax; all without it."""
     return click.argument("query", metavar="[QUERY]", required=False)(function)
 
 
 def device_options(function: Function) -> Function:
-    """--device and --precision: how pixels are computed, not what."""
+    """--device and --precision: how pixels are computed, not which pixels."""
     precision = click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16"]),
-        help="Arithmetic; auto takes bf16 where the device is fast at it.",
+        help="Arithmetic; auto uses bf16 on devices where it is fast.",
     )
-    device = click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where networks run; auto takes a GPU.")
+    device = click.option(
+        "--device", metavar="auto|cpu|cuda|cuda:N", help="Device for the networks; auto uses a GPU if there is one."
+    )
     return device(precision(function))
 
 
@@ -239,7 +241,7 @@ class WorkerCountType(click.ParamType["int | Literal['auto']"]):
 
 
 class RowId(click.ParamType[int]):
-    """The id of a row: a whole number from 1 that both databases can hold."""
+    """The id of a row: a whole number from 1 to the databases' maximum."""
 
     name = "id"
 
@@ -251,7 +253,7 @@ class RowId(click.ParamType[int]):
 
 
 class ChoiceList(click.ParamType[tuple[str, ...]]):
-    """Comma-separated words, each one of the known."""
+    """Comma-separated words from a known set."""
 
     name = "words"
 
@@ -263,7 +265,7 @@ class ChoiceList(click.ParamType[tuple[str, ...]]):
             return value
         words = tuple(word.strip() for word in str(value).split(",") if word.strip())
         if not words:
-            self.fail(f"nothing is named; known are {', '.join(self.known)}", param, ctx)
+            self.fail(f"no value given. Known values: {', '.join(self.known)}", param, ctx)
         if unknown := [word for word in words if word not in self.known]:
-            self.fail(f"unknown: {', '.join(unknown)}; known are {', '.join(self.known)}", param, ctx)
+            self.fail(f"unknown: {', '.join(unknown)}. Known values: {', '.join(self.known)}", param, ctx)
         return words

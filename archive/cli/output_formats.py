@@ -1,4 +1,4 @@
-"""How answers are printed: tables that fit the terminal, JSON, JSON lines and CSV, all as a stream."""
+"""Output formats: tables that fit the terminal, JSON, JSON lines and CSV, written as a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-# A table's widths are worked out on its first rows, so that a catalogue of any size is printed as it is read.
+# Column widths are computed from the first rows, so that a catalogue of any size is printed while it is read.
 _ROWS_MEASURED = 500
 _NARROWEST_COLUMN = 6
 _GAP = "  "
@@ -22,7 +22,7 @@ _EMPTY = "–"
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], form: str) -> None:
-    """Prints ``fields`` of each row as ``table``, ``json`` (one array), ``jsonl`` or ``csv``, while they come."""
+    """Prints ``fields`` of each row as ``table``, ``json`` (one array), ``jsonl`` or ``csv``, as a stream."""
     chosen = ({field: row[field] for field in fields} for row in rows)
     if form == "table":
         print_table(chosen, fields)
@@ -36,12 +36,12 @@ def print_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], form: s
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON as every command writes it: text as it is, no NaN."""
+    """JSON in the form that every command writes: unescaped Unicode, no NaN."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def print_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON array, a row a line."""
+    """Prints one JSON array with one row per line."""
     separator = "[\n"
     for row in rows:
         click.echo(separator + as_json(row), nl=False)
@@ -50,7 +50,7 @@ def print_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
-    """CSV with a header line."""
+    """Prints CSV with a header line."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()
@@ -63,7 +63,7 @@ def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
-    """Columns for people. On a terminal the widest are cut until a row fits; into a pipe nothing is cut."""
+    """Prints a text table. On a terminal the widest columns are cut until a row fits; in a pipe nothing is cut."""
     lines = ([_cell(row[field]) for field in fields] for row in rows)
     headings = [field.replace("_", " ") for field in fields]
     first = list(islice(lines, _ROWS_MEASURED))
@@ -80,7 +80,7 @@ def print_table(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Non
 def fit_column_widths(widths: Sequence[int], needed: Sequence[int], room: int) -> list[int]:
     """``widths`` reduced until they add up to ``room``, none below a readable minimum.
 
-    First columns lose what only their headings need (beyond ``needed``), then the widest lose of their values.
+    First it removes width that only headings need (beyond ``needed``), then it cuts the widest columns.
     """
     result = list(widths)
     for floors in ([max(_NARROWEST_COLUMN, width) for width in needed], [_NARROWEST_COLUMN] * len(result)):
@@ -93,7 +93,7 @@ def fit_column_widths(widths: Sequence[int], needed: Sequence[int], room: int) -
 
 
 def pad_cell(text: str, width: int, *, cut: bool) -> str:
-    """``text`` filled up to ``width`` terminal cells, or cut there with an ellipsis."""
+    """``text`` padded to ``width`` terminal cells, or cut there with an ellipsis."""
     if cut and cell_width(text) > width:
         while cell_width(text) > width - 1:
             text = text[:-1]
@@ -102,7 +102,7 @@ def pad_cell(text: str, width: int, *, cut: bool) -> str:
 
 
 def cell_width(text: str) -> int:
-    """How many terminal cells a text takes: two for wide characters, none for combining ones."""
+    """The width of a text in terminal cells: two per wide character, none per combining character."""
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
@@ -110,7 +110,7 @@ def cell_width(text: str) -> int:
 
 
 def escape_control_characters(text: str) -> str:
-    """``text`` with control characters written out, so that a name can neither break a line nor steer a terminal."""
+    """``text`` with control characters escaped, so that a name can't break a line or control the terminal."""
     return "".join(
         character if unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp") else _escaped(character)
         for character in text
@@ -131,9 +131,9 @@ def format_duration(seconds: float) -> str:
 
 
 def describe_empty_result(query: str | None, what: str = "nothing in the catalogue") -> str:
-    """That a query matched nothing of ``what``, and what may explain it."""
+    """A message that no ``what`` matches the query, with a hint if there is one."""
     if query is None:
-        return "the catalogue holds no item yet: take scans in with `archive ingest`"
+        return "the catalogue has no items yet. Add scans with `archive ingest`"
     from archive.catalogue.query.lucene_parser import explain_empty_result
 
     explained = explain_empty_result(query)

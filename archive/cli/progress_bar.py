@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, and nothing elsewhere."""
+"""A progress bar on a terminal; no output elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """Progress as a bar on standard error; notes stand beside it."""
+    """A progress bar on standard error, with a note beside it."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
@@ -30,7 +30,7 @@ class ProgressBar:
             self._bar.update(n)
 
     def interrupted(self) -> None:
-        # Not through a stream, which may be in the middle of a write.
+        # Not through a stream, which a signal handler may interrupt during a write.
         os.write(sys.stderr.fileno(), b"\nFinishing in-flight tasks. Press Ctrl-C again to stop immediately.\n")
 
     def finish(self) -> None:
@@ -40,7 +40,7 @@ class ProgressBar:
 
 
 def make_progress() -> Progress:
-    """A bar where standard error is a terminal and speaks to people, else silence."""
+    """A progress bar if standard error is a terminal and the log format is text; otherwise no output."""
     from archive.cli.logging_setup import is_json
     from archive.progress import NoProgress
 

@@ -21,16 +21,15 @@ from archive.cli.output_formats import describe_empty_result, pluralise
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="Where to write it; a report that is there is replaced, any other file is not.",
+    help="File to write. An existing report is replaced; any other file is not.",
 )
-@click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
+@click.option("--include-restricted", is_flag=True, help="Include items whose access is restricted or sensitive.")
 @pass_context
 def report(context: Context, query: str | None, output: Path, include_restricted: bool) -> None:
-    """Write an HTML file of photographs before and after.
+    """Write an HTML report with photographs before and after restoration.
 
-    Each is shown with its scores and history; those on which a look was simulated stand apart, behind the restored
-    ones. The file needs no network. Only items whose access is open enter it
-    unless you say otherwise.
+    Each photograph is shown with its scores and history. Styled derivatives follow in a section of their own. The file
+    needs no network. It contains only items with open access, unless you use --include-restricted.
     """
     from archive.report import write_report
 

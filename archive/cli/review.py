@@ -18,9 +18,11 @@ from archive.cli.output_formats import escape_control_characters
 @click.argument("accession_number", metavar="ACCESSION_NUMBER")
 @click.option("--accept", is_flag=True, help="Accept it: it stays current.")
 @click.option("--reject", is_flag=True, help="Reject it: it is never current. Needs --reason.")
-@click.option("--derivative", type=RowId(), metavar="ID", help="Which one; else the current restored derivative.")
-@click.option("--reason", metavar="TEXT", help="Why.")
-@click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
+@click.option(
+    "--derivative", type=RowId(), metavar="ID", help="Derivative to review. Default: the current restored one."
+)
+@click.option("--reason", metavar="TEXT", help="Reason of the decision.")
+@click.option("--reviewer", metavar="NAME", help="Name of the reviewer. Default: the operator.")
 @pass_context
 def review(
     context: Context,

@@ -1,4 +1,4 @@
-"""The options of ``archive restore`` that ask for a look, and what they mean together."""
+"""The style options of ``archive restore``, and the style request that they form."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _BALANCE = ("temperature", "tint", "brightness")
 
 
 class _Pairs(click.ParamType[tuple[tuple[str, float], ...]]):
-    """Comma-separated names, each with a number behind ``separator``."""
+    """Comma-separated names, each followed by ``separator`` and a number."""
 
     name = "pairs"
 
     def __init__(self, separator: str, *, default: float | None = None, known: tuple[str, ...] | None = None) -> None:
-        """Takes names with numbers.
+        """Creates the type.
 
         Args:
-            separator: what stands between name and number.
-            default: the number of a name without one; by itself each needs one.
-            known: the names that there are; by itself any.
+            separator: the character between name and number.
+            default: the number of a name without one; None requires a number.
+            known: the allowed names; None allows any.
         """
         self._separator, self._default, self._known = separator, default, known
 
@@ -39,12 +39,12 @@ class _Pairs(click.ParamType[tuple[tuple[str, float], ...]]):
         for part in filter(None, (part.strip() for part in str(value).split(","))):
             name, _, number = (each.strip() for each in part.partition(self._separator))
             if self._known is not None and name not in self._known:
-                self.fail(f"unknown: {name}; known are {', '.join(self._known)}", param, ctx)
+                self.fail(f"unknown: {name}; known values: {', '.join(self._known)}", param, ctx)
             if name in dict(pairs):
                 self.fail(f"{name} is named twice", param, ctx)
             pairs.append((name, self._number(part, number, param, ctx)))
         if not pairs:
-            self.fail("nothing is named", param, ctx)
+            self.fail("no value given", param, ctx)
         return tuple(pairs)
 
     def _number(self, part: str, text: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -60,39 +60,39 @@ class _Pairs(click.ParamType[tuple[tuple[str, float], ...]]):
 
 
 def style_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--style and what belongs to it."""
+    """--style and its related options."""
     style = click.option(
         "--style",
         type=_Pairs(":", default=1.0),
         metavar="REF[:WEIGHT],...",
-        help="Simulate a look afterwards; several are blended by their weights.",
+        help="Simulate a style after the restoration; several styles are blended by weight.",
     )
     strength = click.option(
         "--style-strength",
         type=click.FloatRange(0, 1),
         metavar="0..1",
-        help="How much of the look is taken. Else the style's default.",
+        help="Share of the style that is applied. Default: from the style.",
     )
     colour = click.option(
         "--style-colour",
         type=_Pairs("=", known=_BALANCE),
         metavar="temperature=F,tint=F,brightness=F",
-        help="Shift the look's colours: warmer, more magenta, brighter; below 0 the reverse.",
+        help="Shift the style's colours: warmer, more magenta, brighter; negative values do the opposite.",
     )
     mask = click.option(
         "--style-mask",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
         metavar="DIR",
-        help="Only where masks in DIR are white: 8-bit grey <name>_<sequence, 3 digits>.png, as large as the masters.",
+        help="Apply the style where masks in DIR are white: 8-bit grey <name>_<3-digit sequence>.png, in master size.",
     )
     return style(strength(colour(mask(function))))
 
 
 def pop_style_request(options: dict[str, Any]) -> StyleRequest | None:
-    """Takes the options of :func:`style_options` out of ``options``; the look that they ask for.
+    """Removes the options of :func:`style_options` from ``options``; returns the style request.
 
     Raises:
-        UsageError: they ask for how, but not for which.
+        UsageError: an option is given without --style.
     """
     from archive.batches.planning.planner import StyleRequest
 
@@ -102,7 +102,7 @@ def pop_style_request(options: dict[str, Any]) -> StyleRequest | None:
     if style is None:
         if any(each is not None for each in (strength, colour, masks)):
             raise click.UsageError(
-                "--style-strength, --style-colour and --style-mask are about a style: name one with --style"
+                "--style-strength, --style-colour and --style-mask need a style. Name one with --style"
             )
         return None
     parameters = dict(colour or ()) | ({} if strength is None else {"strength": strength})

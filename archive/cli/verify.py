@@ -21,15 +21,15 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
     "--older-than",
     type=click.IntRange(0, 36_500),
     metavar="DAYS",
-    help="Only what was not checked since then.",
+    help="Check only files whose last check is older.",
 )
-@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many files; else all.")
+@click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="Check at most N files. Default: all.")
 @pass_context
 def verify(context: Context, query: str | None, older_than: int | None, limit: int | None) -> int:
     """Check the bytes of all files against the catalogue.
 
-    Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
-    first. Each check is an event in the history. Broken files are named on standard output, one a line.
+    Reads all bytes of masters, derivatives and weights and compares their SHA-256; the file with the oldest check comes
+    first. Each check is an event in the history. Broken files are listed on standard output, one per line.
     """
     from archive.fixity import verify_files as check
 
@@ -38,7 +38,7 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
         click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
     emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
     if report.broken:
-        emit("bring them back from a backup, then check again: the catalogue knows what they must be")
+        emit("restore these files from a backup, then check again")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
         emit(describe_empty_result(query))
     for folder, masters in report.absent_folders.items():

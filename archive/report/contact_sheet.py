@@ -110,7 +110,7 @@ def _write_sheet(
     )
     write_page(
         sheet.path,
-        "sheet.html",
+        "contact_sheet.html",
         entries=_entries(catalogue, session, shown),
         sheet=sheet,
         recipe=describe_recipe(json.loads(recipes[0].canonical_json)),

@@ -112,10 +112,7 @@ def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
         for score in archive.show("1906.1")["derivatives"][0]["quality"]
         if score["metric"] == "changed_share"
     ]
-    told = (
-        f"{100 * share:.1f} % of the picture changed by more than 8 of 255 levels; "
-        "no place was found that was filled in."
-    )
+    told = f"{100 * share:.1f} % of the picture changed by more than 8 of 255 levels; no filled-in place was found."
 
     assert told in text
     assert str(image["alt"]).endswith(told)

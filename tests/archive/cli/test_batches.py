@@ -87,7 +87,7 @@ def test_a_batch_tells_its_pace_and_what_each_stage_took(planned: SmallArchive) 
     assert (stage["stage"], stage["masters"]) == (f"{MODEL}@9.0", 2)
     assert stage["seconds"] > 0
     text = planned.done("batch", "show", "1").output
-    for told in ("masters an hour", "time left", f"{MODEL}@9.0"):
+    for told in ("masters per hour", "time left", f"{MODEL}@9.0"):
         assert told in text
 
 

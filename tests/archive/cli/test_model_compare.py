@@ -58,7 +58,7 @@ def test_where_no_reference_is_known_it_is_said_that_no_score_decides(both: Smal
     text = both.done("model", "compare", MODEL, f"{MODEL}@9.1", "accession_number:b").output
 
     assert "Quality: " not in text
-    assert "no score tells which version is better" in text
+    assert "no score shows which version is better" in text
     assert "of those that the query 'accession_number:b' finds: 1 master" in text
 
 
