@@ -78,14 +78,14 @@ def test_the_python_of_the_library_guide_is_python_and_names_what_exists() -> No
 
 
 def test_the_query_reference_lists_every_field() -> None:
-    (table,) = re.findall(r"\| field \| asks for \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
-    told = [name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    (table,) = re.findall(r"\| field \| values \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _query_reference())
+    listed = [name for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
-    assert sorted(told) == sorted(FIELD_NAMES)
+    assert sorted(listed) == sorted(FIELD_NAMES)
 
 
 def test_the_example_queries_are_valid() -> None:
-    (table,) = re.findall(r"\| query \| finds \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _user_guide())
+    (table,) = re.findall(r"\| query \| finds \|\n\| --- \| --- \|\n((?:\|.*\n)+)", _query_reference())
     queries = [query for row in table.splitlines() for query in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
     assert len(queries) > 5
@@ -93,8 +93,8 @@ def test_the_example_queries_are_valid() -> None:
         parse_condition(query)
 
 
-def _user_guide() -> str:
-    return (ROOT / "docs" / "how-to" / "user-guide.md").read_text(encoding="utf-8")
+def _query_reference() -> str:
+    return (ROOT / "docs" / "reference" / "queries.md").read_text(encoding="utf-8")
 
 
 def _code(page: Path) -> list[str]:
