@@ -28,6 +28,8 @@ def render(pyramid: Pyramid, request: ImageRequest) -> bytes:
         image = image.transpose(turns[request.rotation])
     if request.quality == "gray":
         image = image.convert("L")
+    elif request.quality == "bitonal":
+        image = image.convert("1").convert("L")
     if request.format == "png":
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=1)
@@ -56,7 +58,7 @@ def _stored_tile(pyramid: Pyramid, request: ImageRequest, level: int) -> bytes |
         and (request.x, request.y) == (column * side, row * side)
         and not (request.is_mirrored or request.rotation)
         and request.format == "jpg"
-        and (request.quality != "gray" or pyramid.is_grey)
+        and (request.quality in ("default", "color") or (request.quality == "gray" and pyramid.is_grey))
     )
     return pyramid.tile(level, column, row) if is_tile else None
 

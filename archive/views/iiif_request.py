@@ -14,7 +14,7 @@ from archive.views.pyramid import TILE_PX
 MAXIMUM_AREA = 16_000_000
 """Pixels of an answer at most."""
 FORMATS = {"jpg": "image/jpeg", "png": "image/png"}
-QUALITIES = ("default", "color", "gray")
+QUALITIES = ("default", "color", "gray", "bitonal")
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 _FOUR = re.compile(rf"(pct:)?({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER})")
 _SIZE = re.compile(r"(!)?([0-9]{1,9})?,([0-9]{1,9})?")
@@ -89,7 +89,7 @@ def describe_image(service: str, width: int, height: int) -> dict[str, Any]:
         "maxArea": MAXIMUM_AREA,
         "sizes": [{"width": each[0], "height": each[1]} for each in sizes if each[0] * each[1] <= MAXIMUM_AREA],
         "tiles": [{"width": TILE_PX, "height": TILE_PX, "scaleFactors": factors}],
-        "extraQualities": ["color", "gray"],
+        "extraQualities": ["color", "gray", "bitonal"],
         "extraFeatures": ["mirroring"],
     }
 
