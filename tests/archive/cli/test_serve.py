@@ -1,0 +1,50 @@
+"""``archive serve`` and ``archive user``: options, accounts and refusals."""
+
+from __future__ import annotations
+
+import io
+import socket
+
+import pytest
+
+from tests.small_archive import SmallArchive
+
+
+def test_accounts_are_added_listed_and_removed(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))
+    small.done("user", "add", "anna", "--role", "reviewer", "--password-stdin")
+    small.done("user", "add", "bo", "--no-password")
+    found = small.done("user", "list", "--format", "json").json()
+    assert [(each["name"], each["role"], each["password"]) for each in found] == [
+        ("anna", "reviewer", True),
+        ("bo", "viewer", False),
+    ]
+    assert "anna" in small.done("user", "list").output
+    small.done("user", "remove", "anna")
+    assert small.run("user", "remove", "anna").code == 2
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    refused = small.run("user", "add", "cy", "--password-stdin")
+    assert (refused.code, "at least 10 characters" in refused.errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--trusted-header", "X-User"), "belong together"),
+        (("--trusted-proxy", "10.0.0.5"), "belong together"),
+        (("--trusted-header", "X-User", "--trusted-proxy", "proxy.example"), "is not an IP address"),
+        (("--port", "70000"), "70000"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(small: SmallArchive, arguments: tuple[str, ...], message: str) -> None:
+    answer = small.run("serve", *arguments)
+    assert answer.code == 2
+    assert message in answer.errors
+
+
+def test_a_port_in_use_is_named(small: SmallArchive) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = small.run("serve", "--port", str(port))
+    assert answer.code == 2
+    assert f"127.0.0.1:{port} can't be used" in answer.errors
