@@ -33,7 +33,7 @@ _IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
 
 
 class BrokenFile(NamedTuple):
-    """A file that isn't what the catalogue says."""
+    """A file that differs from its catalogue record."""
 
     kind: Kind
     path: Path
@@ -42,7 +42,7 @@ class BrokenFile(NamedTuple):
 
 @dataclass(kw_only=True)
 class FixityReport:
-    """What a verify found."""
+    """The result of a verification."""
 
     checked: int = 0
     broken: list[BrokenFile] = field(default_factory=list)
@@ -52,7 +52,7 @@ class FixityReport:
 
 
 class _Due(NamedTuple):
-    """One file that is to be checked."""
+    """A file to check."""
 
     kind: Kind
     id: int
@@ -63,11 +63,11 @@ class _Due(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """What one verify is about."""
+    """The scope of one verification."""
 
     query: str | None
     before: datetime
-    """Files that were checked since are left alone."""
+    """Files with a later check are skipped."""
     weights: dict[int, Path]
     """The copies of weights in the home, by the id of their version."""
     absent_root_ids: set[int]
@@ -81,7 +81,7 @@ def verify_files(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> FixityReport:
-    """Read files and compare them with their digests.
+    """Reads files and compares them with their digests.
 
     Args:
         catalogue: what is checked.
@@ -119,7 +119,7 @@ def verify_files(
 def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
     """Of each kind its number, id, stored path, digest and last check of what is due."""
     page = aliased(Master)
-    # The first of the pictures in a file stands for the file.
+    # The first picture of a file represents the file.
     first_page = select(func.min(page.page)).where(page.path == Master.path).scalar_subquery()
     masters: Select[*tuple[Any, ...]] = select(
         literal(0).label("kind"), Master.id, Master.path, Master.sha256, Master.verified_at.label("checked")
@@ -192,21 +192,21 @@ def _next_page(catalogue: Catalogue, wanted: _Wanted, limit: int) -> list[_Due]:
 def _check(
     catalogue: Catalogue, chunk: list[_Due], started: datetime, report: FixityReport, progress: Progress
 ) -> None:
-    """Read a few files, then record all that was found in one transaction."""
+    """Reads a few files, then records the results in one transaction."""
     found: list[tuple[_Due, FileProblem | None]] = []
     for due in chunk:
         found.append((due, check_file(due.path, due.sha256)))
         progress.advance(note=due.path.name)
     with catalogue.session() as session:
         at = max(catalogue.now(session), started)  # a clock that is set back must not make a file due again
-        recorded = [(due, trouble) for due, trouble in found if _record(session, due, trouble, at)]
+        recorded = [(due, problem) for due, problem in found if _record(session, due, problem, at)]
     report.checked += len(recorded)
     report.broken += [
-        BrokenFile(due.kind, due.path, trouble.problem) for due, trouble in recorded if trouble is not None
+        BrokenFile(due.kind, due.path, problem.problem) for due, problem in recorded if problem is not None
     ]
 
 
-def _record(session: Session, due: _Due, trouble: FileProblem | None, at: datetime) -> bool:
+def _record(session: Session, due: _Due, problem: FileProblem | None, at: datetime) -> bool:
     """Leave the event of one check; False where the file was moved meanwhile, so that it comes up once more."""
     abouts: list[dict[str, Any]]
     if due.kind == "weights":
@@ -224,8 +224,8 @@ def _record(session: Session, due: _Due, trouble: FileProblem | None, at: dateti
         record_event(
             session,
             EventType.FIXITY_CHECK,
-            outcome=Outcome.SUCCESS if trouble is None else Outcome.FAILURE,
-            detail=f"{due.path}: {'as recorded' if trouble is None else trouble.detail}",
+            outcome=Outcome.SUCCESS if problem is None else Outcome.FAILURE,
+            detail=f"{due.path}: {'as recorded' if problem is None else problem.detail}",
             at=at,
             **about,
         )
@@ -250,8 +250,8 @@ def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> 
     for root in session.scalars(select(Root).order_by(Root.path)).all():
         wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse_condition(query))
         with session.execute(wanted.distinct(), execution_options={"yield_per": _PAGE}) as rows:
-            trouble = check_root(Path(root.path), (catalogue.path_of(row.path) for row in rows))
-        if trouble is None:
+            problem = check_root(Path(root.path), (catalogue.path_of(row.path) for row in rows))
+        if problem is None:
             continue
         if masters := session.scalar(select(func.count()).select_from(wanted.subquery())):
             absent.append((root.id, Path(root.path), masters))

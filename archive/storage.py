@@ -36,21 +36,21 @@ _PLAIN_SLUG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _SLUG_LENGTH = 80
 _BLOCK_BYTES = 1 << 20
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
-# What a file system without hard links (FAT, some network shares) answers to a link.
+# Errors of file systems without hard links (FAT, some network shares).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
 
 class Numbered(Protocol):
-    """Whatever has an accession number: an item."""
+    """An object with an accession number: an item."""
 
     @property
     def accession_number(self) -> str: ...
 
 
 class Identity(NamedTuple):
-    """What tells that a path still leads to the same, unchanged file."""
+    """Identifies an unchanged file: its stat values."""
 
     device: int
     inode: int
@@ -60,12 +60,12 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Identity:
-        """The identity in what ``stat`` or ``fstat`` answered."""
+        """The identity from a result of ``stat`` or ``fstat``."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class FileProblem(NamedTuple):
-    """What is wrong with a file that should hold certain bytes."""
+    """A problem of a file that should have a certain digest."""
 
     problem: Literal["missing", "changed", "unreadable"]
     detail: str  # in words
@@ -87,7 +87,7 @@ def slug(accession_number: str) -> str:
 def derivative_path(
     item: Numbered, sequence: int, kind: str, recipe_sha256: str, *, master_sha256: str | None = None
 ) -> str:
-    """Where a derivative goes, relative to the home.
+    """The path of a derivative, relative to the home.
 
     With ``master_sha256``: where it goes if that place is taken, by the derivative of a master that was renumbered.
     """
@@ -97,7 +97,7 @@ def derivative_path(
 
 
 def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
-    """Where the copy of a master goes, relative to the home.
+    """The path of a copied master, relative to the home.
 
     The name holds the digest and not the sequence, which a later spreadsheet may change. ``suffix`` (``.tif``) is the
     original's, left out where it is not plain.
@@ -107,27 +107,27 @@ def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
 
 
 def weights_path(model: str, version: str) -> str:
-    """Where the checked copy of a model version's weights lies, relative to the home."""
+    """The path of a model version's weights, relative to the home."""
     return f"{MODELS}/{model}/{version}/weights.safetensors"
 
 
 def mask_name(accession_number: str, sequence: int) -> str:
-    """The name that the mask of a master has in the folder that a person gives."""
+    """The file name of a master's mask in the user's folder of masks."""
     return f"{slug(accession_number)}_{sequence:03d}.png"
 
 
 def mask_path(sha256: str) -> str:
-    """Where the copy of a mask goes, relative to the home; recipes name masks by their digest, and so does this."""
+    """The path of a copied mask, relative to the home; named by its digest, as in recipes."""
     return f"{MASKS}/{sha256}.png"
 
 
 def sheet_path(batch_id: int, recipe_sha256: str) -> str:
-    """Where the contact sheet of a sample and a recipe goes, relative to the home."""
+    """The path of the contact sheet of a sample and a recipe, relative to the home."""
     return f"{SAMPLES}/batch-{batch_id}_{recipe_sha256[:8]}.html"
 
 
 def temporary_path(final: Path, token: str) -> Path:
-    """The hidden name, beside ``final``, under which the holder of ``token`` writes; the folder is made if need be."""
+    """The hidden temporary path beside ``final`` for the holder of ``token``; creates the folder if necessary."""
     make_folder(final.parent)
     return final.with_name(temporary_name(final, token))
 
@@ -143,7 +143,7 @@ def temporary_name(final: Path, token: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each flushed into its parent so that it survives a power cut."""
+    """Creates a folder and its parents, each flushed into its parent so that it survives a power cut."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -156,13 +156,13 @@ def make_folder(folder: Path) -> None:
 
 
 def flush_file(path: Path) -> None:
-    """Flush a finished file to the disk, whoever wrote it."""
+    """Flushes a finished file to the disk."""
     with path.open("rb") as file:
         _flush(file.fileno())
 
 
 def publish(temporary: Path, final: Path, *, replace: bool = False) -> None:
-    """Give ``temporary`` its final name, in the same folder, and flush the folder.
+    """Gives ``temporary`` its final name in the same folder and flushes the folder.
 
     Args:
         temporary: a finished file, flushed to the disk (:func:`flush_file`); it is gone afterwards.
@@ -194,7 +194,7 @@ def digest_file(path: Path) -> tuple[str, int]:
 
 def digests_of_file(path: Path, algorithms: Collection[Algorithm]) -> tuple[dict[Algorithm, str], int]:
     """Digests (hex) and size in bytes of a file, all in one pass; raises as :func:`digest_file` does."""
-    # MD5 guards against accidents here, and not against people; where it is forbidden, only the latter use is.
+    # MD5 detects accidental changes here; it is not used for security.
     digests = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}
     size = 0
     with path.open("rb", buffering=0) as file:
@@ -209,7 +209,7 @@ def digests_of_file(path: Path, algorithms: Collection[Algorithm]) -> tuple[dict
 
 
 def check_file(path: Path, sha256: str) -> FileProblem | None:
-    """What keeps a file from being the bytes of ``sha256``, or None where it is just those."""
+    """Compares a file with ``sha256``; returns the problem, or None if it matches."""
     try:
         found, _ = digest_file(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -222,16 +222,16 @@ def check_file(path: Path, sha256: str) -> FileProblem | None:
 
 
 def check_root(folder: Path, wanted: Iterable[Path]) -> str | None:
-    """What tells that a folder is gone as a whole, as of an unmounted share, in words; None where it is not.
+    """Checks whether a whole folder is missing, such as an unmounted share; returns the reason as text, or None.
 
     It is gone where it is absent, or where more than one file is wanted from it and none of them is there, whatever
-    else may lie in a mount point. A single file that is missing is lost as likely as not: that is its own trouble.
+    else may lie in a mount point. A single missing file is reported for that file.
 
     Args:
         folder: the root that files were ingested from.
         wanted: the files that should lie in or below it, each once; looked at until one is found.
     """
-    # os.path, because an unreachable share raises errors that Path's methods let through.
+    # os.path, because an unreachable share raises errors that Path's methods pass on.
     if not os.path.isdir(folder):  # noqa: PTH112
         return "is absent"
     missing = 0
@@ -243,7 +243,7 @@ def check_root(folder: Path, wanted: Iterable[Path]) -> str | None:
 
 
 def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | None = None) -> tuple[Path, str]:
-    """Copy ``source`` to a temporary file beside ``final``, flush it, and read it back.
+    """Copies ``source`` to a temporary file beside ``final``, flushes it and verifies it by reading it.
 
     Args:
         source: the file to copy.
@@ -269,7 +269,7 @@ def copy_to_temporary(source: Path, final: Path, token: str, *, sha256: str | No
 
 
 def publish_once(temporary: Path, final: Path, *, sha256: str) -> None:
-    """Publish a file whose bytes are those of ``sha256``; a final file that already holds them is left as it is.
+    """Publishes a file with digest ``sha256``; an existing final file with the same bytes is kept.
 
     An interrupted run leaves such a file without a row: it is complete, since it was published.
 
@@ -285,7 +285,7 @@ def publish_once(temporary: Path, final: Path, *, sha256: str) -> None:
 
 
 def copy_checked(source: Path, target: Path, token: str, *, sha256: str | None = None) -> None:
-    """Copy ``source`` to ``target`` without ever replacing other bytes; with ``sha256``, only those bytes.
+    """Copies ``source`` to ``target`` without replacing other bytes; with ``sha256``, only a file with this digest.
 
     Raises:
         StorageError: ``source`` or an existing ``target`` holds other bytes.
@@ -296,7 +296,7 @@ def copy_checked(source: Path, target: Path, token: str, *, sha256: str | None =
 
 
 def _copy(source: Path, copy: Path) -> str:
-    """Copy and flush; returns the SHA-256 of what was read."""
+    """Copies and flushes; returns the SHA-256 of the bytes read."""
     digest = hashlib.sha256()
     with source.open("rb", buffering=0) as reader, copy.open("xb") as writer:
         while block := reader.read(_BLOCK_BYTES):

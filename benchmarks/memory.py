@@ -142,7 +142,7 @@ def write_picture(path: Path, megapixels: float, layout: str) -> None:
 
 
 def _steps(pid: int, ours: Connection) -> Iterator[tuple[str, float, float, int]]:
-    """Name, seconds, processors' seconds and peak memory in bytes of each step of the process that is told of."""
+    """Name, seconds, processors' seconds and peak memory in bytes of each step that the process reports."""
     process, peak = psutil.Process(pid), 0
     while True:
         try:

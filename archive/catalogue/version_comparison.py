@@ -1,4 +1,4 @@
-"""Two model versions compared by the scores of what they made of the same masters."""
+"""Version comparison: compares two model versions by the scores of their derivatives of the same masters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from archive.errors import NotFoundError, UsageError
 
 _WORST = 5
 _ROWS_AT_A_TIME = 5_000
-_UNITS_IN_ONE = 1 << 60  # sums are in whole numbers, so that no order of the rows shows in them
+_UNITS_IN_ONE = 1 << 60  # sums are integers, so that they do not depend on the order of rows
 _MEASURES = {ComparedWith.REFERENCE: "quality", ComparedWith.SOURCE: "change", None: "derivative"}
 
 _Key = tuple[ComparedWith | None, str]
@@ -188,7 +188,7 @@ class _Paired:
 
 
 def _paired(session: Session, pairs: Subquery) -> list[_Paired]:
-    """The scores, measures of quality first."""
+    """The scores, quality first."""
     found: dict[_Key, _Paired] = {}
     for metric, compared_with, same_reference, accession_number, sequence, one, other, *by in _rows(session, pairs):
         key = compared_with, metric
@@ -208,7 +208,7 @@ def _rows(session: Session, pairs: Subquery) -> Iterator[Any]:
     by_a, by_b = aliased(Derivative), aliased(Derivative)
     score_a, score_b = aliased(QualityScore), aliased(QualityScore)
     same_score = and_(
-        # Not by the index of metrics: a derivative's scores are few, a metric's are all.
+        # Not by the index of metrics: a derivative has few scores, a metric has one per derivative.
         without_index(score_b.metric) == without_index(score_a.metric),
         score_b.compared_with.is_not_distinct_from(score_a.compared_with),
         *_of_whole_derivative(score_b),
@@ -243,7 +243,7 @@ def _rows(session: Session, pairs: Subquery) -> Iterator[Any]:
 
 
 def _reference(derivative: type[Derivative]) -> ColumnElement[str]:
-    """The SHA-256 of the clean image that it was compared with."""
+    """The SHA-256 of the clean reference that it was compared with."""
     found: ColumnElement[str] = derivative.environment["reference"]["sha256"].as_string()
     return found
 
@@ -255,11 +255,11 @@ def _of_whole_derivative(score: type[QualityScore]) -> tuple[ColumnElement[bool]
 def _nothing_in_common(
     versions: tuple[ModelVersion, ModelVersion], names: list[str], counts: list[int], query: str | None
 ) -> str:
-    """That no master was restored by both, and the commands that would make what is missing."""
+    """A message that no master was restored by both versions, with the commands that change that."""
     which = f" that the query {query!r} finds" if query is not None else ""
-    asked = f"{shlex.quote(query)} " if query is not None else ""
+    query_argument = f"{shlex.quote(query)} " if query is not None else ""
     if not any(counts):
-        commands = [f"`archive restore {asked}--model {name}`" for name in names]
+        commands = [f"`archive restore {query_argument}--model {name}`" for name in names]
         return f"neither {names[0]} nor {names[1]} restored any master{which}: run {' and '.join(commands)} first"
     # What has more stays as it is; the other one is to catch up.
     missing = 1 if counts[0] >= counts[1] else 0
@@ -267,5 +267,5 @@ def _nothing_in_common(
     command = "rerun" if versions[0].model_id == versions[1].model_id else "restore"
     return (
         f"no master{which} was restored by both {names[0]} ({counts[0]:,}) and {names[1]} ({counts[1]:,}): "
-        f"run `archive {command} {asked}--model {names[missing]}` first"
+        f"run `archive {command} {query_argument}--model {names[missing]}` first"
     )

@@ -20,7 +20,7 @@ def write_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], file: Te
 
 
 def format_cell(value: Any) -> str | int | float:
-    """A value as one cell of a table: empty for None, true or false, a number, or text that is no formula."""
+    """A value as one cell of a table: empty for None, true or false, a number, or text that is not a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
 """PREMIS 3: preservation metadata as one XML document (https://www.loc.gov/standards/premis/v3/).
 
 Items are intellectual entities, masters and derivatives are files, and what happened to them are events with their
-agents: people, this software, and each model version with the digest of its weights. The recipe stands in the event of
+agents: people, this software, and each model version with the digest of its weights. The recipe is in the event of
 the derivation. Elements have the prefix ``premis``, which Archivematica's import looks for.
 """
 

@@ -73,12 +73,12 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
         return None
     try:
         refusal = inspect_image(entry.reference, limits=_limits(catalogue))[0].refusal
-        trouble = None if refusal is None else f"can't be used: {refusal}"
+        problem = None if refusal is None else f"can't be used: {refusal}"
     except FileNotFoundError:
-        trouble = "is not there"
+        problem = "is not there"
     except (ImageError, OSError) as error:
-        trouble = f"can't be used: {error}"
-    if trouble is None:
+        problem = f"can't be used: {error}"
+    if problem is None:
         return None
     return TableProblem(
         kind=ProblemKind.REFERENCE,
@@ -86,7 +86,7 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
         line=entry.row.line,
         column="reference",
         value=str(entry.reference),
-        advice=trouble,
+        advice=problem,
     )
 
 
@@ -115,5 +115,5 @@ def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> RecordedFil
     if recorded is None or recorded[0] == str(scan.path):
         return None
     stored, number = recorded
-    trouble = None if recorder.is_confirmed(scan.sha256) else check_file(catalogue.path_of(stored), scan.sha256)
-    return RecordedFile(stored=stored, accession_number=number, trouble=None if trouble is None else trouble.detail)
+    problem = None if recorder.is_confirmed(scan.sha256) else check_file(catalogue.path_of(stored), scan.sha256)
+    return RecordedFile(stored=stored, accession_number=number, problem=None if problem is None else problem.detail)

@@ -247,7 +247,7 @@ class _Run:
         """Where the master is going to be recorded, should it be new or move."""
         scan, holder = evidence.scan, evidence.holder
         is_known = scan.pictures is None
-        if not self._copy or (is_known and (holder is None or holder.trouble is None)):
+        if not self._copy or (is_known and (holder is None or holder.problem is None)):
             return Destination(stored=str(scan.path))
         number = accession_number(scan.path, evidence.entry) if holder is None else holder.accession_number
         stored = master_copy_path(number, scan.sha256, scan.path.suffix)

@@ -49,7 +49,7 @@ class RecordedFile:
 
     stored: str
     accession_number: str
-    trouble: str | None
+    problem: str | None
     """None where it holds the bytes; else what is wrong, in words."""
 
 
@@ -166,7 +166,7 @@ class Recorder:
             return True
         if holder is None or holder.stored != known.path:
             raise IngestError("it was recorded by another run meanwhile: ingest again")
-        return holder.trouble is None
+        return holder.problem is None
 
     def _second(self, session: Session, known: Master, scan: Scan, entry: FileMetadata) -> FileOutcome:
         """A second file of bytes that the recorded file still holds.
@@ -212,8 +212,8 @@ class Recorder:
         before = self._catalogue.path_of(known.path)
         _settle(place, scan)
         root, at = self._root(session, scan), self._catalogue.now(session)
-        trouble = holder.trouble if holder is not None else None
-        detail = f"from {before} ({trouble}) to {self._catalogue.path_of(place.stored)}"
+        problem = holder.problem if holder is not None else None
+        detail = f"from {before} ({problem}) to {self._catalogue.path_of(place.stored)}"
         for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
             master.path, master.root = place.stored, root
             record_event(session, EventType.RELOCATION, detail=detail, item=known.item, master=master, at=at)

@@ -13,7 +13,7 @@ from archive.errors import StorageError
 from archive.storage import make_folder
 
 STATE_NAME = "unfinished-package.json"
-"""A folder that holds this file is no whole package."""
+"""A folder that holds this file is not a complete package."""
 _BEGINNING = f".{STATE_NAME}.partial"
 
 

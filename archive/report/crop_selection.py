@@ -1,4 +1,4 @@
-"""Where to look in a large picture: a few windows of it, found without reading all of it."""
+"""Crop selection: finds a few informative windows of a large picture without reading all of it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from restoration.image import Area, Source
 
 CROP_PX = 300
-_PROBES = 9  # a side; of a picture of 24 megapixels about a third is looked at
-_GRAIN_PX = 4  # averaged over, so that grain does not pass for detail
-_BLANK_BELOW, _BLANK_ABOVE = 0.03, 0.97  # clipped: a flat that shows nothing
-_LARGEST_SHARED = 0.5  # of a window that another one may show too
+_PROBES = 9  # per side; covers about a third of a picture of 24 megapixels
+_GRAIN_PX = 4  # averaged, so that grain does not count as detail
+_BLANK_BELOW, _BLANK_ABOVE = 0.03, 0.97  # clipped areas are not informative
+_MAX_OVERLAP = 0.5  # largest overlap of two windows
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropLocation:
-    """A window of a picture, and why one should look there."""
+    """A window of a picture, and why it was selected."""
 
     why: str
     area: Area
@@ -41,9 +41,9 @@ def select_crops(picture: Source, area: Area) -> list[CropLocation]:
         for y in _starts(area.height - height)
         for x in _starts(area.width - width)
     ]
-    looks = [_look(picture.read(each.x, each.y, each.width, each.height)[0]) for each in windows]
-    detail = [look[0] for look in looks]
-    is_blank = [not _BLANK_BELOW < look[1] < _BLANK_ABOVE for look in looks]
+    measures = [_measure(picture.read(each.x, each.y, each.width, each.height)[0]) for each in windows]
+    detail = [measure[0] for measure in measures]
+    is_blank = [not _BLANK_BELOW < measure[1] < _BLANK_ABOVE for measure in measures]
     by_detail = sorted(range(len(windows)), key=lambda each: -detail[each])
     by_flatness = sorted(range(len(windows)), key=lambda each: (is_blank[each], detail[each]))
     middle = Area(
@@ -55,8 +55,8 @@ def select_crops(picture: Source, area: Area) -> list[CropLocation]:
         ("flattest", [windows[each] for each in by_flatness]),
         ("middle", [middle]),
     ):
-        # The flattest of those that are shown nowhere else, since that is better than none.
-        apart = (each for each in candidates if all(_shared(each, known.area) <= _LARGEST_SHARED for known in found))
+        # The flattest of the remaining windows is better than none.
+        apart = (each for each in candidates if all(_shared(each, known.area) <= _MAX_OVERLAP for known in found))
         if (area_found := next(apart, None)) is not None:
             found.append(CropLocation(why=why, area=area_found))
     return found
@@ -67,8 +67,8 @@ def _starts(room: int) -> list[int]:
     return sorted({round(step * room / (_PROBES - 1)) for step in range(_PROBES)})
 
 
-def _look(values: NDArray[np.float32]) -> tuple[float, float]:
-    """The mean gradient and the mean of a window, (channels, height, width)."""
+def _measure(values: NDArray[np.float32]) -> tuple[float, float]:
+    """The mean gradient and the mean value of a window, (channels, height, width)."""
     grey = values.mean(axis=0)
     grain = min(_GRAIN_PX, *grey.shape)
     height, width = (side // grain for side in grey.shape)
@@ -78,7 +78,7 @@ def _look(values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _shared(one: Area, other: Area) -> float:
-    """The share of a window that another one of its size shows too."""
+    """The overlap of two windows of the same size, as a share of one."""
     width = min(one.x, other.x) + one.width - max(one.x, other.x)
     height = min(one.y, other.y) + one.height - max(one.y, other.y)
     return max(0, width) * max(0, height) / (one.width * one.height)

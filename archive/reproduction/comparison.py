@@ -14,7 +14,7 @@ from restoration.pipeline.record import Environment
 from restoration.quality.pixel_difference import PixelDifference, pixel_difference
 
 _STEPS = 255
-"""Differences are told in steps of 8 bits, whatever the depth."""
+"""Differences are in 8-bit steps for every bit depth."""
 _TOLERATED_LARGEST = 16
 _TOLERATED_MEAN = 1.0
 # What has to be the same for the arithmetic to be the same, bit for bit.

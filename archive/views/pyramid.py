@@ -33,7 +33,7 @@ def write_pyramid(source: Source, path: Path, advance: Advance) -> None:
     Args:
         source: the picture.
         path: the new file.
-        advance: is told the share of the work that is done, in [0, 1].
+        advance: is called with the completed share of the work, in [0, 1].
 
     Raises:
         ImageError: the picture can't be decoded.

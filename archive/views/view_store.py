@@ -96,7 +96,7 @@ class ViewStore:
         return path
 
     def close(self) -> None:
-        """Stops making views; those in hand are finished."""
+        """Stops making views; views in progress are finished."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, name: str) -> Path:

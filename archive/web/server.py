@@ -33,8 +33,8 @@ def serve(
         catalogue: what is served.
         options: ``port`` 0 takes a free port.
         owner: the name of whoever logs in by the token.
-        ready: is told the address with its token, once connections are taken.
-        announce: is told further addresses, one after each use of a token.
+        ready: is called with the address and its token, once the server accepts connections.
+        announce: is called with a further address after each use of a token.
 
     Raises:
         UsageError: the address can't be used.

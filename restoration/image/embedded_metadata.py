@@ -116,9 +116,9 @@ def _read_iptc(blocks: MetadataBlocks) -> tuple[bytes | None, dict[int, str]]:
         blocks.iptc = blocks.iptc or iptc_of_photoshop(blocks.photoshop)
     if blocks.iptc is None:
         return None, {}
-    sound, datasets, trouble = read_iptc(blocks.iptc)
-    if trouble is not None:
-        blocks.problems.append(trouble)
+    sound, datasets, problem = read_iptc(blocks.iptc)
+    if problem is not None:
+        blocks.problems.append(problem)
     texts: dict[int, str] = {}
     for record, dataset, value in datasets:
         if record == 2 and (text := _as_text(value)):

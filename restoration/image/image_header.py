@@ -46,7 +46,7 @@ def upright_info(
     embedded, metadata = read_embedded(blocks, tags)
     # A profile that doesn't fit grey or RGB does not matter for a picture that is neither.
     profile, profile_name = read_profile(profile, colour_channels, [] if refusal else blocks.problems)
-    orientation, trouble = from_tag(tags.get(_ORIENTATION_TAG))
+    orientation, problem = from_tag(tags.get(_ORIENTATION_TAG))
     upright_width, upright_height = orientation.size(width, height)
     info = ImageInfo(
         format=format,
@@ -64,7 +64,7 @@ def upright_info(
         title=embedded.title,
         description=embedded.description,
         metadata=metadata,
-        problems=(*blocks.problems, *trouble),
+        problems=(*blocks.problems, *problem),
         page=page,
         refusal=refusal,
     )

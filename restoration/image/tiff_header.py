@@ -108,7 +108,7 @@ def _fitted(info: ImageInfo, *, bigtiff: bool) -> tuple[Exif, list[str]]:
 
     def small(entries: Sequence[Entry]) -> tuple[Entry, ...]:
         wide = [entry.tag for entry in entries if entry.kind in (16, 17)]
-        notes.extend(f"the tag {tag} with 64-bit numbers isn't carried: the file is no BigTIFF" for tag in wide)
+        notes.extend(f"the tag {tag} with 64-bit numbers isn't carried: the file is not a BigTIFF" for tag in wide)
         return tuple(entry for entry in entries if entry.tag not in wide)
 
     return (

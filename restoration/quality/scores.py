@@ -1,4 +1,4 @@
-"""The scores of a derivative: of which pictures, compared with what, and what the sums over all their blocks make."""
+"""The scores of a derivative, computed from sums over the blocks of its pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from restoration.quality.content_similarity import content_ssim
 from restoration.quality.metric_sums import MetricSums
 from restoration.quality.style_distance import StyleEvaluation, style_distances
 
-_MOST_THREADS = 8  # each holds a window
+_MOST_THREADS = 8  # each thread has a window in memory
 
 Which = Literal["source", "derivative"]
 ComparedWith = Literal["source", "reference", "stage_input", "style"]
@@ -26,7 +26,7 @@ ComparedWith = Literal["source", "reference", "stage_input", "style"]
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One metric's value. ``value`` is None where there is none, and ``detail`` then says why."""
+    """The value of a metric; if there is none, ``value`` is None and ``detail`` the reason."""
 
     metric: str
     value: float | None
@@ -99,7 +99,7 @@ def score(
 
 
 def _of_stages(sums: MetricSums, derivative: Source, source: Source, look: StyleEvaluation) -> Iterator[Score]:
-    """How much each stage changed, as far as what it was given and what it made are known.
+    """How much each stage changed, if its input and output are known.
 
     Styles of one look have one result, which is there after the last of them.
     """
@@ -115,7 +115,7 @@ def _of_stages(sums: MetricSums, derivative: Source, source: Source, look: Style
 
 
 def _of_look(derivative: Source, source: Source, look: StyleEvaluation, area: Area) -> Iterator[Score]:
-    """Whether the look kept the content, and how near the styles' own pictures it came."""
+    """Content kept by the style, and distances to the style's training pictures."""
     kept = content_ssim(derivative, source, area)
     yield Score(
         metric="content_ssim",
@@ -141,7 +141,7 @@ def _of_look(derivative: Source, source: Source, look: StyleEvaluation, area: Ar
 
 
 def _objection(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
-    """Why ``other`` can't be compared with a picture, in words, or None where it can."""
+    """The reason why ``other`` can't be compared with a picture, or None."""
     if (info.width, info.height) != (other.width, other.height):
         return f"{name} is {other.width}x{other.height}, the picture {info.width}x{info.height}: not compared"
     if info.colour_channels != other.colour_channels:
@@ -151,7 +151,7 @@ def _objection(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
 
 
 def _processors() -> int:
-    """How many this process may use, where the system tells; else how many there are."""
+    """The number of processor cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -173,7 +173,7 @@ def _not_compared(picture: Source, *, image: Which, reason: str) -> Iterator[Sco
 def _against(
     sums: MetricSums, picture: Source, other: Source, *, image: Which, compared_with: ComparedWith
 ) -> Iterator[Score]:
-    """PSNR and SSIM of one picture against another and, against the source, the share of pixels that changed."""
+    """PSNR and SSIM of one picture against another and, against the source, the share of changed pixels."""
     yield from _alike(sums, (image, compared_with), picture, other, image, compared_with)
     if compared_with == "source":
         share = sums.of("changed", image, compared_with) / (sums.area.width * sums.area.height)
@@ -189,7 +189,7 @@ def _against(
 
 
 def _overdone(sums: MetricSums, derivative: Source, source: Source) -> Iterator[Score]:
-    """What may belong to the picture and is gone: texture smoothed away, and features filled in."""
+    """Possible losses: smoothed texture and filled-in features."""
 
     def made(metric: str, value: float | None, implementation: str) -> Score:
         return Score(
@@ -220,7 +220,7 @@ def _alike(
     compared_with: ComparedWith,
     stage: int | None = None,
 ) -> Iterator[Score]:
-    """PSNR and SSIM of two pictures, which the sums know by ``names``."""
+    """PSNR and SSIM of two pictures, whose sums are stored under ``names``."""
     info, area = picture.info, sums.area
 
     def made(metric: str, value: float | None, implementation: str, reason: str | None = None) -> Score:
@@ -249,14 +249,14 @@ def _alike(
 
 
 def _profiled(picture: Source, other: Source, name: str) -> str | None:
-    """That two pictures' values are in spaces of different profiles, in words."""
+    """A note that two pictures have different colour profiles."""
     if picture.info.icc_profile == other.info.icc_profile:
         return None
     return f"the {name.replace('_', ' ')} is in {other.info.colour_space}"
 
 
 def _described(sums: MetricSums, picture: Source, *, image: Which, noise_detail: str | None) -> Iterator[Score]:
-    """The metrics that need nothing to compare with."""
+    """The metrics without a comparison image."""
 
     def made(metric: str, value: float | None, implementation: str, detail: str | None = None) -> Score:
         return Score(
@@ -297,7 +297,7 @@ def _colourfulness(sums: MetricSums, picture: Source, image: Which) -> float:
 
 @cache
 def _like(function: str) -> str:
-    """What is worked out here as scikit-image does on the whole picture."""
+    """The implementation label: computed as by scikit-image on the whole picture."""
     return f"scikit-image {version('scikit-image')} {function}, in bands"
 
 

@@ -1,4 +1,4 @@
-"""Pictures in windows and blocks: read once in windows of bounded size, and cut into blocks at fixed places."""
+"""Windows and blocks: pictures are read once in windows of bounded size and cut into blocks at fixed positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from restoration.image import Area, Source
 
 BLOCK_ROWS, BLOCK_COLUMNS = 64, 512
-HALO = 8  # px around a block that filters may reach
+HALO = 8  # px around a block, for filters
 
 # Of 1 Mpx, some 14 MB an image: large enough for what is read twice, around the windows, to be little.
 _WINDOW_ROWS, _WINDOW_COLUMNS = 4 * BLOCK_ROWS, 8 * BLOCK_COLUMNS
@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A block of a frame: its first row and column there, how many of each are its own, and the frame's size."""
+    """A block of a frame: its first row and column, its height and width, and the frame's size."""
 
     y: int
     x: int
@@ -43,7 +43,7 @@ class Block:
 
 
 class Window:
-    """The same rectangle of several pictures, in memory, with as much around it as there is, up to the halo."""
+    """The same rectangle of several pictures in memory, with up to the halo around it."""
 
     def __init__(self, images: Sequence[Source], references: Sequence[Source], *, own: Area, area: Area) -> None:
         """Reads it.
@@ -65,7 +65,7 @@ class Window:
         self._values = [image.read(self._left, self._top, width, height)[0] for image in needed]
 
     def blocks(self) -> Iterator[Block]:
-        """The blocks of the area that lie in this window. Those of all windows cover the area without overlap."""
+        """The blocks of the area in this window. The blocks of all windows cover the area without overlap."""
         own, area = self.own, self._area
         bottom, right = min(own.y + own.height - area.y, area.height), min(own.x + own.width - area.x, area.width)
         for y in range(own.y - area.y, bottom, BLOCK_ROWS) if own.y >= area.y else ():
@@ -100,7 +100,7 @@ class Window:
         first, last = _inside(*rows, frame.height)
         left, right = _inside(*columns, frame.width)
         out = np.empty((values.shape[0], down.size, across.size), np.float32)
-        # Slices are many times as quick as lists of places, so these are left for what is beyond the frame.
+        # Slices are much faster than index lists, which are used only beyond the frame.
         out[:, first:last, left:right] = values[
             :, down[first] : down[last - 1] + 1, across[left] : across[right - 1] + 1
         ]
@@ -119,7 +119,7 @@ def map_windows(
     work: Callable[[Window], _Result],
     threads: int,
 ) -> Iterator[_Result]:
-    """What ``work`` makes of each window of the pictures, in the windows' order.
+    """Yields the result of ``work`` for each window of the pictures, in order.
 
     Windows are read by the caller's thread alone, since sources needn't be safe for several, and worked on by
     ``threads`` others; a window for each of them and one more are held at a time.
@@ -139,7 +139,7 @@ def map_windows(
 
 
 def _places(image: Source, area: Area) -> Iterator[Area]:
-    """The rectangles of all windows. One begins where the area does, so that no block lies in two."""
+    """The rectangles of all windows, aligned to the area so that no block lies in two windows."""
     rows = _cuts(area.y, image.info.height, _WINDOW_ROWS)
     columns = _cuts(area.x, image.info.width, _WINDOW_COLUMNS)
     for top, bottom in pairwise(rows):
@@ -148,7 +148,7 @@ def _places(image: Source, area: Area) -> Iterator[Area]:
 
 
 def _cuts(origin: int, size: int, step: int) -> list[int]:
-    """0 and ``size``, and between them ``origin`` and what is a multiple of ``step`` away from it."""
+    """0 and ``size``, and between them ``origin`` and all positions at multiples of ``step`` from it."""
     return sorted({0, *range(origin % step, size, step), size})
 
 

@@ -335,7 +335,7 @@ def test_numbers_too_wide_for_the_file_are_said(tmp_path: Path) -> None:
     )
     sink = TiffSink(tmp_path / "out.tif", info)
     sink.abort()
-    assert sink.notes == ("the tag 65001 with 64-bit numbers isn't carried: the file is no BigTIFF",)
+    assert sink.notes == ("the tag 65001 with 64-bit numbers isn't carried: the file is not a BigTIFF",)
 
 
 def test_a_name_that_xml_cannot_hold_is_spelt_out(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ const OpenSeadragon = /** @type {any} */ (window).OpenSeadragon;
 
 /**
  * @param {import("./picture_viewer.js").PictureViewer} viewer
- * @param {(comments: any[]) => void} changed is told all comments of the picture after one was saved
+ * @param {(comments: any[]) => void} changed receives all comments of the picture after one was saved
  */
 export function enableComments(viewer, changed) {
   const form = /** @type {HTMLFormElement | null} */ (document.getElementById("comment-form"));

@@ -128,7 +128,7 @@ function openReasons(isOpen) {
 }
 
 /**
- * Does one thing at a time; an error is told, and nothing is lost.
+ * Runs one action at a time; an error is shown, and no input is lost.
  * @param {() => Promise<void>} action
  */
 async function run(action) {
