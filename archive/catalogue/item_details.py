@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from archive.catalogue.identifiers import get_identifiers
 from archive.catalogue.query.predicates import RESTORABLE_FIRST, STATUS
 from archive.catalogue.schema.review_tables import Comment
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, QualityScore, Review
@@ -20,6 +21,7 @@ ITEM_FIELDS = (
     "title",
     "creator",
     "date",
+    "date_text",
     "description",
     "place",
     "process",
@@ -84,6 +86,9 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
         "id": item.id,
         "accession_number": item.accession_number,
         **{name: getattr(item, name) for name in ITEM_FIELDS},
+        "identifiers": {
+            scheme: list(values) for scheme, values in get_identifiers(session, [item.id])[item.id].items()
+        },
         "extra": item.extra,
         "status": session.scalars(
             select(STATUS).where(Master.item_id == item.id).order_by(RESTORABLE_FIRST, Master.sequence).limit(1)

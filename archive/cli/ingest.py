@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -52,6 +52,13 @@ _PLACES_SHOWN = 8
     metavar="SUMS",
     help="Checksums of the scans, from sha256sum or md5sum; files that differ are refused.",
 )
+@click.option(
+    "--check",
+    type=click.Choice(["structure", "pixels"]),
+    default="structure",
+    help="How new scans are checked: structure walks each file to its end, pixels decodes it whole.",
+)
+@click.option("--accept-damaged", is_flag=True, help="Take in damaged scans too; the damage is recorded.")
 @click.option("--copy", is_flag=True, help="Copy the masters into the home. Default: reference them where they are.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen and change nothing.")
 @click.option(
@@ -69,6 +76,8 @@ def ingest(
     mapping: Path | None,
     sheet: str | None,
     manifest: Path | None,
+    check: Literal["structure", "pixels"],
+    accept_damaged: bool,
     copy: bool,
     dry_run: bool,
     problems: Path | None,
@@ -81,8 +90,8 @@ def ingest(
 
     An unreadable cell is left out and reported; its scan is added nevertheless.
     """
+    from archive.ingest import Check, write_problems
     from archive.ingest import ingest as run
-    from archive.ingest import write_problems
 
     report = run(
         context.catalogue(),
@@ -91,6 +100,7 @@ def ingest(
         mapping=mapping,
         sheet=sheet,
         manifest=manifest,
+        check=Check(depth=check, accept_damaged=accept_damaged),
         copy=copy,
         dry_run=dry_run,
         progress=make_progress(),

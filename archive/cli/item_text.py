@@ -8,7 +8,7 @@ from typing import Any
 from archive.cli.output_formats import escape_control_characters
 from archive.display import Record, describe_grain, describe_kind, describe_recipe, describe_score, format_score_value
 
-_NESTED = ("masters", "derivatives", "events")
+_NESTED = ("masters", "derivatives", "events", "identifiers")
 
 
 def item_lines(item: Record) -> Iterator[str]:
@@ -17,6 +17,8 @@ def item_lines(item: Record) -> Iterator[str]:
     for name, value in item.items():
         if name not in (*_NESTED, "accession_number", "extra") and value not in (None, ""):
             yield f"  {name.replace('_', ' ') + ':':<14}{escape_control_characters(str(value))}"
+    for scheme, values in (item.get("identifiers") or {}).items():
+        yield f"  {escape_control_characters(scheme) + ':':<14}{escape_control_characters('; '.join(values))}"
     for name, value in (item.get("extra") or {}).items():
         yield f"  {escape_control_characters(str(name)) + ':':<14}{escape_control_characters(str(value))}"
     for master in item["masters"]:

@@ -18,6 +18,7 @@ from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveErro
 COMMANDS = {
     "init": "archive.cli.init:init",
     "ingest": "archive.cli.ingest:ingest",
+    "mapping": "archive.cli.mapping:mapping",
     "restore": "archive.cli.restore:restore",
     "rerun": "archive.cli.restore:rerun",
     "list": "archive.cli.list_show:list_command",

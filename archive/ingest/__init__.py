@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from archive.ingest.file_discovery import Check
 from archive.ingest.ingest_report import IngestReport
 from archive.ingest.ingest_run import ingest
 from archive.ingest.table_problems import group_problems, write_problems
 
-__all__ = ["IngestReport", "group_problems", "ingest", "write_problems"]
+__all__ = ["Check", "IngestReport", "group_problems", "ingest", "write_problems"]

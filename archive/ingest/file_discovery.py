@@ -13,9 +13,11 @@ from archive.ingest.checksums import Checksum, digest_and_compare
 from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
 from restoration.errors import ImageError
-from restoration.image import ImageInfo, Limits, inspect_all
+from restoration.image import Depth, ImageInfo, Limits, find_damage, inspect_all
 
 SHEET_NAME = "items.csv"
+DAMAGED = "damaged: "
+"""What the reason begins with for which a scan that was accepted damaged is not restored."""
 
 _OF_A_HOME = (DERIVATIVES, MASTERS, MODELS)
 _LONGEST_PATH_BYTES = 2000  # what a database's index holds
@@ -34,6 +36,14 @@ class DiscoveredFiles:
     hidden: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Path and reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """How a scan is checked, and whether one that fails is taken in all the same."""
+
+    depth: Depth = "structure"
+    accept_damaged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +90,18 @@ def discover_files(paths: Sequence[Path], home: Path) -> DiscoveredFiles:
 
 
 def examine_file(
-    path: Path, root: Path, *, sums: Sequence[Checksum] = (), known: Callable[[str], bool], limits: Limits
+    path: Path,
+    root: Path,
+    *,
+    sums: Sequence[Checksum] = (),
+    known: Callable[[str], bool],
+    limits: Limits,
+    check: Check,
 ) -> Scan:
-    """Digest a file, compare it with its ``sums`` and, unless its digest is ``known``, look at the pictures in it.
+    """Digest a file, compare it with its ``sums`` and, unless its digest is ``known``, check the pictures in it.
 
     Raises:
+        IngestError: it is damaged, and not accepted so.
         SumDiffersError: its bytes don't have one of its sums.
         IngestError: it changed meanwhile, or its name can't be kept.
         StorageError: it changed while it was digested.
@@ -97,7 +114,14 @@ def examine_file(
     sha256, size = digest_and_compare(path, sums)
     pictures = None
     if not known(sha256):
-        pictures = tuple(replace(info, icc_profile=None) for info in inspect_image(path, limits=limits))
+        described = inspect_image(path, limits=replace(limits, describes_damaged=check.accept_damaged))
+        damage = find_damage(path, depth=check.depth, limits=limits)
+        if damage is not None and not check.accept_damaged:
+            raise IngestError(f"{damage}. Fetch the file again from where it came, or take it in with --accept-damaged")
+        pictures = tuple(
+            replace(info, icc_profile=None, refusal=info.refusal if damage is None else f"{DAMAGED}{damage}")
+            for info in described
+        )
     if Identity.of(path.stat()) != before:
         raise IngestError("it changed while it was read: wait until nothing writes to it, then ingest again")
     return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures, sums=sums)

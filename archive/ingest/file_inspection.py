@@ -12,7 +12,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master
 from archive.errors import IngestError
 from archive.ingest.checksums import Checksum
-from archive.ingest.file_discovery import Scan, examine_file, inspect_image
+from archive.ingest.file_discovery import DAMAGED, Check, Scan, examine_file, inspect_image
 from archive.ingest.recorder import RecordedFile, Recorder
 from archive.ingest.row_matching import FileMetadata
 from archive.ingest.table_problems import ProblemKind, TableProblem
@@ -37,7 +37,13 @@ class InspectedFile:
 
 
 def inspect_file(
-    catalogue: Catalogue, recorder: Recorder, path: Path, root: Path, entry: FileMetadata, sums: Sequence[Checksum]
+    catalogue: Catalogue,
+    recorder: Recorder,
+    path: Path,
+    root: Path,
+    entry: FileMetadata,
+    sums: Sequence[Checksum],
+    check: Check,
 ) -> InspectedFile:
     """Read one file, compare it with the ``sums`` that it came with, and inspect it.
 
@@ -62,6 +68,7 @@ def inspect_file(
         sums=sums,
         known=lambda sha256: _is_settled(catalogue, sha256),
         limits=_limits(catalogue),
+        check=check,
     )
     problems = () if problem is None else (problem,)
     return InspectedFile(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan), problems=problems)
@@ -107,7 +114,7 @@ def _is_settled(catalogue: Catalogue, sha256: str) -> bool:
     """Whether nothing more is to be learned from the bytes: newer software may carry a kind that older couldn't."""
     with catalogue.reading() as session:
         refusals = session.scalars(select(Master.unsupported).where(Master.sha256 == sha256)).all()
-    return bool(refusals) and not any(refusals)
+    return bool(refusals) and not any(refusal and not refusal.startswith(DAMAGED) for refusal in refusals)
 
 
 def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> RecordedFile | None:

@@ -23,7 +23,7 @@ from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
 from archive.ingest.checksums import Checksum, ChecksumMismatchError, digest_and_compare
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
-from archive.ingest.file_discovery import DiscoveredFiles, Scan, discover_files, printable_path
+from archive.ingest.file_discovery import Check, DiscoveredFiles, Scan, discover_files, printable_path
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
 from archive.ingest.ingest_report import IngestReport
 from archive.ingest.names_as_rows import rows_of_names
@@ -49,6 +49,7 @@ def ingest(
     mapping: Path | None = None,
     sheet: str | None = None,
     manifest: Path | None = None,
+    check: Check = Check(),  # noqa: B008  (frozen)
     copy: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
@@ -62,6 +63,7 @@ def ingest(
         mapping: the file that says which of the table's columns is which of ours.
         sheet: which sheet of a workbook; else the first.
         manifest: a file of sha256sum or md5sum; files that it lists and that differ from it are refused.
+        check: how deep new scans are checked for damage; broken ones are refused unless it accepts them.
         copy: bring new masters into the home; else they stay where they are and are referenced.
         dry_run: only report what would happen, file by file.
         progress: receives each file.
@@ -95,7 +97,7 @@ def ingest(
         with_rows={str(path) for path in matched.entries},
         told_by="" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})",
     )
-    run = _Run(catalogue, recorder, report, sums, copy=copy, has_rows=bool(rows))
+    run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, has_rows=bool(rows))
     references = matched.references | _known_references(catalogue)
     # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
     work = dict(matched.entries)
@@ -125,9 +127,11 @@ class _Run:
         report: IngestReport,
         sums: Mapping[Path, Sequence[Checksum]] | None,
         *,
+        check: Check,
         copy: bool,
         has_rows: bool,
     ) -> None:
+        self._check = check
         self._catalogue = catalogue
         self._recorder = recorder
         self._report = report
@@ -171,7 +175,9 @@ class _Run:
         """What is found out about each file, but for those that are passed over or fail."""
         for path, root, entry in work:
             try:
-                evidence = inspect_file(self._catalogue, self._recorder, path, root, entry, self._sums_of(path))
+                evidence = inspect_file(
+                    self._catalogue, self._recorder, path, root, entry, self._sums_of(path), self._check
+                )
             except NotAnImageError:
                 self.pass_over(path, "no image")
             except _OF_ONE_FILE as error:

@@ -14,11 +14,13 @@ from restoration.image.provenance_metadata import Provenance, digital_source_typ
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
 from restoration.image.srgb_conversion import SrgbConversion, has_unusable_profile, srgb_profile, working_space
 from restoration.image.stored_pixels import Samples
+from restoration.image.structure_check import Depth, find_damage
 
 __all__ = [
     "Area",
     "ArraySink",
     "Crop",
+    "Depth",
     "ImageInfo",
     "Limits",
     "Picture",
@@ -30,6 +32,7 @@ __all__ = [
     "SrgbConversion",
     "TiffSink",
     "digital_source_type",
+    "find_damage",
     "has_unusable_profile",
     "inspect",
     "inspect_all",

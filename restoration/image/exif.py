@@ -7,6 +7,7 @@ of the one file (sizes, strips, orientation, thumbnail) is left out: a derivativ
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,24 @@ _UNCARRIED = {
     37724: "Photoshop's layers in the TIFF aren't carried",
     52545: "the Content Credentials (C2PA) aren't carried: they hold for the master's bytes only",
 }
+# Tags by which programs describe the layout of their own file: of a derivative they would be wrong.
+_OF_PROGRAMS = {
+    **dict.fromkeys((50838, 50839), "ImageJ"),
+    **dict.fromkeys((42112, 42113), "GDAL"),
+    **dict.fromkeys((33628, 33629, 33630, 33631), "MetaMorph"),
+    **dict.fromkeys((34361, 34362, 34386), "Fluoview"),
+    **dict.fromkeys((34412,), "Zeiss LSM"),
+    **dict.fromkeys((34680, 34682), "FEI"),
+    **dict.fromkeys((65000, 65420, 65421, 65422, 65426, 65427, 65428, 65439), "a slide scanner"),
+}
+_DESCRIPTION = 270
+# tifffile's own, ImageJ, OME, MetaMorph, ScanImage, slide scanners: readers look for pages by what these say.
+_LAYOUT_DESCRIPTION = re.compile(
+    rb'\s*(?:\{"shape"\s*:|shape=\(|ImageJ=|(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:\w+:)?(?:OME|MetaData|PerkinElmer-QPI|scn)\b'
+    rb"|SI\.\w+|state\.\w+|scanimage|Aperio |Fluoview|SVS|Hamamatsu)",
+    re.DOTALL,
+)
+_DESCRIPTION_TOLD = 300  # characters
 _USER_COMMENT, _MAKER_NOTE = 0x9286, 0x927C
 _INNER_ORDER = {0x8828, 0xA20C, 0xA302, 0xA40B}  # UNDEFINED values with numbers inside
 
@@ -124,12 +143,30 @@ class _Reader:
         for tag in _UNCARRIED.keys() & image.keys():
             self.problems.append(_UNCARRIED[tag])
             del image[tag]
+        self._leave_layout(image)
         return Exif(
             image=tuple(image.values()),
             capture=tuple(capture.values()),
             gps=tuple(gps.values()),
             interoperability=tuple(interoperability.values()),
         )
+
+    def _leave_layout(self, image: dict[int, Entry]) -> None:
+        """Take out what describes the master's file instead of its picture, and tell it."""
+        programs = {_OF_PROGRAMS[tag] for tag in _OF_PROGRAMS.keys() & image.keys()}
+        for program in sorted(programs):
+            tags = sorted(tag for tag in image if _OF_PROGRAMS.get(tag) == program)
+            self.problems.append(
+                f"the tags of {program} ({', '.join(map(str, tags))}) aren't carried: they describe the file"
+            )
+            for tag in tags:
+                del image[tag]
+        description = image.get(_DESCRIPTION)
+        if description is not None and _LAYOUT_DESCRIPTION.match(description.data):
+            text = description.data.rstrip(b"\0").decode("utf-8", "replace")
+            told = text[:_DESCRIPTION_TOLD] + ("..." if len(text) > _DESCRIPTION_TOLD else "")
+            self.problems.append(f"the ImageDescription isn't carried, it describes the file's layout: {told!r}")
+            del image[_DESCRIPTION]
 
     def _sub_directory(
         self, offset: int | None, name: str, skipped: Collection[int] = ()

@@ -25,6 +25,7 @@ _READERS = {
     b"II+\0": open_tiff,
     b"MM\0+": open_tiff,
 }
+_FORMATS = {open_jpeg: "JPEG", open_png: "PNG", open_jp2: "JP2", open_tiff: "TIFF"}
 _OTHER_IMAGES = {
     b"GIF8": "GIF",
     b"8BPS": "Photoshop",
@@ -122,6 +123,12 @@ def looks_like_image(path: str | Path) -> bool:
         head = _head(file)
     known = any(head.startswith(magic) for magic in _READERS) or _other_kind(head) is not None
     return known or _EXTENSIONS.fullmatch(path.suffix.lower()) is not None
+
+
+def find_format(file: BinaryIO) -> str | None:
+    """The format of an open image file that is read here, such as ``TIFF``; None of any other."""
+    head = _head(file)
+    return next((_FORMATS[reader] for magic, reader in _READERS.items() if head.startswith(magic)), None)
 
 
 def _head(file: BinaryIO) -> bytes:

@@ -23,6 +23,8 @@ class Limits:
     """Width times height, against files that declare absurd sizes."""
     max_decoding_bytes: int = DEFAULT_MAX_DECODING_BYTES
     """Memory for decoding a picture, or a row of its strips or tiles, that can only be decoded whole."""
+    describes_damaged: bool = False
+    """Whether a file that ends too soon is described all the same, as far as its header goes."""
 
     def check_size(self, width: int, height: int) -> None:
         """Checks a declared size.

@@ -71,7 +71,7 @@ def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
         ImageTooLargeError: it is larger than ``limits``.
     """
     boxes = _Boxes()
-    _walk(file, boxes, 0, os.fstat(file.fileno()).st_size)
+    _walk(file, boxes, 0, os.fstat(file.fileno()).st_size, limits)
     if boxes.codestream is None:
         raise UnreadableImageError("the JP2 has no picture: it is truncated, or corrupt")
     size = _size(file, *boxes.codestream)
@@ -107,7 +107,20 @@ def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
-def _walk(file: BinaryIO, boxes: _Boxes, start: int, end: int) -> None:
+def decode_whole(file: BinaryIO) -> Samples:
+    """The samples of a JP2 as they are stored, of whatever kind it is.
+
+    Raises:
+        UnreadableImageError: they can't be decoded.
+    """
+    boxes = _Boxes()
+    _walk(file, boxes, 0, os.fstat(file.fileno()).st_size, Limits())
+    if boxes.codestream is None:
+        raise UnreadableImageError("the JP2 has no picture: it is truncated, or corrupt")
+    return _decode(file, *boxes.codestream)
+
+
+def _walk(file: BinaryIO, boxes: _Boxes, start: int, end: int, limits: Limits) -> None:
     """Takes what is read of the boxes between two offsets; those inside others too."""
     while start + 8 <= end:
         file.seek(start)
@@ -117,10 +130,12 @@ def _walk(file: BinaryIO, boxes: _Boxes, start: int, end: int) -> None:
             (length,) = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))
             body += 8
         stop = end if length == 0 else start + length
+        if limits.describes_damaged and body <= end < stop:
+            stop = end
         if stop < body or stop > end:
             raise UnreadableImageError(f"the JP2 ends before its box {name!r} does: it is truncated, or corrupt")
         if name in _SUPERBOXES:
-            _walk(file, boxes, body, stop)
+            _walk(file, boxes, body, stop, limits)
         elif name == b"jp2c" and boxes.codestream is None:
             boxes.codestream = body, stop - body
         elif name in _READ_BOXES and stop - body <= _MAX_METADATA_BYTES:

@@ -37,7 +37,7 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
         ImageTooLargeError: it is larger than ``limits``.
     """
     problems: list[str] = []
-    chunks = dict(_walk(file, problems))
+    chunks = dict(_walk(file, problems, limits))
     width, height, bits, colour_type = _header(chunks)
     limits.check_size(width, height)
     samples, refusal = _SAMPLES[colour_type], _refusal(chunks, bits, colour_type)
@@ -72,12 +72,14 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
-def _walk(file: BinaryIO, problems: list[str]) -> Iterator[tuple[bytes, bytes]]:
+def _walk(file: BinaryIO, problems: list[str], limits: Limits) -> Iterator[tuple[bytes, bytes]]:
     """Name and body of every chunk that is read here, to the end of the file; broken metadata is passed over."""
     file.seek(8)
     while True:
         head = file.read(8)
         if len(head) < 8:
+            if limits.describes_damaged:
+                return
             raise UnreadableImageError("the PNG ends before its end chunk: it is truncated")
         length, name = struct.unpack(">I4s", head)
         if name == b"IEND":

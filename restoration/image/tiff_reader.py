@@ -91,7 +91,8 @@ def _open_page(
     if refusal is not None:
         pixels = RefusedPixels(refusal)
     else:
-        _check_data_within(page, os.fstat(file.fileno()).st_size)
+        if not limits.describes_damaged:
+            _check_data_within(page, os.fstat(file.fileno()).st_size)
         pixels = stored = TiffPixels(file, tiff, page, limits)
         if orientation.transpose and stored.costly_across:
             pixels = SpooledPixels(stored, width=page.imagewidth, height=page.imagelength)

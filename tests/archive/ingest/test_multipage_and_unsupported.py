@@ -19,9 +19,9 @@ from archive.catalogue.listings import get_item_details
 from archive.catalogue.schema.tables import Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType
 from archive.fixity import verify_files
-from archive.ingest import IngestReport
+from archive.ingest import Check, IngestReport
 from archive.settings import SETTINGS_NAME, load_settings
-from tests.sample_images import REFUSED, pixels, tiff
+from tests.sample_images import CARRIED, REFUSED, pixels, tiff
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
@@ -194,3 +194,30 @@ def test_each_file_that_cannot_be_read_has_a_reason_of_its_own(
         "round.tif": "it is a link that leads round to itself: make it anew, or remove it",
     }
     assert "it is truncated" in found["cut.tif"]
+
+
+@pytest.mark.parametrize("name", ["JPEG YCbCr", "TIFF striped", "PNG 8-bit", "JP2 8-bit RGB"])
+def test_a_damaged_scan_is_kept_out_until_it_is_accepted(
+    catalogue: Catalogue, scans: Path, take: Take, name: str
+) -> None:
+    whole = CARRIED[name]()
+    path = scans / f"a{'.jpg' if name.startswith('JPEG') else '.tif'}"
+    path.write_bytes(whole[: len(whole) - 40])
+    report = take()
+    assert (report.added, len(report.failures)) == (0, 1)
+    assert "--accept-damaged" in report.failures[0][1] or "truncated" in report.failures[0][1]
+    report = take(check=Check(accept_damaged=True))
+    assert (report.added, report.failures) == (1, [])
+    assert any("it won't be restored: damaged: " in note for note in report.notes)
+    with catalogue.reading() as session:
+        assert "truncated" in str(session.scalars(select(Master.refusal)).one())
+        assert "damaged" in str(session.scalars(select(Event.detail).where(Event.type == "ingestion")).one())
+    assert take().unchanged == 1
+
+
+def test_pixels_that_cannot_be_decoded_are_found_where_asked(scans: Path, take: Take) -> None:
+    content = bytearray(CARRIED["TIFF Deflate"]())
+    content[len(content) * 2 // 3 : len(content) * 2 // 3 + 40] = bytes(40)
+    (scans / "a.tif").write_bytes(content)
+    assert "can't be decoded" in take(check=Check(depth="pixels"), dry_run=True).failures[0][1]
+    assert take(dry_run=True).failures == []

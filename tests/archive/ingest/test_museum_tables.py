@@ -18,6 +18,7 @@ from archive.catalogue.schema.description_tables import ColumnMappingText, ItemI
 from archive.catalogue.schema.tables import Event, Item, Master
 from archive.errors import IngestError
 from archive.ingest import IngestReport, group_problems, write_problems
+from archive.ingest.mapping_suggestion import suggest_mapping, write_suggestion
 
 Take = Callable[..., IngestReport]
 MakeScan = Callable[..., Path]
@@ -318,3 +319,46 @@ def test_of_two_files_of_the_same_bytes_the_one_with_a_row_is_described(
     write_rows("filename,accession_number,title\nnew/1906.tif,1906.1,Mill\n")
     take()
     assert [row[:4] for row in described(catalogue)] == [("1906.1", 1, "recto", "Mill")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_suggested_mapping_takes_the_export_in_as_it_is(
+    catalogue: Catalogue, plates: Path, take: Take, suffix: str
+) -> None:
+    table = write_csv(plates)
+    if suffix == ".xlsx":
+        workbook = openpyxl.Workbook()
+        for row in [HEADERS, *ROWS]:
+            assert workbook.active is not None
+            workbook.active.append(row)
+        table = plates / "export.xlsx"
+        workbook.save(table)
+    suggestion = suggest_mapping(table)
+    by_header = {each.header: each for each in suggestion.columns}
+    assert by_header["Schlagwörter"].target == "extra"
+    assert by_header["Dateiname"].certainty > 0.9
+    report = take(metadata=table, mapping=write_mapping(plates.parent, write_suggestion(suggestion)))
+    assert (report.added, report.failures, report.problems) == (4, [], [])
+    assert described(catalogue) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "ObjectNumber|Title|Artist Display|Dated|Medium|CreditLine=accession_number|title|creator|date|process|",
+        "idno|Preferred Labels|Entities|Date Created|Access=accession_number|title|creator|date|access",
+        "dcterms:identifier|dcterms:title|dcterms:creator|dcterms:date|dcterms:spatial=accession_number|title|creator|date|place",
+        "Resource ID|Original filename|Caption|Date=identifiers|filename|title|date",
+        "Inventarnummer|Bildtitel|Fotograf/in|Datierung|Technik=accession_number|title|creator|date|process",
+        "Numéro d'inventaire|Titre|Photographe|Date de prise de vue|Lieu=accession_number|title|creator|date|place",
+        "N.º de inventario|Título|Fotógrafo|Fecha|Procedimiento=accession_number|title|creator|date|process",
+        "Inventarisnummer|Titel|Fotograaf|Datering|Toegang=accession_number|title|creator|date|access",
+    ],
+)
+def test_headers_of_usual_exports_are_recognised(tmp_path: Path, headers: str) -> None:
+    theirs, ours = headers.split("=")
+    table = tmp_path / "export.csv"
+    table.write_text(theirs.replace("|", ";") + "\n", encoding="utf-8")
+    targets = [each.target for each in suggest_mapping(table).columns]
+    for target, expected in zip(targets, ours.split("|"), strict=True):
+        assert expected in ("", target)

@@ -1,0 +1,250 @@
+"""A mapping file suggested for a museum's table, from its headers and the values below them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from archive.ingest.column_mapping import fold_value
+from archive.ingest.column_names import fold_header, is_identifier, match_column
+from archive.ingest.date_rules import read_date
+from archive.ingest.table_columns import CHOICES, COLUMNS
+from archive.ingest.table_reader import open_table
+
+_ROWS_READ = 5000
+_MOST_CHOICES = 30
+_IMAGE_NAME = re.compile(r".+\.(?:tiff?|jpe?g|jp2|png|gif|bmp|webp|dng|psd)", re.IGNORECASE)
+_SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-][12]\d{3}")
+_URI = re.compile(r"(?:https?://\S+|ark:/\S+|doi:\S+|hdl:\S+|urn:\S+)", re.IGNORECASE)
+_CHOICE_WORDS: Mapping[str, Mapping[str, str]] = {
+    "view": {
+        "recto": "recto|front|vorderseite|vorne|avers|face|anverso|frente|voorzijde|r|v0|bildseite",
+        "verso": "verso|back|rückseite|hinten|revers|dos|reverso|dorso|achterzijde|v",
+        "detail": "detail|detailaufnahme|ausschnitt|détail|detalle",
+        "mount": "mount|karton|montage|passepartout|support|montura|montering",
+        "target": "target|farbkarte|colour chart|color chart|mire|carta de color|kleurkaart",
+    },
+    "access": {
+        "open": "open|public|frei|offen|öffentlich|freigegeben|ja|yes|libre|public domain|abierto|público|openbaar|"
+        "vrij|published",
+        "restricted": "restricted|gesperrt|gesperrte|intern|nein|no|nicht öffentlich|"
+        "restreint|interne|restringido|interno|"
+        "beperkt|gesloten|private|unpublished|closed",
+        "sensitive": "sensitive|sensibel|vertraulich|sensible|"
+        "confidentiel|confidencial|gevoelig|vertrouwelijk|confidential",
+    },
+    "polarity": {
+        "positive": "positive|positiv|positif|positivo|positief|print|abzug",
+        "negative": "negative|negativ|négatif|negativo|negatief|neg",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnSuggestion:
+    """What a column of the table probably is."""
+
+    header: str
+    target: str
+    """One of our columns, ``identifiers`` or ``extra``."""
+    certainty: float
+    """From 0 to 1."""
+    reason: str
+    samples: Sequence[str]
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    """Their values with ours; None where ours isn't known."""
+    day_first: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingSuggestion:
+    """The suggestions of a table, one a column, and what a person should know of how it was read."""
+
+    table: Path
+    columns: Sequence[ColumnSuggestion]
+    notes: Sequence[str]
+
+    def as_object(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "table": str(self.table),
+            "columns": [
+                {
+                    "header": each.header,
+                    "target": each.target,
+                    "certainty": each.certainty,
+                    "reason": each.reason,
+                    "samples": list(each.samples),
+                    "values": dict(each.values),
+                }
+                for each in self.columns
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def suggest_mapping(table: Path, *, sheet: str | None = None) -> MappingSuggestion:
+    """Suggest a mapping for a table, of which the first 5,000 rows are read.
+
+    Raises:
+        IngestError: the table can't be read.
+    """
+    opened = open_table(table, sheet=sheet, known={fold_header(name) for name in COLUMNS})
+    values: list[Counter[str]] = [Counter() for _ in opened.headers]
+    for _, cells in islice(opened.rows, _ROWS_READ):
+        for counted, cell in zip(values, cells, strict=False):
+            if cell:
+                counted[cell] += 1
+    guesses = [_guess(header, counted) for header, counted in zip(opened.headers, values, strict=True) if header]
+    return MappingSuggestion(table=table, columns=_without_rivals(guesses), notes=opened.notes)
+
+
+def _guess(header: str, values: Counter[str]) -> ColumnSuggestion:
+    samples = [value[:60] for value, _ in values.most_common(3)]
+    match = match_column(header)
+    target, certainty, reason = "extra", 0.5, "no column of ours has a name like it"
+    if match is not None:
+        target, certainty, reason = match.column, match.certainty, match.reason
+    elif is_identifier(header):
+        target, certainty, reason = "identifiers", 0.9, f"{header!r} is a usual name of an identifier"
+    share = {
+        "filename": _share(values, lambda value: _IMAGE_NAME.fullmatch(value) is not None),
+        "identifiers": _share(values, lambda value: _URI.fullmatch(value) is not None),
+        "date": _share(islice(values, 200), lambda value: read_date(value, day_first=True, is_edtf=False).is_sure),
+    }
+    for name, threshold in (("filename", 0.8), ("identifiers", 0.8), ("date", 0.0)):
+        if share[name] > threshold and target == name:
+            certainty, reason = min(1.0, certainty + 0.1), f"{reason}; its values look like it ({share[name]:.0%})"
+        elif share[name] > 0.8 and target == "extra" and name != "date":
+            target, certainty, reason = name, 0.7, f"its values look like it ({share[name]:.0%})"
+    if target in ("filename", "date") and values and share[target] < 0.5:
+        certainty, reason = certainty / 2, f"{reason}; but few of its values look like it ({share[target]:.0%})"
+    return ColumnSuggestion(
+        header=header,
+        target=target,
+        certainty=round(certainty, 2),
+        reason=reason,
+        samples=samples,
+        values=_choices(target, values),
+        day_first=_day_first(values) if target == "date" else None,
+    )
+
+
+def _share(values: Iterable[str], looks_like_it: Any) -> float:
+    found = [looks_like_it(value) for value in values]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _choices(target: str, values: Counter[str]) -> dict[str, str | None]:
+    """Their values of a column of choices, each with ours; those that are ours already need no entry."""
+    words = _CHOICE_WORDS.get(target)
+    if words is None or len(values) > _MOST_CHOICES:
+        return {}
+    ours = {fold_value(word): name for name, spellings in words.items() for word in spellings.split("|")}
+    return {value: ours.get(fold_value(value)) for value in values if fold_value(value) not in set(CHOICES[target])}
+
+
+def _day_first(values: Iterable[str]) -> bool | None:
+    """The order of numbers such as 25/12/1906, where some of them can only be in one order."""
+    found = [(int(match[1]), int(match[2])) for value in values if (match := _SLASHED.fullmatch(value.strip()))]
+    if any(first > 12 for first, _ in found) and not any(second > 12 for _, second in found):
+        return True
+    if any(second > 12 for _, second in found) and not any(first > 12 for first, _ in found):
+        return False
+    return None
+
+
+def _without_rivals(guesses: Sequence[ColumnSuggestion]) -> list[ColumnSuggestion]:
+    """The guesses, of those for one of our columns only the surest; the others are kept as extra metadata."""
+    best: dict[str, ColumnSuggestion] = {}
+    for guess in guesses:
+        if guess.target in COLUMNS and (guess.target not in best or guess.certainty > best[guess.target].certainty):
+            best[guess.target] = guess
+    kept = []
+    for guess in guesses:
+        rival = best.get(guess.target)
+        if rival is None or rival is guess:
+            kept.append(guess)
+            continue
+        reason = f"it could be {guess.target} too, but {rival.header!r} is surer"
+        kept.append(
+            ColumnSuggestion(header=guess.header, target="extra", certainty=0.5, reason=reason, samples=guess.samples)
+        )
+    return kept
+
+
+def write_suggestion(suggestion: MappingSuggestion) -> str:
+    """The mapping file, with a comment on each column: how sure it is and why."""
+    return "\n".join(_lines(suggestion)) + "\n"
+
+
+def _lines(suggestion: MappingSuggestion) -> Iterator[str]:
+    yield f"# A mapping for {suggestion.table.name}, suggested from its headers and values. Check each line, then:"
+    yield f"#   archive ingest SCANS --metadata {suggestion.table.name} --mapping THIS_FILE --dry-run"
+    yield from (f"# {note}" for note in suggestion.notes)
+    mapped = [each for each in suggestion.columns if each.target in COLUMNS]
+    yield ""
+    yield "[columns]  # ours = theirs"
+    if not any(each.target == "filename" for each in mapped):
+        yield "# No column holds file names. Name it here, or make them below from others:"
+        yield '# filename = "..."'
+    for each in sorted(mapped, key=lambda each: COLUMNS.index(each.target)):
+        yield f"{each.target} = {_quoted(each.header)}  # {_why(each)}"
+    if not any(each.target == "filename" for each in mapped):
+        yield ""
+        yield "# [templates]"
+        yield '# filename = "{Inventory No.}_{Side}.tif"'
+    for each in mapped:
+        if each.values:
+            yield ""
+            yield f"[values.{each.target}]  # theirs = ours: {', '.join(CHOICES[each.target])}"
+            for value, ours in each.values.items():
+                line = f"{_quoted(value)} = {_quoted(ours or '?')}"
+                yield line if ours else f"# {line}  # not known: state which of ours it is"
+    yield from _further_tables(suggestion)
+    extra = [each for each in suggestion.columns if each.target == "extra"]
+    if extra:
+        yield ""
+        yield "# Kept as extra metadata, and found with extra.NAME:word:"
+        yield from (f"#   {_one_line(each.header)}: {_why(each)}" for each in extra)
+
+
+def _further_tables(suggestion: MappingSuggestion) -> Iterator[str]:
+    identifiers = [each for each in suggestion.columns if each.target == "identifiers"]
+    if identifiers:
+        yield ""
+        yield "[identifiers]  # kept, and found with identifier:VALUE"
+        for each in identifiers:
+            yield f"{_scheme(each.header)} = {_quoted(each.header)}  # {_why(each)}"
+    day_first = next((each.day_first for each in suggestion.columns if each.target == "date"), None)
+    yield ""
+    if day_first is None:
+        yield "# [dates]  # needed if dates are written as 5/12/1906"
+        yield "# day_first = true"
+    else:
+        yield "[dates]"
+        yield f"day_first = {str(day_first).lower()}  # some dates can only be in this order"
+
+
+def _why(suggestion: ColumnSuggestion) -> str:
+    samples = f"; such as {', '.join(map(repr, suggestion.samples[:2]))}" if suggestion.samples else "; empty"
+    return _one_line(f"{suggestion.certainty:.0%} sure: {suggestion.reason}{samples}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string, of which JSON's strings are a part."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _scheme(header: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", fold_header(header))[:64].strip("_") or "id"

@@ -1,0 +1,247 @@
+"""Whether an image file is whole: its structure walked to the end without decoding, or all its pixels decoded."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from PIL import JpegImagePlugin, PngImagePlugin
+from tifffile import TIFF, TiffFile, TiffPage
+
+from restoration.errors import ImageError, UnreadableImageError
+from restoration.image.format_detection import find_format
+from restoration.image.image_info import Limits
+from restoration.image.jp2 import decode_whole
+
+Depth = Literal["structure", "pixels"]
+
+_BLOCK_BYTES = 1 << 20
+_OVERLAP = 1
+# In a JPEG's coded data a marker is anything after FF but a stuffed 00, a restart, or a fill byte.
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_SOT, _SOD, _EOC = b"\xff\x90", b"\xff\x93", b"\xff\xd9"
+
+
+def find_damage(path: Path, *, depth: Depth, limits: Limits) -> str | None:
+    """What is broken in an image file, in words; None where it is whole, as far as ``depth`` looks.
+
+    Args:
+        path: a TIFF, JPEG, PNG or JP2; of other files nothing is said.
+        depth: ``structure`` walks what the format promises and decodes nothing: strips and tiles lie inside a TIFF, a
+            JPEG's scans lead to its end, a PNG's checksums hold, a JP2's boxes and tile parts are complete. ``pixels``
+            decodes everything besides.
+        limits: what may be decoded.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb") as file:
+        form = find_format(file)
+        if form is None:
+            return None
+        try:
+            _STRUCTURE[form](file)
+            if depth == "pixels":
+                _PIXELS[form](file, limits)
+        except ImageError as error:
+            return str(error)
+        except MemoryError:
+            raise
+        # What a corrupt file makes a decoder stumble over, no list of exceptions covers.
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            return f"it can't be decoded: {type(error).__name__}: {error}"
+    return None
+
+
+def _check_jpeg(file: BinaryIO) -> None:
+    position = 2
+    size = os.fstat(file.fileno()).st_size
+    while True:
+        file.seek(position)
+        head = file.read(4)
+        if len(head) < 2 or head[0] != 0xFF:
+            raise UnreadableImageError("the JPEG ends, or is corrupt, before its end marker: it is truncated")
+        if head[1] == 0xFF:
+            position += 1
+            continue
+        if head[1] == _EOI:
+            return
+        if len(head) < 4 or (length := int.from_bytes(head[2:], "big")) < 2 or position + 2 + length > size:
+            raise UnreadableImageError("the JPEG ends inside a block: it is truncated")
+        position += 2 + length
+        if head[1] == _SOS:
+            position = _next_marker(file, position)
+
+
+def _next_marker(file: BinaryIO, start: int) -> int:
+    """The offset of the next marker in coded data."""
+    file.seek(start)
+    before = b""
+    offset = start
+    while block := file.read(_BLOCK_BYTES):
+        data = before + block
+        if found := _JPEG_MARKER.search(data):
+            return offset - len(before) + found.start()
+        offset += len(block)
+        before = data[-_OVERLAP:]
+    raise UnreadableImageError("the JPEG ends before its last scan does: it is truncated")
+
+
+def _check_png(file: BinaryIO) -> None:
+    file.seek(8)
+    data = 0
+    while True:
+        head = file.read(8)
+        if len(head) < 8:
+            raise UnreadableImageError("the PNG ends before its end chunk: it is truncated")
+        length, name = struct.unpack(">I4s", head)
+        checksum, left = zlib.crc32(name), length
+        while left and (block := file.read(min(left, _BLOCK_BYTES))):
+            checksum, left = zlib.crc32(block, checksum), left - len(block)
+        stored = file.read(4)
+        if left or len(stored) < 4:
+            raise UnreadableImageError(f"the PNG ends inside its chunk {name!r}: it is truncated")
+        # A broken block of metadata costs nothing but itself; the reader reports it.
+        if name[:1].isupper() and stored != struct.pack(">I", checksum):
+            raise UnreadableImageError(f"the PNG's chunk {name.decode('latin-1')} is damaged: its checksum is wrong")
+        data += length if name == b"IDAT" else 0
+        if name == b"IEND":
+            if not data:
+                raise UnreadableImageError("the PNG holds no pixels")
+            return
+
+
+def _check_jp2(file: BinaryIO) -> None:
+    size = os.fstat(file.fileno()).st_size
+    start = 0
+    has_codestream = False
+    while start < size:
+        file.seek(start)
+        head = file.read(16)
+        if len(head) < 8:
+            raise UnreadableImageError("the JP2 ends inside a box: it is truncated")
+        length, name = struct.unpack_from(">I4s", head)
+        body = start + 8
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack_from(">Q", head, 8)
+            body += 8
+        stop = size if length == 0 else start + length
+        if stop > size or stop < body:
+            raise UnreadableImageError(f"the JP2 ends before its box {name!r} does: it is truncated")
+        if name == b"jp2c":
+            _check_codestream(file, body, stop)
+            has_codestream = True
+        start = stop
+    if not has_codestream:
+        raise UnreadableImageError("the JP2 has no picture: it is truncated, or corrupt")
+
+
+def _check_codestream(file: BinaryIO, position: int, stop: int) -> None:
+    """Walk the main header and the tile parts of a JPEG 2000 codestream to its end."""
+    position += 2
+    while position + 2 <= stop:
+        file.seek(position)
+        head = file.read(12)
+        if head[:2] == _EOC:
+            return
+        if head[:2] == _SOT and len(head) >= 10:
+            (length,) = struct.unpack_from(">I", head, 6)
+            if length == 0:  # the last tile part reaches to the end
+                file.seek(stop - 2)
+                if file.read(2) == _EOC:
+                    return
+                break
+            position += length
+        elif head[0] == 0xFF and len(head) >= 4:
+            position += 2 + int.from_bytes(head[2:4], "big")
+        else:
+            break
+    raise UnreadableImageError("the JP2's picture ends before its end marker: it is truncated, or corrupt")
+
+
+def _check_tiff(file: BinaryIO) -> None:
+    size = os.fstat(file.fileno()).st_size
+    for number, page in enumerate(_pages(file), 1):
+        which = f"picture {number} of the TIFF"
+        if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
+            raise UnreadableImageError(f"{which} doesn't say where its pixels lie: it is corrupt")
+        for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+            if offset + count > size:
+                part = f"{index + 1} of its {len(page.dataoffsets)} {'tiles' if page.is_tiled else 'strips'}"
+                raise UnreadableImageError(f"the TIFF ends before its pixels do ({which}, {part}): it is truncated")
+        if page.compression == 1 and sum(page.databytecounts) < page.nbytes and page.bitspersample >= 8:
+            raise UnreadableImageError(
+                f"{which} holds {sum(page.databytecounts)} bytes of pixels and needs {page.nbytes}"
+            )
+
+
+def _pages(file: BinaryIO) -> Iterator[TiffPage]:
+    file.seek(0)
+    tiff = TiffFile(file, name="scan")
+    for page in tiff.pages:
+        yield page if isinstance(page, TiffPage) else page.aspage()
+    if not len(tiff.pages):
+        raise UnreadableImageError("the TIFF has no picture: it is truncated, or corrupt")
+
+
+def _decode_jpeg(file: BinaryIO, limits: Limits) -> None:
+    file.seek(0)
+    with JpegImagePlugin.JpegImageFile(file) as image:
+        limits.check_size(*image.size)
+        image.load()
+
+
+def _decode_png(file: BinaryIO, limits: Limits) -> None:
+    file.seek(0)
+    with PngImagePlugin.PngImageFile(file) as image:  # decodes palettes and few bits, too
+        limits.check_size(*image.size)
+        image.load()
+
+
+def _decode_jp2(file: BinaryIO, limits: Limits) -> None:  # noqa: ARG001 - its header was checked when it was opened
+    decode_whole(file)
+
+
+def _decode_tiff(file: BinaryIO, limits: Limits) -> None:
+    for number, page in enumerate(_pages(file), 1):
+        limits.check_size(page.imagewidth, page.imagelength)
+        if page.compression not in TIFF.DECOMPRESSORS:
+            continue
+        decode = page.decode  # reads what it needs of the file's head
+        tables: dict[str, Any] = {"jpegtables": page.jpegtables} if page.compression in (6, 7) else {}
+        for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+            if count == 0:
+                continue  # a sparse TIFF: nothing is stored, and nothing can be broken
+            file.seek(offset)
+            data = file.read(count)
+            try:
+                decode(data, index, **tables)
+            except MemoryError:
+                raise
+            except Exception as error:  # each codec of imagecodecs has its own
+                part = "tile" if page.is_tiled else "strip"
+                raise UnreadableImageError(
+                    f"{part} {index + 1} of picture {number} can't be decoded: {error}"
+                ) from error
+
+
+_STRUCTURE: dict[str, Callable[[BinaryIO], None]] = {
+    "JPEG": _check_jpeg,
+    "PNG": _check_png,
+    "JP2": _check_jp2,
+    "TIFF": _check_tiff,
+}
+_PIXELS: dict[str, Callable[[BinaryIO, Limits], None]] = {
+    "JPEG": _decode_jpeg,
+    "PNG": _decode_png,
+    "JP2": _decode_jp2,
+    "TIFF": _decode_tiff,
+}
