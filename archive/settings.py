@@ -53,6 +53,8 @@ class Settings:
     """How long a batch waits for a database that is locked or away before it stops."""
     operator: str = field(default_factory=default_operator)
     """The person on whose behalf the catalogue is written to; recorded with every event, batch and derivative."""
+    views: str = "demand"
+    """When the pictures made for looking are prepared: ``demand``, when first looked at; ``batch``, after each batch."""
     views_gigabytes: int = 20
     """How much disk space the pictures made for looking, below ``views/``, may take."""
     rejection_reasons: tuple[str, ...] = (
@@ -116,6 +118,7 @@ def load_settings(home: Path) -> Settings:
         "lease_seconds": int,
         "database_wait_seconds": int,
         "views_gigabytes": int,
+        "views": str,
         "rejection_reasons": list,
     }
     for name, value in content.items():
@@ -124,6 +127,8 @@ def load_settings(home: Path) -> Settings:
         if not _is_valid(value, kinds[name]):
             wanted = {str: "text", int: "a whole number above 0", list: "a list of texts"}[kinds[name]]
             raise HomeError(f"{path}: {name} must be {wanted}, not {value!r}")
+    if content.get("views", "demand") not in ("demand", "batch"):
+        raise HomeError(f"{path}: views must be 'demand' or 'batch', not {content['views']!r}")
     if "rejection_reasons" in content:
         content["rejection_reasons"] = tuple(content["rejection_reasons"])
     written = content.pop("database", None)

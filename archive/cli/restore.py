@@ -265,7 +265,16 @@ def run_and_report(
     code = print_batch_result(batch_id, result)
     if result.is_sample and not result.pending:
         _write_sheets(catalogue, batch_id)
+    if catalogue.settings.views == "batch":
+        _prepare_views(catalogue, batch_id)
     return code
+
+
+def _prepare_views(catalogue: Catalogue, batch_id: int) -> None:
+    from archive.views.view_store import prepare_views
+
+    for problem in prepare_views(catalogue, batch_id, progress=make_progress()):
+        emit(problem, batch=batch_id)
 
 
 def _write_sheets(catalogue: Catalogue, batch_id: int) -> None:

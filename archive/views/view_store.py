@@ -17,16 +17,23 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Derivative
+from archive.catalogue.schema.vocabularies import Access
 from archive.errors import ViewError
+from archive.progress import Progress
 from archive.settings import Settings
 from archive.views.pyramid import Advance, Pyramid, write_pyramid
-from archive.views.subjects import Subject, open_source
+from archive.views.subjects import Subject, find_subject, open_source
 from restoration.errors import ImageError
 
 VIEWS = "views"
 _OPEN_PYRAMIDS = 64
 _BUILDERS = 2
 _REMEMBER_FAILURE_SECONDS = 30.0
+_LONGEST_SECONDS = 3600.0  # for one pyramid
 Build = Callable[[Path, Advance], None]
 
 
@@ -147,3 +154,30 @@ class ViewStore:
                 with self._lock:
                     self._open.pop(path.name, None)
                 total -= size
+
+
+def prepare_views(catalogue: Catalogue, batch_id: int, *, progress: Progress) -> list[str]:
+    """Makes the pyramids of a batch's derivatives and of their masters, before anybody looks at them.
+
+    Returns:
+        Why a picture can't be shown, for each one that can't.
+    """
+    with catalogue.reading() as session:
+        rows = session.execute(
+            select(Derivative.id, Derivative.master_id).where(Derivative.batch_id == batch_id).order_by(Derivative.id)
+        ).all()
+    identifiers = dict.fromkeys(
+        name for derivative, master in rows for name in (f"master-{master}", f"derivative-{derivative}")
+    )
+    store = ViewStore(catalogue.settings)
+    problems = []
+    progress.start(len(identifiers), "views")
+    for identifier in identifiers:
+        try:
+            store.pyramid(find_subject(catalogue, identifier, tuple(Access)), wait_seconds=_LONGEST_SECONDS)
+        except (ViewError, ViewPendingError) as error:
+            problems.append(f"{identifier}: {error}")
+        progress.advance()
+    progress.finish()
+    store.close()
+    return problems

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tests.small_archive import SmallArchive
+from tests.small_archive import SmallArchive, write_scan
 
 
 def test_accounts_are_added_listed_and_removed(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,14 @@ def test_a_port_in_use_is_named(small: SmallArchive) -> None:
         answer = small.run("serve", "--port", str(port))
     assert answer.code == 2
     assert f"127.0.0.1:{port} can't be used" in answer.errors
+
+
+def test_views_are_prepared_after_a_batch_where_the_settings_say_so(small: SmallArchive) -> None:
+    with (small.home / "archive.toml").open("a") as file:
+        file.write('views = "batch"\n')
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    small.done("restore")
+    found = small.show("a")
+    names = {path.name for path in (small.home / "views").rglob("*.tif")}
+    assert names == {f"{found['masters'][0]['sha256']}.1.tif", f"{found['derivatives'][0]['sha256']}.1.tif"}
