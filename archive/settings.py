@@ -54,7 +54,7 @@ class Settings:
     operator: str = field(default_factory=default_operator)
     """The person on whose behalf the catalogue is written to; recorded with every event, batch and derivative."""
     views: str = "demand"
-    """When the pictures made for looking are prepared: ``demand``, when first looked at; ``batch``, after each batch."""
+    """When the pictures made for looking are prepared: ``demand``, at the first look; ``batch``, after each batch."""
     views_gigabytes: int = 20
     """How much disk space the pictures made for looking, below ``views/``, may take."""
     rejection_reasons: tuple[str, ...] = (
