@@ -1,4 +1,4 @@
-"""Generators and discriminators: plain ``nn.Module`` classes that know nothing of files, devices or recipes."""
+"""Generators and discriminators: plain ``nn.Module`` classes, independent of files, devices and recipes."""
 
 from __future__ import annotations
 
@@ -31,31 +31,33 @@ _GENERATORS: Mapping[str, type[Generator]] = {"residual-unet": ResidualUNet}
 _STYLES: Mapping[str, type[StyleNetwork]] = {"style-unet": StyleNetwork}
 
 
-def build_generator(architecture: str, numbers: Mapping[str, Any]) -> Generator:
-    """The generator that a restoration's card names as its ``architecture``, with freshly initialised weights.
+def build_generator(architecture: str, hyperparameters: Mapping[str, Any]) -> Generator:
+    """Builds the generator that a restoration's card names as its ``architecture``, with initial weights.
 
     Raises:
-        CardError: the architecture is unknown, or its numbers don't fit it.
+        CardError: the architecture is unknown, or its hyperparameters are invalid.
     """
-    return _construct(_GENERATORS, architecture, numbers)
+    return _construct(_GENERATORS, architecture, hyperparameters)
 
 
-def build_style_network(architecture: str, numbers: Mapping[str, Any]) -> StyleNetwork:
-    """The network that a style's card names as its ``architecture``, with freshly initialised weights.
+def build_style_network(architecture: str, hyperparameters: Mapping[str, Any]) -> StyleNetwork:
+    """Builds the network that a style's card names as its ``architecture``, with initial weights.
 
     Raises:
-        CardError: the architecture is unknown, or its numbers don't fit it.
+        CardError: the architecture is unknown, or its hyperparameters are invalid.
     """
-    return _construct(_STYLES, architecture, numbers)
+    return _construct(_STYLES, architecture, hyperparameters)
 
 
-def _construct(classes: Mapping[str, type[Network]], architecture: str, numbers: Mapping[str, Any]) -> Network:
+def _construct(classes: Mapping[str, type[Network]], architecture: str, hyperparameters: Mapping[str, Any]) -> Network:
     try:
         network_class = classes[architecture]
     except KeyError:
         known = ", ".join(sorted(classes))
-        raise CardError(f"the architecture {architecture!r} is unknown; this software has {known}") from None
+        raise CardError(f"unknown architecture {architecture!r}; this software has {known}") from None
     try:
-        return network_class(**numbers)
+        return network_class(**hyperparameters)
     except (TypeError, ValueError) as error:
-        raise CardError(f"the architecture {architecture} can't be built with {dict(numbers)}: {error}") from error
+        raise CardError(
+            f"the architecture {architecture} can't be built with {dict(hyperparameters)}: {error}"
+        ) from error

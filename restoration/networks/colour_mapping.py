@@ -1,7 +1,7 @@
-"""The colour half of a style: one mapping of tone and chroma for a whole picture, made from its statistics.
+"""The colour part of a style: one mapping of tone and chroma per picture, predicted from its statistics.
 
-Encoded RGB is taken apart into its luma y and its chroma (R - y, B - y), which is linear, so that whatever happens to
-the chroma leaves the luma as it is.
+Encoded RGB is split into luma y and chroma (R - y, B - y). The split is linear, so changes of chroma don't affect the
+luma.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _TONING_A, _TONING_B = (
 
 
 def split_luma_chroma(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """RGB, (N, 3, ...), as luma (N, 1, ...) and chroma (N, 2, ...): R - luma and B - luma."""
+    """Splits RGB, (N, 3, ...), into luma (N, 1, ...) and chroma (N, 2, ...): R - luma and B - luma."""
     luma = _RED * picture[:, :1] + _GREEN * picture[:, 1:2] + _BLUE * picture[:, 2:]
     return luma, torch.cat([picture[:, :1] - luma, picture[:, 2:] - luma], dim=1)
 
 
 def join_luma_chroma(luma: Tensor, chroma: Tensor) -> Tensor:
-    """The RGB of which :func:`split_luma_chroma` gives ``luma`` and ``chroma``."""
+    """Inverse of :func:`split_luma_chroma`; returns RGB."""
     red, blue = chroma[:, :1], chroma[:, 1:]
     return torch.cat([luma + red, luma - (_RED * red + _BLUE * blue) / _GREEN, luma + blue], dim=1)
 
 
 PALETTES = {"neutral": (0.0, 0.0), "toned": (0.0, 1.0), "full": (1.0, 1.0)}
-"""Whether pictures of a style have colours of their own, and whether they are toned, 1 or 0.
+"""For each palette: whether the style keeps the picture's own colours, and whether it has a toning, 1 or 0.
 
-A toned print has one colour for each lightness, whatever colours its subject had.
+A toned print has one colour for each lightness, whatever the colours of its subject.
 """
 
 
@@ -45,9 +45,9 @@ class ColourMapping:
     """The output of :class:`ColourMapper` for N pictures.
 
     Attributes:
-        curve: (N, knots), the luma that evenly spaced lumas from 0 to 1 become; rising.
-        chroma: (N, 2), what the picture's own chroma is multiplied by; not negative, so that no hue turns round.
-        toning: (N, 2, knots), the chroma that evenly spaced lumas are given beside it.
+        curve: (N, knots), the tone curve at evenly spaced lumas from 0 to 1; increasing.
+        chroma: (N, 2), factors for the picture's own chroma; not negative, so that no hue is inverted.
+        toning: (N, 2, knots), the chroma added at evenly spaced lumas.
     """
 
     curve: Tensor
@@ -59,31 +59,31 @@ class ColourMapping:
         return interpolate_curve(self.curve.unsqueeze(1), luma)
 
     def own_chroma(self, chroma: Tensor) -> Tensor:
-        """What is left of the picture's own chroma."""
+        """The scaled own chroma of the picture."""
         return chroma * self.chroma.view(-1, 2, *[1] * (chroma.dim() - 2))
 
     def toning_of(self, luma: Tensor) -> Tensor:
-        """The toning of a luma that went through the curve."""
+        """The toning for a luma after the tone curve."""
         return interpolate_curve(self.toning, luma)
 
 
 def interpolate_curve(knots: Tensor, luma: Tensor) -> Tensor:
-    """Values (N, C, knots) at evenly spaced lumas, interpolated at ``luma`` (N, 1, ...), to (N, C, ...)."""
-    pieces = knots.shape[2] - 1
-    place = luma.flatten(2).clamp(0, 1) * pieces
-    left = place.detach().floor().clamp(max=pieces - 1)
+    """Interpolates values (N, C, knots) at evenly spaced lumas to ``luma`` (N, 1, ...); returns (N, C, ...)."""
+    segments = knots.shape[2] - 1
+    position = luma.flatten(2).clamp(0, 1) * segments
+    left = position.detach().floor().clamp(max=segments - 1)
     # NaN stays NaN in the result, where it is detected; as an index it would be out of range.
     index = left.nan_to_num().long().expand(-1, knots.shape[1], -1)
     low, high = knots.gather(2, index), knots.gather(2, index + 1)
-    return (low + (place - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
+    return (low + (position - left) * (high - low)).reshape(luma.shape[0], knots.shape[1], *luma.shape[2:])
 
 
 def measure_toning(statistics: Tensor, luma: Tensor) -> Tensor:
-    """The chroma that a picture has on the mean where it is as light as ``luma``: what it would be as a toned print.
+    """The picture's mean chroma at the lightness of ``luma``: its chroma as a toned print.
 
     Args:
         statistics: (N, len(STATISTIC_NAMES)), of the whole pictures.
-        luma: (N, 1, ...), theirs.
+        luma: (N, 1, ...), of the same pictures.
 
     Returns:
         (N, 2, ...).
@@ -95,13 +95,13 @@ def measure_toning(statistics: Tensor, luma: Tensor) -> Tensor:
 
 
 def applied_share(logit: Tensor, palette: Tensor) -> Tensor:
-    """The applied share of a style, (N, 1) in [0, 1], from a layer's output.
+    """Computes the applied share of a style, (N, 1) in [0, 1], from a logit.
 
     A print style may leave the picture unchanged, which can be in the style already; a full-colour style applies at
     least half, because a colourful photograph is still not a painting.
     """
-    least = 0.5 * palette[:, :1]
-    return least + (1 - least) * torch.sigmoid(logit.float())
+    minimum = 0.5 * palette[:, :1]
+    return minimum + (1 - minimum) * torch.sigmoid(logit.float())
 
 
 class ColourMapper(nn.Module):
@@ -110,11 +110,11 @@ class ColourMapper(nn.Module):
     It also predicts the applied share (see :func:`applied_share`); at 0 the picture is unchanged.
 
     Args:
-        statistics: how many numbers the statistics have.
-        style: how many the style's vector has.
-        width: of the hidden layers.
-        tone_knots: of the tone curve.
-        toning_knots: of the toning curve.
+        statistics: number of picture statistics.
+        style: size of the style vector.
+        width: width of the hidden layers.
+        tone_knots: number of knots of the tone curve.
+        toning_knots: number of knots of the toning curve.
     """
 
     def __init__(
@@ -123,39 +123,39 @@ class ColourMapper(nn.Module):
         super().__init__()
         self.tone_knots, self.toning_knots = tone_knots, toning_knots
         self.trunk = nn.Sequential(nn.Linear(statistics + style, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        # Steps of the curve with what lies below black and above white, chroma, toning, the dose.
+        # Outputs: black offset, steps of the curve, white offset; chroma; toning; applied share.
         self.decide = nn.Linear(width, tone_knots + 1 + 2 + 2 * toning_knots + 1)
         nn.init.normal_(self.decide.weight, std=1e-2)
         nn.init.zeros_(self.decide.bias)
         with torch.no_grad():
-            self.decide.bias[0] = self.decide.bias[tone_knots] = -3.0  # black and white begin where they are
+            self.decide.bias[0] = self.decide.bias[tone_knots] = -3.0  # black and white start unchanged
             self.decide.bias[-1] = 1.5
 
     def forward(self, statistics: Tensor, style: Tensor, palette: Tensor) -> ColourMapping:
-        """Decides, in full precision.
+        """Predicts the mapping, in float32.
 
         Args:
-            statistics: (N, statistics), about zero and of spread about one.
-            style: (N, style), the same.
+            statistics: (N, statistics), normalised.
+            style: (N, style), normalised.
             palette: (N, 2), see :data:`PALETTES`.
         """
         with torch.autocast(statistics.device.type, enabled=False):
             return self._mapping(statistics.float(), style.float(), palette)
 
     def _mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> ColourMapping:
-        decided = self.decide(self.trunk(torch.cat([statistics, style], dim=1)))
+        outputs = self.decide(self.trunk(torch.cat([statistics, style], dim=1)))
         sizes = [self.tone_knots + 1, 2, 2 * self.toning_knots, 1]
-        steps, chroma, toning, dose = torch.split_with_sizes(decided, sizes, dim=1)
-        dose = applied_share(dose, palette)
+        steps, chroma, toning, share_logit = torch.split_with_sizes(outputs, sizes, dim=1)
+        share = applied_share(share_logit, palette)
         count = self.tone_knots - 1
-        # No step is so low that what it held apart becomes one.
-        shares = 0.2 / count + 0.8 * torch.softmax(steps[:, 1:-1], dim=1)
+        # Every step has a minimum, so that different tones stay different.
+        increments = 0.2 / count + 0.8 * torch.softmax(steps[:, 1:-1], dim=1)
         black, white = 0.35 * torch.sigmoid(steps[:, :1] - 1), 1 - 0.35 * torch.sigmoid(steps[:, -1:] - 1)
-        risen = torch.cat([torch.zeros_like(black), shares.cumsum(dim=1)], dim=1)
-        curve = black + (white - black) * risen
-        straight = torch.linspace(0, 1, self.tone_knots, device=curve.device)
+        normalised_curve = torch.cat([torch.zeros_like(black), increments.cumsum(dim=1)], dim=1)
+        curve = black + (white - black) * normalised_curve
+        identity = torch.linspace(0, 1, self.tone_knots, device=curve.device)
         return ColourMapping(
-            curve=straight + dose * (curve - straight),
-            chroma=1 + dose * (palette[:, :1] * 1.5 * torch.sigmoid(chroma) - 1),
-            toning=(dose * palette[:, 1:]).unsqueeze(2) * 0.3 * torch.tanh(toning).view(-1, 2, self.toning_knots),
+            curve=identity + share * (curve - identity),
+            chroma=1 + share * (palette[:, :1] * 1.5 * torch.sigmoid(chroma) - 1),
+            toning=(share * palette[:, 1:]).unsqueeze(2) * 0.3 * torch.tanh(toning).view(-1, 2, self.toning_knots),
         )

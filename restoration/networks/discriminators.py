@@ -14,11 +14,11 @@ class PatchDiscriminator(nn.Module):
     """Scores overlapping patches at several scales (Isola et al. 2017; Wang et al. 2018), with spectral norm.
 
     Spectral normalisation (Miyato et al. 2018) bounds each layer's Lipschitz constant, which keeps adversarial training
-    stable without normalising over pictures. It also bounds how far a score can move with a pixel, and the grain of a
-    photograph and a smooth surface lie only hundredths apart: so contrast is raised before the first layer.
+    stable without normalising over pictures. It also limits how much a score can change with a pixel value. Grain and
+    a smooth surface differ only by hundredths, so the contrast is raised before the first layer.
 
     Args:
-        widths: channels after each halving.
+        widths: channels after each downsampling.
         scales: number of scales, each half the previous one.
     """
 
@@ -30,8 +30,8 @@ class PatchDiscriminator(nn.Module):
         """Scores pictures of shape (N, 3, h, w), encoded RGB.
 
         Returns:
-            For each scale a map of scores (N, 1, h', w'), higher for what looks like a photograph, and the features of
-            each layer, shallowest first, for a feature loss.
+            For each scale a map of scores (N, 1, h', w'), higher for real photographs, and the features of each layer,
+            shallowest first, for a feature loss.
         """
         outputs = []
         for classifier in self.judges:

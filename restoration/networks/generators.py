@@ -1,4 +1,4 @@
-"""Generators without normalisation or global pooling, so that a tile with enough margin equals the whole.
+"""Generators without normalisation or global pooling, so that tiles with enough margin equal the whole picture.
 
 Each states the radius of its receptive field and the alignment that its downsampling needs.
 """
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """A network from pictures to pictures.
+    """Base class of image-to-image networks.
 
     ``forward`` takes float (N, 3, h, w), RGB, encoded values about [0, 1], with h and w multiples of ``multiple_px``,
-    and gives the same shape, not clamped. A network that has ``conditions`` also takes (N, len(conditions)), a number
-    in [0, 1] for each named condition: what to repair, or the grain of the whole picture. An output pixel depends on
-    no input pixel further away than ``margin_px``, as long as regions begin at multiples of ``multiple_px``.
+    and returns the same shape, not clamped. A network with ``conditions`` also takes (N, len(conditions)), a number in
+    [0, 1] for each conditioning input: a defect to repair, or the grain of the whole picture. If regions start at
+    multiples of ``multiple_px``, an output pixel depends on no input pixel further away than ``margin_px``.
     """
 
     margin_px: int
@@ -27,39 +27,39 @@ class Generator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around a rectifier, added to what came in."""
+    """A residual block: two 3x3 convolutions with a ReLU between them."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
-        # Small at first, so that a deep stack begins near the identity and needs no normalisation.
+        # Small initial weights, so that a deep stack starts near the identity and needs no normalisation.
         nn.init.normal_(self.second.weight, std=1e-3)
         nn.init.zeros_(cast(Tensor, self.first.bias))
         nn.init.zeros_(cast(Tensor, self.second.bias))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shape in, shape out: (N, width, h, w)."""
+        """Maps (N, width, h, w) to the same shape."""
         return cast(Tensor, features + self.second(nn.functional.relu(self.first(features))))
 
 
 class ResidualUNet(Generator):
-    """A residual U-Net that works on 2x2 pixels at a time and predicts what to add to the picture.
+    """A residual U-Net on 2x2 pixel cells that predicts the difference to the input picture.
 
-    The picture is folded into twelve channels at half its size (as in FFDNet, Zhang et al. 2018), goes down
-    ``len(widths) - 1`` times through residual blocks (as in DRUNet, Zhang et al. 2021, without its noise map), up
-    again with skips that are added, and is unfolded.
+    Pixel unshuffle makes twelve channels of half the size (as in FFDNet, Zhang et al. 2018). Residual blocks with
+    ``len(widths) - 1`` downsamplings follow (as in DRUNet, Zhang et al. 2021, without its noise map), then upsampling
+    with added skip connections, and pixel shuffle.
 
     Args:
         widths: channels at each depth, finest first.
-        blocks: residual blocks at each depth, on the way down and again on the way up; once at the deepest.
+        blocks: residual blocks at each depth, in the encoder and again in the decoder; the deepest has no decoder.
         conditions: names of the conditioning inputs, each added as one constant plane.
     """
 
     def __init__(self, *, widths: Sequence[int], blocks: Sequence[int], conditions: Sequence[str] = ()) -> None:
         if len(widths) != len(blocks) or not widths:
-            raise ValueError("widths and blocks must name the same depths")
+            raise ValueError("widths and blocks must have the same length")
         super().__init__()
         depth = len(widths)
         self.conditions = tuple(conditions)
@@ -84,14 +84,14 @@ class ResidualUNet(Generator):
         self.margin_px = self._margin(blocks)
 
     def _margin(self, blocks: Sequence[int]) -> int:
-        """Each 3x3 convolution at depth d reaches 2**(d + 1) px further; rounded up to whole cells, plus one.
+        """Radius of the receptive field, px: 2**(d + 1) per 3x3 convolution at depth d, in whole cells, plus a cell.
 
-        The one more covers that a pixel may lie anywhere in its cell of ``multiple_px``.
+        The additional cell is needed because a pixel may lie anywhere in its cell of ``multiple_px``.
         """
         reach = 2 * 2  # head and tail
         for level, count in enumerate(blocks):
-            ways = 1 if level == len(blocks) - 1 else 2
-            reach += ways * count * 2 * 2 ** (level + 1)
+            passes = 1 if level == len(blocks) - 1 else 2
+            reach += passes * count * 2 * 2 ** (level + 1)
         return -(-reach // self.multiple_px) * self.multiple_px + self.multiple_px
 
     def forward(self, picture: Tensor, conditions: Tensor | None = None) -> Tensor:

@@ -25,10 +25,7 @@ from restoration.networks.colour_mapping import (
 
 
 class StyledBlock(nn.Module):
-    """Two 3x3 convolutions around a rectifier, added to what came in; the style scales and shifts what is between.
-
-    So content and style meet (feature-wise linear modulation, Perez et al. 2018).
-    """
+    """A residual block with feature-wise linear modulation (FiLM, Perez et al. 2018) by the style code."""
 
     def __init__(self, width: int, code: int) -> None:
         super().__init__()
@@ -41,16 +38,16 @@ class StyledBlock(nn.Module):
             nn.init.zeros_(cast(Tensor, layer.bias))
         nn.init.normal_(self.fuse.weight, std=0.1 / math.sqrt(code))
         with torch.no_grad():
-            self.second.weight *= 0.1  # a deep stack begins near the identity and needs no normalisation
+            self.second.weight *= 0.1  # a deep stack starts near the identity and needs no normalisation
 
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
-        """Features (N, width, h, w) and the style's code (N, code); shape in, shape out."""
+        """Maps features (N, width, h, w) to the same shape, with the style code (N, code)."""
         scale, shift = self.fuse(code)[..., None, None].chunk(2, dim=1)
         return cast(Tensor, features + self.second(nn.functional.relu(self.first(features) * (1 + scale) + shift)))
 
 
 class StyledLayer(nn.Module):
-    """Blocks in a row."""
+    """A sequence of styled blocks."""
 
     def __init__(self, width: int, code: int, blocks: int) -> None:
         super().__init__()
@@ -63,23 +60,22 @@ class StyledLayer(nn.Module):
 
 
 class StyleNetwork(nn.Module):
-    """A picture in a style: tone and chroma mapped as a whole, texture added to luma and chroma, then toned.
+    """Applies a style: maps tone and chroma of the whole picture, adds texture, then applies the toning.
 
-    The texture half is a U-Net on 2x2 pixels at a time: an encoder of the content and a decoder, both scaled and
-    shifted by a code of the style and of the picture's statistics; a plane of noise lets it make grain. The toning
-    comes last, from the luma with its grain, as in a print.
+    The texture part is a U-Net on 2x2 pixel cells. A code of style vector and picture statistics modulates its blocks;
+    a plane of noise is the source of grain. The toning is applied last, to the luma with grain, as in a print.
 
-    A style of the neutral palette has a luma alone: its pictures are equal in R, G and B by construction.
+    With the neutral palette, R, G and B are equal by construction.
 
     Args:
-        statistics: how many numbers a picture's statistics have.
-        style: how many a style's vector has.
+        statistics: number of picture statistics.
+        style: size of the style vector.
         widths: channels at each depth, finest first.
-        blocks: blocks at each depth, on the way down and again on the way up; once at the deepest.
-        code: how many numbers the code has that scales and shifts features.
-        deep_grain: whether noise comes in at every depth and not at the finest alone, so that strokes have somewhere
-            to begin in a flat area.
-        strokes: whether brush strokes along the picture's contours are a further input, for painting styles.
+        blocks: blocks at each depth, in the encoder and again in the decoder; the deepest has no decoder.
+        code: size of the code that modulates the blocks.
+        deep_grain: whether noise is an input at every depth, not only at the finest; it gives strokes a start in flat
+            areas.
+        strokes: whether brush strokes along the picture's contours are an additional input, for painting styles.
     """
 
     statistics_mean: Tensor
@@ -97,7 +93,7 @@ class StyleNetwork(nn.Module):
         strokes: bool = False,
     ) -> None:
         if len(widths) != len(blocks) or not widths:
-            raise ValueError("widths and blocks must name the same depths")
+            raise ValueError("widths and blocks must have the same length")
         super().__init__()
         depth = len(widths)
         self.multiple_px: int = 2**depth
@@ -115,7 +111,7 @@ class StyleNetwork(nn.Module):
             nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in range(depth - 1)
         )
         self.ups = nn.ModuleList(
-            # A cell is repeated, and not unfolded: four pixels that differ alike everywhere would show as a lattice.
+            # Nearest-neighbour upsampling: pixel shuffle caused a visible lattice in flat areas.
             nn.Sequential(nn.Conv2d(widths[level + 1], widths[level], 1), nn.Upsample(scale_factor=2))
             for level in range(depth - 1)
         )
@@ -125,27 +121,27 @@ class StyleNetwork(nn.Module):
         nn.init.zeros_(cast(Tensor, self.tail.bias))
         nn.init.constant_(self.dose.bias, 1.5)
 
-    def _margin(self, blocks: Sequence[int], given_px: int) -> int:
-        """Each 3x3 convolution at depth d reaches 2**(d + 1) px further; rounded up to whole cells, plus one.
+    def _margin(self, blocks: Sequence[int], input_reach_px: int) -> int:
+        """Radius of the receptive field, px: 2**(d + 1) per 3x3 convolution at depth d, in whole cells, plus a cell.
 
-        What is given to them depends on pixels ``given_px`` away.
+        The inputs of the network depend on pixels up to ``input_reach_px`` away.
         """
-        reach: int = given_px + 2 * 2  # head and tail
+        reach: int = input_reach_px + 2 * 2  # head and tail
         for level, count in enumerate(blocks):
-            ways = 1 if level == len(blocks) - 1 else 2
-            reach += ways * count * 2 * 2 ** (level + 1)
+            passes = 1 if level == len(blocks) - 1 else 2
+            reach += passes * count * 2 * 2 ** (level + 1)
         return math.ceil(reach / self.multiple_px) * self.multiple_px + self.multiple_px
 
     def mapping(self, statistics: Tensor, style: Tensor, palette: Tensor) -> ColourMapping:
-        """What becomes of a picture's tones and colours; ``statistics`` as they are measured."""
-        return cast(ColourMapping, self.colouring(self._even(statistics), style, palette))
+        """Predicts the tone and colour mapping from statistics as measured."""
+        return cast(ColourMapping, self.colouring(self._normalised(statistics), style, palette))
 
     def forward(self, picture: Tensor, noise: Tensor, statistics: Tensor, style: Tensor, palette: Tensor) -> Tensor:
-        """Pictures, or regions of them, in a style.
+        """Applies the style to pictures or regions of them.
 
         Args:
             picture: (N, 3, h, w), RGB, encoded values in [0, 1], h and w multiples of ``multiple_px``.
-            noise: (N, 1, h, w), of mean 0 and spread 1, every pixel for itself.
+            noise: (N, 1, h, w), mean 0 and standard deviation 1, independent pixels.
             statistics: (N, statistics), of the whole pictures, see :mod:`restoration.picture_statistics`.
             style: (N, style).
             palette: (N, 2), see :data:`restoration.networks.colour_mapping.PALETTES`.
@@ -155,15 +151,15 @@ class StyleNetwork(nn.Module):
         """
         mapping = self.mapping(statistics, style, palette)
         luma, chroma = self._mapped(mapping, picture, statistics, palette)
-        code = self.code(torch.cat([self._even(statistics), style], dim=1))
-        dose = applied_share(self.dose(code), palette)[..., None, None]
+        code = self.code(torch.cat([self._normalised(statistics), style], dim=1))
+        share = applied_share(self.dose(code), palette)[..., None, None]
         planes = [luma, chroma, *([brush_strokes(luma, noise)] if self._strokes else []), noise]
-        texture = dose * self._texture(torch.cat(planes, dim=1), noise, code)
+        texture = share * self._texture(torch.cat(planes, dim=1), noise, code)
         luma, chroma = luma + texture[:, :1], chroma + palette[:, :1, None, None] * texture[:, 1:]
         return join_luma_chroma(luma, chroma + mapping.toning_of(luma))
 
     def coloured(self, pixels: Tensor, statistics: Tensor, style: Tensor, palette: Tensor) -> Tensor:
-        """The colour half alone, of pixels (N, 3, ...) in any order."""
+        """Applies only the colour mapping, to pixels (N, 3, ...) in any order."""
         mapping = self.mapping(statistics, style, palette)
         luma, chroma = self._mapped(mapping, pixels, statistics, palette)
         return join_luma_chroma(luma, chroma + mapping.toning_of(luma))
@@ -171,19 +167,19 @@ class StyleNetwork(nn.Module):
     def _mapped(
         self, mapping: ColourMapping, pixels: Tensor, statistics: Tensor, palette: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The luma after the curve, and what is left of the own chroma: of a print no more than one for each tone."""
+        """The luma after the curve and the scaled own chroma; for a print palette one chroma per lightness."""
         luma, chroma = split_luma_chroma(pixels)
-        colourful, toned = (palette[:, place].view(-1, *[1] * (pixels.dim() - 1)) for place in (0, 1))
+        colourful, toned = (palette[:, index].view(-1, *[1] * (pixels.dim() - 1)) for index in (0, 1))
         with torch.autocast(pixels.device.type, enabled=False):
-            kept = colourful * chroma + (1 - colourful) * toned * measure_toning(statistics, luma)
-        return mapping.toned(luma), mapping.own_chroma(kept)
+            own = colourful * chroma + (1 - colourful) * toned * measure_toning(statistics, luma)
+        return mapping.toned(luma), mapping.own_chroma(own)
 
-    def _even(self, statistics: Tensor) -> Tensor:
-        """Statistics about zero and of spread one, none beyond 4: this limits the effect of outliers."""
+    def _normalised(self, statistics: Tensor) -> Tensor:
+        """Normalises statistics to mean 0 and standard deviation 1, clamped to ±4 to limit the effect of outliers."""
         return ((statistics - self.statistics_mean) / self.statistics_spread).clamp(-4, 4)
 
     def _texture(self, planes: Tensor, noise: Tensor, code: Tensor) -> Tensor:
-        """What is added to luma and chroma, (N, 3, h, w) float32."""
+        """The texture to add to luma and chroma, (N, 3, h, w) float32."""
         features = self.head(nn.functional.pixel_unshuffle(planes, 2))
         skips = []
         for level, encoder in enumerate(self.encoders):
@@ -191,20 +187,20 @@ class StyleNetwork(nn.Module):
                 skips.append(features)
                 features = self.downs[level - 1](features)
             if self.grains:
-                features = features + self.grains[level](_coarser(noise, 2 ** (level + 1)))
+                features = features + self.grains[level](_downsampled_noise(noise, 2 ** (level + 1)))
             features = encoder(features, code)
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             features = decoder(up(features) + skip, code)
         return nn.functional.pixel_shuffle(self.tail(features), 2).float()
 
 
-def _coarser(noise: Tensor, factor: int) -> Tensor:
-    """Noise (N, 1, h, w) by cells of ``factor`` px a side, (N, 1, h / factor, w / factor), its spread still 1."""
+def _downsampled_noise(noise: Tensor, factor: int) -> Tensor:
+    """Averages noise (N, 1, h, w) in cells of ``factor`` px a side and restores its standard deviation of 1."""
     return factor * nn.functional.avg_pool2d(noise, factor)
 
 
 class StyleEncoder(nn.Module):
-    """What style pictures have: features without normalisation, averaged over all that is shown.
+    """Encodes style pictures to a style vector: convolutions without normalisation, averaged over all pixels.
 
     Args:
         style: size of the style vector.
@@ -220,5 +216,5 @@ class StyleEncoder(nn.Module):
         self.tell = nn.Linear(widths[-1], style)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures of one style, (N, 3, h, w), encoded RGB in [0, 1], to one vector (1, style)."""
+        """Encodes pictures of one style, (N, 3, h, w), encoded RGB in [0, 1], to one vector (1, style)."""
         return cast(Tensor, self.tell(self.layers(pictures - 0.5).float().mean(dim=(0, 2, 3)))).unsqueeze(0)

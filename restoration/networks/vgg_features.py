@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from restoration.errors import WeightsError
 
-_PLAN = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512)
+_LAYERS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512)
 _FEATURES_AFTER = (1, 3, 7, 11)  # convolutions: relu1_2, relu2_2, relu3_4 and relu4_4
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which it was trained on
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, its training data
 
 
 class VGGFeatures(nn.Module):
-    """Features of VGG19 (Simonyan and Zisserman 2015) after the last rectifier of its first four depths."""
+    """Features of VGG19 (Simonyan and Zisserman 2015) after the last ReLU of its first four blocks."""
 
     mean: Tensor
     spread: Tensor
@@ -25,10 +25,10 @@ class VGGFeatures(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         width, layers = 3, []
-        for step in _PLAN:
-            if isinstance(step, int):
-                layers += [nn.Conv2d(width, step, 3, padding=1), nn.ReLU()]
-                width = step
+        for layer in _LAYERS:
+            if isinstance(layer, int):
+                layers += [nn.Conv2d(width, layer, 3, padding=1), nn.ReLU()]
+                width = layer
             else:
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
@@ -38,32 +38,34 @@ class VGGFeatures(nn.Module):
 
     @classmethod
     def from_file(cls, path: Path) -> VGGFeatures:
-        """Reads the weights from a safetensors file that names them as torchvision does, ``features.0.weight`` and on.
+        """Reads the weights from a safetensors file with torchvision's names, such as ``features.0.weight``.
 
-        What the file holds beside the convolutions used here is left unread.
+        Other tensors in the file are ignored.
 
         Raises:
-            WeightsError: the file can't be read, or lacks a layer or has it in another shape.
+            WeightsError: the file can't be read, lacks a layer, or has a layer of another shape.
         """
         network = cls()
         try:
             stored = load_file(path)
             network.load_state_dict({name: stored[name] for name in network.state_dict()})
         except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{path} can't be read as safetensors ({error}); no pickle is loaded") from error
+            raise WeightsError(
+                f"{path} can't be read as safetensors ({error}). Pickle files are not supported"
+            ) from error
         except KeyError as error:
-            raise WeightsError(f"{path} lacks {error.args[0]}: it must hold VGG19 as torchvision names it") from error
+            raise WeightsError(f"{path} lacks {error.args[0]}. It must hold VGG19 with torchvision's names") from error
         except RuntimeError as error:
             raise WeightsError(f"{path} doesn't hold VGG19's weights: {error}") from error
         return network
 
     def forward(self, picture: Tensor) -> list[Tensor]:
-        """Features of pictures (N, 3, h, w), encoded RGB in [0, 1]: four maps, shallowest first."""
+        """Computes four feature maps of pictures (N, 3, h, w), encoded RGB in [0, 1], shallowest first."""
         current = (picture - self.mean) / self.spread
-        found, convolutions = [], -1
+        maps, convolutions = [], -1
         for layer in self.features:
             current = layer(current)
             convolutions += isinstance(layer, nn.Conv2d)
             if isinstance(layer, nn.ReLU) and convolutions in _FEATURES_AFTER:
-                found.append(current)
-        return found
+                maps.append(current)
+        return maps

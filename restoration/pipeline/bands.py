@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from restoration.image import Area, ImageInfo, Sink, Source
 
-_BAND_PIXELS = 1 << 25  # of a row of tiles: 400 MB for three channels
+_BAND_PIXELS = 1 << 25  # pixels in a band: 400 MB for three channels
 _LEAST_BAND_ROWS = 64
 _WRITTEN_PIXELS = 1 << 22
 
@@ -46,14 +46,14 @@ def _write_band(source: Source, result: Source, area: Area, sink: Sink, top: int
     """Writes the rows ``top`` to ``bottom``, which are all of the area or all outside, a few at a time."""
     width = source.info.width
     inside = area.y <= top < area.y + area.height
-    made = result.read(0, top - area.y, area.width, bottom - top) if inside else None
+    restored = result.read(0, top - area.y, area.width, bottom - top) if inside else None
     step = max(1, _WRITTEN_PIXELS // width)
     for y in range(top, bottom, step):
         rows = min(step, bottom - y)
-        if made is None or area.width < width:
+        if restored is None or area.width < width:
             band = source.read(0, y, width, rows)
-            if made is not None:
-                band[..., area.x : area.x + area.width] = made[:, :, y - top : y - top + rows]
+            if restored is not None:
+                band[..., area.x : area.x + area.width] = restored[:, :, y - top : y - top + rows]
         else:
-            band = made[:, :, y - top : y - top + rows]
+            band = restored[:, :, y - top : y - top + rows]
         sink.write(y, band, source.read_extra(0, y, width, rows))

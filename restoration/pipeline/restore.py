@@ -104,8 +104,8 @@ def restore(
     picture: Source = source if picture_area is None else Crop(source, picture_area)
     within = mask if mask is None or picture_area is None else Crop(mask, picture_area)
     neutral = is_neutral(picture)
-    made_info = derivative_info(source.info, recipe, models)
-    whole: Source = grey_to_srgb(source) if made_info.colour_channels > source.info.colour_channels else source
+    output_info = derivative_info(source.info, recipe, models)
+    whole: Source = grey_to_srgb(source) if output_info.colour_channels > source.info.colour_channels else source
 
     def attempt(tile_size: int) -> StageChain:
         chain = chain_stages(
@@ -123,7 +123,7 @@ def restore(
         stages=_stage_records(recipe, chain, source.info),
         environment=replace(models.environment, tile_size=tile_size),
         pixel_sha256=sink.pixel_sha256,
-        notes=(*source.info.problems, *_colour_notes(source.info, made_info, recipe), *memory_notes),
+        notes=(*source.info.problems, *_colour_notes(source.info, output_info, recipe), *memory_notes),
     )
 
 
@@ -166,9 +166,9 @@ def _stage_records(recipe: Recipe, chain: StageChain, info: ImageInfo) -> tuple[
     )
 
 
-def _colour_notes(info: ImageInfo, made: ImageInfo, recipe: Recipe) -> Iterator[str]:
+def _colour_notes(info: ImageInfo, output_info: ImageInfo, recipe: Recipe) -> Iterator[str]:
     """Notes on colour: a grey picture that became RGB, and a profile that can't be used."""
-    if made.colour_channels > info.colour_channels:
+    if output_info.colour_channels > info.colour_channels:
         own = "" if info.icc_profile is None else f" in place of its own, {info.icc_description or 'unnamed'}"
         taken = "; grey was taken for sRGB's" if SrgbConversion.of(info) is None else ""
         yield f"grey was made RGB with an sRGB profile{own}, because the style has colour{taken}"
@@ -191,8 +191,10 @@ def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels |
     info = derivative_info(picture.info, recipe, models)
     sink = ArraySink(info)
     restore(picture, recipe, sink, models=models)
-    made = sink.array.reshape(array.shape if info.colour_channels == picture.info.colour_channels else sink.array.shape)
-    return (made / 65535).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else made
+    restored = sink.array.reshape(
+        array.shape if info.colour_channels == picture.info.colour_channels else sink.array.shape
+    )
+    return (restored / 65535).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else restored
 
 
 def shipped_recipe(model: str, **parameters: Any) -> Recipe:
@@ -222,7 +224,7 @@ def _shipped_folder(stage: RecipeStage) -> ModelFolder:
         if (folder.card.name, folder.card.version) == (stage.model, stage.version):
             return folder
     raise ModelError(
-        f"{stage.model}@{stage.version} isn't among the shipped versions: {_shipped_names()}; give its folder in models"
+        f"{stage.model}@{stage.version} isn't among the shipped versions: {_shipped_names()}; pass its folder in models"
     )
 
 
@@ -237,5 +239,5 @@ def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:
     if isinstance(error, MemoryError):
         raise error
     raise DeviceMemoryError(
-        f"{error}, with tiles of only {tile_size} px: end what else uses it, or use another device"
+        f"{error}, with tiles of only {tile_size} px. Stop other programs that use it, or use another device"
     ) from error

@@ -84,16 +84,16 @@ def check_recipe(recipe: Recipe) -> None:
     """
     if recipe.pipeline_version != PIPELINE_VERSION:
         raise RecipeError(
-            f"the recipe was made for pipeline version {recipe.pipeline_version}, and this software is "
-            f"{PIPELINE_VERSION}: use the release that made it, or make a new recipe"
+            f"the recipe was made for pipeline version {recipe.pipeline_version}, but this software has version "
+            f"{PIPELINE_VERSION}. Use the release that made it, or make a new recipe"
         )
     if recipe.mask_sha256 is not None and not recipe.styles:
-        raise RecipeError("the recipe has a mask, which is for styles, and no style: leave it out")
+        raise RecipeError("the recipe has a mask but no style. Leave the mask out")
     for stage in recipe.stages:
         if stage.task not in _PARAMETERS:
-            raise RecipeError(f"{stage.model}@{stage.version} has the task {stage.task}, which is unknown here")
+            raise RecipeError(f"{stage.model}@{stage.version} has the unknown task {stage.task}")
         if unknown := sorted(set(stage.parameters) - _PARAMETERS[stage.task]):
-            raise RecipeError(f"{stage.model}@{stage.version} has parameters unknown here: {', '.join(unknown)}")
+            raise RecipeError(f"{stage.model}@{stage.version} has unknown parameters: {', '.join(unknown)}")
 
 
 def check_mask(mask: Source | None, recipe: Recipe, info: ImageInfo) -> None:
@@ -171,55 +171,57 @@ class _ChainBuilder:
         for stage in stages:
             restoration = self._models.restoration(stage)
             grain = measure_grain(self.result) if restoration.needs_grain_profile else {}
-            given, strength = self._read_once(), share_parameter(stage, "strength")
-            self.result = self._staged(given, stage, restoration.for_picture(grain), grain, strength)
+            stage_input, strength = self._cached_result(), share_parameter(stage, "strength")
+            self.result = self._add_stage(stage_input, stage, restoration.for_picture(grain), grain, strength)
 
     def style(self, stages: Sequence[RecipeStage], mask: Source | None) -> None:
         """Applies styles to the same picture and takes their weighted mean, within the mask."""
         weights = [share_parameter(stage, "weight") for stage in stages]
         if not sum(weights):
-            raise RecipeError("all styles of the recipe have the weight 0: leave them out")
+            raise RecipeError("all styles of the recipe have the weight 0. Leave them out")
         if self.result.info.colour_channels == 1 and any(self._models.colours(stage) for stage in stages):
             # A picture stored as RGB keeps its profile.
             self.result = RgbSource(self.result) if self._neutral else grey_to_srgb(self.result)
-        statistics = _measured(convert_to_srgb(self.result))
-        self.content = given = self._read_once()
-        conversion = SrgbConversion.of(given.info)
-        worked_on = given if conversion is None else RowCache(SrgbSource(given, conversion))
+        statistics = _measure_style_statistics(convert_to_srgb(self.result))
+        self.content = content = self._cached_result()
+        conversion = SrgbConversion.of(content.info)
+        srgb_content = content if conversion is None else RowCache(SrgbSource(content, conversion))
         parts: list[tuple[int, Source, float]] = []
         for stage, weight in zip(stages, weights, strict=True):
             strength = share_parameter(stage, "strength")
-            made: Source
+            styled: Source
             if conversion is None:
-                made = staged = self._style_stage(given, stage, statistics, strength)
+                styled = staged = self._add_style_stage(content, stage, statistics, strength)
             else:
-                staged = self._style_stage(worked_on, stage, statistics, 1.0)
-                made = FromSrgbSource(given, staged, conversion, strength=strength)
-            parts.append((staged.margin_px, made, weight / sum(weights)))
+                staged = self._add_style_stage(srgb_content, stage, statistics, 1.0)
+                styled = FromSrgbSource(content, staged, conversion, strength=strength)
+            parts.append((staged.margin_px, styled, weight / sum(weights)))
         # Largest margin first: the row cache then holds what the others read.
         parts.sort(key=lambda part: -part[0])
         self.result = BlendSource([part[1:] for part in parts]) if len(parts) > 1 else parts[0][1]
         if mask is not None:
-            self.result = MaskedSource(given, self.result, mask)
+            self.result = MaskedSource(content, self.result, mask)
 
-    def _read_once(self) -> Source:
+    def _cached_result(self) -> Source:
         return RowCache(self.result) if self.stages else self.result
 
-    def _style_stage(
-        self, given: Source, stage: RecipeStage, statistics: Mapping[str, float], strength: float
+    def _add_style_stage(
+        self, stage_input: Source, stage: RecipeStage, statistics: Mapping[str, float], strength: float
     ) -> StageSource:
-        return self._staged(given, stage, self._models.style(stage).for_picture(statistics), statistics, strength)
+        return self._add_stage(
+            stage_input, stage, self._models.style(stage).for_picture(statistics), statistics, strength
+        )
 
-    def _staged(
+    def _add_stage(
         self,
-        given: Source,
+        stage_input: Source,
         stage: RecipeStage,
         network: Stage | PlacedStage,
         statistics: Mapping[str, float],
         strength: float,
     ) -> StageSource:
         staged = StageSource(
-            given,
+            stage_input,
             network,
             tile_size=self._tile_size,
             scheduler=self._scheduler,
@@ -231,7 +233,7 @@ class _ChainBuilder:
         return staged
 
 
-def _measured(source: Source) -> Mapping[str, float]:
+def _measure_style_statistics(source: Source) -> Mapping[str, float]:
     from restoration.picture_statistics import STATISTIC_NAMES, measure_statistics
 
     return dict(zip(STATISTIC_NAMES, measure_statistics(source).tolist(), strict=True))

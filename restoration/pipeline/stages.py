@@ -22,8 +22,8 @@ from restoration.recipe import ParameterValue
 class Stage(Protocol):
     """An operation on regions of a picture.
 
-    Called with a region of encoded values, (1, C, h, w), float32 in [0, 1], C 1 (grey) or 3 (R G B), it gives the same
-    shape, float32, not necessarily within [0, 1]. Regions begin at multiples of ``multiple_px`` and have such sizes; a
+    It takes a region of encoded values, (1, C, h, w), float32 in [0, 1], C 1 (grey) or 3 (R G B), and returns the same
+    shape, float32, not necessarily within [0, 1]. Positions and sizes of regions are multiples of ``multiple_px``. A
     value depends on no pixel further away than ``margin_px``.
     """
 
@@ -50,9 +50,9 @@ class PlacedStage(Protocol):
         ...
 
 
-_MEMORY_IS_FULL = (
-    "out of memory",  # CUDA, of its allocator or of itself
-    "STATUS_ALLOC_FAILED",  # its libraries
+_OUT_OF_MEMORY_TEXTS = (
+    "out of memory",  # CUDA and its allocator
+    "STATUS_ALLOC_FAILED",  # CUDA libraries
     "can't allocate memory",  # torch on the CPU
     # oneDNN gives no reason; for convolutions that worked before, the reason is always memory.
     "could not create a primitive",
@@ -67,7 +67,7 @@ def _device_errors() -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        if isinstance(error, MemoryError) or any(text in str(error) for text in _MEMORY_IS_FULL):
+        if isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY_TEXTS):
             raise DeviceMemoryError(f"the device's memory is full ({first_line})") from error
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
             raise DeviceError(f"the device failed: {first_line}") from error
@@ -82,7 +82,7 @@ def inference(execution: ResolvedExecution) -> Iterator[None]:
     with (
         _device_errors(),
         torch.inference_mode(),
-        # Full float32 where float32 was asked for: TF32 would round inputs to 10 bits.
+        # Full float32 precision: TF32 would round inputs to 10 bits.
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         torch.autocast(execution.device.type, dtype=torch.bfloat16, enabled=execution.precision == "bf16"),
     ):
@@ -92,8 +92,8 @@ def inference(execution: ResolvedExecution) -> Iterator[None]:
 class NetworkStage:
     """A generator network as a stage, on the device and in the precision of ``execution``.
 
-    A grey picture is expanded to three equal channels and averaged afterwards, so it can't gain a cast. Results are
-    reproducible: convolution algorithms are chosen by rule, not by timing.
+    A grey picture is expanded to three equal channels and averaged afterwards, so it can't get a colour cast. Results
+    are reproducible: convolution algorithms are chosen by rule, not by timing.
     """
 
     def __init__(
@@ -124,25 +124,25 @@ class NetworkStage:
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
         with inference(self._execution):
-            given = torch.from_numpy(region).to(self._execution.device)
-            grey = given.shape[1] == 1
-            colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            made: Tensor = self._called(colours).float()
-            if grey:
-                made = made.mean(dim=1, keepdim=True)
-            values: NDArray[np.float32] = made.cpu().numpy()
+            inputs = torch.from_numpy(region).to(self._execution.device)
+            is_grey = inputs.shape[1] == 1
+            rgb = inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            output: Tensor = self._run(rgb).float()
+            if is_grey:
+                output = output.mean(dim=1, keepdim=True)
+            values: NDArray[np.float32] = output.cpu().numpy()
             return values
 
-    def _called(self, colours: Tensor) -> Tensor:
-        made: Tensor = self._network(colours) if self._conditions is None else self._network(colours, self._conditions)
-        return made
+    def _run(self, rgb: Tensor) -> Tensor:
+        conditions = () if self._conditions is None else (self._conditions,)
+        return cast(Tensor, self._network(rgb, *conditions))
 
 
 class LoadedRestoration:
     """A restoration network on a device, with the defects to repair. Its output can depend on the picture's grain."""
 
     def __init__(self, network: Generator, execution: ResolvedExecution, *, repair: Collection[str]) -> None:
-        """Takes the network over.
+        """Stores the network; it is moved to the device when a stage is made.
 
         Args:
             network: the generator.
@@ -181,7 +181,7 @@ def load_restoration(
     version without these parameters has one endpoint, or repairs all defects it knows.
 
     Raises:
-        WeightsError: the weights aren't those of the card, or don't fit its architecture.
+        WeightsError: the weights don't match the card, or don't fit its architecture.
         CardError: the card's architecture is unknown here.
     """
     network = build_generator(folder.card.architecture, folder.card.network)

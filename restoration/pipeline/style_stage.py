@@ -38,7 +38,7 @@ class LoadedStyle:
         palette: str,
         balance: Mapping[str, float] | None = None,
     ) -> None:
-        """Takes the network over.
+        """Moves the network to the device and puts it into evaluation mode.
 
         Args:
             network: the style network.
@@ -75,17 +75,17 @@ class StyleStage:
         self._palette = torch.tensor([PALETTES[style.palette]], device=style.execution.device)
 
     def at(self, x: int, y: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        return lambda region: self._applied(region, x, y)
+        return lambda region: self._apply(region, x, y)
 
-    def _applied(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
+    def _apply(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
         style = self._style
         noise = grain_noise(x, y, region.shape[3], region.shape[2], seed=style.execution.seed)
         with inference(style.execution):
-            given = torch.from_numpy(region).to(style.execution.device)
-            colours = given.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            inputs = torch.from_numpy(region).to(style.execution.device)
+            rgb = inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             grains = torch.from_numpy(noise).to(style.execution.device)
-            made = style.network(colours, grains, self._statistics, style.vector, self._palette)
-            values: NDArray[np.float32] = made[:, : region.shape[1]].float().cpu().numpy()
+            output = style.network(rgb, grains, self._statistics, style.vector, self._palette)
+            values: NDArray[np.float32] = output[:, : region.shape[1]].float().cpu().numpy()
         return apply_colour_balance(values, **style.balance) if any(style.balance.values()) else values
 
 
@@ -96,7 +96,7 @@ def grain_noise(x: int, y: int, width: int, height: int, *, seed: int) -> NDArra
     """
     columns = np.arange(x, x + width, dtype=np.uint32)
     rows = np.arange(y, y + height, dtype=np.uint32)
-    mixed = _mixed(_mixed(rows + _mixed(np.full(1, seed % 2**32, np.uint32)))[:, None] + columns)
+    mixed = _hash(_hash(rows + _hash(np.full(1, seed % 2**32, np.uint32)))[:, None] + columns)
     return normalise_grain((mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24))[None, None]
 
 
@@ -105,7 +105,7 @@ def normalise_grain(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((uniform - np.float32(0.5)) * np.float32(np.sqrt(12)), dtype=np.float32)
 
 
-def _mixed(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _hash(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
     state = words * np.uint32(747796405) + np.uint32(2891336453)
     word = ((state >> ((state >> np.uint32(28)) + np.uint32(4))) ^ state) * np.uint32(277803737)
     return np.asarray((word >> np.uint32(22)) ^ word, dtype=np.uint32)
@@ -117,14 +117,14 @@ def load_style(
     """Loads a style version with a recipe's parameters.
 
     Raises:
-        WeightsError: the weights aren't the card's, don't fit its architecture, or need other statistics.
+        WeightsError: the weights don't match the card, don't fit its architecture, or need other statistics.
         CardError: the card's architecture is unknown here.
     """
     network = build_style_network(folder.card.architecture, folder.card.network)
     if len(network.statistics_mean) != len(STATISTIC_NAMES):
         raise WeightsError(
             f"{folder.card.reference} needs {len(network.statistics_mean)} picture statistics, but this software "
-            f"measures {len(STATISTIC_NAMES)}: use the version of the software that it was trained with"
+            f"measures {len(STATISTIC_NAMES)}. Use the version of the software that it was trained with"
         )
     weights = folder.load_weights()
     try:

@@ -1,12 +1,11 @@
 """Applies a stage tile by tile in bounded memory, with the same result as on the whole picture.
 
-Equality is by construction. A network sees the same as it would in the whole picture because
+The result is equal by construction, because each network call gets the same inputs as in the whole picture:
 
-- every region handed to it begins at a multiple of the stage's ``multiple_px``, so that its downsampling falls on the
-  same pixels;
-- around the pixels that are kept, a region holds the stage's ``margin_px`` of real pixels, rounded up to that multiple;
-- only at the picture's borders does a region have less, and there the network's own padding acts, as on the whole;
-- a picture whose size isn't a multiple is continued to the right and below by its own reflection, tile or whole.
+- Every region starts at a multiple of the stage's ``multiple_px``, so that downsampling groups the same pixels.
+- Around the kept pixels, a region has a margin of ``margin_px`` real pixels, rounded up to that multiple.
+- The margin is smaller only at the picture's borders. There the network's own padding applies, as on the whole picture.
+- If the picture's size isn't a multiple, it is padded by reflection on the right and below, in tiles as on the whole.
 """
 
 from __future__ import annotations
@@ -93,9 +92,9 @@ class StageSource:
 
         Args:
             source: the picture to work on.
-            stage: what is applied to it.
+            stage: the stage to apply.
             tile_size: side in px of the square of kept pixels, rounded up to the stage's ``multiple_px``; squares are
-                laid out from the corner of the window that is read.
+                aligned to the corner of the window that is read.
             strength: 0 to 1.
             name: the stage's name in errors.
             scheduler: runs the calls of the stage.
@@ -110,22 +109,22 @@ class StageSource:
         self._name = name
         self._scheduler = scheduler
         self.margin_px = _round_up(stage.margin_px, stage.multiple_px)
-        self._seen = _Extremes()
-        self._made = _Extremes()
+        self._input_range = _ValueRange()
+        self._output_range = _ValueRange()
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
         """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1].
 
         Raises:
-            OutputError: the stage returned values that aren't numbers, or another shape.
+            OutputError: the stage returned non-finite values or another shape.
             ImageError: the window isn't inside the picture, or its bytes can't be decoded.
         """
         Area(x=x, y=y, width=width, height=height).check_within(self.info)
         if self._strength == 0:
             return self._source.read(x, y, width, height)
         out = np.empty((1, self.info.colour_channels, height, width), np.float32)
-        for top, bottom in _cells(y, y + height, self.tile_px):
-            for left, right in _cells(x, x + width, self.tile_px):
+        for top, bottom in _intervals(y, y + height, self.tile_px):
+            for left, right in _intervals(x, x + width, self.tile_px):
                 out[..., top - y : bottom - y, left - x : right - x] = self._tile(left, top, right, bottom)
         return out
 
@@ -139,43 +138,45 @@ class StageSource:
         Raises:
             OutputError: it did.
         """
-        if self._made.flat and not self._seen.flat:
+        if self._output_range.flat and not self._input_range.flat:
             raise OutputError(
-                f"{self._name} made a picture of one flat colour: its weights or its precision are at fault"
+                f"{self._name} made a picture of one flat colour. Check its weights, or try --precision fp32"
             )
 
     def _tile(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.float32]:
         """The kept pixels of one tile."""
-        columns = self._reach(left, right, self.info.width)
-        rows = self._reach(top, bottom, self.info.height)
+        columns = self._region_bounds(left, right, self.info.width)
+        rows = self._region_bounds(top, bottom, self.info.height)
         region = self._read_reflected(columns, rows)
         output = self._scheduler(lambda: self._call(region, columns[0], rows[0]))
         if output.shape != region.shape:
-            raise OutputError(f"{self._name} made {output.shape} of a region of {region.shape}: the shape must stay")
+            raise OutputError(
+                f"{self._name} returned shape {output.shape} for a region of shape {region.shape}; both must be equal"
+            )
         kept = (..., slice(top - rows[0], bottom - rows[0]), slice(left - columns[0], right - columns[0]))
         before, after = region[kept], output[kept]
         if not np.isfinite(after).all():
             raise OutputError(
-                f"{self._name} made values that aren't numbers at x {left}, y {top}: try --precision fp32"
+                f"{self._name} returned values that aren't numbers at x {left}, y {top}. Try --precision fp32"
             )
         after = np.clip(after, 0, 1)
-        self._seen.add(before)
-        self._made.add(after)
+        self._input_range.add(before)
+        self._output_range.add(after)
         if self._strength == 1:
             return after
         blended: NDArray[np.float32] = before + np.float32(self._strength) * (after - before)
         return blended
 
     def _call(self, region: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
-        """Applies the stage to a region that begins at ``x`` and ``y``, and counts the call and its time."""
-        began = time.perf_counter()
+        """Applies the stage to the region at ``x`` and ``y``, and counts the call and its time."""
+        started = time.perf_counter()
         stage = self._stage
         output = stage(region) if callable(stage) else stage.at(x, y)(region)
-        self.seconds += time.perf_counter() - began
+        self.seconds += time.perf_counter() - started
         self.tiles += 1
         return output
 
-    def _reach(self, first: int, last: int, size: int) -> tuple[int, int]:
+    def _region_bounds(self, first: int, last: int, size: int) -> tuple[int, int]:
         """First and end position, along one axis, of the region around ``first`` to ``last``."""
         multiple = self._stage.multiple_px
         begin = max(0, first // multiple * multiple - self.margin_px)
@@ -195,15 +196,15 @@ class StageSource:
         return np.ascontiguousarray(region)
 
 
-class _Extremes:
-    """Whether each channel had only one value in everything that was added."""
+class _ValueRange:
+    """The range of each channel over all added values."""
 
     def __init__(self) -> None:
         self._low = self._high = np.empty(0, np.float32)
 
     def add(self, values: NDArray[np.float32]) -> None:
         if self._low.size and not self.flat:
-            return  # once varied, it stays varied
+            return  # the channels already vary
         low, high = values.min(axis=(0, 2, 3)), values.max(axis=(0, 2, 3))
         self._low = np.minimum(self._low, low) if self._low.size else low
         self._high = np.maximum(self._high, high) if self._high.size else high
@@ -218,7 +219,7 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _cells(begin: int, end: int, size: int) -> list[tuple[int, int]]:
+def _intervals(begin: int, end: int, size: int) -> list[tuple[int, int]]:
     """``begin`` to ``end`` in steps of ``size``."""
     return list(pairwise([*range(begin, end, size), end]))
 

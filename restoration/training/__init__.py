@@ -1,4 +1,4 @@
-"""Training of restoration models: data, losses, the adversarial game, evaluation, release of a version folder."""
+"""Training of restoration models: data, losses, adversarial training, evaluation, release of a version folder."""
 
 from __future__ import annotations
 

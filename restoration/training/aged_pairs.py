@@ -1,6 +1,6 @@
-"""Training pictures: clean photographs from a folder, randomly aged, in pairs of patches.
+"""Training data: pairs of patches of clean photographs and of the same photographs with simulated ageing.
 
-Photograph ``i`` of a set depends on its seed and on ``i`` alone, so that a resumed training gives the same result.
+Sample ``i`` depends only on the seed and ``i``, so that a resumed training gives the same result.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from restoration.training.thin_structures import draw_thin_structures
 Array = NDArray[np.float32]
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
-_MOST_PX = 2048  # a side that is kept of a photograph
-_PART_PX = 448  # a side of what is aged at once
-_BORDER = 16  # px at the edges of what is aged that no patch is cut from
-_MARKED_SHARE = 0.08  # of the photographs that somebody wrote on
-_REDUCED_SHARE = 0.35  # of the photographs taken smaller than they are, and so with less noise of their own
-_STRONG_TEXTURE_SHARE = 0.25  # of the photographs that are sharpened, so that clean pictures have strong fine texture
-_FLAT_PLACES_SHARE = 0.8  # of the photographs are drawn from those with flat places
+_MAX_PX = 2048  # a side; larger photographs are cropped to the centre
+_PART_PX = 448  # a side of the part that is aged as a whole
+_MARGIN_PX = 16  # px at the edges of an aged part, excluded from patches
+_INSCRIBED_SHARE = 0.08  # of the photographs get inscriptions
+_DOWNSAMPLED_SHARE = 0.35  # of the photographs are downsampled, which reduces their own noise
+_STRONG_TEXTURE_SHARE = 0.25  # of the photographs are sharpened, so that clean pictures have strong fine texture
+_FLAT_PLACES_SHARE = 0.8  # of the photographs are sampled from those with flat places
 _FLAT_LEVELS = (1.2 / 255, 2.5 / 255)  # of the grain profile at 1 and 2 px
-_STRUCTURE_SHARE = 0.3  # of the photographs with thin structures, where damage is to be repaired
+_STRUCTURE_SHARE = 0.3  # of the photographs get thin structures, if damage is to be repaired
 
 PATCHES_PER_PHOTOGRAPH = 8
 CONDITIONS = (*DEFECTS, *GRAIN_NAMES)
@@ -50,8 +50,8 @@ CONDITIONS = (*DEFECTS, *GRAIN_NAMES)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPictures:
-    """Where the clean photographs lie, divided into training and validation, and the material to age them with:
-    masks of real damage, and scanned prints whose flat places hold real grain.
+    """Paths of the training data: clean photographs for training and validation, masks of real damage, and scanned
+    prints whose flat places contain real grain.
     """
 
     training: tuple[Path, ...]
@@ -61,9 +61,9 @@ class TrainingPictures:
 
 
 def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPictures:
-    """The pictures in ``folder``, or in its subfolders ``photographs``, ``damage`` and ``prints*`` where it has them.
+    """Finds the pictures in ``folder``, or in its subfolders ``photographs``, ``damage`` and ``prints*``.
 
-    Every n-th picture by name goes to validation, at least one.
+    Every n-th picture by name is held out for validation, at least one.
 
     Raises:
         TrainingError: there are fewer than two pictures.
@@ -71,7 +71,7 @@ def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPi
     photographs = folder / "photographs" if (folder / "photographs").is_dir() else folder
     pictures = images_in(photographs)
     if len(pictures) < 2:
-        raise TrainingError(f"{photographs} holds {len(pictures)} pictures; training needs at least two")
+        raise TrainingError(f"{photographs} holds {len(pictures)} pictures. Training needs at least two")
     every = max(2, round(1 / validation_share))
     validation = tuple(pictures[every - 1 :: every]) or (pictures[-1],)
     return TrainingPictures(
@@ -83,18 +83,20 @@ def find_pictures(folder: Path, *, validation_share: float = 0.05) -> TrainingPi
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The JPEG, PNG and TIFF files directly in a folder, by name."""
+    """Lists the JPEG, PNG and TIFF files in a folder, sorted by name; subfolders are ignored."""
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgedPatches:
-    """A batch of pairs, float32.
+    """A batch of pairs of patches, float32.
 
-    ``aged`` and ``target`` are (N, 3, size, size), RGB, encoded values, in [0, 1] but where noise isn't clipped;
-    ``damage`` is (N, 1, size, size), 1 where damage was asked to be repaired; ``conditions`` is (N, len(CONDITIONS)):
-    1 for each of :data:`restoration.degradation.DEFECTS` that the target is free of, then the encoded grain profile of
-    the whole aged photograph.
+    Attributes:
+        aged: (N, 3, size, size), RGB, encoded values; unclipped noise can exceed [0, 1].
+        target: the same shape.
+        damage: (N, 1, size, size), 1 where damage is to be repaired.
+        conditions: (N, len(CONDITIONS)): 1 for each of :data:`restoration.degradation.DEFECTS` to repair, then the
+            encoded grain profile of the whole aged photograph.
     """
 
     aged: Tensor
@@ -103,21 +105,19 @@ class AgedPatches:
     conditions: Tensor
 
     def to(self, device: torch.device) -> AgedPatches:
-        """The same on ``device``, pictures laid out as fast convolutions want them."""
-        placed = (
-            value.to(device, memory_format=torch.channels_last) for value in (self.aged, self.target, self.damage)
-        )
-        aged, target, damage = placed
+        """Returns the batch on ``device``, pictures in channels-last memory format."""
+        moved = (value.to(device, memory_format=torch.channels_last) for value in (self.aged, self.target, self.damage))
+        aged, target, damage = moved
         return AgedPatches(aged=aged, target=target, damage=damage, conditions=self.conditions.to(device))
 
     def conditions_of(self, network: Generator) -> Tensor | None:
-        """The conditions that ``network`` takes: the first ones of :data:`CONDITIONS`, or None."""
+        """The conditioning inputs of ``network``: the first ones of :data:`CONDITIONS`, or None."""
         count = len(network.conditions)
         return self.conditions[:, :count] if count else None
 
 
 def batches_of(photographs: Sequence[AgedPatches]) -> list[AgedPatches]:
-    """Batches that hold one patch of each photograph, as many as each photograph has patches."""
+    """Regroups patches into batches with one patch of each photograph."""
     columns = {
         field.name: torch.stack([getattr(one, field.name) for one in photographs], dim=1)
         for field in fields(AgedPatches)
@@ -129,14 +129,14 @@ def batches_of(photographs: Sequence[AgedPatches]) -> list[AgedPatches]:
 
 
 class AgedPairs(Dataset[AgedPatches]):
-    """Aged photographs by number, each as :data:`PATCHES_PER_PHOTOGRAPH` pairs of patches.
+    """A dataset of aged photographs, each as :data:`PATCHES_PER_PHOTOGRAPH` pairs of patches.
 
-    A photograph, or a large part of it, is aged as a whole and its grain profile measured, since a patch alone doesn't
-    tell grain from texture; then patches are cut.
+    A photograph, or a large part of it, is aged as a whole and its grain profile is measured, because grain and texture
+    cannot be distinguished in a patch. Then patches are cropped.
     """
 
     def __init__(self, photographs: Sequence[Path], pictures: TrainingPictures, *, patch_px: int, seed: int) -> None:
-        """Reads the photographs (those for training or those for validation) and the material of ``pictures``."""
+        """Reads ``photographs``, and the damage masks and prints of ``pictures``, into memory."""
         self.patch_px = patch_px
         self.seed = seed
         self._photographs = [read_photograph(path) for path in photographs]
@@ -146,38 +146,38 @@ class AgedPairs(Dataset[AgedPatches]):
 
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
-        clean, monochrome = self._draw(rng)
+        clean, monochrome = self._sample_clean(rng)
         ageing = self._with_real_defects(sample_ageing(rng, monochrome=monochrome), rng)
         repair = sample_repair(rng, ageing)
         if rng.random() < (_STRUCTURE_SHARE if "damage" in repair else _STRUCTURE_SHARE / 4):
             clean = draw_thin_structures(clean, rng)
         pair = age_picture(clean, ageing, rng, repair=repair)
-        places = self._places(clean, rng)
+        positions = self._sample_positions(clean, rng)
         damage = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
         profile = encode_grain(measure_array_grain(np.clip(pair.aged, 0, 1).transpose(2, 0, 1)))
         conditions = np.concatenate([np.asarray([defect in repair for defect in DEFECTS], np.float32), profile])
         return AgedPatches(
-            aged=self._cut(pair.aged, places),
-            target=self._cut(pair.target, places),
-            damage=self._cut(damage[..., None], places),
+            aged=self._crop(pair.aged, positions),
+            target=self._crop(pair.target, positions),
+            damage=self._crop(damage[..., None], positions),
             conditions=torch.from_numpy(conditions).expand(PATCHES_PER_PHOTOGRAPH, -1),
         )
 
-    def _draw(self, rng: np.random.Generator) -> tuple[Array, bool]:
-        """A clean photograph or part of one, turned and mirrored, in colour or as a neutral or toned print."""
+    def _sample_clean(self, rng: np.random.Generator) -> tuple[Array, bool]:
+        """Samples a clean photograph or part of one, rotated and mirrored, in colour or as a neutral or toned print."""
         with_flat_places = rng.random() < _FLAT_PLACES_SHARE and self._with_flat_places
         photographs = self._with_flat_places if with_flat_places else self._photographs
         photograph = photographs[rng.integers(len(photographs))]
-        least = self.patch_px + 2 * _BORDER
-        reduction = rng.uniform(1.1, 1.8) if rng.random() < _REDUCED_SHARE else 1.0
-        sides = [min(round(_PART_PX * reduction), side) for side in photograph.shape[:2]]
+        min_side = self.patch_px + 2 * _MARGIN_PX
+        factor = rng.uniform(1.1, 1.8) if rng.random() < _DOWNSAMPLED_SHARE else 1.0
+        sides = [min(round(_PART_PX * factor), side) for side in photograph.shape[:2]]
         top, left = (rng.integers(whole - side + 1) for whole, side in zip(photograph.shape, sides, strict=False))
         cut = photograph[top : top + sides[0], left : left + sides[1]]
-        if reduction > 1:
-            size = tuple(max(round(side / reduction), 8) for side in reversed(sides))
+        if factor > 1:
+            size = tuple(max(round(side / factor), 8) for side in reversed(sides))
             cut = np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS))
-        missing = [(0, max(0, least - side)) for side in cut.shape[:2]]
-        part = np.pad(cut, (*missing, (0, 0)), mode="symmetric").astype(np.float32) / np.float32(255)
+        padding = [(0, max(0, min_side - side)) for side in cut.shape[:2]]
+        part = np.pad(cut, (*padding, (0, 0)), mode="symmetric").astype(np.float32) / np.float32(255)
         if rng.random() < _STRONG_TEXTURE_SHARE:
             part = np.clip(
                 sharpen(part, amount=float(rng.uniform(0.3, 2)), radius_px=float(rng.uniform(0.6, 1.5))), 0, 1
@@ -187,10 +187,10 @@ class AgedPairs(Dataset[AgedPatches]):
             part = part[:, ::-1]
         monochrome = bool(rng.random() < 0.55)
         clean = _as_print(part, rng) if monochrome else np.ascontiguousarray(part)
-        return (draw_inscriptions(clean, rng) if rng.random() < _MARKED_SHARE else clean), monochrome
+        return (draw_inscriptions(clean, rng) if rng.random() < _INSCRIBED_SHARE else clean), monochrome
 
     def _with_real_defects(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
-        """Half of the damaged photographs get scanned damage, half of the grainy ones real grain."""
+        """Replaces simulated defects by real ones in half of the damaged and half of the grainy photographs."""
         if ageing.damage is not None and self._masks and rng.random() < 0.5:
             mask = self._masks[rng.integers(len(self._masks))]
             offset = (int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1])))
@@ -202,30 +202,32 @@ class AgedPairs(Dataset[AgedPatches]):
             ageing = replace(ageing, grain_patch=zoomed)
         return ageing
 
-    def _places(self, clean: Array, rng: np.random.Generator) -> list[tuple[int, int]]:
-        """Where patches are cut: each at the more detailed of two places, since a flat one teaches little."""
+    def _sample_positions(self, clean: Array, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Samples patch positions; of two candidates takes the more detailed one, because flat patches teach little."""
         plane = luma(clean)
-        rows, columns = (side - self.patch_px - 2 * _BORDER + 1 for side in plane.shape)
-        chosen = []
+        rows, columns = (side - self.patch_px - 2 * _MARGIN_PX + 1 for side in plane.shape)
+        positions = []
         for _ in range(PATCHES_PER_PHOTOGRAPH):
-            candidates = [(_BORDER + int(rng.integers(rows)), _BORDER + int(rng.integers(columns))) for _ in range(2)]
-            chosen.append(max(candidates, key=lambda place: self._detail(plane, place)))
-        return chosen
+            candidates = [
+                (_MARGIN_PX + int(rng.integers(rows)), _MARGIN_PX + int(rng.integers(columns))) for _ in range(2)
+            ]
+            positions.append(max(candidates, key=lambda position: self._detail(plane, position)))
+        return positions
 
-    def _detail(self, plane: Array, place: tuple[int, int]) -> float:
-        patch = plane[place[0] : place[0] + self.patch_px, place[1] : place[1] + self.patch_px]
+    def _detail(self, plane: Array, position: tuple[int, int]) -> float:
+        patch = plane[position[0] : position[0] + self.patch_px, position[1] : position[1] + self.patch_px]
         return float(np.abs(np.diff(patch, axis=0)).mean())
 
-    def _cut(self, picture: Array, places: Sequence[tuple[int, int]]) -> Tensor:
+    def _crop(self, picture: Array, positions: Sequence[tuple[int, int]]) -> Tensor:
         size = self.patch_px
-        cut = np.stack([picture[top : top + size, left : left + size] for top, left in places])
-        return torch.from_numpy(np.ascontiguousarray(cut.transpose(0, 3, 1, 2)))
+        patches = np.stack([picture[top : top + size, left : left + size] for top, left in positions])
+        return torch.from_numpy(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
 
 
 def _has_flat_places(photograph: NDArray[np.uint8]) -> bool:
-    """Whether the flattest places are flat, so that a grain profile of the photograph is one of grain added to it.
+    """Whether the photograph has flat places, where its grain profile measures only the grain that is added.
 
-    Small photographs often have none; large scans nearly always do.
+    Small photographs often have no flat places; large scans nearly always do.
     """
     profile = measure_array_grain(luma(photograph.astype(np.float32) / np.float32(255))[None])
     fine, coarse = (
@@ -248,20 +250,20 @@ def _as_print(patch: Array, rng: np.random.Generator) -> Array:
 
 
 def read_photograph(path: Path) -> NDArray[np.uint8]:
-    """A picture, or of a large one the middle, as 8-bit RGB in sRGB, (H, W, 3), at most 2048 px a side.
+    """Reads a picture, or the centre of a large one, as 8-bit sRGB, (H, W, 3), at most 2048 px a side.
 
     Raises:
-        TrainingError: it can't be read.
+        TrainingError: the picture can't be read.
     """
     try:
         with Picture.open(path) as picture:
             info = picture.info
-            width, height = min(info.width, _MOST_PX), min(info.height, _MOST_PX)
+            width, height = min(info.width, _MAX_PX), min(info.height, _MAX_PX)
             values = convert_to_srgb(picture).read(
                 (info.width - width) // 2, (info.height - height) // 2, width, height
             )[0]
     except (ImageError, OSError) as error:
-        raise TrainingError(f"{path} can't be read for training: {error}. Leave it out, or mend it") from error
+        raise TrainingError(f"{path} can't be read for training: {error}. Remove or repair the file") from error
     as_bytes = np.rint(values * 255).astype(np.uint8).transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(as_bytes, (height, width, 3)))
 
@@ -271,7 +273,7 @@ def _read_mask(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))
     except OSError as error:
-        raise TrainingError(f"the damage mask {path} can't be read: {error}") from error
+        raise TrainingError(f"the damage mask {path} can't be read: {error}. Remove or repair the file") from error
 
 
 def _read_grain(path: Path) -> list[Array]:
@@ -279,7 +281,7 @@ def _read_grain(path: Path) -> list[Array]:
 
 
 class ResumeSampler(Sampler[int]):
-    """All whole numbers from ``first`` on: where a resumed training continues."""
+    """Yields the sample numbers from ``first`` on, so that a resumed training continues there."""
 
     def __init__(self, first: int) -> None:
         self.first = first

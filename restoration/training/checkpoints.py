@@ -1,6 +1,6 @@
-"""Checkpoints as safetensors: every tensor of the networks, the running mean and the optimisers, and the step.
+"""Checkpoints as safetensors: the tensors of networks, EMA weights and optimisers, and the state of the loop.
 
-No pickle: a checkpoint that was passed on can hold nothing but numbers.
+No pickle is used, so a checkpoint from another person cannot execute code.
 """
 
 from __future__ import annotations
@@ -24,33 +24,35 @@ TEMPORARY_NAME = "checkpoint.tmp"
 
 
 State = Mapping[str, Mapping[str, Tensor]]
-"""Tensors by their owner's name and their own."""
+"""Tensors by component and name."""
 
 
-class Trained(Protocol):
-    """What is trained: it can tell its state, and be put into one."""
+class Checkpointed(Protocol):
+    """Networks and optimisers whose state can be saved and loaded."""
 
     def state(self) -> State: ...
 
-    def restore(self, state: State) -> None: ...
+    def load_state(self, state: State) -> None: ...
 
 
-def save(trained: Trained, folder: Path, *, facts: dict[str, Any]) -> None:
-    """Writes the state after ``facts["step"]`` steps, replacing the checkpoint before it in one move."""
-    tensors = {f"{owner}/{name}": value for owner, part in trained.state().items() for name, value in part.items()}
+def save(networks: Checkpointed, folder: Path, *, loop_state: dict[str, Any]) -> None:
+    """Writes the state after ``loop_state["step"]`` steps; replaces the previous checkpoint atomically."""
+    tensors = {
+        f"{component}/{name}": value for component, part in networks.state().items() for name, value in part.items()
+    }
     temporary = folder / TEMPORARY_NAME
     save_file(
         {name: value.detach().contiguous().cpu() for name, value in tensors.items()},
         temporary,
-        metadata={"facts": json.dumps(facts)},
+        metadata={"facts": json.dumps(loop_state)},
     )
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(folder / CHECKPOINT_NAME)
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What was written with the checkpoint in ``folder``, its ``step`` among it.
+def read_loop_state(folder: Path) -> dict[str, Any]:
+    """Reads the loop state from the checkpoint in ``folder``; it includes ``step``.
 
     Raises:
         TrainingError: no readable checkpoint exists.
@@ -61,30 +63,30 @@ def read_facts(folder: Path) -> dict[str, Any]:
             metadata = content.metadata()
         return dict(json.loads(metadata["facts"]))
     except FileNotFoundError as error:
-        raise TrainingError(f"{folder} holds no {CHECKPOINT_NAME} to resume from: train without --resume") from error
+        raise TrainingError(f"{folder} holds no {CHECKPOINT_NAME} to resume from. Train without --resume") from error
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(f"the checkpoint {path} can't be read: {error}") from error
 
 
-def load(trained: Trained, folder: Path) -> None:
-    """Puts the checkpoint's state into what is trained.
+def load(networks: Checkpointed, folder: Path) -> None:
+    """Loads the checkpoint in ``folder`` into ``networks``.
 
     Raises:
-        TrainingError: the checkpoint is of other networks.
+        TrainingError: the checkpoint belongs to other networks.
     """
     state: dict[str, dict[str, Tensor]] = {}
     with safe_open(folder / CHECKPOINT_NAME, framework="pt") as content:
-        for key in content.keys():  # noqa: SIM118 - no mapping
-            owner, name = key.split("/", 1)
-            state.setdefault(owner, {})[name] = content.get_tensor(key)
+        for key in content.keys():  # noqa: SIM118 - not a mapping
+            component, name = key.split("/", 1)
+            state.setdefault(component, {})[name] = content.get_tensor(key)
     try:
-        trained.restore(state)
+        networks.load_state(state)
     except (RuntimeError, KeyError) as error:
-        raise TrainingError(f"the checkpoint in {folder} is of other networks: {error}") from error
+        raise TrainingError(f"the checkpoint in {folder} belongs to other networks: {error}") from error
 
 
 def optimiser_state(optimiser: Optimizer) -> dict[str, Tensor]:
-    """All that an optimiser remembers, as tensors."""
+    """The state of an optimiser as tensors, by parameter index and name."""
     return {
         f"{index}/{name}": torch.as_tensor(value)
         for index, state in optimiser.state_dict()["state"].items()
@@ -92,8 +94,8 @@ def optimiser_state(optimiser: Optimizer) -> dict[str, Tensor]:
     }
 
 
-def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts what :func:`optimiser_state` told into an optimiser of the same weights."""
+def load_optimiser_state(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Loads a state from :func:`optimiser_state` into an optimiser of the same weights."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/")

@@ -1,4 +1,4 @@
-"""What is measured of a restored picture: nearness to the clean one, texture, marks; and, without a clean one, shares.
+"""Metrics of a restored picture: fidelity to the clean picture, texture, marks; for real scans, retained shares.
 
 Pictures are float32 (H, W, C), C 1 or 3, encoded values with data range 1.
 """
@@ -16,41 +16,41 @@ from restoration.quality import change_map, score
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Figures = dict[str, float]
-"""Numbers by name; NaN where there was nothing to measure."""
+Metrics = dict[str, float]
+"""Values by metric name; NaN where there was nothing to measure."""
 
-_LEAST_CYCLES, _MOST_CYCLES = 1 / 32, 1 / 2  # a pixel: coarser than grain, and the finest that pixels carry
-_REACH_PX = 4  # around a mark: the paper that it stands out from
-_PIECE_PX = 32  # long marks are judged by pieces, so that none is lost in part
-_SMALLEST_PIECE = 16  # px
-_KEPT = 1 / 3  # of its contrast; a mark that has less is as good as gone
-_LEAST_CONTRAST = 0.12  # luma; a mark with less contrast to its paper is not visible to a reader
+_MIN_CYCLES, _MAX_CYCLES = 1 / 32, 1 / 2  # per pixel: from coarser than grain to the Nyquist limit
+_PAPER_REACH_PX = 4  # around a mark: the paper it is compared with
+_PIECE_PX = 32  # long marks are measured in pieces, so that a partial loss is counted
+_MIN_PIECE_PIXELS = 16  # px
+_MIN_KEPT_CONTRAST = 1 / 3  # of its contrast; a mark with less counts as lost
+_MIN_VISIBLE_CONTRAST = 0.12  # luma; a mark with less contrast to its paper is not visible to a reader
 
 
-def reference_metrics(target: Array, made: Array) -> Figures:
-    """``psnr`` in dB and ``ssim`` as scikit-image gives them, and ``spectrum_distance``."""
+def reference_metrics(target: Array, restored: Array) -> Metrics:
+    """Computes ``psnr`` (dB) and ``ssim`` as scikit-image does, and ``spectrum_distance`` (dB)."""
     return {
-        "psnr": psnr(target, made),
-        "ssim": _similarity(target, made)[0],
-        "spectrum_distance": spectrum_distance(target, made),
+        "psnr": psnr(target, restored),
+        "ssim": _ssim_map(target, restored)[0],
+        "spectrum_distance": spectrum_distance(target, restored),
     }
 
 
-def psnr(target: Array, made: Array) -> float:
-    """Peak signal-to-noise ratio in dB, of pictures or of any pixels of them; infinite where they are identical."""
+def psnr(target: Array, restored: Array) -> float:
+    """Peak signal-to-noise ratio in dB of pictures or selected pixels; infinite if they are identical."""
     if not target.size:
         return float("nan")
-    error = float(np.mean((target.astype(np.float64) - made) ** 2))
+    error = float(np.mean((target.astype(np.float64) - restored) ** 2))
     return float("inf") if error == 0 else -10 * float(np.log10(error))
 
 
-def spectrum_distance(target: Array, made: Array) -> float:
-    """How far the texture's strength at each fineness is from the target's, in dB, mean over finenesses.
+def spectrum_distance(target: Array, restored: Array) -> float:
+    """Mean absolute difference, in dB, of the radially averaged power spectra of the luma.
 
-    The luma's power spectrum under a Hann window, averaged around circles of equal frequency from 1/32 to 1/2 cycles a
-    pixel; of the two spectra the mean absolute difference in decibels. 0 is the same texture, wherever its grains lie.
+    The spectra use a Hann window and frequencies from 1/32 to 1/2 cycles per pixel. 0 means the same texture, wherever
+    its grains lie.
     """
-    return float(np.mean(np.abs(_radial_spectrum(target) - _radial_spectrum(made))))
+    return float(np.mean(np.abs(_radial_spectrum(target) - _radial_spectrum(restored))))
 
 
 def _radial_spectrum(picture: Array) -> NDArray[np.float64]:
@@ -59,40 +59,42 @@ def _radial_spectrum(picture: Array) -> NDArray[np.float64]:
     window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
     power = np.abs(np.fft.rfft2((plane - plane.mean()) * window)) ** 2
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    inside = (radius >= _LEAST_CYCLES) & (radius < _MOST_CYCLES)
+    inside = (radius >= _MIN_CYCLES) & (radius < _MAX_CYCLES)
     step = max(1 / 64, 1 / min(height, width))
-    ring = ((radius[inside] - _LEAST_CYCLES) / step).astype(int)
+    ring = ((radius[inside] - _MIN_CYCLES) / step).astype(int)
     means = np.bincount(ring, power[inside]) / np.bincount(ring)
     return np.asarray(10 * np.log10(means + 1e-9), dtype=np.float64)
 
 
-def mark_metrics(target: Array, made: Array, ink: Mask) -> Figures:
-    """``ssim`` of marks and the pixels about them, and ``marks_kept``: the share of their pieces that still stand out.
+def mark_metrics(target: Array, restored: Array, ink: Mask) -> Metrics:
+    """Computes ``ssim`` on and around marks, and ``marks_kept``, the share of their pieces that are still visible.
 
     Args:
         target: the clean picture with its marks.
-        made: what a restoration made of a noisy scan of it.
-        ink: (H, W), where the marks are.
+        restored: the restored picture of a noisy scan of it.
+        ink: (H, W), the pixels of the marks.
 
-    A piece is what of a connected mark lies in a square of 32 px. It is kept where its luma differs from that of the
-    paper around it by at least a third of what it differs by in the target; what is only paler shows in ``ssim``.
+    A piece is the part of a connected mark inside a square of 32 px. It counts as kept if its luma contrast to the
+    paper around it is at least a third of the contrast in the target. Smaller losses of contrast lower ``ssim``.
     """
-    pieces, paper = _pieces(ink)
-    numbers = np.arange(1, pieces.max() + 1)
-    clean, left = (_contrast(luma(picture), pieces, paper, numbers) for picture in (target, made))
-    large = np.bincount(pieces.ravel(), minlength=numbers.size + 1)[1:] >= _SMALLEST_PIECE
-    read = large & (np.abs(clean) >= _LEAST_CONTRAST)
-    if not read.any():
+    pieces, paper = _label_pieces(ink)
+    piece_numbers = np.arange(1, pieces.max() + 1)
+    target_contrast, contrast = (
+        _piece_contrast(luma(picture), pieces, paper, piece_numbers) for picture in (target, restored)
+    )
+    large = np.bincount(pieces.ravel(), minlength=piece_numbers.size + 1)[1:] >= _MIN_PIECE_PIXELS
+    visible = large & (np.abs(target_contrast) >= _MIN_VISIBLE_CONTRAST)
+    if not visible.any():
         return {"ssim": float("nan"), "marks_kept": float("nan")}
-    about = ndimage.binary_dilation(ink, iterations=3)
+    near_ink = ndimage.binary_dilation(ink, iterations=3)
     return {
-        "ssim": float(_similarity(target, made)[1][about].mean()),
-        "marks_kept": float(np.mean(left[read] / clean[read] >= _KEPT)),
+        "ssim": float(_ssim_map(target, restored)[1][near_ink].mean()),
+        "marks_kept": float(np.mean(contrast[visible] / target_contrast[visible] >= _MIN_KEPT_CONTRAST)),
     }
 
 
-def _pieces(ink: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Each pixel's piece of a mark by number, and the piece whose paper it is; 0 for none."""
+def _label_pieces(ink: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Labels each pixel with the mark piece it belongs to, and with the piece whose paper it is; 0 for none."""
     connected, _ = ndimage.label(ink, structure=np.ones((3, 3)))
     rows, columns = np.indices(ink.shape) // _PIECE_PX
     cells = (connected * (rows.max() + 1) + rows) * (columns.max() + 1) + columns
@@ -101,33 +103,33 @@ def _pieces(ink: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return pieces, pieces
     pieces[ink] = np.unique(cells[ink], return_inverse=True)[1] + 1
     distance, nearest = ndimage.distance_transform_edt(~ink, return_indices=True)
-    paper = np.where((distance > 1.5) & (distance <= 1.5 + _REACH_PX), pieces[tuple(nearest)], 0)
+    paper = np.where((distance > 1.5) & (distance <= 1.5 + _PAPER_REACH_PX), pieces[tuple(nearest)], 0)
     return pieces, paper
 
 
-def _contrast(
-    plane: Array, pieces: NDArray[np.intp], paper: NDArray[np.intp], numbers: NDArray[np.intp]
+def _piece_contrast(
+    plane: Array, pieces: NDArray[np.intp], paper: NDArray[np.intp], piece_numbers: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    ink_level, ink_count = _sums(plane, pieces, numbers)
-    paper_level, paper_count = _sums(plane, paper, numbers)
+    ink_level, ink_count = _label_sums(plane, pieces, piece_numbers)
+    paper_level, paper_count = _label_sums(plane, paper, piece_numbers)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference = ink_level / ink_count - paper_level / paper_count
-    return np.nan_to_num(difference)  # a piece without paper of its own stands out from nothing
+    return np.nan_to_num(difference)  # a piece without surrounding paper has no contrast
 
 
-def _sums(
-    plane: Array, labels: NDArray[np.intp], numbers: NDArray[np.intp]
+def _label_sums(
+    plane: Array, labels: NDArray[np.intp], piece_numbers: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    length = numbers.size + 1
+    length = piece_numbers.size + 1
     sums = np.asarray(np.bincount(labels.ravel(), plane.ravel(), minlength=length)[1:], dtype=np.float64)
     return sums, np.bincount(labels.ravel(), minlength=length)[1:].astype(np.float64)
 
 
-def _similarity(target: Array, made: Array) -> tuple[float, Array]:
-    """SSIM of the picture, as scikit-image takes its mean, and of each pixel, (H, W)."""
+def _ssim_map(target: Array, restored: Array) -> tuple[float, Array]:
+    """Mean SSIM of the picture, as scikit-image computes it, and the SSIM map, (H, W)."""
     mean, values = structural_similarity(
         target,
-        made,
+        restored,
         data_range=1.0,
         channel_axis=-1,
         gaussian_weights=True,
@@ -138,14 +140,15 @@ def _similarity(target: Array, made: Array) -> tuple[float, Array]:
     return float(mean), np.asarray(values.mean(axis=-1), dtype=np.float32)
 
 
-def kept_energy(source: Array, made: Array) -> Figures:
-    """How much of a clean picture's fine detail is kept: ``kept_energy`` and ``kept_energy_1st_percentile``.
+def kept_energy(source: Array, restored: Array) -> Metrics:
+    """Computes how much of a clean picture's fine detail is kept: ``kept_energy``, ``kept_energy_1st_percentile``.
 
-    Of blocks of 32 x 32 px, every 16 px, the energy of the luma's high-pass (less its Gaussian of 1.5 px) as a share of
-    the source's, at most 1; the mean, and the 1st percentile, which shows a smeared corner that the mean hides. Blocks
-    whose high-pass deviates by less than 2/255 have no detail and don't count.
+    The picture is divided into blocks of 32 x 32 px, one every 16 px. For each block, the energy of the high-pass (luma
+    minus its Gaussian of 1.5 px) is divided by the source's and limited to 1. The results are the mean, and the 1st
+    percentile, which shows a smeared corner that the mean hides. Blocks with a high-pass deviation below 2/255 have no
+    detail and are ignored.
     """
-    before, after = (_block_energy(luma(picture)) for picture in (source, made))
+    before, after = (_block_energy(luma(picture)) for picture in (source, restored))
     detailed = before > (2 / 255) ** 2
     if not detailed.any():
         return {"kept_energy": float("nan"), "kept_energy_1st_percentile": float("nan")}
@@ -160,47 +163,51 @@ def _block_energy(plane: Array) -> NDArray[np.float64]:
     return energy
 
 
-def filled_metrics(source: Array, made: Array) -> Figures:
-    """``filled_share`` of the pixels and ``filled_places``, as the scores of a derivative say."""
-    pictures = [Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, made)]
+def filled_metrics(source: Array, restored: Array) -> Metrics:
+    """Computes ``filled_share`` (of the pixels) and ``filled_places`` as the scores of a derivative do."""
+    pictures = [
+        Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, restored)
+    ]
     changes = change_map(*pictures)
     share = changes.filled_pixels / (source.shape[0] * source.shape[1])
     return {"filled_share": share, "filled_places": float(changes.filled_places)}
 
 
-def smoothed_metrics(source: Array, made: Array) -> Figures:
-    """``smoothed_share`` of the blocks, as the score of a derivative says."""
-    pictures = [Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, made)]
+def smoothed_metrics(source: Array, restored: Array) -> Metrics:
+    """Computes ``smoothed_share`` (of the blocks) as the score of a derivative does."""
+    pictures = [
+        Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, restored)
+    ]
     (share,) = (
         each.value for each in score(derivative=pictures[1], source=pictures[0]) if each.metric == "smoothed_share"
     )
     return {"smoothed_share": float("nan") if share is None else share}
 
 
-def remaining_shares(source: Array, made: Array) -> Figures:
-    """What a restoration left of a real scan's grain and edges, of which no clean original is known.
+def retained_shares(source: Array, restored: Array) -> Metrics:
+    """Computes the shares of a real scan's grain and edges that a restoration retained; needs no ground truth.
 
-    ``grain_fine`` and ``grain_coarse`` are spreads of the luma between Gaussians of 0.7 and 1.4 px, and of 1.4 and 2.8
-    px, over the flattest fifth of the picture; ``edges`` is the mean gradient, of the luma smoothed by 1 px, where the
-    source has its strongest 0.5 %. Each is a share of the source's. The flattest fifth is where the source's luma,
-    smoothed by 4 px, rises least.
+    ``grain_fine`` and ``grain_coarse`` are standard deviations of the band-passed luma (Gaussians of 0.7 and 1.4 px,
+    and of 1.4 and 2.8 px) in the flattest fifth of the picture. ``edges`` is the mean gradient of the luma, smoothed by
+    1 px, at the source's strongest 0.5 % of gradients. Each is divided by the source's value. The flattest fifth has
+    the smallest gradients of the source's luma, smoothed by 4 px.
     """
-    before, after = luma(source), luma(made)
+    before, after = luma(source), luma(restored)
     slope = ndimage.gaussian_gradient_magnitude(before, 4.0)
     flat = slope <= np.quantile(slope, 0.2)
     steep = ndimage.gaussian_gradient_magnitude(before, 1.0)
     edge = steep >= np.quantile(steep, 0.995)
     return {
-        "grain_fine": _share(_band(after, 0.7)[flat].std(), _band(before, 0.7)[flat].std()),
-        "grain_coarse": _share(_band(after, 1.4)[flat].std(), _band(before, 1.4)[flat].std()),
-        "edges": _share(ndimage.gaussian_gradient_magnitude(after, 1.0)[edge].mean(), steep[edge].mean()),
+        "grain_fine": _ratio(_band_pass(after, 0.7)[flat].std(), _band_pass(before, 0.7)[flat].std()),
+        "grain_coarse": _ratio(_band_pass(after, 1.4)[flat].std(), _band_pass(before, 1.4)[flat].std()),
+        "edges": _ratio(ndimage.gaussian_gradient_magnitude(after, 1.0)[edge].mean(), steep[edge].mean()),
     }
 
 
-def _band(plane: Array, sigma: float) -> Array:
+def _band_pass(plane: Array, sigma: float) -> Array:
     passed: Array = ndimage.gaussian_filter(plane, sigma) - ndimage.gaussian_filter(plane, 2 * sigma)
     return passed
 
 
-def _share(after: np.floating, before: np.floating) -> float:
+def _ratio(after: np.floating, before: np.floating) -> float:
     return float(after / before) if before > 0 else float("nan")

@@ -1,4 +1,4 @@
-"""The losses of restoration: pixels, features, and the game against the discriminator."""
+"""The losses of restoration: pixel, feature and adversarial losses."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Judgements = list[tuple[Tensor, list[Tensor]]]
+DiscriminatorOutput = list[tuple[Tensor, list[Tensor]]]
+"""For each scale: the scores and the features of each layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """How much each loss counts in the adversarial phase; the pixel phase has the pixel loss alone.
+    """Weights of the losses in the adversarial phase; the pixel phase uses only the pixel loss.
 
-    ``damage`` is how much more a damaged pixel counts in the pixel loss, since few pixels are damaged.
+    ``damage`` is the additional weight of damaged pixels in the pixel loss, because few pixels are damaged.
     """
 
     pixel: float = 0.02
@@ -26,16 +27,16 @@ class LossWeights:
 
 
 def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, floor: float = 1e-4) -> Tensor:
-    """The logarithm of each patch's mean squared error, PSNR turned round (as in HINet, Chen et al. 2021), a scalar.
+    """Mean logarithm of each patch's mean squared error, a scalar: a PSNR loss (as in HINet, Chen et al. 2021).
 
-    The logarithm lets a patch with little noise count as much as one that can't be told well any more; without it the
-    few that have faded drown all others.
+    With the logarithm, patches with little noise affect the loss as much as patches with large errors, such as faded
+    ones.
 
     Args:
         restored: (N, C, h, w), encoded values about [0, 1].
-        target: the same.
-        weight: (N, 1, h, w), how much more than 1 a pixel counts; by itself all count the same.
-        floor: the squared error that is as good as none; patches below it don't ask for more.
+        target: the same shape.
+        weight: (N, 1, h, w), added to each pixel's weight of 1.
+        floor: the mean squared error below which a patch hardly affects the loss.
     """
     error = (restored.float() - target.float()) ** 2
     if weight is not None:
@@ -43,10 +44,10 @@ def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *
     return torch.log1p(error.mean(dim=(1, 2, 3)) / floor).mean()
 
 
-def feature_loss(restored: Judgements, target: Judgements) -> Tensor:
+def feature_loss(restored: DiscriminatorOutput, target: DiscriminatorOutput) -> Tensor:
     """Mean absolute difference of the discriminator's features (Larsen et al. 2016; Wang et al. 2018), a scalar.
 
-    Each layer weighs the same; the target's features are taken as given.
+    All layers have the same weight; no gradient flows to the target.
     """
     differences = [
         functional.l1_loss(of_restored.float(), of_target.detach().float())
@@ -59,7 +60,7 @@ def feature_loss(restored: Judgements, target: Judgements) -> Tensor:
 def perceptual_loss(restored: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     """Mean absolute difference of a fixed network's features (Johnson et al. 2016), a scalar.
 
-    Each layer weighs the same.
+    All layers have the same weight.
     """
     differences = [
         functional.l1_loss(one.float(), other.detach().float()) for one, other in zip(restored, target, strict=True)
@@ -67,13 +68,13 @@ def perceptual_loss(restored: Sequence[Tensor], target: Sequence[Tensor]) -> Ten
     return torch.stack(differences).mean()
 
 
-def adversarial_loss(restored: Judgements) -> Tensor:
-    """The generator's side of the hinge game (Lim and Ye 2017): to be judged a photograph."""
+def adversarial_loss(restored: DiscriminatorOutput) -> Tensor:
+    """Hinge loss of the generator (Lim and Ye 2017): the negative mean score of restored pictures."""
     return torch.stack([-scores.float().mean() for scores, _ in restored]).mean()
 
 
-def discriminator_loss(real: Judgements, restored: Judgements) -> Tensor:
-    """The discriminator's side of the hinge game: real above 1, restored below -1."""
+def discriminator_loss(real: DiscriminatorOutput, restored: DiscriminatorOutput) -> Tensor:
+    """Hinge loss of the discriminator: scores of real pictures above 1, of restored ones below -1."""
     return torch.stack(
         [
             functional.relu(1 - real_scores.float()).mean() + functional.relu(1 + restored_scores.float()).mean()

@@ -1,4 +1,4 @@
-"""A trained generator's weights in a wider one, which gives the same pictures at first and can learn more."""
+"""Copies a trained generator's weights into a wider network with the same initial output."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from restoration.networks import Generator
 def widen_weights(weights: Mapping[str, Tensor], into: Generator) -> dict[str, Tensor]:
     """Copies ``weights`` of a narrower network with the same blocks into the fresh weights of ``into``.
 
-    The outputs stay the same: new channels have random weights, but neither an old channel nor the output reads them
-    yet (after Net2Net, Chen, Goodfellow and Shlens 2016).
+    The outputs stay the same: new channels have random weights, but old channels and the output have zero weights for
+    them (after Net2Net, Chen, Goodfellow and Shlens 2016).
 
     Raises:
-        ValueError: a layer of ``weights`` is larger than in ``into``, or isn't there.
+        ValueError: a layer of ``weights`` is larger than in ``into``, or is missing.
     """
     fresh = into.state_dict()
     if fresh.keys() != weights.keys():
-        raise ValueError("the networks have other layers")
-    found = {}
+        raise ValueError("the networks have different layers")
+    widened = {}
     for name, trained in weights.items():
-        whole = fresh[name].clone()
-        if any(old > new for old, new in zip(trained.shape, whole.shape, strict=True)):
-            raise ValueError(f"{name} is larger than in the network that it is laid into")
+        values = fresh[name].clone()
+        if any(old > new for old, new in zip(trained.shape, values.shape, strict=True)):
+            raise ValueError(f"{name} is larger than in the wider network")
         kept = tuple(slice(0, size) for size in trained.shape)
-        if whole.ndim > 1:
-            whole[kept[0], trained.shape[1] :] = 0
-        whole[kept] = trained
-        found[name] = whole
-    return found
+        if values.ndim > 1:
+            values[kept[0], trained.shape[1] :] = 0
+        values[kept] = trained
+        widened[name] = values
+    return widened

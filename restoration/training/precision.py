@@ -1,4 +1,4 @@
-"""The precision of a training: float32 or bfloat16, whichever takes less time a step on this machine.
+"""Selects the precision of a training: float32 or bfloat16, whichever is faster on this machine.
 
 Processors without bfloat16 instructions emulate it, many times slower than float32.
 """
@@ -20,7 +20,7 @@ _STEPS = 3
 
 
 def resolve_for_training(execution: Execution, settings: TrainingSettings) -> ResolvedExecution:
-    """Resolves the execution settings; with the precision ``auto`` the faster one is measured, in some seconds.
+    """Resolves the execution settings; with precision ``auto``, measures for a few seconds which one is faster.
 
     Raises:
         DeviceError: the device is not available, or a name is unknown.
@@ -28,21 +28,25 @@ def resolve_for_training(execution: Execution, settings: TrainingSettings) -> Re
     if execution.precision != "auto":
         return execution.resolved()
     candidates = [replace(execution, precision=precision).resolved() for precision in ("fp32", "bf16")]
-    return min(candidates, key=lambda how: seconds_per_step(how, settings))
+    return min(candidates, key=lambda resolved_execution: seconds_per_step(resolved_execution, settings))
 
 
-def seconds_per_step(how: ResolvedExecution, settings: TrainingSettings) -> float:
-    """The time of a forward and backward pass of a few patches, the fastest of some."""
+def seconds_per_step(resolved_execution: ResolvedExecution, settings: TrainingSettings) -> float:
+    """Time of a forward and backward pass of four patches, s; the shortest of three."""
     numbers = {"widths": settings.widths, "blocks": settings.blocks}
-    network = to_device(build_generator("residual-unet", numbers), how.device)
-    patches = torch.rand(_PATCHES, 3, settings.patch_px, settings.patch_px, device=how.device)
-    taken = []
+    network = to_device(build_generator("residual-unet", numbers), resolved_execution.device)
+    patches = torch.rand(_PATCHES, 3, settings.patch_px, settings.patch_px, device=resolved_execution.device)
+    times = []
     for _ in range(_STEPS):
-        began = time.perf_counter()
-        with torch.autocast(how.device.type, dtype=how.autocast, enabled=how.autocast is not None):
+        started = time.perf_counter()
+        with torch.autocast(
+            resolved_execution.device.type,
+            dtype=resolved_execution.autocast,
+            enabled=resolved_execution.autocast is not None,
+        ):
             loss = network(patches).square().mean()
         loss.backward()
-        if how.device.type == "cuda":
-            torch.cuda.synchronize(how.device)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        if resolved_execution.device.type == "cuda":
+            torch.cuda.synchronize(resolved_execution.device)
+        times.append(time.perf_counter() - started)
+    return min(times)

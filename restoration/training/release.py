@@ -1,4 +1,4 @@
-"""A trained generator becomes a model version: a folder with ``card.json`` and ``weights.safetensors``."""
+"""Releases a trained generator as a model version: a folder with ``card.json`` and ``weights.safetensors``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, pars
 from restoration.networks import Generator, interpolate_weights, join_endpoints
 from restoration.pipeline.stages import LoadedRestoration
 from restoration.training.aged_pairs import CONDITIONS, TrainingPictures
-from restoration.training.evaluation import Restoration, evaluate, read_middle, restoration_of_arrays
+from restoration.training.evaluation import Restoration, evaluate, read_centre, restoration_of_arrays
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
@@ -35,9 +35,9 @@ REPAIR = {
     "choices": list(DEFECTS),
     "description": "what is mended; what is not named stays as it is",
 }
-MOST_LOST_DB = 0.2
-MOST_LOST_IN_ALL_DB = 0.8
-_MEASURED_PX = 320  # a side, of each validation photograph; enough for means, and minutes instead of half an hour
+MAX_DEFAULT_LOSS_DB = 0.2
+MAX_ENDPOINT_LOSS_DB = 0.8
+_EVALUATED_PX = 320  # a side of each validation photograph; larger ones would take half an hour instead of minutes
 UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "etching", "woodcut", "collotype")
 KNOWN_FAILURES = [
     "Weave, canvas and print texture finer than about 2 px may be taken for grain and smoothed.",
@@ -54,39 +54,39 @@ def release(
     *,
     settings: TrainingSettings,
     pictures: TrainingPictures,
-    how: ResolvedExecution,
+    execution: ResolvedExecution,
     validation: Validation,
 ) -> ModelFolder:
-    """Writes the version folder of a finished training into ``output``, measured on the middles of its photographs
-    for validation.
+    """Writes the model version of a finished training to ``output``, evaluated on the centres of its validation
+    photographs.
 
-    The textured end lies on the line through both ends, as far out as costs at most :data:`MOST_LOST_IN_ALL_DB` on the
-    validation pairs, and at most twice as far as the training went; the default texture is the largest that costs at
-    most :data:`MOST_LOST_DB`.
+    The texture endpoint lies on the line through fidelity and adversarial weights. The factor is the largest one up to
+    2 that loses at most :data:`MAX_ENDPOINT_LOSS_DB` on the validation pairs. The default texture is the largest
+    one with a loss of at most :data:`MAX_DEFAULT_LOSS_DB`.
     """
-    if not gan.fidelity:
-        gan.keep_fidelity()
-    weights = join_endpoints(gan.fidelity, gan.ema)
-    taken = _furthest(_levels(gan, weights, validation, furthest=2), MOST_LOST_IN_ALL_DB)
-    weights = join_endpoints(interpolate_weights(weights, 0.0), interpolate_weights(weights, taken))
-    levels = _levels(gan, weights, validation)
-    default = _furthest(levels, MOST_LOST_DB)
-    clean = [read_middle(path, _MEASURED_PX) for path in pictures.validation]
+    if not gan.fidelity_endpoint:
+        gan.store_fidelity_endpoint()
+    weights = join_endpoints(gan.fidelity_endpoint, gan.ema)
+    factor = _largest_texture(_psnr_by_texture(gan, weights, validation, max_factor=2), MAX_ENDPOINT_LOSS_DB)
+    weights = join_endpoints(interpolate_weights(weights, 0.0), interpolate_weights(weights, factor))
+    psnr_by_texture = _psnr_by_texture(gan, weights, validation)
+    default = _largest_texture(psnr_by_texture, MAX_DEFAULT_LOSS_DB)
+    clean = [read_centre(path, _EVALUATED_PX) for path in pictures.validation]
     restorations = {
-        f"texture {texture:g}": _restoration(gan.generator, interpolate_weights(weights, texture), how)
+        f"texture {texture:g}": _restoration_with(gan.generator, interpolate_weights(weights, texture), execution)
         for texture in sorted({0.0, default, 1.0})
     }
     evaluation = list(evaluate(restorations, clean, with_peers=False))
-    by_texture = {f"{texture:g}": round(psnr, 3) for texture, psnr in levels.items()}
-    return _write(
+    by_texture = {f"{texture:g}": round(psnr, 3) for texture, psnr in psnr_by_texture.items()}
+    return _write_restoration(
         output,
         weights,
         {
-            "parameters": {"strength": STRENGTH, "texture": _texture(default), "repair": REPAIR},
+            "parameters": {"strength": STRENGTH, "texture": _texture_parameter(default), "repair": REPAIR},
             "training": {
-                "environment": how.described(),
+                "environment": execution.described(),
                 "validation_psnr_by_texture": by_texture,
-                "adversarial_share_taken": taken,
+                "adversarial_share_taken": factor,
             },
             "evaluation": [row.as_dict() for row in evaluation],
         },
@@ -95,37 +95,37 @@ def release(
     )
 
 
-def _levels(
-    gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation, *, furthest: int = 1
+def _psnr_by_texture(
+    gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation, *, max_factor: int = 1
 ) -> dict[float, float]:
-    """The validation's PSNR in dB at each twentieth of the way from one end of ``weights`` to the other, or further."""
-    textures = [share / 20 for share in range(20 * furthest + 1)]
+    """Validation PSNR in dB for textures from 0 to ``max_factor`` in steps of 1/20."""
+    textures = [index / 20 for index in range(20 * max_factor + 1)]
     return {texture: validation.psnr(gan.generator, interpolate_weights(weights, texture)) for texture in textures}
 
 
-def _furthest(levels: Mapping[float, float], most_lost: float) -> float:
-    return max(texture for texture, level in levels.items() if level >= levels[0.0] - most_lost)
+def _largest_texture(psnr_by_texture: Mapping[float, float], max_loss: float) -> float:
+    return max(texture for texture, psnr in psnr_by_texture.items() if psnr >= psnr_by_texture[0.0] - max_loss)
 
 
-def _restoration(generator: Generator, weights: Mapping[str, Tensor], how: ResolvedExecution) -> Restoration:
+def _restoration_with(generator: Generator, weights: Mapping[str, Tensor], execution: ResolvedExecution) -> Restoration:
     network = copy.deepcopy(generator)
     network.load_state_dict(dict(weights))
 
-    return restoration_of_arrays(lambda repair: LoadedRestoration(network, how, repair=repair))
+    return restoration_of_arrays(lambda repair: LoadedRestoration(network, execution, repair=repair))
 
 
-def _texture(default: float) -> dict[str, Any]:
+def _texture_parameter(default: float) -> dict[str, Any]:
     return {
         "default": default,
         "range": [0.0, 1.0],
         "description": (
             "from 0, which keeps to what the picture shows, to 1, which adds the texture that a photograph would have; "
-            f"the default costs at most {MOST_LOST_DB} dB of fidelity"
+            f"the default costs at most {MAX_DEFAULT_LOSS_DB} dB of fidelity"
         ),
     }
 
 
-def _write(
+def _write_restoration(
     output: Path,
     tensors: dict[str, Tensor],
     measured: dict[str, Any],
@@ -158,7 +158,7 @@ def _write(
                 "damage_masks": len(pictures.damage),
                 "terms": settings.data_terms,
             },
-            "losses": _losses(settings),
+            "losses": _describe_losses(settings),
             "settings": asdict(settings),
             **measured["training"],
         },
@@ -169,15 +169,15 @@ def _write(
 
 
 def write_version(output: Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> ModelFolder:
-    """Writes a version's folder and opens it; the weights go first, so that a card implies weights.
+    """Writes and opens a version's folder; weights are written first, so that a card implies weights.
 
     Args:
         output: an existing folder.
-        tensors: the weights, as they are to be stored.
-        content: the card but for the weights' digest.
+        tensors: the weights to store.
+        content: the card without the weights' digest.
 
     Raises:
-        CardError: the card isn't a valid one.
+        CardError: the card is not valid.
     """
     weights = save(dict(tensors))
     card = {**content, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -187,9 +187,9 @@ def write_version(output: Path, tensors: Mapping[str, Tensor], content: Mapping[
     return ModelFolder.open(output)
 
 
-def _losses(settings: TrainingSettings) -> str:
-    judge = "discriminator" if settings.perceptual_weights_sha256 is None else "VGG19"
+def _describe_losses(settings: TrainingSettings) -> str:
+    loss = "discriminator" if settings.perceptual_weights_sha256 is None else "VGG19"
     return (
         "pixel loss (the logarithm of a patch's squared error, damaged pixels weighted); then pixel, "
-        f"{judge}-feature and hinge adversarial losses, in turns with a spectral-norm patch discriminator at two scales"
+        f"{loss}-feature and hinge adversarial losses, in turns with a spectral-norm patch discriminator at two scales"
     )

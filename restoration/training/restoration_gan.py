@@ -1,7 +1,7 @@
-"""Generator against discriminator, in turns.
+"""The restoration GAN: generator, discriminator, optimisers and the two kinds of training step.
 
-One step reads: ``restored = generator(aged)``; the discriminator learns to tell ``target`` from ``restored``; the
-generator learns to come near the target in pixels and features, and to be taken for a photograph.
+An adversarial step computes ``restored = generator(aged)``, trains the discriminator to distinguish ``target`` from
+``restored``, and trains the generator on pixel, feature and adversarial losses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from restoration.networks import Generator, PatchDiscriminator, VGGFeatures
 from restoration.training.aged_pairs import AgedPatches
-from restoration.training.checkpoints import State, optimiser_state, restore_optimiser
+from restoration.training.checkpoints import State, load_optimiser_state, optimiser_state
 from restoration.training.losses import (
     LossWeights,
     adversarial_loss,
@@ -28,7 +28,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class RestorationGAN:
-    """The two networks, their optimisers, the running mean of the generator's weights, and the two kinds of step."""
+    """The two networks, their optimisers, the EMA of the generator's weights, and the training steps."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class RestorationGAN:
         ema_decay: float = 0.999,
         perceptual: VGGFeatures | None = None,
     ) -> None:
-        """Places the networks on ``device``; with ``perceptual`` its features take the discriminator's place."""
+        """Moves the networks to ``device``; ``perceptual`` replaces the discriminator in the feature loss."""
         self.generator = to_device(generator, device)
         self.discriminator = to_device(discriminator, device)
         self.perceptual = None if perceptual is None else to_device(perceptual, device)
@@ -50,54 +50,54 @@ class RestorationGAN:
         self.autocast = autocast
         self.ema_decay = ema_decay
         self.ema = {name: value.detach().clone() for name, value in generator.state_dict().items()}
-        self.fidelity: dict[str, Tensor] = {}
+        self.fidelity_endpoint: dict[str, Tensor] = {}
         self.generator_optimiser = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), betas=(0.5, 0.99))
 
-    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
-        """Gives the generator ``weights`` to begin with."""
+    def initialise_generator(self, weights: Mapping[str, Tensor]) -> None:
+        """Sets the generator's weights and their EMA to ``weights``."""
         self.generator.load_state_dict(dict(weights))
         for name, value in self.generator.state_dict().items():
             self.ema[name].copy_(value)
 
-    def keep_fidelity(self) -> None:
-        """Keeps the running mean as it is at the end of the pixel phase."""
-        self.fidelity = {name: value.clone() for name, value in self.ema.items()}
+    def store_fidelity_endpoint(self) -> None:
+        """Stores the EMA weights as the fidelity endpoint, at the end of the pixel phase."""
+        self.fidelity_endpoint = {name: value.clone() for name, value in self.ema.items()}
 
     def state(self) -> State:
-        """All that changes in training."""
+        """The training state, by component."""
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "ema": self.ema,
-            "fidelity": self.fidelity,
+            "fidelity": self.fidelity_endpoint,
             "generator_optimiser": optimiser_state(self.generator_optimiser),
             "discriminator_optimiser": optimiser_state(self.discriminator_optimiser),
         }
 
-    def restore(self, state: State) -> None:
-        """Goes back to what :meth:`state` told.
+    def load_state(self, state: State) -> None:
+        """Loads a state that :meth:`state` returned.
 
         Raises:
-            RuntimeError: it is of other networks.
+            RuntimeError: it belongs to other networks.
         """
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         for name, value in state["ema"].items():
             self.ema[name].copy_(value)
-        self.fidelity = {name: value.to(self.device) for name, value in state.get("fidelity", {}).items()}
-        restore_optimiser(self.generator_optimiser, state["generator_optimiser"])
-        restore_optimiser(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
+        self.fidelity_endpoint = {name: value.to(self.device) for name, value in state.get("fidelity", {}).items()}
+        load_optimiser_state(self.generator_optimiser, state["generator_optimiser"])
+        load_optimiser_state(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
 
     def pixel_step(self, patches: AgedPatches) -> dict[str, float]:
-        """One step on the pixel loss alone. Returns the loss by name."""
+        """Trains the generator on the pixel loss only. Returns the loss by name."""
         with self._autocast():
             loss = self._pixel_loss(self._restore(patches), patches)
         self._step_generator(loss)
         return {"pixel": loss.item()}
 
     def adversarial_step(self, patches: AgedPatches) -> dict[str, float]:
-        """One turn of the discriminator, then one of the generator. Returns the losses by name."""
+        """Trains the discriminator, then the generator. Returns the losses by name."""
         with self._autocast():
             restored = self._restore(patches)
         losses = self._train_discriminator(restored.detach(), patches.target)
@@ -122,15 +122,15 @@ class RestorationGAN:
     def _train_generator(self, restored: Tensor, patches: AgedPatches) -> dict[str, float]:
         require_gradients(self.discriminator, required=False)
         with self._autocast():
-            judged = self.discriminator(restored)
+            output_on_restored = self.discriminator(restored)
             with torch.no_grad():
-                judged_target = self.discriminator(patches.target)
+                output_on_target = self.discriminator(patches.target)
             pixel = self._pixel_loss(restored, patches)
             if self.perceptual is None:
-                feature = feature_loss(judged, judged_target)
+                feature = feature_loss(output_on_restored, output_on_target)
             else:
                 feature = perceptual_loss(self.perceptual(restored), self.perceptual(patches.target))
-            adversarial = adversarial_loss(judged)
+            adversarial = adversarial_loss(output_on_restored)
         weights = self.weights
         self._step_generator(weights.pixel * pixel + weights.feature * feature + weights.adversarial * adversarial)
         return {"pixel": pixel.item(), "feature": feature.item(), "adversarial": adversarial.item()}
@@ -149,12 +149,12 @@ class RestorationGAN:
 
 
 def to_device(network: Network, device: torch.device) -> Network:
-    """The network on ``device``, laid out as fast convolutions want it."""
-    # channels_last is what the fast convolutions of CPUs and GPUs want; torch's stubs don't know the argument.
+    """Moves a network to ``device`` in channels-last memory format."""
+    # Convolutions are fastest in channels_last, on CPUs and GPUs; torch's stubs lack the argument.
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def require_gradients(network: nn.Module, *, required: bool) -> None:
-    """Whether a loss's gradient is asked for by the network's weights."""
+    """Enables or disables gradients of the network's weights."""
     for parameter in network.parameters():
         parameter.requires_grad_(required)

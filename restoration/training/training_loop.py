@@ -1,7 +1,7 @@
-"""What the training loops of all tasks share: where they write, how they go on, and how they stop.
+"""The training loop shared by all tasks: steps, validation, logs and checkpoints.
 
-The folder that a training writes holds ``checkpoint.safetensors`` while it runs, ``log.jsonl`` with a line of losses
-every few steps, ``board`` for TensorBoard, and at its end model versions: ``card.json`` and ``weights.safetensors``.
+The output folder holds ``checkpoint.safetensors`` during the training, ``log.jsonl`` with the losses of every 50th
+step, the TensorBoard log ``board``, and finally model versions: ``card.json`` and ``weights.safetensors``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ TENSORBOARD_FOLDER = "board"
 TERMS_NAME = "TERMS.txt"
 
 Progress = Callable[[int, int, dict[str, float]], None]
-Item = TypeVar("Item")
-Chosen = TypeVar("Chosen", bound="Schedule")
+Batch = TypeVar("Batch")
+Settings = TypeVar("Settings", bound="Schedule")
 
 
 class Schedule(Protocol):
-    """The part of a training's settings that its loop goes by; they are a dataclass, and kept in the checkpoint."""
+    """The settings that the loop needs, of a dataclass that the checkpoint stores."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -48,80 +48,89 @@ class Schedule(Protocol):
     def rate(self, step: int) -> float: ...
 
 
-class TrainingLoop(ABC, Generic[Item, Chosen]):
-    """Steps in a row; what a resumed training needs beside the networks is in ``facts``, ``step`` among it."""
+class TrainingLoop(ABC, Generic[Batch, Settings]):
+    """A loop over training steps.
 
-    def __init__(self, trained: checkpoints.Trained, settings: Chosen, output: Path, facts: dict[str, Any]) -> None:
-        self.trained, self.settings, self.output, self.facts = trained, settings, output, facts
+    ``loop_state`` holds what a resumed training needs besides the networks, including ``step``.
+    """
+
+    def __init__(
+        self, networks: checkpoints.Checkpointed, settings: Settings, output: Path, loop_state: dict[str, Any]
+    ) -> None:
+        self.networks, self.settings, self.output, self.loop_state = networks, settings, output, loop_state
 
     @property
     def step(self) -> int:
-        """How many steps were taken."""
-        return int(self.facts["step"])
+        """The number of completed steps."""
+        return int(self.loop_state["step"])
 
     @abstractmethod
-    def take(self, item: Item) -> dict[str, float]:
-        """Takes one step and tells its losses by name."""
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """Trains on one batch and returns the losses by name."""
 
     @abstractmethod
-    def validate(self, board: TensorBoardWriter) -> dict[str, float]:
-        """Tells how the training stands, in figures by name, and shows it on the board."""
+    def validate(self, tensorboard: TensorBoardWriter) -> dict[str, float]:
+        """Returns validation metrics by name, and adds preview pictures to the TensorBoard log."""
 
-    def run(self, items: Iterable[Item], progress: Progress | None) -> None:
-        """Takes all steps that are left, one for each item.
+    def run(self, batches: Iterable[Batch], progress: Progress | None) -> None:
+        """Runs the remaining steps, one per batch.
 
         Raises:
-            TrainingError: the losses stopped being numbers.
+            TrainingError: a loss is not finite.
         """
-        board = TensorBoardWriter(self.output / TENSORBOARD_FOLDER, first=self.step)
+        tensorboard = TensorBoardWriter(self.output / TENSORBOARD_FOLDER, first=self.step)
         started = time.monotonic()
         try:
-            for item in items:
+            for batch in batches:
                 if self.step >= self.settings.steps:
                     break
-                line = self._taken(item)
+                entry = self._checked_step(batch)
                 if progress is not None:
-                    progress(self.step, self.settings.steps, line)
-                if validates := self._due(self.settings.validate_every):
-                    line |= self.validate(board)
-                if validates or self._due(50):
-                    self._note(board, line, time.monotonic() - started)
+                    progress(self.step, self.settings.steps, entry)
+                if validating := self._due(self.settings.validate_every):
+                    entry |= self.validate(tensorboard)
+                if validating or self._due(50):
+                    self._log(tensorboard, entry, time.monotonic() - started)
                 if self._due(self.settings.checkpoint_every) and self.step < self.settings.steps:
-                    checkpoints.save(self.trained, self.output, facts={**self.facts, "settings": asdict(self.settings)})
+                    self._save_checkpoint()
         finally:
-            board.close()
+            tensorboard.close()
 
-    def _taken(self, item: Item) -> dict[str, float]:
-        losses = self.take(item)
-        self.facts["step"] += 1
+    def _save_checkpoint(self) -> None:
+        state = {**self.loop_state, "settings": asdict(self.settings)}
+        checkpoints.save(self.networks, self.output, loop_state=state)
+
+    def _checked_step(self, batch: Batch) -> dict[str, float]:
+        losses = self.train_step(batch)
+        self.loop_state["step"] += 1
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(
-                f"the losses stopped being numbers at step {self.step}. If --resume ends here again, train into a new "
-                f"folder from Python, with lower learning rates in {type(self.settings).__name__}"
+                f"a loss is not finite at step {self.step}. If --resume stops here again, train into a new folder from "
+                f"Python, with lower learning rates in {type(self.settings).__name__}"
             )
         return losses
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0
 
-    def _note(self, board: TensorBoardWriter, line: dict[str, float], seconds: float) -> None:
-        board.numbers(self.step, line)
+    def _log(self, tensorboard: TensorBoardWriter, entry: dict[str, float], seconds: float) -> None:
+        tensorboard.add_scalars(self.step, entry)
         rate = self.settings.rate(self.step - 1)
-        content = {"step": self.step, "rate": rate, "seconds": round(seconds, 1), **line}
+        content = {"step": self.step, "rate": rate, "seconds": round(seconds, 1), **entry}
         with (self.output / LOG_NAME).open("a", encoding="utf-8") as log:
             log.write(json.dumps(content) + "\n")
 
 
 def create_output_folder(output: Path) -> None:
-    """Makes the folder ready for a new training.
+    """Creates or clears the output folder of a new training.
 
     Raises:
-        TrainingError: it holds something else.
+        TrainingError: the folder holds other files.
     """
-    # What a training leaves that was broken off before its first checkpoint is in nobody's way.
+    # Files of a training that stopped before its first checkpoint may be removed.
     leftovers = (LOG_NAME, TENSORBOARD_FOLDER, checkpoints.TEMPORARY_NAME)
     if output.exists() and any(path.name not in leftovers for path in output.iterdir()):
-        raise TrainingError(f"{output} is not empty: name a new folder, or go on with --resume")
+        raise TrainingError(f"{output} is not empty. Name a new folder, or continue with --resume")
     output.mkdir(parents=True, exist_ok=True)
     for name in (LOG_NAME, checkpoints.TEMPORARY_NAME):
         (output / name).unlink(missing_ok=True)
@@ -129,18 +138,22 @@ def create_output_folder(output: Path) -> None:
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Gives an optimiser its learning rate."""
+    """Sets the learning rate of an optimiser."""
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
-def with_terms_of(data: Path, stated: str) -> str:
-    """The terms ``stated`` so far, and those of the folder's own text file where it has one that says others."""
+def add_folder_terms(data: Path, stated: str) -> str:
+    """Appends the terms of use in the folder's ``TERMS.txt`` to ``stated``, unless they are already part of it.
+
+    Raises:
+        TrainingError: the file can't be read.
+    """
     path = data / TERMS_NAME
     try:
         found = path.read_text(encoding="utf-8-sig").strip()
     except FileNotFoundError:
         return stated
     except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} can't be read: {error}. It must be text in UTF-8") from error
+        raise TrainingError(f"{path} can't be read: {error}. Save it as UTF-8 text") from error
     return stated if found in stated else "\n".join(filter(None, (stated, found)))

@@ -1,4 +1,4 @@
-"""Settings of a training."""
+"""Settings of a restoration training."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from typing import Any
 from restoration.errors import TrainingError
 from restoration.training.losses import LossWeights
 
-_ADVERSARIAL_STEP_COST = 1.3  # in pixel steps; measured on CPUs and taken for the estimate only
+_ADVERSARIAL_STEP_COST = 1.3  # in pixel steps; measured on CPUs, used only for the estimate
 
 
 def name_and_version(folder: Path) -> tuple[str, str]:
-    """The model's name and version that a folder's name gives.
+    """Parses the model name and version from a folder's name.
 
     Raises:
-        TrainingError: it gives none.
+        TrainingError: the folder's name isn't a model name and a version.
     """
-    named = re.fullmatch(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*?)[-@]([0-9][0-9A-Za-z.+_]*)", folder.name)
-    if named is None:
+    match = re.fullmatch(r"([a-z][a-z0-9]*(?:-[a-z0-9]+)*?)[-@]([0-9][0-9A-Za-z.+_]*)", folder.name)
+    if match is None:
         raise TrainingError(
-            f"the folder {folder.name!r} names the model: call it like denoise-deblur-0.2, "
+            f"the folder {folder.name!r} names the model. Use a name like denoise-deblur-0.2: "
             "lower-case words and a version that starts with a digit"
         )
-    return named[1], named[2]
+    return match[1], match[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """Everything that a training's result depends on but the pictures. Kept in the checkpoint and in the card.
+    """All settings that affect the result, except the training images. The checkpoint and the card store them.
 
-    ``widths`` and ``blocks`` are the generator's numbers (see :class:`restoration.networks.ResidualUNet`); learning
-    rates fall in a straight line over the last ``falling_share`` of each phase. ``data_terms`` are those that the
-    photographs may be used under. ``patience`` is how many validations without a gain of 0.01 dB let the pixel phase
-    begin its fall early. ``started_from`` names the version whose weights initialised the generator, if any. With
-    ``minutes`` the numbers of steps only give the proportion of the phases; both are fitted into that time.
+    Attributes:
+        data_terms: the terms of use of the photographs.
+        widths: channels per depth of the generator, see :class:`restoration.networks.ResidualUNet`.
+        blocks: residual blocks per depth.
+        falling_share: the learning rate decays linearly over this last share of each phase.
+        patience: the decay of the pixel phase starts early after so many validations without a gain of 0.01 dB.
+        started_from: the version whose weights initialised the generator, or "".
+        minutes: the time limit. If set, both phases are fitted into it, in the proportion of their numbers of steps.
     """
 
     name: str
@@ -66,7 +69,7 @@ class TrainingSettings:
 
     @classmethod
     def named_after(cls, folder: Path) -> TrainingSettings:
-        """The default settings for a version named as its folder is: ``street-views-0.2`` or ``street-views@0.2``.
+        """Default settings for the version that the folder names: ``street-views-0.2`` or ``street-views@0.2``.
 
         Raises:
             TrainingError: the folder's name isn't a model name and a version.
@@ -76,41 +79,41 @@ class TrainingSettings:
 
     @property
     def steps(self) -> int:
-        """Steps of both phases together."""
+        """The number of steps of both phases."""
         return self.pixel_steps + self.adversarial_steps
 
     def rate(self, step: int) -> float:
-        """The generator's learning rate at ``step``: it rises over 200 steps, stays, and falls at the phase's end."""
+        """The generator's learning rate at ``step``: warm-up over 200 steps, constant, then linear decay."""
         if step < self.pixel_steps:
-            share, peak = step / self.pixel_steps, self.learning_rate * min(1.0, (step + 1) / 200)
+            progress, peak = step / self.pixel_steps, self.learning_rate * min(1.0, (step + 1) / 200)
         else:
-            share, peak = (step - self.pixel_steps) / self.adversarial_steps, self.adversarial_learning_rate
-        return peak * max(0.01, min(1.0, (1 - share) / self.falling_share))
+            progress, peak = (step - self.pixel_steps) / self.adversarial_steps, self.adversarial_learning_rate
+        return peak * max(0.01, min(1.0, (1 - progress) / self.falling_share))
 
-    def falling_from(self, step: int) -> TrainingSettings:
-        """The same, but with a pixel phase whose learning rate begins to fall at ``step``, if it didn't before."""
+    def with_decay_from(self, step: int) -> TrainingSettings:
+        """Returns settings whose pixel phase starts its decay at ``step``, unless it already started."""
         return replace(self, pixel_steps=min(self.pixel_steps, math.ceil(step / (1 - self.falling_share))))
 
-    def fitted(self, step: int, *, seconds_left: float, seconds_per_step: float) -> TrainingSettings:
-        """The same, with phases that end when the time does.
+    def fitted_to_time(self, step: int, *, seconds_left: float, seconds_per_step: float) -> TrainingSettings:
+        """Returns settings whose phases end when the time does.
 
         Args:
-            step: how many steps were taken.
-            seconds_left: for all further steps.
-            seconds_per_step: of the phase that ``step`` is in.
+            step: the number of completed steps.
+            seconds_left: time for the remaining steps.
+            seconds_per_step: measured in the current phase.
         """
         if step >= self.pixel_steps:
-            further = max(1, int(seconds_left / seconds_per_step))
-            return replace(self, adversarial_steps=step - self.pixel_steps + further)
+            remaining = max(1, int(seconds_left / seconds_per_step))
+            return replace(self, adversarial_steps=step - self.pixel_steps + remaining)
         ratio = self.adversarial_steps / self.pixel_steps
-        cost = ratio * _ADVERSARIAL_STEP_COST
-        further = int((seconds_left / seconds_per_step - cost * step) / (1 + cost))
-        pixel_steps = step + max(1, further)
+        adversarial_cost = ratio * _ADVERSARIAL_STEP_COST
+        remaining = int((seconds_left / seconds_per_step - adversarial_cost * step) / (1 + adversarial_cost))
+        pixel_steps = step + max(1, remaining)
         return replace(self, pixel_steps=pixel_steps, adversarial_steps=max(1, round(ratio * pixel_steps)))
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> TrainingSettings:
-        """The settings that ``asdict`` and JSON made plain."""
+        """Restores settings from the JSON of their ``asdict``."""
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
         }

@@ -20,7 +20,7 @@ from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, s
 from restoration.model_folders import shipped_versions
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.training.aged_pairs import read_photograph
-from restoration.training.evaluation import read_middle
+from restoration.training.evaluation import read_centre
 from restoration.training.release import write_version
 from tests.sample_images import ADOBE_RGB, SRGB, grey_profile
 
@@ -219,5 +219,5 @@ def test_pictures_to_learn_from_are_read_in_srgb(tmp_path: Path) -> None:
     tifffile.imwrite(path, sixteen_bits(adobe(srgb)), photometric="rgb", iccprofile=ADOBE_RGB)
     read = read_photograph(path).astype(np.float32) / 255
     np.testing.assert_allclose(read, srgb[0].transpose(1, 2, 0), atol=0.5 / 255 + 2.5e-3)
-    np.testing.assert_allclose(read_middle(path, as_srgb=True), srgb[0].transpose(1, 2, 0), atol=2.5e-3)
-    np.testing.assert_allclose(read_middle(path), adobe(srgb)[0].transpose(1, 2, 0), atol=1e-4)
+    np.testing.assert_allclose(read_centre(path, as_srgb=True), srgb[0].transpose(1, 2, 0), atol=2.5e-3)
+    np.testing.assert_allclose(read_centre(path), adobe(srgb)[0].transpose(1, 2, 0), atol=1e-4)

@@ -1,4 +1,4 @@
-"""What is measured of styles, on pictures of which the answer is known."""
+"""Style metrics on pictures with known results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_colour_vector_is_lab_mean_spread_and_covariance() -> None:
     np.testing.assert_allclose(vector[1:], 0, atol=1e-3)
 
 
-def test_texture_sees_grain_and_not_tone() -> None:
+def test_texture_vectors_depend_on_grain_and_not_on_tone() -> None:
     texture, source = Texture(), photograph()
     paler = 0.3 + 0.5 * source
     soft = ndimage.gaussian_filter(source, (1.0, 1.0, 0))
@@ -43,7 +43,7 @@ def test_texture_sees_grain_and_not_tone() -> None:
         assert toned < 0.1 * softened
 
 
-def test_the_share_is_nothing_for_the_real_and_one_for_the_input() -> None:
+def test_the_share_is_0_for_real_pictures_and_1_for_the_input() -> None:
     rng = np.random.default_rng(0)
     real = list(rng.normal(0, 1, (40, 3)))
     sets = {"input": list(rng.normal(5, 1, (30, 3))), "real": list(rng.normal(0, 1, (30, 3)))}
@@ -57,25 +57,25 @@ def test_the_share_is_nothing_for_the_real_and_one_for_the_input() -> None:
     assert 0.2 < half_way < 0.7
 
 
-def test_nothing_is_shared_out_where_the_input_is_like_the_real() -> None:
+def test_the_share_is_none_if_the_input_is_like_the_real_pictures() -> None:
     rng = np.random.default_rng(0)
     found = distances(list(rng.normal(0, 1, (40, 3))), {"input": list(rng.normal(0, 1, (30, 3)))})
     assert found["input"][1] is None
 
 
-def test_the_energy_of_equal_sets_is_nothing() -> None:
+def test_the_energy_distance_of_equal_sets_is_0() -> None:
     points = np.random.default_rng(0).normal(0, 1, (10, 2))
     assert energy_distance(points, points) == pytest.approx(0)
 
 
-def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
+def test_the_area_under_the_curve_is_the_share_of_ordered_pairs() -> None:
     assert area_under_curve([2, 3], [0, 1]) == 1
     assert area_under_curve([0, 1], [2, 3]) == 0
     assert area_under_curve([1, 1], [1]) == 0.5
     assert area_under_curve([0, 2], [1]) == 0.5
 
 
-def test_a_fresh_discriminator_tells_red_from_blue_and_not_like_from_like() -> None:
+def test_the_classifier_distinguishes_red_from_grey_and_not_grey_from_grey() -> None:
     rng = np.random.default_rng(0)
     grey = [rng.random((70, 80, 1), np.float32).repeat(3, axis=2) * 0.8 for _ in range(12)]
     red = [picture * np.array([1, 0.7, 0.6], np.float32) for picture in grey[6:]]
@@ -83,11 +83,11 @@ def test_a_fresh_discriminator_tells_red_from_blue_and_not_like_from_like() -> N
     assert 0.1 < classifier_auc(grey[:6], grey[6:], steps=40) < 0.9
 
 
-def test_the_peers_reach_the_references_colours() -> None:
+def test_the_baselines_approach_the_reference_colours() -> None:
     source, reference = photograph(), photograph(300) * np.array([1, 0.9, 0.7], np.float32)
-    made = {name: peer(0, source) for name, peer in colour_transfer_baselines([reference]).items()}
-    wanted = colour_vector(reference)
-    before = np.abs(colour_vector(source) - wanted)[:6].mean()
-    for picture in made.values():
+    styled = {name: baseline(0, source) for name, baseline in colour_transfer_baselines([reference]).items()}
+    target = colour_vector(reference)
+    before = np.abs(colour_vector(source) - target)[:6].mean()
+    for picture in styled.values():
         assert picture.shape == source.shape
-        assert np.abs(colour_vector(picture) - wanted)[:6].mean() < 0.4 * before
+        assert np.abs(colour_vector(picture) - target)[:6].mean() < 0.4 * before

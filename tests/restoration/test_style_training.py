@@ -1,4 +1,4 @@
-"""Training styles: turns by number, losses that mean what they say, a resume that changes nothing, versions."""
+"""Style training: reproducible steps, losses, resuming with equal results, release of versions."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def trained(output: Path, pictures: Path, settings: StyleTrainingSettings = TINY
     )
 
 
-def turns(pictures: Path) -> StyleSteps:
+def training_steps(pictures: Path) -> StyleSteps:
     found = find_styles({"sepia": pictures / "sepia", "grey": pictures / "grey"})
     return StyleSteps(
         sorted((pictures / "content").glob("*")),
@@ -95,56 +95,58 @@ def turns(pictures: Path) -> StyleSteps:
     )
 
 
-def test_every_5th_picture_of_a_style_is_held_back(pictures: Path) -> None:
+def test_every_5th_picture_of_a_style_is_held_out(pictures: Path) -> None:
     found = find_styles({"sepia": pictures / "sepia"})["sepia"]
     assert [path.stem for path in found.validation] == ["rocket"]
     assert len(found.training) == 4
 
 
-def test_a_turn_depends_on_its_number_alone(pictures: Path) -> None:
-    late = turns(pictures)[7]
-    again = turns(pictures)
+def test_a_step_depends_only_on_its_index(pictures: Path) -> None:
+    late = training_steps(pictures)[7]
+    again = training_steps(pictures)
     again[3]
     for field in fields(late):
         one, other = getattr(late, field.name), getattr(again[7], field.name)
         assert one == other if field.name == "style" else torch.equal(one, other)
     assert late.style == 1
-    assert late.given.shape == (2, 3, 32, 32)
+    assert late.content.shape == (2, 3, 32, 32)
     assert late.noise.shape == (4, 1, 32, 32)
-    assert not torch.equal(late.given, again[9].given)
+    assert not torch.equal(late.content, again[9].content)
 
 
-def test_pictures_to_be_styled_come_finer_and_softer_too_and_are_told_as_they_come(pictures: Path) -> None:
-    drawn = turns(pictures)
-    fineness = drawn.all_statistics(-1)[:, STATISTIC_NAMES.index("detail_2_px")].reshape(len(drawn.content), -1)
-    as_fine = fineness[:, :2].mean(dim=1)  # as they are; neutral and in other light they are as fine
-    assert bool((fineness.amin(dim=1) < as_fine - 0.8).all())  # a soft one has less than a sixth of the variance
-    assert bool((fineness.amax(dim=1) > as_fine + 0.1).any())
-    assert fineness.shape[1] > drawn.all_statistics(0).shape[0] / len(drawn.styles[0])
+def test_content_pictures_are_scaled_and_blurred_and_statistics_match_the_patches(pictures: Path) -> None:
+    steps = training_steps(pictures)
+    detail = steps.all_statistics(-1)[:, STATISTIC_NAMES.index("detail_2_px")].reshape(len(steps.content), -1)
+    unscaled = detail[:, :2].mean(dim=1)  # unscaled variants
+    assert bool((detail.amin(dim=1) < unscaled - 0.8).all())  # a soft one has less than a sixth of the variance
+    assert bool((detail.amax(dim=1) > unscaled + 0.1).any())
+    assert detail.shape[1] > steps.all_statistics(0).shape[0] / len(steps.styles[0])
 
-    for patch, told in (
+    for patch, statistics in (
         pair
-        for turn in map(drawn.__getitem__, range(6))
-        for pair in zip(turn.given, turn.given_statistics, strict=True)
+        for step in map(steps.__getitem__, range(6))
+        for pair in zip(step.content, step.content_statistics, strict=True)
     ):
         assert 0 <= patch.min() <= patch.max() <= 1
-        low, high = (told[STATISTIC_NAMES.index(name)] for name in ("luma_01", "luma_99"))
+        low, high = (statistics[STATISTIC_NAMES.index(name)] for name in ("luma_01", "luma_99"))
         assert low - 0.15 < luma(patch.permute(1, 2, 0).numpy()).mean() < high + 0.15
 
 
-def test_a_style_is_known_to_be_neutral_toned_or_full_of_colour(pictures: Path) -> None:
-    drawn = turns(pictures)
-    assert StyleSetStatistics.of(drawn.all_statistics(0)).palette == "toned"
-    assert StyleSetStatistics.of(drawn.all_statistics(1)).palette == "neutral"
-    photographs = StyleSteps(drawn_paths(pictures), [drawn_paths(pictures)], patch_px=32, patches=1, pictures=1, seed=0)
+def test_the_palette_of_a_style_is_neutral_toned_or_full(pictures: Path) -> None:
+    steps = training_steps(pictures)
+    assert StyleSetStatistics.of(steps.all_statistics(0)).palette == "toned"
+    assert StyleSetStatistics.of(steps.all_statistics(1)).palette == "neutral"
+    photographs = StyleSteps(
+        content_paths(pictures), [content_paths(pictures)], patch_px=32, patches=1, pictures=1, seed=0
+    )
     assert StyleSetStatistics.of(photographs.all_statistics(0)).palette == "full"
 
 
-def drawn_paths(pictures: Path) -> list[Path]:
+def content_paths(pictures: Path) -> list[Path]:
     return sorted((pictures / "content").glob("*"))
 
 
-def test_the_energy_distance_is_nothing_between_samples_of_one_set_and_grows_with_what_lies_between() -> None:
+def test_the_energy_distance_is_near_0_for_samples_of_one_set_and_grows_with_the_difference() -> None:
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(400, 3, generator=generator) for _ in range(2))
     near, far = (float(energy_distance(one, other + shift)) for shift in (0.0, 1.0))
@@ -154,27 +156,27 @@ def test_the_energy_distance_is_nothing_between_samples_of_one_set_and_grows_wit
     assert wide > 0.3
 
 
-def test_the_colour_loss_is_least_for_the_styles_own_colours(pictures: Path) -> None:
-    turn = turns(pictures)[0]
-    facts = StyleSetStatistics.of(turns(pictures).all_statistics(0))
+def test_the_colour_loss_is_smallest_for_the_styles_own_colours(pictures: Path) -> None:
+    step = training_steps(pictures)[0]
+    style_statistics = StyleSetStatistics.of(training_steps(pictures).all_statistics(0))
     count = 35
-    aim = facts.mean[:count], facts.spread[:count].clamp(min=0.02)
-    own = colour_loss(turn.real_pixels, turn.real_pixels.flip(0), *aim)
-    assert own < colour_loss(turn.given_pixels, turn.real_pixels, *aim)
+    target = style_statistics.mean[:count], style_statistics.spread[:count].clamp(min=0.02)
+    own = colour_loss(step.real_pixels, step.real_pixels.flip(0), *target)
+    assert own < colour_loss(step.content_pixels, step.real_pixels, *target)
 
 
-def test_the_gram_loss_tells_textures_apart_wherever_their_grains_lie() -> None:
+def test_the_gram_loss_distinguishes_textures_independent_of_grain_positions() -> None:
     features = FixedFeatures(seed=1)
     generator = torch.Generator().manual_seed(0)
     fine, again = (torch.randn(2, 3, 64, 64, generator=generator) for _ in range(2))
     coarse = torch.nn.functional.interpolate(again[..., ::4, ::4], scale_factor=4)
-    aim = gram_matrices(features(fine))
-    assert 5 * gram_loss(gram_matrices(features(again)), aim) < gram_loss(gram_matrices(features(coarse)), aim)
+    target = gram_matrices(features(fine))
+    assert 5 * gram_loss(gram_matrices(features(again)), target) < gram_loss(gram_matrices(features(coarse)), target)
     assert content_loss(features(fine), features(fine)) == 0
     assert content_loss(features(again), features(fine)) > 0.3
 
 
-def test_spectra_tell_how_fine_a_texture_is_and_not_how_strong() -> None:
+def test_spectra_depend_on_the_scale_of_a_texture_and_not_on_its_strength() -> None:
     noise = torch.randn(8, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     soft = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
     torch.testing.assert_close(radial_spectra(noise), radial_spectra(0.1 * noise), rtol=0, atol=1e-3)
@@ -185,17 +187,17 @@ def test_spectra_tell_how_fine_a_texture_is_and_not_how_strong() -> None:
     )
 
 
-def test_only_colours_outside_of_a_styles_range_are_outlying(pictures: Path) -> None:
-    drawn = turns(pictures)
-    turn, facts = drawn[0], StyleSetStatistics.of(drawn.all_statistics(0))
+def test_the_outlier_loss_penalises_only_colours_outside_of_the_styles_range(pictures: Path) -> None:
+    steps = training_steps(pictures)
+    step, style_statistics = steps[0], StyleSetStatistics.of(steps.all_statistics(0))
     count = len(COLOUR_STATISTIC_NAMES)
-    range_ = facts.mean[:count], facts.spread[:count].clamp(min=0.02)
-    own, cast = turn.real_pixels, turn.real_pixels * torch.tensor([0.4, 1.0, 0.6])[:, None]
+    range_ = style_statistics.mean[:count], style_statistics.spread[:count].clamp(min=0.02)
+    own, cast = step.real_pixels, step.real_pixels * torch.tensor([0.4, 1.0, 0.6])[:, None]
     assert outlier_loss(own, *range_) < 0.2
     assert outlier_loss(cast, *range_) > 5 * outlier_loss(own, *range_)
 
 
-def test_a_straight_curve_is_smooth() -> None:
+def test_the_smoothness_loss_of_a_straight_curve_is_0() -> None:
     assert curve_smoothness(torch.linspace(0, 1, 9)) < 1e-9 < curve_smoothness(torch.linspace(0, 1, 9) ** 3)
 
 
@@ -206,7 +208,7 @@ def test_the_same_filters_come_from_the_same_seed() -> None:
     assert not torch.equal(one, other)
 
 
-def test_a_training_gives_a_version_of_each_style_that_can_be_applied(pictures: Path, tmp_path: Path) -> None:
+def test_a_training_releases_a_usable_version_of_each_style(pictures: Path, tmp_path: Path) -> None:
     versions = trained(tmp_path / "out", pictures)
     assert [version.path.name for version in versions] == ["simulated-sepia-0.1", "simulated-grey-0.1"]
     by_name = {version.card.name: version for version in versions}
@@ -215,10 +217,10 @@ def test_a_training_gives_a_version_of_each_style_that_can_be_applied(pictures: 
     photograph = data.astronaut()[:50, :60]
     for version in versions:
         models = LoadedModels(lambda stage: by_name[stage.model], CPU)
-        made = restore_array(photograph, Recipe(stages=(version.card.stage({}),)), models=models)
-        assert (made.shape, made.dtype) == (photograph.shape, photograph.dtype)
+        styled = restore_array(photograph, Recipe(stages=(version.card.stage({}),)), models=models)
+        assert (styled.shape, styled.dtype) == (photograph.shape, photograph.dtype)
         if version.card.palette == "neutral":
-            assert np.ptp(made, axis=2).max() == 0
+            assert np.ptp(styled, axis=2).max() == 0
     training = versions[0].card.content["training"]
     assert (training["data"]["style_pictures"], training["data"]["held_back_style_pictures"]) == (4, 1)
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
@@ -232,7 +234,7 @@ def test_a_resumed_training_gives_the_same_weights(pictures: Path, tmp_path: Pat
         pass
 
     def stop(step: int, _steps: int, _losses: dict[str, float]) -> None:
-        if step == 7:  # in the game, after the checkpoint of step 6
+        if step == 7:  # in the adversarial phase, after the checkpoint of step 6
             raise StopError
 
     output = tmp_path / "other"
@@ -252,7 +254,7 @@ def test_a_resumed_training_gives_the_same_weights(pictures: Path, tmp_path: Pat
     ]
 
 
-def test_one_style_is_named_after_its_folder_and_lies_in_it(pictures: Path, tmp_path: Path) -> None:
+def test_a_single_style_is_named_after_the_output_folder_and_written_to_it(pictures: Path, tmp_path: Path) -> None:
     settings = replace(TINY, names=("simulated-harbour",), version="0.2", colour_steps=1, game_steps=1)
     named = StyleTrainingSettings.named_after(tmp_path / "simulated-harbour-0.2")
     assert (named.names, named.version) == (settings.names, settings.version)
@@ -268,7 +270,7 @@ def test_one_style_is_named_after_its_folder_and_lies_in_it(pictures: Path, tmp_
     assert hashlib.sha256(version.weights_path.read_bytes()).hexdigest() == version.card.weights_sha256
 
 
-def test_a_training_goes_on_with_folders_that_moved(pictures: Path, tmp_path: Path) -> None:
+def test_a_training_resumes_with_moved_folders(pictures: Path, tmp_path: Path) -> None:
     def stop(step: int, _steps: int, _losses: dict[str, float]) -> None:
         if step == 4:
             raise KeyboardInterrupt
@@ -289,7 +291,7 @@ def _folders(pictures: Path, moved: str) -> dict[str, Any]:
     return {"styles": pictures / f"{moved}sepia", "content": pictures / f"{moved}content"}
 
 
-def test_16_bit_scans_are_read_as_they_are_and_only_the_middle_of_large_ones(tmp_path: Path) -> None:
+def test_16_bit_scans_are_read_and_large_ones_cropped_to_the_centre(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 96, dtype=np.uint16)[None, :].repeat(80, axis=0)
     tifffile.imwrite(tmp_path / "ramp.tif", ramp)
     np.testing.assert_array_equal(read_photograph(tmp_path / "ramp.tif"), np.rint(ramp / 257)[..., None].repeat(3, 2))
@@ -304,10 +306,10 @@ def test_16_bit_scans_are_read_as_they_are_and_only_the_middle_of_large_ones(tmp
         read_photograph(tmp_path / "none.tif")
 
 
-def test_what_cannot_begin_says_why(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="name a folder"):
+def test_invalid_arguments_are_refused_with_a_reason(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Name a folder"):
         train_styles(tmp_path / "simulated-a-1", styles=pictures / "sepia", execution=CPU)
-    with pytest.raises(TrainingError, match=r"begins with 'simulated-'.* call sepia simulated-sepia"):
+    with pytest.raises(TrainingError, match=r"begins with 'simulated-'.* Rename sepia to simulated-sepia"):
         train_styles(tmp_path / "sepia-1", styles=pictures / "sepia", content=pictures / "content", execution=CPU)
     with pytest.raises(TrainingError, match="the styles are"):
         train_styles(tmp_path / "out", styles=pictures / "sepia", content=pictures / "content", settings=replace(TINY))

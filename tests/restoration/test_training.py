@@ -1,4 +1,4 @@
-"""Training: pairs by number, losses that fall, a resume that changes nothing, a version folder that opens."""
+"""Training: reproducible pairs, decreasing losses, resuming with equal results, release of a version folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ CPU = Execution(device="cpu", precision="fp32")
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Four clean photographs and a damage mask, in the layout that training looks for."""
+    """Four clean photographs and a damage mask, in the folder layout of training data."""
     folder = tmp_path / "data"
     (folder / "photographs").mkdir(parents=True)
     (folder / "damage").mkdir()
@@ -74,7 +74,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_pair_depends_on_seed_and_number_alone(pictures: Path) -> None:
+def test_a_pair_depends_only_on_seed_and_index(pictures: Path) -> None:
     found = find_pictures(pictures)
     first = AgedPairs(found.training, found, patch_px=32, seed=1)
     again = AgedPairs(found.training, found, patch_px=32, seed=1)
@@ -89,15 +89,15 @@ def test_a_pair_depends_on_seed_and_number_alone(pictures: Path) -> None:
 
 def test_a_batch_holds_one_patch_of_each_photograph_with_its_whole_grain_profile(pictures: Path) -> None:
     found = find_pictures(pictures)
-    drawn = [AgedPairs(found.training, found, patch_px=32, seed=1)[index] for index in range(3)]
-    batches = batches_of(drawn)
+    samples = [AgedPairs(found.training, found, patch_px=32, seed=1)[index] for index in range(3)]
+    batches = batches_of(samples)
     assert len(batches) == PATCHES_PER_PHOTOGRAPH
-    for place, batch in enumerate(batches):
+    for position, batch in enumerate(batches):
         assert batch.aged.shape == (3, 3, 32, 32)
-        for row, one in enumerate(drawn):
-            assert torch.equal(batch.aged[row], one.aged[place])
+        for row, one in enumerate(samples):
+            assert torch.equal(batch.aged[row], one.aged[position])
             assert torch.equal(batch.conditions[row], one.conditions[0])
-    assert all((one.conditions == one.conditions[:1]).all() for one in drawn)
+    assert all((one.conditions == one.conditions[:1]).all() for one in samples)
 
 
 def test_validation_photographs_are_not_trained_on(pictures: Path) -> None:
@@ -120,18 +120,18 @@ def test_losses_are_zero_where_nothing_differs_and_fall_towards_the_target() -> 
     left = torch.zeros(1, 1, 16, 16)
     left[..., :8] = 1
     assert pixel_loss(target + 0.1 * left, target, left) > pixel_loss(target + 0.1 * (1 - left), target, left)
-    judge = PatchDiscriminator(widths=(4,), scales=1).eval()
-    assert feature_loss(judge(target), judge(target)).item() == 0
-    assert feature_loss(judge(target * 0.5), judge(target)).item() > 0
+    discriminator = PatchDiscriminator(widths=(4,), scales=1).eval()
+    assert feature_loss(discriminator(target), discriminator(target)).item() == 0
+    assert feature_loss(discriminator(target * 0.5), discriminator(target)).item() > 0
 
 
-def test_the_hinge_game_rewards_each_side_for_its_own_aim() -> None:
-    def judged(score: float) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+def test_hinge_losses_are_least_at_each_network_s_goal() -> None:
+    def output(score: float) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
         return [(torch.full((1, 1, 2, 2), score), [])]
 
-    assert discriminator_loss(judged(1.5), judged(-1.5)).item() == 0
-    assert discriminator_loss(judged(-1.0), judged(1.0)).item() == 4
-    assert adversarial_loss(judged(2.0)).item() < adversarial_loss(judged(-2.0)).item()
+    assert discriminator_loss(output(1.5), output(-1.5)).item() == 0
+    assert discriminator_loss(output(-1.0), output(1.0)).item() == 4
+    assert adversarial_loss(output(2.0)).item() < adversarial_loss(output(-2.0)).item()
 
 
 def test_a_few_steps_lower_the_loss_on_one_batch() -> None:
@@ -162,7 +162,7 @@ def test_a_few_steps_lower_the_loss_on_one_batch() -> None:
     assert not all(map(torch.equal, discriminator_before, gan.discriminator.parameters()))
 
 
-def test_a_training_gives_a_version_whose_card_tells_of_it(pictures: Path, tmp_path: Path) -> None:
+def test_a_training_releases_a_version_and_its_card_describes_it(pictures: Path, tmp_path: Path) -> None:
     folder = train(tmp_path / "out", data=pictures, settings=TINY, execution=CPU, workers=0)
     assert folder == ModelFolder.open(tmp_path / "out")
     folder.check_weights()
@@ -206,7 +206,7 @@ def test_a_resumed_training_ends_with_the_same_weights(pictures: Path, tmp_path:
     assert resumed.card.weights_sha256 == undisturbed.card.weights_sha256
 
 
-def test_a_training_broken_off_before_its_first_checkpoint_begins_anew(pictures: Path, tmp_path: Path) -> None:
+def test_a_training_that_stopped_before_its_first_checkpoint_starts_again(pictures: Path, tmp_path: Path) -> None:
     output = tmp_path / "tiny-0.1"
     output.mkdir()
     (output / "log.jsonl").write_text('{"step": 50}\n')
@@ -217,7 +217,7 @@ def test_a_training_broken_off_before_its_first_checkpoint_begins_anew(pictures:
 
     assert {path.name for path in folder.path.iterdir()} == {"card.json", "weights.safetensors", "log.jsonl", "board"}
     steps = [json.loads(line)["step"] for line in (output / "log.jsonl").read_text().splitlines()]
-    assert max(steps) == TINY.steps  # and none of a training that is no more
+    assert max(steps) == TINY.steps  # and none of the stopped training
 
 
 def test_the_terms_of_the_data_are_kept_in_the_card(pictures: Path, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_the_terms_of_the_data_are_kept_in_the_card(pictures: Path, tmp_path: Pa
     assert folder.card.content["training"]["data"]["terms"] == "CC0, given by the estate in été 2020"
 
 
-def test_terms_stated_before_are_kept_beside_those_of_the_folder(pictures: Path, tmp_path: Path) -> None:
+def test_stated_terms_are_kept_together_with_those_of_the_folder(pictures: Path, tmp_path: Path) -> None:
     few = replace(TINY, pixel_steps=4, adversarial_steps=2, data_terms="CC BY 4.0")
     plain = train(tmp_path / "plain", data=pictures, settings=few, execution=CPU, workers=0)
     (pictures / "TERMS.txt").write_text("CC0", encoding="utf-8")
@@ -241,7 +241,7 @@ def test_terms_stated_before_are_kept_beside_those_of_the_folder(pictures: Path,
         train(tmp_path / "latin", data=pictures, settings=few, execution=CPU, workers=0)
 
 
-def test_losses_that_stop_being_numbers_end_it_with_advice_that_can_be_followed(pictures: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training_with_advice(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="lower learning rates in TrainingSettings"):
         train(
             tmp_path / "out",
@@ -252,23 +252,23 @@ def test_losses_that_stop_being_numbers_end_it_with_advice_that_can_be_followed(
         )
 
 
-def test_a_training_can_go_out_from_a_version(pictures: Path, tmp_path: Path) -> None:
+def test_a_training_can_start_from_a_version(pictures: Path, tmp_path: Path) -> None:
     first = train(tmp_path / "first", data=pictures, settings=TINY, execution=CPU, workers=0)
     still = replace(TINY, widths=(4,), blocks=(1,), pixel_steps=1, adversarial_steps=1, learning_rate=0.0)
     still = replace(still, adversarial_learning_rate=0.0)
     second = train(tmp_path / "second", data=pictures, settings=still, start=first, execution=CPU, workers=0)
-    begun = interpolate_weights(first.load_weights(), 0.0)
+    initial = interpolate_weights(first.load_weights(), 0.0)
     for name, value in interpolate_weights(second.load_weights(), 0.0).items():
-        torch.testing.assert_close(value, begun[name], rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(value, initial[name], rtol=1e-3, atol=1e-6)
     assert second.card.network["widths"] == [8, 12]
     assert second.card.content["training"]["settings"]["started_from"] == "tiny@0.1"
 
     wide = replace(still, widths=(10, 8), blocks=(1, 1))
     third = train(tmp_path / "wide", data=pictures, settings=wide, start=first, execution=CPU, workers=0)
     assert third.card.network["widths"] == [10, 12]
-    picture, asked = torch.rand(1, 3, 32, 32), torch.ones(1, len(CONDITIONS))
-    narrow_made, wide_made = (_fidelity_network(folder)(picture, asked) for folder in (first, third))
-    torch.testing.assert_close(wide_made, narrow_made, rtol=0, atol=1e-3)  # weights lie in half precision
+    picture, conditions = torch.rand(1, 3, 32, 32), torch.ones(1, len(CONDITIONS))
+    narrow_output, wide_output = (_fidelity_network(folder)(picture, conditions) for folder in (first, third))
+    torch.testing.assert_close(wide_output, narrow_output, rtol=0, atol=1e-3)  # weights are stored in half precision
 
     architecture = {**first.card.content["architecture"], "conditions": ["rain"]}
     other = parse_card({**first.card.content, "architecture": architecture})
@@ -278,26 +278,26 @@ def test_a_training_can_go_out_from_a_version(pictures: Path, tmp_path: Path) ->
         train(tmp_path / "fourth", data=None, settings=TINY, start=first, resume=True)
 
 
-def test_a_grown_network_makes_the_same_and_learns_with_all_its_channels_and_conditions() -> None:
+def test_a_widened_network_has_the_same_output_and_trains_all_its_channels_and_conditions() -> None:
     torch.manual_seed(1)
     small, large = (
-        build_generator("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": conditions})
-        for widths, conditions in (((8, 12), DEFECTS), ((12, 20), CONDITIONS))
+        build_generator("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": names})
+        for widths, names in (((8, 12), DEFECTS), ((12, 20), CONDITIONS))
     )
-    picture, asked = torch.rand(2, 3, 32, 32), torch.ones(2, len(CONDITIONS))
+    picture, conditions = torch.rand(2, 3, 32, 32), torch.ones(2, len(CONDITIONS))
     large.load_state_dict(widen_weights(small.state_dict(), large))
-    torch.testing.assert_close(large(picture, asked), small(picture, asked[:, : len(DEFECTS)]))
+    torch.testing.assert_close(large(picture, conditions), small(picture, conditions[:, : len(DEFECTS)]))
 
     optimiser = torch.optim.Adam(large.parameters(), lr=1e-3)
     for _ in range(3):
         optimiser.zero_grad()
-        large(picture, asked).square().mean().backward()
+        large(picture, conditions).square().mean().backward()
         optimiser.step()
     narrow = small.state_dict()
     for name, value in large.named_parameters():
         assert value.grad is not None
         for axis, (old, new) in enumerate(zip(narrow[name].shape, value.shape, strict=True)):
-            if new > old:  # what is new along this axis learns
+            if new > old:  # new channels along this axis get gradients
                 assert value.grad.narrow(axis, old, new - old).abs().max() > 0, name
 
     with pytest.raises(ValueError, match="larger"):
@@ -310,27 +310,27 @@ def _fidelity_network(folder: ModelFolder) -> Generator:
     return network
 
 
-def test_texture_and_repair_change_what_a_trained_version_makes(pictures: Path, tmp_path: Path) -> None:
+def test_texture_and_repair_change_the_output_of_a_trained_version(pictures: Path, tmp_path: Path) -> None:
     folder = train(tmp_path / "out", data=pictures, settings=TINY, execution=CPU, workers=0)
     aged = data.astronaut()[:48, :64]
 
-    def made(**parameters: object) -> np.ndarray:
+    def restored(**parameters: object) -> np.ndarray:
         models = LoadedModels(lambda _stage: folder, CPU)
         return restore_array(aged, Recipe(stages=(folder.card.stage(parameters),)), models=models)
 
-    plain = made(texture=0.0)
+    plain = restored(texture=0.0)
     for parameters in ({"texture": 1.0}, {"texture": 0.0, "repair": ["damage"]}):
-        assert (made(**parameters) != plain).any()
+        assert (restored(**parameters) != plain).any()
 
 
-def test_a_training_that_stops_gaining_begins_its_fall_early(pictures: Path, tmp_path: Path) -> None:
+def test_the_learning_rate_decays_early_if_validation_stagnates(pictures: Path, tmp_path: Path) -> None:
     stuck = replace(TINY, pixel_steps=200, learning_rate=0.0, validate_every=2, patience=3, adversarial_steps=2)
     folder = train(tmp_path / "out", data=pictures, settings=stuck, execution=CPU, workers=0)
-    # The first of four validations is a gain over nothing; the pixel phase then ends as 60 % of it were done at step 8.
+    # The first of four validations is an improvement; at step 8 the decay starts, at 60 % of the shortened pixel phase.
     assert folder.card.content["training"]["settings"]["pixel_steps"] == 14
 
 
-def test_the_features_of_vgg19_can_take_the_discriminators_place(pictures: Path, tmp_path: Path) -> None:
+def test_vgg19_can_replace_the_discriminator_in_the_feature_loss(pictures: Path, tmp_path: Path) -> None:
     weights = tmp_path / "vgg19.safetensors"
     torch.manual_seed(0)
     save_file(VGGFeatures().state_dict(), weights)
@@ -345,20 +345,20 @@ def test_the_features_of_vgg19_can_take_the_discriminators_place(pictures: Path,
         train(tmp_path / "no", data=pictures, settings=few, execution=CPU, perceptual_weights=weights)
 
 
-def test_a_pair_shows_what_is_kept_and_what_is_mended(pictures: Path) -> None:
+def test_the_conditions_of_a_pair_name_its_repaired_defects(pictures: Path) -> None:
     found = find_pictures(pictures)
     pairs = AgedPairs(found.training, found, patch_px=32, seed=1)
-    drawn = [pairs[index] for index in range(80)]
-    asked = {
+    samples = [pairs[index] for index in range(80)]
+    requested = {
         tuple(defect for defect, flag in zip(DEFECTS, one.conditions[0, : len(DEFECTS)], strict=True) if flag)
-        for one in drawn
+        for one in samples
     }
-    assert DEFAULT_REPAIR in asked
-    assert len(asked) > 5
-    assert () not in asked
-    mends_damage = DEFECTS.index("damage")
-    assert any(one.damage.any() for one in drawn)
-    assert not any(one.damage.any() for one in drawn if not one.conditions[0, mends_damage])
+    assert DEFAULT_REPAIR in requested
+    assert len(requested) > 5
+    assert () not in requested
+    damage = DEFECTS.index("damage")
+    assert any(one.damage.any() for one in samples)
+    assert not any(one.damage.any() for one in samples if not one.conditions[0, damage])
 
 
 def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:
@@ -386,33 +386,33 @@ def test_the_folder_names_the_model_version(tmp_path: Path) -> None:
             TrainingSettings.named_after(tmp_path / folder)
 
 
-def test_the_learning_rate_warms_up_falls_and_starts_anew_for_the_adversarial_phase() -> None:
+def test_the_learning_rate_warms_up_decays_and_restarts_in_the_adversarial_phase() -> None:
     settings = replace(TINY, pixel_steps=1000, adversarial_steps=500)
     assert settings.rate(0) < settings.rate(200) > settings.rate(999)
     assert settings.rate(1000) == pytest.approx(settings.adversarial_learning_rate)
 
 
-def test_a_limited_time_holds_both_phases_and_the_release(pictures: Path, tmp_path: Path) -> None:
+def test_both_phases_and_the_release_fit_into_the_time_limit(pictures: Path, tmp_path: Path) -> None:
     settings = replace(TINY, pixel_steps=100_000, adversarial_steps=20_000)
-    began = time.monotonic()
+    started = time.monotonic()
     folder = train(tmp_path / "out", data=pictures, settings=settings, minutes=0.5, execution=CPU, workers=0)
-    taken = time.monotonic() - began
+    seconds = time.monotonic() - started
     stored = folder.card.content["training"]["settings"]
-    assert 20 < taken < 60
+    assert 20 < seconds < 60
     assert 20 <= stored["pixel_steps"] < 100_000
     assert 0.1 < stored["adversarial_steps"] / stored["pixel_steps"] < 0.4
 
 
-def test_phases_are_fitted_into_the_time_that_is_left() -> None:
+def test_phases_are_fitted_to_the_remaining_time() -> None:
     settings = replace(TINY, pixel_steps=1000, adversarial_steps=100)
-    fitted = settings.fitted(400, seconds_left=600, seconds_per_step=1)
+    fitted = settings.fitted_to_time(400, seconds_left=600, seconds_per_step=1)
     assert fitted.pixel_steps - 400 + 1.3 * fitted.adversarial_steps == pytest.approx(600, abs=3)
     assert fitted.adversarial_steps == pytest.approx(fitted.pixel_steps / 10, abs=1)
-    late = fitted.fitted(fitted.pixel_steps + 20, seconds_left=30, seconds_per_step=2)
+    late = fitted.fitted_to_time(fitted.pixel_steps + 20, seconds_left=30, seconds_per_step=2)
     assert (late.pixel_steps, late.adversarial_steps) == (fitted.pixel_steps, 35)
 
 
-def test_the_faster_precision_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_precision_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
     for faster in ("fp32", "bf16"):
         monkeypatch.setattr(precision, "seconds_per_step", lambda how, _, faster=faster: how.precision != faster)
         assert precision.resolve_for_training(Execution(device="cpu"), TINY).precision == faster

@@ -1,4 +1,4 @@
-"""Training of styles: data, losses, the game against a discriminator for each style, release, evaluation."""
+"""Training of styles: data, losses, adversarial training with one discriminator per style, release, evaluation."""
 
 from __future__ import annotations
 

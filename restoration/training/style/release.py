@@ -1,4 +1,4 @@
-"""Trained styles become model versions: for each a folder with ``card.json`` and ``weights.safetensors``."""
+"""Releases each trained style as a model version: a folder with ``card.json`` and ``weights.safetensors``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEIGHT = {
     "range": [0.0, 1.0],
     "description": "of styles that follow one another, how much this one counts in their mean",
 }
-_BALANCED = {
+_BALANCE_DESCRIPTIONS = {
     "temperature": "from -1, bluer, to 1, yellower",
     "tint": "from -1, greener, to 1, more magenta",
     "brightness": "from -1, darker, to 1, brighter",
@@ -51,15 +51,15 @@ def release(
     settings: StyleTrainingSettings,
     references: Sequence[Tensor],
     pictures: Sequence[TrainingPictures],
-    how: ResolvedExecution,
+    execution: ResolvedExecution,
 ) -> list[ModelFolder]:
-    """Writes a version folder for each style: into ``output`` where there is one, else into folders in it.
+    """Writes a model version for each style: to ``output`` if there is only one, else to its subfolders.
 
-    Its card has the figures of :func:`restoration.training.style.evaluate_style` on the pictures that no step saw,
-    where these are enough to measure on.
+    The card has the metrics of :func:`restoration.training.style.evaluate_style` on the held-out pictures, if there are
+    enough.
     """
-    versions, on = [], Execution(device=str(how.device))
-    with gan.with_running_mean():
+    versions, evaluation_execution = [], Execution(device=str(execution.device))
+    with gan.with_ema_weights():
         network = gan.generator.state_dict()
         for number, name in enumerate(settings.names):
             folder = output if len(settings.names) == 1 else output / f"{name}-{settings.version}"
@@ -68,10 +68,12 @@ def release(
                 vector = gan.style(number, references[number].to(gan.device))[0]
             tensors = {**network, STYLE_VECTOR_NAME: vector}
             tensors = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in tensors.items()}
-            content = _card(gan, settings, number, pictures, how)
+            content = _card(gan, settings, number, pictures, execution)
             version = write_version(folder, tensors, content)
             if has_enough_pictures(pictures[-1].validation, pictures[number]):
-                rows = evaluate_style_pictures(version, pictures[-1].validation, pictures[number], execution=on)
+                rows = evaluate_style_pictures(
+                    version, pictures[-1].validation, pictures[number], execution=evaluation_execution
+                )
                 version = write_version(folder, tensors, {**content, "evaluation": [row.as_dict() for row in rows]})
             versions.append(version)
     return versions
@@ -82,14 +84,14 @@ def _card(
     settings: StyleTrainingSettings,
     number: int,
     pictures: Sequence[TrainingPictures],
-    how: ResolvedExecution,
+    execution: ResolvedExecution,
 ) -> dict[str, Any]:
-    facts = gan.facts[number]
-    described = dict(zip(settings.names, settings.descriptions, strict=False))
+    style_statistics = gan.style_statistics[number]
+    descriptions = dict(zip(settings.names, settings.descriptions, strict=False))
     return {
         "name": settings.names[number],
         "version": settings.version,
-        "description": described.get(settings.names[number], ""),
+        "description": descriptions.get(settings.names[number], ""),
         "task": "style",
         "architecture": {
             "name": "style-unet",
@@ -99,14 +101,21 @@ def _card(
             "blocks": list(settings.blocks),
             "code": settings.code,
             "deep_grain": True,
-            "strokes": has_strokes(gan.facts),
+            "strokes": has_strokes(gan.style_statistics),
         },
         "parameters": {
             "strength": STRENGTH,
             "weight": WEIGHT,
-            **{name: {"default": 0.0, "range": [-1.0, 1.0], "description": _BALANCED[name]} for name in COLOUR_BALANCE},
+            **{
+                name: {"default": 0.0, "range": [-1.0, 1.0], "description": _BALANCE_DESCRIPTIONS[name]}
+                for name in COLOUR_BALANCE
+            },
         },
-        "style": {"palette": facts.palette, "statistics": _named(facts.mean), "spreads": _named(facts.spread)},
+        "style": {
+            "palette": style_statistics.palette,
+            "statistics": _named(style_statistics.mean),
+            "spreads": _named(style_statistics.spread),
+        },
         "suited_to": {
             "polarity": ["positive"],
             "unsuited_processes": list(UNSUITED_PROCESSES),
@@ -123,7 +132,7 @@ def _card(
             },
             "losses": LOSSES,
             "settings": asdict(settings),
-            "environment": how.described(),
+            "environment": execution.described(),
         },
         "evaluation": [],
         "known_failures": KNOWN_FAILURES,

@@ -1,8 +1,8 @@
-"""Generator against discriminators, one for each style, in turns.
+"""The style GAN: a generator, one discriminator per style, optimisers and the two kinds of training step.
 
-A colour step teaches only the mapping of tone and chroma, on pixels from all over many pictures. A step of the game
-also lets the style's discriminator learn to tell styled patches from real ones, and the generator to be taken for real
-while keeping the content.
+A colour step trains only the mapping of tone and chroma, on random pixels of many pictures. An adversarial step also
+trains the style's discriminator to distinguish styled from real patches, and the generator on content, texture and
+adversarial losses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from restoration import picture_statistics
 from restoration.networks import PatchDiscriminator
 from restoration.networks.colour_mapping import PALETTES, split_luma_chroma
 from restoration.networks.style_generator import StyleEncoder, StyleNetwork
-from restoration.training.checkpoints import State, optimiser_state, restore_optimiser
+from restoration.training.checkpoints import State, load_optimiser_state, optimiser_state
 from restoration.training.losses import adversarial_loss, discriminator_loss
 from restoration.training.restoration_gan import require_gradients, to_device
 from restoration.training.style.losses import (
@@ -40,52 +40,52 @@ from restoration.training.style.losses import (
 )
 from restoration.training.style.style_data import StyleStep
 
-ENCODED_SIZE = 24  # numbers that the style encoder tells; the statistics' means and spreads come beside them
+ENCODED_SIZE = 24  # outputs of the style encoder; the style vector also has means and spreads of the statistics
 STYLE_SIZE = ENCODED_SIZE + 2 * len(picture_statistics.STATISTIC_NAMES)
 
-_NEUTRAL = 0.012  # Lab in hundredths: a chroma that only JPEG gives a neutral picture
-_PAINTED = 0.06  # chroma beside the toning, beyond what a toned print has
-_GRAIN_PX, _STROKE_PX = 2, 4  # what is finer is the look's to change, in a print and in a painting
-_LEAST_SPREAD = 0.008  # of a statistic of the style's pictures, so that equal ones don't make it infinitely exact
+_MAX_NEUTRAL_CHROMA = 0.012  # Lab / 100; JPEG artefacts of a neutral picture stay below it
+_MAX_TONED_CHROMA = 0.06  # chroma beside the toning; a toned print stays below it
+_GRAIN_PX, _STROKE_PX = 2, 4  # the style may change structure finer than this, in a print and in a painting
+_MIN_SPREAD = 0.008  # of a style statistic; a spread of 0 would allow no deviation
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleSetStatistics:
-    """What a style's pictures are like as a set: means and spreads of their statistics, (len(NAMES),) each."""
+    """Mean and standard deviation of a style's picture statistics, (len(STATISTIC_NAMES),) each."""
 
     mean: Tensor
     spread: Tensor
 
     @classmethod
-    def of(cls, found: Tensor) -> StyleSetStatistics:
-        """Of statistics (pictures, len(NAMES))."""
-        return cls(mean=found.mean(dim=0), spread=found.std(dim=0))
+    def of(cls, statistics: Tensor) -> StyleSetStatistics:
+        """Computes them from statistics (pictures, len(STATISTIC_NAMES))."""
+        return cls(mean=statistics.mean(dim=0), spread=statistics.std(dim=0))
 
     @property
-    def painted(self) -> bool:
-        """Whether the style's pictures have colours of their own, as paintings have."""
+    def is_painting(self) -> bool:
+        """Whether the pictures have more colours than a toned print, as paintings have."""
         return self.palette == "full"
 
     @property
     def palette(self) -> str:
-        """Which of :data:`restoration.networks.colour_mapping.PALETTES` the style's pictures have."""
-        named = dict(zip(picture_statistics.STATISTIC_NAMES, self.mean.tolist(), strict=True))
-        if named["chroma_beside_toning"] > _PAINTED:
+        """The style's key in :data:`restoration.networks.colour_mapping.PALETTES`."""
+        by_name = dict(zip(picture_statistics.STATISTIC_NAMES, self.mean.tolist(), strict=True))
+        if by_name["chroma_beside_toning"] > _MAX_TONED_CHROMA:
             return "full"
-        chroma = max(abs(named["lab_mean_a"]), abs(named["lab_mean_b"]), named["chroma_beside_toning"])
-        return "neutral" if chroma < _NEUTRAL else "toned"
+        chroma = max(abs(by_name["lab_mean_a"]), abs(by_name["lab_mean_b"]), by_name["chroma_beside_toning"])
+        return "neutral" if chroma < _MAX_NEUTRAL_CHROMA else "toned"
 
     def to(self, device: torch.device) -> StyleSetStatistics:
         return StyleSetStatistics(mean=self.mean.to(device), spread=self.spread.to(device))
 
 
-def has_strokes(facts: Sequence[StyleSetStatistics]) -> bool:
-    """Whether a network for these styles is given strokes of a brush."""
-    return any(style.painted for style in facts)
+def has_strokes(style_statistics: Sequence[StyleSetStatistics]) -> bool:
+    """Whether a network for these styles gets brush strokes as an input."""
+    return any(one.is_painting for one in style_statistics)
 
 
 class StyleGAN:
-    """The networks, their optimisers, the running mean of what makes pictures, and the two kinds of step."""
+    """The networks, their optimisers, the EMA of generator and encoder, and the two kinds of training step."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class StyleGAN:
         encoder: StyleEncoder,
         discriminators: Sequence[PatchDiscriminator],
         features: Features | None,
-        facts: Sequence[StyleSetStatistics],
+        style_statistics: Sequence[StyleSetStatistics],
         *,
         weights: StyleLossWeights,
         device: torch.device,
@@ -101,35 +101,35 @@ class StyleGAN:
         ema_decay: float = 0.999,
         seed: int = 0,
     ) -> None:
-        """Places the networks on ``device``.
+        """Moves the networks to ``device``.
 
         Args:
-            generator: makes pictures.
-            encoder: makes styles' vectors of pictures.
-            discriminators: one for each style.
-            features: those of a trained network, for content and texture; without, only fixed ones.
-            facts: of each style.
-            weights: how much each loss counts.
-            device: where the work is done.
-            autocast: the type that torch casts to, or None.
-            ema_decay: how slowly the running mean follows.
-            seed: of the fixed features.
+            generator: the style network.
+            encoder: computes style vectors from pictures.
+            discriminators: one per style.
+            features: of a trained network, for content and texture losses; None uses only fixed random features.
+            style_statistics: of each style.
+            weights: the loss weights.
+            device: the device of all networks.
+            autocast: torch's autocast type, or None.
+            ema_decay: decay of the EMA per step.
+            seed: the seed of the fixed random features.
         """
-        self.makers = to_device(nn.ModuleDict({"generator": generator, "encoder": encoder}), device)
+        self.trained_networks = to_device(nn.ModuleDict({"generator": generator, "encoder": encoder}), device)
         self.generator, self.encoder = generator, encoder
         self.discriminators = nn.ModuleList(to_device(one, device) for one in discriminators)
         self.features = None if features is None else to_device(features, device)
         self.fixed = to_device(FixedFeatures(seed=seed), device)
-        self.facts = [one.to(device) for one in facts]
+        self.style_statistics = [one.to(device) for one in style_statistics]
         self.weights, self.device, self.autocast, self.ema_decay = weights, device, autocast, ema_decay
-        self.ema = {name: value.detach().clone() for name, value in self.makers.state_dict().items()}
+        self.ema = {name: value.detach().clone() for name, value in self.trained_networks.state_dict().items()}
         self.gram_targets: list[list[Tensor]] = []
         self.spectrum_targets: list[Tensor] = []
-        self.generator_optimiser = torch.optim.Adam(self.makers.parameters(), betas=(0.8, 0.99))
+        self.generator_optimiser = torch.optim.Adam(self.trained_networks.parameters(), betas=(0.8, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(self.discriminators.parameters(), betas=(0.5, 0.99))
 
     def set_texture_targets(self, real: Sequence[Tensor]) -> None:
-        """Keeps Gram matrices and spectra of each style's patches, (count, 3, h, w) a style, as what to come near."""
+        """Stores Gram matrices and spectra of each style's patches, (count, 3, h, w), as loss targets."""
         with torch.no_grad(), self._autocast():
             self.gram_targets = [
                 gram_matrices(self._texture_features(number, patches.to(self.device)))
@@ -140,138 +140,140 @@ class StyleGAN:
             ]
 
     def style(self, number: int, references: Tensor) -> Tensor:
-        """The vector (1, STYLE_SIZE) of a style of which ``references`` (N, 3, h, w) are patches."""
-        facts, generator = self.facts[number], self.generator
+        """Computes the style vector (1, STYLE_SIZE) from patches ``references`` (N, 3, h, w)."""
+        own, generator = self.style_statistics[number], self.generator
         explicit = [
-            (facts.mean - generator.statistics_mean) / generator.statistics_spread,
-            facts.spread / generator.statistics_spread,
+            (own.mean - generator.statistics_mean) / generator.statistics_spread,
+            own.spread / generator.statistics_spread,
         ]
         return torch.cat([self.encoder(references).float(), torch.cat(explicit).unsqueeze(0)], dim=1)
 
     def palette(self, number: int, count: int) -> Tensor:
-        """The network's ``palette`` for ``count`` pictures of a style."""
-        return torch.tensor([PALETTES[self.facts[number].palette]], device=self.device).expand(count, -1)
+        """The palette input of the network for ``count`` pictures of a style."""
+        return torch.tensor([PALETTES[self.style_statistics[number].palette]], device=self.device).expand(count, -1)
 
-    def styled(self, number: int, references: Tensor, pictures: Tensor, found: Tensor, noise: Tensor) -> Tensor:
-        """Pictures (N, 3, h, w), of ``found`` statistics, in the style of ``references``, float32 in [0, 1]."""
+    def styled(self, number: int, references: Tensor, pictures: Tensor, statistics: Tensor, noise: Tensor) -> Tensor:
+        """Applies the style of ``references`` to pictures (N, 3, h, w) with ``statistics``; float32 in [0, 1]."""
         count = len(pictures)
         with torch.no_grad(), self._autocast():
             style = self.style(number, references.to(self.device)).expand(count, -1)
-            made = self.generator(pictures, noise[:count], found, style, self.palette(number, count))
+            made = self.generator(pictures, noise[:count], statistics, style, self.palette(number, count))
         return cast(Tensor, made.float().clamp(0, 1))
 
     @contextmanager
-    def with_running_mean(self) -> Iterator[None]:
-        """In it, the networks have the running mean of their weights."""
-        own = {name: value.clone() for name, value in self.makers.state_dict().items()}
-        self.makers.load_state_dict(self.ema)
+    def with_ema_weights(self) -> Iterator[None]:
+        """Context in which generator and encoder have their EMA weights."""
+        own = {name: value.clone() for name, value in self.trained_networks.state_dict().items()}
+        self.trained_networks.load_state_dict(self.ema)
         try:
             yield
         finally:
-            self.makers.load_state_dict(own)
+            self.trained_networks.load_state_dict(own)
 
     def state(self) -> State:
-        """All that changes in training."""
+        """The training state, by component."""
         return {
-            "makers": self.makers.state_dict(),
+            "makers": self.trained_networks.state_dict(),
             "discriminators": self.discriminators.state_dict(),
             "ema": self.ema,
             "generator_optimiser": optimiser_state(self.generator_optimiser),
             "discriminator_optimiser": optimiser_state(self.discriminator_optimiser),
         }
 
-    def restore(self, state: State) -> None:
-        """Goes back to what :meth:`state` told.
+    def load_state(self, state: State) -> None:
+        """Loads a state that :meth:`state` returned.
 
         Raises:
-            RuntimeError: it is of other networks.
+            RuntimeError: it belongs to other networks.
         """
-        self.makers.load_state_dict(state["makers"])
+        self.trained_networks.load_state_dict(state["makers"])
         self.discriminators.load_state_dict(state["discriminators"])
         for name, value in state["ema"].items():
             self.ema[name].copy_(value)
-        restore_optimiser(self.generator_optimiser, state.get("generator_optimiser", {}))
-        restore_optimiser(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
+        load_optimiser_state(self.generator_optimiser, state.get("generator_optimiser", {}))
+        load_optimiser_state(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
 
-    def colour_step(self, turn: StyleStep) -> dict[str, float]:
-        """One step on the colour mapping alone. Returns the losses by name."""
+    def colour_step(self, step: StyleStep) -> dict[str, float]:
+        """Trains the colour mapping only. Returns the losses by name."""
         with self._autocast():
-            style = self.style(turn.style, turn.real)
-        losses = self._colour_losses(turn, style)
-        self._step_generator(self._weighed(losses, turn.style))
+            style = self.style(step.style, step.real)
+        losses = self._colour_losses(step, style)
+        self._step_generator(self._weighted_sum(losses, step.style))
         return {name: loss.item() for name, loss in losses.items()}
 
-    def game_step(self, turn: StyleStep) -> dict[str, float]:
-        """One turn of the style's discriminator, then one of the generator. Returns the losses by name."""
+    def adversarial_step(self, step: StyleStep) -> dict[str, float]:
+        """Trains the style's discriminator, then the generator. Returns the losses by name."""
         with self._autocast():
-            style = self.style(turn.style, turn.real)
-            same_count = max(1, len(turn.real) // 3)
-            pictures = torch.cat([turn.given, turn.real[:same_count]])
-            found = torch.cat([turn.given_statistics, turn.real_statistics[:same_count]])
+            style = self.style(step.style, step.real)
+            same_count = max(1, len(step.real) // 3)
+            pictures = torch.cat([step.content, step.real[:same_count]])
+            statistics = torch.cat([step.content_statistics, step.real_statistics[:same_count]])
             count = len(pictures)
-            made = self.generator(
-                pictures, turn.noise[:count], found, style.expand(count, -1), self.palette(turn.style, count)
+            output = self.generator(
+                pictures, step.noise[:count], statistics, style.expand(count, -1), self.palette(step.style, count)
             )
-        styled, same = made[: len(turn.given)], made[len(turn.given) :]
-        discriminator_value = self._train_discriminator(turn.style, styled.detach(), turn.real)
-        losses = self._colour_losses(turn, style)
-        losses["same"] = nn.functional.mse_loss(same, turn.real[:same_count])
+        styled, same = output[: len(step.content)], output[len(step.content) :]
+        discriminator_loss_value = self._train_discriminator(step.style, styled.detach(), step.real)
+        losses = self._colour_losses(step, style)
+        losses["same"] = nn.functional.mse_loss(same, step.real[:same_count])
         with self._autocast():
-            losses |= self._texture_losses(turn, style, styled)
-        self._step_generator(self._weighed(losses, turn.style))
-        return {"discriminator": discriminator_value, **{name: loss.item() for name, loss in losses.items()}}
+            losses |= self._texture_losses(step, style, styled)
+        self._step_generator(self._weighted_sum(losses, step.style))
+        return {"discriminator": discriminator_loss_value, **{name: loss.item() for name, loss in losses.items()}}
 
-    def _colour_losses(self, turn: StyleStep, style: Tensor) -> dict[str, Tensor]:
-        generator, facts = self.generator, self.facts[turn.style]
-        count = len(turn.given_pixels)
-        pixels = torch.cat([turn.given_pixels, turn.real_pixels])
-        found = torch.cat([turn.given_pixel_statistics, turn.real_pixel_statistics])
-        made = generator.coloured(pixels, found, style.expand(len(pixels), -1), self.palette(turn.style, len(pixels)))
-        styled, same = made[:count], made[count:]
-        mapping = generator.mapping(found[:count], style.expand(count, -1), self.palette(turn.style, count))
+    def _colour_losses(self, step: StyleStep, style: Tensor) -> dict[str, Tensor]:
+        generator, own = self.generator, self.style_statistics[step.style]
+        count = len(step.content_pixels)
+        pixels = torch.cat([step.content_pixels, step.real_pixels])
+        statistics = torch.cat([step.content_pixel_statistics, step.real_pixel_statistics])
+        output = generator.coloured(
+            pixels, statistics, style.expand(len(pixels), -1), self.palette(step.style, len(pixels))
+        )
+        styled, same = output[:count], output[count:]
+        mapping = generator.mapping(statistics[:count], style.expand(count, -1), self.palette(step.style, count))
         colours = len(picture_statistics.COLOUR_STATISTIC_NAMES)
-        spread = facts.spread[:colours].clamp(min=_LEAST_SPREAD)
+        spread = own.spread[:colours].clamp(min=_MIN_SPREAD)
         return {
-            "colour": colour_loss(styled, turn.real_pixels, facts.mean[:colours], spread),
-            "identity": nn.functional.mse_loss(same, turn.real_pixels),
-            "outlying": outlier_loss(styled, facts.mean[:colours], spread),
+            "colour": colour_loss(styled, step.real_pixels, own.mean[:colours], spread),
+            "identity": nn.functional.mse_loss(same, step.real_pixels),
+            "outlying": outlier_loss(styled, own.mean[:colours], spread),
             "smooth": curve_smoothness(mapping.curve) + curve_smoothness(mapping.toning),
         }
 
-    def _texture_losses(self, turn: StyleStep, style: Tensor, styled: Tensor) -> dict[str, Tensor]:
-        count = len(turn.given)
+    def _texture_losses(self, step: StyleStep, style: Tensor, styled: Tensor) -> dict[str, Tensor]:
+        count = len(step.content)
         mapping = self.generator.mapping(
-            turn.given_statistics, style.expand(count, -1), self.palette(turn.style, count)
+            step.content_statistics, style.expand(count, -1), self.palette(step.style, count)
         )
-        toned = mapping.toned(split_luma_chroma(turn.given)[0]).detach()
-        factor = _STROKE_PX if self.facts[turn.style].painted else _GRAIN_PX
-        kept = content_planes(split_luma_chroma(styled)[0], factor), content_planes(toned, factor)
+        toned = mapping.toned(split_luma_chroma(step.content)[0]).detach()
+        factor = _STROKE_PX if self.style_statistics[step.style].is_painting else _GRAIN_PX
+        styled_planes = content_planes(split_luma_chroma(styled)[0], factor)
         extract = self.fixed if self.features is None else self.features
         with torch.no_grad():
-            wanted = extract(kept[1])
+            content_features = extract(content_planes(toned, factor))
         return {
-            "content": content_loss(extract(kept[0]), wanted),
+            "content": content_loss(extract(styled_planes), content_features),
             "spectrum": energy_distance(
-                radial_spectra(fine_detail(split_luma_chroma(styled)[0])), self.spectrum_targets[turn.style]
+                radial_spectra(fine_detail(split_luma_chroma(styled)[0])), self.spectrum_targets[step.style]
             ),
-            "gram": gram_loss(gram_matrices(self._texture_features(turn.style, styled)), self.gram_targets[turn.style]),
-            "adversarial": adversarial_loss(self.discriminators[turn.style](styled)),
+            "gram": gram_loss(gram_matrices(self._texture_features(step.style, styled)), self.gram_targets[step.style]),
+            "adversarial": adversarial_loss(self.discriminators[step.style](styled)),
         }
 
     def _texture_features(self, style: int, pictures: Tensor) -> list[Tensor]:
-        """Of colours as they are, of luma at even contrast, of strokes where there are any, and what a network sees."""
-        even = normalise_contrast(fine_detail(split_luma_chroma(pictures)[0])).expand(-1, 3, -1, -1)
-        found = [*self.fixed(fine_detail(pictures)), *self.fixed(even)]
-        if self.facts[style].painted:
-            strokes = nn.functional.avg_pool2d(fine_detail(pictures, most_px=33), 2)
-            found += [*self.fixed(strokes), *self.fixed(nn.functional.avg_pool2d(strokes, 2))]
-        return found + ([] if self.features is None else self.features(pictures))
+        """Features of colours, of contrast-normalised luma, of strokes in paintings, and of a trained network."""
+        normalised = normalise_contrast(fine_detail(split_luma_chroma(pictures)[0])).expand(-1, 3, -1, -1)
+        features = [*self.fixed(fine_detail(pictures)), *self.fixed(normalised)]
+        if self.style_statistics[style].is_painting:
+            strokes = nn.functional.avg_pool2d(fine_detail(pictures, max_px=33), 2)
+            features += [*self.fixed(strokes), *self.fixed(nn.functional.avg_pool2d(strokes, 2))]
+        return features + ([] if self.features is None else self.features(pictures))
 
-    def _weighed(self, losses: Mapping[str, Tensor], style: int) -> Tensor:
+    def _weighted_sum(self, losses: Mapping[str, Tensor], style: int) -> Tensor:
         weights = self.weights
-        kind = "painting" if self.facts[style].painted else "print"
+        prefix = "painting" if self.style_statistics[style].is_painting else "print"
         common = {"colour", "smooth", "spectrum"}
-        by_name = {name: getattr(weights, name if name in common else f"{kind}_{name}") for name in losses}
+        by_name = {name: getattr(weights, name if name in common else f"{prefix}_{name}") for name in losses}
         return torch.stack([by_name[name] * loss.float() for name, loss in losses.items()]).sum()
 
     def _train_discriminator(self, style: int, styled: Tensor, real: Tensor) -> float:
@@ -288,10 +290,10 @@ class StyleGAN:
     def _step_generator(self, loss: Tensor) -> None:
         self.generator_optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.makers.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.trained_networks.parameters(), 1.0)
         self.generator_optimiser.step()
         with torch.no_grad():
-            for name, value in self.makers.state_dict().items():
+            for name, value in self.trained_networks.state_dict().items():
                 self.ema[name].lerp_(value, 1 - self.ema_decay)
 
     def _autocast(self) -> torch.autocast:

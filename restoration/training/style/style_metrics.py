@@ -1,4 +1,4 @@
-"""What is measured of a styled picture, and of sets of them beside real pictures of the style.
+"""Style metrics: feature vectors of pictures, and distances between sets of styled and real pictures.
 
 Pictures are float32 (H, W, 3), encoded RGB in [0, 1].
 """
@@ -21,14 +21,14 @@ Vectors = NDArray[np.float64]
 
 SPLITS = 20
 _SEED = 30_000
-_FLOOR = 0.02  # of a colour statistic's spread: what is more alike than this is equal
-_COARSEST_PX = 4.0  # sigma: what is coarser is content, not texture
+_MIN_SPREAD = 0.02  # lower limit of a colour statistic's standard deviation
+_MAX_TEXTURE_PX = 4.0  # sigma; coarser structure is content, not texture
 _RINGS = 12
-_LEAST_CYCLES, _MOST_CYCLES = 1 / 32, 1 / 2  # a pixel
+_MIN_CYCLES, _MAX_CYCLES = 1 / 32, 1 / 2  # per pixel
 
 
 def colour_vector(picture: Array) -> Vectors:
-    """The picture's Lab mean, spread and covariance, (9,), Lab in hundredths."""
+    """The mean, standard deviation and covariance of the picture in Lab / 100, (9,)."""
     pixels = torch.from_numpy(picture.reshape(-1, 3).T.astype(np.float64)).unsqueeze(0)
     found = dict(
         zip(
@@ -41,14 +41,14 @@ def colour_vector(picture: Array) -> Vectors:
 
 
 class Texture:
-    """Texture vectors of pictures, by fixed seeded filters that no training has seen."""
+    """Computes texture vectors with fixed random filters that no training uses."""
 
     def __init__(self) -> None:
         self._features = FixedFeatures(seed=_SEED, channels=1, width=16)
 
     def grams(self, picture: Array) -> Vectors:
-        """The Gram matrices, at three scales, of the picture's fine and contrast-normalised luma, as shares."""
-        fine = torch.from_numpy(_fine(picture))[None, None].float()
+        """Normalised Gram matrices, at three scales, of the high-pass, contrast-normalised luma."""
+        fine = torch.from_numpy(_normalised_detail(picture))[None, None].float()
         found = []
         with torch.no_grad():
             for layer in self._features(fine):
@@ -58,68 +58,75 @@ class Texture:
         return np.concatenate(found)
 
     def spectrum(self, picture: Array) -> Vectors:
-        """The power spectrum around circles of equal frequency, in bels, of that luma."""
-        fine = _fine(picture)
+        """Radially averaged power spectrum of that luma: log10 of the share of the total."""
+        fine = _normalised_detail(picture)
         height, width = fine.shape
         window = np.hanning(height)[:, None] * np.hanning(width)[None, :]
         power = np.abs(np.fft.rfft2(fine * window)) ** 2
         radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-        inside = (radius >= _LEAST_CYCLES) & (radius < _MOST_CYCLES)
-        ring = ((radius[inside] - _LEAST_CYCLES) / (_MOST_CYCLES - _LEAST_CYCLES) * _RINGS).astype(int)
+        inside = (radius >= _MIN_CYCLES) & (radius < _MAX_CYCLES)
+        ring = ((radius[inside] - _MIN_CYCLES) / (_MAX_CYCLES - _MIN_CYCLES) * _RINGS).astype(int)
         means = np.bincount(ring, power[inside], minlength=_RINGS) / np.maximum(np.bincount(ring, minlength=_RINGS), 1)
         return np.asarray(np.log10(means / means.sum() + 1e-6), dtype=np.float64)
 
 
-def _fine(picture: Array) -> NDArray[np.float64]:
+def _normalised_detail(picture: Array) -> NDArray[np.float64]:
     plane = luma(picture).astype(np.float64)
-    fine = plane - ndimage.gaussian_filter(plane, _COARSEST_PX)
+    fine = plane - ndimage.gaussian_filter(plane, _MAX_TEXTURE_PX)
     return np.asarray(fine / (fine.std() + 1e-4), dtype=np.float64)
 
 
 def distances(
     real: Sequence[Vectors], sets: Mapping[str, Sequence[Vectors]], *, scaled: bool = False
 ) -> dict[str, tuple[float, float | None]]:
-    """How far sets of pictures are from real ones, and as a share of how far the set ``input`` is, both less the floor.
+    """Measures the distance of each set of pictures to real ones, absolute and relative to the set ``input``.
 
-    The distance is the energy distance of the pictures' vectors (Székely 2003), which sees means and variety; it is
-    the mean over 20 random splits of the real pictures into halves. The floor is the one half's distance from the
-    other, and comes under that name. Where the input isn't twice as far as the floor, there is nothing to share.
+    The distance is the energy distance of the pictures' vectors (Székely 2003), which compares means and variation,
+    averaged over 20 random splits of the real pictures into halves. The distance between the halves is the floor. The
+    share is (distance - floor) / (input's distance - floor).
 
     Args:
         real: a vector for each real picture, at least four.
-        sets: the same for pictures of each kind, ``input`` among them; all are drawn from to be as many as the
-            fewest, and at most half of the real ones.
-        scaled: measure each number of the vectors in its spread over the real pictures.
+        sets: vectors of the pictures of each set, including ``input``. All sets are subsampled to the size of the
+            smallest, at most half of the real ones.
+        scaled: divide each component of the vectors by its standard deviation over the real pictures.
+
+    Returns:
+        For each set, and for ``floor``, the distance and the share. The share is None if the input's distance is less
+        than twice the floor.
     """
     points = np.stack(list(real))
-    spread = np.maximum(points.std(axis=0), _FLOOR) if scaled else 1.0
+    spread = np.maximum(points.std(axis=0), _MIN_SPREAD) if scaled else 1.0
     rng = np.random.default_rng(_SEED)
-    chosen = {name: np.stack(list(vectors)) / spread for name, vectors in sets.items()}
-    # Sets of one size: the random distance of small sets is then in the floor too.
-    half = min(len(points) // 2, *map(len, chosen.values()))
+    vectors_of = {name: np.stack(list(vectors)) / spread for name, vectors in sets.items()}
+    # All sets have the same size, so that the floor includes the sampling error of small sets.
+    half = min(len(points) // 2, *map(len, vectors_of.values()))
     found: dict[str, list[float]] = {name: [] for name in ("floor", *sets)}
     for _ in range(SPLITS):
         order = rng.permutation(len(points))
         other = points[order[half : 2 * half]] / spread
         found["floor"].append(energy_distance(points[order[:half]] / spread, other))
-        for name, vectors in chosen.items():
+        for name, vectors in vectors_of.items():
             found[name].append(energy_distance(vectors[rng.permutation(len(vectors))[:half]], other))
     means = {name: float(np.mean(values)) for name, values in found.items()}
-    floor, far = means["floor"], means["input"]
-    counts = far >= 2 * floor
-    return {name: (value, (value - floor) / (far - floor) if counts else None) for name, value in means.items()}
+    floor, input_distance = means["floor"], means["input"]
+    has_share = input_distance >= 2 * floor
+    return {
+        name: (value, (value - floor) / (input_distance - floor) if has_share else None)
+        for name, value in means.items()
+    }
 
 
 def energy_distance(one: Vectors, other: Vectors) -> float:
-    """The energy distance of two sets of vectors, (n, d) and (m, d); 0 only where they are equal."""
-    return 2 * _apart(one, other) - _apart(one, one) - _apart(other, other)
+    """Energy distance of two sets of vectors, (n, d) and (m, d); 0 only if they are equal."""
+    return 2 * _mean_distance(one, other) - _mean_distance(one, one) - _mean_distance(other, other)
 
 
-def _apart(one: Vectors, other: Vectors) -> float:
+def _mean_distance(one: Vectors, other: Vectors) -> float:
     return float(np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=2)).mean())
 
 
-def area_under_curve(real: Sequence[float], made: Sequence[float]) -> float:
-    """How often a real picture is scored higher than a made one, ties counting half: 0.5 where they can't be told."""
-    higher = np.subtract.outer(np.asarray(real), np.asarray(made))
+def area_under_curve(real: Sequence[float], styled: Sequence[float]) -> float:
+    """Share of pairs in which the real picture scores higher than the styled one; ties count half."""
+    higher = np.subtract.outer(np.asarray(real), np.asarray(styled))
     return float(np.mean((higher > 0) + 0.5 * (higher == 0)))

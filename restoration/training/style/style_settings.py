@@ -13,13 +13,20 @@ from restoration.training.training_settings import name_and_version
 
 @dataclass(frozen=True, kw_only=True)
 class StyleTrainingSettings:
-    """Everything that the result depends on but the pictures. Kept in the checkpoint and in the cards.
+    """All settings that affect the result, except the training images. The checkpoint and the cards store them.
 
-    One network is trained for all of ``names`` and released as a version of each. ``widths``, ``blocks`` and ``code``
-    are its numbers (see :class:`restoration.networks.StyleNetwork`); the discriminators judge at ``scales`` scales. The
-    colour phase teaches the mapping of tone and chroma alone; the game teaches texture too. Each learning rate falls in
-    a straight line over the last ``falling_share`` of its phase. ``pictures`` and ``patches`` are how many of each kind
-    a step sees. ``features_of`` says whose features judge content and texture.
+    One network is trained for all ``names`` and released as a version of each. The colour phase trains only the mapping
+    of tone and chroma; the adversarial phase also trains texture.
+
+    Attributes:
+        widths: channels per depth, see :class:`restoration.networks.StyleNetwork`, as for ``blocks`` and ``code``.
+        scales: the number of scales of each discriminator.
+        colour_steps: steps of the colour phase, with the learning rate ``colour_rate``.
+        game_steps: steps of the adversarial phase, with the learning rate ``game_rate``.
+        pictures: the number of pictures per step and kind whose pixels train the colour mapping.
+        patches: the number of patches per step and kind.
+        falling_share: the learning rate decays linearly over this last share of each phase.
+        features_of: the network whose features are used for content and texture.
     """
 
     names: tuple[str, ...]
@@ -49,7 +56,7 @@ class StyleTrainingSettings:
 
     @classmethod
     def named_after(cls, folder: Path) -> StyleTrainingSettings:
-        """The default settings for one style, named as its folder is: ``simulated-harbour-0.1``.
+        """Default settings for the one style that the folder names: ``simulated-harbour-0.1``.
 
         Raises:
             TrainingError: the folder's name isn't a model name and a version.
@@ -59,20 +66,20 @@ class StyleTrainingSettings:
 
     @property
     def steps(self) -> int:
-        """Steps of both phases together."""
+        """The number of steps of both phases."""
         return self.colour_steps + self.game_steps
 
     def rate(self, step: int) -> float:
-        """The makers' learning rate at ``step``: it rises over 100 steps, stays, and falls at the phase's end."""
+        """The learning rate at ``step``: warm-up over 100 steps, constant, then linear decay."""
         if step < self.colour_steps:
-            share, peak = step / self.colour_steps, self.colour_rate * min(1.0, (step + 1) / 100)
+            progress, peak = step / self.colour_steps, self.colour_rate * min(1.0, (step + 1) / 100)
         else:
-            share, peak = (step - self.colour_steps) / self.game_steps, self.game_rate
-        return peak * max(0.05, min(1.0, (1 - share) / self.falling_share))
+            progress, peak = (step - self.colour_steps) / self.game_steps, self.game_rate
+        return peak * max(0.05, min(1.0, (1 - progress) / self.falling_share))
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> StyleTrainingSettings:
-        """The settings that ``asdict`` and JSON made plain."""
+        """Restores settings from the JSON of their ``asdict``."""
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
         }
