@@ -39,10 +39,10 @@ def brush_strokes(luma: Tensor, noise: Tensor) -> Tensor:
     with torch.no_grad(), torch.autocast(luma.device.type, enabled=False):
         planes = _independent(noise.float())
         along = _tangents(luma.float(), planes)
-        drawn = _softened(planes, _WIDTH_PX)
+        strokes = _softened(planes, _WIDTH_PX)
         for step in _STEPS_PX:
-            drawn = (drawn + _shifted(drawn, step * along) + _shifted(drawn, -step * along)) / 3
-        return drawn / _SPREAD
+            strokes = (strokes + _shifted(strokes, step * along) + _shifted(strokes, -step * along)) / 3
+        return strokes / _SPREAD
 
 
 def _independent(noise: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class LoadedModels:
         if (card.name, card.version, card.weights_sha256) != (stage.model, stage.version, stage.weights_sha256):
             raise WeightsError(
                 f"{folder.path} holds {card.reference} with weights {card.weights_sha256}, but the recipe asks for "
-                f"{stage.model}@{stage.version} with {stage.weights_sha256}: find the folder that it was made with"
+                f"{stage.model}@{stage.version} with {stage.weights_sha256}. Use the recipe's own folder"
             )
         return folder
 

@@ -104,7 +104,7 @@ def check_mask(mask: Source | None, recipe: Recipe, info: ImageInfo) -> None:
         ImageError: it isn't grey, or has another size.
     """
     if (mask is None) != (recipe.mask_sha256 is None):
-        raise RecipeError("the recipe names a mask: give it" if mask is None else "the recipe names no mask: give none")
+        raise RecipeError("the recipe names a mask. Pass it" if mask is None else "the recipe names no mask. Pass none")
     if mask is None:
         return
     if (mask.info.width, mask.info.height, mask.info.colour_channels) != (info.width, info.height, 1):

@@ -1,4 +1,4 @@
-"""Evaluates restorations on pictures, beside classical baselines and at several textures.
+"""Evaluates restorations at several textures and compares them with classical baselines.
 
 Clean pictures get defects with a fixed seed, and the restored pictures are compared with the clean ones
 (``evaluation_cases``, ``evaluation_metrics``, ``baselines``). Real scans have no clean original and are compared with
@@ -60,7 +60,7 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """The row as plain JSON values, each metric under its own name."""
-        return {"case": self.case, "method": self.method, "pictures": self.pictures, **self.figures}
+        return {"case": self.case, "method": self.method, "pictures": self.pictures, **self.metrics}
 
 
 def evaluate(

@@ -253,7 +253,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
 def _batches(
     settings: TrainingSettings, pictures: TrainingPictures, *, first: int, workers: int
 ) -> Iterator[AgedPatches]:
-    """Yields the batches from step ``first`` on; each group of photographs gives several."""
+    """Yields the batches from step ``first`` on; each group of photographs yields several."""
     groups, used = divmod(first, PATCHES_PER_PHOTOGRAPH)
     loader = DataLoader(
         AgedPairs(pictures.training, pictures, patch_px=settings.patch_px, seed=settings.seed),

@@ -157,8 +157,8 @@ class StyleGAN:
         count = len(pictures)
         with torch.no_grad(), self._autocast():
             style = self.style(number, references.to(self.device)).expand(count, -1)
-            made = self.generator(pictures, noise[:count], statistics, style, self.palette(number, count))
-        return cast(Tensor, made.float().clamp(0, 1))
+            styled = self.generator(pictures, noise[:count], statistics, style, self.palette(number, count))
+        return cast(Tensor, styled.float().clamp(0, 1))
 
     @contextmanager
     def with_ema_weights(self) -> Iterator[None]:
