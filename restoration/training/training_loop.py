@@ -84,7 +84,7 @@ class TrainingLoop(ABC, Generic[Batch, Settings]):
             for batch in batches:
                 if self.step >= self.settings.steps:
                     break
-                entry = self._checked_step(batch)
+                entry = self._run_step(batch)
                 if progress is not None:
                     progress(self.step, self.settings.steps, entry)
                 if validating := self._due(self.settings.validate_every):
@@ -100,7 +100,7 @@ class TrainingLoop(ABC, Generic[Batch, Settings]):
         state = {**self.loop_state, "settings": asdict(self.settings)}
         checkpoints.save(self.networks, self.output, loop_state=state)
 
-    def _checked_step(self, batch: Batch) -> dict[str, float]:
+    def _run_step(self, batch: Batch) -> dict[str, float]:
         losses = self.train_step(batch)
         self.loop_state["step"] += 1
         if not all(math.isfinite(value) for value in losses.values()):
