@@ -274,7 +274,7 @@ def test_a_training_can_start_from_a_version(pictures: Path, tmp_path: Path) -> 
     other = parse_card({**first.card.content, "architecture": architecture})
     with pytest.raises(TrainingError, match="another kind of network"):
         train(tmp_path / "third", data=pictures, settings=TINY, start=ModelFolder(path=first.path, card=other))
-    with pytest.raises(TrainingError, match="resumed has its weights"):
+    with pytest.raises(TrainingError, match="resumed training has its weights"):
         train(tmp_path / "fourth", data=None, settings=TINY, start=first, resume=True)
 
 
