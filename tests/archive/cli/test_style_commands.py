@@ -171,4 +171,4 @@ def test_a_training_is_resumed_as_what_it_is(tmp_path: Path) -> None:
         save_file({}, output / "checkpoint.safetensors", metadata={"facts": json.dumps(facts)})
         answer = command("model", "train", "--output", output, "--resume", "--task", other)
         assert answer.code == 1
-        assert f"is of a {task} and no {other}" in answer.errors
+        assert f"is a {task} training, not a {other} training" in answer.errors
