@@ -23,7 +23,7 @@ from scipy import ndimage
 from scipy.optimize import nnls
 
 from restoration.image import Source
-from restoration.picture_sampling import sample_areas
+from restoration.window_sampling import sample_areas
 
 Array = NDArray[np.float32]
 

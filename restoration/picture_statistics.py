@@ -16,7 +16,7 @@ from torch import Tensor
 
 from restoration.colour.toning import LUMA_WEIGHTS
 from restoration.image import Source
-from restoration.picture_sampling import sample_areas
+from restoration.window_sampling import sample_areas
 
 WINDOW_PX = 128
 MOST_WINDOWS = 64

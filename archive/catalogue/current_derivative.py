@@ -1,4 +1,4 @@
-"""Which derivative of a master is current: kept on the master's row, so that questions are quick."""
+"""The current derivative of a master, stored on the master's row so that queries are fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Database engines, set up so that SQLite and PostgreSQL keep the same promises."""
+"""Database engines, configured so that SQLite and PostgreSQL behave alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who did what: PREMIS agents, and the events that they leave."""
+"""PREMIS events and agents: what happened, and who did it."""
 
 from __future__ import annotations
 

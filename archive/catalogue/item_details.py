@@ -1,4 +1,4 @@
-"""All that the catalogue knows of one item, as one object."""
+"""Item details: everything in the catalogue about one item, as one object."""
 
 from __future__ import annotations
 

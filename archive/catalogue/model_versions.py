@@ -1,4 +1,4 @@
-"""Model versions in the catalogue: all of them, and the one that a reference names."""
+"""Model versions in the catalogue: the list, and the lookup of a reference."""
 
 from __future__ import annotations
 

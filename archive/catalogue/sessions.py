@@ -1,4 +1,4 @@
-"""One open catalogue: its database and the sessions in which it is read and written."""
+"""The open catalogue: its database, and sessions to read and write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast tasks were worked on, and how long what is left is going to take."""
+"""Throughput of finished tasks, and the time estimate for open ones."""
 
 from __future__ import annotations
 

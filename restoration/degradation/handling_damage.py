@@ -1,4 +1,4 @@
-"""What handling leaves on a photograph, drawn as strokes: scratches, hairs, dust and folds.
+"""Handling damage: scratches, hairs, dust and folds, drawn as strokes.
 
 Strokes are drawn twice as large and reduced, so that their edges are soft as scanned ones are.
 """

@@ -1,4 +1,4 @@
-"""Which reader a file gets, by its first bytes and never by its name."""
+"""Format detection: selects the reader of a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a picture before its pixels are touched."""
+"""Facts about a picture that are known without decoding its pixels."""
 
 from __future__ import annotations
 

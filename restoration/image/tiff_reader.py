@@ -15,9 +15,9 @@ from restoration.image.exif import read_exif_of_tiff
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits
 from restoration.image.stored_pixels import RefusedPixels, SpooledPixels, StoredImage, StoredPixels
+from restoration.image.supported_tiff_kinds import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_per_sample, unsupported_reason
 from restoration.image.tiff_directories import read_directories
 from restoration.image.tiff_pixels import Inverted, TiffPixels
-from restoration.image.tiff_support import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_per_sample, unsupported_reason
 
 # tifffile reports what it finds odd to this logger; what matters of it is checked and said here.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())

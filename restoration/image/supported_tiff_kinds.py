@@ -1,4 +1,4 @@
-"""Which kinds of TIFF pictures are carried, and for each of the others the reason and the remedy."""
+"""Supported kinds of TIFF pictures; for the others the reason and what to do."""
 
 from __future__ import annotations
 

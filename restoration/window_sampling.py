@@ -1,4 +1,4 @@
-"""Sampling windows: evenly spread areas of a picture that stand for all of it, in bounded memory and time."""
+"""Window sampling: evenly spread areas that represent a whole picture, in bounded memory and time."""
 
 from __future__ import annotations
 
