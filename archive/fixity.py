@@ -250,7 +250,7 @@ def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> 
     for root in session.scalars(select(Root).order_by(Root.path)).all():
         wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse_condition(query))
         with session.execute(wanted.distinct(), execution_options={"yield_per": _PAGE}) as rows:
-            problem = check_root(Path(root.path), (catalogue.path_of(row.path) for row in rows))
+            problem = check_root(catalogue.path_of(root.path), (catalogue.path_of(row.path) for row in rows))
         if problem is None:
             continue
         if masters := session.scalar(select(func.count()).select_from(wanted.subquery())):

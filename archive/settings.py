@@ -16,6 +16,8 @@ HOME_VARIABLE = "ARCHIVE_HOME"
 DATABASE_VARIABLE = "ARCHIVE_DATABASE_URL"
 OPERATOR_VARIABLE = "ARCHIVE_OPERATOR"
 SETTINGS_NAME = "archive.toml"
+MACHINE_SETTINGS_VARIABLE = "ARCHIVE_MACHINE_SETTINGS"
+MACHINE_SETTINGS = Path(".config/archive-restoration/machine.toml")  # below the user's own folder
 SQLITE_PREFIX = "sqlite:///"
 POSTGRESQL_PREFIX = "postgresql+psycopg://"
 
@@ -34,7 +36,8 @@ def default_operator() -> str:
 class Settings:
     """Settings of an archive home, for all commands.
 
-    ``archive.toml`` may set every field except ``home`` and ``operator``.
+    ``archive.toml`` may set every field except ``home``, ``roots`` and ``operator``. ``roots`` comes from the settings
+    of the machine.
     """
 
     home: Path
@@ -51,6 +54,8 @@ class Settings:
     """How long a task stays a process's own without a sign of life from it; then another may take it over."""
     database_wait_seconds: int = 300
     """How long a batch waits for a database that is locked or away before it stops."""
+    roots: tuple[tuple[str, str], ...] = ()
+    """Folders of masters that lie elsewhere on this machine: as recorded, and where they are here."""
     operator: str = field(default_factory=default_operator)
     """The person on whose behalf the catalogue is written to; recorded with every event, batch and derivative."""
     views: str = "demand"
@@ -133,8 +138,39 @@ def load_settings(home: Path) -> Settings:
         content["rejection_reasons"] = tuple(content["rejection_reasons"])
     written = content.pop("database", None)
     return Settings(
-        home=home, database_url=_database_url(home, os.environ.get(DATABASE_VARIABLE) or written), **content
+        home=home,
+        database_url=_database_url(home, os.environ.get(DATABASE_VARIABLE) or written),
+        roots=_machine_roots(),
+        **content,
     )
+
+
+def _machine_roots() -> tuple[tuple[str, str], ...]:
+    """The table ``[roots]`` of the machine's settings: ``"recorded folder" = "folder on this machine"``.
+
+    Raises:
+        HomeError: the file can't be read, or holds something else.
+    """
+    named = os.environ.get(MACHINE_SETTINGS_VARIABLE)
+    path = Path(named).expanduser() if named else Path.home() / MACHINE_SETTINGS
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if named:
+            raise HomeError(f"{path}, named by {MACHINE_SETTINGS_VARIABLE}, does not exist") from error
+        return ()
+    except (OSError, ValueError) as error:
+        raise HomeError(f"{path} can't be read: {error}") from error
+    if unknown := content.keys() - {"roots"}:
+        raise HomeError(f"{path} has an unknown entry {min(unknown)!r}; known is the table [roots]")
+    roots = content.get("roots", {})
+    for recorded, local in roots.items() if isinstance(roots, dict) else [("roots", roots)]:
+        if not isinstance(local, str) or not Path(recorded).is_absolute() or not Path(local).is_absolute():
+            raise HomeError(
+                f'{path}: [roots] names absolute folders, "/recorded" = "/here", not {recorded} = {local!r}'
+            )
+    # The longest first: a folder within another may lie elsewhere.
+    return tuple(sorted(roots.items(), key=lambda root: -len(root[0])))
 
 
 def _is_valid(value: Any, kind: type[Any]) -> bool:

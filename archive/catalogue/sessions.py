@@ -89,8 +89,15 @@ class Catalogue:
         return replace(self, settings=replace(self.settings, operator=operator))
 
     def path_of(self, stored: str) -> Path:
-        """The absolute path of what a row's ``path`` names: below the home where it is relative."""
-        return self.settings.home / stored
+        """The absolute path of what a row's ``path`` names: below the home where it is relative.
+
+        A folder of masters may lie elsewhere on this machine, see ``Settings.roots``.
+        """
+        path = self.settings.home / stored
+        for recorded, local in self.settings.roots:
+            if path.is_relative_to(recorded):
+                return Path(local) / path.relative_to(recorded)
+        return path
 
     def _session(self, engine: Engine) -> Session:
         # Rows are looked at after the commit too, to be printed. Reads give absolute paths and need the home for that.

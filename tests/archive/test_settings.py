@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from archive.bundled_files import migrations_folder
+from archive.catalogue import Catalogue
+from archive.catalogue.engines import make_engine
 from archive.errors import HomeError
 from archive.settings import Settings, create_home, find_home, load_settings
 
@@ -121,3 +123,39 @@ def test_a_mistake_in_the_file_is_named_when_a_home_is_made_again(tmp_path: Path
 
 def test_migrations_are_found_in_the_source_tree() -> None:
     assert (migrations_folder() / "env.py").is_file()
+
+
+def test_folders_of_masters_may_lie_elsewhere_on_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = create_home(tmp_path / "home", database=None).home
+    assert load_settings(home).roots == ()
+    machine = tmp_path / "machine.toml"
+    machine.write_text('[roots]\n"/scans" = "/mnt/nas"\n"/scans/new" = "/mnt/new"\n')
+    monkeypatch.setenv("ARCHIVE_MACHINE_SETTINGS", str(machine))
+    settings = load_settings(home)
+    catalogue = Catalogue(settings=settings, engine=make_engine(settings))
+    assert catalogue.path_of("/scans/a/1.tif") == Path("/mnt/nas/a/1.tif")
+    assert catalogue.path_of("/scans/new/1.tif") == Path("/mnt/new/1.tif")
+    assert catalogue.path_of("/scans-2/1.tif") == Path("/scans-2/1.tif")
+    assert catalogue.path_of("derivatives/x.tif") == home / "derivatives" / "x.tif"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('roots = "x"', "names absolute folders"),
+        ('[roots]\n"scans" = "/mnt"', "names absolute folders"),
+        ("tile_size = 3", "unknown entry 'tile_size'"),
+        ("[", "can't be read"),
+    ],
+)
+def test_mistakes_in_a_machine_s_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    home = create_home(tmp_path / "home", database=None).home
+    (machine := tmp_path / "machine.toml").write_text(text)
+    monkeypatch.setenv("ARCHIVE_MACHINE_SETTINGS", str(machine))
+    with pytest.raises(HomeError, match=message):
+        load_settings(home)
+    machine.unlink()
+    with pytest.raises(HomeError, match="does not exist"):
+        load_settings(home)

@@ -48,6 +48,6 @@ def _roots(catalogue: Catalogue, session: Session, batch_id: int) -> Iterator[tu
     paths = select(Master.path).where(of_batch)
     roots = select(Root).where(Root.id.in_(select(Master.root_id).where(is_open, ~copied))).order_by(Root.path)
     for root in session.scalars(roots).all():
-        yield Path(root.path), paths.where(Master.root_id == root.id, ~copied)
+        yield catalogue.path_of(root.path), paths.where(Master.root_id == root.id, ~copied)
     if session.scalar(select(Master.id).where(is_open, copied).limit(1)) is not None:
         yield catalogue.path_of(MASTERS), paths.where(copied)
