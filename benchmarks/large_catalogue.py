@@ -162,6 +162,7 @@ def _card(name: str, version: str, task: str) -> ModelCard:
             "weights_sha256": _digest(f"{name} {version}"),
             "training": {},
             "evaluation": {},
+            **({"style": {"palette": "toned"}} if task == "style" else {}),
         }
     )
 
