@@ -196,7 +196,7 @@ def _metadata(record: ItemRecord) -> Iterator[dict[str, Any]]:
     fields = {
         "Accession number": item.accession_number,
         "Creator": item.creator,
-        "Date": item.date,
+        "Date": item.date_text or item.date,
         "Place": item.place,
         "Process": item.process,
         "Collection": item.collection,
@@ -205,6 +205,8 @@ def _metadata(record: ItemRecord) -> Iterator[dict[str, Any]]:
     for label, value in fields.items():
         if value:
             yield {"label": _text(label, language="en"), "value": _text(value)}
+    for scheme, values in record.identifiers.items():
+        yield {"label": _text(scheme), "value": _text(*values)}
     for name, value in sorted(item.extra.items()):
         if value:
             yield {"label": _text(name), "value": _text(str(value))}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from archive.catalogue.identifiers import get_identifiers
 from archive.catalogue.item_details import list_comments
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.query.predicates import REVIEW, STATUS
@@ -43,6 +44,8 @@ class ItemRecord:
     """By master id."""
     reviews: dict[int, str | None]
     """The decision about each master's current restored derivative, by master id."""
+    identifiers: Mapping[str, Sequence[str]]
+    """Beside the accession number, by scheme."""
     comments: dict[int, list[dict[str, Any]]]
     """By derivative id, as in ``archive show``."""
 
@@ -148,6 +151,7 @@ def _load(session: Session, matches: dict[int, set[int]]) -> Iterator[ItemRecord
     statuses = session.execute(select(Master.id, STATUS, REVIEW).where(Master.id.in_(masters))).all()
     status_of = {master_id: (status, review) for master_id, status, review in statuses}
     events = _events(session, masters)
+    identifiers = get_identifiers(session, matches)
     comments = list_comments(session, [each.id for master in masters.values() for each in master.derivatives])
     for item_id, matching_ids in matches.items():
         item = by_id[item_id]
@@ -159,6 +163,7 @@ def _load(session: Session, matches: dict[int, set[int]]) -> Iterator[ItemRecord
             matching_ids=frozenset(matching_ids),
             statuses={master_id: status_of[master_id][0] for master_id in own},
             reviews={master_id: status_of[master_id][1] for master_id in own},
+            identifiers=identifiers.get(item_id, {}),
             comments={each.id: comments[each.id] for master in item.masters for each in master.derivatives},
         )
 

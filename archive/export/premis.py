@@ -108,7 +108,7 @@ class _Writer:
     def objects(self, record: ItemRecord) -> Iterator[str]:
         files = [(file, name) for file in _files(record) if (name := self.scope.locate(file)) is not None]
         if self.scope.entities:
-            yield _entity(record.item, [file for file, _ in files])
+            yield _entity(record, [file for file, _ in files])
         events = {event.derivative_id: event for event in record.events if event.type is EventType.DERIVATION}
         for file, name in files:
             if isinstance(file, Master):
@@ -213,13 +213,15 @@ class _Writer:
         return identifier
 
 
-def _entity(item: Item, files: list[ScanFile]) -> str:
-    described = ("title", "creator", "date", "description", "place", "process", "polarity", "collection")
+def _entity(record: ItemRecord, files: list[ScanFile]) -> str:
+    item = record.item
+    described = ("title", "creator", "date", "date_text", "description", "place", "process", "polarity", "collection")
     properties = [(name, getattr(item, name)) for name in described] + sorted(item.extra.items())
     return _element(
         "object",
         _identifier("object", item_identifier(item)),
         _identifier("object", item.accession_number, "accession number"),
+        *(_identifier("object", value, scheme) for scheme, values in record.identifiers.items() for value in values),
         *(_property(name, value) for name, value in properties if value),
         *(_related("structural", "is represented by", _file_identifier(file)) for file in files),
         attributes=' xsi:type="premis:intellectualEntity"',

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TextIO
 
-from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, ModelVersion, Recipe
+from archive.catalogue.schema.tables import Agent, Derivative, Event, Master, ModelVersion, Recipe
 from archive.catalogue.schema.vocabularies import AgentType, EventType
 from archive.export.identifiers import (
     agent_identifier,
@@ -115,7 +115,7 @@ class _Writer:
     _stated: set[str] = field(default_factory=set)
 
     def item(self, record: ItemRecord) -> Iterator[ProvRecord]:
-        yield _item(record.item)
+        yield _item(record)
         for master in record.masters:
             yield _master(master)
             yield _relation("specializationOf", _name(master_identifier(master)), _name(item_identifier(record.item)))
@@ -211,7 +211,8 @@ class _Writer:
             yield ProvRecord(kind=kind, identifier=_name(identifier), attributes=attributes)
 
 
-def _item(item: Item) -> ProvRecord:
+def _item(record: ItemRecord) -> ProvRecord:
+    item = record.item
     texts = {
         "dcterms:identifier": item.accession_number,
         "dcterms:title": item.title,
@@ -219,6 +220,7 @@ def _item(item: Item) -> ProvRecord:
         "dcterms:date": item.date,
         "dcterms:rights": item.rights,
         "dcterms:accessRights": item.access,
+        "archive:identifiers": _json(record.identifiers) if record.identifiers else None,
     }
     return _entity(item_identifier(item), "archive:item", texts)
 

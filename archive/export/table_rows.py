@@ -29,7 +29,10 @@ _DERIVATIVE_FIELDS = (
 )
 
 FIELDS: dict[RowKind, tuple[str, ...]] = {
-    "items": (*LIST_FIELDS, *(name for name in (*ITEM_FIELDS, "extra") if name not in LIST_FIELDS)),
+    "items": (
+        *LIST_FIELDS,
+        *(name for name in (*ITEM_FIELDS, "date_text", "identifiers", "extra") if name not in LIST_FIELDS),
+    ),
     "masters": _MASTER_FIELDS,
     "derivatives": _DERIVATIVE_FIELDS,
 }
@@ -56,6 +59,8 @@ def _item_row(catalogue: Catalogue, record: ItemRecord) -> dict[str, Any]:
         "id": item.id,
         "accession_number": item.accession_number,
         **{name: getattr(item, name) for name in ITEM_FIELDS},
+        "date_text": item.date_text,
+        "identifiers": record.identifiers,
         "extra": item.extra,
         **_outcome(record, master),
         "derivatives": sum(1 for _ in record.derivatives),

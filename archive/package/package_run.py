@@ -17,7 +17,7 @@ from archive.failpoints import failpoint
 from archive.package.archivematica import ArchivematicaLayout
 from archive.package.bagit_bag import BagLayout
 from archive.package.layout import Layout, PackageCounts, PackageMetadata, ScanFile, files_of
-from archive.package.payload_copy import PayloadCopier, link_or_copy
+from archive.package.payload_copy import DerivativeCopier, link_or_copy
 from archive.package.unfinished_package import PackageRequest, unfinished_package
 from archive.progress import NoProgress, Progress
 
@@ -34,7 +34,7 @@ def make_package(
     *,
     contents: Collection[str] = CONTENTS,
     include_restricted: bool = False,
-    copy_derivative: PayloadCopier | None = None,
+    copy_derivative: DerivativeCopier | None = None,
     progress: Progress | None = None,
 ) -> PackageCounts:
     """Packages whole items: all masters of each item that has a matching one, and their current derivatives.
@@ -77,7 +77,7 @@ def make_package(
             structure.begin(folder)
             progress.start(count_items(session, query, include_restricted=include_restricted), "items")
             try:
-                filler = _Filler(catalogue, folder, structure, copy_derivative or link_or_copy, counts)
+                filler = _Filler(catalogue, folder, structure, copy_derivative, counts)
                 filler.fill(records(), progress)
             finally:
                 progress.finish()
@@ -96,7 +96,7 @@ class _Filler:
         catalogue: Catalogue,
         folder: Path,
         layout: Layout,
-        copy_derivative: PayloadCopier,
+        copy_derivative: DerivativeCopier | None,
         counts: PackageCounts,
     ) -> None:
         self._catalogue = catalogue
@@ -130,9 +130,11 @@ class _Filler:
         if path in self._placed:  # another picture of the same file
             return
         target = self._target(path)
-        copy = self._copy_derivative if isinstance(file, Derivative) else link_or_copy
         try:
-            sha256 = copy(self._catalogue.path_of(file.path), target, file.sha256)
+            if isinstance(file, Derivative) and self._copy_derivative is not None:
+                sha256 = self._copy_derivative(file, target)
+            else:
+                sha256 = link_or_copy(self._catalogue.path_of(file.path), target, file.sha256)
         except FixityError as error:
             self._problems.append(str(error))
             return

@@ -12,13 +12,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from archive.catalogue.schema.tables import Derivative
 from archive.errors import FixityError
 from archive.storage import check_file, copy_checked, make_folder
 
-PayloadCopier = Callable[[Path, Path, str], str]
-"""Makes ``target`` from ``source``, which must hold the bytes of a SHA-256; returns the SHA-256 of ``target``.
+DerivativeCopier = Callable[[Derivative, Path], str]
+"""Puts a derivative at a path of a package and returns the SHA-256 of what lies there, such as a signed copy.
 
-A copier may change bytes on the way, such as one that signs the copy.
+The path may hold what an interrupted run left there.
 """
 
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file, copied when either is written
@@ -27,7 +28,15 @@ _TOKEN = "package"  # noqa: S105
 
 
 def link_or_copy(source: Path, target: Path, sha256: str) -> str:
-    """Puts the bytes of ``source`` at ``target``; see :data:`PayloadCopier`.
+    """Puts the bytes of ``source`` at ``target``.
+
+    Args:
+        source: the file.
+        target: its place in a package; the folder is made if need be.
+        sha256: the bytes that it must hold.
+
+    Returns:
+        ``sha256``.
 
     Raises:
         FixityError: ``source`` is missing or doesn't hold the bytes of ``sha256``; nothing is left at ``target``.

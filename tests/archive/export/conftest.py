@@ -39,15 +39,16 @@ def museum(tmp_path_factory: pytest.TempPathFactory) -> SmallArchive:
         for number, name in enumerate(("box 1/a_r.tif", "box 1/a_v.tif", "b.tif", "c.tif", "d.tif")):
             write_scan(scans / name, seed=number, grey=number == 2)
         (scans / "items.csv").write_text(
-            "filename,accession_number,sequence,view,title,creator,date,polarity,access,rights,Shelf\n"
-            "box 1/a_r.tif,1906.1,1,recto,=HYPERLINK(1) <in & out>,Anna Pérez,1906~,positive,open,CC0,A 1\n"
-            "box 1/a_v.tif,1906.1,2,verso,,,,,,,\n"
-            "b.tif,1906.2,1,recto,A house,Anna Pérez,190X,positive,restricted,In copyright,\n"
-            "c.tif,1906.3,1,recto,A grave,Anna Pérez,190X,positive,sensitive,,\n"
-            "d.tif,1906.4,1,recto,A street,,,negative,open,CC BY 4.0,\n",
+            "filename,accession_number,sequence,view,title,creator,date,polarity,access,rights,Shelf,ARK\n"
+            "box 1/a_r.tif,1906.1,1,recto,=HYPERLINK(1) <in & out>,Anna Pérez,1906~,positive,open,CC0,A 1,ark:/99/x1\n"
+            "box 1/a_v.tif,1906.1,2,verso,,,,,,,,\n"
+            "b.tif,1906.2,1,recto,A house,Anna Pérez,190X,positive,restricted,In copyright,,\n"
+            "c.tif,1906.3,1,recto,A grave,Anna Pérez,190X,positive,sensitive,,,\n"
+            "d.tif,1906.4,1,recto,A street,,,negative,open,CC BY 4.0,,\n",
             encoding="utf-8",
         )
-        archive.done("ingest", scans)
+        (folder / "mapping.toml").write_text('[identifiers]\nark = "ARK"\n', encoding="utf-8")
+        archive.done("ingest", scans, "--metadata", scans / "items.csv", "--mapping", folder / "mapping.toml")
         archive.done("restore")
         archive.done("review", "1906.1", "--accept", "--reviewer", "C. Reviewer", "--reason", "true to the print")
         archive.done("restore", "accession_number:1906.1", "--strength", "0.5")

@@ -67,6 +67,7 @@ def test_a_restored_side_offers_derivative_and_scan_and_says_so(museum: SmallArc
     assert "digitally restored with denoise-deblur 9.0" in statement
     assert "run by B. Operator, accepted by C. Reviewer" in statement
     assert manifest["label"] == {"none": ["=HYPERLINK(1) <in & out>"]}
+    assert {"label": {"none": ["ark"]}, "value": {"none": ["ark:/99/x1"]}} in manifest["metadata"]
     assert manifest["rights"] == "http://creativecommons.org/publicdomain/zero/1.0/"
     assert manifest["thumbnail"][0]["service"][0]["id"] == services[0]
 

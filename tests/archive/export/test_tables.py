@@ -31,6 +31,7 @@ def test_csv_has_one_row_per_open_item_with_all_fields(museum: SmallArchive, tmp
         assert rows[0][name] == str(listed[name])
     assert float(rows[0]["psnr_source"]) == listed["psnr_source"]
     assert json.loads(rows[0]["extra"]) == {"Shelf": "A 1"}
+    assert json.loads(rows[0]["identifiers"]) == {"ark": ["ark:/99/x1"]}
     assert rows[1]["status"] == "refused"
     assert answer.output == ""
     assert "2 items are left out: access is not open" in answer.errors
