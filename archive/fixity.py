@@ -130,7 +130,7 @@ def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
         Derivative.path,
         Derivative.sha256,
         Derivative.verified_at.label("checked"),
-    )
+    ).where(Derivative.withdrawn_at.is_(None))
     if wanted.absent_root_ids:
         masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
     if wanted.query is not None:

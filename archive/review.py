@@ -42,6 +42,8 @@ def record_decision(
         raise UsageError("a review is a person's decision: name who decides with --reviewer NAME")
     with catalogue.reading() as session:
         derivative = _find(catalogue, session, accession_number, derivative_id)
+    if derivative.withdrawn_at is not None:
+        raise UsageError(f"derivative {derivative.id} is withdrawn, so it can't be reviewed: `archive withdraw --lift`")
     _check_bytes(catalogue, derivative)
     with catalogue.session() as session:
         master = session.execute(select(Master).where(Master.id == derivative.master_id).with_for_update()).scalar_one()

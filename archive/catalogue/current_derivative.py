@@ -25,12 +25,12 @@ def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Dec
 def update_current_derivatives(session: Session, master: Master) -> None:
     """Sets the master's current derivatives and headline scores after a derivative or a review was added.
 
-    Per kind, the current one is the newest accepted, else the newest unreviewed; a rejected one is never current. The
-    scores are those of the current restored derivative.
+    Per kind, the current one is the newest accepted, else the newest unreviewed; a rejected or withdrawn one is never
+    current. The scores are those of the current restored derivative.
     """
     reviewed = session.execute(
         select(Derivative.id, Derivative.kind, Derivative.recipe_id, newest_decision(Derivative.id))
-        .where(Derivative.master_id == master.id)
+        .where(Derivative.master_id == master.id, Derivative.withdrawn_at.is_(None))
         .order_by(Derivative.id.desc())
     ).all()
     current: dict[DerivativeKind, tuple[int | None, int | None]] = {}

@@ -155,6 +155,7 @@ def describe_derivative(catalogue: Catalogue, derivative: Derivative, comments: 
         "current": derivative.id in (master.current_restored_id, master.current_styled_id),
         "batch": derivative.batch_id,
         "operator": derivative.operator.name if derivative.operator else None,
+        "withdrawn": _withdrawal(derivative),
         "review": _newest_review(derivative.reviews),
         "comments": comments,
         "recipe": {
@@ -165,6 +166,16 @@ def describe_derivative(catalogue: Catalogue, derivative: Derivative, comments: 
         },
         "environment": {name: derivative.environment.get(name) for name in _ENVIRONMENT_FIELDS},
         "quality": [_score(score) for score in derivative.scores],
+    }
+
+
+def _withdrawal(derivative: Derivative) -> dict[str, Any] | None:
+    if derivative.withdrawn_at is None:
+        return None
+    return {
+        "reason": derivative.withdrawal_reason,
+        "person": None if derivative.withdrawn_by is None else derivative.withdrawn_by.name,
+        "at": derivative.withdrawn_at.isoformat(timespec="seconds"),
     }
 
 

@@ -71,6 +71,9 @@ def _derivative(derivative: Record) -> Iterator[str]:
         if (grain := describe_grain(record.get("statistics", {}))) is not None:
             yield f"    {grain}"
     yield f"    SHA-256 {derivative['sha256']}"
+    if (withdrawn := derivative["withdrawn"]) is not None:
+        who = escape_control_characters(f"{withdrawn['person']}, {withdrawn['at']}: {withdrawn['reason']}")
+        yield f"    WITHDRAWN, its file was removed: {who}"
     review = derivative["review"]
     if review is None:
         yield "    not reviewed"

@@ -27,6 +27,7 @@ COMMANDS = {
     "serve": "archive.cli.serve:serve",
     "user": "archive.cli.user:user",
     "verify": "archive.cli.verify:verify",
+    "withdraw": "archive.cli.withdraw:withdraw",
     "reproduce": "archive.cli.reproduce:reproduce",
     "credentials": "archive.cli.credentials:credentials",
     "report": "archive.cli.report:report",

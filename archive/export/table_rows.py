@@ -25,7 +25,7 @@ _MASTER_FIELDS = (
 _DERIVATIVE_FIELDS = (
     *("id", "accession_number", "master", "master_sha256", "kind", "path", "sha256", "pixel_sha256", "created_at"),
     *("current", "batch", "operator", "model", "version", *_SCORES, *_SHARES, "review", "reviewer", "reviewed_at"),
-    *("comments", "recipe", "environment", "stage_records", "notes", "quality"),
+    *("withdrawn", "comments", "recipe", "environment", "stage_records", "notes", "quality"),
 )
 
 FIELDS: dict[RowKind, tuple[str, ...]] = {

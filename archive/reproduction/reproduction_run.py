@@ -112,7 +112,7 @@ def _oldest_first(query: str | None) -> Select[int]:
         select(Derivative.id)
         .join(Master, Master.id == Derivative.master_id)
         .join(Item, Item.id == Master.item_id)
-        .where(parse_condition(query))
+        .where(parse_condition(query), Derivative.withdrawn_at.is_(None))
         .order_by(last.nulls_first(), Item.accession_number, Master.sequence, Derivative.id)
     )
 

@@ -74,7 +74,7 @@ def _find(catalogue: Catalogue, session: Session, kind: str, row_id: int, access
     if master is None or (derivative is None and kind != "master"):
         return None
     item = session.scalars(select(Item).where(Item.id == master.item_id)).one()
-    if item.access not in access:
+    if item.access not in access or (derivative is not None and derivative.withdrawn_at is not None):
         return None
     files = []
     if kind != "derivative":

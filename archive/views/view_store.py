@@ -37,6 +37,12 @@ _LONGEST_SECONDS = 3600.0  # for one pyramid
 Build = Callable[[Path, Advance], None]
 
 
+def remove_views(settings: Settings) -> None:
+    """Deletes all views of a home, for a picture that must not be seen any more; those of others are made again."""
+    for path in (settings.home / VIEWS).glob("??/*"):
+        path.unlink(missing_ok=True)
+
+
 class ViewPendingError(Exception):
     """A view is still being made; ``share`` of it, in [0, 1], is done."""
 

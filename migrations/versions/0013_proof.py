@@ -23,6 +23,7 @@ TYPES_BEFORE = (
 )
 TYPES = ("reproduction", "deletion", "withdrawal lifted", "digital signature generation")
 CHECK = "ck_events_eventtype"
+WITHDRAWN_INDEX = "ix_derivatives_withdrawn_master_id"
 WITHDRAWN_BY = "fk_derivatives_withdrawn_by_id_agents"
 
 
@@ -33,6 +34,8 @@ def upgrade() -> None:
         derivatives.add_column(sa.Column("withdrawn_by_id", ID))
         derivatives.add_column(sa.Column("withdrawal_reason", sa.Text()))
         derivatives.create_foreign_key(op.f(WITHDRAWN_BY), "agents", ["withdrawn_by_id"], ["id"])
+    condition = sa.text("withdrawn_at IS NOT NULL")
+    op.create_index(WITHDRAWN_INDEX, "derivatives", ["master_id"], sqlite_where=condition, postgresql_where=condition)
 
 
 def downgrade() -> None:
@@ -41,6 +44,7 @@ def downgrade() -> None:
         raise RuntimeError(
             f"{withdrawn} derivatives are withdrawn, which the older schema can't hold: lift them, or keep this one"
         )
+    op.drop_index(WITHDRAWN_INDEX, "derivatives")
     with op.batch_alter_table("derivatives") as derivatives:
         derivatives.drop_constraint(op.f(WITHDRAWN_BY), type_="foreignkey")
         for column in ("withdrawal_reason", "withdrawn_by_id", "withdrawn_at"):

@@ -52,6 +52,7 @@ UNRESTORED: ColumnElement[bool] = Master.current_restored_id.is_(None)
 STYLED: ColumnElement[bool] = Master.current_styled_id.is_not(None)
 FAILED: ColumnElement[bool] = and_(Master.last_task_status.is_not(None), Master.last_task_status == TaskStatus.FAILED)
 REFUSED: ColumnElement[bool] = Master.refusal.is_not(None)
+WITHDRAWN: ColumnElement[bool] = Master.id.in_(select(Derivative.master_id).where(Derivative.withdrawn_at.is_not(None)))
 STALE: ColumnElement[bool] = and_(Master.current_restored_recipe_id.is_not(None), _stale())
 
 STATUSES: dict[str, ColumnElement[bool]] = {
@@ -61,6 +62,7 @@ STATUSES: dict[str, ColumnElement[bool]] = {
     "styled": STYLED,
     "failed": FAILED,
     "refused": REFUSED,
+    "withdrawn": WITHDRAWN,
 }
 """The values of the query field ``status``."""
 
@@ -68,6 +70,7 @@ STATUS: Case[str] = case(
     (FAILED, "failed"),
     (STALE, "stale"),
     (RESTORED, "restored"),
+    (WITHDRAWN, "withdrawn"),
     (REFUSED, "refused"),
     else_="unrestored",
 )

@@ -49,7 +49,10 @@ MASTER_INDEXES = (
 TASK_INDEXES = (
     Index("ix_tasks_batch_id_status_attempts_id", "batch_id", "status", "attempts", "id"),  # the order of claims
 )
-DERIVATIVE_INDEXES = (Index("ix_derivatives_verified_at_id", "verified_at", "id"),)
+DERIVATIVE_INDEXES = (
+    Index("ix_derivatives_verified_at_id", "verified_at", "id"),
+    _where("withdrawn_at IS NOT NULL", "ix_derivatives_withdrawn_master_id", "master_id"),
+)
 QUALITY_SCORE_INDEXES = (
     Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),
     _where(

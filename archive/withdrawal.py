@@ -1,0 +1,159 @@
+"""Withdrawal: a derivative's bytes are removed for legal or ethical reasons, and its record is kept as a tombstone.
+
+The tombstone keeps identifiers, digests, recipe, reason, person and time. A withdrawn derivative is never current, and
+no batch makes it again. A person can lift the withdrawal; the derivative is then made again from its record.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.events import person_agent, record_event
+from archive.catalogue.schema.tables import Derivative, Event, Item, Master
+from archive.catalogue.schema.vocabularies import EventType
+from archive.errors import FixityError, NotFoundError, UsageError
+from archive.reproduction.derivative_record import read_record
+from archive.reproduction.remaking import Remaker
+from archive.storage import check_file, flush_file, publish, temporary_path
+from archive.views.view_store import remove_views
+from restoration.errors import RestorationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """A withdrawn derivative, and what a person still has to look at."""
+
+    path: Path
+    """Where its file was."""
+    signed_copies: tuple[str, ...]
+    """What the events say about signed copies that were handed over."""
+    contact_sheets: tuple[Path, ...]
+    """Contact sheets of its batch, which may show parts of it."""
+
+
+def withdraw_derivative(
+    catalogue: Catalogue, accession_number: str, derivative_id: int, *, reason: str, person: str
+) -> Withdrawal:
+    """Removes a derivative's file and all views made for looking, and keeps its record.
+
+    Doing it again completes a withdrawal that was interrupted before the file was removed.
+
+    Raises:
+        NotFoundError: the item has no such derivative.
+        UsageError: the reason or the person is missing, or it is withdrawn already.
+        OSError: the file can't be removed.
+    """
+    if not reason.strip() or not person.strip():
+        raise UsageError("a withdrawal is a person's decision and needs a reason: give --reason TEXT")
+    with catalogue.session() as session:
+        derivative, master = _find(session, accession_number, derivative_id)
+        path = catalogue.path_of(derivative.path)
+        if derivative.withdrawn_at is not None and not path.exists():
+            raise UsageError(f"derivative {derivative_id} is withdrawn already: `archive show` names the reason")
+        if derivative.withdrawn_at is None:
+            derivative.withdrawn_at = catalogue.now(session)
+            derivative.withdrawn_by = person_agent(session, person.strip())
+            derivative.withdrawal_reason = reason.strip()
+            update_current_derivatives(session, master)
+    # Only now: a file that is gone without its tombstone would look lost, and would be made again.
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # the item may have other derivatives
+        path.parent.rmdir()
+    remove_views(catalogue.settings)
+    with catalogue.session() as session:
+        derivative, master = _find(session, accession_number, derivative_id)
+        record_event(
+            session,
+            EventType.DELETION,
+            detail=f"withdrawn, SHA-256 {derivative.sha256}: {derivative.withdrawal_reason}",
+            agent=derivative.withdrawn_by,
+            master=master,
+            derivative=derivative,
+            at=catalogue.now(session),
+        )
+        signatures = session.scalars(
+            select(Event.detail)
+            .where(Event.derivative_id == derivative_id, Event.type == EventType.SIGNATURE)
+            .order_by(Event.id)
+        ).all()
+        sheets = sorted((catalogue.settings.home / "samples").glob(f"batch-{derivative.batch_id}_*.html"))
+    return Withdrawal(path=path, signed_copies=tuple(map(str, signatures)), contact_sheets=tuple(sheets))
+
+
+def lift_withdrawal(
+    catalogue: Catalogue, accession_number: str, derivative_id: int, *, reason: str, person: str
+) -> Path:
+    """Makes a withdrawn derivative again from its record, and lets it be current again; its path.
+
+    A file that was brought back to its place with the recorded bytes is taken as it is.
+
+    Raises:
+        NotFoundError: the item has no such derivative.
+        UsageError: the reason or the person is missing, or it is not withdrawn.
+        FixityError: it can't be made again with the recorded bytes; it stays withdrawn.
+    """
+    if not reason.strip() or not person.strip():
+        raise UsageError("lifting a withdrawal is a person's decision and needs a reason: give --reason TEXT")
+    with catalogue.reading() as session:
+        derivative, _ = _find(session, accession_number, derivative_id)
+        if derivative.withdrawn_at is None:
+            raise UsageError(f"derivative {derivative_id} is not withdrawn")
+    path = catalogue.path_of(derivative.path)
+    if check_file(path, derivative.sha256) is not None:
+        _make_again(catalogue, derivative, path)
+    with catalogue.session() as session:
+        derivative, master = _find(session, accession_number, derivative_id)
+        before = derivative.withdrawal_reason
+        derivative.withdrawn_at, derivative.withdrawn_by, derivative.withdrawal_reason = None, None, None
+        record_event(
+            session,
+            EventType.WITHDRAWAL_LIFTED,
+            detail=f"{reason.strip()}; it was withdrawn for this reason: {before}",
+            agent=person_agent(session, person.strip()),
+            master=master,
+            derivative=derivative,
+            at=catalogue.now(session),
+        )
+        update_current_derivatives(session, master)
+    return path
+
+
+def _make_again(catalogue: Catalogue, derivative: Derivative, path: Path) -> None:
+    with catalogue.reading() as session:
+        record = read_record(catalogue, session, derivative.id)
+    temporary = temporary_path(path, uuid4().hex)
+    refused = f"the withdrawal of derivative {derivative.id} is not lifted"
+    remedy = f"Bring its file back from a backup to {path}, then lift it again; or restore the master by another recipe"
+    try:
+        remade = Remaker(catalogue).remake(record, temporary)
+        if remade.sha256 != derivative.sha256:
+            raise FixityError(f"{refused}: made again, it has other bytes, SHA-256 {remade.sha256}. {remedy}")
+        flush_file(temporary)
+        publish(temporary, path)
+    except RestorationError as error:
+        raise FixityError(f"{refused}, because it can't be made again: {error}. {remedy}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _find(session: Session, accession_number: str, derivative_id: int) -> tuple[Derivative, Master]:
+    """The derivative with its master, locked until the end of a session that writes."""
+    row = session.execute(
+        select(Derivative, Master)
+        .join(Master, Master.id == Derivative.master_id)
+        .join(Item, Item.id == Master.item_id)
+        .where(Derivative.id == derivative_id, Item.accession_number == accession_number)
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(
+            f"the item {accession_number!r} has no derivative {derivative_id}: `archive show` lists those that it has"
+        )
+    return row[0], row[1]
