@@ -62,6 +62,8 @@ class Settings:
     """When the pictures made for looking are prepared: ``demand``, at the first look; ``batch``, after each batch."""
     views_gigabytes: int = 20
     """How much disk space the pictures made for looking, below ``views/``, may take."""
+    sign: bool = False
+    """Whether packages hold signed copies of derivatives unless the command says otherwise."""
     rejection_reasons: tuple[str, ...] = (
         "a face or a text was changed",
         "details were invented",
@@ -125,12 +127,15 @@ def load_settings(home: Path) -> Settings:
         "views_gigabytes": int,
         "views": str,
         "rejection_reasons": list,
+        "sign": bool,
     }
     for name, value in content.items():
         if name not in kinds:
             raise HomeError(f"{path} has an unknown entry {name!r}; known are {', '.join(kinds)}")
         if not _is_valid(value, kinds[name]):
-            wanted = {str: "text", int: "a whole number above 0", list: "a list of texts"}[kinds[name]]
+            wanted = {str: "text", int: "a whole number above 0", list: "a list of texts", bool: "true or false"}[
+                kinds[name]
+            ]
             raise HomeError(f"{path}: {name} must be {wanted}, not {value!r}")
     if content.get("views", "demand") not in ("demand", "batch"):
         raise HomeError(f"{path}: views must be 'demand' or 'batch', not {content['views']!r}")
@@ -174,6 +179,8 @@ def _machine_roots() -> tuple[tuple[str, str], ...]:
 
 
 def _is_valid(value: Any, kind: type[Any]) -> bool:
+    if kind is bool:
+        return type(value) is bool
     if type(value) is not kind or value in ("", 0, []):
         return False
     if isinstance(value, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
 from archive.cli.output_formats import pluralise
 from archive.cli.progress_bar import make_progress
+
+if TYPE_CHECKING:
+    from archive.catalogue import Catalogue
+    from archive.package.payload_copy import DerivativeCopier
 
 CONTENTS = ("derivatives", "masters")
 
@@ -43,6 +48,11 @@ CONTENTS = ("derivatives", "masters")
     metavar="derivatives,masters",
     help="Which files; both unless told otherwise. Of derivatives, those that are current.",
 )
+@click.option(
+    "--sign/--no-sign",
+    default=None,
+    help="Sign the derivatives with Content Credentials; else as `sign` in archive.toml says.",
+)
 @click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
 @pass_context
 def package(
@@ -52,6 +62,7 @@ def package(
     layout: str,
     contents: tuple[str, ...],
     include_restricted: bool,
+    sign: bool | None,
 ) -> None:
     """Make a folder of the items that QUERY finds, which a preservation system takes as it is.
 
@@ -61,13 +72,15 @@ def package(
     """
     from archive.package.package_run import make_package
 
+    catalogue = context.catalogue()
     made = make_package(
-        context.catalogue(),
+        catalogue,
         query,
         output,
         "bagit" if layout == "bagit" else "archivematica",
         contents=contents,
         include_restricted=include_restricted,
+        copy_derivative=_signer(catalogue) if (catalogue.settings.sign if sign is None else sign) else None,
         progress=make_progress(),
     )
     emit(f"{output}: {pluralise(made.items, 'item')}, {pluralise(made.files, 'file')}")
@@ -77,3 +90,12 @@ def package(
             "and no simulated look"
         )
     report_left_out(made.restricted)
+
+
+def _signer(catalogue: Catalogue) -> DerivativeCopier:
+    """Puts signed copies of derivatives into a package."""
+    from archive.cli.credentials import load_credentials
+    from archive.credentials.signing import keep_or_sign
+
+    credentials = load_credentials()
+    return lambda derivative, target: keep_or_sign(catalogue, credentials, derivative, target)

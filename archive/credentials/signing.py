@@ -16,7 +16,7 @@ from sqlalchemy.orm import joinedload
 
 from archive.catalogue import Catalogue
 from archive.catalogue.events import record_event
-from archive.catalogue.schema.tables import Derivative
+from archive.catalogue.schema.tables import Derivative, Event
 from archive.catalogue.schema.vocabularies import EventType
 from archive.credentials.credentials_folder import Credentials, algorithm_of, as_pem, fingerprint, name_of
 from archive.credentials.manifest import manifest_definition, master_ingredient
@@ -106,6 +106,24 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
             at=catalogue.now(session),
         )
     return SignedCopy(path=target, sha256=sha256, derivative_sha256=derivative.sha256)
+
+
+def keep_or_sign(catalogue: Catalogue, credentials: Credentials, derivative: Derivative, target: Path) -> str:
+    """Puts a signed copy at ``target`` and returns its SHA-256; a copy that an earlier run signed there is kept.
+
+    Raises:
+        FixityError, CredentialsError, OSError: as :func:`sign_derivative`.
+    """
+    if target.exists():
+        sha256, _ = digest_file(target)
+        with catalogue.reading() as session:
+            details = session.scalars(
+                select(Event.detail).where(Event.derivative_id == derivative.id, Event.type == EventType.SIGNATURE)
+            )
+            if any(f"SHA-256 {sha256}, of SHA-256 {derivative.sha256}," in str(detail) for detail in details):
+                return sha256
+        target.unlink()
+    return sign_derivative(catalogue, credentials, derivative.id, target).sha256
 
 
 def _embed(

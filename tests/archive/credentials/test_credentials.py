@@ -307,6 +307,18 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "credentials").exists()
 
 
+def test_packages_hold_signed_copies_where_the_settings_say_so(signed: Signed, tmp_path: Path) -> None:
+    (signed.archive.home / "archive.toml").write_text("sign = true\n")
+    package = ["package", "accession_number:A", "--layout", "bagit"]
+    signed.archive.done(*package, "--output", tmp_path / "bag")
+    (copy,) = (tmp_path / "bag" / "data" / "derivatives").rglob("*.tif")
+    assert verify_file(copy, signed.credentials.chain[-1:]).passed
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() in (tmp_path / "bag" / "manifest-sha256.txt").read_text()
+    signed.archive.done(*package, "--no-sign", "--output", tmp_path / "plain")
+    (plain,) = (tmp_path / "plain" / "data" / "derivatives").rglob("*.tif")
+    assert plain.read_bytes() == signed.derivative.read_bytes()
+
+
 def _write_scan_with_exif(path: Path) -> None:
     """A JPEG, as Pillow writes no EXIF directory into a TIFF."""
     exif = Image.Exif()
