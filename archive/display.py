@@ -25,7 +25,28 @@ LIST_FIELDS = (
     "derivatives",
     "path",
 )
-"""The keys of ``archive list`` and :func:`archive.catalogue.listings.list_items`, in this order."""
+"""The default keys of ``archive list`` and :func:`archive.catalogue.listings.list_items`, in this order."""
+
+EXTRA_PREFIX = "extra."
+FURTHER_LIST_FIELDS = (
+    *("date_text", "description", "place", "process", "polarity", "rights", "access", "collection", "extra"),
+    "identifiers",
+    *("sequence", "view", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi", "icc_profile"),
+    *(
+        "captured_at",
+        "captured_by",
+        "ingested_at",
+        "verified_at",
+        "master_path",
+        "master_sha256",
+        "master_size",
+        "page",
+    ),
+    *("derivative_id", "derivative_sha256", "pixel_sha256", "created_at", "batch", "notes", "recipe"),
+    *("noise_sigma", "blur_effect", "contrast", "colourfulness", "changed_share", "smoothed_share", "filled_share"),
+    *("filled_places", "review_reason", "reviewer", "reviewed_at"),
+)
+"""What ``archive list --fields`` knows besides, about the same master and its current restored derivative."""
 
 _IMAGES = {"source": "master", "derivative": "derivative"}
 _COMPARED_WITH = {

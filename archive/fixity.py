@@ -7,7 +7,7 @@ up again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ class BrokenFile(NamedTuple):
 
     kind: Kind
     path: Path
-    problem: Literal["missing", "changed", "unreadable"]
+    problem: Literal["missing", "changed", "unreadable", "damaged"]
 
 
 @dataclass(kw_only=True)
@@ -79,6 +79,7 @@ def verify_files(
     *,
     older_than_days: int | None = None,
     limit: int | None = None,
+    find_damage: Callable[[Path], str | None] | None = None,
     progress: Progress | None = None,
 ) -> FixityReport:
     """Reads files and compares them with their digests.
@@ -88,6 +89,7 @@ def verify_files(
         query: only the masters that it matches, and their derivatives; without it everything, weights too.
         older_than_days: only what was last checked longer ago than this, or never.
         limit: at most so many files.
+        find_damage: decodes an image whose bytes are as recorded and tells what is broken in it, if anything.
         progress: receives each file.
 
     Raises:
@@ -110,7 +112,7 @@ def verify_files(
     try:
         while page := _next_page(catalogue, wanted, _PAGE if limit is None else min(_PAGE, limit - report.checked)):
             for start in range(0, len(page), _CHUNK):
-                _check(catalogue, page[start : start + _CHUNK], started, report, progress)
+                _check(catalogue, page[start : start + _CHUNK], started, report, progress, find_damage)
     finally:
         progress.finish()
     return report
@@ -190,12 +192,21 @@ def _next_page(catalogue: Catalogue, wanted: _Wanted, limit: int) -> list[_Due]:
 
 
 def _check(
-    catalogue: Catalogue, chunk: list[_Due], started: datetime, report: FixityReport, progress: Progress
+    catalogue: Catalogue,
+    chunk: list[_Due],
+    started: datetime,
+    report: FixityReport,
+    progress: Progress,
+    find_damage: Callable[[Path], str | None] | None,
 ) -> None:
     """Reads a few files, then records the results in one transaction."""
     found: list[tuple[_Due, FileProblem | None]] = []
     for due in chunk:
-        found.append((due, check_file(due.path, due.sha256)))
+        problem = check_file(due.path, due.sha256)
+        if problem is None and find_damage is not None and due.kind != "weights":
+            damage = find_damage(due.path)
+            problem = None if damage is None else FileProblem("damaged", f"it has the bytes as recorded, but {damage}")
+        found.append((due, problem))
         progress.advance(note=due.path.name)
     with catalogue.session() as session:
         at = max(catalogue.now(session), started)  # a clock that is set back must not make a file due again

@@ -67,7 +67,7 @@ class Identity(NamedTuple):
 class FileProblem(NamedTuple):
     """A problem of a file that should have a certain digest."""
 
-    problem: Literal["missing", "changed", "unreadable"]
+    problem: Literal["missing", "changed", "unreadable", "damaged"]
     detail: str  # in words
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
+from archive.catalogue.list_fields import further_columns, plain_values
 from archive.catalogue.model_versions import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.predicates import RESTORABLE_FIRST, REVIEW, STATUS
@@ -65,9 +66,11 @@ def list_items(
     *,
     access: Collection[Access] = tuple(Access),
     after: str | None = None,
+    further: Collection[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Streams the items that have a matching master, one flat object each (:data:`LIST_FIELDS`).
 
+    ``further`` names fields besides: those of :data:`archive.display.FURTHER_LIST_FIELDS`, and ``extra.COLUMN``.
     An item is represented by its first matching master, restorable views first. Paths are absolute. ``access`` limits
     the list to items of these kinds of access, ``after`` to those behind an accession number.
 
@@ -79,13 +82,14 @@ def list_items(
         operands.append(Condition(predicate=Item.access.in_(access), is_indexed=False))
     if after is not None:
         operands.append(Condition(predicate=Item.accession_number > after, is_indexed=False, is_in_index_order=True))
-    return _stream(session, operands[0] if len(operands) == 1 else And(operands=tuple(operands)), limit)
+    node = operands[0] if len(operands) == 1 else And(operands=tuple(operands))
+    return _stream(session, node, limit, further)
 
 
-def _stream(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
+def _stream(session: Session, node: QueryNode, limit: int | None, further: Collection[str]) -> Iterator[dict[str, Any]]:
     home: Path = session.info["home"]
     first_match = _first_match(node)
-    statement = _list_statement(first_match)
+    statement = _list_statement(first_match, further)
     if limit is None:
         statement = choose_access_path(session, node, statement, matches=true())
     else:  # details are read for the items on the page only
@@ -94,8 +98,7 @@ def _stream(session: Session, node: QueryNode, limit: int | None) -> Iterator[di
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
         for row in rows.mappings():
-            path = row["path"]
-            yield {**row, "path": str(home / path) if path is not None else None}
+            yield plain_values(row, further, home)
 
 
 def _first_match(node: QueryNode) -> ScalarSelect[int]:
@@ -110,7 +113,7 @@ def _first_match(node: QueryNode) -> ScalarSelect[int]:
     )
 
 
-def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
+def _list_statement(first_match: ScalarSelect[int], further: Collection[str]) -> Select[*tuple[Any, ...]]:
     current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
     earliest = (
         select(func.min(RecipeStage.position))
@@ -140,6 +143,7 @@ def _list_statement(first_match: ScalarSelect[int]) -> Select[*tuple[Any, ...]]:
             REVIEW.label("review"),
             count.label("derivatives"),
             current.path,
+            *further_columns(further, current),
         )
         .select_from(Item)
         .join(Master, Master.id == first_match)

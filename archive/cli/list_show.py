@@ -9,7 +9,7 @@ import click
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
 from archive.cli.output_formats import as_json, describe_empty_result, print_rows
-from archive.display import LIST_FIELDS
+from archive.display import EXTRA_PREFIX, FURTHER_LIST_FIELDS, LIST_FIELDS
 
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
 
@@ -25,9 +25,10 @@ TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_
 @click.option("--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table")
 @click.option(
     "--fields",
-    type=ChoiceList(LIST_FIELDS),
+    type=ChoiceList((*LIST_FIELDS, *FURTHER_LIST_FIELDS), prefix=EXTRA_PREFIX),
     metavar="a,b,c",
-    help=f"Fields to print, in this order: {', '.join(LIST_FIELDS)}.",
+    help=f"Fields to print, in this order: {', '.join(LIST_FIELDS)}; "
+    f"also {', '.join(FURTHER_LIST_FIELDS)}, and extra.COLUMN of your own columns.",
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="List at most N items. Default: all.")
 @pass_context
@@ -44,7 +45,8 @@ def list_command(
 
     with context.catalogue().reading() as session:
         shown = fields or (TABLE_FIELDS if form == "table" else LIST_FIELDS)
-        items = list_items(session, query, limit)
+        further = [name for name in shown if name not in LIST_FIELDS]
+        items = list_items(session, query, limit, further=further)
         first = next(items, None)
         if first is None and limit != 0:
             emit(describe_empty_result(query))

@@ -257,8 +257,10 @@ class ChoiceList(click.ParamType[tuple[str, ...]]):
 
     name = "words"
 
-    def __init__(self, known: tuple[str, ...]) -> None:
+    def __init__(self, known: tuple[str, ...], *, prefix: str | None = None) -> None:
+        """Words are ``known``, or begin with the ``prefix``."""
         self.known = known
+        self.prefix = prefix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
@@ -266,6 +268,8 @@ class ChoiceList(click.ParamType[tuple[str, ...]]):
         words = tuple(word.strip() for word in str(value).split(",") if word.strip())
         if not words:
             self.fail(f"no value given. Known values: {', '.join(self.known)}", param, ctx)
-        if unknown := [word for word in words if word not in self.known]:
+        if unknown := [
+            word for word in words if word not in self.known and not (self.prefix and word.startswith(self.prefix))
+        ]:
             self.fail(f"unknown: {', '.join(unknown)}. Known values: {', '.join(self.known)}", param, ctx)
         return words

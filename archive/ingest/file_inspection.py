@@ -18,7 +18,7 @@ from archive.ingest.row_matching import FileMetadata
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.storage import check_file
 from restoration.errors import ImageError
-from restoration.image import Limits, looks_like_image
+from restoration.image import Limits, find_damage, looks_like_image
 
 
 class NotAnImageError(Exception):
@@ -95,6 +95,14 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
         value=str(entry.reference),
         advice=problem,
     )
+
+
+def find_pixel_damage(catalogue: Catalogue, path: Path) -> str | None:
+    """What is broken in an image file, all of whose pixels are decoded; None where nothing is, or it can't be read."""
+    try:
+        return find_damage(path, depth="pixels", limits=_limits(catalogue))
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
 
 
 def _limits(catalogue: Catalogue) -> Limits:

@@ -9,6 +9,7 @@ from sqlalchemy import event, select
 
 from archive.catalogue import Catalogue
 from archive.catalogue.events import person_agent, record_event, software_agent
+from archive.catalogue.list_fields import FURTHER_FIELDS
 from archive.catalogue.listings import (
     LIST_FIELDS,
     find_version,
@@ -18,6 +19,7 @@ from archive.catalogue.listings import (
     list_items,
     list_model_versions,
 )
+from archive.catalogue.schema.description_tables import ItemIdentifier
 from archive.catalogue.schema.tables import Derivative, Master, ModelAlias, ModelVersion, QualityScore
 from archive.catalogue.schema.vocabularies import (
     ComparedWith,
@@ -29,6 +31,7 @@ from archive.catalogue.schema.vocabularies import (
     TaskStatus,
     View,
 )
+from archive.display import FURTHER_LIST_FIELDS
 from archive.errors import NotFoundError, QueryError
 from tests.catalogue_rows import (
     AT,
@@ -392,3 +395,18 @@ def test_agents_are_recorded_once(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         assert (software_agent(session).id, person_agent(session, "R. Curator").id) == (first[0].id, first[1].id)
         assert event_recorded.agent_id == first[0].id
+
+
+def test_every_further_field_can_be_listed(catalogue: Catalogue) -> None:
+    assert FURTHER_FIELDS == FURTHER_LIST_FIELDS
+    with catalogue.session() as session:
+        item = add_item(session, "A", date="1906~", date_text="um 1906", extra={"Box No.": "7"})
+        session.flush()
+        session.add(ItemIdentifier(item_id=item.id, scheme="ark", value="ark:/1/a"))
+        add_item(session, "B")
+    with catalogue.reading() as session:
+        first, second = list_items(session, None, further=[*FURTHER_LIST_FIELDS, "extra.box_no"])
+    assert set(first) == {*LIST_FIELDS, *FURTHER_LIST_FIELDS, "extra.box_no"}
+    told = ("date_text", "extra.box_no", "identifiers", "view", "derivative_id")
+    assert [first[name] for name in told] == ["um 1906", "7", "ark:/1/a", "recto", None]
+    assert second["extra.box_no"] is None

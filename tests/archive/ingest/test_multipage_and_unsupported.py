@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from archive.catalogue.schema.tables import Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType
 from archive.fixity import verify_files
 from archive.ingest import Check, IngestReport
+from archive.ingest.file_inspection import find_pixel_damage
 from archive.settings import SETTINGS_NAME, load_settings
 from tests.sample_images import CARRIED, REFUSED, pixels, tiff
 
@@ -221,3 +223,14 @@ def test_pixels_that_cannot_be_decoded_are_found_where_asked(scans: Path, take: 
     (scans / "a.tif").write_bytes(content)
     assert "can't be decoded" in take(check=Check(depth="pixels"), dry_run=True).failures[0][1]
     assert take(dry_run=True).failures == []
+
+
+def test_verify_decodes_pixels_where_asked(catalogue: Catalogue, scans: Path, take: Take) -> None:
+    content = bytearray(CARRIED["TIFF Deflate"]())
+    content[len(content) * 2 // 3 : len(content) * 2 // 3 + 40] = bytes(40)
+    (scans / "a.tif").write_bytes(content)
+    (scans / "b.tif").write_bytes(CARRIED["TIFF striped"]())
+    take()
+    assert verify_files(catalogue).broken == []
+    (broken,) = verify_files(catalogue, find_damage=partial(find_pixel_damage, catalogue)).broken
+    assert (broken.path.name, broken.problem) == ("a.tif", "damaged")

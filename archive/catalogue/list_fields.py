@@ -1,0 +1,108 @@
+"""The further fields of lists, which are read only where they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import aliased
+
+from archive.catalogue.query.fields import OTHER_METRICS
+from archive.catalogue.query.text_index import fold_words
+from archive.catalogue.schema.description_tables import ItemIdentifier
+from archive.catalogue.schema.tables import Agent, Derivative, Item, Master, QualityScore, Recipe, Review
+from archive.catalogue.schema.vocabularies import Decision, ScoredImage
+from archive.display import EXTRA_PREFIX
+
+_ITEM = ("date_text", "description", "place", "process", "polarity", "rights", "access", "collection", "extra")
+_MASTER = ("sequence", "view", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi")
+_MASTER += ("icc_profile", "captured_at", "captured_by", "ingested_at", "verified_at")
+_MASTER_RENAMED = {"master_path": "path", "master_sha256": "sha256", "master_size": "size", "page": "page"}
+_DERIVATIVE = {
+    "derivative_id": "id",
+    "derivative_sha256": "sha256",
+    "pixel_sha256": "pixel_sha256",
+    "created_at": "created_at",
+    "batch": "batch_id",
+    "notes": "notes",
+}
+
+
+def further_columns(names: Collection[str], current: Any) -> list[ColumnElement[Any]]:
+    """The labelled columns of further fields; ``current`` is the alias of the current restored derivative."""
+    known = _known_columns(current)
+    wanted = ["extra" if name.startswith(EXTRA_PREFIX) else name for name in names]
+    return [known[name].label(name) for name in dict.fromkeys(wanted) if name in known]
+
+
+def plain_values(row: Mapping[str, Any], names: Collection[str], home: Path) -> dict[str, Any]:
+    """The row as a list shows it: paths absolute, times in ISO 8601, the museum's own columns by their names."""
+    values = {name: _plain(value) for name, value in row.items()}
+    for name in ("path", "master_path"):
+        if values.get(name) is not None:
+            values[name] = str(home / values[name])
+    own = {tuple(fold_words(name)): value for name, value in (row.get("extra") or {}).items()}
+    for name in names:
+        if name.startswith(EXTRA_PREFIX):
+            values[name] = own.get(tuple(fold_words(name.removeprefix(EXTRA_PREFIX))))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
+def _known_columns(current: Any) -> dict[str, Any]:
+    identifiers = (
+        select(func.aggregate_strings(ItemIdentifier.value, "; "))
+        .where(ItemIdentifier.item_id == Item.id)
+        .scalar_subquery()
+    )
+    recipe = select(Recipe.sha256).where(Recipe.id == Master.current_restored_recipe_id).scalar_subquery()
+    return {
+        **{name: getattr(Item, name) for name in _ITEM},
+        "identifiers": identifiers,
+        **{name: getattr(Master, name) for name in _MASTER},
+        **{name: getattr(Master, column) for name, column in _MASTER_RENAMED.items()},
+        **{name: getattr(current, column) for name, column in _DERIVATIVE.items()},
+        "recipe": recipe,
+        **{name: _score(name) for name in OTHER_METRICS},
+        **_newest_review(),
+    }
+
+
+def _score(metric: str) -> Any:
+    return (
+        select(QualityScore.value)
+        .where(
+            QualityScore.derivative_id == Master.current_restored_id,
+            QualityScore.metric == metric,
+            QualityScore.image == ScoredImage.DERIVATIVE,
+            QualityScore.stage.is_(None),
+        )
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _newest_review() -> dict[str, Any]:
+    newer = aliased(Review)
+    newest = select(func.max(newer.id)).where(newer.derivative_id == Master.current_restored_id).scalar_subquery()
+    last = select(Review.reason).where(Review.id == newest, Review.decision != Decision.UNDONE)
+    return {
+        "review_reason": last.scalar_subquery(),
+        "reviewer": last.join(Agent, Agent.id == Review.agent_id).with_only_columns(Agent.name).scalar_subquery(),
+        "reviewed_at": last.with_only_columns(Review.at).scalar_subquery(),
+    }
+
+
+FURTHER_FIELDS = tuple(_known_columns(Derivative))
+"""Their names, in the order of the help; ``extra.COLUMN`` names a column of the museum's own."""
