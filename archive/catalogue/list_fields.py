@@ -19,8 +19,10 @@ from archive.catalogue.schema.vocabularies import Decision, ScoredImage
 from archive.display import EXTRA_PREFIX
 
 _ITEM = ("date_text", "description", "place", "process", "polarity", "rights", "access", "collection", "extra")
-_MASTER = ("sequence", "view", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi")
-_MASTER += ("icc_profile", "captured_at", "captured_by", "ingested_at", "verified_at")
+_MASTER = (
+    *("sequence", "view", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi"),
+    *("icc_profile", "captured_at", "captured_by", "ingested_at", "verified_at"),
+)
 _MASTER_RENAMED = {"master_path": "path", "master_sha256": "sha256", "master_size": "size", "page": "page"}
 _DERIVATIVE = {
     "derivative_id": "id",
@@ -39,7 +41,7 @@ def further_columns(names: Collection[str], current: Any) -> list[ColumnElement[
     return [known[name].label(name) for name in dict.fromkeys(wanted) if name in known]
 
 
-def plain_values(row: Mapping[str, Any], names: Collection[str], home: Path) -> dict[str, Any]:
+def plain_values(row: Mapping[Any, Any], names: Collection[str], home: Path) -> dict[str, Any]:
     """The row as a list shows it: paths absolute, times in ISO 8601, the museum's own columns by their names."""
     values = {name: _plain(value) for name, value in row.items()}
     for name in ("path", "master_path"):
