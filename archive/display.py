@@ -48,6 +48,25 @@ FURTHER_LIST_FIELDS = (
 )
 """What ``archive list --fields`` knows besides, about the same master and its current restored derivative."""
 
+DERIVATIVE_KEYS = ("derivative", "batch", "current")
+"""What a row about an item has further if the query selects derivatives: its id, its batch, whether it is current."""
+
+MASTER_ROW_FIELDS = (
+    *("accession_number", "title", "sequence", "view", "status", "review", "derivative", "derivatives", "file"),
+    *("width", "height", "size", "path"),
+)
+"""The keys of ``archive list --rows masters``."""
+
+DERIVATIVE_ROW_FIELDS = (
+    *("accession_number", "title", "sequence", "derivative", "kind", "batch", "made", "operator", "model", "version"),
+    *("strength", "recipe", "current", "trial", "file", "decision", "reason", "reviewer", "reviewed"),
+    *("psnr_source", "ssim_source", "psnr_reference", "ssim_reference", "sha256", "size", "path"),
+)
+"""The keys of ``archive list --rows derivatives``."""
+
+DECISION_FIELDS = ("accession_number", "sequence", "derivative", "decision", "reason", "reviewer")
+"""The columns of a file of decisions, which ``archive review --from`` reads: some of the above."""
+
 _IMAGES = {"source": "master", "derivative": "derivative"}
 _COMPARED_WITH = {
     None: "",

@@ -1,8 +1,9 @@
 """Verify: whether the bytes of masters, derivatives and weights are still those that the catalogue holds the digest of.
 
-What was checked longest ago comes first, what was never checked before all. Every check leaves an event. Files are read
-outside of any transaction, and what was found is committed every few files, so that a check can be broken off and taken
-up again.
+A file that is missing or changed is marked, until a later check finds it as recorded: a derivative that is marked is
+not current. What was checked longest ago comes first, what was never checked before all. Every check leaves an event.
+Files are read outside of any transaction, and what was found is committed every few files, so that a check can be
+broken off and taken up again.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from sqlalchemy import Select, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.events import record_event
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
-from archive.catalogue.schema.vocabularies import EventType, Outcome
+from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
 from archive.progress import NoProgress, Progress
 from archive.storage import MASTERS, FileProblem, check_file, check_root, weights_path
 
@@ -132,7 +134,10 @@ def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
         Derivative.path,
         Derivative.sha256,
         Derivative.verified_at.label("checked"),
-    ).where(Derivative.withdrawn_at.is_(None))
+    ).where(
+        Derivative.withdrawn_at.is_(None),
+        or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST),
+    )
     if wanted.absent_root_ids:
         masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
     if wanted.query is not None:
@@ -230,6 +235,7 @@ def _record(session: Session, due: _Due, problem: FileProblem | None, at: dateti
             rows = session.scalars(select(Derivative).where(Derivative.path == due.stored)).all()
         for row in rows:
             row.verified_at = at
+            _mark(session, row, problem)
         abouts = [{due.kind: row} for row in rows]
     for about in abouts:
         record_event(
@@ -241,6 +247,18 @@ def _record(session: Session, due: _Due, problem: FileProblem | None, at: dateti
             **about,
         )
     return bool(abouts)
+
+
+def _mark(session: Session, row: Master | Derivative, trouble: FileProblem | None) -> None:
+    """Marks a file that is missing or changed, or takes the mark away; an unreadable file keeps the mark it has."""
+    if trouble is not None and trouble.problem not in ("missing", "changed"):
+        return
+    fault = None if trouble is None else FileFault(trouble.problem)
+    if row.file_fault is fault:
+        return
+    row.file_fault = fault
+    if isinstance(row, Derivative):
+        update_current_derivatives(session, session.get_one(Master, row.master_id))
 
 
 def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:

@@ -19,11 +19,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import update_current_where
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.listings import find_version
-from archive.catalogue.query.predicates import APPROVED
-from archive.catalogue.schema.tables import Agent, Model, ModelAlias, ModelVersion
-from archive.catalogue.schema.vocabularies import EventType, StageTask
+from archive.catalogue.schema.tables import Agent, Derivative, Master, Model, ModelAlias, ModelVersion, RecipeStage
+from archive.catalogue.schema.vocabularies import APPROVED, EventType, StageTask
 from archive.errors import ModelRegistryError, StorageError, UsageError
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
@@ -287,7 +287,10 @@ def _version(session: Session, name: str, version: str) -> ModelVersion:
 
 
 def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> None:
-    """Makes ``alias`` mean ``version`` and records it; does nothing where it does already."""
+    """Makes ``alias`` mean ``version`` and records it; does nothing where it does already.
+
+    The approved version decides which derivatives are current: those of the model's masters are chosen anew.
+    """
     row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
     if row is None:
         before = "nothing"
@@ -306,6 +309,14 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
         version=version,
         at=catalogue.now(session),
     )
+    if alias == APPROVED:
+        by_model = (
+            select(RecipeStage.recipe_id)
+            .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
+            .where(ModelVersion.model_id == version.model_id)
+        )
+        made = select(Derivative.master_id).where(Derivative.recipe_id.in_(by_model))
+        update_current_where(session, Master.id.in_(made))
 
 
 def _kept_folder(catalogue: Catalogue, card: ModelCard) -> Path:

@@ -103,11 +103,14 @@ def _check_bytes(catalogue: Catalogue, derivative: Derivative) -> None:
     try:
         found, _ = digest_file(path)
     except FileNotFoundError as error:
-        raise FixityError(f"{path} is missing: bring it back from a copy before it is reviewed") from error
+        raise FixityError(
+            f"file missing: {path} can't be reviewed. Bring it back from a copy, or let `archive verify --repair` make "
+            "it again"
+        ) from error
     except OSError as error:
         raise FixityError(f"{path} can't be read, so it can't be reviewed: {error.strerror}") from error
     if found != derivative.sha256:
         raise FixityError(
             f"{path} does not hold the bytes that were recorded (SHA-256 {found}, not {derivative.sha256}), "
-            "so it can't be reviewed: bring it back from a copy"
+            "so it can't be reviewed: bring it back from a copy, or let `archive verify --repair` make it again"
         )

@@ -135,7 +135,7 @@ def add_recipe(session: Session, *versions: ModelVersion, strength: float = 1.0)
         canonical_json=content.canonical_json(),
         kind=DerivativeKind.STYLED if styled else DerivativeKind.RESTORED,
         stages=[
-            RecipeStage(position=position, task=version.model.task, version=version)
+            RecipeStage(position=position, task=version.model.task, version=version, strength=strength)
             for position, version in enumerate(versions)
         ],
     )
@@ -180,6 +180,7 @@ def add_derivative(
     *versions: ModelVersion,
     strength: float = 1.0,
     batch: Batch | None = None,
+    is_trial: bool = False,
     **scores: float,
 ) -> Derivative:
     """A derivative of the master by these versions, with the ``scores`` named as query fields; it has no file."""
@@ -200,6 +201,7 @@ def add_derivative(
         notes=[],
         created_at=AT,
         operator=operator_agent(session),
+        is_trial=is_trial,
     )
     for field, value in scores.items():
         metric, _, against = field.partition("_") if field.startswith(("psnr", "ssim")) else (field, "", "")

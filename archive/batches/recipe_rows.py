@@ -72,6 +72,7 @@ def get_or_create_recipe_id(session: Session, recipe: Recipe) -> int:
                 RecipeStage(
                     position=position,
                     task=StageTask(stage.task),
+                    strength=stage.parameters.get("strength"),
                     version=session.execute(
                         select(ModelVersion)
                         .join(Model, ModelVersion.model_id == Model.id)

@@ -1,14 +1,53 @@
-"""The current derivative of a master, stored on the master's row so that queries are fast."""
+"""The current derivative of a master, stored on the master's row: the one rule, and its application.
+
+The rule, per master and kind (restored, styled); ``docs/explanation/current-derivative.md`` gives the decision table:
+
+1. A derivative that was rejected or withdrawn, or whose file is missing or changed, is never current.
+2. An accepted one comes before one that was not reviewed; of several, the one that was accepted last.
+3. A derivative of a trial is not current by itself: only acceptance, promotion or a full run of its recipe counts it.
+4. Of those not reviewed, one by the approved version of each restoration model comes first.
+5. Then the newest, by the time since when it counts: its promotion, else its creation.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, SQLColumnExpression, func, select, type_coerce
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.selectable import ScalarSelect
 
-from archive.catalogue.schema.tables import Derivative, Master, QualityScore, Review
-from archive.catalogue.schema.vocabularies import ComparedWith, Decision, DerivativeKind, ScoredImage
+from archive.catalogue.schema.tables import (
+    Derivative,
+    Master,
+    ModelAlias,
+    ModelVersion,
+    QualityScore,
+    RecipeStage,
+    Review,
+)
+from archive.catalogue.schema.vocabularies import (
+    APPROVED,
+    ComparedWith,
+    Decision,
+    DerivativeKind,
+    ScoredImage,
+    StageTask,
+)
 
 
 def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Decision]:
@@ -22,38 +61,106 @@ def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Dec
     )
 
 
-def update_current_derivatives(session: Session, master: Master) -> None:
-    """Sets the master's current derivatives and headline scores after a derivative or a review was added.
-
-    Per kind, the current one is the newest accepted, else the newest unreviewed; a rejected or withdrawn one is never
-    current. The scores are those of the current restored derivative.
-    """
-    reviewed = session.execute(
-        select(Derivative.id, Derivative.kind, Derivative.recipe_id, newest_decision(Derivative.id))
-        .where(Derivative.master_id == master.id, Derivative.withdrawn_at.is_(None))
-        .order_by(Derivative.id.desc())
-    ).all()
-    current: dict[DerivativeKind, tuple[int | None, int | None]] = {}
-    for kind in DerivativeKind:
-        of_kind = [(decision, (id_, recipe_id)) for id_, its_kind, recipe_id, decision in reviewed if its_kind is kind]
-        accepted = [found for decision, found in of_kind if decision is Decision.ACCEPTED]
-        unreviewed = [found for decision, found in of_kind if decision is None]
-        current[kind] = next(iter(accepted + unreviewed), (None, None))
-    master.current_restored_id, master.current_restored_recipe_id = current[DerivativeKind.RESTORED]
-    master.current_styled_id, master.current_styled_recipe_id = current[DerivativeKind.STYLED]
-    scores = _headline_scores(session, master.current_restored_id)
-    for metric in ("psnr", "ssim"):
-        for compared_with in (ComparedWith.SOURCE, ComparedWith.REFERENCE):
-            setattr(master, f"{metric}_{compared_with}", scores.get((metric, compared_with)))
-    session.flush()
-
-
-def _headline_scores(
-    session: Session, derivative_id: int | None
-) -> dict[tuple[str, ComparedWith | None], float | None]:
-    whole = select(QualityScore.metric, QualityScore.compared_with, QualityScore.value).where(
-        QualityScore.derivative_id == derivative_id,
-        QualityScore.image == ScoredImage.DERIVATIVE,
-        QualityScore.stage.is_(None),
+def outdated_recipes() -> Select[int]:
+    """Selects the recipes with a restoration stage by another version than the approved one of its model."""
+    stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
+    return (
+        select(stage.recipe_id)
+        .join(version, version.id == stage.version_id)
+        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
+        .where(stage.task == StageTask.RESTORATION, approved.version_id != version.id)
     )
-    return {(metric, compared_with): value for metric, compared_with, value in session.execute(whole)}
+
+
+def update_current_derivatives(session: Session, master: Master) -> None:
+    """Applies the rule to one master after its derivatives, their reviews or their files changed."""
+    session.flush()
+    update_current_where(session, Master.id == master.id)
+    session.refresh(master)
+
+
+def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
+    """Applies the rule to the masters ``which`` selects, in the database; rows that stay as they are, are not written.
+
+    The headline scores on a master's row are those of its current restored derivative.
+    """
+    session.flush()
+    for kind, current_id, current_recipe_id in (
+        (DerivativeKind.RESTORED, Master.current_restored_id, Master.current_restored_recipe_id),
+        (DerivativeKind.STYLED, Master.current_styled_id, Master.current_styled_recipe_id),
+    ):
+        first = _first_of_each_master(kind, which)
+        scores: dict[Any, Any] = {}
+        if kind is DerivativeKind.RESTORED:
+            scores = {
+                getattr(Master, f"{metric}_{against}"): score_of(first.c.id, metric, against)
+                for metric in ("psnr", "ssim")
+                for against in (ComparedWith.SOURCE, ComparedWith.REFERENCE)
+            }
+        session.execute(
+            update(Master)
+            .where(Master.id == first.c.master_id, current_id.is_distinct_from(first.c.id))
+            .values({current_id: first.c.id, current_recipe_id: first.c.recipe_id, **scores}),
+            execution_options={"synchronize_session": False},
+        )
+        has_none = ~exists().where(first.c.master_id == Master.id)
+        session.execute(
+            update(Master)
+            .where(which, current_id.is_not(None), has_none)
+            .values({current_id: None, current_recipe_id: None, **dict.fromkeys(scores)}),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:
+    """Lets the derivatives ``which`` selects count as made by a full run at the time ``at``, and applies the rule."""
+    session.execute(
+        update(Derivative).where(which).values(is_trial=False, promoted_at=at),
+        execution_options={"synchronize_session": "fetch"},
+    )
+    update_current_where(session, Master.id.in_(select(Derivative.master_id).where(which.self_group())))
+
+
+def _first_of_each_master(kind: DerivativeKind, which: ColumnElement[bool]) -> Subquery:
+    """The derivative that the rule makes current: master_id, id, recipe_id."""
+    decision = newest_decision(Derivative.id)
+    is_accepted = func.coalesce(decision, "") == Decision.ACCEPTED.value
+    newest_review = select(func.max(Review.id)).where(Review.derivative_id == Derivative.id).scalar_subquery()
+    place = func.row_number().over(
+        partition_by=Derivative.master_id,
+        order_by=(
+            case((is_accepted, newest_review), else_=0).desc(),
+            case((Derivative.recipe_id.in_(outdated_recipes()), 1), else_=0),
+            func.coalesce(Derivative.promoted_at, Derivative.created_at).desc(),
+            Derivative.id.desc(),
+        ),
+    )
+    ranked = (
+        select(Derivative.master_id, Derivative.id, Derivative.recipe_id, place.label("place"))
+        .where(
+            Derivative.kind == kind,
+            Derivative.file_fault.is_(None),
+            Derivative.withdrawn_at.is_(None),
+            func.coalesce(decision, "") != Decision.REJECTED.value,
+            or_(~Derivative.is_trial, is_accepted),
+            Derivative.master_id.in_(select(Master.id).where(which)),
+        )
+        .subquery()
+    )
+    return select(ranked.c.master_id, ranked.c.id, ranked.c.recipe_id).where(ranked.c.place == 1).subquery()
+
+
+def score_of(derivative_id: SQLColumnExpression[Any], metric: str, against: ComparedWith) -> ScalarSelect[float | None]:
+    """The score of a whole derivative by ``metric`` against another image, as a subquery."""
+    return (
+        select(QualityScore.value)
+        .where(
+            QualityScore.derivative_id == derivative_id,
+            QualityScore.metric == metric,
+            QualityScore.compared_with == against,
+            QualityScore.image == ScoredImage.DERIVATIVE,
+            QualityScore.stage.is_(None),
+        )
+        .limit(1)
+        .scalar_subquery()
+    )

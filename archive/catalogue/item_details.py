@@ -115,6 +115,7 @@ def describe_master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
         "picture_area": None if master.area_x is None else area,
         "captured_at": master.captured_at,
         "captured_by": master.captured_by,
+        "file": master.file_fault,
     }
 
 
@@ -153,6 +154,8 @@ def describe_derivative(catalogue: Catalogue, derivative: Derivative, comments: 
         "stage_records": derivative.stage_records,
         "notes": derivative.notes,
         "current": derivative.id in (master.current_restored_id, master.current_styled_id),
+        "file": derivative.file_fault,
+        "trial": derivative.is_trial,
         "batch": derivative.batch_id,
         "operator": derivative.operator.name if derivative.operator else None,
         "withdrawn": _withdrawal(derivative),

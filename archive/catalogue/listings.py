@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, and_, func, select, true
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
 
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
-from archive.catalogue.list_fields import further_columns, plain_values
+from archive.catalogue.item_rows import select_derivative_ids, stream_derivatives, stream_items, stream_masters
 from archive.catalogue.model_versions import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
-from archive.catalogue.query.predicates import RESTORABLE_FIRST, REVIEW, STATUS
-from archive.catalogue.query.query_planner import as_exists, choose_access_path
-from archive.catalogue.query.query_tree import And, Condition, QueryNode, to_sql
+from archive.catalogue.query.query_tree import And, Condition, QueryNode
 from archive.catalogue.schema.tables import (
     Agent,
     Batch,
-    Derivative,
     Item,
     Master,
-    Model,
-    ModelVersion,
-    RecipeStage,
     Task,
 )
-from archive.catalogue.schema.vocabularies import Access, StageTask, TaskStatus
+from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
 from archive.catalogue.throughput import measure_throughput, pixels_left, stage_seconds
 from archive.catalogue.version_comparison import compare_versions
 from archive.display import LIST_FIELDS
@@ -42,8 +35,11 @@ __all__ = [
     "get_batch",
     "get_item_details",
     "list_batches",
+    "list_derivatives",
     "list_items",
+    "list_masters",
     "list_model_versions",
+    "select_derivatives",
     "select_masters",
 ]
 
@@ -59,6 +55,42 @@ def select_masters(query: str | None) -> Select[Master]:
     return select(Master).join(Item).where(parse_condition(query)).order_by(Item.accession_number, Master.sequence)
 
 
+def list_masters(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Streams the matching masters, one flat object each (:data:`archive.display.MASTER_ROW_FIELDS`).
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    return stream_masters(session, parse_tree(query), limit)
+
+
+def list_derivatives(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Streams derivatives, one flat object each (:data:`archive.display.DERIVATIVE_ROW_FIELDS`).
+
+    Conditions that can be about a derivative are about the row; others are about its master and item.
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    return stream_derivatives(session, parse_tree(query), limit)
+
+
+def select_derivatives(query: str | None, *, kind: DerivativeKind | None = None) -> Select[int]:
+    """Selects the ids of the derivatives that a query is about, by accession number, sequence and id.
+
+    They are those that it selects (``batch:3``), else the current ones of the matching masters. The statement joins
+    ``Master`` and ``Item``.
+
+    Args:
+        query: the query, or None for all.
+        kind: only of this kind; None means all that the query selects, else the current restored ones.
+
+    Raises:
+        QueryError: the query has a mistake.
+    """
+    return select_derivative_ids(parse_tree(query), kind)
+
+
 def list_items(
     session: Session,
     query: str | None,
@@ -71,8 +103,10 @@ def list_items(
     """Streams the items that have a matching master, one flat object each (:data:`LIST_FIELDS`).
 
     ``further`` names fields besides: those of :data:`archive.display.FURTHER_LIST_FIELDS`, and ``extra.COLUMN``.
-    An item is represented by its first matching master, restorable views first. Paths are absolute. ``access`` limits
-    the list to items of these kinds of access, ``after`` to those behind an accession number.
+    An item is represented by its first matching master, restorable views first; of several matching ones, it has the
+    status and the review of the least far. If the query selects derivatives (``batch:3``), the row is about the newest
+    of them, a current one first, and has the further keys :data:`archive.display.DERIVATIVE_KEYS`. Paths are absolute.
+    ``access`` limits the list to items of these kinds of access, ``after`` to those behind an accession number.
 
     Raises:
         QueryError: the query has a mistake; raised by the call, not by the first item.
@@ -83,75 +117,7 @@ def list_items(
     if after is not None:
         operands.append(Condition(predicate=Item.accession_number > after, is_indexed=False, is_in_index_order=True))
     node = operands[0] if len(operands) == 1 else And(operands=tuple(operands))
-    return _stream(session, node, limit, further)
-
-
-def _stream(session: Session, node: QueryNode, limit: int | None, further: Collection[str]) -> Iterator[dict[str, Any]]:
-    home: Path = session.info["home"]
-    first_match = _first_match(node)
-    statement = _list_statement(first_match, further)
-    if limit is None:
-        statement = choose_access_path(session, node, statement, matches=true())
-    else:  # details are read for the items on the page only
-        page = choose_access_path(session, node, select(Item.id), matches=first_match.is_not(None))
-        page = page.correlate(None).limit(limit)
-        statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
-    with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
-        for row in rows.mappings():
-            yield plain_values(row, further, home)
-
-
-def _first_match(node: QueryNode) -> ScalarSelect[int]:
-    """The id of the master that represents an item in a list; NULL if no master of the item matches."""
-    return (
-        select(Master.id)
-        .where(Master.item_id == Item.id, as_exists(to_sql(node, per_row=True)))
-        .order_by(RESTORABLE_FIRST, Master.sequence)
-        .limit(1)
-        .correlate(Item)
-        .scalar_subquery()
-    )
-
-
-def _list_statement(first_match: ScalarSelect[int], further: Collection[str]) -> Select[*tuple[Any, ...]]:
-    current, first_stage, counted = aliased(Derivative), aliased(RecipeStage), aliased(Master)
-    earliest = (
-        select(func.min(RecipeStage.position))
-        .where(RecipeStage.recipe_id == Master.current_restored_recipe_id, RecipeStage.task == StageTask.RESTORATION)
-        .scalar_subquery()
-    )
-    count = (
-        select(func.count(Derivative.id))
-        .join(counted, counted.id == Derivative.master_id)
-        .where(counted.item_id == Item.id)
-        .scalar_subquery()
-    )
-    return (
-        select(
-            Item.id,
-            Item.accession_number,
-            Item.title,
-            Item.creator,
-            Item.date,
-            STATUS.label("status"),
-            Model.name.label("model"),
-            ModelVersion.version,
-            Master.psnr_source,
-            Master.ssim_source,
-            Master.psnr_reference,
-            Master.ssim_reference,
-            REVIEW.label("review"),
-            count.label("derivatives"),
-            current.path,
-            *further_columns(further, current),
-        )
-        .select_from(Item)
-        .join(Master, Master.id == first_match)
-        .outerjoin(current, current.id == Master.current_restored_id)
-        .outerjoin(first_stage, and_(first_stage.recipe_id == current.recipe_id, first_stage.position == earliest))
-        .outerjoin(ModelVersion, ModelVersion.id == first_stage.version_id)
-        .outerjoin(Model, Model.id == ModelVersion.model_id)
-    )
+    return stream_items(session, node, limit, further)
 
 
 def list_batches(session: Session) -> Iterator[dict[str, Any]]:
@@ -212,6 +178,7 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
             Agent.name.label("operator"),
             func.count(Task.recipe_id.distinct()).label("recipes"),
             func.count(Task.id).label("tasks"),
+            func.max(Task.attempts).label("attempts"),
             *(func.count(Task.id).filter(Task.status == status).label(status.value) for status in TaskStatus),
         )
         .outerjoin(Task, Task.batch_id == Batch.id)
@@ -226,7 +193,7 @@ def _batch_object(row: Any) -> dict[str, Any]:
     return {
         "id": row.id,
         "created_at": row.created_at.isoformat(timespec="seconds"),
-        "status": _batch_status(counts).value,
+        "status": _batch_status(counts, was_begun=bool(row.attempts)),
         "recipes": row.recipes,
         "tasks": row.tasks,
         **{status.value: count for status, count in counts.items()},
@@ -234,10 +201,15 @@ def _batch_object(row: Any) -> dict[str, Any]:
     }
 
 
-def _batch_status(counts: dict[TaskStatus, int]) -> TaskStatus:
-    """The batch's status: failed only if no task succeeded; otherwise the counts show the failures."""
+def _batch_status(counts: dict[TaskStatus, int], *, was_begun: bool) -> str:
+    """The batch's status: failed only if no task succeeded; otherwise the counts show the failures.
+
+    A batch that was begun, of which tasks are pending and none is running, is interrupted.
+    """
+    if counts[TaskStatus.PENDING] and not counts[TaskStatus.RUNNING] and was_begun:
+        return "interrupted"
     for status in (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED):
         if counts[status]:
-            return status
+            return status.value
     succeeded = counts[TaskStatus.DONE] + counts[TaskStatus.SKIPPED]
-    return TaskStatus.FAILED if counts[TaskStatus.FAILED] and not succeeded else TaskStatus.DONE
+    return (TaskStatus.FAILED if counts[TaskStatus.FAILED] and not succeeded else TaskStatus.DONE).value

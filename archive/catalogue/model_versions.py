@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from archive.catalogue.query.predicates import APPROVED
 from archive.catalogue.schema.tables import Derivative, Model, ModelVersion, RecipeStage
+from archive.catalogue.schema.vocabularies import APPROVED
 from archive.errors import NotFoundError
 
 

@@ -36,7 +36,8 @@ def item_lines(item: Record) -> Iterator[str]:
 
 def _master(master: Record) -> Iterator[str]:
     which = f", picture {master['page']} in it" if master["page"] > 1 else ""
-    yield f"Master {master['sequence']}, {master['view']}: {escape_control_characters(master['path'])}{which}"
+    fault = f", file {master['file']}" if master["file"] else ""
+    yield f"Master {master['sequence']}, {master['view']}{fault}: {escape_control_characters(master['path'])}{which}"
     facts = [
         master["format"],
         f"{master['width']} x {master['height']} px",
@@ -57,6 +58,8 @@ def _master(master: Record) -> Iterator[str]:
 
 def _derivative(derivative: Record) -> Iterator[str]:
     current = ", current" if derivative["current"] else ""
+    current += ", of a trial" if derivative["trial"] else ""
+    current += f", file {derivative['file']}" if derivative["file"] else ""
     kind = describe_kind(derivative["kind"])
     yield f"  Derivative {derivative['id']}, {kind}{current}: {escape_control_characters(derivative['path'])}"
     recipe = describe_recipe(derivative["recipe"])

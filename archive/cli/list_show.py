@@ -9,9 +9,25 @@ import click
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
 from archive.cli.output_formats import as_json, describe_empty_result, print_rows
-from archive.display import EXTRA_PREFIX, FURTHER_LIST_FIELDS, LIST_FIELDS
+from archive.display import (
+    DERIVATIVE_KEYS,
+    DERIVATIVE_ROW_FIELDS,
+    EXTRA_PREFIX,
+    FURTHER_LIST_FIELDS,
+    LIST_FIELDS,
+    MASTER_ROW_FIELDS,
+)
 
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
+MASTER_TABLE_FIELDS = ("accession_number", "sequence", "view", "status", "review", "file", "path")
+DERIVATIVE_TABLE_FIELDS = (
+    *("accession_number", "sequence", "derivative", "batch", "made", "operator", "model", "version", "strength"),
+    *("current", "file", "decision", "reviewer"),
+)
+
+_ALL_FIELDS = tuple(
+    dict.fromkeys((*LIST_FIELDS, *FURTHER_LIST_FIELDS, *DERIVATIVE_KEYS, *MASTER_ROW_FIELDS, *DERIVATIVE_ROW_FIELDS))
+)
 
 
 @command(
@@ -19,38 +35,79 @@ TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_
     examples=(
         "archive list 'status:restored AND psnr_reference:[30 TO *]'",
         "archive list 'creator:Lange' --format csv --fields accession_number,title,path",
+        "archive list 'batch:3 AND decision:none' --rows derivatives --format csv > decisions.csv",
     ),
 )
 @query_argument
 @click.option("--format", "form", type=click.Choice(["table", "json", "jsonl", "csv"]), default="table")
 @click.option(
+    "--rows",
+    type=click.Choice(["items", "masters", "derivatives"]),
+    default="items",
+    help="One row per item, per master or per derivative.",
+)
+@click.option(
     "--fields",
-    type=ChoiceList((*LIST_FIELDS, *FURTHER_LIST_FIELDS), prefix=EXTRA_PREFIX),
+    type=ChoiceList(_ALL_FIELDS, prefix=EXTRA_PREFIX),
     metavar="a,b,c",
-    help=f"Fields to print, in this order: {', '.join(LIST_FIELDS)}; "
-    f"also {', '.join(FURTHER_LIST_FIELDS)}, and extra.COLUMN of your own columns.",
+    help=f"Which, and in which order. Items: {', '.join(LIST_FIELDS)}; also {', '.join(FURTHER_LIST_FIELDS)}, and "
+    f"extra.COLUMN; with a query about derivatives also "
+    f"{', '.join(DERIVATIVE_KEYS)}. Masters: {', '.join(MASTER_ROW_FIELDS)}. "
+    f"Derivatives: {', '.join(DERIVATIVE_ROW_FIELDS)}.",
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="List at most N items. Default: all.")
 @pass_context
 def list_command(
-    context: Context, query: str | None, form: str, fields: tuple[str, ...] | None, limit: int | None
+    context: Context, query: str | None, form: str, rows: str, fields: tuple[str, ...] | None, limit: int | None
 ) -> None:
     """List the items that match QUERY.
 
-    Items are ordered by accession number. Without QUERY, list all items. QUERY uses Lucene syntax: field:value, ranges
-    such as date:[1930 TO 1939], AND, OR, NOT, wildcards, and free words, which are searched in title and description.
-    Quote it for the shell.
+    They are ordered by accession number; without QUERY they are all. QUERY is Lucene syntax: field:value, ranges
+    such as date:[1930 TO 1939], AND, OR, NOT, wildcards, and free words over title and description. Quote it for
+    the shell.
+
+    A query about derivatives, such as batch:3 or made:[2026-11-01 TO *], lists what it selects: path, scores and review
+    are that derivative's, also where it is not current. An item with several masters has the status of the one that is
+    least far; --rows masters shows each.
     """
-    from archive.catalogue.listings import list_items
+    from archive.catalogue import listings
 
     with context.catalogue().reading() as session:
-        shown = fields or (TABLE_FIELDS if form == "table" else LIST_FIELDS)
-        further = [name for name in shown if name not in LIST_FIELDS]
-        items = list_items(session, query, limit, further=further)
-        first = next(items, None)
+        known, in_table = _fields(rows, query)
+        further = [name for name in fields or () if name not in known]
+        own = further if rows == "items" else []
+        if unknown := [name for name in further if name not in own]:
+            raise click.BadParameter(
+                f"rows about {rows} have no {', '.join(unknown)}. Known: {', '.join(known)}", param_hint="--fields"
+            )
+        if rows == "items":
+            unknown = [name for name in own if name not in FURTHER_LIST_FIELDS and not name.startswith(EXTRA_PREFIX)]
+            if unknown:
+                raise click.BadParameter(f"items have no {', '.join(unknown)}", param_hint="--fields")
+            found = listings.list_items(session, query, limit, further=own)
+        elif rows == "masters":
+            found = listings.list_masters(session, query, limit)
+        else:
+            found = listings.list_derivatives(session, query, limit)
+        first = next(found, None)
         if first is None and limit != 0:
             emit(describe_empty_result(query))
-        print_rows(() if first is None else chain([first], items), shown, form)
+        shown = fields or (in_table if form == "table" else known)
+        print_rows(() if first is None else chain([first], found), shown, form)
+
+
+def _fields(rows: str, query: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields of a kind of row, and those of them in a table."""
+    if rows == "masters":
+        return MASTER_ROW_FIELDS, MASTER_TABLE_FIELDS
+    if rows == "derivatives":
+        return DERIVATIVE_ROW_FIELDS, DERIVATIVE_TABLE_FIELDS
+    from archive.catalogue.query.lucene_parser import parse_tree
+    from archive.catalogue.query.query_tree import selects_derivatives
+
+    if selects_derivatives(parse_tree(query)):
+        return (*LIST_FIELDS, *DERIVATIVE_KEYS), (*TABLE_FIELDS, "current")
+    return LIST_FIELDS, TABLE_FIELDS
 
 
 @command("show", examples=("archive show 'LC-USF34-9058-C'", "archive show 1906.12 --format json"))

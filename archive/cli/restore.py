@@ -52,7 +52,7 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--sample",
         type=click.IntRange(1, _LARGEST_SAMPLE),
         metavar="N",
-        help="Restore only a diverse sample of N masters and write a contact sheet of 100 % crops, before and after.",
+        help="Try it on a diverse sample of N masters, and write a contact sheet of 100 % crops, before and after.",
     )
     seed = click.option(
         "--seed",
@@ -63,7 +63,10 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
     restricted = click.option(
         "--include-restricted", is_flag=True, help="Include restricted and sensitive items in the contact sheet."
     )
-    return sample(seed(restricted(function)))
+    trial = click.option(
+        "--trial", is_flag=True, help="Try it: the results are not current until they are accepted or promoted."
+    )
+    return sample(seed(trial(restricted(function))))
 
 
 @command(
@@ -170,8 +173,8 @@ def restore(
 def rerun(context: Context, /, query: str | None, **options: Any) -> int:
     """Repeat restorations with a newer version of their model.
 
-    Without QUERY and --model, repeat the stale masters: their current derivative was made by a version that is no
-    longer @approved. Earlier derivatives are kept.
+    Without QUERY and --model, repeat the stale masters: their current derivative was made by another version than
+    the @approved one, and they have none by that one. Earlier derivatives are kept.
     """
     from archive.batches.planning.planner import plan_rerun
 
@@ -225,7 +228,7 @@ def _plan_and_run(
 def _confirm(plan: Plan, query: str | None) -> bool:
     """Shows the plan and, if there are tasks, asks for confirmation."""
     print_plan(plan, query, err=True)
-    if not plan.tasks or click.confirm("Continue?", default=True, err=True):
+    if not (plan.tasks or plan.adopted) or click.confirm("Continue?", default=True, err=True):
         return True
     emit("nothing was done")
     return False
@@ -339,8 +342,12 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
         yield f"Nothing to do: {describe_empty_result(query, 'no master')}" if is_unmatched else "Nothing to do"
     else:
         yield from _resource_lines(plan)
+    if plan.made_again:
+        yield f"Of these, {pluralise(plan.made_again, 'derivative')} made again: the file is lost"
     if plan.already_made:
         yield f"Already done: {pluralise(plan.already_made, 'master')}"
+    if plan.adopted:
+        yield f"Of these, {plan.adopted:,} made by a trial: they count from now on"
     if plan.exclusions:
         yield "Left out:"
         for reason, exclusion in plan.exclusions.items():

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from archive.cli.logging_setup import emit
 from archive.cli.options import Context, RowId, command, pass_context
-from archive.cli.output_formats import escape_control_characters
+from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
+from archive.cli.progress_bar import make_progress
+from archive.errors import EXIT_DONE, EXIT_PARTLY, NotFoundError
+
+if TYPE_CHECKING:
+    from archive.bulk_review import ReviewPlan
+    from archive.catalogue import Catalogue
 
 
 @command(
@@ -13,45 +23,143 @@ from archive.cli.output_formats import escape_control_characters
     examples=(
         "archive review 1906.12 --accept --reviewer 'A. Curator'",
         "archive review 1906.12 --reject --reason 'the left eye was redrawn'",
+        "archive review 'batch:3 AND psnr_reference:[30 TO *]' --accept",
+        "archive review --from decisions.csv",
     ),
+    partly="some decisions could not be recorded",
 )
-@click.argument("accession_number", metavar="ACCESSION_NUMBER")
-@click.option("--accept", is_flag=True, help="Accept it: it stays current.")
-@click.option("--reject", is_flag=True, help="Reject it: it is never current. Needs --reason.")
+@click.argument("what", metavar="[ACCESSION_NUMBER|QUERY]", required=False)
+@click.option("--accept", is_flag=True, help="Accept: it stays current.")
+@click.option("--reject", is_flag=True, help="Reject: it is never current. Needs --reason.")
 @click.option(
-    "--derivative", type=RowId(), metavar="ID", help="Derivative to review. Default: the current restored one."
+    "--from",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="DECISIONS.csv",
+    help="Decisions from a file with the columns accession_number, sequence, derivative, decision, reason, reviewer.",
 )
-@click.option("--reason", metavar="TEXT", help="Reason of the decision.")
-@click.option("--reviewer", metavar="NAME", help="Name of the reviewer. Default: the operator.")
+@click.option("--derivative", type=RowId(), metavar="ID", help="Which one; else the current restored derivative.")
+@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
+@click.option("--dry-run", is_flag=True, help="Show what would be decided, and decide nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask, on a terminal either.")
 @pass_context
 def review(
     context: Context,
-    accession_number: str,
+    what: str | None,
     *,
     accept: bool,
     reject: bool,
+    file: Path | None,
     derivative: int | None,
     reason: str | None,
     reviewer: str | None,
-) -> None:
-    """Accept or reject one derivative.
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """Accept or reject one derivative, or many at once.
 
-    The decision is about its exact bytes and bears your name. An accepted derivative stays current when a newer one
-    appears that nobody has seen. A rejected one is kept, but is never current. A later decision about the same
-    derivative takes the place of the earlier one.
+    Of an item, it is the current restored derivative, or the one that --derivative names. Of a QUERY, these are the
+    derivatives that it selects, such as those of batch:3, else the current restored ones that it finds. Of many, the
+    plan is shown first: how many, of which batch, and how many were decided already.
+
+    A decision is about exact bytes and bears your name. An accepted derivative stays current when a newer one appears
+    that nobody has seen. A rejected one is kept, but is never current. A later decision about the same derivative takes
+    the place of the earlier one. The file of decisions is one that
+    `archive list --rows derivatives --format csv` writes: fill in its column decision.
     """
+    from archive.bulk_review import plan_for_query, plan_from_file
+    from archive.catalogue.schema.vocabularies import Decision
+
+    catalogue = context.catalogue()
+    reviewer = reviewer or catalogue.settings.operator
+    if file is not None:
+        if what is not None or accept or reject or derivative is not None or reason is not None:
+            raise click.UsageError("--from takes decisions and reasons from the file: give it alone")
+        return _decide(catalogue, plan_from_file(catalogue, file, reviewer=reviewer), dry_run=dry_run, yes=yes)
+    if what is None:
+        raise click.UsageError("name an item or give a query, or give a file of decisions with --from")
+    if accept == reject:
+        raise click.UsageError("say either --accept or --reject")
+    decision = Decision.ACCEPTED if accept else Decision.REJECTED
+    if derivative is not None or _is_item(catalogue, what):
+        return _decide_one(catalogue, what, decision, derivative, reason, reviewer, dry_run=dry_run)
+    plan = plan_for_query(catalogue, what, decision=decision, reason=reason, reviewer=reviewer)
+    if not plan.decisions and not plan.decided_before:
+        raise NotFoundError(f"No item {what!r}, and as a query: {describe_empty_result(what, 'no derivative')}")
+    return _decide(catalogue, plan, dry_run=dry_run, yes=yes)
+
+
+def _is_item(catalogue: Catalogue, what: str) -> bool:
+    from sqlalchemy import select
+
+    from archive.catalogue.schema.tables import Item
+
+    with catalogue.reading() as session:
+        return session.scalar(select(Item.id).where(Item.accession_number == what)) is not None
+
+
+def _decide_one(
+    catalogue: Catalogue,
+    accession_number: str,
+    decision: str,
+    derivative: int | None,
+    reason: str | None,
+    reviewer: str,
+    *,
+    dry_run: bool,
+) -> int:
     from archive.catalogue.schema.vocabularies import Decision
     from archive.review import record_decision
 
-    if accept == reject:
-        raise click.UsageError("say either --accept or --reject")
-    catalogue = context.catalogue()
+    if dry_run:
+        raise click.UsageError("--dry-run is for many decisions: give a query or --from")
     decided = record_decision(
         catalogue,
         accession_number,
-        decision=Decision.ACCEPTED if accept else Decision.REJECTED,
+        decision=Decision(decision),
         derivative_id=derivative,
         reason=reason,
-        reviewer=reviewer or catalogue.settings.operator,
+        reviewer=reviewer,
     )
     click.echo(f"{escape_control_characters(accession_number)}: derivative {decided.derivative_id} {decided.decision}")
+    return EXIT_DONE
+
+
+def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool) -> int:
+    """Shows the plan, asks on a terminal, records the decisions; the exit code."""
+    from archive.bulk_review import record_plan
+    from archive.cli.restore import is_interactive
+
+    for line in _plan_lines(plan):
+        if dry_run:
+            click.echo(line)
+        else:
+            emit(line)
+    if dry_run or not plan.decisions:
+        return EXIT_DONE
+    if not yes and is_interactive() and not click.confirm("Continue?", default=True, err=True):
+        emit("nothing was decided")
+        return EXIT_DONE
+    outcome = record_plan(catalogue, plan, make_progress())
+    click.echo(f"{pluralise(outcome.recorded, 'decision')} recorded")
+    if outcome.failures:
+        emit(f"{pluralise(len(outcome.failures), 'decision')} not recorded:")
+        for accession_number, reason in outcome.failures:
+            emit(escape_control_characters(f"  {accession_number}: {reason}"))
+    return EXIT_PARTLY if outcome.failures else EXIT_DONE
+
+
+def _plan_lines(plan: ReviewPlan) -> list[str]:
+    counts: dict[str, int] = {}
+    for each in plan.decisions:
+        counts[each.decision] = counts.get(each.decision, 0) + 1
+    lines = [f"To decide: {pluralise(n, 'derivative')} {decision}" for decision, n in sorted(counts.items())]
+    lines += [f"  of batch {batch_id}: {n:,}" for batch_id, n in plan.batches.items()]
+    if not plan.decisions:
+        lines.append("Nothing to decide")
+    if plan.changed:
+        lines.append(f"Decided otherwise before: {plan.changed:,}")
+    if plan.decided_before:
+        lines.append(f"Decided so before, left alone: {plan.decided_before:,}")
+    return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +13,18 @@ from archive.cli.output_formats import describe_empty_result, escape_control_cha
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
+if TYPE_CHECKING:
+    from archive.catalogue import Catalogue
+    from archive.fixity import BrokenFile
+
 
 @command(
     "verify",
-    examples=("archive verify", "archive verify 'collection:Lange' --older-than 90 --limit 1000"),
+    examples=(
+        "archive verify",
+        "archive verify --repair",
+        "archive verify 'collection:Lange' --older-than 90 --limit 1000",
+    ),
     partly="some fixity is broken: files are missing, changed, unreadable or damaged",
 )
 @query_argument
@@ -27,12 +36,17 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="Check at most N files. Default: all.")
 @click.option("--pixels", is_flag=True, help="Also decode every image, and report those that can't be decoded.")
+@click.option("--repair", is_flag=True, help="Make lost or changed derivatives again from their records.")
 @pass_context
-def verify(context: Context, query: str | None, older_than: int | None, limit: int | None, pixels: bool) -> int:
+def verify(
+    context: Context, query: str | None, older_than: int | None, limit: int | None, pixels: bool, repair: bool
+) -> int:
     """Check the bytes of all files against the catalogue.
 
-    Reads all bytes of masters, derivatives and weights and compares their SHA-256; the file with the oldest check comes
-    first. Each check is an event in the history. Broken files are listed on standard output, one per line.
+    Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
+    first. Each check is an event in the history. Broken files are named on standard output, one a line, and marked:
+    a derivative whose file is missing or changed is not current until it is found or made again. `archive restore`
+    makes lost derivatives again, too. `archive list status:lost` finds what is marked.
     """
     from archive.fixity import verify_files as check
     from archive.ingest.file_inspection import find_pixel_damage
@@ -49,11 +63,34 @@ def verify(context: Context, query: str | None, older_than: int | None, limit: i
     for kind, path, problem in report.broken:
         click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
     emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
-    if report.broken:
-        emit("restore these files from a backup, then check again")
+    if report.broken and not repair:
+        emit("bring them back from a backup, then check again: the catalogue knows what they must be")
+        if any(broken.kind == "derivative" and broken.problem in ("missing", "changed") for broken in report.broken):
+            emit("`archive verify --repair` makes derivatives again from their records")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
         emit(describe_empty_result(query))
     for folder, masters in report.absent_folders.items():
         unchecked = f"{pluralise(masters, 'master')} of {folder} could not be checked"
         emit(f"{escape_control_characters(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")
-    return EXIT_PARTLY if report.broken or report.absent_folders else EXIT_DONE
+    code = EXIT_DONE
+    if repair:
+        code = _repair(catalogue, query)
+    left = [broken for broken in report.broken if not repair or not _is_repairable(broken)]
+    return max(code, EXIT_PARTLY if left or report.absent_folders else EXIT_DONE)
+
+
+def _repair(catalogue: Catalogue, query: str | None) -> int:
+    """Makes the derivatives that are marked as lost again; the exit code of the batch."""
+    from archive.batches.planning.repair import plan_repair
+    from archive.cli.restore import run_and_report
+
+    batch_id = plan_repair(catalogue, query)
+    if batch_id is None:
+        emit("nothing to repair: no derivative is marked as missing or changed")
+        return EXIT_DONE
+    return run_and_report(catalogue, batch_id)
+
+
+def _is_repairable(broken: BrokenFile) -> bool:
+    """Whether the repair answers for it: its batch tells what could not be made again."""
+    return broken.kind == "derivative" and broken.problem in ("missing", "changed")

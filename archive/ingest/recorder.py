@@ -129,7 +129,7 @@ class Recorder:
             outcome = self._second(session, known, scan, entry)
         else:
             outcome = self._move(session, known, scan, entry, holder, place)
-        changes = [] if known is None else self._judge_again(session, scan)
+        changes = [] if known is None else self._judge_again(session, scan) + self._found_again(session, scan)
         if changes and outcome.action in ("unchanged", "duplicate"):
             outcome = replace(outcome, action="updated", detail="; ".join(changes), changes=changes)
         if scan.sums:
@@ -159,6 +159,19 @@ class Recorder:
                 at = self._catalogue.now(session)
                 record_event(session, EventType.METADATA_MODIFICATION, detail=change, master=master, at=at)
                 changes.append(change)
+        return changes
+
+    def _found_again(self, session: Session, scan: Scan) -> list[str]:
+        """Takes the mark off masters that a check had found missing or changed: their bytes are here."""
+        at = self._catalogue.now(session)
+        marked = select(Master).where(Master.sha256 == scan.sha256, Master.file_fault.is_not(None))
+        changes = []
+        for master in session.scalars(marked.order_by(Master.page)):
+            change = f"file: {master.file_fault} -> found again"
+            master.file_fault = None
+            detail = f"{scan.path}: found again, as recorded"
+            record_event(session, EventType.FIXITY_CHECK, detail=detail, master=master, at=at)
+            changes.append(change)
         return changes
 
     def _still_held(self, known: Master, holder: RecordedFile | None) -> bool:

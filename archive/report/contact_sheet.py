@@ -150,6 +150,8 @@ def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) ->
         if derivative:
             try:
                 pairs = _pairs(catalogue.settings, master, derivative)
+            except FileNotFoundError as error:
+                problem = f"The crops can’t be shown: file missing: {error.filename}"
             except (ImageError, OSError) as error:
                 problem = f"The crops can’t be shown: {error}"
         yield SheetEntry(item=item, master=master, derivative=derivative, pairs=pairs, problem=problem)

@@ -14,8 +14,8 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import get_item_details, select_masters
-from archive.catalogue.schema.tables import Item, Master, QualityScore
+from archive.catalogue.listings import get_item_details, select_derivatives
+from archive.catalogue.schema.tables import Derivative, Item, Master, QualityScore
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, ScoredImage
 from archive.display import Record, describe_recipe, describe_score, format_score_value
 from archive.report.change_map import LEGEND, ChangeMapView, render_change_map
@@ -46,7 +46,7 @@ class QualityGain:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportEntry:
-    """One current derivative with its item, as the template shows it."""
+    """One derivative with its item, as the template shows it."""
 
     item: Record
     master: Record
@@ -73,7 +73,7 @@ class ReportEntry:
 def write_report(
     catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False
 ) -> ReportCounts:
-    """Writes the report on the masters that ``query`` finds and that have a current restored or styled derivative.
+    """Writes the report on the derivatives that ``query`` selects, as a batch's, else on the current ones it finds.
 
     Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
     nothing else is.
@@ -88,18 +88,18 @@ def write_report(
     """
     with catalogue.reading() as session:
         of_kinds = {
-            kind: _with_current(kind, query, include_restricted=include_restricted)
+            kind: _chosen(kind, query, include_restricted=include_restricted)
             for kind in (DerivativeKind.RESTORED, DerivativeKind.STYLED)
         }
-        restored, styled = (_named(session, wanted) for wanted in of_kinds.values())
+        restored, styled = (_named(session, chosen) for chosen in of_kinds.values())
         items = {accession_number for accession_number, _ in (*restored, *styled)}
         shown = ReportCounts(items=len(items), masters=len(restored), looks=len(styled))
         write_page(
             output,
             "report.html",
             entries=chain(
-                _entries(catalogue, session, restored, DerivativeKind.RESTORED),
-                _entries(catalogue, session, styled, DerivativeKind.STYLED),
+                _entries(catalogue, session, restored),
+                _entries(catalogue, session, styled),
             ),
             items=shown.items,
             masters=shown.masters,
@@ -114,13 +114,13 @@ def write_report(
 
 
 def quality_gains(catalogue: Catalogue, query: str | None) -> list[QualityGain]:
-    """The gains of the current restored derivatives that ``query`` finds, where a clean reference is known.
+    """The gains of the restored derivatives that ``query`` is about, where a clean reference is known.
 
     Raises:
         QueryError: the query has a mistake.
     """
     with catalogue.reading() as session:
-        return _gains(session, _with_current(DerivativeKind.RESTORED, query, include_restricted=True))
+        return _gains(session, _chosen(DerivativeKind.RESTORED, query, include_restricted=True))
 
 
 def mean_gain(found: Sequence[QualityGain]) -> tuple[int, float, float] | None:
@@ -134,23 +134,22 @@ def mean_gain(found: Sequence[QualityGain]) -> tuple[int, float, float] | None:
     )
 
 
-def _with_current(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
-    """The masters that ``query`` finds and that have a current derivative of a kind."""
-    current = Master.current_restored_id if kind is DerivativeKind.RESTORED else Master.current_styled_id
-    wanted: Select[Any] = select_masters(query).where(current.is_not(None))
-    return wanted if include_restricted else wanted.where(Item.access == Access.OPEN)
+def _chosen(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
+    """The ids of the derivatives of a kind that ``query`` is about: those that it selects, else the current ones."""
+    chosen: Select[Any] = select_derivatives(query, kind=kind)
+    return chosen if include_restricted else chosen.where(Item.access == Access.OPEN)
 
 
-def _named(session: Session, wanted: Select[Any]) -> list[tuple[str, int]]:
-    """Accession numbers and sequences."""
-    rows = session.execute(wanted.with_only_columns(Item.accession_number, Master.sequence))
-    return [(accession_number, sequence) for accession_number, sequence in rows]
+def _named(session: Session, chosen: Select[Any]) -> list[tuple[str, int]]:
+    """Accession numbers, and ids of derivatives."""
+    rows = session.execute(chosen.with_only_columns(Item.accession_number, Derivative.id))
+    return [(accession_number, derivative_id) for accession_number, derivative_id in rows]
 
 
-def _gains(session: Session, wanted: Select[Any]) -> list[QualityGain]:
+def _gains(session: Session, chosen: Select[Any]) -> list[QualityGain]:
     """Pictures without all four scores, such as those identical to their reference, have no gain."""
     rows = session.execute(
-        wanted.join(QualityScore, QualityScore.derivative_id == Master.current_restored_id)
+        chosen.join(QualityScore, QualityScore.derivative_id == Derivative.id)
         .where(
             QualityScore.metric.in_(("psnr", "ssim")),
             QualityScore.compared_with == ComparedWith.REFERENCE,
@@ -172,27 +171,25 @@ def _gains(session: Session, wanted: Select[Any]) -> list[QualityGain]:
     ]
 
 
-def _entries(
-    catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]], kind: DerivativeKind
-) -> Iterator[ReportEntry]:
+def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]]) -> Iterator[ReportEntry]:
     """One at a time, since each holds three pictures."""
     item: Record = {"accession_number": None}
-    for accession_number, sequence in found:
+    for accession_number, derivative_id in found:
         if item["accession_number"] != accession_number:
             item = get_item_details(catalogue, session, accession_number)
-        master = next(each for each in item["masters"] if each["sequence"] == sequence)
-        derivative = next(
-            each
-            for each in item["derivatives"]
-            if each["master"] == sequence and each["current"] and each["kind"] == kind
-        )
+        derivative = next(each for each in item["derivatives"] if each["id"] == derivative_id)
+        master = next(each for each in item["masters"] if each["sequence"] == derivative["master"])
         before = after = changed = problem = None
         try:
             with open_before_and_after(catalogue.settings, master, derivative) as (scan, made):
                 before, after = preview_data_url(scan), preview_data_url(made)
                 # A look changes all of a picture, and a map of that tells nothing.
-                if kind is DerivativeKind.RESTORED:
+                if derivative["kind"] == DerivativeKind.RESTORED:
                     changed = render_change_map(scan, made, master["picture_area"], derivative["recipe"])
+        except FileNotFoundError as error:
+            problem = (
+                f"file missing: {error.filename}. `archive verify` marks it, `archive verify --repair` makes it again"
+            )
         except (ImageError, OSError) as error:
             problem = str(error)
         yield ReportEntry(

@@ -22,10 +22,11 @@ from archive.batches.planning.masks import MaskFolder, UnusableMask
 from archive.batches.planning.sampling import DrawnSample, Sample, draw_sample
 from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.catalogue import Catalogue
-from archive.catalogue.events import operator_agent, software_agent
+from archive.catalogue.current_derivative import count_from_now
+from archive.catalogue.events import operator_agent, record_event, software_agent
 from archive.catalogue.schema.tables import Batch, Derivative, Master, Task
 from archive.catalogue.schema.tables import Recipe as RecipeRow
-from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, TaskStatus, View
+from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, EventType, TaskStatus, View
 from archive.catalogue.throughput import measure_throughput, tasks_of_models
 from archive.display import describe_recipe
 from archive.settings import Settings
@@ -59,6 +60,8 @@ class Plan:
     tasks: int
     recipes: Mapping[str, int]  # tasks by recipe label, such as "denoise-deblur 0.1 (strength 1)"
     already_made: int  # masters that have a derivative of the recipe
+    adopted: int  # of these, made by a trial only: they count from now on
+    made_again: int  # of the tasks, those whose derivative is recorded, but whose file is lost
     exclusions: Mapping[str, Exclusion]  # by reason, the most frequent first
     volumes: tuple[Volume, ...]  # the volumes that it writes to
     hours: float | None  # estimate from the throughput of earlier tasks of the models; None without any
@@ -74,6 +77,7 @@ class PlanBuilder:
     """
 
     sample: Sample | None = None
+    is_trial: bool = False  # a sample is one too
     masks: MaskFolder | None = None
     makes_rgb: bool = False  # whether grey masters become RGB
     sample_candidates: list[tuple[str, Candidate]] = field(default_factory=list)  # with the recipe's digest
@@ -81,6 +85,8 @@ class PlanBuilder:
     recipes: dict[str, Recipe] = field(default_factory=dict)  # by digest
     master_ids: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # ids by the recipe's digest
     already_made: int = 0
+    adopted: list[int] = field(default_factory=list)  # ids of trial derivatives that a full run asks for
+    made_again: int = 0
     pixels: int = 0  # of the masters with tasks
     space_needed: SpaceNeeded = field(default_factory=SpaceNeeded)  # for their derivatives
     exclusions: dict[str, Exclusion] = field(default_factory=lambda: defaultdict(Exclusion))
@@ -120,6 +126,11 @@ class PlanBuilder:
         if self.masks is None:
             has_derivative = _has_derivative(session, recipe)
             self.already_made += session.scalar(select_master_count(wanted & in_views & has_derivative)) or 0
+            if not self.is_trial:
+                self.adopted += _trial_derivatives(session, wanted & in_views, recipe)
+            if self.sample is None:
+                is_lost = _has_derivative(session, recipe, lost=True) & ~has_derivative
+                self.made_again += session.scalar(select_master_count(wanted & in_views & is_lost)) or 0
             for row in read_candidates(session, wanted & ~has_derivative):
                 yield row, recipe
             return
@@ -129,6 +140,9 @@ class PlanBuilder:
             recipe_with_mask = mask if isinstance(mask, UnusableMask) else replace(recipe, mask_sha256=mask)
             if isinstance(recipe_with_mask, Recipe) and (row.id, recipe_with_mask.sha256) in existing:
                 self.already_made += 1
+                derivative_id, is_trial = existing[row.id, recipe_with_mask.sha256]
+                if is_trial and not self.is_trial:
+                    self.adopted.append(derivative_id)
             else:
                 yield row, recipe_with_mask
 
@@ -177,6 +191,8 @@ class PlanBuilder:
             tasks=counts.total(),
             recipes=dict(counts),
             already_made=self.already_made,
+            adopted=len(self.adopted),
+            made_again=self.made_again,
             exclusions=dict(sorted(self.exclusions.items(), key=lambda entry: (-entry[1].masters, entry[0]))),
             volumes=find_volumes(catalogue.settings, self.space_needed),
             hours=throughput.seconds_for(self.pixels) / 3600 if throughput else None,
@@ -209,6 +225,8 @@ class PlanBuilder:
                     update(Master).where(Master.id.in_(chunk)).values(refusal=refusal),
                     execution_options={"synchronize_session": False},
                 )
+        for chunk in _chunks(self.adopted, _IDS_PER_STATEMENT):
+            adopt_trial_results(catalogue, session, chunk)
         if not self.master_ids:
             return self.plan(catalogue, session)
         self.copy_masks(catalogue.settings)
@@ -253,22 +271,43 @@ class PlanBuilder:
             )
 
 
-def _has_derivative(session: Session, recipe: Recipe) -> ColumnElement[bool]:
-    """Whether a master has a derivative of ``recipe``, which the catalogue space_needed not know yet."""
+def _has_derivative(session: Session, recipe: Recipe, *, lost: bool = False) -> ColumnElement[bool]:
+    """Whether a master has a derivative of ``recipe``, or (``lost``) one whose file is missing, changed or lost."""
     recipe_id = session.scalar(select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256))
-    return exists().where(Derivative.master_id == Master.id, Derivative.recipe_id == recipe_id)
+    state = Derivative.file_fault.is_not(None) if lost else Derivative.file_fault.is_(None)
+    return exists().where(Derivative.master_id == Master.id, Derivative.recipe_id == recipe_id, state)
 
 
-def _styled_derivatives(session: Session, wanted: ColumnElement[bool]) -> set[tuple[int, str]]:
-    """The styled derivatives of the wanted masters, as pairs of master id and recipe digest."""
+def _trial_derivatives(session: Session, wanted: ColumnElement[bool], recipe: Recipe) -> list[int]:
+    """The ids of the wanted masters' derivatives of ``recipe`` that only a trial made."""
+    recipe_id = session.scalar(select(RecipeRow.id).where(RecipeRow.sha256 == recipe.sha256))
+    found = (
+        select_master_ids(wanted)
+        .join(Derivative, Derivative.master_id == Master.id)
+        .where(Derivative.recipe_id == recipe_id, Derivative.is_trial, Derivative.file_fault.is_(None))
+    )
+    return list(session.scalars(found.with_only_columns(Derivative.id)))
+
+
+def adopt_trial_results(catalogue: Catalogue, session: Session, derivative_ids: Sequence[int]) -> None:
+    """Lets derivatives that a trial made count from now on, because a full run asks for their recipe."""
+    at = catalogue.now(session)
+    for derivative in session.scalars(select(Derivative).where(Derivative.id.in_(derivative_ids))).all():
+        detail = "made by a trial; counts from now on, because a full run asked for its recipe"
+        record_event(session, EventType.METADATA_MODIFICATION, detail=detail, derivative=derivative, at=at)
+    count_from_now(session, Derivative.id.in_(derivative_ids), at)
+
+
+def _styled_derivatives(session: Session, wanted: ColumnElement[bool]) -> dict[tuple[int, str], tuple[int, bool]]:
+    """The wanted masters' styled derivatives, and whether only a trial made them, by master id and recipe digest."""
     rows = session.execute(
         select_master_ids(wanted)
         .join(Derivative, Derivative.master_id == Master.id)
         .join(RecipeRow, Derivative.recipe_id == RecipeRow.id)
-        .where(Derivative.kind == DerivativeKind.STYLED)
-        .with_only_columns(Master.id, RecipeRow.sha256)
+        .where(Derivative.kind == DerivativeKind.STYLED, Derivative.file_fault.is_(None))
+        .with_only_columns(Master.id, RecipeRow.sha256, Derivative.id, Derivative.is_trial)
     )
-    return {(master_id, sha256) for master_id, sha256 in rows}
+    return {(master_id, sha256): (derivative_id, is_trial) for master_id, sha256, derivative_id, is_trial in rows}
 
 
 def _chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

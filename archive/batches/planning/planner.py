@@ -20,11 +20,11 @@ from archive.batches.recipe_rows import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import find_version
 from archive.catalogue.query.lucene_parser import parse_condition
-from archive.catalogue.query.predicates import APPROVED, STALE
+from archive.catalogue.query.predicates import STALE
 from archive.catalogue.schema.tables import Master, ModelAlias, ModelVersion
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.tables import RecipeStage as StageRow
-from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, BatchKind, View
+from archive.catalogue.schema.vocabularies import APPROVED, RESTORABLE_VIEWS, BatchKind, View
 from archive.errors import UsageError
 from archive.model_registry import card_of
 from restoration.errors import RecipeError
@@ -47,6 +47,7 @@ def plan_restore(
     views: Collection[View] = RESTORABLE_VIEWS,
     include_unsuited: bool = False,
     sample: Sample | None = None,
+    trial: bool = False,
     device: str = "auto",
     precision: str = "auto",
     dry_run: bool = False,
@@ -65,7 +66,8 @@ def plan_restore(
         style_request: styles that are applied after the restoration; the results are styled derivatives.
         views: the views to restore.
         include_unsuited: also plan masters that the model's card calls unsuited.
-        sample: plan only a diverse sample of these masters.
+        sample: plan only a diverse sample of these masters; it is a trial.
+        trial: the results are not current by themselves.
         device: where the batch runs.
         precision: the arithmetic that it uses.
         dry_run: write nothing.
@@ -81,12 +83,13 @@ def plan_restore(
     if model == NO_MODEL:
         _check_style_without_model(parameters or {}, style_request)
     wanted = parse_condition(query)
+    is_trial = trial or sample is not None
     masks = MaskFolder(style_request.masks) if style_request and style_request.masks else None
 
     def build_plan(session: Session) -> PlanBuilder:
         selected = _select_stages(session, model, parameters or {}, style_request)
         makes_rgb = any(card.gives_colour(stage.parameters) for card, stage in selected)
-        builder = PlanBuilder(sample=sample, masks=masks, makes_rgb=makes_rgb)
+        builder = PlanBuilder(sample=sample, is_trial=is_trial, masks=masks, makes_rgb=makes_rgb)
         exclusion_rule = None if include_unsuited else _unsuitability_rule(*(card for card, _ in selected))
         recipe = Recipe(stages=tuple(stage for _, stage in selected))
         builder.collect(session, wanted, recipe, views=views, exclusion_rule=exclusion_rule)
@@ -101,6 +104,8 @@ def plan_restore(
         with catalogue.reading() as session:
             build_plan(session).copy_masks(catalogue.settings)
     options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
+    if is_trial:
+        options["trial"] = True
     with catalogue.session() as session:
         return build_plan(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import and_, func, or_, select, update
@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session, joinedload
 from archive.batches.recipe_rows import read_recipe
 from archive.batches.running.leases import LeaseHolder, lease_expiry
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import count_from_now
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
-from archive.catalogue.schema.vocabularies import DerivativeKind, TaskStatus
+from archive.catalogue.schema.vocabularies import DerivativeKind, FileFault, TaskStatus
 from archive.errors import BatchError
 from archive.storage import derivative_path, mask_path, temporary_name
 from restoration.image import Area
@@ -36,6 +37,15 @@ _NO_LEASE: Final = {
 
 class LeaseLostError(BatchError):
     """The lease has expired or another process holds the task now; its result must not be published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostDerivative:
+    """A derivative whose file is missing or changed, with what its record says of the file."""
+
+    id: int
+    sha256: str
+    provenance: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +70,7 @@ class Claim:
     stored_path: str  # the derivative's, relative to the home
     final: Path  # the derivative's, absolute
     already_made: bool  # the task was skipped; no lease is held
+    lost: LostDerivative | None  # is made again from its record, because its file is lost
 
 
 def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None) -> Claim | None:
@@ -92,7 +103,8 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
     ).scalar_one()
     existing = existing_derivative(session, task)
-    stored = _choose_path(session, task.recipe, master)
+    lost = None if existing is not None else lost_derivative(session, task)
+    stored = _choose_path(session, task.recipe, master) if lost is None else lost.path
     recipe = read_recipe(task.recipe)
     claim = Claim(
         task_id=task.id,
@@ -102,7 +114,7 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         master_page=master.page,
         master_sha256=master.sha256,
         pixels=master.width * master.height,
-        picture_area=_area(master),
+        picture_area=_area(master) if lost is None else _recorded_area(lost, master),
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
         accession_number=master.item.accession_number,
         sequence=master.sequence,
@@ -113,6 +125,7 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         stored_path=stored,
         final=catalogue.path_of(stored),
         already_made=existing is not None,
+        lost=None if lost is None else _describe_lost(lost),
     )
     if existing is None:
         holder = LeaseHolder.this_process()
@@ -137,16 +150,48 @@ def _choose_path(session: Session, recipe: Recipe, master: Master) -> str:
 
 
 def existing_derivative(session: Session, task: Task) -> int | None:
-    """The id of an existing derivative of the task's recipe and master, made by any batch."""
+    """The id of an existing derivative of the task's recipe and master, made by any batch.
+
+    One whose file is missing or changed does not count.
+    """
     return session.scalar(
-        select(Derivative.id).where(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
+        select(Derivative.id).where(
+            Derivative.master_id == task.master_id,
+            Derivative.recipe_id == task.recipe_id,
+            Derivative.file_fault.is_(None),
+        )
     )
 
 
+def lost_derivative(session: Session, task: Task) -> Derivative | None:
+    """The derivative of the task's recipe and master whose file is missing or changed, if there is one."""
+    return session.scalar(
+        select(Derivative).where(
+            Derivative.master_id == task.master_id,
+            Derivative.recipe_id == task.recipe_id,
+            Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)),
+        )
+    )
+
+
+def _recorded_area(lost: Derivative, master: Master) -> Area | None:
+    """The picture area by which the lost derivative was made; the master's may have been corrected since."""
+    provenance = lost.environment.get("provenance")
+    if not provenance:
+        return _area(master)
+    return None if provenance["picture_area"] is None else Area(**provenance["picture_area"])
+
+
+def _describe_lost(lost: Derivative) -> LostDerivative:
+    return LostDerivative(id=lost.id, sha256=lost.sha256, provenance=lost.environment.get("provenance") or {})
+
+
 def mark_skipped(catalogue: Catalogue, session: Session, task: Task, derivative_id: int) -> None:
-    """Finishes the task as skipped, because its derivative exists."""
+    """Finishes the task as skipped, because its derivative exists. In a full run, a trial's derivative counts now."""
     task.derivative_id = derivative_id
     finish_task(catalogue, session, task, TaskStatus.SKIPPED)
+    if not task.batch.is_trial and session.get_one(Derivative, derivative_id).is_trial:
+        count_from_now(session, Derivative.id == derivative_id, catalogue.now(session))
 
 
 def finish_task(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from archive.batches.running.claims import (
     existing_derivative,
     finish_task,
     locked_task,
+    lost_derivative,
     mark_skipped,
     require_lease,
 )
@@ -27,6 +28,7 @@ from archive.catalogue.schema.vocabularies import (
     ComparedWith,
     DerivativeKind,
     EventType,
+    FileFault,
     Outcome,
     ScoredImage,
     TaskStatus,
@@ -58,6 +60,9 @@ def commit_derivative(catalogue: Catalogue, claim: Claim, result: TaskResult) ->
     file with that name is one that an earlier holder published without a commit; it is replaced. If another batch has
     made the same derivative meanwhile, the task is skipped.
 
+    A derivative whose file was lost is made again: the same bytes put its record right; other bytes become another
+    derivative, and the lost file is not searched for any more.
+
     Raises:
         LeaseLostError: the lease has expired, or another process has taken the task; nothing is published.
         StorageError: the file can't be published.
@@ -74,11 +79,19 @@ def commit_derivative(catalogue: Catalogue, claim: Claim, result: TaskResult) ->
             result.temporary.unlink(missing_ok=True)
             mark_skipped(catalogue, session, task, existing)
             return TaskStatus.SKIPPED
+        if (lost := lost_derivative(session, task)) is not None:
+            if lost.sha256 == result.sha256:
+                _put_right(catalogue, session, task, master, lost, claim, result)
+                return TaskStatus.DONE
+            lost.file_fault = FileFault.LOST
+            stored = f"{claim.stored_path.removesuffix('.tif')}-{result.sha256[:8]}.tif"
+            claim = replace(claim, stored_path=stored, final=catalogue.path_of(stored))
+            session.flush()
         if session.scalar(select(Derivative.id).where(Derivative.path == claim.stored_path)) is not None:
             raise StorageError(f"{claim.final} is the file of another derivative and is not overwritten")
         _check_no_case_conflict(session, claim)
         _publish(claim, result)
-        _write_rows(catalogue, session, task, master, claim, result)
+        _write_rows(catalogue, session, task, master, claim, result, lost)
         failpoint("commit")
     failpoint("after_commit")
     return TaskStatus.DONE
@@ -108,6 +121,40 @@ def _check_no_case_conflict(session: Session, claim: Claim) -> None:
             "another derivative. Give one of the items another accession number, or move the home to a file system "
             "that distinguishes upper and lower case"
         )
+
+
+def _put_right(
+    catalogue: Catalogue,
+    session: Session,
+    task: Task,
+    master: Master,
+    lost: Derivative,
+    claim: Claim,
+    result: TaskResult,
+) -> None:
+    """Publishes the bytes that the record of a lost derivative names. A changed file in its place is moved aside."""
+    final, moved = catalogue.path_of(lost.path), ""
+    if final.exists() and digest_file(final)[0] != result.sha256:
+        aside = final.with_name(f"{final.stem}.changed-{task.id}{final.suffix}")
+        publish(final, aside)
+        moved = f"; the changed file is kept as {aside.name}"
+    if final.exists():
+        result.temporary.unlink(missing_ok=True)
+    else:
+        publish(result.temporary, final)
+    at = catalogue.now(session)
+    lost.file_fault, lost.verified_at = None, at
+    task.derivative_id = lost.id
+    finish_task(catalogue, session, task, TaskStatus.DONE)
+    record_event(
+        session,
+        EventType.DERIVATION,
+        detail=f"made again from its record with the same bytes, {_recipe_in_events(claim)}{moved}",
+        master=master,
+        derivative=lost,
+        at=at,
+    )
+    update_current_derivatives(session, master)
 
 
 def _publish(claim: Claim, result: TaskResult) -> None:
@@ -146,7 +193,13 @@ def record_failure(catalogue: Catalogue, claim: Claim, reason: str) -> None:
 
 
 def _write_rows(
-    catalogue: Catalogue, session: Session, task: Task, master: Master, claim: Claim, result: TaskResult
+    catalogue: Catalogue,
+    session: Session,
+    task: Task,
+    master: Master,
+    claim: Claim,
+    result: TaskResult,
+    lost: Derivative | None,
 ) -> None:
     at = catalogue.now(session)
     derivative = Derivative(
@@ -164,6 +217,7 @@ def _write_rows(
         notes=list(result.notes),
         created_at=at,
         operator=operator_agent(session),
+        is_trial=task.batch.is_trial if lost is None else lost.is_trial,
     )
     derivative.scores = [_score_row(score) for score in result.scores]
     session.add(derivative)
@@ -174,12 +228,16 @@ def _write_rows(
         session,
         EventType.DERIVATION,
         outcome=Outcome.SUCCESS,
-        detail="; ".join([_recipe_in_events(claim), *result.notes]),
+        detail="; ".join([_recipe_in_events(claim), *([] if lost is None else [_replacement(lost)]), *result.notes]),
         master=master,
         derivative=derivative,
         at=at,
     )
     update_current_derivatives(session, master)
+
+
+def _replacement(lost: Derivative) -> str:
+    return f"made again for derivative {lost.id}, whose file is lost, with other bytes: device or software differ"
 
 
 def _recipe_in_events(claim: Claim) -> str:

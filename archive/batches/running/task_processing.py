@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,9 @@ def process_task(
     scheduler: NetworkScheduler = run_immediately,
 ) -> TaskResult:
     """Restores the claimed master into the file ``temporary``, scores the written file and flushes it.
+
+    A lost derivative is made with the provenance in its record, so that its bytes can be the same. If they are not, it
+    is made once more with its own provenance.
 
     Args:
         claim: the task.
@@ -90,6 +93,17 @@ def process_task(
         picture.verify_unchanged()
     set_stage_context("digest")
     sha256, size_bytes = digest_file(temporary)
+    if claim.lost is not None and sha256 != claim.lost.sha256:
+        temporary.unlink()
+        return process_task(
+            replace(claim, lost=None),
+            models,
+            temporary=temporary,
+            limits=limits,
+            threads=threads,
+            check_still_wanted=check_still_wanted,
+            scheduler=scheduler,
+        )
     # Before the commit, which locks the task: other processes would wait for the disk.
     flush_file(temporary)
     return TaskResult(
@@ -211,6 +225,8 @@ def image_description(provenance: Provenance) -> str:
 
 
 def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenance:
+    if claim.lost is not None and claim.lost.provenance:
+        return Provenance.from_record(claim.lost.provenance, master_sha256=claim.master_sha256, recipe=claim.recipe)
     return Provenance(
         master_name=claim.master_path.name,
         master_sha256=claim.master_sha256,

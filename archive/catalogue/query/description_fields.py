@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import exists, select
 
 from archive.catalogue.query import wildcards
-from archive.catalogue.query.fields import FIELDS, Bounds, Field, Term, TextField
+from archive.catalogue.query.field_values import Bounds, Field, Term
+from archive.catalogue.query.fields import FIELDS, TextField
 from archive.catalogue.query.query_tree import Condition, QueryNode
 from archive.catalogue.query.text_index import extra_word_field
 from archive.catalogue.schema.description_tables import ItemIdentifier

@@ -6,18 +6,26 @@ raises a ``ValueError`` with a message for the user; the parser adds the positio
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.query import wildcards
+from archive.catalogue.query.derivative_fields import DERIVATIVE_FIELDS
+from archive.catalogue.query.field_values import (
+    Bounds,
+    Field,
+    FieldWithoutRanges,
+    Term,
+    in_range,
+    read_number,
+    read_whole_number,
+)
 from archive.catalogue.query.predicates import RESTORED, STATUSES
 from archive.catalogue.query.query_tree import And, Condition, Or, QueryNode, without_index
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
@@ -33,57 +41,12 @@ from archive.catalogue.schema.tables import (
     QualityScore,
     RecipeStage,
     Review,
-    Task,
 )
 from archive.catalogue.schema.vocabularies import Access, Decision, ScoredImage, StageTask, View
 
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")  # what fits a database's integer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Term:
-    """A value in a query."""
-
-    text: str
-    """As written, without quotation marks and backslashes."""
-    pattern: str
-    """The text with its wildcards, unless it was quoted (see :mod:`archive.catalogue.query.wildcards`)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """A range. None means that this end is open."""
-
-    low: Term | None = None
-    high: Term | None = None
-    includes_low: bool = True
-    includes_high: bool = True
-
-
-class Field(Protocol):
-    """Converts the values of one field to query nodes."""
-
-    takes_negative: bool
-    """Whether ``field:-5`` is a negative number instead of the negation of ``field:5``."""
-    cost: int
-    """Relative cost of a value in the database: 1 for one comparison, more for a subquery."""
-
-    def equals(self, term: Term) -> QueryNode: ...
-    def within(self, bounds: Bounds) -> QueryNode: ...
-    def present(self) -> QueryNode: ...
-
-
-class _FieldWithoutRanges:
-    takes_negative = False
-    cost = 5
-
-    def within(self, bounds: Bounds) -> QueryNode:  # noqa: ARG002
-        raise ValueError("this field has no ranges: give a value, or a pattern with * and ?")
-
 
 @dataclass(frozen=True)
-class TextField(_FieldWithoutRanges):
+class TextField(FieldWithoutRanges):
     """Text: matches whole words in any of the columns ``names``; the words of one value must be adjacent, in order."""
 
     names: tuple[str, ...]
@@ -144,7 +107,7 @@ class ExactField:
         )
 
     def within(self, bounds: Bounds) -> QueryNode:
-        condition = _in_range(self.column, bounds, lambda term: term.text)
+        condition = in_range(self.column, bounds, lambda term: term.text)
         return Condition(predicate=condition, is_in_index_order=self.is_list_order)
 
     def present(self) -> QueryNode:
@@ -152,7 +115,7 @@ class ExactField:
 
 
 @dataclass(frozen=True)
-class ChoiceField(_FieldWithoutRanges):
+class ChoiceField(FieldWithoutRanges):
     """One of a few known values, each with its condition."""
 
     conditions: Mapping[str, Condition]
@@ -224,7 +187,7 @@ class NumberField:
         return Condition(predicate=and_(self.column.is_not(None), self.column == self.read(term)))
 
     def within(self, bounds: Bounds) -> Condition:
-        return Condition(predicate=_in_range(self.column, bounds, self.read))
+        return Condition(predicate=in_range(self.column, bounds, self.read))
 
     def present(self) -> Condition:
         return Condition(predicate=self.column.is_not(None))
@@ -238,7 +201,6 @@ class RelatedNumber:
     read: Callable[[Term], float]
     column: InstrumentedAttribute[Any]
     selection: Any
-    is_clustered: bool = False
     takes_negative = True
     cost = 5
 
@@ -259,12 +221,41 @@ class RelatedNumber:
         return Condition(
             predicate=found(self.number),
             row_predicate=found(without_index(self.number)),
-            is_clustered=self.is_clustered,
+            of_derivative=Derivative.id.in_(
+                self.selection.where(compare(NumberField(self.number, self.read)).predicate)
+            ),
         )
 
 
 @dataclass(frozen=True)
-class StageVersion(_FieldWithoutRanges):
+class HeadlineScore(NumberField):
+    """A score of the current restored derivative that is repeated on its master's row."""
+
+    name: str
+
+    def equals(self, term: Term) -> Condition:
+        return self._also_of_derivative(super().equals(term), lambda number: number.equals(term))
+
+    def within(self, bounds: Bounds) -> Condition:
+        return self._also_of_derivative(super().within(bounds), lambda number: number.within(bounds))
+
+    def present(self) -> Condition:
+        return self._also_of_derivative(super().present(), lambda number: number.present())
+
+    def _also_of_derivative(self, of_master: Condition, compare: Callable[[NumberField], Condition]) -> Condition:
+        metric, _, against = self.name.partition("_")
+        scores = select(QualityScore.derivative_id).where(
+            QualityScore.metric == metric,
+            QualityScore.compared_with == against,
+            QualityScore.image == ScoredImage.DERIVATIVE,
+            QualityScore.stage.is_(None),
+            compare(NumberField(QualityScore.value, self.read)).predicate,
+        )
+        return replace(of_master, of_derivative=Derivative.id.in_(scores))
+
+
+@dataclass(frozen=True)
+class StageVersion(FieldWithoutRanges):
     """The model versions of one task in the recipe of a current derivative; ``column`` holds the recipe's id."""
 
     column: InstrumentedAttribute[int | None]
@@ -294,32 +285,10 @@ class StageVersion(_FieldWithoutRanges):
         )
         if condition is not None:
             found = found.where(condition)
-        return Condition(predicate=and_(self.column.is_not(None), self.column.in_(found)))
-
-
-def _in_range(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
-    low = read(bounds.low) if bounds.low else None
-    high = read(bounds.high) if bounds.high else None
-    if low is not None and high is not None and high < low:
-        raise ValueError("the range ends before it starts")
-    conditions = [column.is_not(None)]
-    if low is not None:
-        conditions.append(column >= low if bounds.includes_low else column > low)
-    if high is not None:
-        conditions.append(column <= high if bounds.includes_high else column < high)
-    return and_(*conditions)
-
-
-def _number(term: Term) -> float:
-    if not _NUMBER.fullmatch(term.text) or not math.isfinite(value := float(term.text)):
-        raise ValueError(f"{term.text!r} is not a number")
-    return value
-
-
-def _whole_number(term: Term) -> int:
-    if not _WHOLE_NUMBER.fullmatch(term.text):
-        raise ValueError(f"{term.text!r} is not a whole number")
-    return int(term.text)
+        return Condition(
+            predicate=and_(self.column.is_not(None), self.column.in_(found)),
+            of_derivative=Derivative.recipe_id.in_(found),
+        )
 
 
 def _metric_field(name: str) -> Field:
@@ -328,7 +297,7 @@ def _metric_field(name: str) -> Field:
     of_whole = select(QualityScore.derivative_id).where(
         QualityScore.metric == name, of_derivative, QualityScore.stage.is_(None)
     )
-    return RelatedNumber(QualityScore.value, _number, Master.current_restored_id, of_whole)
+    return RelatedNumber(QualityScore.value, read_number, Master.current_restored_id, of_whole)
 
 
 def _decision_condition(decision: Decision) -> Condition:
@@ -339,6 +308,11 @@ def _decision_condition(decision: Decision) -> Condition:
         predicate=Master.id.in_(last.where(Review.decision == decision)),
         row_predicate=Master.id.in_(last.where(without_index(Review.decision) == decision)),
     )
+
+
+def _was_decided(decision: Decision | None) -> ColumnElement[bool]:
+    """What the newest review of a derivative decided; None if there is none, or it was undone."""
+    return func.coalesce(newest_decision(Derivative.id), "") == (decision or "")
 
 
 _DECISIONS = (Decision.ACCEPTED, Decision.REJECTED)
@@ -352,7 +326,7 @@ FREE_TEXT = TextField(("title", "description"))
 """The field of words that name no field."""
 
 FIELDS: dict[str, Field] = {
-    "id": NumberField(Item.id, _whole_number),
+    "id": NumberField(Item.id, read_whole_number),
     "accession_number": ExactField(Item.accession_number, is_list_order=True),
     **{name: TextField((name,)) for name in TEXT_FIELDS},
     "date": DateField(),
@@ -364,11 +338,17 @@ FIELDS: dict[str, Field] = {
     "status": ChoiceField({value: Condition(predicate=condition) for value, condition in STATUSES.items()}),
     "model": StageVersion(Master.current_restored_recipe_id, StageTask.RESTORATION),
     "style": StageVersion(Master.current_styled_recipe_id, StageTask.STYLE),
-    "batch": RelatedNumber(Task.batch_id, _whole_number, Master.id, select(Task.master_id), is_clustered=True),
     "review": ReviewField(
-        {**{decision: _decision_condition(decision) for decision in _DECISIONS}, "none": _NOT_REVIEWED}
+        {
+            **{
+                decision: replace(_decision_condition(decision), of_derivative=_was_decided(decision))
+                for decision in _DECISIONS
+            },
+            "none": replace(_NOT_REVIEWED, of_derivative=_was_decided(None)),
+        }
     ),
-    **{name: NumberField(getattr(Master, name), _number) for name in HEADLINE_METRICS},
+    **DERIVATIVE_FIELDS,
+    **{name: HeadlineScore(getattr(Master, name), read_number, name) for name in HEADLINE_METRICS},
     **{name: _metric_field(name) for name in OTHER_METRICS},
 }
 """The fields by name, in the order of messages."""

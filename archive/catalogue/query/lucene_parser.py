@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, true
 
 from archive.catalogue.query import wildcards
 from archive.catalogue.query.description_fields import FIELD_NAMES, find_field
-from archive.catalogue.query.fields import FREE_TEXT, Bounds, Field, Term, TextField
-from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode, to_sql
+from archive.catalogue.query.field_values import Bounds, Field, Term
+from archive.catalogue.query.fields import FREE_TEXT, TextField
+from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode, about_one_derivative, to_sql
 from archive.catalogue.query.text_index import fold_words
 from archive.errors import QueryError
 
@@ -59,7 +60,7 @@ def parse_tree(text: str | None) -> QueryNode:
         raise _query_error(text, int(found[1]) if found else None, _syntax_advice(text, found)) from error
     except (ArithmeticError, ValueError) as error:  # a degree after ~ or ^ that is not a number
         raise _query_error(text, None, "there is a ~ or ^ with something other than a number after it") from error
-    return _Translator(text).translate(parsed, FREE_TEXT, 0)
+    return about_one_derivative(_Translator(text).translate(parsed, FREE_TEXT, 0))
 
 
 def explain_empty_result(text: str) -> str | None:

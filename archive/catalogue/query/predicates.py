@@ -5,54 +5,81 @@ A predicate is true or false for every row of ``masters``, never NULL, so that i
 
 from __future__ import annotations
 
-from sqlalchemy import Case, ColumnElement, and_, case, exists, select
+from sqlalchemy import Case, ColumnElement, and_, case, exists, or_, select
 from sqlalchemy.orm import aliased
 
-from archive.catalogue.current_derivative import newest_decision
+from archive.catalogue.current_derivative import newest_decision, outdated_recipes
 from archive.catalogue.schema.tables import Derivative, Master, ModelAlias, ModelVersion, RecipeStage
-from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, Decision, DerivativeKind, StageTask, TaskStatus
-
-APPROVED = "approved"
-"""The alias of the version in use."""
+from archive.catalogue.schema.vocabularies import (
+    APPROVED,
+    RESTORABLE_VIEWS,
+    Decision,
+    DerivativeKind,
+    FileFault,
+    StageTask,
+    TaskStatus,
+)
 
 
 def _stale() -> ColumnElement[bool]:
-    """True if the current restored recipe uses another version than the approved one of the same model.
+    """True if the current restored derivative comes from another version than the approved one of the same model.
 
-    False if the master already has a restored derivative by the approved version, even a rejected one.
+    False if the master has a restored derivative by the approved version that is not lost and not of a trial, even a
+    rejected one: there is nothing to run again.
     """
     stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
     derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
-    outdated = (
-        select(stage.recipe_id)
-        .join(version, version.id == stage.version_id)
-        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
-        .where(stage.task == StageTask.RESTORATION, approved.version_id != version.id)
-    )
     by_approved = (
         exists()
         .where(
             derivative.master_id == Master.id,
             derivative.kind == DerivativeKind.RESTORED,
+            derivative.file_fault.is_(None),
+            ~derivative.is_trial,
             its_stage.recipe_id == derivative.recipe_id,
             its_stage.version_id == approved.version_id,
         )
         .correlate(Master, approved)
     )
-    without_approved = outdated.where(stage.recipe_id == Master.current_restored_recipe_id, ~by_approved).correlate(
-        Master
+    without_approved = (
+        select(stage.recipe_id)
+        .join(version, version.id == stage.version_id)
+        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
+        .where(
+            stage.task == StageTask.RESTORATION,
+            approved.version_id != version.id,
+            stage.recipe_id == Master.current_restored_recipe_id,
+            ~by_approved,
+        )
+        .correlate(Master)
     )
     # The first condition follows from the second, but lets the database find the masters by index: there are few
     # outdated recipes.
-    return and_(Master.current_restored_recipe_id.in_(outdated), without_approved.exists())
+    return and_(Master.current_restored_recipe_id.in_(outdated_recipes()), without_approved.exists())
 
+
+def _lost() -> ColumnElement[bool]:
+    """True if the last check did not find the master's file, or one of its derivatives', with its recorded bytes."""
+    missing, derivative = (FileFault.MISSING, FileFault.CHANGED), aliased(Derivative)
+    return or_(
+        and_(Master.file_fault.is_not(None), Master.file_fault.in_(missing)),
+        Master.id.in_(
+            select(derivative.master_id).where(derivative.file_fault.is_not(None), derivative.file_fault.in_(missing))
+        ),
+    )
+
+
+FILE_MISSING = "file missing"
+"""The status of a master without a current derivative, because a file of it is missing or changed."""
 
 RESTORED: ColumnElement[bool] = Master.current_restored_id.is_not(None)
-UNRESTORED: ColumnElement[bool] = Master.current_restored_id.is_(None)
+UNRESTORED: ColumnElement[bool] = and_(Master.current_restored_id.is_(None), Master.view.in_(RESTORABLE_VIEWS))
 STYLED: ColumnElement[bool] = Master.current_styled_id.is_not(None)
 FAILED: ColumnElement[bool] = and_(Master.last_task_status.is_not(None), Master.last_task_status == TaskStatus.FAILED)
 REFUSED: ColumnElement[bool] = Master.refusal.is_not(None)
-WITHDRAWN: ColumnElement[bool] = Master.id.in_(select(Derivative.master_id).where(Derivative.withdrawn_at.is_not(None)))
+_withdrawn = aliased(Derivative)
+WITHDRAWN: ColumnElement[bool] = Master.id.in_(select(_withdrawn.master_id).where(_withdrawn.withdrawn_at.is_not(None)))
+LOST: ColumnElement[bool] = _lost()
 STALE: ColumnElement[bool] = and_(Master.current_restored_recipe_id.is_not(None), _stale())
 
 STATUSES: dict[str, ColumnElement[bool]] = {
@@ -63,6 +90,7 @@ STATUSES: dict[str, ColumnElement[bool]] = {
     "failed": FAILED,
     "refused": REFUSED,
     "withdrawn": WITHDRAWN,
+    "lost": LOST,
 }
 """The values of the query field ``status``."""
 
@@ -71,17 +99,22 @@ STATUS: Case[str] = case(
     (STALE, "stale"),
     (RESTORED, "restored"),
     (WITHDRAWN, "withdrawn"),
+    (LOST, FILE_MISSING),
     (REFUSED, "refused"),
-    else_="unrestored",
+    (UNRESTORED, "unrestored"),
 )
-"""The status of a master as a column: the first one that is true."""
+"""The status of a master as a column: the first one that is true; NULL for a view that is restored only on request."""
 
 REVIEW: Case[Decision] = case(
     (RESTORED, newest_decision(Master.current_restored_id)),
     (
         # Not an EXISTS: PostgreSQL would evaluate it for all masters before it returns the first row.
         select(Derivative.id)
-        .where(Derivative.master_id == Master.id, Derivative.kind == DerivativeKind.RESTORED)
+        .where(
+            Derivative.master_id == Master.id,
+            Derivative.kind == DerivativeKind.RESTORED,
+            newest_decision(Derivative.id) == Decision.REJECTED,
+        )
         .limit(1)
         .scalar_subquery()
         .is_not(None),

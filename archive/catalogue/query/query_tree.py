@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, not_, or_, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, not_, or_, select, true
+
+from archive.catalogue.schema.tables import Derivative, Master
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,10 @@ class Condition:
     predicate: ColumnElement[bool]
     row_predicate: ColumnElement[bool] | None = None
     """An equivalent predicate that is faster when it is evaluated for one given item."""
+    of_derivative: ColumnElement[bool] | None = None
+    """The same about one row of ``derivatives``, if the condition can be about a derivative."""
+    selects_derivatives: bool = False
+    """Whether it is about derivatives in any case, such as a batch's; else ``predicate`` is about the current one."""
     is_indexed: bool = True
     """Whether an index finds the matching items, so that they can be counted without a full scan."""
     is_clustered: bool = False
@@ -48,24 +54,106 @@ QueryNode = Condition | And | Or | Not
 """A query, or a part of one."""
 
 
+def selects_derivatives(node: QueryNode) -> bool:
+    """Whether the query is about derivatives that it selects, and not about the current ones of masters."""
+    match node:
+        case Condition():
+            return node.selects_derivatives
+        case And():
+            return any(map(selects_derivatives, node.operands))
+        case Or():
+            return bool(node.operands) and all(map(selects_derivatives, node.operands))
+        case Not():
+            return False
+
+
+def derivative_predicate(node: QueryNode) -> ColumnElement[bool] | None:
+    """The part of the query that is about one derivative, as a condition on its row; None if there is no such part.
+
+    Other conditions of an And are left out: they hold for the derivative's master anyway.
+    """
+    match node:
+        case Condition():
+            return node.of_derivative
+        case And():
+            parts = [part for each in node.operands if (part := derivative_predicate(each)) is not None]
+            return and_(*parts) if parts else None
+        case Or():
+            parts = [part for each in node.operands if (part := derivative_predicate(each)) is not None]
+            return or_(*parts) if parts and len(parts) == len(node.operands) else None
+        case Not():
+            part = derivative_predicate(node.operand)
+            return None if part is None else not_(part)
+
+
+def about_one_derivative(node: QueryNode) -> QueryNode:
+    """``node`` with the conditions on derivatives in each And joined into one, so that one derivative fulfils them all.
+
+    ``batch:3 AND decision:accepted`` finds masters of which batch 3 made a derivative that was accepted, and not those
+    of which another one was.
+    """
+    match node:
+        case And():
+            operands = tuple(map(about_one_derivative, node.operands))
+            if not any(map(selects_derivatives, operands)):
+                return And(operands=operands)
+            joined = [each for each in operands if derivative_predicate(each) is not None]
+            if len(joined) == 1 and isinstance(joined[0], Condition):
+                return And(operands=operands)
+            predicates = [part for each in joined if (part := derivative_predicate(each)) is not None]
+            others = tuple(each for each in operands if each not in joined)
+            whole = derivative_condition(and_(*predicates))
+            return And(operands=(*others, whole)) if others else whole
+        case Or():
+            return Or(operands=tuple(map(about_one_derivative, node.operands)))
+        case Not():
+            return Not(operand=about_one_derivative(node.operand))
+    return node
+
+
+def derivative_condition(
+    predicate: ColumnElement[bool],
+    *,
+    row_predicate: ColumnElement[bool] | None = None,
+    is_clustered: bool = False,
+) -> Condition:
+    """The condition that a master has a derivative for which ``predicate`` holds."""
+
+    def found(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        return Master.id.in_(select(Derivative.master_id).where(condition).correlate(None))
+
+    return Condition(
+        predicate=found(predicate),
+        row_predicate=None if row_predicate is None else found(row_predicate),
+        of_derivative=predicate,
+        selects_derivatives=True,
+        is_clustered=is_clustered,
+    )
+
+
 def without_index(column: SQLColumnExpression[Any]) -> ColumnElement[Any]:
     """``column`` as an expression for which no database uses the column's index."""
     return func.coalesce(column, column)
 
 
-def to_sql(node: QueryNode, *, per_row: bool = False) -> ColumnElement[bool]:
+def to_sql(node: QueryNode, *, per_row: bool = False, of_derivative: bool = False) -> ColumnElement[bool]:
     """Converts ``node`` to one condition on ``select(Master).join(Item)``.
 
     Args:
         node: the query tree.
+        of_derivative: the statement also joins ``Derivative``, and conditions that can be about it are about its row.
         per_row: use each condition's ``row_predicate``, because the statement evaluates it for one given item.
     """
     match node:
         case Condition():
+            if of_derivative and node.of_derivative is not None:
+                return node.of_derivative
             return node.row_predicate if per_row and node.row_predicate is not None else node.predicate
         case And():
-            return and_(true(), *(to_sql(operand, per_row=per_row) for operand in node.operands))
+            return and_(
+                true(), *(to_sql(operand, per_row=per_row, of_derivative=of_derivative) for operand in node.operands)
+            )
         case Or():
-            return or_(*(to_sql(operand, per_row=per_row) for operand in node.operands))
+            return or_(*(to_sql(operand, per_row=per_row, of_derivative=of_derivative) for operand in node.operands))
         case Not():
-            return not_(to_sql(node.operand, per_row=per_row))
+            return not_(to_sql(node.operand, per_row=per_row, of_derivative=of_derivative))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from sqlalchemy import Index, text
 
 
-def _where(condition: str, name: str, *columns: str) -> Index:
+def _where(condition: str, name: str, *columns: str, unique: bool = False) -> Index:
     """An index of the rows that fulfil ``condition``: where these are few, it leads to them at once."""
-    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+    return Index(name, *columns, unique=unique, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 ITEM_INDEXES = (
@@ -44,6 +44,7 @@ MASTER_INDEXES = (
         _where(f"{score} IS NOT NULL", f"ix_masters_{score}_item_id", score, "item_id")
         for score in ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
     ),
+    _where("file_fault IS NOT NULL", "ix_masters_file_fault_item_id", "file_fault", "item_id"),
     Index("ix_masters_verified_at_id", "verified_at", "id"),  # the longest unchecked first
 )
 TASK_INDEXES = (
@@ -52,6 +53,17 @@ TASK_INDEXES = (
 DERIVATIVE_INDEXES = (
     Index("ix_derivatives_verified_at_id", "verified_at", "id"),
     _where("withdrawn_at IS NOT NULL", "ix_derivatives_withdrawn_master_id", "master_id"),
+    Index("ix_derivatives_created_at_master_id", "created_at", "master_id"),
+    # A master and a recipe have one derivative, beside those that were lost and made again with other bytes.
+    _where(
+        "file_fault IS NULL OR file_fault <> 'lost'",
+        "uq_derivatives_master_id_recipe_id",
+        "master_id",
+        "recipe_id",
+        unique=True,
+    ),
+    Index("ix_derivatives_master_id_recipe_id", "master_id", "recipe_id"),
+    _where("file_fault IS NOT NULL", "ix_derivatives_file_fault_master_id", "file_fault", "master_id"),
 )
 QUALITY_SCORE_INDEXES = (
     Index("ix_quality_scores_derivative_id_metric", "derivative_id", "metric"),
@@ -63,4 +75,8 @@ QUALITY_SCORE_INDEXES = (
         "derivative_id",
     ),
 )
-REVIEW_INDEXES = (Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),)
+REVIEW_INDEXES = (
+    Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),
+    Index("ix_reviews_agent_id_derivative_id", "agent_id", "derivative_id"),
+    Index("ix_reviews_at_derivative_id", "at", "derivative_id"),
+)

@@ -23,6 +23,7 @@ from archive.catalogue.schema.vocabularies import (
     Decision,
     DerivativeKind,
     EventType,
+    FileFault,
     Outcome,
     Polarity,
     ScoredImage,
@@ -125,6 +126,7 @@ class Master(Table):
     captured_by: Mapped[str | None] = mapped_column(Text)
     ingested_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
+    file_fault: Mapped[FileFault | None] = mapped_column(enum_column(FileFault))  # as the last check found it
     last_task_status: Mapped[TaskStatus | None] = mapped_column(enum_column(TaskStatus))
     unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be carried faithfully, if it can't
     refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out; from the start if unsupported
@@ -212,6 +214,7 @@ class RecipeStage(Table):
     position: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[StageTask] = mapped_column(enum_column(StageTask))
     version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
+    strength: Mapped[float | None]  # its parameter of this name, repeated here for queries
 
     recipe: Mapped[Recipe] = relationship(back_populates="stages")
     version: Mapped[ModelVersion] = relationship()
@@ -234,6 +237,11 @@ class Batch(Table):
     agent: Mapped[Agent] = relationship(foreign_keys=[agent_id])
     operator: Mapped[Agent | None] = relationship(foreign_keys=[operator_id])
     tasks: Mapped[list[Task]] = relationship(back_populates="batch", order_by="Task.id")
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether its derivatives are not current by themselves."""
+        return bool(self.options.get("trial") or "sample" in self.options)
 
 
 class Task(Table):
@@ -275,10 +283,7 @@ class Derivative(Table):
     """An image made by applying one whole recipe to one master, with all that is needed to make it again."""
 
     __tablename__ = "derivatives"
-    __table_args__ = (
-        UniqueConstraint("master_id", "recipe_id"),
-        *indexes.DERIVATIVE_INDEXES,
-    )
+    __table_args__ = (*indexes.DERIVATIVE_INDEXES,)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
@@ -299,6 +304,9 @@ class Derivative(Table):
     withdrawn_at: Mapped[datetime | None]  # its file was removed by a person's decision; the row is kept
     withdrawn_by_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))
     withdrawal_reason: Mapped[str | None] = mapped_column(Text)
+    file_fault: Mapped[FileFault | None] = mapped_column(enum_column(FileFault))  # as the last check found it
+    is_trial: Mapped[bool] = mapped_column(default=False)  # made by a trial only: not current by itself
+    promoted_at: Mapped[datetime | None]  # when a person, or a full run of its recipe, let it count anew
 
     master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
     withdrawn_by: Mapped[Agent | None] = relationship(foreign_keys=[withdrawn_by_id])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+APPROVED = "approved"
+"""The alias of the version in use."""
+
 
 class View(StrEnum):
     RECTO = "recto"
@@ -40,6 +43,17 @@ class DerivativeKind(StrEnum):
 class BatchKind(StrEnum):
     RESTORE = "restore"
     RERUN = "rerun"
+    REPAIR = "repair"
+    """Derivatives whose files are lost are made again from their records."""
+
+
+class FileFault(StrEnum):
+    """What is wrong with a recorded file, as the last check found it."""
+
+    MISSING = "missing"
+    CHANGED = "changed"
+    LOST = "lost"
+    """It was made again with other bytes, as another derivative: it is not looked for any more."""
 
 
 class TaskStatus(StrEnum):

@@ -1,14 +1,45 @@
+"""The rule of the current derivative: each row of the decision table in docs/explanation/current-derivative.md."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import count_from_now, update_current_derivatives, update_current_where
 from archive.catalogue.schema.tables import Derivative, Master
-from archive.catalogue.schema.vocabularies import Decision, StageTask
-from tests.catalogue_rows import add_derivative, add_item, add_review, add_version
+from archive.catalogue.schema.vocabularies import Decision, FileFault, StageTask
+from tests.catalogue_rows import AT, add_derivative, add_item, add_review, add_version
+
+TABLE = Path(__file__).parents[3] / "docs" / "explanation" / "current-derivative.md"
+
+# Of each row: the older derivative, the newer one, and which is current. A derivative is described by its words:
+# "approved" or "outdated" (its version), "trial", "promoted", "accepted", "rejected", "missing", "changed".
+DECISIONS = {
+    1: ("approved", "approved", "newer"),
+    2: ("approved accepted", "approved", "older"),
+    3: ("approved accepted", "approved accepted later", "newer"),
+    4: ("approved accepted later", "approved accepted", "older"),
+    5: ("approved", "approved rejected", "older"),
+    6: ("approved rejected", "approved rejected", "none"),
+    7: ("approved", "approved trial", "older"),
+    8: ("approved trial", "approved trial", "none"),
+    9: ("approved", "approved trial accepted", "newer"),
+    10: ("approved trial promoted", "approved", "older"),
+    11: ("approved", "approved trial promoted", "newer"),
+    12: ("approved", "outdated", "older"),
+    13: ("outdated", "approved", "newer"),
+    14: ("outdated accepted", "approved", "older"),
+    15: ("approved", "outdated trial promoted", "older"),
+    16: ("outdated", "outdated", "newer"),
+    17: ("approved", "approved missing", "older"),
+    18: ("approved", "approved changed accepted", "older"),
+    19: ("approved missing", "approved rejected", "none"),
+}
 
 
 @pytest.fixture
@@ -22,55 +53,90 @@ def master(session: Session) -> Master:
     return add_item(session, "A").masters[0]
 
 
-@pytest.fixture
-def three(session: Session, master: Master) -> list[Derivative]:
-    """Three unreviewed derivatives, the oldest first; their PSNR against the source is 10, 20 and 30."""
-    versions = [add_version(session, f"denoise-deblur@1.{number}") for number in range(3)]
-    return [
-        add_derivative(session, master, version, psnr_source=10.0 * number)
-        for number, version in enumerate(versions, start=1)
-    ]
+@pytest.mark.parametrize("row", DECISIONS)
+def test_the_decision_table_holds(session: Session, master: Master, row: int) -> None:
+    *described, expected = DECISIONS[row]
+    outdated, approved = add_version(session, "mend@1.0"), add_version(session, "mend@2.0", approved=True)
+    made = {
+        name: add_derivative(
+            session,
+            master,
+            approved if "approved" in words else outdated,
+            strength=strength,
+            is_trial="trial" in words,
+            psnr_source=strength,
+        )
+        for name, words, strength in zip(("older", "newer"), described, (0.25, 0.75), strict=True)
+    }
+    for later in (False, True):
+        for name, words in zip(made, described, strict=True):
+            if ("later" in words) is later:
+                _describe(session, made[name], words)
+    update_current_derivatives(session, master)
+
+    current = made.get(expected)
+    assert master.current_restored_id == (current.id if current else None)
+    assert master.current_restored_recipe_id == (current.recipe_id if current else None)
+    assert master.psnr_source == {"older": 0.25, "newer": 0.75, "none": None}[expected]
 
 
-def test_the_newest_unreviewed_derivative_is_current_with_its_scores(master: Master, three: list[Derivative]) -> None:
-    assert (master.current_restored_id, master.psnr_source) == (three[2].id, 30.0)
-    assert master.ssim_source is None
+def _describe(session: Session, derivative: Derivative, words: str) -> None:
+    for decision in (Decision.ACCEPTED, Decision.REJECTED):
+        if decision in words:
+            add_review(session, derivative, decision)
+    if "promoted" in words:
+        count_from_now(session, Derivative.id == derivative.id, AT + timedelta(days=1))
+    for fault in (FileFault.MISSING, FileFault.CHANGED):
+        if fault in words:
+            derivative.file_fault = fault
 
 
-def test_an_accepted_derivative_stays_current_before_newer_unreviewed_ones(
-    session: Session, master: Master, three: list[Derivative]
-) -> None:
-    add_review(session, three[0], Decision.ACCEPTED)
-    assert (master.current_restored_id, master.psnr_source) == (three[0].id, 10.0)
-    add_derivative(session, master, add_version(session, "denoise-deblur@2.0"))
-    assert master.current_restored_id == three[0].id
+def test_the_documented_table_is_the_tested_one() -> None:
+    rows = [line.strip("| ").split("|") for line in TABLE.read_text().splitlines() if line[:3].strip("| ").isdigit()]
+
+    documented = {int(row[0]): tuple(cell.strip() for cell in row[1:4]) for row in rows}
+
+    assert documented == DECISIONS
 
 
-def test_of_accepted_derivatives_the_newest_is_current_whatever_the_order_of_the_reviews(
-    session: Session, master: Master, three: list[Derivative]
-) -> None:
-    add_review(session, three[1], Decision.ACCEPTED)
-    add_review(session, three[0], Decision.ACCEPTED)
-    assert master.current_restored_id == three[1].id
+def test_going_back_to_an_earlier_version_makes_its_results_current_for_all_masters(session: Session) -> None:
+    first, second = add_version(session, "mend@1.0", approved=True), add_version(session, "mend@2.0")
+    masters = [add_item(session, name).masters[0] for name in "ABC"]
+    made = [[add_derivative(session, master, version) for version in (first, second)] for master in masters[:2]]
+    made.append([add_derivative(session, masters[2], second)])
+    for approved, expected in ((second, (1, 1, 0)), (first, (0, 0, 0)), (second, (1, 1, 0))):
+        add_version_alias(session, approved.id)
+        update_current_where(session, Master.id.in_([master.id for master in masters]))
+        session.expire_all()
+        assert [master.current_restored_id for master in masters] == [
+            of_master[place].id for of_master, place in zip(made, expected, strict=True)
+        ]
 
 
-def test_a_rejected_derivative_is_never_current(session: Session, master: Master, three: list[Derivative]) -> None:
-    for derivative in reversed(three):
-        assert master.current_restored_id == derivative.id
-        add_review(session, derivative, Decision.REJECTED)
-    assert (master.current_restored_id, master.psnr_source) == (None, None)
+def add_version_alias(session: Session, version_id: int) -> None:
+    from archive.catalogue.schema.tables import ModelAlias, ModelVersion
+
+    version = session.get_one(ModelVersion, version_id)
+    session.merge(ModelAlias(model_id=version.model_id, alias="approved", version_id=version_id))
+    session.flush()
 
 
-def test_the_newest_review_of_a_derivative_counts(session: Session, master: Master, three: list[Derivative]) -> None:
-    add_review(session, three[0], Decision.ACCEPTED)
-    add_review(session, three[0], Decision.REJECTED)
-    assert master.current_restored_id == three[2].id
+def test_the_newest_review_of_a_derivative_counts_and_an_undone_one_does_not(session: Session, master: Master) -> None:
+    older, newer = (add_derivative(session, master, add_version(session, f"mend@1.{number}")) for number in range(2))
+    for decision, current in (
+        (Decision.ACCEPTED, older),
+        (Decision.REJECTED, newer),
+        (Decision.ACCEPTED, older),
+        (Decision.UNDONE, newer),
+    ):
+        add_review(session, older, decision)
+        assert master.current_restored_id == current.id
 
 
-def test_restored_and_styled_derivatives_are_current_side_by_side(
-    session: Session, master: Master, three: list[Derivative]
-) -> None:
+def test_restored_and_styled_derivatives_are_current_side_by_side(session: Session, master: Master) -> None:
+    version = add_version(session, "mend@1.0")
+    restored = add_derivative(session, master, version, psnr_source=30.0)
     style = add_version(session, "art@1.0", task=StageTask.STYLE)
-    styled = add_derivative(session, master, three[0].recipe.stages[0].version, style, psnr_source=5.0)
-    assert (master.current_restored_id, master.current_styled_id) == (three[2].id, styled.id)
+    styled = add_derivative(session, master, version, style, psnr_source=5.0)
+    assert (master.current_restored_id, master.current_styled_id) == (restored.id, styled.id)
     assert master.psnr_source == 30.0

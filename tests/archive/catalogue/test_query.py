@@ -199,8 +199,8 @@ def test_failed_refused_and_styled_are_asked_for_by_name(session: Session, old: 
     assert found(session, "NOT style:*") == "done failed refused"
     assert found(session, "style:art@1.*") == "styled"
     assert found(session, "model:*") == ""
-    assert found(session, f"batch:{batch.id}") == "done failed"
-    assert found(session, f"NOT batch:{batch.id}") == "refused styled"
+    assert found(session, f"batch:{batch.id}") == ""  # its tasks made nothing
+    assert found(session, f"NOT batch:{batch.id}") == "done failed refused styled"
 
 
 def test_models_are_those_of_the_current_restored_derivative(session: Session, old: ModelVersion) -> None:
@@ -208,7 +208,7 @@ def test_models_are_those_of_the_current_restored_derivative(session: Session, o
     other = add_version(session, "colourise@1.0")
     first, second, third = (add_item(session, name).masters[0] for name in ("A", "B", "C"))
     add_derivative(session, first, old)
-    add_derivative(session, second, old)
+    add_review(session, add_derivative(session, second, old), Decision.REJECTED)
     add_derivative(session, second, new)
     add_derivative(session, third, other, old)
     assert found(session, "model:denoise-deblur@1.0") == "A C"
@@ -242,7 +242,8 @@ def test_metrics_are_those_of_the_current_restored_derivative(session: Session, 
     new = add_version(session, "denoise-deblur@1.1")
     first, second = add_item(session, "A").masters[0], add_item(session, "B").masters[0]
     add_item(session, "C")
-    add_derivative(session, first, old, psnr_reference=20.0, changed_share=0.5)
+    rejected = add_derivative(session, first, old, psnr_reference=20.0, changed_share=0.5)
+    add_review(session, rejected, Decision.REJECTED)
     add_derivative(session, first, new, psnr_reference=31.5, ssim_source=0.75, changed_share=0.25)
     add_derivative(session, second, old, psnr_reference=29.0, changed_share=0.5)
     assert found(session, "psnr_reference:[30 TO *]") == "A"

@@ -1,0 +1,224 @@
+"""Many reviews at once: of the derivatives that a query is about, or from a file of decisions."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import newest_decision
+from archive.catalogue.listings import select_derivatives
+from archive.catalogue.schema.tables import Derivative, Item, Master
+from archive.catalogue.schema.vocabularies import Decision
+from archive.display import DECISION_FIELDS
+from archive.errors import ArchiveError, UsageError
+from archive.progress import NoProgress, Progress
+from archive.review import record_decision
+
+_WORDS = {
+    "accepted": Decision.ACCEPTED,
+    "accept": Decision.ACCEPTED,
+    "rejected": Decision.REJECTED,
+    "reject": Decision.REJECTED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedDecision:
+    """One decision that is to be recorded."""
+
+    accession_number: str
+    sequence: int
+    derivative_id: int
+    batch_id: int
+    decision: Decision
+    reason: str | None
+    reviewer: str
+    before: Decision | None
+    """What was decided until now."""
+
+
+@dataclass(kw_only=True)
+class ReviewPlan:
+    """What is going to be decided, and what is passed over because it was decided so before."""
+
+    decisions: list[PlannedDecision] = field(default_factory=list)
+    decided_before: int = 0
+
+    @property
+    def batches(self) -> Mapping[int, int]:
+        """How many derivatives of which batch."""
+        return dict(sorted(Counter(each.batch_id for each in self.decisions).items()))
+
+    @property
+    def changed(self) -> int:
+        """How many were decided otherwise before."""
+        return sum(each.before is not None for each in self.decisions)
+
+    def add(self, planned: PlannedDecision) -> None:
+        """Takes a decision in, unless it stands already."""
+        if planned.before is planned.decision:
+            self.decided_before += 1
+        else:
+            self.decisions.append(planned)
+
+
+@dataclass(kw_only=True)
+class ReviewOutcome:
+    """What was recorded, and what could not be: accession number and reason."""
+
+    recorded: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def plan_for_query(
+    catalogue: Catalogue, query: str, *, decision: Decision, reason: str | None, reviewer: str
+) -> ReviewPlan:
+    """Plans one decision for all derivatives that the query selects, else the current restored ones that it finds.
+
+    Raises:
+        UsageError: a rejection without a reason, or no reviewer.
+        QueryError: the query has a mistake.
+    """
+    _check(decision, reason, reviewer, "the decision")
+    plan = ReviewPlan()
+    with catalogue.reading() as session:
+        for row in _known(session, Derivative.id.in_(select_derivatives(query).order_by(None))):
+            plan.add(_planned(row, decision, reason, reviewer))
+    return plan
+
+
+def plan_from_file(catalogue: Catalogue, path: Path, *, reviewer: str) -> ReviewPlan:
+    """Plans the decisions of a CSV file, as ``archive list --rows derivatives --format csv`` writes it.
+
+    Columns: accession_number, decision (accepted or rejected; a row without one is passed over), and optionally
+    derivative, sequence, reason, reviewer. Without a derivative, the current restored one of the master is meant.
+
+    Args:
+        catalogue: the catalogue.
+        path: the file, in UTF-8.
+        reviewer: who decides where a row names nobody.
+
+    Raises:
+        UsageError: a column is missing, or a row can't be understood; every such row is named, and nothing is decided.
+    """
+    plan, mistakes = ReviewPlan(), []
+    with catalogue.reading() as session:
+        for number, row in _read_rows(path):
+            if not row.get("decision"):
+                continue
+            where = f"{path.name}, line {number}"
+            try:
+                plan.add(_from_row(session, row, where, reviewer))
+            except UsageError as error:
+                mistakes.append(str(error))
+    if mistakes:
+        raise UsageError("nothing was decided:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+    return plan
+
+
+def record_plan(catalogue: Catalogue, plan: ReviewPlan, progress: Progress | None = None) -> ReviewOutcome:
+    """Records the decisions one by one; one that can't be recorded keeps no other from it."""
+    outcome, progress = ReviewOutcome(), progress or NoProgress()
+    progress.start(len(plan.decisions), "decisions")
+    try:
+        for each in plan.decisions:
+            try:
+                record_decision(
+                    catalogue,
+                    each.accession_number,
+                    decision=each.decision,
+                    derivative_id=each.derivative_id,
+                    reason=each.reason,
+                    reviewer=each.reviewer,
+                )
+                outcome.recorded += 1
+            except ArchiveError as error:
+                outcome.failures.append((each.accession_number, str(error)))
+            progress.advance(note=each.accession_number)
+    finally:
+        progress.finish()
+    return outcome
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows with their line numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            if missing := [name for name in ("accession_number", "decision") if name not in columns]:
+                raise UsageError(
+                    f"{path} has no column {' and no column '.join(missing)}. A file of decisions has the columns "
+                    f"{', '.join(DECISION_FIELDS)}"
+                )
+            for row in reader:
+                yield reader.line_num, {name: (value or "").strip() for name, value in row.items() if name}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} can't be read as CSV in UTF-8: {error}") from error
+
+
+def _from_row(session: Session, row: Mapping[str, str], where: str, reviewer: str) -> PlannedDecision:
+    decision = _WORDS.get(row["decision"].lower())
+    if decision is None:
+        raise UsageError(f"{where}: {row['decision']!r} is not a decision. Write accepted or rejected")
+    reason, reviewer = row.get("reason") or None, row.get("reviewer") or reviewer
+    _check(decision, reason, reviewer, where)
+    wanted: list[Any] = [Item.accession_number == row["accession_number"]]
+    for name, column in (("sequence", Master.sequence), ("derivative", Derivative.id)):
+        if text := row.get(name):
+            if not text.isdecimal() or len(text) > 18:
+                raise UsageError(f"{where}: {text!r} is not a valid {name}. Write a whole number")
+            wanted.append(column == int(text))
+    if not row.get("derivative"):
+        wanted.append(Derivative.id == Master.current_restored_id)
+    found = list(_known(session, *wanted))
+    if len(found) != 1:
+        what = "no such derivative" if not found else "several masters have a current restored derivative"
+        raise UsageError(f"{where}: {row['accession_number']}: {what}. Give its number in the column derivative")
+    return _planned(found[0], decision, reason, reviewer)
+
+
+def _known(session: Session, *wanted: Any) -> Iterator[Any]:
+    rows = (
+        select(
+            Item.accession_number,
+            Master.sequence,
+            Derivative.id,
+            Derivative.batch_id,
+            newest_decision(Derivative.id).label("before"),
+        )
+        .select_from(Derivative)
+        .join(Master, Master.id == Derivative.master_id)
+        .join(Item, Item.id == Master.item_id)
+        .where(*wanted)
+        .order_by(Item.accession_number, Master.sequence, Derivative.id)
+    )
+    yield from session.execute(rows)
+
+
+def _planned(row: Any, decision: Decision, reason: str | None, reviewer: str) -> PlannedDecision:
+    return PlannedDecision(
+        accession_number=row.accession_number,
+        sequence=row.sequence,
+        derivative_id=row.id,
+        batch_id=row.batch_id,
+        decision=decision,
+        reason=reason,
+        reviewer=reviewer,
+        before=row.before,
+    )
+
+
+def _check(decision: Decision, reason: str | None, reviewer: str, where: str) -> None:
+    if decision is Decision.REJECTED and not (reason or "").strip():
+        raise UsageError(f"{where}: a rejection needs a reason, so that it can be understood later")
+    if not reviewer.strip():
+        raise UsageError(f"{where}: a review is a person's decision: name who decides")

@@ -1,0 +1,72 @@
+"""``archive status``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from archive.cli.options import Context, command, pass_context
+from archive.cli.output_formats import as_json, escape_control_characters, format_duration, pluralise
+
+
+@command("status", examples=("archive status", "archive status --format json"))
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@pass_context
+def status(context: Context, form: str) -> None:
+    """Show how the archive stands.
+
+    How many masters are in which state, what is reviewed, what is lost, how much disk is used, when files were last
+    verified, and the last batch.
+    """
+    from archive.status_summary import summarise_archive
+
+    catalogue = context.catalogue()
+    with catalogue.reading() as session:
+        found = summarise_archive(catalogue, session)
+    if form == "json":
+        click.echo(as_json(found, indent=2))
+        return
+    for line in _lines(found):
+        click.echo(escape_control_characters(line))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    from archive.batches.planning.disk_space import format_bytes
+
+    masters = {name: count for name, count in found["masters"].items() if name != "total"}
+    yield f"home:         {found['home']}"
+    total = pluralise(found["masters"]["total"], "master")
+    yield f"holdings:     {pluralise(found['items'], 'item')}, {total}, {pluralise(found['derivatives'], 'derivative')}"
+    yield f"masters:      {_counts(masters)}"
+    yield f"reviews:      {_counts(found['reviews'])}"
+    lost = found["lost"]
+    if lost["masters"] or lost["derivatives"]:
+        files = f"{pluralise(lost['masters'], 'master')} and {pluralise(lost['derivatives'], 'derivative')}"
+        yield f"lost:         {files} (`archive list status:lost`)"
+    else:
+        yield "lost:         nothing, as far as files were checked"
+    disk = {name: format_bytes(size) for name, size in found["disk"].items()}
+    yield (
+        f"disk:         masters {disk['masters']}, derivatives {disk['derivatives']}, models {disk['models']}, "
+        f"samples {disk['samples']}; the home in all {disk['home']}"
+    )
+    verify = found["last_verify"]
+    never = f", {pluralise(verify['never_checked'], 'file')} never checked" if verify["never_checked"] else ""
+    yield f"last verify:  {verify['at'] or 'never'}{never}"
+    yield f"last batch:   {_batch(found['last_batch'])}"
+
+
+def _batch(batch: dict[str, Any] | None) -> str:
+    if batch is None:
+        return "none"
+    left = f", {format_duration(batch['seconds_left'])} left" if batch["seconds_left"] else ""
+    return (
+        f"{batch['id']}, {batch['status']}{left}: {batch['done']:,} done, {batch['failed']:,} failed, planned "
+        f"{batch['created_at']} by {batch['operator'] or 'nobody that is known'}"
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1])) or "none"

@@ -1,0 +1,108 @@
+"""The state of a whole archive in numbers: how far it is, how much disk it takes, and when it was last looked after."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue.listings import get_batch
+from archive.catalogue.query.predicates import REVIEW, STATUS, STATUSES
+from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master
+from archive.catalogue.schema.vocabularies import EventType, FileFault
+from archive.catalogue.sessions import Catalogue
+from archive.storage import MASTERS, MODELS, SAMPLES
+
+_NO_STATUS = "restored only on request"
+
+
+def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
+    """Counts by state, disk use in bytes, the last verify and the last batch.
+
+    ``masters`` counts each master once, by the status that lists show; ``found_by_query`` counts what ``status:``
+    finds, where a master may count several times. Sizes of masters and derivatives are those recorded; the others
+    are read from the disk.
+    """
+    missing = Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED))
+    home = catalogue.settings.home
+    last_batch = session.scalar(select(func.max(Batch.id)))
+    status = func.coalesce(STATUS, _NO_STATUS)
+    review = func.coalesce(REVIEW, "none")
+    return {
+        "home": str(home),
+        "items": session.scalar(select(func.count(Item.id))) or 0,
+        "masters": {
+            "total": session.scalar(select(func.count(Master.id))) or 0,
+            **dict(session.execute(select(status.label("status"), func.count(Master.id)).group_by("status")).all()),
+        },
+        "found_by_query": {name: _count(session, condition) for name, condition in STATUSES.items()},
+        "reviews": dict(
+            session.execute(
+                select(review.label("review"), func.count(Master.id))
+                .where(Master.current_restored_id.is_not(None))
+                .group_by("review")
+            ).all()
+        ),
+        "derivatives": session.scalar(select(func.count(Derivative.id))) or 0,
+        "lost": {
+            "masters": _count(session, Master.file_fault.is_not(None)),
+            "derivatives": session.scalar(select(func.count(Derivative.id)).where(missing)) or 0,
+        },
+        "disk": {
+            "masters": _master_bytes(session),
+            "derivatives": int(
+                session.scalar(select(func.sum(Derivative.size)).where(Derivative.file_fault.is_(None))) or 0
+            ),
+            "models": folder_bytes(home / MODELS),
+            "copied_masters": folder_bytes(home / MASTERS),
+            "samples": folder_bytes(home / SAMPLES),
+            "home": folder_bytes(home),
+        },
+        "last_verify": _last_verify(session),
+        "last_batch": None if last_batch is None else _batch(get_batch(session, last_batch)),
+    }
+
+
+def _count(session: Session, condition: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count(Master.id)).where(condition)) or 0
+
+
+def _master_bytes(session: Session) -> int:
+    """Each file once, whatever number of pictures it holds."""
+    return int(session.scalar(select(func.sum(Master.size)).where(Master.page == 1)) or 0)
+
+
+def _last_verify(session: Session) -> dict[str, Any]:
+    """When a file was last checked, how long ago the oldest check is, and how many files were never checked."""
+    at = session.scalar(select(func.max(Event.at)).where(Event.type == EventType.FIXITY_CHECK))
+    oldest = [session.scalar(select(func.min(column))) for column in (Master.verified_at, Derivative.verified_at)]
+    known = [each for each in oldest if each is not None]
+    never = sum(
+        session.scalar(select(func.count(table.id)).where(table.verified_at.is_(None))) or 0
+        for table in (Master, Derivative)
+    )
+    return {
+        "at": None if at is None else at.isoformat(timespec="seconds"),
+        "oldest_check": min(known).isoformat(timespec="seconds") if known else None,
+        "never_checked": never,
+    }
+
+
+def _batch(found: dict[str, Any]) -> dict[str, Any]:
+    names = ("id", "created_at", "status", "operator", "query", "done", "failed", "pending", "running", "seconds_left")
+    return {name: found[name] for name in names}
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files in a folder and those below it; what can't be read counts as nothing."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118
+            except OSError:
+                continue
+    return total
