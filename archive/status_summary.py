@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue.listings import get_batch
-from archive.catalogue.query.predicates import REVIEW, STATUS, STATUSES
+from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType, FileFault
 from archive.catalogue.sessions import Catalogue

@@ -30,7 +30,7 @@ from restoration.model_folders import ModelFolder, shipped_versions
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.training import train
 from restoration.training.checkpoints import CHECKPOINT_NAME
-from restoration.training.throughput import measure_throughput
+from restoration.training.inference_benchmark import measure_throughput
 from restoration.training.training_settings import TrainingSettings
 
 _PART_BYTES = 15 * 2**20

@@ -24,11 +24,10 @@ from archive.catalogue import Catalogue
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent
-from archive.catalogue.query.predicates import APPROVED
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words
 from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
-from archive.catalogue.schema.vocabularies import DerivativeKind, StageTask
+from archive.catalogue.schema.vocabularies import APPROVED, DerivativeKind, StageTask
 from restoration.model_folders import ModelCard, parse_card
 from restoration.recipe import Recipe as RecipeContent
 

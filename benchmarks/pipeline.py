@@ -31,9 +31,9 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from archive.batches.running import task_outcomes, task_processing, worker_pool
+from archive.batches.running import task_outcomes, task_processing, task_thread_pool
 from archive.batches.running.commit import commit_derivative
-from archive.batches.running.device_scheduler import DeviceScheduler
+from archive.batches.running.inference_scheduler import DeviceScheduler
 from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
@@ -190,7 +190,7 @@ class Steps:
 
         with ExitStack() as stack:
             for patch in (
-                mock.patch.object(worker_pool, "process_task", timed_make),
+                mock.patch.object(task_thread_pool, "process_task", timed_make),
                 mock.patch.object(task_outcomes, "commit_derivative", timed_record),
                 mock.patch.object(DeviceScheduler, "run", timed_turn),
                 mock.patch.object(task_processing._Sink, "write", timed_write),

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from restoration.image import Picture
 from restoration.quality import block_metrics as blocks
-from restoration.quality import metric_sums, score, windows
+from restoration.quality import block_reading, metric_sums, score
 
 Key = tuple[str, str, str | None]
 BANDS_ROWS = 250
@@ -161,7 +161,7 @@ def _timed_parts() -> Iterator[dict[str, float]]:
             (blocks, "luma_of", "luma"),
             (blocks, "edge_sums", "blur_effect"),
             (metric_sums, "count_details", "noise_sigma"),
-            (windows.Window, "__init__", "reading"),
+            (block_reading.Window, "__init__", "reading"),
         ):
             stack.enter_context(mock.patch.object(place, function, timed(getattr(place, function), name)))
         yield parts

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from archive import failpoints
 from archive.batches.running.runner import run_batch
-from archive.batches.running.worker_pool import InFlightTask, WorkerPool
+from archive.batches.running.task_thread_pool import InFlightTask, WorkerPool
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
 from restoration.model_folders import ModelFolder

@@ -14,6 +14,8 @@ import pytest
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+EXTRAS = {"web": ("archive/web/", "archive/accounts.py")}
+"""The files that need an optional group of dependencies; commands import them only when they are used."""
 
 
 def _imported(path: Path) -> Iterator[str]:
@@ -25,14 +27,21 @@ def _imported(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+def _names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in requirements}
+
+
 @pytest.mark.parametrize("package", ["archive", "restoration", "migrations"])
 def test_every_import_is_of_a_declared_dependency(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {canonicalize_name(re.split(r"[^A-Za-z0-9._-]", each)[0]) for each in project["dependencies"]}
+    declared = _names(project["dependencies"])
+    extras = {extra: _names(project["optional-dependencies"][extra]) for extra in EXTRAS}
     distributions = packages_distributions()
     files = sorted((ROOT / package).rglob("*.py"))
     assert files
     for path in files:
+        place = path.relative_to(ROOT).as_posix()
+        optional = {name for extra, places in EXTRAS.items() if place.startswith(places) for name in extras[extra]}
         for name in set(_imported(path)) - sys.stdlib_module_names - {"archive", "restoration"}:
             found = {canonicalize_name(each) for each in distributions.get(name, [])}
-            assert found & declared, f"{path.relative_to(ROOT)} imports {name}, which no dependency brings"
+            assert found & (declared | optional), f"{place} imports {name}, which no dependency brings"

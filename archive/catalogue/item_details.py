@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from archive.catalogue.identifiers import get_identifiers
-from archive.catalogue.query.predicates import RESTORABLE_FIRST, STATUS
+from archive.catalogue.other_identifiers import get_identifiers
+from archive.catalogue.query.status_predicates import RESTORABLE_FIRST, STATUS
 from archive.catalogue.schema.review_tables import Comment
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, QualityScore, Review
 from archive.catalogue.schema.vocabularies import Decision

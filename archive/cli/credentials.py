@@ -189,7 +189,7 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
     The copies have the same pixels; the derivatives in the home keep their bytes. Both digests are recorded as an
     event.
     """
-    from archive.credentials.handover import current_derivatives
+    from archive.credentials.signed_copy_selection import current_derivatives
 
     catalogue = context.catalogue()
     wanted = current_derivatives(catalogue, query, include_restricted=include_restricted)

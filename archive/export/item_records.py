@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from archive.catalogue.identifiers import get_identifiers
 from archive.catalogue.item_details import list_comments
+from archive.catalogue.other_identifiers import get_identifiers
 from archive.catalogue.query.lucene_parser import parse_condition
-from archive.catalogue.query.predicates import REVIEW, STATUS
+from archive.catalogue.query.status_predicates import REVIEW, STATUS
 from archive.catalogue.schema.tables import (
     Batch,
     Derivative,

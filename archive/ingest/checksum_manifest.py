@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archive.errors import IngestError
-from archive.ingest.checksums import Checksum
+from archive.ingest.checksum_verification import Checksum
 from archive.ingest.file_discovery import DiscoveredFiles
-from archive.ingest.file_names import FileFinder
+from archive.ingest.file_lookup import FileFinder
 from archive.storage import Algorithm
 
 _ALGORITHMS: Mapping[int, Algorithm] = {64: "sha256", 32: "md5"}  # by the number of hex digits

@@ -13,7 +13,7 @@ from typing import Any
 from archive.catalogue.schema.vocabularies import View
 from archive.errors import IngestError
 from archive.ingest.column_names import fold_header, nearest
-from archive.ingest.table_columns import CHOICES, COLUMNS, check_value
+from archive.ingest.field_definitions import CHOICES, COLUMNS, check_value
 
 _TABLES = ("columns", "templates", "constants", "values", "identifiers", "dates", "lists", "files")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

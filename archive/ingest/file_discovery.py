@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archive.errors import IngestError
-from archive.ingest.checksums import Checksum, digest_and_compare
+from archive.ingest.checksum_verification import Checksum, digest_and_compare
 from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
 from restoration.errors import ImageError

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master
 from archive.errors import IngestError
-from archive.ingest.checksums import Checksum
+from archive.ingest.checksum_verification import Checksum
 from archive.ingest.file_discovery import DAMAGED, Check, Scan, examine_file, inspect_image
 from archive.ingest.recorder import RecordedFile, Recorder
 from archive.ingest.row_matching import FileMetadata

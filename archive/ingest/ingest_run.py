@@ -21,7 +21,7 @@ from archive.catalogue.schema.description_tables import ColumnMappingText
 from archive.catalogue.schema.tables import Master
 from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
-from archive.ingest.checksums import Checksum, ChecksumMismatchError, digest_and_compare
+from archive.ingest.checksum_verification import Checksum, ChecksumMismatchError, digest_and_compare
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
 from archive.ingest.file_discovery import Check, DiscoveredFiles, Scan, discover_files, printable_path
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file

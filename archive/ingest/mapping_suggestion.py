@@ -14,7 +14,7 @@ from typing import Any
 from archive.ingest.column_mapping import fold_value
 from archive.ingest.column_names import fold_header, is_identifier, match_column
 from archive.ingest.date_rules import read_date
-from archive.ingest.table_columns import CHOICES, COLUMNS
+from archive.ingest.field_definitions import CHOICES, COLUMNS
 from archive.ingest.table_reader import open_table
 
 _ROWS_READ = 5000

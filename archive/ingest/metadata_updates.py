@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import record_event
-from archive.catalogue.identifiers import set_identifiers
+from archive.catalogue.other_identifiers import set_identifiers
 from archive.catalogue.query.text_index import TEXT_FIELDS, index_item_words
 from archive.catalogue.schema.tables import Item, Master
 from archive.catalogue.schema.vocabularies import Access, EventType, Polarity

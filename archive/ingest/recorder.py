@@ -17,7 +17,7 @@ from archive.catalogue.schema.tables import Item, Master, Root
 from archive.catalogue.schema.vocabularies import Access, EventType, View
 from archive.catalogue.schema.vocabularies import Outcome as EventOutcome
 from archive.errors import IngestError
-from archive.ingest.checksums import ChecksumMismatchError
+from archive.ingest.checksum_verification import ChecksumMismatchError
 from archive.ingest.file_discovery import Scan
 from archive.ingest.metadata_updates import (
     SequenceTakenError,

@@ -17,7 +17,7 @@ from archive.errors import IngestError
 from archive.ingest.column_mapping import ColumnMapping, fill_template, fold_value, template_headers
 from archive.ingest.column_names import fold_header, match_column, nearest
 from archive.ingest.date_rules import read_date
-from archive.ingest.table_columns import COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
+from archive.ingest.field_definitions import COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES, Table, open_table
 from restoration.image import Area

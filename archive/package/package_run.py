@@ -17,8 +17,8 @@ from archive.failpoints import failpoint
 from archive.package.archivematica import ArchivematicaLayout
 from archive.package.bagit_bag import BagLayout
 from archive.package.layout import Layout, PackageCounts, PackageMetadata, ScanFile, files_of
+from archive.package.package_state import PackageRequest, unfinished_package
 from archive.package.payload_copy import DerivativeCopier, link_or_copy
-from archive.package.unfinished_package import PackageRequest, unfinished_package
 from archive.progress import NoProgress, Progress
 
 LayoutName = Literal["bagit", "archivematica"]

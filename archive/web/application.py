@@ -5,14 +5,14 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from archive.web import pages_batches, pages_images, pages_items, pages_login, pages_queues
-from archive.web.security_headers import SecurityMiddleware
+from archive.web import image_api, pages_batches, pages_items, pages_login, pages_queues
+from archive.web.security_middleware import SecurityMiddleware
 from archive.web.server_state import ServerState
 
 ENDPOINTS = (
     *pages_login.ENDPOINTS,
     *pages_items.ENDPOINTS,
-    *pages_images.ENDPOINTS,
+    *image_api.ENDPOINTS,
     *pages_queues.ENDPOINTS,
     *pages_batches.ENDPOINTS,
     *pages_login.CATCH_ALL,

@@ -14,10 +14,10 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from archive.batches.planning.planner import plan_restore
 from archive.batches.running.background import run_in_background
-from archive.browsing import browse_batches, get_batch_page
 from archive.catalogue.schema.vocabularies import Role, TaskStatus
+from archive.page_queries import browse_batches, get_batch_page
 from archive.report import write_report
-from archive.web.endpoints import Call, Endpoint
+from archive.web.guarded_endpoint import Call, Endpoint
 
 _MODEL = "denoise-deblur"
 _EVERY_SECONDS = 2.0

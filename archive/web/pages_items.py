@@ -7,7 +7,10 @@ from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from archive.browsing import (
+from archive.catalogue.schema.vocabularies import Decision, Role
+from archive.comments import add_comment
+from archive.errors import QueryError, UsageError
+from archive.page_queries import (
     PAGE_SIZE,
     DerivativePage,
     browse_items,
@@ -15,11 +18,8 @@ from archive.browsing import (
     get_derivative_page,
     get_item_page,
 )
-from archive.catalogue.schema.vocabularies import Decision, Role
-from archive.comments import add_comment
-from archive.errors import QueryError, UsageError
 from archive.review import record_decision
-from archive.web.endpoints import Call, Endpoint
+from archive.web.guarded_endpoint import Call, Endpoint
 from archive.web.pages_login import log_in_by_token
 
 FILTERS = (

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from archive.accounts import check_password
 from archive.catalogue.schema.vocabularies import Role
-from archive.web.endpoints import Call, Endpoint, error_page
+from archive.web.guarded_endpoint import Call, Endpoint, error_page
 from archive.web.login_sessions import SESSION_SECONDS
 from archive.web.static_files import static_files
 from archive.web.translations import known_languages

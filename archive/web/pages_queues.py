@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from archive.browsing import find_accession_number, get_derivative_page, newest_batch
 from archive.catalogue.schema.vocabularies import Decision, Role
 from archive.errors import UsageError
+from archive.page_queries import find_accession_number, get_derivative_page, newest_batch
 from archive.review import record_decision
 from archive.review_queue import (
     QueueEntry,
@@ -19,7 +19,7 @@ from archive.review_queue import (
     queue_state,
     sort_orders,
 )
-from archive.web.endpoints import Call, Endpoint
+from archive.web.guarded_endpoint import Call, Endpoint
 from archive.web.pages_items import picture_of
 
 _GRID_SIZE = 24

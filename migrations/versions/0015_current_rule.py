@@ -63,9 +63,9 @@ def upgrade() -> None:
         UNIQUE, "derivatives", ["master_id", "recipe_id"], unique=True, sqlite_where=rows, postgresql_where=rows
     )
     for table, columns, condition in INDEXES:
-        rows = None if condition is None else sa.text(condition)
+        where = None if condition is None else sa.text(condition)
         op.create_index(
-            f"ix_{table}_{'_'.join(columns)}", table, list(columns), sqlite_where=rows, postgresql_where=rows
+            f"ix_{table}_{'_'.join(columns)}", table, list(columns), sqlite_where=where, postgresql_where=where
         )
     _mark_samples_as_trials()
     _write_strengths()

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from restoration.degradation.handling_damage import draw_handling
+from restoration.degradation.damage_strokes import draw_handling
 from restoration.degradation.image_defects import Array, smooth_field
 
 

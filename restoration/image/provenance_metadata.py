@@ -17,7 +17,7 @@ import rfc8785
 
 from restoration.image.image_info import Area, ImageInfo
 from restoration.image.srgb_conversion import working_space
-from restoration.image.tiff_header import as_fraction
+from restoration.image.tiff_header_writer import as_fraction
 from restoration.image.xmp import (
     DC,
     EXIF,

@@ -16,7 +16,7 @@ from restoration.image.image_info import ImageInfo
 from restoration.image.picture import Source
 from restoration.image.provenance_metadata import Provenance, derived_xmp
 from restoration.image.stored_pixels import Samples
-from restoration.image.tiff_header import write_header
+from restoration.image.tiff_header_writer import write_header
 
 _DIGEST_BAND_ROWS = 256
 

@@ -13,7 +13,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from restoration.networks.brush_strokes import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
 from restoration.networks.colour_mapping import (
     ColourMapper,
     ColourMapping,
@@ -22,6 +21,7 @@ from restoration.networks.colour_mapping import (
     measure_toning,
     split_luma_chroma,
 )
+from restoration.networks.line_integral_convolution import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
 
 
 class StyledBlock(nn.Module):

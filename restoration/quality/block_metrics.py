@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values
+from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values
 
 SSIM_RADIUS = 5  # scikit-image cuts its Gaussian of sigma 1.5 at 3.5 sigma
 _SSIM_SIGMA, _SSIM_C1, _SSIM_C2 = 1.5, 0.01**2, 0.03**2

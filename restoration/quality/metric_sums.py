@@ -12,9 +12,9 @@ import numpy as np
 from restoration.image import Area, Source
 from restoration.quality import block_metrics
 from restoration.quality.block_metrics import BlockLuma
+from restoration.quality.block_reading import Block, Values, Window, map_windows
 from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
 from restoration.quality.smoothing_detection import CELL_PX, Cells, empty_cells, measure_cells, smoothed_share
-from restoration.quality.windows import Block, Values, Window, map_windows
 
 _UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from restoration.quality.windows import Values, Window
+from restoration.quality.block_reading import Values, Window
 
 Counts = NDArray[np.int64]
 _Float = TypeVar("_Float", np.float32, np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from restoration.image import Area, Source
 from restoration.quality.block_metrics import BlockLuma, smoothed_luma
-from restoration.quality.windows import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
+from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
 
 CELL_PX = 16
 """Cells are squares of this side; a block is two by two of them, so that blocks lie 16 px apart."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from restoration.colour.space_conversion import convert_to_srgb
+from restoration.colour.srgb_sources import convert_to_srgb
 from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
 from restoration.execution import Execution
@@ -26,7 +26,7 @@ from restoration.pipeline.stages import LoadedRestoration
 from restoration.training.aged_pairs import images_in
 from restoration.training.evaluation_cases import Case, Sample, cases
 from restoration.training.evaluation_metrics import Array, Metrics, retained_shares, smoothed_metrics
-from restoration.training.throughput import measure_throughput
+from restoration.training.inference_benchmark import measure_throughput
 
 _SEED = 20_000
 _MIN_PX = 32  # a side; required by SSIM's window and the mark pieces

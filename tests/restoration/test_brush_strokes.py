@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from restoration.networks.brush_strokes import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
+from restoration.networks.line_integral_convolution import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
 
 SIZE = 192
 

@@ -31,7 +31,7 @@ from restoration.training.evaluation import (
 )
 from restoration.training.evaluation_cases import Case, cases
 from restoration.training.evaluation_metrics import Array, filled_metrics, kept_energy
-from restoration.training.throughput import measure_throughput
+from restoration.training.inference_benchmark import measure_throughput
 from tests.small_archive import write_model
 
 pytestmark = pytest.mark.slow

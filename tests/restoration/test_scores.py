@@ -24,9 +24,9 @@ from skimage.restoration import estimate_sigma
 from restoration.errors import ImageError
 from restoration.image import Area, Picture
 from restoration.image.stored_pixels import Samples
-from restoration.quality import Score, score, windows
+from restoration.quality import Score, block_reading, score
+from restoration.quality.block_reading import Window
 from restoration.quality.noise_estimate import count_details
-from restoration.quality.windows import Window
 
 Pixels = NDArray[np.float32]
 
@@ -44,8 +44,8 @@ def scene(*, height: int = 70, width: int = 53, channels: int = 3, seed: int = 1
 @contextmanager
 def small_windows(rows: int, columns: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "_WINDOW_ROWS", rows)
-        patch.setattr(windows, "_WINDOW_COLUMNS", columns)
+        patch.setattr(block_reading, "_WINDOW_ROWS", rows)
+        patch.setattr(block_reading, "_WINDOW_COLUMNS", columns)
         yield
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
 
-from restoration.training.style.colour_transfer import colour_transfer_baselines
+from restoration.training.style.baselines import colour_transfer_baselines
 from restoration.training.style.real_fake_classifier import classifier_auc
 from restoration.training.style.style_metrics import (
     Texture,

@@ -18,8 +18,8 @@ from archive.batches.planning.candidates import (
     select_master_ids,
 )
 from archive.batches.planning.disk_space import SpaceNeeded, Volume, check_disk_space, derivative_bytes, find_volumes
-from archive.batches.planning.masks import MaskFolder, UnusableMask
 from archive.batches.planning.sampling import DrawnSample, Sample, draw_sample
+from archive.batches.planning.style_masks import MaskFolder, UnusableMask
 from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import count_from_now

@@ -12,15 +12,15 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive.batches.planning.candidates import Candidate, ExclusionRule, select_master_count, select_master_ids
-from archive.batches.planning.masks import MaskFolder
 from archive.batches.planning.plan_builder import Plan, PlanBuilder
 from archive.batches.planning.sampling import Sample
+from archive.batches.planning.style_masks import MaskFolder
 from archive.batches.planning.style_stages import StyleRequest, build_style_stages
 from archive.batches.recipe_rows import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import find_version
 from archive.catalogue.query.lucene_parser import parse_condition
-from archive.catalogue.query.predicates import STALE
+from archive.catalogue.query.status_predicates import STALE
 from archive.catalogue.schema.tables import Master, ModelAlias, ModelVersion
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.tables import RecipeStage as StageRow

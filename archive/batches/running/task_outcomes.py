@@ -14,7 +14,7 @@ from archive.batches.running.commit import commit_derivative, record_failure
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_while_unavailable
 from archive.batches.running.log_context import set_stage_context, set_task_context
 from archive.batches.running.source_folders import require_source_folders
-from archive.batches.running.worker_pool import InFlightTask, TaskReleasedError
+from archive.batches.running.task_thread_pool import InFlightTask, TaskReleasedError
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError, BatchError

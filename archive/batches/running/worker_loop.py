@@ -25,7 +25,7 @@ from archive.batches.running.log_context import batch_context
 from archive.batches.running.preflight import ModelLoader, load_batch_models, make_execution, open_tasks
 from archive.batches.running.source_folders import require_source_folders
 from archive.batches.running.task_outcomes import LOST, RELEASED, TaskOutcomes
-from archive.batches.running.worker_pool import WorkerPool
+from archive.batches.running.task_thread_pool import WorkerPool
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Task
 from archive.errors import BatchError

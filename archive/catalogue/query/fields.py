@@ -26,8 +26,8 @@ from archive.catalogue.query.field_values import (
     read_number,
     read_whole_number,
 )
-from archive.catalogue.query.predicates import RESTORED, STATUSES
 from archive.catalogue.query.query_tree import And, Condition, Or, QueryNode, without_index
+from archive.catalogue.query.status_predicates import RESTORED, STATUSES
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
 from archive.catalogue.schema.tables import (

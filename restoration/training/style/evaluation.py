@@ -20,7 +20,7 @@ from restoration.recipe import Recipe
 from restoration.training.aged_pairs import TrainingPictures, find_pictures, images_in
 from restoration.training.evaluation import Row, read_centre
 from restoration.training.evaluation_metrics import psnr
-from restoration.training.style.colour_transfer import colour_transfer_baselines
+from restoration.training.style.baselines import colour_transfer_baselines
 from restoration.training.style.real_fake_classifier import PATCH_PX, classifier_auc
 from restoration.training.style.style_data import HELD_OUT_SHARE
 from restoration.training.style.style_metrics import Texture, colour_vector, distances

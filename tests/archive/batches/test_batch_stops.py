@@ -16,9 +16,9 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from archive import storage
-from archive.batches.limits import MAX_IN_FLIGHT_TASKS
 from archive.batches.running import commit, preflight, runner
 from archive.batches.running.runner import run_batch
+from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from archive.batches.running import commit, task_processing, worker_pool
+from archive.batches.running import commit, task_processing, task_thread_pool
 from archive.catalogue.schema.tables import Derivative, Event, Master, QualityScore, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from tests.fake_models import FakeStage, once
@@ -30,7 +30,7 @@ def test_the_temporary_file_lies_beside_the_final_one_and_bears_the_token(
         seen.append((temporary, workshop.tasks(batch_id)[0].lease_token))
         return make(claim, models, temporary=temporary, **options)
 
-    monkeypatch.setattr(worker_pool, "process_task", watched)
+    monkeypatch.setattr(task_thread_pool, "process_task", watched)
     workshop.run(batch_id)
     ((temporary, token),) = seen
     assert token is not None

@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from archive.batches.limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
 from archive.batches.running import supervisor, worker_count
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.batches.running.worker_count import place_workers
 from archive.batches.running.worker_loop import WorkerOptions
+from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, UsageError
 from tests.fake_models import FakeModelLoader, wait_until

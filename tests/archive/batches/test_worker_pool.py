@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
-from archive.batches.limits import MAX_IN_FLIGHT_TASKS
-from archive.batches.running import task_outcomes, task_processing, worker_pool
-from archive.batches.running.device_scheduler import DeviceScheduler
+from archive.batches.running import task_outcomes, task_processing, task_thread_pool
+from archive.batches.running.inference_scheduler import DeviceScheduler
+from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
@@ -110,7 +110,7 @@ def test_no_more_pictures_are_held_than_there_is_to_be_memory_for(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, most_pixels: int, most_at_once: int
 ) -> None:
     batch_id = workshop.prepared(*"ABCDEF")
-    monkeypatch.setattr(worker_pool, "MAX_IN_FLIGHT_PIXELS", most_pixels)
+    monkeypatch.setattr(task_thread_pool, "MAX_IN_FLIGHT_PIXELS", most_pixels)
     held: list[int] = []
 
     def hold(_calls: int) -> None:

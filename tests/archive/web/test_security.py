@@ -13,9 +13,9 @@ from archive.accounts import add_account, remove_account
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Role
 from archive.web.application import ENDPOINTS
-from archive.web.endpoints import MAXIMUM_FORM_BYTES, Endpoint
+from archive.web.guarded_endpoint import MAXIMUM_FORM_BYTES, Endpoint
 from archive.web.login_sessions import SESSION_SECONDS, LoginSessions, LoginThrottle
-from archive.web.security_headers import MOST_IN_FLIGHT, SECURITY_HEADERS
+from archive.web.security_middleware import MOST_IN_FLIGHT, SECURITY_HEADERS
 from tests.archive.web.conftest import MakeServer, Server
 
 PUBLIC = {"GET /", "GET /login", "POST /login", "POST /logout", "POST /language", "GET /static/{name}"}

@@ -12,7 +12,7 @@ from archive.views.iiif_image import render
 from archive.views.iiif_request import FORMATS, RequestError, describe_image, parse_request
 from archive.views.subjects import Subject, find_subject
 from archive.views.view_store import ViewPendingError
-from archive.web.endpoints import Call, Endpoint
+from archive.web.guarded_endpoint import Call, Endpoint
 
 _WAIT_SECONDS = 0.2  # in a thread, before the request waits outside of one
 _KEEP = "private, max-age=3600"  # the bytes behind an id never change; who may see them can
