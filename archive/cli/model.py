@@ -20,7 +20,7 @@ _PARTLY = "some weights are missing, or are not those of their card and the cata
 @click.group(
     "model",
     cls=ArchiveGroup,
-    epilog=epilog("archive model list", "archive model add denoise-deblur-1.0", partly=f"verify: {_PARTLY}"),
+    epilog=epilog("archive model list", "archive model add denoise-deblur-2.1", partly=f"verify: {_PARTLY}"),
 )
 def model() -> None:
     """List, compare, add, approve and train model versions.
@@ -71,7 +71,7 @@ def verify(context: Context) -> int:
     return EXIT_PARTLY if problems else EXIT_DONE
 
 
-@command("add", examples=("archive model add ~/models/denoise-deblur-1.0",))
+@command("add", examples=("archive model add ~/models/denoise-deblur-2.1",))
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @pass_context
 def add(context: Context, folder: Path) -> None:
@@ -107,8 +107,8 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
 @command(
     "compare",
     examples=(
-        "archive model compare denoise-deblur@approved denoise-deblur@1.0",
-        "archive model compare denoise-deblur@0.1 denoise-deblur@1.0 'collection:Trial' --format json",
+        "archive model compare denoise-deblur@approved denoise-deblur@1.1",
+        "archive model compare denoise-deblur@1.1 denoise-deblur@2.0 'collection:Trial' --format json",
     ),
 )
 @click.argument("a", metavar="A")

@@ -29,9 +29,9 @@ def _folder_option(name: str, text: str, **attributes: Any) -> Callable[[Callabl
 @command(
     "train",
     examples=(
-        "archive model train --data photographs --output denoise-deblur-1.1",
-        "archive model train --output denoise-deblur-1.1 --resume",
-        "archive model train --data photographs --output denoise-deblur-1.2 --minutes 600",
+        "archive model train --data photographs --output denoise-deblur-2.1",
+        "archive model train --output denoise-deblur-2.1 --resume",
+        "archive model train --data photographs --output denoise-deblur-2.1 --minutes 600",
         "archive model train --from denoise-deblur --data our-negatives --output our-negatives-1.0",
         "archive model train --task style --style-images cyanotypes --content photographs "
         "--output simulated-cyanotype-0.1",
@@ -131,7 +131,7 @@ def train(
     "evaluate",
     examples=(
         "archive model evaluate denoise-deblur --data photographs",
-        "archive model evaluate denoise-deblur@0.1 --data set12 --no-peers --format json",
+        "archive model evaluate denoise-deblur@1.1 --data set12 --no-peers --format json",
         "archive model evaluate denoise-deblur --data photographs --scans prints --texture 0 --texture 0.5",
         "archive model evaluate simulated-toned-print --data photographs --style-images prints_toned",
     ),

@@ -161,7 +161,7 @@ def restore(
 
 @command(
     "rerun",
-    examples=("archive rerun", "archive rerun --model denoise-deblur@1.0 --dry-run"),
+    examples=("archive rerun", "archive rerun --model denoise-deblur@1.1 --dry-run"),
     partly=PARTLY,
 )
 @query_argument
