@@ -19,7 +19,7 @@ from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import Decision
 from archive.display import DECISION_FIELDS
 from archive.errors import ArchiveError, UsageError
-from archive.progress import NoProgress, Progress
+from archive.progress_reporting import NoProgress, Progress
 from archive.review import record_decision
 
 _WORDS = {

@@ -23,7 +23,7 @@ from archive.catalogue.events import record_event
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
-from archive.progress import NoProgress, Progress
+from archive.progress_reporting import NoProgress, Progress
 from archive.storage import MASTERS, FileProblem, check_file, check_root, weights_path
 
 _PAGE = 1000  # files that are looked up at a time

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
-from archive.catalogue.item_rows import select_derivative_ids, stream_derivatives, stream_items, stream_masters
+from archive.catalogue.list_rows import select_derivative_ids, stream_derivatives, stream_items, stream_masters
 from archive.catalogue.model_versions import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.query_tree import And, Condition, QueryNode

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from archive.progress import Progress
+    from archive.progress_reporting import Progress
 
 
 class ProgressBar:
@@ -42,6 +42,6 @@ class ProgressBar:
 def make_progress() -> Progress:
     """A progress bar if standard error is a terminal and the log format is text; otherwise no output."""
     from archive.cli.logging_setup import is_json
-    from archive.progress import NoProgress
+    from archive.progress_reporting import NoProgress
 
     return ProgressBar() if sys.stderr.isatty() and not is_json() else NoProgress()

@@ -25,12 +25,12 @@ from archive.ingest.checksum_verification import Checksum, ChecksumMismatchError
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
 from archive.ingest.file_discovery import Check, DiscoveredFiles, Scan, discover_files, printable_path
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
+from archive.ingest.file_name_rows import rows_of_names
 from archive.ingest.ingest_report import IngestReport
-from archive.ingest.names_as_rows import rows_of_names
 from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
 from archive.ingest.row_matching import FileMetadata, match_rows
 from archive.ingest.spreadsheet import Row, read_spreadsheet
-from archive.progress import NoProgress, Progress
+from archive.progress_reporting import NoProgress, Progress
 from archive.storage import copy_to_temporary, master_copy_path
 from restoration.errors import ImageError
 

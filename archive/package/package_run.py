@@ -19,7 +19,7 @@ from archive.package.bagit_bag import BagLayout
 from archive.package.layout import Layout, PackageCounts, PackageMetadata, ScanFile, files_of
 from archive.package.package_state import PackageRequest, unfinished_package
 from archive.package.payload_copy import DerivativeCopier, link_or_copy
-from archive.progress import NoProgress, Progress
+from archive.progress_reporting import NoProgress, Progress
 
 LayoutName = Literal["bagit", "archivematica"]
 CONTENTS = ("derivatives", "masters")

@@ -22,7 +22,7 @@ from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.errors import ArchiveError, BatchError, StorageError
-from archive.progress import NoProgress, Progress
+from archive.progress_reporting import NoProgress, Progress
 from archive.reproduction.comparison import Comparison, Result, compare
 from archive.reproduction.derivative_record import DerivativeRecord, read_record
 from archive.reproduction.remaking import Remaker

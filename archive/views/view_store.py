@@ -23,7 +23,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative
 from archive.catalogue.schema.vocabularies import Access
 from archive.errors import ViewError
-from archive.progress import Progress
+from archive.progress_reporting import Progress
 from archive.settings import Settings
 from archive.views.pyramid import Advance, Pyramid, write_pyramid
 from archive.views.subjects import Subject, find_subject, open_source

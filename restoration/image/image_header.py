@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from restoration.image.embedded_metadata import MetadataBlocks, read_embedded, read_profile
 from restoration.image.image_info import ExtraSample, ImageInfo, Resolution
+from restoration.image.metadata_reader import MetadataBlocks, read_embedded, read_profile
 from restoration.image.orientation import Orientation, from_tag
 
 _ORIENTATION_TAG = 274

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import JpegImagePlugin
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded_metadata import MetadataBlocks, make_resolution, read_exif, read_resolution
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import Limits, Resolution, Unit
+from restoration.image.metadata_reader import MetadataBlocks, make_resolution, read_exif, read_resolution
 from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 
 _SOS, _APP0, _APP1, _APP2, _APP13, _APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xED, 0xEE

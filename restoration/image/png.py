@@ -12,9 +12,9 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError
-from restoration.image.embedded_metadata import MetadataBlocks, make_resolution, read_exif
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import Limits, Resolution
+from restoration.image.metadata_reader import MetadataBlocks, make_resolution, read_exif
 from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 from tifffile import TIFF, TiffFile, TiffPage
 
 from restoration.errors import ImageError, UnreadableImageError
-from restoration.image.embedded_metadata import MetadataBlocks, read_resolution
 from restoration.image.exif import read_exif_of_tiff
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits
+from restoration.image.metadata_reader import MetadataBlocks, read_resolution
 from restoration.image.stored_pixels import RefusedPixels, SpooledPixels, StoredImage, StoredPixels
 from restoration.image.supported_tiff_kinds import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_per_sample, unsupported_reason
 from restoration.image.tiff_directories import read_directories

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.colour.greyscale import is_neutral
-from restoration.colour.srgb_sources import grey_to_srgb, rgb_in_srgb
+from restoration.colour.srgb_adapters import grey_to_srgb, rgb_in_srgb
 from restoration.errors import DeviceMemoryError, ModelError
 from restoration.image import (
     Area,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.colour.greyscale import GreyscaleSource, RgbSource
-from restoration.colour.srgb_sources import FromSrgbSource, SrgbSource, convert_to_srgb, grey_to_srgb
+from restoration.colour.srgb_adapters import FromSrgbSource, SrgbSource, convert_to_srgb, grey_to_srgb
 from restoration.errors import ImageError, RecipeError
 from restoration.grain_profile import measure_grain
 from restoration.image import ImageInfo, Samples, Source, SrgbConversion

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from restoration.colour.srgb_sources import convert_to_srgb
+from restoration.colour.srgb_adapters import convert_to_srgb
 from restoration.image import Area, Crop, Source
 from restoration.model_folders import ModelCard
 from restoration.recipe import Recipe

@@ -18,7 +18,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from restoration.colour.srgb_sources import convert_to_srgb
+from restoration.colour.srgb_adapters import convert_to_srgb
 from restoration.colour.toning import apply_toning, luma
 from restoration.degradation import DEFECTS, Ageing, age_picture, sample_ageing, sample_repair
 from restoration.degradation.image_defects import sharpen

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from restoration.colour.srgb_sources import convert_to_srgb
+from restoration.colour.srgb_adapters import convert_to_srgb
 from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
 from restoration.execution import Execution

@@ -13,7 +13,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Root
 from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.fixity import BrokenFile, verify_files
-from archive.progress import NoProgress
+from archive.progress_reporting import NoProgress
 from tests.catalogue_rows import add_derivative, add_item, add_master, add_version
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skimage import color
 
 from restoration import Area, ArraySink, Picture, Recipe, derivative_info, restore, shipped_recipe
-from restoration.colour.srgb_sources import convert_to_srgb, match_channels
+from restoration.colour.srgb_adapters import convert_to_srgb, match_channels
 from restoration.errors import OutputError
 from restoration.execution import Execution
 from restoration.image import ImageInfo, SrgbConversion, has_unusable_profile, srgb_profile, working_space

@@ -17,7 +17,7 @@ from archive.batches.running.worker_process import no_setup
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Batch
 from archive.errors import BatchError, NotFoundError
-from archive.progress import NoProgress, Progress
+from archive.progress_reporting import NoProgress, Progress
 from restoration.errors import DeviceError
 from restoration.pipeline.loaded_models import LoadedModels
 

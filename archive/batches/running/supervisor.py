@@ -32,7 +32,7 @@ from archive.batches.running.worker_process import Report, WorkerJob, run_worker
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master, Task
 from archive.errors import ArchiveError, BatchError
-from archive.progress import Progress
+from archive.progress_reporting import Progress
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from archive.batches.running.log_context import set_stage_context
 from archive.errors import StorageError
 from archive.failpoints import failpoint
 from archive.storage import digest_file, flush_file, temporary_style_input
-from restoration.colour.srgb_sources import match_channels
+from restoration.colour.srgb_adapters import match_channels
 from restoration.errors import ImageError
 from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, working_space
 from restoration.pipeline.loaded_models import LoadedModels

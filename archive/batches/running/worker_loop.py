@@ -30,7 +30,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Task
 from archive.errors import BatchError
 from archive.failpoints import failpoint
-from archive.progress import Progress
+from archive.progress_reporting import Progress
 from restoration.pipeline.loaded_models import LoadedModels
 
 _log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
-from archive.progress import NoProgress
+from archive.progress_reporting import NoProgress
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline.loaded_models import LoadedModels

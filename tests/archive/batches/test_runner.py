@@ -17,7 +17,7 @@ from archive.batches.running import claims, commit
 from archive.batches.running.runner import run_batch
 from archive.catalogue.schema.tables import Derivative, Event, QualityScore, Task
 from archive.catalogue.schema.vocabularies import EventType, Outcome, TaskStatus
-from archive.progress import NoProgress
+from archive.progress_reporting import NoProgress
 from restoration.errors import DeviceMemoryError
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.recipe import RecipeStage

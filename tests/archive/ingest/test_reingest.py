@@ -15,7 +15,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Event, Item, Master, Root
 from archive.catalogue.schema.vocabularies import EventType
 from archive.ingest import IngestReport, ingest
-from archive.progress import NoProgress
+from archive.progress_reporting import NoProgress
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
