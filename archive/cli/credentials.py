@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 PASSPHRASE_VARIABLE = "ARCHIVE_CREDENTIALS_PASSPHRASE"  # noqa: S105  (its name)
 
 
-@click.group("credentials", cls=ArchiveGroup)
+@click.group(
+    "credentials",
+    cls=ArchiveGroup,
+    epilog=epilog("archive credentials init", "archive credentials verify signed.tif"),
+)
 def credentials() -> None:
     """Sign copies of derivatives with Content Credentials (C2PA), and verify them.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from archive.cli.logging_setup import emit
-from archive.cli.options import ArchiveGroup, command
+from archive.cli.options import ArchiveGroup, command, epilog
 from archive.cli.output_formats import as_json
 from archive.errors import UsageError
 
 
-@click.group("mapping", cls=ArchiveGroup)
+@click.group("mapping", cls=ArchiveGroup, epilog=epilog("archive mapping suggest export.csv --output mapping.toml"))
 def mapping() -> None:
     """Mapping files for tables from collection systems."""
 

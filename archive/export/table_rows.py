@@ -25,13 +25,13 @@ _MASTER_FIELDS = (
 _DERIVATIVE_FIELDS = (
     *("id", "accession_number", "master", "master_sha256", "kind", "path", "sha256", "pixel_sha256", "created_at"),
     *("current", "batch", "operator", "model", "version", *_SCORES, *_SHARES, "review", "reviewer", "reviewed_at"),
-    *("withdrawn", "comments", "recipe", "environment", "stage_records", "notes", "quality"),
+    *("withdrawn", "file", "trial", "comments", "recipe", "environment", "stage_records", "notes", "quality"),
 )
 
 FIELDS: dict[RowKind, tuple[str, ...]] = {
     "items": (
         *LIST_FIELDS,
-        *(name for name in (*ITEM_FIELDS, "date_text", "identifiers", "extra") if name not in LIST_FIELDS),
+        *(name for name in (*ITEM_FIELDS, "identifiers", "extra") if name not in LIST_FIELDS),
     ),
     "masters": _MASTER_FIELDS,
     "derivatives": _DERIVATIVE_FIELDS,
@@ -59,7 +59,6 @@ def _item_row(catalogue: Catalogue, record: ItemRecord) -> dict[str, Any]:
         "id": item.id,
         "accession_number": item.accession_number,
         **{name: getattr(item, name) for name in ITEM_FIELDS},
-        "date_text": item.date_text,
         "identifiers": record.identifiers,
         "extra": item.extra,
         **_outcome(record, master),

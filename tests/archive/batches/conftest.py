@@ -107,10 +107,10 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{hashlib.sha256(accession_number.encode()).hexdigest()[:8]}-{view}.tif"
         pixels = self.rng.integers(0, 65536, (size[1], size[0]), dtype=np.uint16)
-        tifffile.imwrite(path, pixels, photometric="minisblack", iccprofile=icc_profile)
+        tifffile.imwrite(path, pixels, photometric="minisblack", iccprofile=icc_profile, metadata=None)
         reference = path.with_suffix(".reference.tif")
         if with_reference:
-            tifffile.imwrite(reference, pixels // 2 + 16000, photometric="minisblack")
+            tifffile.imwrite(reference, pixels // 2 + 16000, photometric="minisblack", metadata=None)
         with self.catalogue.session() as session:
             now = self.catalogue.now(session)
             item = session.scalar(select(Item).where(Item.accession_number == accession_number))

@@ -238,6 +238,8 @@ def test_item_details_describe_each_derivative_with_recipe_review_and_scores(des
     assert _details(described, "A")["derivatives"] == [
         {
             **columns,
+            "stage_records": [],
+            "notes": [],
             "master": 1,
             "kind": "restored",
             "path": str(described.settings.home / path),

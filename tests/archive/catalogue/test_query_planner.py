@@ -39,6 +39,13 @@ QUESTIONS = {
         for name in ("noise_sigma", "blur_effect", "contrast", "colourfulness", "smoothed_share", "filled_share")
     },
     "changed_share": "changed_share:0.25",
+    "made": "made:[2026-01-01 TO 2026-02-01]",
+    "operator": 'operator:"A. Curator"',
+    "reviewer": 'reviewer:"A. Curator"',
+    "reviewed": "reviewed:[2026-01-01 TO *]",
+    "decision": "decision:rejected",
+    "strength": "strength:0.5",
+    "recipe": "recipe:ab12*",
     "filled_places": "filled_places:[1 TO *]",
 }
 FURTHER = (
@@ -53,7 +60,10 @@ FURTHER = (
 # What grows with the number of items.
 LARGE = ("items", "masters", "derivatives", "item_words", "quality_scores", "tasks", "reviews", "events")
 # Indexes that hold only the rows that are asked for.
-PARTIAL = re.compile(r"INDEX ix_masters_((restored|styled|refused)_item_id|(psnr|ssim)_(source|reference)_item_id)")
+PARTIAL = re.compile(
+    r"INDEX ix_(masters_((restored|styled|refused)_item_id|(psnr|ssim)_(source|reference)_item_id)"
+    r"|derivatives_withdrawn_master_id)"
+)
 
 
 def test_every_field_is_asked() -> None:

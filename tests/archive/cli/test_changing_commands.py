@@ -174,6 +174,8 @@ def test_an_accepted_derivative_stays_current_when_a_newer_one_appears(restored:
     restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
     restored.done("rerun", "--model", f"{MODEL}@9.1")
 
+    restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
+
     assert [each["current"] for each in restored.show("1906.1")["derivatives"]] == [True, False]
     assert [each["current"] for each in restored.show("1906.2")["derivatives"]] == [False, True]
 

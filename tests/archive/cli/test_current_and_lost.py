@@ -275,6 +275,7 @@ def test_a_museums_questions_are_answered_by_the_documented_commands(
     museum: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     museum.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
+    museum.done("rerun", "--model", f"{MODEL}@9.1")
     museum.done("review", "A", "--accept", "--reviewer", "A. Curator")
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[3] / "docs" / "how-to" / "answer-questions.md").read_text()

@@ -25,7 +25,9 @@ def both(small: SmallArchive, tmp_path: Path) -> SmallArchive:
 
 def test_the_table_tells_quality_from_change_and_names_the_worst(both: SmallArchive) -> None:
     text = both.done("model", "compare", MODEL, f"{MODEL}@9.1").output
-    quality, change, alone = (text.index(word) for word in ("Quality: ", "Change: ", "The derivative by itself"))
+    quality, change, alone = (
+        text.index(word) for word in ("Quality, ", "Change, ", "The derivative without a comparison")
+    )
 
     assert text.startswith(f"A: {MODEL}@9.0, which restored 2 masters\nB: {MODEL}@9.1, which restored 2 masters\n")
     assert "restored by both: 2 masters\n" in text
@@ -57,9 +59,9 @@ def test_the_json_is_one_object_of_the_same_masters(both: SmallArchive) -> None:
 def test_where_no_reference_is_known_it_is_said_that_no_score_decides(both: SmallArchive) -> None:
     text = both.done("model", "compare", MODEL, f"{MODEL}@9.1", "accession_number:b").output
 
-    assert "Quality: " not in text
+    assert "Quality, " not in text
     assert "no score shows which version is better" in text
-    assert "of those that the query 'accession_number:b' finds: 1 master" in text
+    assert "among the masters that match the query 'accession_number:b': 1 master" in text
 
 
 def test_what_identical_images_leave_out_is_counted(both: SmallArchive) -> None:

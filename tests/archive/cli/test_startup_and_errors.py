@@ -175,7 +175,7 @@ def test_a_path_may_hold_bytes_that_are_no_text(small: SmallArchive, tmp_path: P
 
 
 def test_ctrl_c_exits_130(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_arguments: object) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("archive.catalogue.listings.list_items", interrupt)
@@ -184,7 +184,7 @@ def test_ctrl_c_exits_130(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_fault_of_the_software_is_not_hidden(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(*_arguments: object) -> None:
+    def break_down(*_arguments: object, **_options: object) -> None:
         raise LookupError("a fault")
 
     monkeypatch.setattr("archive.catalogue.listings.list_items", break_down)
