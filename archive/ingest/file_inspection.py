@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,7 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
         table=entry.row.sheet.name,
         line=entry.row.line,
         column="reference",
-        value=str(entry.reference),
+        value=os.path.relpath(entry.reference, entry.row.sheet.parent),
         advice=problem,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, select
 from sqlalchemy.orm import aliased
 
 from archive.catalogue.current_derivative import newest_decision
@@ -113,8 +113,9 @@ class DecisionField(FieldWithoutRanges):
         known = (Decision.ACCEPTED.value, Decision.REJECTED.value, _NO_DECISION)
         if term.text not in known:
             raise ValueError(f"{term.text!r} is not a decision. Known: {', '.join(known)}")
-        wanted = "" if term.text == _NO_DECISION else term.text
-        return derivative_condition(func.coalesce(newest_decision(Derivative.id), "") == wanted)
+        if term.text == _NO_DECISION:
+            return derivative_condition(newest_decision(Derivative.id).is_(None))
+        return derivative_condition(_newest_review_has(Review.decision == Decision(term.text)))
 
     def present(self) -> QueryNode:
         return derivative_condition(newest_decision(Derivative.id).is_not(None))

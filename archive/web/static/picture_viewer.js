@@ -63,6 +63,7 @@ export class PictureViewer {
    * @param {PictureData} picture
    */
   async show(picture) {
+    delete this.root.dataset.shown;
     this.picture = picture;
     this.changes = null;
     this.visited = {};

@@ -240,6 +240,7 @@ def test_item_details_describe_each_derivative_with_recipe_review_and_scores(des
             **columns,
             "stage_records": [],
             "notes": [],
+            "withdrawn": None,
             "master": 1,
             "kind": "restored",
             "path": str(described.settings.home / path),

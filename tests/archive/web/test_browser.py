@@ -82,6 +82,10 @@ def _wait_for_picture(page: Page, accession_number: str) -> None:
     page.wait_for_selector("#viewer[data-shown]", timeout=30_000)
 
 
+def _wait_for_progress(page: Page, text: str) -> None:
+    expect(page.locator("#progress-text")).to_have_text(text, timeout=30_000)
+
+
 def _reviews(catalogue: Catalogue) -> list[tuple[int, str, str | None]]:
     with catalogue.reading() as session:
         rows = session.execute(select(Review.derivative_id, Review.decision, Review.reason).order_by(Review.id))
@@ -93,17 +97,19 @@ def test_a_queue_is_decided_by_the_keyboard(page: Page, running: RunningServer, 
     page.keyboard.press("Enter")  # the query has the focus
     _wait_for_picture(page, "1906.1")
     page.keyboard.press("a")
+    _wait_for_progress(page, "1 of 4")
     _wait_for_picture(page, "1906.2")
     page.keyboard.press("r")
     page.keyboard.press("3")
+    _wait_for_progress(page, "2 of 4")
     _wait_for_picture(page, "1906.3")
     page.keyboard.press("s")
     _wait_for_picture(page, "1906.4")
     page.keyboard.press("a")
-    expect(page.locator("#progress-text")).to_have_text("3 of 4")
+    _wait_for_progress(page, "3 of 4")
     page.keyboard.press("u")
     _wait_for_picture(page, "1906.4")
-    expect(page.locator("#progress-text")).to_have_text("2 of 4")
+    _wait_for_progress(page, "2 of 4")
     expected = [(1, "accepted", None), (2, "rejected", "too smooth"), (4, "accepted", None), (4, "undone", None)]
     assert _reviews(catalogue) == expected
 
