@@ -19,7 +19,7 @@ test: $(READY) lint  ## Run all checks and all tests that this machine can run
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY) lint  ## Run the quick checks: ruff, mypy, import-linter and the unit tests
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not postgres'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not postgres and not integration'
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Withdrawal: a derivative's bytes are removed for legal or ethical reasons, and its record is kept as a tombstone.
 
 The tombstone keeps identifiers, digests, recipe, reason, person and time. A withdrawn derivative is never current, and
-no batch makes it again. A person can lift the withdrawal; the derivative is then made again from its record.
+no batch makes it again. A person can lift the withdrawal; the derivative is then recreated from its record.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def withdraw_derivative(
             derivative.withdrawn_by = person_agent(session, person.strip())
             derivative.withdrawal_reason = reason.strip()
             update_current_derivatives(session, master)
-    # Only now: a file that is gone without its tombstone would look lost, and would be made again.
+    # Only now: a file that is gone without its tombstone would look lost, and would be recreated.
     path.unlink(missing_ok=True)
     with suppress(OSError):  # the item may have other derivatives
         path.parent.rmdir()
@@ -98,7 +98,7 @@ def lift_withdrawal(
     Raises:
         NotFoundError: the item has no such derivative.
         UsageError: the reason or the person is missing, or it is not withdrawn.
-        FixityError: it can't be made again with the recorded bytes; it stays withdrawn.
+        FixityError: it can't be recreated with the recorded bytes; it stays withdrawn.
     """
     if not reason.strip() or not person.strip():
         raise UsageError("lifting a withdrawal is a person's decision and needs a reason: give --reason TEXT")
@@ -135,11 +135,11 @@ def _make_again(catalogue: Catalogue, derivative: Derivative, path: Path) -> Non
     try:
         remade = Remaker(catalogue).remake(record, temporary)
         if remade.sha256 != derivative.sha256:
-            raise FixityError(f"{refused}: made again, it has other bytes, SHA-256 {remade.sha256}. {remedy}")
+            raise FixityError(f"{refused}: recreated, it has other bytes, SHA-256 {remade.sha256}. {remedy}")
         flush_file(temporary)
         publish(temporary, path)
     except RestorationError as error:
-        raise FixityError(f"{refused}, because it can't be made again: {error}. {remedy}") from error
+        raise FixityError(f"{refused}, because it can't be recreated: {error}. {remedy}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

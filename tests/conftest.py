@@ -30,9 +30,20 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+INTEGRATION = (
+    *(f"archive/{room}/" for room in ("batches", "cli", "credentials", "export", "web")),
+    *(f"archive/test_{name}.py" for name in ("contact_sheet", "html_report", "fixity", "review_queue", "views")),
+    "test_docs.py",
+    "test_end_to_end.py",
+)
+"""Tests that run commands or batches on a home, by the beginning of their path."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that use PostgreSQL, and skips those that need a GPU where there is none."""
+    """Marks the tests of whole commands and those that use PostgreSQL; skips those that need what isn't here."""
     for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(INTEGRATION):
+            item.add_marker(pytest.mark.integration)
         parameters = getattr(item, "callspec", None)
         if "_postgresql" in getattr(item, "fixturenames", ()) or (
             parameters is not None and "postgresql" in map(str, parameters.params.values())

@@ -14,7 +14,7 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 @command(
     "reproduce",
     examples=("archive reproduce --limit 20", "archive reproduce 'batch:3'"),
-    partly="some derivatives came out different, or can't be made again",
+    partly="some derivatives came out different, or can't be recreated",
 )
 @query_argument
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many derivatives; else all.")
@@ -27,7 +27,7 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 def reproduce(context: Context, query: str | None, limit: int | None, device: str | None) -> int:
     """Make derivatives again from their records and compare.
 
-    Each derivative is made again in a temporary folder, with the precision, tile size and threads of its record, and
+    Each derivative is recreated in a temporary folder, with the precision, tile size and threads of its record, and
     compared with what was recorded; those whose last reproduction is oldest come first. Nothing in the home is
     replaced. The result is printed, one line per derivative, and is an event in the history: identical (the same
     bytes), identical pixels (other metadata), within N (another device or software, largest difference in steps of

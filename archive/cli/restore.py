@@ -129,7 +129,7 @@ def restore(
     """Restore the masters that match QUERY.
 
     Without QUERY, restore all masters that have no derivative of this recipe. Each result is a new file; masters are
-    only read. Existing derivatives are kept and not made again; failed masters are tried again. --style simulates a
+    only read. Existing derivatives are kept and not recreated; failed masters are tried again. --style simulates a
     style after the restoration. The result is a styled derivative, which never replaces a restored one. On a terminal
     the command shows the plan and asks for confirmation. In a pipe, or with --yes, it starts immediately and writes the
     plan to standard error. Failures are listed at the end.
@@ -343,7 +343,7 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
     else:
         yield from _resource_lines(plan)
     if plan.made_again:
-        yield f"Of these, {pluralise(plan.made_again, 'derivative')} made again: the file is lost"
+        yield f"Of these, {pluralise(plan.made_again, 'derivative')} recreated: the file is lost"
     if plan.already_made:
         yield f"Already done: {pluralise(plan.already_made, 'master')}"
     if plan.adopted:

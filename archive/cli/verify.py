@@ -45,7 +45,7 @@ def verify(
 
     Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
     first. Each check is an event in the history. Broken files are named on standard output, one a line, and marked:
-    a derivative whose file is missing or changed is not current until it is found or made again. `archive restore`
+    a derivative whose file is missing or changed is not current until it is found or recreated. `archive restore`
     makes lost derivatives again, too. `archive list status:lost` finds what is marked.
     """
     from archive.fixity import verify_files as check
@@ -92,5 +92,5 @@ def _repair(catalogue: Catalogue, query: str | None) -> int:
 
 
 def _is_repairable(broken: BrokenFile) -> bool:
-    """Whether the repair answers for it: its batch tells what could not be made again."""
+    """Whether the repair answers for it: its batch tells what could not be recreated."""
     return broken.kind == "derivative" and broken.problem in ("missing", "changed")

@@ -20,7 +20,7 @@ from archive.cli.output_formats import escape_control_characters
 @click.option("--derivative", type=RowId(), required=True, metavar="ID", help="Which one; `archive show` lists them.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why.")
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
-@click.option("--lift", is_flag=True, help="Take the withdrawal back: the derivative is made again from its record.")
+@click.option("--lift", is_flag=True, help="Take the withdrawal back: the derivative is recreated from its record.")
 @pass_context
 def withdraw(
     context: Context, accession_number: str, derivative: int, reason: str, reviewer: str | None, *, lift: bool

@@ -1,4 +1,4 @@
-"""Comparing a derivative that was made again with the one that was recorded."""
+"""Comparing a derivative that was recreated with the one that was recorded."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Remade:
-    """A derivative that was made again."""
+    """A derivative that was recreated."""
 
     path: Path
     sha256: str

@@ -68,7 +68,7 @@ def reproduce_derivatives(
     The files are made in a temporary folder (``TMPDIR``) and removed after the comparison.
 
     Args:
-        catalogue: whose derivatives are made again.
+        catalogue: whose derivatives are recreated.
         query: only the derivatives of the masters that it matches; without it all.
         report: counts the results.
         limit: at most so many.

@@ -1,6 +1,6 @@
 """Files made for looking, below ``<home>/views``: made when they are first asked for, deleted when space runs short.
 
-Everything here can be deleted at any time: it is made again. Names are digests of the pixels that a view shows, so a
+Everything here can be deleted at any time: it is recreated. Names are digests of the pixels that a view shows, so a
 view never shows other bytes than those recorded.
 """
 
@@ -38,7 +38,7 @@ Build = Callable[[Path, Advance], None]
 
 
 def remove_views(settings: Settings) -> None:
-    """Deletes all views of a home, for a picture that must not be seen any more; those of others are made again."""
+    """Deletes all views of a home, for a picture that must not be seen any more; those of others are recreated."""
     for path in (settings.home / VIEWS).glob("??/*"):
         path.unlink(missing_ok=True)
 

@@ -75,7 +75,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     connection = op.get_bind()
     for table, condition, what in (
-        ("derivatives", "file_fault = 'lost'", "derivatives were lost and made again with other bytes"),
+        ("derivatives", "file_fault = 'lost'", "derivatives were lost and recreated with other bytes"),
         ("batches", "kind = 'repair'", "batches are repairs"),
     ):
         if count := connection.scalar(sa.text(f"SELECT count(*) FROM {table} WHERE {condition}")):  # noqa: S608

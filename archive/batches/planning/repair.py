@@ -1,4 +1,4 @@
-"""Planning a repair: derivatives whose files are missing or changed, to be made again from their records."""
+"""Planning a repair: derivatives whose files are missing or changed, to be recreated from their records."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Claim:
     stored_path: str  # the derivative's, relative to the home
     final: Path  # the derivative's, absolute
     already_made: bool  # the task was skipped; no lease is held
-    lost: LostDerivative | None  # is made again from its record, because its file is lost
+    lost: LostDerivative | None  # is recreated from its record, because its file is lost
 
 
 def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None) -> Claim | None:

@@ -60,7 +60,7 @@ def commit_derivative(catalogue: Catalogue, claim: Claim, result: TaskResult) ->
     file with that name is one that an earlier holder published without a commit; it is replaced. If another batch has
     made the same derivative meanwhile, the task is skipped.
 
-    A derivative whose file was lost is made again: the same bytes put its record right; other bytes become another
+    A derivative whose file was lost is recreated: the same bytes put its record right; other bytes become another
     derivative, and the lost file is not searched for any more.
 
     Raises:
@@ -149,7 +149,7 @@ def _put_right(
     record_event(
         session,
         EventType.DERIVATION,
-        detail=f"made again from its record with the same bytes, {_recipe_in_events(claim)}{moved}",
+        detail=f"recreated from its record with the same bytes, {_recipe_in_events(claim)}{moved}",
         master=master,
         derivative=lost,
         at=at,
@@ -237,7 +237,7 @@ def _write_rows(
 
 
 def _replacement(lost: Derivative) -> str:
-    return f"made again for derivative {lost.id}, whose file is lost, with other bytes: device or software differ"
+    return f"recreated for derivative {lost.id}, whose file is lost, with other bytes: device or software differ"
 
 
 def _recipe_in_events(claim: Claim) -> str:

@@ -54,7 +54,7 @@ DERIVATIVE_INDEXES = (
     Index("ix_derivatives_verified_at_id", "verified_at", "id"),
     _where("withdrawn_at IS NOT NULL", "ix_derivatives_withdrawn_master_id", "master_id"),
     Index("ix_derivatives_created_at_master_id", "created_at", "master_id"),
-    # A master and a recipe have one derivative, beside those that were lost and made again with other bytes.
+    # A master and a recipe have one derivative, beside those that were lost and recreated with other bytes.
     _where(
         "file_fault IS NULL OR file_fault <> 'lost'",
         "uq_derivatives_master_id_recipe_id",

@@ -44,7 +44,7 @@ class BatchKind(StrEnum):
     RESTORE = "restore"
     RERUN = "rerun"
     REPAIR = "repair"
-    """Derivatives whose files are lost are made again from their records."""
+    """Derivatives whose files are lost are recreated from their records."""
 
 
 class FileFault(StrEnum):
@@ -53,7 +53,7 @@ class FileFault(StrEnum):
     MISSING = "missing"
     CHANGED = "changed"
     LOST = "lost"
-    """It was made again with other bytes, as another derivative: it is not looked for any more."""
+    """It was recreated with other bytes, as another derivative: it is not looked for any more."""
 
 
 class TaskStatus(StrEnum):

@@ -54,7 +54,7 @@ def test_a_lost_derivative_is_marked_and_made_again_with_the_same_bytes(museum: 
     assert [row["accession_number"] for row in museum.done("list", "status:lost", "--format", "json").json()] == ["A"]
 
     planned = museum.done("restore")
-    assert "1 derivative made again" in planned.errors
+    assert "1 derivative recreated" in planned.errors
     assert lost.read_bytes() == before
     shown = museum.show("A")
     assert (len(shown["derivatives"]), shown["derivatives"][0]["current"]) == (1, True)

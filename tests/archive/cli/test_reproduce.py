@@ -1,4 +1,4 @@
-"""``archive reproduce``: derivatives are made again by the network itself, from their records alone."""
+"""``archive reproduce``: derivatives are recreated by the network itself, from their records alone."""
 
 from __future__ import annotations
 

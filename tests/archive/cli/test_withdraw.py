@@ -114,7 +114,7 @@ def test_what_cannot_be_made_again_stays_withdrawn_until_its_file_is_brought_bac
     lift = [*withdraw(restored), "--lift", "--reason", "they agreed"]
     answer = restored.run(*lift)
     assert answer.code == 1
-    assert "is not lifted, because it can't be made again" in answer.errors
+    assert "is not lifted, because it can't be recreated" in answer.errors
     assert derivative(restored)["withdrawn"] is not None
     assert list(path.parent.iterdir()) == []
     shutil.copy(backup, path)
