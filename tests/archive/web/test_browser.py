@@ -31,7 +31,14 @@ class RunningServer:
 
     def __init__(self, home: Path) -> None:
         command = [sys.executable, "-m", "archive", "--home", str(home), "serve", "--port", "0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            # A test run in the background ignores Ctrl-C, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip()
         self.base = self.address.partition("/?")[0]
