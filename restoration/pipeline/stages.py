@@ -89,6 +89,14 @@ def inference(execution: ResolvedExecution) -> Iterator[None]:
         yield
 
 
+def _placed(network: nn.Module, execution: ResolvedExecution) -> nn.Module:
+    """The network on the device, in evaluation mode, laid out as fast convolutions want it."""
+    network.to(device=execution.device, dtype=torch.float32).eval()
+    # torch changes the memory layout of the weights only with this untyped overload.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
 class NetworkStage:
     """A generator network as a stage, on the device and in the precision of ``execution``.
 
@@ -104,8 +112,9 @@ class NetworkStage:
         margin_px: int,
         multiple_px: int,
         conditions: Sequence[float] = (),
+        is_placed: bool = False,
     ) -> None:
-        """Moves the network to the device and puts it into evaluation mode.
+        """Moves the network to the device and puts it into evaluation mode, unless it ``is_placed`` already.
 
         Args:
             network: (N, 3, h, w) floats in [0, 1] to the same shape.
@@ -118,9 +127,7 @@ class NetworkStage:
         self.multiple_px = multiple_px
         self._execution = execution
         self._conditions = torch.tensor([conditions], device=execution.device) if conditions else None
-        self._network = network.to(device=execution.device, dtype=torch.float32).eval()
-        # torch changes the memory layout of the weights only with this untyped overload.
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network if is_placed else _placed(network, execution)
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
         with inference(self._execution):
@@ -150,6 +157,7 @@ class LoadedRestoration:
             repair: the names of those of the network's conditions that are defects to repair.
         """
         self._network, self._execution, self._repair = network, execution, frozenset(repair)
+        _placed(network, execution)
 
     @property
     def needs_grain_profile(self) -> bool:
@@ -169,6 +177,7 @@ class LoadedRestoration:
             margin_px=network.margin_px,
             multiple_px=network.multiple_px,
             conditions=[encoded.get(name, float(name in self._repair)) for name in network.conditions],
+            is_placed=True,  # other pictures' threads may be using the network
         )
 
 
