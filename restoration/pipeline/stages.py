@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, cast
@@ -89,14 +90,6 @@ def inference(execution: ResolvedExecution) -> Iterator[None]:
         yield
 
 
-def _placed(network: nn.Module, execution: ResolvedExecution) -> nn.Module:
-    """The network on the device, in evaluation mode, laid out as fast convolutions want it."""
-    network.to(device=execution.device, dtype=torch.float32).eval()
-    # torch changes the memory layout of the weights only with this untyped overload.
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
-
-
 class NetworkStage:
     """A generator network as a stage, on the device and in the precision of ``execution``.
 
@@ -111,58 +104,62 @@ class NetworkStage:
         *,
         margin_px: int,
         multiple_px: int,
-        conditions: Sequence[float] = (),
-        is_placed: bool = False,
     ) -> None:
-        """Moves the network to the device and puts it into evaluation mode, unless it ``is_placed`` already.
+        """Moves the network to the device and puts it into evaluation mode, without conditioning inputs.
 
         Args:
             network: (N, 3, h, w) floats in [0, 1] to the same shape.
             execution: device and precision.
             margin_px: the radius of its receptive field.
             multiple_px: what the sides of its regions must be multiples of.
-            conditions: conditioning inputs, one number each; empty for an unconditional network.
         """
         self.margin_px = margin_px
         self.multiple_px = multiple_px
         self._execution = execution
-        self._conditions = torch.tensor([conditions], device=execution.device) if conditions else None
-        self._network = network if is_placed else _placed(network, execution)
+        self._conditions: tuple[Tensor, ...] = ()
+        self._network = network.to(device=execution.device, dtype=torch.float32).eval()
+        # torch changes the memory layout of the weights only with this untyped overload.
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def with_conditions(self, conditions: Sequence[float]) -> NetworkStage:
+        """Returns a stage of the same network with conditioning inputs, one number each; none if it takes none.
+
+        The network itself is not touched, because threads of other pictures may be using it.
+        """
+        stage = copy.copy(self)
+        stage._conditions = (torch.tensor([conditions], device=self._execution.device),) if conditions else ()
+        return stage
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
         with inference(self._execution):
             inputs = torch.from_numpy(region).to(self._execution.device)
             is_grey = inputs.shape[1] == 1
             rgb = inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            output: Tensor = self._run(rgb).float()
+            output: Tensor = self._network(rgb, *self._conditions).float()
             if is_grey:
                 output = output.mean(dim=1, keepdim=True)
             values: NDArray[np.float32] = output.cpu().numpy()
             return values
-
-    def _run(self, rgb: Tensor) -> Tensor:
-        conditions = () if self._conditions is None else (self._conditions,)
-        return cast(Tensor, self._network(rgb, *conditions))
 
 
 class LoadedRestoration:
     """A restoration network on a device, with the defects to repair. Its output can depend on the picture's grain."""
 
     def __init__(self, network: Generator, execution: ResolvedExecution, *, repair: Collection[str]) -> None:
-        """Stores the network; it is moved to the device when a stage is made.
+        """Takes the network over and moves it to the device, once for all pictures.
 
         Args:
             network: the generator.
             execution: device and precision.
             repair: the names of those of the network's conditions that are defects to repair.
         """
-        self._network, self._execution, self._repair = network, execution, frozenset(repair)
-        _placed(network, execution)
+        self._conditions, self._repair = network.conditions, frozenset(repair)
+        self._stage = NetworkStage(network, execution, margin_px=network.margin_px, multiple_px=network.multiple_px)
 
     @property
     def needs_grain_profile(self) -> bool:
         """Whether the grain of the whole picture is a conditioning input."""
-        return any(name in GRAIN_NAMES for name in self._network.conditions)
+        return any(name in GRAIN_NAMES for name in self._conditions)
 
     def for_picture(self, grain: Mapping[str, float]) -> NetworkStage:
         """Returns the stage for a picture with this grain profile, which is empty if it isn't needed.
@@ -170,14 +167,8 @@ class LoadedRestoration:
         See :func:`restoration.grain_profile.measure_grain`.
         """
         encoded = dict(zip(GRAIN_NAMES, encode_grain(grain).tolist(), strict=True)) if self.needs_grain_profile else {}
-        network = self._network
-        return NetworkStage(
-            network,
-            self._execution,
-            margin_px=network.margin_px,
-            multiple_px=network.multiple_px,
-            conditions=[encoded.get(name, float(name in self._repair)) for name in network.conditions],
-            is_placed=True,  # other pictures' threads may be using the network
+        return self._stage.with_conditions(
+            [encoded.get(name, float(name in self._repair)) for name in self._conditions]
         )
 
 
