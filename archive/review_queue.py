@@ -17,12 +17,11 @@ from sqlalchemy.orm import Session
 
 from archive.accounts import Account
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import newest_decision
+from archive.catalogue.current_derivative import current_score, newest_decision
 from archive.catalogue.listings import select_masters
 from archive.catalogue.query.fields import OTHER_METRICS
 from archive.catalogue.schema.review_tables import ReviewQueue, ReviewQueueEntry
-from archive.catalogue.schema.tables import Derivative, Item, Master, QualityScore, Review
-from archive.catalogue.schema.vocabularies import ScoredImage
+from archive.catalogue.schema.tables import Derivative, Item, Master, Review
 from archive.errors import NotFoundError, UsageError
 
 CLAIM_SECONDS = 120
@@ -197,17 +196,7 @@ def _ordered_derivatives(query: str, sort_by: str) -> Select[Any]:
     wanted = wanted.with_only_columns(Master.current_restored_id)
     if sort_by == BY_ACCESSION_NUMBER:
         return wanted
-    score = (
-        select(QualityScore.value)
-        .where(
-            QualityScore.derivative_id == Master.current_restored_id,
-            QualityScore.metric == sort_by,
-            QualityScore.image == ScoredImage.DERIVATIVE,
-            QualityScore.stage.is_(None),
-        )
-        .limit(1)
-        .scalar_subquery()
-    )
+    score = current_score(sort_by)
     worst_first = score.asc() if sort_by in _WORST_IS_LOW else score.desc()
     return wanted.order_by(None).order_by(worst_first.nulls_last(), Item.accession_number, Master.sequence)
 

@@ -61,6 +61,21 @@ def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Dec
     )
 
 
+def current_score(metric: str) -> ScalarSelect[float]:
+    """A score of a master's current restored derivative by itself or against its source; NULL without one."""
+    return (
+        select(QualityScore.value)
+        .where(
+            QualityScore.derivative_id == Master.current_restored_id,
+            QualityScore.metric == metric,
+            QualityScore.image == ScoredImage.DERIVATIVE,
+            QualityScore.stage.is_(None),
+        )
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
 def outdated_recipes() -> Select[int]:
     """Selects the recipes with a restoration stage by another version than the approved one of its model."""
     stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)

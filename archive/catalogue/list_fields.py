@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 
+from archive.catalogue.current_derivative import current_score
 from archive.catalogue.query.fields import OTHER_METRICS
 from archive.catalogue.query.text_index import fold_words
 from archive.catalogue.schema.description_tables import ItemIdentifier
-from archive.catalogue.schema.tables import Agent, Derivative, Item, Master, QualityScore, Recipe, Review
-from archive.catalogue.schema.vocabularies import Decision, ScoredImage
+from archive.catalogue.schema.tables import Agent, Derivative, Item, Master, Recipe, Review
+from archive.catalogue.schema.vocabularies import Decision
 from archive.display import EXTRA_PREFIX
 
 _ITEM = ("date_text", "description", "place", "process", "polarity", "rights", "access", "collection", "extra")
@@ -76,23 +77,9 @@ def _known_columns(current: Any) -> dict[str, Any]:
         **{name: getattr(Master, column) for name, column in _MASTER_RENAMED.items()},
         **{name: getattr(current, column) for name, column in _DERIVATIVE.items()},
         "recipe": recipe,
-        **{name: _score(name) for name in OTHER_METRICS},
+        **{name: current_score(name) for name in OTHER_METRICS},
         **_newest_review(),
     }
-
-
-def _score(metric: str) -> Any:
-    return (
-        select(QualityScore.value)
-        .where(
-            QualityScore.derivative_id == Master.current_restored_id,
-            QualityScore.metric == metric,
-            QualityScore.image == ScoredImage.DERIVATIVE,
-            QualityScore.stage.is_(None),
-        )
-        .limit(1)
-        .scalar_subquery()
-    )
 
 
 def _newest_review() -> dict[str, Any]:
