@@ -7,21 +7,11 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from archive.catalogue.item_details import ITEM_FIELDS
 from archive.catalogue.schema.vocabularies import Access, Polarity, View
 from restoration.image import Area
 
-ITEM_COLUMNS = (
-    "title",
-    "creator",
-    "date",
-    "description",
-    "place",
-    "process",
-    "polarity",
-    "rights",
-    "access",
-    "collection",
-)
+ITEM_COLUMNS = tuple(name for name in ITEM_FIELDS if name != "date_text")
 """Columns about the photograph, each an attribute of an item; the others are about one scan."""
 
 COLUMNS = ("filename", "accession_number", "sequence", "view", *ITEM_COLUMNS, "picture_area", "reference")
