@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from archive.batches.running import task_outcomes, task_processing, task_thread_pool
 from archive.batches.running.commit import commit_derivative
-from archive.batches.running.inference_scheduler import DeviceScheduler
+from archive.batches.running.inference_scheduler import InferenceScheduler
 from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
@@ -161,7 +161,7 @@ class Steps:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Notes the steps of the batch that is run inside."""
-        make, record, run = task_processing.process_task, commit_derivative, DeviceScheduler.run
+        make, record, run = task_processing.process_task, commit_derivative, InferenceScheduler.run
 
         def timed_turn(device: Any, priority: int, call: Callable[[], Any]) -> Any:
             requested_at = time.perf_counter()
@@ -192,7 +192,7 @@ class Steps:
             for patch in (
                 mock.patch.object(task_thread_pool, "process_task", timed_make),
                 mock.patch.object(task_outcomes, "commit_derivative", timed_record),
-                mock.patch.object(DeviceScheduler, "run", timed_turn),
+                mock.patch.object(InferenceScheduler, "run", timed_turn),
                 mock.patch.object(task_processing._Sink, "write", timed_write),
                 mock.patch.object(task_processing, "set_stage_context", self._enter),
             ):

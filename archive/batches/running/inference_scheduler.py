@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 _AFTER_ALL_OTHERS = 1 << 62
 
 
-class DeviceScheduler(Generic[Result]):
+class InferenceScheduler(Generic[Result]):
     """Context manager with one thread that runs calls one at a time, the lowest priority number first.
 
     The task submitted first finishes first; the others use the device while that one is read, written or scored. All

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
-from archive.batches.running.inference_scheduler import DeviceScheduler
+from archive.batches.running.inference_scheduler import InferenceScheduler
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import set_task_context
@@ -125,7 +125,7 @@ class WorkerPool:
         self._priorities = itertools.count()
         self._tasks: list[InFlightTask] = []
         self._finished: SimpleQueue[InFlightTask] = SimpleQueue()
-        self._device: DeviceScheduler[NDArray[np.float32]] = DeviceScheduler()
+        self._device: InferenceScheduler[NDArray[np.float32]] = InferenceScheduler()
 
     def __enter__(self) -> Self:
         self._device.__enter__()
@@ -198,7 +198,12 @@ class WorkerPool:
             raise
 
     def _run_on_device(self, task: InFlightTask, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Runs ``call`` in the device's thread, unless the task is no longer wanted."""
+        """Runs ``call`` in the inference thread.
+
+        Raises:
+            TaskReleasedError: the batch stops before the task's inference has begun, or stops immediately.
+            LeaseLostError: the lease was lost.
+        """
         if self._stop.requested and not task.reached_device:
             raise TaskReleasedError(f"task {task.claim.task_id} returns to pending: the batch was asked to stop")
         self._check_still_wanted(task)

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
 from archive.batches.running import task_outcomes, task_processing, task_thread_pool
-from archive.batches.running.inference_scheduler import DeviceScheduler
+from archive.batches.running.inference_scheduler import InferenceScheduler
 from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
@@ -136,7 +136,7 @@ def test_log_lines_tell_the_task_that_they_are_about(workshop: Any, monkeypatch:
         assert {(about["batch"], about["stage"]) for about in lines} == {(batch_id, stage)}
 
 
-def _waits(device: DeviceScheduler[None], count: int) -> bool:
+def _waits(device: InferenceScheduler[None], count: int) -> bool:
     return device._waiting.qsize() == count
 
 
@@ -150,7 +150,7 @@ def test_the_device_takes_what_came_first_and_works_in_one_thread() -> None:
             go_on.wait(60)
         done.append((place, threading.current_thread().name))
 
-    with DeviceScheduler[None]() as device:
+    with InferenceScheduler[None]() as device:
         threads = [threading.Thread(target=device.run, args=(9, partial(work_on, 9)))]
         threads[0].start()
         assert began.wait(60)
@@ -168,7 +168,7 @@ def test_what_fails_on_the_device_is_raised_where_it_was_asked_for() -> None:
     def broken() -> None:
         raise DeviceError("no memory")
 
-    with DeviceScheduler[None]() as device:
+    with InferenceScheduler[None]() as device:
         with pytest.raises(DeviceError, match="no memory"):
             device.run(0, broken)
         device.run(0, lambda: None)
