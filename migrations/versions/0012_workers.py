@@ -1,4 +1,4 @@
-"""Which device works on a task, the last sign of life of its worker, and the priority of a batch."""
+"""The device that works on a task, and when its lease was last renewed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("tasks", sa.Column("lease_device", sa.Text()))
     op.add_column("tasks", sa.Column("lease_renewed_at", sa.DateTime(timezone=True)))
-    op.add_column("batches", sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
 
 
 def downgrade() -> None:
-    op.drop_column("batches", "priority")
     op.drop_column("tasks", "lease_renewed_at")
     op.drop_column("tasks", "lease_device")

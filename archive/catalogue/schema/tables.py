@@ -232,7 +232,6 @@ class Batch(Table):
     created_at: Mapped[datetime]
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))  # the software that planned it
     operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))  # the person who asked for it
-    priority: Mapped[int] = mapped_column(default=0, server_default="0")  # the higher goes first
 
     agent: Mapped[Agent] = relationship(foreign_keys=[agent_id])
     operator: Mapped[Agent | None] = relationship(foreign_keys=[operator_id])
