@@ -21,8 +21,6 @@ from restoration.execution import Execution
 from restoration.model_folders import ModelFolder, parse_card
 from restoration.networks import (
     Generator,
-    PatchDiscriminator,
-    ResidualUNet,
     VGGFeatures,
     build_generator,
     interpolate_weights,
@@ -39,9 +37,6 @@ from restoration.training.aged_pairs import (
     batches_of,
     find_pictures,
 )
-from restoration.training.losses import LossWeights, adversarial_loss, discriminator_loss, feature_loss, pixel_loss
-from restoration.training.network_widening import widen_weights
-from restoration.training.restoration_gan import RestorationGAN
 
 pytestmark = pytest.mark.slow
 
@@ -110,56 +105,6 @@ def test_validation_photographs_are_not_trained_on(pictures: Path) -> None:
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="at least two"):
         find_pictures(tmp_path)
-
-
-def test_losses_are_zero_where_nothing_differs_and_fall_towards_the_target() -> None:
-    torch.manual_seed(0)
-    target = torch.rand(1, 3, 16, 16)
-    assert pixel_loss(target, target).item() == pytest.approx(0, abs=1e-6)
-    assert pixel_loss(target + 0.1, target).item() == pytest.approx(np.log1p(0.01 / 1e-4), rel=1e-3)
-    left = torch.zeros(1, 1, 16, 16)
-    left[..., :8] = 1
-    assert pixel_loss(target + 0.1 * left, target, left) > pixel_loss(target + 0.1 * (1 - left), target, left)
-    discriminator = PatchDiscriminator(widths=(4,), scales=1).eval()
-    assert feature_loss(discriminator(target), discriminator(target)).item() == 0
-    assert feature_loss(discriminator(target * 0.5), discriminator(target)).item() > 0
-
-
-def test_hinge_losses_are_least_at_each_network_s_goal() -> None:
-    def output(score: float) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
-        return [(torch.full((1, 1, 2, 2), score), [])]
-
-    assert discriminator_loss(output(1.5), output(-1.5)).item() == 0
-    assert discriminator_loss(output(-1.0), output(1.0)).item() == 4
-    assert adversarial_loss(output(2.0)).item() < adversarial_loss(output(-2.0)).item()
-
-
-def test_a_few_steps_lower_the_loss_on_one_batch() -> None:
-    torch.manual_seed(0)
-    target = torch.nn.functional.interpolate(torch.rand(4, 3, 6, 6), size=(32, 32), mode="bilinear")
-    aged = target + 0.15 * torch.randn_like(target)
-    gan = RestorationGAN(
-        ResidualUNet(widths=(12, 16), blocks=(1, 1), conditions=DEFECTS),
-        PatchDiscriminator(widths=(8, 12)),
-        weights=LossWeights(),
-        device=torch.device("cpu"),
-        autocast=None,
-    )
-    for group in (*gan.generator_optimiser.param_groups, *gan.discriminator_optimiser.param_groups):
-        group["lr"] = 2e-3
-    patches = AgedPatches(
-        aged=aged, target=target, damage=torch.zeros(4, 1, 32, 32), conditions=torch.ones(4, len(CONDITIONS))
-    )
-    before = gan.pixel_step(patches)["pixel"]
-    for _ in range(60):
-        after = gan.pixel_step(patches)["pixel"]
-    assert after < before - np.log(2)  # half the squared error
-    generator_before = [value.clone() for value in gan.generator.parameters()]
-    discriminator_before = [value.clone() for value in gan.discriminator.parameters()]
-    losses = gan.adversarial_step(patches)
-    assert set(losses) == {"discriminator", "pixel", "feature", "adversarial"}
-    assert not all(map(torch.equal, generator_before, gan.generator.parameters()))
-    assert not all(map(torch.equal, discriminator_before, gan.discriminator.parameters()))
 
 
 def test_a_training_releases_a_version_and_its_card_describes_it(pictures: Path, tmp_path: Path) -> None:
@@ -276,32 +221,6 @@ def test_a_training_can_start_from_a_version(pictures: Path, tmp_path: Path) -> 
         train(tmp_path / "third", data=pictures, settings=TINY, start=ModelFolder(path=first.path, card=other))
     with pytest.raises(TrainingError, match="resumed training has its weights"):
         train(tmp_path / "fourth", data=None, settings=TINY, start=first, resume=True)
-
-
-def test_a_widened_network_has_the_same_output_and_trains_all_its_channels_and_conditions() -> None:
-    torch.manual_seed(1)
-    small, large = (
-        build_generator("residual-unet", {"widths": widths, "blocks": (1, 1), "conditions": names})
-        for widths, names in (((8, 12), DEFECTS), ((12, 20), CONDITIONS))
-    )
-    picture, conditions = torch.rand(2, 3, 32, 32), torch.ones(2, len(CONDITIONS))
-    large.load_state_dict(widen_weights(small.state_dict(), large))
-    torch.testing.assert_close(large(picture, conditions), small(picture, conditions[:, : len(DEFECTS)]))
-
-    optimiser = torch.optim.Adam(large.parameters(), lr=1e-3)
-    for _ in range(3):
-        optimiser.zero_grad()
-        large(picture, conditions).square().mean().backward()
-        optimiser.step()
-    narrow = small.state_dict()
-    for name, value in large.named_parameters():
-        assert value.grad is not None
-        for axis, (old, new) in enumerate(zip(narrow[name].shape, value.shape, strict=True)):
-            if new > old:  # new channels along this axis get gradients
-                assert value.grad.narrow(axis, old, new - old).abs().max() > 0, name
-
-    with pytest.raises(ValueError, match="larger"):
-        widen_weights(large.state_dict(), small)
 
 
 def _fidelity_network(folder: ModelFolder) -> Generator:
