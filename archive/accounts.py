@@ -68,7 +68,7 @@ def remove_account(catalogue: Catalogue, name: str) -> None:
     """Removes an account; what its user decided stays.
 
     Raises:
-        NotFoundError: there is no such account.
+        NotFoundError: the account does not exist.
     """
     with catalogue.session() as session:
         removed: Any = session.execute(delete(User).where(User.name == name))

@@ -17,7 +17,7 @@ def add_comment(
     """Adds a note on a rectangle, in pixels of the upright picture.
 
     Raises:
-        NotFoundError: there is no such derivative.
+        NotFoundError: the derivative does not exist.
         UsageError: the text is empty or too long, or the rectangle is not inside the picture.
     """
     text = text.strip()

@@ -114,7 +114,7 @@ def get_derivative_page(catalogue: Catalogue, account: Account, derivative_id: i
     """All about one derivative.
 
     Raises:
-        NotFoundError: there is no such derivative, or the account may not see it.
+        NotFoundError: the derivative does not exist, or the account may not see it.
     """
     with catalogue.reading() as session:
         found = session.execute(
@@ -153,7 +153,7 @@ def find_accession_number(catalogue: Catalogue, derivative_id: int, access: Coll
     """The accession number of a derivative's item.
 
     Raises:
-        NotFoundError: there is no such derivative, or its item's access is not in ``access``.
+        NotFoundError: the derivative does not exist, or its item's access is not in ``access``.
     """
     with catalogue.reading() as session:
         found = session.scalar(

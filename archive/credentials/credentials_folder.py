@@ -126,7 +126,7 @@ def load_chain(folder: Path) -> tuple[x509.Certificate, ...]:
 
 
 def load_trusted(folder: Path) -> tuple[x509.Certificate, ...]:
-    """The certificates whose signatures the museum trusts; none where there is no list.
+    """The certificates that the museum trusts; empty if it keeps no list.
 
     Raises:
         CredentialsError: the list can't be read.

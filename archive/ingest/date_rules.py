@@ -378,7 +378,7 @@ def _roman(text: str) -> int:
 
 def _month(year: str, month: int) -> str:
     if not 1 <= month <= 12:
-        raise _UnsureError(f"there is no month {month}")
+        raise _UnsureError(f"a year has no month {month}")
     return f"{year}-{month:02d}"
 
 
@@ -386,4 +386,4 @@ def _whole_day(year: int, month: int, day: int) -> str:
     try:
         return date(year, month, day).isoformat()
     except ValueError:
-        raise _UnsureError(f"there is no day {day} of month {month} in {year}") from None
+        raise _UnsureError(f"month {month} of {year} has no day {day}") from None

@@ -35,7 +35,7 @@ NO_DATE = frozenset(
         *("zonder jaar", "zonder datum", "ongedateerd", "onbekend", "datum onbekend"),
     }
 )
-"""Texts that say that there is no date."""
+"""Texts that mean an unknown date, such as n.d. and o.J."""
 
 ABOUT = (
     *("circa", "cca.", "ca.", "ca", "c.", "c", "about", "around", "approximately", "approx.", "approx"),

@@ -68,7 +68,7 @@ def selects_derivatives(node: QueryNode) -> bool:
 
 
 def derivative_predicate(node: QueryNode) -> ColumnElement[bool] | None:
-    """The part of the query that is about one derivative, as a condition on its row; None if there is no such part.
+    """The query's conditions on a derivative, as a predicate on its row; None if the query has none.
 
     Other conditions of an And are left out: they hold for the derivative's master anyway.
     """
