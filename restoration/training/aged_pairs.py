@@ -5,6 +5,7 @@ Sample ``i`` depends only on the seed and ``i``, so that a resumed training give
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
@@ -39,8 +40,8 @@ _MARGIN_PX = 16  # px at the edges of an aged part, excluded from patches
 _INSCRIBED_SHARE = 0.08  # of the photographs get inscriptions
 _DOWNSAMPLED_SHARE = 0.35  # of the photographs are downsampled, which reduces their own noise
 _STRONG_TEXTURE_SHARE = 0.25  # of the photographs are sharpened, so that clean pictures have strong fine texture
-_FLAT_PLACES_SHARE = 0.8  # of the photographs are sampled from those with flat places
-_FLAT_LEVELS = (1.2 / 255, 2.5 / 255)  # of the grain profile at 1 and 2 px
+_BLUR_PX = 33  # width of the box filter that leaves the lightness of a photograph and none of its detail
+_WITHOUT_FLAT_PLACES_SHARE = 0.25  # of the grain profiles include the photograph's own texture
 _STRUCTURE_SHARE = 0.3  # of the photographs get thin structures, if damage is to be repaired
 
 PATCHES_PER_PHOTOGRAPH = 8
@@ -133,6 +134,9 @@ class AgedPairs(Dataset[AgedPatches]):
 
     A photograph, or a large part of it, is aged as a whole and its grain profile is measured, because grain and texture
     cannot be distinguished in a patch. Then patches are cropped.
+
+    Large scans have flat places, where the profile measures grain alone. The training photographs are small and many
+    have none, so most profiles are measured in a blurred copy of the photograph, aged in the same way.
     """
 
     def __init__(self, photographs: Sequence[Path], pictures: TrainingPictures, *, patch_px: int, seed: int) -> None:
@@ -142,7 +146,6 @@ class AgedPairs(Dataset[AgedPatches]):
         self._photographs = [read_photograph(path) for path in photographs]
         self._masks = [_read_mask(path) for path in pictures.damage]
         self._grain = [patch for path in pictures.prints for patch in _read_grain(path)]
-        self._with_flat_places = [each for each in self._photographs if _has_flat_places(each)]
 
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
@@ -151,10 +154,13 @@ class AgedPairs(Dataset[AgedPatches]):
         repair = sample_repair(rng, ageing)
         if rng.random() < (_STRUCTURE_SHARE if "damage" in repair else _STRUCTURE_SHARE / 4):
             clean = draw_thin_structures(clean, rng)
+        has_flat_places = rng.random() >= _WITHOUT_FLAT_PLACES_SHARE
+        same_grain = copy.deepcopy(rng)
         pair = age_picture(clean, ageing, rng, repair=repair)
+        flat = age_picture(_blur(clean), replace(ageing, damage=None), same_grain) if has_flat_places else pair
+        profile = encode_grain(measure_array_grain(np.clip(flat.aged, 0, 1).transpose(2, 0, 1)))
         positions = self._sample_positions(clean, rng)
         damage = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
-        profile = encode_grain(measure_array_grain(np.clip(pair.aged, 0, 1).transpose(2, 0, 1)))
         conditions = np.concatenate([np.asarray([defect in repair for defect in DEFECTS], np.float32), profile])
         return AgedPatches(
             aged=self._crop(pair.aged, positions),
@@ -165,9 +171,7 @@ class AgedPairs(Dataset[AgedPatches]):
 
     def _sample_clean(self, rng: np.random.Generator) -> tuple[Array, bool]:
         """Samples a clean photograph or part of one, rotated and mirrored, in colour or as a neutral or toned print."""
-        with_flat_places = rng.random() < _FLAT_PLACES_SHARE and self._with_flat_places
-        photographs = self._with_flat_places if with_flat_places else self._photographs
-        photograph = photographs[rng.integers(len(photographs))]
+        photograph = self._photographs[rng.integers(len(self._photographs))]
         min_side = self.patch_px + 2 * _MARGIN_PX
         factor = rng.uniform(1.1, 1.8) if rng.random() < _DOWNSAMPLED_SHARE else 1.0
         sides = [min(round(_PART_PX * factor), side) for side in photograph.shape[:2]]
@@ -224,17 +228,10 @@ class AgedPairs(Dataset[AgedPatches]):
         return torch.from_numpy(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
 
 
-def _has_flat_places(photograph: NDArray[np.uint8]) -> bool:
-    """Whether the photograph has flat places, where its grain profile measures only the grain that is added.
-
-    Small photographs often have no flat places; large scans nearly always do.
-    """
-    profile = measure_array_grain(luma(photograph.astype(np.float32) / np.float32(255))[None])
-    fine, coarse = (
-        np.mean([level for name, level in profile.items() if f"_{scale}px_" in name and "chroma" not in name])
-        for scale in (1, 2)
-    )
-    return bool(fine < _FLAT_LEVELS[0] and coarse < _FLAT_LEVELS[1])
+def _blur(picture: Array) -> Array:
+    size = (_BLUR_PX, _BLUR_PX, 1)
+    blurred: Array = ndimage.uniform_filter(ndimage.uniform_filter(picture, size), size)
+    return blurred
 
 
 def _as_print(patch: Array, rng: np.random.Generator) -> Array:

@@ -201,6 +201,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         self._started = self._timing_started = time.monotonic()
         self._seconds_before, self._spent = float(loop_state["seconds"]), spent
         self._timed_steps = 0
+        self._first_step = self.step
         self.validation = Validation(
             pictures, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
         )
@@ -223,7 +224,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         if self.settings.minutes is None:
             return
         self._timed_steps += 1
-        if self.step in (0, self.settings.pixel_steps):  # the first step of a phase takes longer and is not timed
+        if self.step in (self._first_step, self.settings.pixel_steps):  # the first step takes longer and is not timed
             self._timing_started, self._timed_steps = now, 0
         elif self._timed_steps >= _STEPS_PER_TIMING:
             seconds_left = self.settings.minutes * 60 * (1 - _RELEASE_SHARE) - self._spent - (now - self._started)
