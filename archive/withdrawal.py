@@ -63,11 +63,12 @@ def withdraw_derivative(
             derivative.withdrawn_by = person_agent(session, person.strip())
             derivative.withdrawal_reason = reason.strip()
             update_current_derivatives(session, master)
-    # Only now: a file that is gone without its tombstone would look lost, and would be recreated.
+    # Views first: the withdrawal can be repeated as long as the file exists. The file only now: one that is gone without
+    # its tombstone would look lost, and would be recreated.
+    remove_views(catalogue.settings)
     path.unlink(missing_ok=True)
     with suppress(OSError):  # the item may have other derivatives
         path.parent.rmdir()
-    remove_views(catalogue.settings)
     with catalogue.session() as session:
         derivative, master = _find(session, accession_number, derivative_id)
         record_event(

@@ -15,7 +15,7 @@ from scipy import ndimage
 from archive.settings import Settings
 from archive.views.pyramid import Advance
 from archive.views.subjects import Subject, open_picture
-from archive.views.view_store import ViewStore
+from archive.views.view_store import ViewPendingError, ViewStore
 from restoration.quality.change_detection import CHANGE_COLOURS, CHANGE_STEPS, FILLED_COLOUR, ChangeMap, change_map
 from restoration.quality.smoothing_detection import CELL_PX, find_smoothed_blocks
 
@@ -26,7 +26,7 @@ _OPAQUE = 150
 
 
 class ChangeOverlay(NamedTuple):
-    """A change map as PNG with transparency, and its places."""
+    """A change map as PNG with transparency, and the places in it."""
 
     png: bytes
     places: dict[str, list[dict[str, int]]]
@@ -34,10 +34,10 @@ class ChangeOverlay(NamedTuple):
 
 
 def change_overlay(store: ViewStore, settings: Settings, subject: Subject, *, wait_seconds: float) -> ChangeOverlay:
-    """The overlay of a ``difference`` subject.
+    """The overlay of a ``difference`` subject; it is made if it does not exist.
 
     Raises:
-        ViewPendingError: it isn't finished after ``wait_seconds``.
+        ViewPendingError: it isn't finished after ``wait_seconds``; making it goes on.
         ViewError: it can't be made.
     """
 
@@ -50,8 +50,18 @@ def change_overlay(store: ViewStore, settings: Settings, subject: Subject, *, wa
         places = find_places(found, smoothed, subject.width, subject.height)
         path.write_bytes(json.dumps(places).encode() + b"\n" + _overlay(found))
 
-    written = store.file(f"{subject.key}.changes", build, wait_seconds=wait_seconds).read_bytes()
-    head, _, png = written.partition(b"\n")
+    path = store.file(f"{subject.key}.changes", build, wait_seconds=wait_seconds)
+    try:
+        return _read(path)
+    except (OSError, ValueError, SyntaxError) as error:  # damaged, as by a power cut, or deleted just now
+        path.unlink(missing_ok=True)
+        raise ViewPendingError(0.0) from error
+
+
+def _read(path: Path) -> ChangeOverlay:
+    head, _, png = path.read_bytes().partition(b"\n")
+    with Image.open(io.BytesIO(png)) as image:
+        image.verify()  # raises SyntaxError where a checksum is wrong
     return ChangeOverlay(png=png, places=json.loads(head))
 
 

@@ -39,7 +39,7 @@ def write_pyramid(source: Source, path: Path, advance: Advance) -> None:
         ImageError: the picture can't be decoded.
         OSError: it can't be read, or the pyramid can't be written.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".levels-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         first = _Level(Path(folder), source.info.width, source.info.height)
         info, conversion = source.info, SrgbConversion.of(source.info)
         rows = max(1, min(TILE_PX, _BAND_BYTES // (info.width * 3 * 4)))

@@ -1,12 +1,14 @@
-"""Files made for looking, below ``<home>/views``: made when they are first asked for, deleted when space runs short.
+"""The store of views, below ``<home>/views``: made when they are first asked for, deleted when they exceed their limit.
 
-Everything here can be deleted at any time: it is recreated. Names are digests of the pixels that a view shows, so a
-view never shows other bytes than those recorded.
+Everything here can be deleted at any time, also while the server runs. The name of a view is the digest of the file that
+it shows, so a view never shows other bytes than those recorded. A view is made in a folder of its own, whose name begins
+with a dot, and moved from there; if the folder is deleted meanwhile, the view is not made.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -34,13 +36,33 @@ _OPEN_PYRAMIDS = 64
 _BUILDERS = 2
 _REMEMBER_FAILURE_SECONDS = 30.0
 _LONGEST_SECONDS = 3600.0  # for one pyramid
+_LEFTOVER_SECONDS = 24 * 3600.0  # after which the folder of an unfinished view belongs to a process that was killed
 Build = Callable[[Path, Advance], None]
 
 
 def remove_views(settings: Settings) -> None:
-    """Deletes all views of a home, for a picture that must not be seen any more; those of others are recreated."""
+    """Deletes all views of a home, finished or not, for a picture that must not be seen any more.
+
+    Those of other pictures are recreated when they are looked at.
+
+    Raises:
+        OSError: one can't be deleted.
+    """
     for path in (settings.home / VIEWS).glob("??/*"):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            _remove_unfinished(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Deletes the folder in which a view is being made, under another name, so that nothing is added meanwhile."""
+    renamed = folder.with_name(f".{uuid4().hex}.deleted")
+    try:
+        folder.rename(renamed)
+    except FileNotFoundError:  # the view is finished, or was deleted by another process
+        return
+    shutil.rmtree(renamed)
 
 
 class ViewPendingError(Exception):
@@ -66,10 +88,10 @@ class ViewStore:
         self._open: OrderedDict[str, Pyramid] = OrderedDict()
 
     def pyramid(self, subject: Subject, *, wait_seconds: float) -> Pyramid:
-        """The pyramid of a picture, made if need be.
+        """The pyramid of a picture; it is made if it does not exist.
 
         Raises:
-            ViewPendingError: it isn't finished after ``wait_seconds``; it is being made all the same.
+            ViewPendingError: it isn't finished after ``wait_seconds``; making it goes on.
             ViewError: it can't be made.
         """
         name = f"{subject.key}.tif"
@@ -85,7 +107,7 @@ class ViewStore:
         path = self.file(name, build, wait_seconds=wait_seconds)
         try:
             opened = Pyramid(path)
-        except (OSError, ValueError) as error:  # damaged, as by a power cut, or thrown away just now
+        except (OSError, ValueError) as error:  # damaged, as by a power cut, or deleted just now
             path.unlink(missing_ok=True)
             raise ViewPendingError(0.0) from error
         with self._lock:
@@ -95,11 +117,11 @@ class ViewStore:
         return opened
 
     def file(self, name: str, build: Build, *, wait_seconds: float) -> Path:
-        """The file ``name``, made by ``build`` if it is not there; raises as :meth:`pyramid` does."""
+        """The file ``name``; ``build`` makes it if it does not exist. Raises as :meth:`pyramid` does."""
         path = self._path(name)
         if path.exists():
             with suppress(OSError):
-                os.utime(path)  # the time of its last use, by which the oldest are thrown away
+                os.utime(path)  # the time of its last use, by which views are deleted
             return path
         future = self._start(name, path, build)
         try:
@@ -109,7 +131,7 @@ class ViewStore:
         return path
 
     def close(self) -> None:
-        """Stops making views; views in progress are finished."""
+        """Finishes the views that are being made, and makes no others."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, name: str) -> Path:
@@ -127,35 +149,38 @@ class ViewStore:
             return running
 
     def _make(self, name: str, path: Path, build: Build) -> None:
-        partial = path.with_name(f".{uuid4().hex}.partial")
+        folder = path.with_name(f".{uuid4().hex}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            build(partial, lambda share: self._shares.__setitem__(name, share))
-            partial.replace(path)
+            folder.mkdir(parents=True)
+            build(folder / "view", lambda share: self._shares.__setitem__(name, share))
+            (folder / "view").replace(path)
         except (ImageError, OSError) as error:
             failure = ViewError(f"the picture can't be shown: {error}")
             with self._lock:
                 self._failures[name] = (time.monotonic(), failure)
             raise failure from error
         finally:
-            partial.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
             with self._lock:
                 self._running.pop(name, None)
                 self._shares.pop(name, None)
-        self._throw_away_oldest(path)
+        self._make_room(path)
 
-    def _throw_away_oldest(self, newest: Path) -> None:
-        """Deletes the views that were not used for the longest time until the rest is within the limit."""
+    def _make_room(self, newest: Path) -> None:
+        """Deletes the least recently used views until the rest is within the limit, and what killed processes left."""
         found = []
         for path in self._folder.glob("??/*"):
             with suppress(OSError):
                 status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
+                if not path.is_dir():
+                    found.append((status.st_mtime, status.st_size, path))
+                elif time.time() - status.st_mtime > _LEFTOVER_SECONDS:
+                    _remove_unfinished(path)
         total = sum(size for _, size, _ in found)
         for _, size, path in sorted(found):
             if total <= self._limit:
                 break
-            if path != newest and not path.name.startswith("."):
+            if path != newest:
                 path.unlink(missing_ok=True)
                 with self._lock:
                     self._open.pop(path.name, None)

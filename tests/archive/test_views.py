@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from archive.errors import ViewError
 from archive.settings import Settings
 from archive.storage import digest_file
-from archive.views.pyramid import TILE_PX, Pyramid, write_pyramid
+from archive.views.change_overlay import change_overlay
+from archive.views.pyramid import TILE_PX, Advance, Pyramid, write_pyramid
 from archive.views.subjects import PictureFile, Subject
-from archive.views.view_store import ViewPendingError, ViewStore
+from archive.views.view_store import ViewPendingError, ViewStore, remove_views
 from restoration.image import Picture, SrgbConversion
 from tests.sample_images import ADOBE_RGB
 
@@ -110,4 +112,46 @@ def test_a_damaged_view_is_made_again_and_a_missing_file_is_told(settings: Setti
     for _ in range(2):
         with pytest.raises(ViewError, match="can't be shown"):
             store.pyramid(lost, wait_seconds=60)
+    store.close()
+
+
+def test_views_are_removed_while_others_are_being_made(settings: Settings, tmp_path: Path) -> None:
+    store = ViewStore(settings)
+    store.pyramid(_subject(tmp_path, 1), wait_seconds=60)
+
+    def build(path: Path, advance: Advance) -> None:
+        with path.with_name("0.tiles").open("wb"):
+            remove_views(settings)
+        path.write_bytes(b"of a picture that must not be seen any more")
+
+    with pytest.raises(ViewError):
+        store.file("ab.view", build, wait_seconds=60)
+    store.close()
+    assert [path for path in (tmp_path / "views").rglob("*") if path.parent.name != "views"] == []
+
+
+def test_what_a_killed_process_left_is_deleted_after_a_day(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "views" / "ab"
+    old, new = folder / ".old.partial", folder / ".new.partial"
+    for left in (old, new):
+        left.mkdir(parents=True)
+        (left / "0.tiles").write_bytes(b"half a view")
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    store = ViewStore(settings)
+    store.pyramid(_subject(tmp_path, 1), wait_seconds=60)
+    store.close()
+    assert [path.name for path in folder.iterdir()] == [".new.partial"]
+
+
+def test_a_damaged_change_map_is_made_again(settings: Settings, tmp_path: Path) -> None:
+    store = ViewStore(settings)
+    files = tuple(_subject(tmp_path, number).files[0] for number in (0, 0))
+    subject = Subject(identifier="difference-1", accession_number="1", width=90, height=80, files=files)
+    made = change_overlay(store, settings, subject, wait_seconds=60)
+    (view,) = (tmp_path / "views").rglob("*.changes")
+    for damaged in (b"", b"no JSON\n" + made.png, view.read_bytes()[:-20]):
+        view.write_bytes(damaged)
+        with pytest.raises(ViewPendingError):
+            change_overlay(store, settings, subject, wait_seconds=60)
+        assert change_overlay(store, settings, subject, wait_seconds=60) == made
     store.close()
