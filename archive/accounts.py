@@ -25,47 +25,47 @@ _ACCESS = {
 _ORDER = list(Role)
 _hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106's low-memory profile
 _verifications = threading.BoundedSemaphore(2)  # each takes 64 MiB
-# Verified where a name is unknown, so that the time of an answer does not tell which names exist.
+# Verified if a name is unknown, so that the duration of an answer does not reveal which names exist.
 _NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$lHRvRCn1ENRT4Cl9MRyMGdSX+UWRuDlRW3fRPWaqFWs"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Somebody who may use the web server."""
+    """A person who may use the web server."""
 
     name: str
     role: Role
 
     @property
     def access(self) -> frozenset[Access]:
-        """Items of which access may be seen: viewers see open ones, reviewers also restricted ones, managers all."""
+        """The kinds of access of the items that the account may see."""
         return _ACCESS[self.role]
 
     def may(self, role: Role) -> bool:
-        """Whether the account may do what ``role`` may."""
+        """Whether the account has ``role`` or a higher one."""
         return _ORDER.index(self.role) >= _ORDER.index(role)
 
 
 def add_account(catalogue: Catalogue, name: str, role: Role, password: str | None) -> None:
-    """Adds an account; without a password its user can only come through the trusted header of a proxy.
+    """Adds an account. Without a password, only a trusted proxy can log its user in.
 
     Raises:
         UsageError: the name is taken, empty or too long, or the password is too short.
     """
     name = name.strip()
     if not name or len(name) > _MAXIMUM_NAME_LENGTH or not name.isprintable():
-        raise UsageError(f"{name!r} can't be a name: use 1 to {_MAXIMUM_NAME_LENGTH} printable characters")
+        raise UsageError(f"{name!r} is not a valid name. Use 1 to {_MAXIMUM_NAME_LENGTH} printable characters")
     if password is not None and len(password) < MINIMUM_PASSWORD_LENGTH:
-        raise UsageError(f"the password is too short: use at least {MINIMUM_PASSWORD_LENGTH} characters")
+        raise UsageError(f"the password is too short. Use at least {MINIMUM_PASSWORD_LENGTH} characters")
     hashed = None if password is None else _hasher.hash(password)
     with catalogue.session() as session:
         if session.scalar(select(User.id).where(User.name == name)) is not None:
-            raise UsageError(f"the account {name!r} exists already. Run `archive user remove` first to replace it")
+            raise UsageError(f"the account {name!r} exists. To replace it, run `archive user remove` first")
         session.add(User(name=name, role=role, password_hash=hashed, created_at=catalogue.now(session)))
 
 
 def remove_account(catalogue: Catalogue, name: str) -> None:
-    """Removes an account; what its user decided stays.
+    """Removes an account. The user's decisions and comments stay.
 
     Raises:
         NotFoundError: the account does not exist.
@@ -77,7 +77,7 @@ def remove_account(catalogue: Catalogue, name: str) -> None:
 
 
 def list_accounts(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """All accounts by name: name, role, password (whether it has one), created_at."""
+    """All accounts by name: name, role, password (whether there is one), created_at."""
     with catalogue.reading() as session:
         return [
             {
@@ -91,14 +91,14 @@ def list_accounts(catalogue: Catalogue) -> list[dict[str, Any]]:
 
 
 def find_account(catalogue: Catalogue, name: str) -> Account | None:
-    """The account of that name, if there is one."""
+    """The account with this name; None if there is none."""
     with catalogue.reading() as session:
         role = session.scalar(select(User.role).where(User.name == name))
     return None if role is None else Account(name=name, role=role)
 
 
 def check_password(catalogue: Catalogue, name: str, password: str) -> Account | None:
-    """The account of that name and password; None where either is wrong, after the same time."""
+    """The account with this name and password; None, after the same time, if either is wrong."""
     with catalogue.reading() as session:
         found = session.scalars(select(User).where(User.name == name)).one_or_none()
     stored = found.password_hash if found is not None else None

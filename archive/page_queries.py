@@ -1,4 +1,4 @@
-"""What pages show of the catalogue, limited to what an account may see."""
+"""Queries of the web pages, limited to the items that an account may see."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy.orm import joinedload
 from archive.accounts import Account
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_batch, get_item_details, list_batches, list_items
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review
-from archive.catalogue.schema.vocabularies import Access, DerivativeKind
-from archive.display import Record, describe_kind, describe_recipe, format_score_value
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review, Task
+from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
+from archive.display import Record, describe_recipe, format_score_value
 from archive.errors import NotFoundError
 
 PAGE_SIZE = 48
@@ -22,10 +22,10 @@ PAGE_SIZE = 48
 
 @dataclass(frozen=True, kw_only=True)
 class ItemCard:
-    """An item in a list: its record, and what there is to look at."""
+    """An item in a list, with the ids of the pictures to show."""
 
     record: Record
-    """As ``archive list`` gives it."""
+    """As in ``archive list``."""
     master_id: int | None
     derivative_id: int | None
     """The current restored derivative."""
@@ -43,28 +43,27 @@ class DerivativePage:
     """All decisions, newest first."""
 
     @property
-    def kind(self) -> str:
-        return describe_kind(self.derivative["kind"])
-
-    @property
     def recipe(self) -> str:
         return describe_recipe(self.derivative["recipe"])
 
     @property
-    def scores(self) -> dict[str, list[tuple[str, str]]]:
-        """Metrics with their values: how much was ``changed``, and what they were ``before_after``."""
+    def scores(self) -> dict[str, list[tuple[str, bool, str]]]:
+        """Scores of the whole picture: metric, whether it is against the clean reference, and value.
+
+        ``changed`` are those against the scan; ``before_after`` has the values of scan and derivative.
+        """
         whole = [score for score in self.derivative["quality"] if score["stage"] is None]
         changed = [
-            (score["metric"], format_score_value(score)) for score in whole if score["compared_with"] == "source"
+            (score["metric"], False, format_score_value(score)) for score in whole if score["compared_with"] == "source"
         ]
-        before_after: dict[str, dict[str, str]] = {}
+        before_after: dict[tuple[str, bool], dict[str, str]] = {}
         for score in whole:
             if score["compared_with"] in (None, "reference"):
-                against = " (reference)" if score["compared_with"] else ""
-                before_after.setdefault(f"{score['metric']}{against}", {})[score["image"]] = format_score_value(score)
+                key = score["metric"], score["compared_with"] is not None
+                before_after.setdefault(key, {})[score["image"]] = format_score_value(score)
         both = [
-            (metric, f"{values.get('source', '–')} → {values.get('derivative', '–')}")
-            for metric, values in before_after.items()
+            (*key, f"{found.get('source', '–')} → {found.get('derivative', '–')}")
+            for key, found in before_after.items()
         ]
         return {"changed": changed, "before_after": both}
 
@@ -72,7 +71,7 @@ class DerivativePage:
 def browse_items(
     catalogue: Catalogue, account: Account, query: str | None, *, after: str | None = None, limit: int = PAGE_SIZE
 ) -> list[ItemCard]:
-    """A page of the items that ``query`` finds, by accession number, behind ``after``.
+    """A page of the items that ``query`` finds, by accession number, from the first one after ``after``.
 
     Raises:
         QueryError: the query has a mistake.
@@ -98,7 +97,7 @@ def browse_items(
 
 
 def get_item_page(catalogue: Catalogue, account: Account, item_id: int) -> Record:
-    """An item with all that ``archive show`` tells of it.
+    """An item with everything that ``archive show`` shows.
 
     Raises:
         NotFoundError: there is no such item, or the account may not see it.
@@ -111,7 +110,7 @@ def get_item_page(catalogue: Catalogue, account: Account, item_id: int) -> Recor
 
 
 def get_derivative_page(catalogue: Catalogue, account: Account, derivative_id: int) -> DerivativePage:
-    """All about one derivative.
+    """One derivative with its item, master, reviews, and the other derivatives of the master.
 
     Raises:
         NotFoundError: the derivative does not exist, or the account may not see it.
@@ -181,14 +180,29 @@ def get_batch_page(catalogue: Catalogue, account: Account, batch_id: int) -> dic
     """
     with catalogue.reading() as session:
         found = get_batch(session, batch_id)
-        names = {failure["accession_number"] for failure in found["failures"]}
         seen = set(
             session.scalars(
-                select(Item.accession_number).where(Item.accession_number.in_(names), Item.access.in_(account.access))
+                select(Item.accession_number)
+                .join(Master, Master.item_id == Item.id)
+                .join(Task, Task.master_id == Master.id)
+                .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED, Item.access.in_(account.access))
             )
         )
     visible = [failure for failure in found["failures"] if failure["accession_number"] in seen]
     return {**found, "failures": visible, "hidden": len(found["failures"]) - len(visible)}
+
+
+def get_batch_progress(catalogue: Catalogue, batch_id: int) -> dict[str, Any]:
+    """The status of a batch, the number of its tasks, and the count of each status of tasks.
+
+    Raises:
+        NotFoundError: there is no such batch.
+    """
+    with catalogue.reading() as session:
+        found = next(list_batches(session, batch_id), None)
+    if found is None:
+        raise NotFoundError(f"No batch {batch_id}.")
+    return {name: found[name] for name in ("status", "tasks", *(status.value for status in TaskStatus))}
 
 
 def newest_batch(catalogue: Catalogue) -> int | None:

@@ -1,7 +1,7 @@
 """Queues of derivatives to be reviewed, shared by reviewers.
 
-A queue is fixed when it is opened: so "212 of 500" means something, and its order does not change under the reviewers.
-An entry counts as decided once its derivative has a decision that is newer than the queue, or that holds now. A claim
+A queue is fixed when it is opened, so that "212 of 500" means something and its order does not change under the
+reviewers. An entry is decided if its derivative has a decision that is newer than the queue and was not undone. A claim
 keeps an entry for one reviewer for :data:`CLAIM_SECONDS`; it expires by itself, so nobody can block a queue.
 """
 
@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from archive.accounts import Account
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import current_score, newest_decision
-from archive.catalogue.listings import select_masters
-from archive.catalogue.query.fields import OTHER_METRICS
+from archive.catalogue.current_derivative import image_score, newest_decision
+from archive.catalogue.listings import select_derivatives
+from archive.catalogue.query.fields import CHANGE_METRICS, IMAGE_METRICS
 from archive.catalogue.schema.review_tables import ReviewQueue, ReviewQueueEntry
 from archive.catalogue.schema.tables import Derivative, Item, Master, Review
+from archive.catalogue.schema.vocabularies import DerivativeKind, ScoredImage
 from archive.errors import NotFoundError, UsageError
 
 CLAIM_SECONDS = 120
 BY_ACCESSION_NUMBER = "accession_number"
-_WORST_IS_LOW = frozenset({"contrast", "colourfulness", "psnr_source", "psnr_reference", "ssim_source"})
+NOISE_REMOVED = "noise_removed"
+_WORST_IS_LOW = frozenset({"contrast", "colourfulness"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +38,13 @@ class QueueEntry:
     position: int
     """From 1."""
     derivative_id: int
+    master_id: int
     accession_number: str
     sequence: int
     decision: str | None
-    """The one that counts now."""
+    """The newest, unless it was undone."""
     claimed_by: str | None
-    """Who has an unexpired claim on it."""
+    """The reviewer with an unexpired claim on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,42 +59,36 @@ class QueueState:
 
 
 def sort_orders() -> tuple[str, ...]:
-    """What a queue can be ordered by: the accession number, or a metric with its worst values first."""
-    return (BY_ACCESSION_NUMBER, *OTHER_METRICS)
+    """What a queue can be ordered by: the accession number, or a measure with its worst values first."""
+    return (BY_ACCESSION_NUMBER, *CHANGE_METRICS, NOISE_REMOVED, *IMAGE_METRICS)
 
 
 def open_queue(catalogue: Catalogue, query: str, sort_by: str) -> int:
-    """The id of a queue of the current restored derivatives that ``query`` finds, in the order of ``sort_by``.
+    """The id of a queue of the restored derivatives that ``query`` selects, in the order of ``sort_by``.
 
-    A queue of the same query and order that still holds exactly these derivatives is used again, so that several
+    They are those of :func:`archive.catalogue.listings.select_derivatives` whose files were not withdrawn or lost. A
+    queue of the same query and order that still holds exactly these derivatives is used again, so that several
     reviewers who ask for the same share one.
 
     Raises:
         QueryError: the query has a mistake.
-        UsageError: the order isn't known, or the query finds no restored derivative.
+        UsageError: the order isn't known, or the query selects no restored derivative.
     """
     if sort_by not in sort_orders():
         raise UsageError(f"{sort_by!r} is not an order of queues; known are {', '.join(sort_orders())}")
     wanted = _ordered_derivatives(query, sort_by)
     with catalogue.session() as session:
-        found = [row[0] for row in session.execute(wanted)]
+        found: dict[int, int | None] = dict(session.execute(wanted).all())
         if not found:
             raise UsageError(f"no restored derivative matches {query!r}: try another query")
-        if (existing := _open_queue_with(session, query, sort_by, found)) is not None:
+        if (existing := _open_queue_with(session, query, sort_by, set(found))) is not None:
             return existing
         queue = ReviewQueue(query=query, sort_by=sort_by, created_at=catalogue.now(session))
         session.add(queue)
         session.flush()
-        newest = select(Review.derivative_id, func.max(Review.id)).group_by(Review.derivative_id)
-        last = dict(session.execute(newest).all())
         rows = [
-            {
-                "queue_id": queue.id,
-                "position": position,
-                "derivative_id": found_id,
-                "last_review_id": last.get(found_id),
-            }
-            for position, found_id in enumerate(found, 1)
+            {"queue_id": queue.id, "position": position, "derivative_id": derivative_id, "last_review_id": review_id}
+            for position, (derivative_id, review_id) in enumerate(found.items(), 1)
         ]
         session.execute(insert(ReviewQueueEntry), rows)
         return queue.id
@@ -118,6 +115,14 @@ def queue_state(catalogue: Catalogue, queue_id: int, account: Account) -> QueueS
         )
 
 
+def list_queues(catalogue: Catalogue, account: Account, *, limit: int = 10) -> list[QueueState]:
+    """The newest queues that hold something ``account`` may see, newest first."""
+    with catalogue.reading() as session:
+        ids = session.scalars(select(ReviewQueue.id).order_by(ReviewQueue.id.desc()).limit(limit)).all()
+    states = [queue_state(catalogue, queue_id, account) for queue_id in ids]
+    return [state for state in states if state.total]
+
+
 def list_entries(
     catalogue: Catalogue, queue_id: int, account: Account, *, after: int = 0, limit: int = 24
 ) -> list[QueueEntry]:
@@ -135,13 +140,23 @@ def list_entries(
 
 
 def claim_next(
-    catalogue: Catalogue, queue_id: int, account: Account, *, skipped: Collection[int] = (), count: int = 1
+    catalogue: Catalogue,
+    queue_id: int,
+    account: Account,
+    *,
+    first: int | None = None,
+    skipped: Collection[int] = (),
+    count: int = 1,
 ) -> list[QueueEntry]:
-    """The next undecided entries for a reviewer, claimed: first those that are theirs already, then unclaimed ones.
+    """The next undecided entries for a reviewer, claimed: first those that they have claimed already, then free ones.
 
     Args:
+        catalogue: the catalogue.
+        queue_id: the queue.
+        account: the reviewer.
+        first: the position of the entry on the reviewer's screen, which comes before all others.
         skipped: positions that the reviewer passed over.
-        count: how many; the second is there to be fetched ahead.
+        count: how many at most; those after the first are for fetching ahead.
 
     Raises:
         NotFoundError: there is no such queue.
@@ -154,10 +169,12 @@ def claim_next(
             ReviewQueueEntry.claimed_by == account.name,
             ReviewQueueEntry.claim_expires_at < now,
         )
+        is_own = and_(ReviewQueueEntry.claimed_by == account.name, ReviewQueueEntry.claim_expires_at >= now)
+        order = case((ReviewQueueEntry.position == first, 0), (is_own, 1), else_=2)
         wanted = (
             _entry_columns(_visible(queue_id, account))
             .where(~_is_decided(), is_free, ReviewQueueEntry.position.not_in(list(skipped)))
-            .order_by(ReviewQueueEntry.position)
+            .order_by(order, ReviewQueueEntry.position)
             .limit(count)
             .with_for_update(of=ReviewQueueEntry, skip_locked=True)
         )
@@ -177,31 +194,30 @@ def claim_next(
         return [_entry(row, now) for row in rows]
 
 
-def get_entry(catalogue: Catalogue, queue_id: int, position: int, account: Account) -> QueueEntry:
-    """One entry of a queue.
-
-    Raises:
-        NotFoundError: there is no such entry, or the account may not see it.
-    """
-    with catalogue.reading() as session:
-        wanted = _entry_columns(_visible(queue_id, account)).where(ReviewQueueEntry.position == position)
-        row = session.execute(wanted).one_or_none()
-        if row is None:
-            raise NotFoundError(f"No entry {position} in queue {queue_id}.")
-        return _entry(row, catalogue.now(session))
-
-
 def _ordered_derivatives(query: str, sort_by: str) -> Select[Any]:
-    wanted: Select[Any] = select_masters(query).where(Master.current_restored_id.is_not(None))
-    wanted = wanted.with_only_columns(Master.current_restored_id)
+    """Selects the ids of the derivatives of a new queue, each with that of its newest review."""
+    wanted: Select[Any] = select_derivatives(query, kind=DerivativeKind.RESTORED)
+    wanted = wanted.where(Derivative.withdrawn_at.is_(None), Derivative.file_fault.is_(None)).add_columns(
+        select(func.max(Review.id)).where(Review.derivative_id == Derivative.id).correlate(Derivative).scalar_subquery()
+    )
     if sort_by == BY_ACCESSION_NUMBER:
         return wanted
-    score = current_score(sort_by)
+    if sort_by == NOISE_REMOVED:
+        score: ColumnElement[float] = _noise(ScoredImage.SOURCE) - _noise(ScoredImage.DERIVATIVE)
+    else:
+        score = image_score(Derivative.id, sort_by)
     worst_first = score.asc() if sort_by in _WORST_IS_LOW else score.desc()
-    return wanted.order_by(None).order_by(worst_first.nulls_last(), Item.accession_number, Master.sequence)
+    return wanted.order_by(None).order_by(
+        worst_first.nulls_last(), Item.accession_number, Master.sequence, Derivative.id
+    )
 
 
-def _open_queue_with(session: Session, query: str, sort_by: str, found: list[int]) -> int | None:
+def _noise(image: ScoredImage) -> ColumnElement[float]:
+    noise: ColumnElement[float] = image_score(Derivative.id, "noise_sigma", image)
+    return noise
+
+
+def _open_queue_with(session: Session, query: str, sort_by: str, found: set[int]) -> int | None:
     """The newest queue of this query and order whose undecided entries are all still in ``found``, and no others."""
     newest = session.scalars(
         select(ReviewQueue)
@@ -212,10 +228,12 @@ def _open_queue_with(session: Session, query: str, sort_by: str, found: list[int
     if newest is None:
         return None
     entries = session.execute(
-        select(ReviewQueueEntry.derivative_id, _is_decided()).where(ReviewQueueEntry.queue_id == newest.id)
+        select(ReviewQueueEntry.derivative_id, _is_decided())
+        .join(Derivative, Derivative.id == ReviewQueueEntry.derivative_id)
+        .where(ReviewQueueEntry.queue_id == newest.id, Derivative.withdrawn_at.is_(None))
     )
     decided_by_id = dict(entries.all())
-    is_same = set(found) <= set(decided_by_id) and all(
+    is_same = found <= set(decided_by_id) and all(
         is_decided or derivative_id in found for derivative_id, is_decided in decided_by_id.items()
     )
     return newest.id if is_same and not all(decided_by_id.values()) else None
@@ -229,12 +247,17 @@ def _get(session: Session, queue_id: int) -> ReviewQueue:
 
 
 def _visible(queue_id: int, account: Account) -> Select[Any]:
+    """Selects the entries that an account may see; those whose derivative was withdrawn meanwhile are left out."""
     return (
         select(ReviewQueueEntry)
         .join(Derivative, Derivative.id == ReviewQueueEntry.derivative_id)
         .join(Master, Master.id == Derivative.master_id)
         .join(Item, Item.id == Master.item_id)
-        .where(ReviewQueueEntry.queue_id == queue_id, Item.access.in_(account.access))
+        .where(
+            ReviewQueueEntry.queue_id == queue_id,
+            Item.access.in_(account.access),
+            Derivative.withdrawn_at.is_(None),
+        )
     )
 
 
@@ -242,6 +265,7 @@ def _entry_columns(wanted: Select[Any]) -> Select[Any]:
     columns: Any = wanted.with_only_columns(
         ReviewQueueEntry.position,
         ReviewQueueEntry.derivative_id,
+        Derivative.master_id,
         Item.accession_number,
         Master.sequence,
         newest_decision(ReviewQueueEntry.derivative_id).label("decision"),
@@ -257,6 +281,7 @@ def _entry(row: Any, now: Any) -> QueueEntry:
     return QueueEntry(
         position=row.position,
         derivative_id=row.derivative_id,
+        master_id=row.master_id,
         accession_number=row.accession_number,
         sequence=row.sequence,
         decision=row.decision,
@@ -265,7 +290,7 @@ def _entry(row: Any, now: Any) -> QueueEntry:
 
 
 def _is_decided() -> ColumnElement[bool]:
-    """Whether an entry's derivative has a decision, made since the queue was opened."""
+    """Whether an entry's derivative has a decision that is newer than the queue and was not undone."""
     newer = (
         select(Review.id)
         .where(

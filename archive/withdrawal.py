@@ -63,8 +63,8 @@ def withdraw_derivative(
             derivative.withdrawn_by = person_agent(session, person.strip())
             derivative.withdrawal_reason = reason.strip()
             update_current_derivatives(session, master)
-    # Views first: the withdrawal can be repeated as long as the file exists. The file only now: one that is gone without
-    # its tombstone would look lost, and would be recreated.
+    # Views first, because a withdrawal can be repeated as long as the file exists. The file only now: one that is gone
+    # without its tombstone would look lost, and would be recreated.
     remove_views(catalogue.settings)
     path.unlink(missing_ok=True)
     with suppress(OSError):  # the item may have other derivatives

@@ -1,10 +1,11 @@
-"""Reviewers at work in the browser's place: several share a queue on a real server, each decides once a second.
+"""Scripted reviewers who share one queue of a real server over HTTP and decide once a second each.
 
-    python benchmarks/web_review.py --derivatives 500 --reviewers 3
-    python benchmarks/web_review.py --derivatives 500 --reviewers 3 --postgresql
+    python -m benchmarks.web_review
+    python -m benchmarks.web_review --postgresql
+    python -m benchmarks.web_review --derivatives 40 --pause 0
 
-Prints the percentiles of the answers, the server's memory before and after, and whether every decision is there, once,
-and by the reviewer who made it. Ends with 1 where it is not so.
+Prints percentiles of the answers, the server's memory over time, and whether the catalogue has exactly one decision per
+derivative, by the reviewer who made it. Exits with 1 if a decision is lost, double or mixed with another.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -40,7 +41,7 @@ PASSWORD = "a password for measuring"  # noqa: S105
 
 
 class Decided(NamedTuple):
-    """One decision that a server answered: whose, about what, and how long both of its requests took."""
+    """One decision that the server confirmed, and how long its two requests took."""
 
     reviewer: str
     derivative: int
@@ -48,7 +49,7 @@ class Decided(NamedTuple):
 
 
 def main() -> None:
-    """Sets a home up, runs the reviewers, and compares what they were told with the catalogue."""
+    """Sets a home up, runs the reviewers, and compares their decisions with the catalogue."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="review-") as folder, _database(options.postgresql) as url:
         catalogue = _catalogue(Path(folder) / "home", url, options.derivatives)
@@ -56,17 +57,29 @@ def main() -> None:
         for name in names:
             add_account(catalogue, name, Role.REVIEWER, PASSWORD)
         queue = open_queue(catalogue, "review:none", "accession_number")
-        with _server(catalogue.settings.home) as (base, process):
-            before = process.memory_info().rss / 2**20
+        with running_server(catalogue.settings.home) as (address, process):
+            base = address.partition("/?")[0]
             with ThreadPoolExecutor(options.reviewers) as pool:
-                decided = [
-                    each
-                    for found in pool.map(lambda name: _review(base, name, queue, options.pause), names)
-                    for each in found
-                ]
-            after = process.memory_info().rss / 2**20
-        print(f"memory of the server: {before:.0f} MiB before, {after:.0f} MiB after")
+                running = [pool.submit(_review, base, name, queue, options.pause) for name in names]
+                memory = _watch(process, running)
+            decided = [each for reviewer in running for each in reviewer.result()]
+        print("memory of the server, MiB:", ", ".join(f"{each:.0f}" for each in memory))
         sys.exit(0 if _report(catalogue, queue, decided, options.derivatives) else 1)
+
+
+def _watch(process: psutil.Process, running: list[Future[list[Decided]]]) -> list[float]:
+    """The memory of the server at about ten moments, the last one at the end."""
+    found = [memory_mib(process)]
+    while not all(each.done() for each in running):
+        time.sleep(0.5)
+        found.append(memory_mib(process))
+    step = max(1, len(found) // 10)
+    return [*found[:-1:step], found[-1]]
+
+
+def memory_mib(process: psutil.Process) -> float:
+    """The resident memory of a process."""
+    return float(process.memory_info().rss / 2**20)
 
 
 def _options() -> argparse.Namespace:
@@ -110,16 +123,17 @@ def _catalogue(home: Path, url: str | None, count: int) -> Catalogue:
 
 
 @contextmanager
-def _server(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+def running_server(home: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """``archive serve`` in a process of its own: its address with the token, and the process."""
     command = [sys.executable, "-m", "archive", "--home", str(home), "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
         assert process.stdout is not None
-        yield process.stdout.readline().partition("/?")[0], psutil.Process(process.pid)
+        yield process.stdout.readline().strip(), psutil.Process(process.pid)
         process.terminate()
 
 
 def _review(base: str, name: str, queue: int, pause: float) -> list[Decided]:
-    """What one reviewer decides until nothing is left."""
+    """Decides as one reviewer until nothing is left."""
     decided: list[Decided] = []
     with httpx.Client(base_url=base, timeout=60) as client:
         login = {"name": name, "password": PASSWORD, "csrf_token": _token(client, "/login")}

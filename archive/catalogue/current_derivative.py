@@ -61,14 +61,16 @@ def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Dec
     )
 
 
-def current_score(metric: str) -> ScalarSelect[float]:
-    """A score of a master's current restored derivative by itself or against its source; NULL without one."""
+def image_score(
+    derivative_id: SQLColumnExpression[Any], metric: str, image: ScoredImage = ScoredImage.DERIVATIVE
+) -> ScalarSelect[float]:
+    """A score of a whole derivative, or of its source, by itself or against the source; NULL without one."""
     return (
         select(QualityScore.value)
         .where(
-            QualityScore.derivative_id == Master.current_restored_id,
+            QualityScore.derivative_id == derivative_id,
             QualityScore.metric == metric,
-            QualityScore.image == ScoredImage.DERIVATIVE,
+            QualityScore.image == image,
             QualityScore.stage.is_(None),
         )
         .limit(1)

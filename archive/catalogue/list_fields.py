@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 
-from archive.catalogue.current_derivative import current_score
+from archive.catalogue.current_derivative import image_score
 from archive.catalogue.query.fields import OTHER_METRICS
 from archive.catalogue.query.text_index import fold_words
 from archive.catalogue.schema.description_tables import ItemIdentifier
@@ -77,7 +77,7 @@ def _known_columns(current: Any) -> dict[str, Any]:
         **{name: getattr(Master, column) for name, column in _MASTER_RENAMED.items()},
         **{name: getattr(current, column) for name, column in _DERIVATIVE.items()},
         "recipe": recipe,
-        **{name: current_score(name) for name in OTHER_METRICS},
+        **{name: image_score(Master.current_restored_id, name) for name in OTHER_METRICS},
         **_newest_review(),
     }
 

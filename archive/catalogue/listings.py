@@ -120,9 +120,10 @@ def list_items(
     return stream_items(session, node, limit, further)
 
 
-def list_batches(session: Session) -> Iterator[dict[str, Any]]:
-    """All batches by id: id, created_at, status, recipes and tasks (counted), the count of each status, operator."""
-    for row in session.execute(_batch_statement()):
+def list_batches(session: Session, batch_id: int | None = None) -> Iterator[dict[str, Any]]:
+    """Batches by id, all or one: id, created_at, status, recipes and tasks (counted), counts by status, operator."""
+    statement = _batch_statement()
+    for row in session.execute(statement if batch_id is None else statement.where(Batch.id == batch_id)):
         yield _batch_object(row)
 
 

@@ -24,19 +24,19 @@ def user() -> None:
 @click.argument("name", metavar="NAME")
 @click.option("--role", type=click.Choice(["viewer", "reviewer", "manager"]), default="viewer", show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
-@click.option("--no-password", is_flag=True, help="Only for a user whom a trusted proxy logs in.")
+@click.option("--no-password", is_flag=True, help="For a user whom a trusted proxy logs in: no login by password.")
 @pass_context
 def add(context: Context, name: str, role: str, *, password_stdin: bool, no_password: bool) -> None:
     """Add an account.
 
-    Viewers see items of open access. Reviewers see restricted ones too, and decide. Managers see all, and plan batches.
-    Users whom a trusted proxy names without an account here are viewers.
+    Viewers see items of open access. Reviewers also see restricted items, decide and comment. Managers see all items
+    and plan batches. A user whom a trusted proxy names and who has no account is a viewer.
     """
     from archive.accounts import add_account
     from archive.catalogue.schema.vocabularies import Role
 
     if password_stdin and no_password:
-        raise click.UsageError("say either --password-stdin or --no-password")
+        raise click.UsageError("use either --password-stdin or --no-password")
     password: str | None = None
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -64,7 +64,7 @@ def list_command(context: Context, form: str) -> None:
 @click.argument("name", metavar="NAME")
 @pass_context
 def remove(context: Context, name: str) -> None:
-    """Remove an account. What its user decided stays."""
+    """Remove an account. The user's decisions and comments stay."""
     from archive.accounts import remove_account
 
     remove_account(context.catalogue(), name)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from archive import SOFTWARE_NAME, __version__
 from archive.errors import StorageError, UsageError
+from archive.html_templates import html_templates
 
 _SUFFIXES = (".html", ".htm")
 _MARK = b'<meta name="generator" content="archive-restoration report">'
@@ -26,15 +24,8 @@ def write_page(output: Path, template: str, **values: Any) -> None:
         StorageError: the file can't be written, or exists and is not a page of this software.
     """
     _refuse_what_is_no_page(output)
-    templates = Environment(
-        loader=PackageLoader("archive"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["moment"] = _moment
-    parts = templates.get_template(template).generate(software=f"{SOFTWARE_NAME} {__version__}", **values)
+    found = html_templates("templates").get_template(template)
+    parts = found.generate(software=f"{SOFTWARE_NAME} {__version__}", **values)
     _write(parts, output)
 
 
@@ -66,8 +57,3 @@ def _write(parts: Iterator[str], output: Path) -> None:
         raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _moment(iso: str) -> str:
-    """``2026-11-21 03:35 UTC``."""
-    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,8 +1,9 @@
-"""Pictures of IIIF requests, from view pyramids: work is bounded by the size of the answer, not of the picture."""
+"""Renders the pictures of IIIF requests from view pyramids, with work that depends on the size of the answer only."""
 
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 from PIL import Image
@@ -19,7 +20,7 @@ def render(pyramid: Pyramid, request: ImageRequest) -> bytes:
     level = _level(pyramid, request)
     if (stored := _stored_tile(pyramid, request, level)) is not None:
         return stored
-    image = Image.fromarray(_squeezed(_read(pyramid, request, level)))
+    image = Image.fromarray(_without_channel(pyramid.read(level, *_bounds(request, level))))
     image = _resized(image, request, level)
     if request.is_mirrored:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -39,7 +40,7 @@ def render(pyramid: Pyramid, request: ImageRequest) -> bytes:
 
 
 def _level(pyramid: Pyramid, request: ImageRequest) -> int:
-    """The smallest level that is not smaller than the answer, or one for which not too much has to be read."""
+    """The smallest level that is not smaller than the answer, or the largest of which few enough pixels are read."""
     reduction = min(request.width / request.size[0], request.height / request.size[1])
     last = len(pyramid.levels) - 1
     level = min(last, max(0, int(np.log2(reduction * 1.001))))
@@ -49,7 +50,7 @@ def _level(pyramid: Pyramid, request: ImageRequest) -> int:
 
 
 def _stored_tile(pyramid: Pyramid, request: ImageRequest, level: int) -> bytes | None:
-    """The stored tile, where the request asks for just that."""
+    """The stored tile, if the request asks for exactly this."""
     side = TILE_PX << level
     column, row = request.x // side, request.y // side
     is_tile = (
@@ -64,6 +65,7 @@ def _stored_tile(pyramid: Pyramid, request: ImageRequest, level: int) -> bytes |
 
 
 def _box(request: ImageRequest, level: int) -> tuple[float, float, float, float]:
+    """The region in pixels of a level: left, top, right, bottom."""
     scale = 1 << level
     return (
         request.x / scale,
@@ -73,31 +75,21 @@ def _box(request: ImageRequest, level: int) -> tuple[float, float, float, float]
     )
 
 
-def _bounds(pyramid: Pyramid, request: ImageRequest, level: int) -> tuple[int, int, int, int]:
+def _bounds(request: ImageRequest, level: int) -> tuple[int, int, int, int]:
+    """The whole pixels of a level that the region touches: x, y, width, height."""
     left, top, right, bottom = _box(request, level)
-    layout = pyramid.levels[level]
-    x, y = min(int(left), layout.width - 1), min(int(top), layout.height - 1)
-    x1, y1 = min(layout.width, max(x + 1, int(np.ceil(right)))), min(layout.height, max(y + 1, int(np.ceil(bottom))))
-    return x, y, x1 - x, y1 - y
-
-
-def _read(pyramid: Pyramid, request: ImageRequest, level: int) -> Pixels:
-    return pyramid.read(level, *_bounds(pyramid, request, level))
+    x, y = int(left), int(top)
+    return x, y, math.ceil(right) - x, math.ceil(bottom) - y
 
 
 def _resized(image: Image.Image, request: ImageRequest, level: int) -> Image.Image:
     if image.size == request.size:
         return image
     left, top, right, bottom = _box(request, level)
-    x, y = min(int(left), int(right)), min(int(top), int(bottom))
-    box = (
-        min(left - x, image.width - 0.5),
-        min(top - y, image.height - 0.5),
-        min(right - x, image.width),
-        min(bottom - y, image.height),
-    )
-    return image.resize(request.size, Image.Resampling.LANCZOS, box=box)
+    x, y, _, _ = _bounds(request, level)
+    return image.resize(request.size, Image.Resampling.LANCZOS, box=(left - x, top - y, right - x, bottom - y))
 
 
-def _squeezed(pixels: Pixels) -> Pixels:
+def _without_channel(pixels: Pixels) -> Pixels:
+    """(height, width) of a grey picture; others as they are."""
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels

@@ -1,6 +1,6 @@
-"""Requests of the IIIF Image API 3.0 (https://iiif.io/api/image/3.0/): parsed, and worked out for a picture.
+"""Requests of the IIIF Image API 3.0 (https://iiif.io/api/image/3.0/): parsed, and converted to pixels of a picture.
 
-Level 2 is complete, with mirroring beside it. Nothing here is larger than :data:`MAXIMUM_AREA`.
+Supported are all features of level 2, and mirroring. No answer has more pixels than :data:`MAXIMUM_AREA`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from archive.views.pyramid import TILE_PX
 
 MAXIMUM_AREA = 16_000_000
-"""Pixels of an answer at most."""
+"""The most pixels of an answer."""
 FORMATS = {"jpg": "image/jpeg", "png": "image/png"}
 QUALITIES = ("default", "color", "gray", "bitonal")
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
@@ -24,7 +24,7 @@ Rotation = Literal[0, 90, 180, 270]
 
 
 class RequestError(ValueError):
-    """A request that can't be answered: ``status`` 400 where it is wrong, 501 where it asks for what isn't offered."""
+    """A request that can't be answered: ``status`` is 400 if it is invalid, 501 if a feature isn't supported."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """What a request asks for of one picture, in whole pixels of it."""
+    """A region of one picture in whole pixels, and how to return it."""
 
     x: int
     y: int
@@ -50,13 +50,13 @@ class ImageRequest:
 def parse_request(
     region: str, size: str, rotation: str, quality: str, form: str, *, width: int, height: int
 ) -> ImageRequest:
-    """Works out a request for a picture of ``width`` x ``height`` px.
+    """Parses a request for a picture of ``width`` x ``height`` px.
 
     Raises:
-        RequestError: it is wrong, or asks for what isn't offered.
+        RequestError: it is invalid, or needs a feature that isn't supported.
     """
     if quality not in QUALITIES or form not in FORMATS:
-        raise RequestError(f"{quality}.{form} is not offered: use {', '.join(QUALITIES)} as jpg or png")
+        raise RequestError(f"{quality}.{form} is not supported. Use {', '.join(QUALITIES)} as jpg or png")
     x, y, region_width, region_height = _region(region, width, height)
     mirrored, turned = _rotation(rotation)
     return ImageRequest(
@@ -102,7 +102,7 @@ def _region(text: str, width: int, height: int) -> tuple[int, int, int, int]:
         return (width - side) // 2, (height - side) // 2, side, side
     match = _FOUR.fullmatch(text)
     if match is None:
-        raise RequestError(f"{text!r} is not a region: use full, square, x,y,w,h or pct:x,y,w,h")
+        raise RequestError(f"{text!r} is not a region. Use full, square, x,y,w,h or pct:x,y,w,h")
     if match[1]:
         shares = [float(each) / 100 for each in match.groups()[1:]]
         x, y, w, h = (round(share * side) for share, side in zip(shares, (width, height) * 2, strict=True))
@@ -118,30 +118,30 @@ def _region(text: str, width: int, height: int) -> tuple[int, int, int, int]:
 
 def _size(text: str, width: int, height: int) -> tuple[int, int]:
     if text.startswith("^"):
-        raise RequestError("enlarging is not offered: ask for at most the region's own size", 501)
+        raise RequestError("enlarging is not supported. Ask for at most the size of the region", 501)
     if text == "max":
         scale = min(1.0, (MAXIMUM_AREA / (width * height)) ** 0.5)
         return max(1, int(width * scale)), max(1, int(height * scale))
     if (percent := _PERCENT.fullmatch(text)) is not None:
         share = float(percent[1]) / 100
         if share > 1:
-            raise RequestError("enlarging needs ^ and is not offered")
+            raise RequestError("a size above 100 % needs ^, and enlarging is not supported")
         found = round(width * share), round(height * share)
     else:
         found = _size_in_pixels(text, width, height)
     if found[0] < 1 or found[1] < 1:
-        raise RequestError(f"the size {text!r} leaves no pixel")
+        raise RequestError(f"the size {text!r} is less than one pixel")
     if found[0] > width or found[1] > height:
         raise RequestError(f"the size {text!r} is larger than the region of {width}x{height} px")
     if found[0] * found[1] > MAXIMUM_AREA:
-        raise RequestError(f"the size {text!r} has more than {MAXIMUM_AREA} pixels: ask for tiles")
+        raise RequestError(f"the size {text!r} has more than {MAXIMUM_AREA} pixels. Ask for tiles")
     return found
 
 
 def _size_in_pixels(text: str, width: int, height: int) -> tuple[int, int]:
     match = _SIZE.fullmatch(text)
     if match is None or (match[2] is None and match[3] is None):
-        raise RequestError(f"{text!r} is not a size: use max, w, ,h pct:n w,h or !w,h")
+        raise RequestError(f"{text!r} is not a size. Use max, w, ,h pct:n w,h or !w,h")
     confined, w, h = match[1], match[2], match[3]
     if w is not None and h is not None:
         if not confined:
@@ -149,7 +149,7 @@ def _size_in_pixels(text: str, width: int, height: int) -> tuple[int, int]:
         scale = min(int(w) / width, int(h) / height, 1.0)
         return max(1, round(width * scale)), max(1, round(height * scale))
     if confined:
-        raise RequestError(f"{text!r} is not a size: !w,h needs both")
+        raise RequestError(f"{text!r} is not a size. !w,h needs both numbers")
     if w is not None:
         return int(w), max(1, round(height * int(w) / width)) if int(w) else 0
     return max(1, round(width * int(h) / height)) if int(h) else 0, int(h)
@@ -159,8 +159,8 @@ def _rotation(text: str) -> tuple[bool, Rotation]:
     match = _ROTATION.fullmatch(text)
     degrees = float(match[2]) if match else -1.0
     if match is None or degrees > 360:
-        raise RequestError(f"{text!r} is not a rotation: use 0, 90, 180 or 270")
+        raise RequestError(f"{text!r} is not a rotation. Use 0, 90, 180 or 270")
     for turned in (0, 90, 180, 270):
         if degrees % 360 == turned:
             return match[1] is not None, turned
-    raise RequestError("only rotations by multiples of 90 are offered", 501)
+    raise RequestError("only rotations by 0, 90, 180 or 270 degrees are supported", 501)

@@ -1,4 +1,4 @@
-"""What can be looked at: masters, derivatives and their differences, by the identifiers of the image server."""
+"""The pictures that the image server shows: masters, derivatives and their differences, by their identifiers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IDENTIFIER = re.compile(r"(master|derivative|difference)-([1-9][0-9]{0,17})")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFile:
-    """A file of the catalogue that holds a picture, with the bytes that it must hold."""
+    """A file of the catalogue with a picture, and the recorded digest of its bytes."""
 
     path: Path
     sha256: str
@@ -39,14 +39,14 @@ class PictureFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A picture that can be looked at. Its key names its pixels: equal keys mean equal views."""
+    """A picture that can be shown. Its key depends on the bytes of its files only, so equal keys mean equal views."""
 
     identifier: str
     accession_number: str
     width: int
     height: int
     files: tuple[PictureFile, ...]
-    """One, or of a difference the master's and the derivative's."""
+    """One file; for a difference two, the master's and the derivative's."""
 
     @property
     def key(self) -> str:
@@ -92,11 +92,11 @@ def _find(catalogue: Catalogue, session: Session, kind: str, row_id: int, access
 
 @contextmanager
 def open_source(settings: Settings, subject: Subject) -> Iterator[Source]:
-    """The pixels of a subject; every byte is checked against the digests of the catalogue first.
+    """The pixels of a subject; the bytes of its files are compared with their recorded digests first.
 
     Raises:
-        ImageError: a file isn't a picture that is read here, or doesn't hold the recorded bytes.
-        OSError: one can't be read.
+        ImageError: a file is not a supported picture, or its bytes are not those recorded.
+        OSError: a file can't be read.
     """
     if len(subject.files) == 1:
         with open_picture(settings, subject.files[0]) as picture:
@@ -108,13 +108,13 @@ def open_source(settings: Settings, subject: Subject) -> Iterator[Source]:
 
 
 def open_picture(settings: Settings, file: PictureFile) -> Picture:
-    """One file's picture, its bytes checked; raises as :func:`open_source` does."""
+    """The picture of one file, its bytes compared with the digest; raises as :func:`open_source` does."""
     limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
     return Picture.open(file.path, page=file.page, limits=limits, expected_sha256=file.sha256)
 
 
 class Difference:
-    """What was changed, as a source: middle grey plus the amplified difference of the encoded values."""
+    """The difference of two pictures as a source: middle grey plus the amplified difference of the encoded values."""
 
     def __init__(self, before: Source, after: Source) -> None:
         """Takes the two pictures.

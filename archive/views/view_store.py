@@ -1,8 +1,8 @@
 """The store of views, below ``<home>/views``: made when they are first asked for, deleted when they exceed their limit.
 
-Everything here can be deleted at any time, also while the server runs. The name of a view is the digest of the file that
-it shows, so a view never shows other bytes than those recorded. A view is made in a folder of its own, whose name begins
-with a dot, and moved from there; if the folder is deleted meanwhile, the view is not made.
+Everything here can be deleted at any time, also while the server runs. The name of a view is the digest of the file
+that it shows, so a view never shows other bytes than those recorded. A view is made in a folder of its own, whose name
+begins with a dot, and moved from there; if the folder is deleted meanwhile, the view is not made.
 """
 
 from __future__ import annotations

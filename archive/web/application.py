@@ -29,7 +29,6 @@ def create_application(state: ServerState) -> Starlette:
 
 
 def _allowed_hosts(state: ServerState) -> frozenset[str] | None:
-    """Only this machine's names where the server is open to this machine only, and no proxy stands before it."""
-    host = state.options.host
-    is_local = host in ("127.0.0.1", "localhost", "::1") and state.options.trusted_header is None
-    return _LOOPBACK if is_local else None
+    """The names of this machine if no other can reach the server; None, which allows any, if one can."""
+    only_here = state.options.host in ("127.0.0.1", "localhost", "::1") and state.options.trusted_proxy is None
+    return _LOOPBACK if only_here else None

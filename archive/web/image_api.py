@@ -1,4 +1,4 @@
-"""The IIIF Image API 3, the state of views, and the change map with its places."""
+"""Endpoints of the IIIF Image API 3, of the state of views, and of the change map with its places."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from archive.views.subjects import Subject, find_subject
 from archive.views.view_store import ViewPendingError
 from archive.web.guarded_endpoint import Call, Endpoint
 
-_WAIT_SECONDS = 0.2  # in a thread, before the request waits outside of one
+_WAIT_SECONDS = 0.2  # in a thread; longer waits are outside of it
 _KEEP = "private, max-age=3600"  # the bytes behind an id never change; who may see them can
 _JSON_LD = 'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
 
 
 def image_service(call: Call) -> Response:
-    """Leads from the base address of a picture to its description."""
+    """Redirects from the base address of a picture to its description."""
     subject = _subject(call)
     return RedirectResponse(f"/iiif/3/{subject.identifier}/info.json", 303, headers=_open_headers())
 
@@ -28,15 +28,14 @@ def image_service(call: Call) -> Response:
 def image_information(call: Call) -> Response:
     """``info.json`` of a picture."""
     subject = _subject(call)
-    base = call.request.url
-    service = f"{base.scheme}://{base.netloc}/iiif/3/{subject.identifier}"
+    service = f"{call.scheme}://{call.request.url.netloc}/iiif/3/{subject.identifier}"
     kind = _JSON_LD if "application/ld+json" in call.request.headers.get("accept", "") else "application/json"
     content = describe_image(service, subject.width, subject.height)
     return JSONResponse(content, media_type=kind, headers=_open_headers() | {"cache-control": _KEEP})
 
 
 def image(call: Call) -> Response:
-    """The part of a picture that a IIIF request asks for."""
+    """The picture that a IIIF request asks for."""
     subject = _subject(call)
     parts = call.request.path_params
     quality, _, form = str(parts["quality_format"]).rpartition(".")
@@ -51,7 +50,8 @@ def image(call: Call) -> Response:
     )
     pyramid = call.state.views.pyramid(subject, wait_seconds=_WAIT_SECONDS)
     if (pyramid.width, pyramid.height) != (subject.width, subject.height):
-        raise RequestError("the file has another size than the catalogue says", 409)
+        size, recorded = (f"{each.width}x{each.height} px" for each in (pyramid, subject))
+        raise RequestError(f"the file has {size}, but {recorded} are recorded", 409)
     headers = _open_headers() | {
         "cache-control": _KEEP,
         "link": '<http://iiif.io/api/image/3/level2.json>;rel="profile"',
@@ -60,20 +60,28 @@ def image(call: Call) -> Response:
 
 
 def view_state(call: Call) -> Response:
-    """Whether a picture's view is there; asking for it starts making it."""
+    """Whether a picture's view exists; if it doesn't, the request starts making it."""
     try:
         call.state.views.pyramid(_subject(call), wait_seconds=_WAIT_SECONDS)
     except ViewPendingError as pending:
-        return JSONResponse({"ready": False, "share": round(pending.share, 3)})
-    return JSONResponse({"ready": True, "share": 1})
+        return _pending(pending)
+    return JSONResponse({"ready": True})
 
 
 def changes(call: Call) -> Response:
-    """The change map as a data URL, and the places in it."""
+    """The change map as a data URL, and the places in it; if it doesn't exist, the request starts making it."""
     subject = find_subject(call.state.catalogue, f"difference-{call.number('derivative_id')}", call.user.access)
-    found = change_overlay(call.state.views, call.state.catalogue.settings, subject, wait_seconds=_WAIT_SECONDS)
+    try:
+        found = change_overlay(call.state.views, call.state.catalogue.settings, subject, wait_seconds=_WAIT_SECONDS)
+    except ViewPendingError as pending:
+        return _pending(pending)
     overlay = "data:image/png;base64," + base64.b64encode(found.png).decode()
-    return JSONResponse({"overlay": overlay, "places": found.places}, headers={"cache-control": _KEEP})
+    content = {"ready": True, "overlay": overlay, "places": found.places}
+    return JSONResponse(content, headers={"cache-control": _KEEP})
+
+
+def _pending(pending: ViewPendingError) -> Response:
+    return JSONResponse({"ready": False, "share": round(pending.share, 3)})
 
 
 def _subject(call: Call) -> Subject:
@@ -84,7 +92,7 @@ def _subject(call: Call) -> Subject:
 
 
 def _open_headers() -> dict[str, str]:
-    """Viewers of other origins may read what needs no session, as behind a museum's proxy."""
+    """Lets viewers of other origins read an answer, for example behind a proxy that logs people in."""
     return {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 
 

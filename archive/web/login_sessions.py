@@ -1,4 +1,4 @@
-"""Who is at the other end: one-time tokens, session cookies, CSRF tokens, and the slowing down of failed logins.
+"""Login sessions of browsers: one-time tokens, session cookies, CSRF tokens, and delays after failed logins.
 
 Sessions live in memory: they end with the server, at logout, or after :data:`SESSION_SECONDS`.
 """
@@ -29,13 +29,13 @@ class LoginSession:
     """A browser that is logged in."""
 
     account: Account
-    is_local: bool
-    """Whether it came by the token of the terminal, and not by an account of the catalogue."""
+    by_token: bool
+    """Whether it logged in with the token of the terminal; otherwise, with an account of the catalogue."""
     expires: float
 
 
 class LoginSessions:
-    """All sessions of one server."""
+    """All login sessions of one server."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -46,29 +46,29 @@ class LoginSessions:
 
     @property
     def token(self) -> str:
-        """The one-time token that logs a browser in now."""
+        """The one-time token that is valid now."""
         return self._token
 
     def use_token(self, token: str) -> bool:
-        """Whether ``token`` is the one-time token; it is replaced by a new one then."""
+        """Whether ``token`` is the one-time token. If it is, a new token replaces it."""
         with self._lock:
             if not hmac.compare_digest(token.encode(), self._token.encode()):
                 return False
             self._token = secrets.token_urlsafe(24)
             return True
 
-    def start(self, account: Account, *, is_local: bool) -> str:
+    def start(self, account: Account, *, by_token: bool) -> str:
         """Starts a session and returns the value of its cookie."""
         identifier = secrets.token_urlsafe(32)
         with self._lock:
             now = self._clock()
-            self._sessions[identifier] = LoginSession(account=account, is_local=is_local, expires=now + SESSION_SECONDS)
+            self._sessions[identifier] = LoginSession(account=account, by_token=by_token, expires=now + SESSION_SECONDS)
             while len(self._sessions) > _MOST_SESSIONS or next(iter(self._sessions.values())).expires < now:
                 self._sessions.popitem(last=False)
         return identifier
 
     def find(self, identifier: str) -> LoginSession | None:
-        """The session of a cookie's value, if it holds."""
+        """The session of a cookie's value; None if it ended or expired."""
         with self._lock:
             found = self._sessions.get(identifier)
         return found if found is not None and found.expires > self._clock() else None
@@ -79,16 +79,16 @@ class LoginSessions:
             self._sessions.pop(identifier, None)
 
     def csrf_token(self, bound_to: str) -> str:
-        """The token that forms must send back, bound to a session cookie's value or a user's name."""
+        """The token that every form must contain; valid only together with ``bound_to``, a cookie's value or a name."""
         return hmac.new(self._secret, bound_to.encode(), hashlib.sha256).hexdigest()
 
     def is_csrf_token(self, token: str, bound_to: str) -> bool:
-        """Whether ``token`` is the one of :meth:`csrf_token`."""
+        """Whether ``token`` is that of :meth:`csrf_token`."""
         return hmac.compare_digest(token.encode(), self.csrf_token(bound_to).encode())
 
 
 class LoginThrottle:
-    """Slows failed logins down, by name and by address: after a few, each next one has to wait twice as long."""
+    """Delays logins after failed ones, by name and by address: after a few, the delay doubles with each failure."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -96,13 +96,13 @@ class LoginThrottle:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def seconds_to_wait(self, *keys: str) -> float:
-        """How long a login by these has to wait; 0 where it may be tried."""
+        """How long a login with these names or addresses must wait; 0 if it may be tried now."""
         now = self._clock()
         with self._lock:
             return max(0.0, *(self._next(key) - now for key in keys))
 
     def failed(self, *keys: str) -> None:
-        """A login by these failed."""
+        """Counts a failed login."""
         now = self._clock()
         with self._lock:
             for key in keys:
@@ -112,7 +112,7 @@ class LoginThrottle:
                 self._failures.popitem(last=False)
 
     def succeeded(self, *keys: str) -> None:
-        """A login by these succeeded: their failures are forgotten."""
+        """Forgets the failures after a login."""
         with self._lock:
             for key in keys:
                 self._failures.pop(key, None)

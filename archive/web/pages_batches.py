@@ -1,4 +1,4 @@
-"""Batches: their list, and one with live progress by server-sent events."""
+"""Pages of batches: their list, and one batch with live progress by server-sent events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -15,7 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from archive.batches.planning.planner import plan_restore
 from archive.batches.running.background import run_in_background
 from archive.catalogue.schema.vocabularies import Role, TaskStatus
-from archive.page_queries import browse_batches, get_batch_page
+from archive.page_queries import browse_batches, get_batch_page, get_batch_progress
 from archive.report import write_report
 from archive.web.guarded_endpoint import Call, Endpoint
 
@@ -39,8 +38,8 @@ def batches_page(call: Call) -> Response:
 
 def plan(call: Call) -> Response:
     """Shows what a batch of a query would do, or plans it and starts it in a process of its own."""
-    query = call.form.get("query", "").strip()[:2000]
-    is_start = call.form.get("start") == "yes"
+    query = call.field("query")
+    is_start = call.field("start") == "yes"
     planned = plan_restore(call.catalogue, query or None, model=_MODEL, dry_run=not is_start)
     if is_start and planned.batch_id is not None:
         run_in_background(call.catalogue.settings, planned.batch_id)
@@ -50,8 +49,8 @@ def plan(call: Call) -> Response:
 
 
 def report(call: Call) -> Response:
-    """The report of a query, of open items, as a file to be kept."""
-    query = call.request.query_params.get("query", "").strip()[:2000]
+    """The report about the open items of a query, as a download."""
+    query = call.parameter("query")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
         write_report(call.state.catalogue, query or None, path)
@@ -68,9 +67,9 @@ def batch_page(call: Call) -> Response:
 
 
 def batch_events(call: Call) -> Response:
-    """Progress as server-sent events, until the batch is at its end."""
+    """Progress as server-sent events, until the batch ends."""
     batch_id = call.number("batch_id")
-    get_batch_page(call.state.catalogue, call.user, batch_id)
+    get_batch_progress(call.state.catalogue, batch_id)
     if len(_open_streams) >= _MOST_STREAMS:
         return Response(status_code=503, headers={"retry-after": "30"})
     return StreamingResponse(_events(call, batch_id), media_type="text/event-stream")
@@ -81,19 +80,14 @@ async def _events(call: Call, batch_id: int) -> AsyncIterator[str]:
     _open_streams.add(mark)
     try:
         for _ in range(int(_LONGEST_SECONDS / _EVERY_SECONDS)):
-            found = await run_in_threadpool(get_batch_page, call.state.catalogue, call.user, batch_id)
-            yield f"data: {json.dumps(_progress(found))}\n\n"
+            found = await run_in_threadpool(get_batch_progress, call.state.catalogue, batch_id)
+            yield f"data: {json.dumps(found)}\n\n"
             if not (found["pending"] or found["running"]):
                 yield "event: end\ndata: {}\n\n"
                 return
             await asyncio.sleep(_EVERY_SECONDS)
     finally:
         _open_streams.discard(mark)
-
-
-def _progress(found: dict[str, Any]) -> dict[str, Any]:
-    counts = {status.value: found[status.value] for status in TaskStatus}
-    return {"status": found["status"], "tasks": found["tasks"], "seconds_left": found["seconds_left"], **counts}
 
 
 ENDPOINTS = (

@@ -1,4 +1,4 @@
-"""The list of items, an item, and a derivative compared with its scan."""
+"""Pages of items: their list, one item, and a derivative compared with its scan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from archive.page_queries import (
     get_item_page,
 )
 from archive.review import record_decision
-from archive.web.guarded_endpoint import Call, Endpoint
+from archive.web.guarded_endpoint import Call, Endpoint, login_required
 from archive.web.pages_login import log_in_by_token
 
 FILTERS = (
@@ -30,24 +30,18 @@ FILTERS = (
     ("stale", "status:stale"),
     ("failed", "status:failed"),
 )
-_MOST_QUERY = 2000
 
 
 def start_page(call: Call) -> Response:
-    """The items; with a token, the way in."""
+    """The items; with a token in the address, the login by it."""
     token = call.request.query_params.get("token")
     if token is not None:
         return log_in_by_token(call, token)
-    if call.account is None:
-        if "text/html" in call.request.headers.get("accept", ""):
-            return RedirectResponse("/login", 303)
-        return JSONResponse({"error": call.texts("error.login")}, 401)
-    return _items(call)
+    return _items(call) if call.account is not None else login_required(call)
 
 
 def _items(call: Call) -> Response:
-    query = call.request.query_params.get("query", "").strip()[:_MOST_QUERY]
-    after = call.request.query_params.get("after") or None
+    query, after = call.parameter("query"), call.parameter("after") or None
     problem, cards = "", []
     try:
         cards = browse_items(call.state.catalogue, call.user, query or None, after=after)
@@ -78,12 +72,13 @@ def item_page(call: Call) -> Response:
 def derivative_page(call: Call) -> Response:
     """A derivative compared with its scan, or with another derivative of the same master."""
     shown = get_derivative_page(call.state.catalogue, call.user, call.number("derivative_id"))
-    other = call.request.query_params.get("with", "")
+    other = call.parameter("with")
     others = {str(each["id"]): each for each in shown.siblings}
     return call.page(
         "derivative.html",
         shown=shown,
         picture=picture_of(call, shown, compared_with=others.get(other)),
+        scores=scores_in_words(call, shown),
         compared_with=other if other in others else "",
         reasons=call.state.catalogue.settings.rejection_reasons,
         may_review=call.may(Role.REVIEWER),
@@ -91,7 +86,7 @@ def derivative_page(call: Call) -> Response:
 
 
 def picture_of(call: Call, shown: DerivativePage, *, compared_with: Any = None) -> dict[str, Any]:
-    """What the viewer's script needs to know of a derivative; it is compared with its scan, or another derivative."""
+    """The data of a derivative for the viewer's script; it is compared with its scan, or with another derivative."""
     derivative, master = shown.derivative, shown.master
     before = f"master-{master['id']}" if compared_with is None else f"derivative-{compared_with['id']}"
     return {
@@ -105,30 +100,41 @@ def picture_of(call: Call, shown: DerivativePage, *, compared_with: Any = None) 
         "accession_number": shown.item["accession_number"],
         "title": shown.item["title"],
         "sequence": master["sequence"],
-        "kind": shown.kind,
-        "recipe": shown.recipe,
-        "scores": shown.scores,
+        "scores": scores_in_words(call, shown),
         "reviews": shown.reviews,
         "comments": derivative["comments"],
         "labels": {name: call.texts(f"review.{name}") for name in ("accepted", "rejected", "undone")},
     }
 
 
+def scores_in_words(call: Call, shown: DerivativePage) -> dict[str, list[tuple[str, str]]]:
+    """The scores of a derivative with the names of their metrics in the visitor's language."""
+
+    def words(metric: str, against_reference: bool) -> str:
+        name = call.texts(f"metric.{metric}")
+        return call.texts("metric.against_reference", metric=name) if against_reference else name
+
+    return {
+        group: [(words(metric, against_reference), value) for metric, against_reference, value in rows]
+        for group, rows in shown.scores.items()
+    }
+
+
 def review(call: Call) -> Response:
     """Records a decision, through the same function as ``archive review``."""
     derivative_id = call.number("derivative_id")
-    catalogue, user = call.catalogue, call.user
-    accession_number = find_accession_number(catalogue, derivative_id, user.access)
+    user = call.user
+    accession_number = find_accession_number(call.state.catalogue, derivative_id, user.access)
     try:
-        decision = Decision(call.form.get("decision", ""))
+        decision = Decision(call.field("decision"))
     except ValueError:
         raise UsageError("the field decision must be accepted, rejected or undone") from None
     made = record_decision(
-        catalogue,
+        call.catalogue,
         accession_number,
         decision=decision,
         derivative_id=derivative_id,
-        reason=call.form.get("reason", "")[:2000] or call.form.get("other_reason", "")[:2000],
+        reason=call.field("other_reason") or call.field("reason"),
         reviewer=user.name,
     )
     if call.wants_json:
@@ -149,10 +155,10 @@ def comment(call: Call) -> Response:
     derivative_id = call.number("derivative_id")
     find_accession_number(call.state.catalogue, derivative_id, call.user.access)
     try:
-        place = {name: int(call.form.get(name, "")[:12]) for name in ("x", "y", "width", "height")}
+        place = {name: int(call.field(name)[:12]) for name in ("x", "y", "width", "height")}
     except ValueError:
         raise UsageError("x, y, width and height must be whole numbers") from None
-    add_comment(call.catalogue, derivative_id, **place, text=call.form.get("text", "")[:5000], author=call.user.name)
+    add_comment(call.catalogue, derivative_id, **place, text=call.field("text"), author=call.user.name)
     if call.wants_json:
         shown = get_derivative_page(call.state.catalogue, call.user, derivative_id)
         return JSONResponse({"comments": shown.derivative["comments"]})

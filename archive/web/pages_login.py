@@ -1,4 +1,4 @@
-"""Logging in and out, the language, and static files."""
+"""Pages to log in and out, the choice of language, and static files."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def login_page(call: Call) -> Response:
 
 
 def login(call: Call) -> Response:
-    """Logs an account in; failed attempts are slowed down."""
-    name = call.form.get("name", "")[:200]
-    keys = f"name:{name}", f"address:{call.request.client.host if call.request.client else ''}"
+    """Logs an account in; after failed attempts, the next one has to wait."""
+    name = call.field("name")
+    keys = f"name:{name}", f"address:{call.address}"
     wait = call.state.throttle.seconds_to_wait(*keys)
     if wait > 0:
         answer = error_page(call, 429, call.texts("error.throttled", seconds=ceil(wait)))
         answer.headers["retry-after"] = str(ceil(wait))
         return answer
-    account = check_password(call.state.catalogue, name, call.form.get("password", "")[:1000])
+    account = check_password(call.state.catalogue, name, call.form.get("password", "")[: call.MAXIMUM_TEXT])
     if account is None:
         call.state.throttle.failed(*keys)
         return _login_page(call, call.texts("login.failed"), status=401)
     call.state.throttle.succeeded(*keys)
     answer = RedirectResponse("/", 303)
-    set_session_cookie(call, answer, call.state.sessions.start(account, is_local=False))
+    set_session_cookie(call, answer, call.state.sessions.start(account, by_token=False))
     return answer
 
 
 def log_in_by_token(call: Call, token: str) -> Response:
-    """The answer to the address that the terminal shows."""
-    address = f"address:{call.request.client.host if call.request.client else ''}"
-    if call.state.throttle.seconds_to_wait(address) > 0 or not call.state.sessions.use_token(token[:200]):
+    """Logs a browser in that opens the address on the terminal."""
+    address = f"address:{call.address}"
+    if call.state.throttle.seconds_to_wait(address) > 0 or not call.state.sessions.use_token(token):
         call.state.throttle.failed(address)
         return _login_page(call, call.texts("login.token_used"), status=401)
     call.state.announce(f"Logged in. For another browser: {call.state.address}")
     answer = RedirectResponse("/", 303)
-    set_session_cookie(call, answer, call.state.sessions.start(call.state.owner, is_local=True))
+    set_session_cookie(call, answer, call.state.sessions.start(call.state.owner, by_token=True))
     return answer
 
 
@@ -62,9 +62,9 @@ def logout(call: Call) -> Response:
 
 def set_language(call: Call) -> Response:
     """Remembers a language."""
-    answer = RedirectResponse(_local_path(call.form.get("next", "/")), 303)
-    if call.form.get("language", "") in known_languages():
-        answer.set_cookie("archive_language", call.form["language"], max_age=365 * 86400, samesite="strict")
+    answer = RedirectResponse(_path_here(call.form.get("next", "/")), 303)
+    if (language := call.field("language")) in known_languages():
+        answer.set_cookie("archive_language", language, max_age=365 * 86400, samesite="strict")
     return answer
 
 
@@ -83,10 +83,14 @@ def nothing_here(call: Call) -> Response:
 
 
 def set_session_cookie(call: Call, answer: Response, session_id: str) -> None:
-    """Sets the session cookie; over HTTPS it is only ever sent over HTTPS."""
-    is_secure = call.request.url.scheme == "https"
+    """Sets the session cookie. If the browser uses HTTPS, it sends the cookie over HTTPS only."""
     answer.set_cookie(
-        call.state.cookie, session_id, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=is_secure
+        call.state.cookie,
+        session_id,
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=call.scheme == "https",
     )
 
 
@@ -94,14 +98,14 @@ def _login_page(call: Call, problem: str, *, status: int = 200) -> Response:
     bound_to = call.request.cookies.get("archive_login", "") or secrets.token_urlsafe(16)
     call = replace(call, account=None, session_id=f"login:{bound_to}")
     answer = call.page("login.html", status=status, problem=problem)
-    answer.set_cookie("archive_login", bound_to, httponly=True, samesite="strict")
+    answer.set_cookie("archive_login", bound_to, httponly=True, samesite="strict", secure=call.scheme == "https")
     return answer
 
 
-def _local_path(text: str) -> str:
-    """A path on this server; anything else becomes the start page."""
-    is_local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and len(text) < 2000
-    return text if is_local else "/"
+def _path_here(text: str) -> str:
+    """``text`` if it is a path on this server, otherwise the start page."""
+    is_path = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
+    return text if is_path else "/"
 
 
 ENDPOINTS = (

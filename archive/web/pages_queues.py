@@ -1,4 +1,4 @@
-"""Queues: opening one, deciding one by one, and fast passes over a grid."""
+"""Pages of review queues: opening one, deciding its entries one by one, and accepting many in a grid."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from archive.catalogue.schema.vocabularies import Decision, Role
 from archive.errors import UsageError
-from archive.page_queries import find_accession_number, get_derivative_page, newest_batch
+from archive.page_queries import get_derivative_page, newest_batch
 from archive.review import record_decision
 from archive.review_queue import (
     QueueEntry,
     claim_next,
-    get_entry,
     list_entries,
+    list_queues,
     open_queue,
     queue_state,
     sort_orders,
@@ -27,58 +27,56 @@ _MOST_SKIPPED = 1000
 
 
 def queues_page(call: Call) -> Response:
-    """The form that opens a queue; by default of what the newest batch made and nobody decided."""
+    """The newest queues, and the form that opens one; by default, of what is not reviewed of the newest batch."""
     batch = newest_batch(call.state.catalogue)
     default = "review:none" if batch is None else f"review:none batch:{batch}"
-    query = call.request.query_params.get("query", default)[:2000]
-    return call.page("queues.html", query=query, sort_orders=sort_orders())
+    query = call.parameter("query") or default
+    return call.page(
+        "queues.html",
+        query=query,
+        sort_orders=sort_orders(),
+        queues=list_queues(call.state.catalogue, call.user),
+        may_review=call.may(Role.REVIEWER),
+    )
 
 
 def start_queue(call: Call) -> Response:
-    """Opens a queue, or joins one of the same query."""
-    query = call.form.get("query", "").strip()[:2000] or "review:none"
-    queue_id = open_queue(call.state.catalogue, query, call.form.get("sort_by", "accession_number"))
+    """Opens a queue, or an existing one of the same query and order."""
+    query, sort_by = call.field("query") or "review:none", call.field("sort_by") or "accession_number"
+    queue_id = open_queue(call.state.catalogue, query, sort_by)
     return RedirectResponse(f"/queues/{queue_id}", 303)
 
 
 def queue_page(call: Call) -> Response:
-    """The page on which pictures are decided one by one."""
+    """The page to decide pictures one by one."""
     queue = queue_state(call.state.catalogue, call.number("queue_id"), call.user)
     reasons = call.state.catalogue.settings.rejection_reasons
     return call.page("queue.html", queue=queue, reasons=reasons, may_review=call.may(Role.REVIEWER))
 
 
 def next_entry(call: Call) -> Response:
-    """The next entry for this reviewer, claimed, with the one after it to be fetched ahead."""
+    """Claims the next entry for this reviewer, and the one after it for fetching ahead."""
     queue_id = call.number("queue_id")
+    first = next(iter(_numbers(call.form.get("first", ""), 1)), None)
     skipped = _numbers(call.form.get("skipped", ""), _MOST_SKIPPED)
-    entries = claim_next(call.state.catalogue, queue_id, call.user, skipped=skipped, count=2)
-    return JSONResponse(_state(call, queue_id) | {"entries": [_entry(call, entry) for entry in entries]})
-
-
-def one_entry(call: Call) -> Response:
-    """An entry by its position: what was decided just now, to be looked at again."""
-    queue_id = call.number("queue_id")
-    entry = get_entry(call.state.catalogue, queue_id, call.number("position"), call.user)
-    return JSONResponse(_state(call, queue_id) | {"entries": [_entry(call, entry)]})
+    entries = claim_next(call.state.catalogue, queue_id, call.user, first=first, skipped=skipped, count=2)
+    queue = queue_state(call.state.catalogue, queue_id, call.user)
+    return JSONResponse(
+        {"total": queue.total, "decided": queue.decided, "entries": [_entry(call, entry) for entry in entries]}
+    )
 
 
 def grid_page(call: Call) -> Response:
-    """A page of a queue as a grid, before and after."""
+    """A page of a queue as a grid of derivatives and their scans."""
     queue_id = call.number("queue_id")
     after = next(iter(_numbers(call.request.query_params.get("after", ""), 1)), 0)
     queue = queue_state(call.state.catalogue, queue_id, call.user)
     entries = list_entries(call.state.catalogue, queue_id, call.user, after=after, limit=_GRID_SIZE + 1)
     shown = entries[:_GRID_SIZE]
-    masters = {
-        entry.derivative_id: get_derivative_page(call.state.catalogue, call.user, entry.derivative_id).master["id"]
-        for entry in shown
-    }
     return call.page(
         "grid.html",
         queue=queue,
         entries=shown,
-        masters=masters,
         more=shown[-1].position if len(entries) > _GRID_SIZE else None,
         after=after,
         may_review=call.may(Role.REVIEWER),
@@ -86,7 +84,7 @@ def grid_page(call: Call) -> Response:
 
 
 def accept_many(call: Call) -> Response:
-    """Accepts the derivatives of a grid that were shown; those with a decision meanwhile are left as they are."""
+    """Accepts the derivatives of a grid page that were shown and have no decision yet."""
     queue_id = call.number("queue_id")
     wanted = set(_numbers(call.form.get("shown", ""), _GRID_SIZE))
     after = next(iter(_numbers(call.form.get("after", ""), 1)), 0)
@@ -95,17 +93,12 @@ def accept_many(call: Call) -> Response:
         if entry.position in wanted and entry.decision is None:
             record_decision(
                 call.catalogue,
-                find_accession_number(call.state.catalogue, entry.derivative_id, call.user.access),
+                entry.accession_number,
                 decision=Decision.ACCEPTED,
                 derivative_id=entry.derivative_id,
                 reviewer=call.user.name,
             )
     return RedirectResponse(f"/queues/{queue_id}/grid?after={after}", 303)
-
-
-def _state(call: Call, queue_id: int) -> dict[str, Any]:
-    queue = queue_state(call.state.catalogue, queue_id, call.user)
-    return {"total": queue.total, "decided": queue.decided}
 
 
 def _entry(call: Call, entry: QueueEntry) -> dict[str, Any]:
@@ -117,9 +110,9 @@ def _numbers(text: str, most: int) -> list[int]:
     """Whole numbers with commas between them.
 
     Raises:
-        UsageError: they are something else, or too many.
+        UsageError: the text is something else, or there are too many.
     """
-    parts = [part for part in text[:20_000].split(",") if part]
+    parts = [part for part in text.split(",") if part]
     if len(parts) > most or not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in parts):
         raise UsageError(f"expected at most {most} whole numbers with commas between them")
     return [int(part) for part in parts]
@@ -130,7 +123,6 @@ ENDPOINTS = (
     Endpoint(path="/queues", page=start_queue, method="POST", role=Role.REVIEWER),
     Endpoint(path="/queues/{queue_id}", page=queue_page),
     Endpoint(path="/queues/{queue_id}/next", page=next_entry, method="POST", role=Role.REVIEWER),
-    Endpoint(path="/queues/{queue_id}/entries/{position}", page=one_entry),
     Endpoint(path="/queues/{queue_id}/grid", page=grid_page),
     Endpoint(path="/queues/{queue_id}/accept", page=accept_many, method="POST", role=Role.REVIEWER),
 )

@@ -1,4 +1,6 @@
-"""Around every answer: security headers, a limit on requests in flight, and no traceback for anybody."""
+"""Middleware for every request: security headers, allowed host names, a limit of requests in flight, and an answer
+without a traceback if the application fails.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_IN_FLIGHT = 64
-# OpenSeadragon adds one style element, which its hash allows; nothing else inline is.
+# The hash of the one style element that OpenSeadragon adds; no other inline style or script is allowed.
 _OPENSEADRAGON_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_OPENSEADRAGON_STYLE}; "
@@ -32,10 +34,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class SecurityMiddleware:
-    """Wraps the application; headers that an answer sets itself are kept."""
+    """Wraps the application. A header that an answer sets itself is kept."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str] | None) -> None:
-        """``allowed_hosts`` are the host names that the server answers to, against DNS rebinding; None is any."""
+        """Only requests for ``allowed_hosts`` are answered, which prevents DNS rebinding; None allows any host name."""
         self._app = app
         self._allowed_hosts = allowed_hosts
         self._in_flight = 0
@@ -66,7 +68,8 @@ class SecurityMiddleware:
             _LOG.exception("a request failed: %s %s", scope["method"], scope["path"])
             if started:
                 raise
-            await PlainTextResponse("internal error: see the server's log", 500)(scope, receive, send_with_headers)
+            answer = PlainTextResponse("internal error: see the log of archive serve", 500)
+            await answer(scope, receive, send_with_headers)
         finally:
             self._in_flight -= 1
 
@@ -75,7 +78,7 @@ class SecurityMiddleware:
             host = Headers(scope=scope).get("host", "")
             name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
             if name.lower() not in self._allowed_hosts:
-                return PlainTextResponse("this server does not answer to that host name", 400)
+                return PlainTextResponse(f"this server does not answer to the host name {name!r}", 400)
         if self._in_flight >= MOST_IN_FLIGHT:
             return PlainTextResponse("too many requests at once", 503, {"retry-after": "1"})
         return None

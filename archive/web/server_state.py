@@ -1,4 +1,4 @@
-"""What all pages of one server share."""
+"""The options and the state of one server, which all its pages share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archive.web.login_sessions import LoginSessions, LoginThrottle
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """How the server was started."""
+    """The options with which the server was started."""
 
     host: str = "127.0.0.1"
     port: int = 8600
@@ -22,9 +22,9 @@ class ServerOptions:
     trusted_proxy: IPv4Network | IPv6Network | None = None
     read_only: bool = False
 
-    def is_trusted_proxy(self, address: str | None) -> bool:
-        """Whether a connection from ``address`` is the proxy's whose header names the user."""
-        if self.trusted_proxy is None or address is None:
+    def is_trusted_proxy(self, address: str) -> bool:
+        """Whether a connection from ``address`` comes from the trusted proxy."""
+        if self.trusted_proxy is None:
             return False
         try:
             return ip_address(address) in self.trusted_proxy
@@ -39,10 +39,10 @@ class ServerState:
     catalogue: Catalogue
     options: ServerOptions
     owner: Account
-    """Who logs in by the token: whoever started the server, as manager."""
+    """The account that the token logs in: the person who started the server, as manager."""
     views: ViewStore
     announce: Callable[[str], None]
-    """Tells the terminal something."""
+    """Prints a message on the terminal."""
     sessions: LoginSessions = field(default_factory=LoginSessions)
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
 

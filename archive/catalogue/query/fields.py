@@ -320,7 +320,8 @@ _NOT_REVIEWED = Condition(predicate=and_(RESTORED, newest_decision(Master.curren
 
 HEADLINE_METRICS = ("psnr_source", "psnr_reference", "ssim_source", "ssim_reference")
 CHANGE_METRICS = ("changed_share", "smoothed_share", "filled_share", "filled_places")
-OTHER_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness", *CHANGE_METRICS)
+IMAGE_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness")
+OTHER_METRICS = (*IMAGE_METRICS, *CHANGE_METRICS)
 
 FREE_TEXT = TextField(("title", "description"))
 """The field of words that name no field."""

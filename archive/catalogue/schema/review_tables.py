@@ -13,7 +13,7 @@ from archive.catalogue.schema.vocabularies import Role
 
 
 class User(Table):
-    """An account of the web server. Without a password hash it can only come through the trusted header of a proxy."""
+    """An account of the web server. Without a password hash, only a trusted proxy can log its user in."""
 
     __tablename__ = "users"
 
@@ -25,7 +25,7 @@ class User(Table):
 
 
 class ReviewQueue(Table):
-    """A list of derivatives to be reviewed, fixed when the queue was opened, so that its progress means something."""
+    """A list of derivatives to be reviewed, fixed when the queue is opened."""
 
     __tablename__ = "review_queues"
 

@@ -11,6 +11,7 @@ if (root.dataset.live === "yes") {
     for (const field of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-field]"))) {
       const value = state[/** @type {string} */ (field.dataset.field)];
       field.textContent = field.dataset.field === "status" ? texts[value] : String(value);
+      field.dataset.value = String(value);
     }
     const bar = /** @type {HTMLProgressElement} */ (root.querySelector("progress"));
     bar.max = state.tasks;

@@ -9,4 +9,4 @@ const picture = pageData("picture");
 const none = document.querySelector("#comments .quiet")?.textContent ?? "";
 enableComments(viewer, (comments) => listComments(viewer, comments, none));
 listComments(viewer, picture.comments, none);
-viewer.show(picture);
+viewer.show(picture).catch(() => undefined); // the viewer says why

@@ -1,9 +1,10 @@
 // @ts-check
 /**
- * A scan and its derivative, compared: side by side, by a slider, by blinking, as a difference, under the change map.
+ * A scan and its derivative, compared: side by side, by a slider, by blinking, as a difference, with the change map.
  * OpenSeadragon shows the tiles of the server's IIIF services.
  */
-import { fill, onKey, pageData, request } from "./server.js";
+import { fill, pageData, request } from "./server.js";
+import { enableControls } from "./viewer_controls.js";
 
 /** @type {any} */
 const OpenSeadragon = /** @type {any} */ (window).OpenSeadragon;
@@ -42,13 +43,16 @@ export class PictureViewer {
     this.mode = "slider";
     this.showsScan = false;
     this.showsChanges = false;
-    /** @type {Record<string, number>} */
+    /** @type {Record<string, number>} the number of the last visited place of each kind */
     this.visited = {};
-    /** @type {Promise<any> | null} */
+    /** @type {{picture: PictureData, state: Promise<any>} | null} */
     this.changes = null;
+    this.updates = 0;
+    /** @type {any} the derivative's image, once it is shown */
+    this.after = null;
     this.label();
     this.synchronise();
-    this.listen();
+    enableControls(this);
   }
 
   label() {
@@ -59,21 +63,28 @@ export class PictureViewer {
   }
 
   /**
-   * Shows a picture; what was fetched ahead of it is used.
+   * Shows a picture; images that were fetched ahead are used.
    * @param {PictureData} picture
    */
   async show(picture) {
     delete this.root.dataset.shown;
     this.picture = picture;
-    this.changes = null;
+    this.after = null;
     this.visited = {};
     this.clearPlaces();
-    const wanted = [picture.before, picture.after];
-    await Promise.all(wanted.map((identifier) => this.waitForView(identifier, picture)));
+    this.note("");
+    try {
+      await Promise.all([picture.before, picture.after].map((identifier) => this.ready(`/views/${identifier}`, picture)));
+      await this.baseImages(picture);
+    } catch (error) {
+      if (this.picture === picture) {
+        this.fail(error);
+      }
+      throw error;
+    }
     if (this.picture !== picture) {
       return;
     }
-    await Promise.all([...wanted.map((id) => this.image(this.main, id, picture)), this.image(this.second, picture.before, picture)]);
     this.forgetAllBut([picture.before, picture.after]);
     this.whole(true);
     await this.update();
@@ -81,50 +92,75 @@ export class PictureViewer {
   }
 
   /**
-   * Fetches what a picture will need, without showing it.
+   * Fetches the images of a picture without showing them.
    * @param {PictureData} picture
    */
   async fetchAhead(picture) {
     for (const identifier of [picture.before, picture.after]) {
       const state = await request(`/views/${identifier}`);
       if (state.ready) {
-        await this.image(this.main, identifier, picture);
+        await this.image(this.main, identifier);
       }
     }
   }
 
   /**
-   * @param {string} identifier
+   * Waits until the server has made something for a picture, and says how far it is.
+   * @param {string} path answers with `ready` and `share`
    * @param {PictureData} picture
+   * @returns {Promise<any>} the answer; it is not ready if another picture is shown meanwhile
    */
-  async waitForView(identifier, picture) {
-    const note = /** @type {HTMLElement} */ (this.root.querySelector(".preparing"));
-    try {
-      for (;;) {
-        const state = await request(`/views/${identifier}`);
-        if (state.ready || this.picture !== picture) {
-          break;
+  async ready(path, picture) {
+    for (;;) {
+      const state = await request(path);
+      if (state.ready || this.picture !== picture) {
+        if (this.picture === picture) {
+          this.note("");
         }
-        note.hidden = false;
-        note.textContent = `${this.texts.preparing} (${Math.round(state.share * 100)} %)`;
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        return state;
       }
-      note.hidden = true;
-    } catch (error) {
-      note.hidden = false;
-      note.textContent = `${this.texts.failed} ${/** @type {Error} */ (error).message}`;
-      throw error;
+      this.note(`${this.texts.preparing} (${Math.round(state.share * 100)} %)`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
+  /** @param {string} text shown on the picture; an empty one hides the note */
+  note(text) {
+    const note = /** @type {HTMLElement} */ (this.root.querySelector(".preparing"));
+    note.textContent = text;
+    note.hidden = text === "";
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    this.note(`${this.texts.failed} ${error instanceof Error ? error.message : ""}`);
+  }
+
   /**
-   * The tiled image of an identifier in a viewer, hidden at first.
+   * Does something, and shows its failure on the picture.
+   * @param {() => Promise<void>} action
+   */
+  attempt(action) {
+    action().catch((error) => this.fail(error));
+  }
+
+  /** @param {PictureData} picture */
+  baseImages(picture) {
+    return Promise.all([
+      this.image(this.main, picture.before),
+      this.image(this.main, picture.after),
+      this.image(this.second, picture.before),
+    ]);
+  }
+
+  /**
+   * The tiled image of an identifier in a viewer, invisible at first.
    * @param {any} viewer
    * @param {string} identifier
-   * @param {PictureData} picture
+   * @param {any} [tileSource] its IIIF service by default
    * @returns {Promise<any>}
    */
-  image(viewer, identifier, picture) {
+  image(viewer, identifier, tileSource = `/iiif/3/${identifier}/info.json`) {
     const key = `${viewer === this.main ? "main" : "second"} ${identifier}`;
     const known = this.images.get(key);
     if (known !== undefined) {
@@ -132,17 +168,16 @@ export class PictureViewer {
     }
     const added = new Promise((resolve, reject) => {
       viewer.addTiledImage({
-        tileSource: `/iiif/3/${identifier}/info.json`,
+        tileSource,
         x: 0, y: 0, width: 1,
         opacity: 0,
         preload: true,
         success: (/** @type {any} */ event) => resolve(event.item),
-        error: reject,
+        error: (/** @type {any} */ event) => reject(new Error(event.message)),
       });
     });
     this.images.set(key, added);
     added.catch(() => this.images.delete(key));
-    void picture;
     return added;
   }
 
@@ -158,176 +193,174 @@ export class PictureViewer {
     }
   }
 
-  /** Opacities and clips of all images, by mode. */
+  /** Shows the images that the mode needs; a later call overtakes an earlier one that still waits for an image. */
   async update() {
     const picture = this.picture;
     if (picture === null) {
       return;
     }
-    const [before, after, left] = await Promise.all([
-      this.image(this.main, picture.before, picture),
-      this.image(this.main, picture.after, picture),
-      this.image(this.second, picture.before, picture),
-    ]);
+    const update = ++this.updates;
     this.root.dataset.mode = this.mode;
     this.root.classList.toggle("shows-scan", this.showsScan);
-    left.setOpacity(1);
-    const isDifference = this.mode === "difference" && picture.difference !== null && !this.showsScan;
-    before.setOpacity(this.showsScan || this.mode === "slider" ? 1 : 0);
-    after.setOpacity(this.showsScan || isDifference ? 0 : 1);
-    this.main.world.setItemIndex(after, this.main.world.getItemCount() - 1);
-    if (isDifference) {
-      await this.waitForView(/** @type {string} */ (picture.difference), picture);
-      const difference = await this.image(this.main, /** @type {string} */ (picture.difference), picture);
-      difference.setOpacity(1);
-    } else if (picture.difference !== null) {
-      const known = this.images.get(`main ${picture.difference}`);
-      (await known)?.setOpacity(0);
+    for (const button of /** @type {NodeListOf<HTMLElement>} */ (this.root.querySelectorAll("button[data-mode]"))) {
+      button.setAttribute("aria-pressed", String(button.dataset.mode === this.mode));
     }
+    this.root.querySelector("[data-action=changes]")?.setAttribute("aria-pressed", String(this.showsChanges));
+    /** @type {HTMLElement} */ (this.root.querySelector(".legend")).hidden = !this.showsChanges;
+    const [before, after, left] = await this.baseImages(picture);
+    if (update !== this.updates) {
+      return;
+    }
+    this.after = after;
+    left.setOpacity(1);
+    const shown = this.showsScan ? [before] : this.mode === "slider" ? [before, after] : [after];
+    this.showOnly(shown);
     this.clip();
-    await this.overlayChanges();
-    for (const button of this.root.querySelectorAll("button[data-mode]")) {
-      button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.mode === this.mode));
+    if (this.mode === "difference" && picture.difference !== null && !this.showsScan) {
+      const state = await this.ready(`/views/${picture.difference}`, picture);
+      const difference = state.ready ? await this.image(this.main, picture.difference) : null;
+      if (update !== this.updates) {
+        return;
+      }
+      shown.splice(0, shown.length, difference);
+      this.showOnly(shown);
+    }
+    if (this.showsChanges && picture.changes !== null) {
+      const found = await this.findChanges(picture);
+      const source = { type: "image", url: found.overlay, buildPyramid: false };
+      const overlay = found.ready ? await this.image(this.main, `changes-${picture.derivative}`, source) : null;
+      if (update === this.updates) {
+        this.showOnly([...shown, overlay]);
+      }
     }
   }
 
-  /** In slider mode the result is shown right of the slider. */
-  async clip() {
-    const picture = this.picture;
-    if (picture === null) {
-      return;
+  /** @param {any[]} items images of the main viewer, the topmost last */
+  showOnly(items) {
+    const world = this.main.world;
+    for (let number = 0; number < world.getItemCount(); number++) {
+      const item = world.getItemAt(number);
+      item.setOpacity(items.includes(item) ? 1 : 0);
     }
-    const after = await this.image(this.main, picture.after, picture);
+    for (const item of items) {
+      world.setItemIndex(item, world.getItemCount() - 1);
+    }
+  }
+
+  /** In slider mode, shows the derivative right of the divider only. */
+  clip() {
     const slides = this.mode === "slider" && !this.showsScan;
     this.divider.hidden = !slides;
+    if (this.picture === null || this.after === null) {
+      return;
+    }
     if (!slides) {
-      after.setClip(null);
+      this.after.setClip(null);
       return;
     }
-    const share = Number(this.slider.value) / 1000;
-    const x = share * this.main.container.clientWidth;
-    this.divider.style.left = `${x - 1}px`;
+    const { width, height } = this.picture;
+    const x = (Number(this.slider.value) / 1000) * this.main.container.clientWidth;
+    this.divider.style.left = `${x}px`;
     const point = this.main.viewport.pointFromPixel(new OpenSeadragon.Point(x, 0), true);
-    const column = Math.min(Math.max(point.x * picture.width, 0), picture.width);
-    after.setClip(new OpenSeadragon.Rect(column, 0, picture.width - column, picture.height));
-    after.setOpacity(column >= picture.width ? 0 : 1);
+    const column = Math.min(Math.max(point.x * width, 0), width);
+    this.after.setClip(new OpenSeadragon.Rect(column, 0, width - column, height));
+    this.after.setOpacity(column >= width ? 0 : 1);
   }
 
-  async overlayChanges() {
-    const picture = this.picture;
-    const legend = /** @type {HTMLElement} */ (this.root.querySelector(".legend"));
-    legend.hidden = !this.showsChanges;
-    this.root.querySelector("[data-action=changes]")?.setAttribute("aria-pressed", String(this.showsChanges));
-    const known = this.images.get("main changes");
-    if (!this.showsChanges || picture === null || picture.changes === null) {
-      (await known)?.setOpacity(0);
-      return;
+  /**
+   * The change map and its places, requested once per picture, and again after a failure.
+   * @param {PictureData} picture
+   * @returns {Promise<any>}
+   */
+  findChanges(picture) {
+    if (this.changes === null || this.changes.picture !== picture) {
+      const changes = { picture, state: this.ready(/** @type {string} */ (picture.changes), picture) };
+      changes.state.catch(() => {
+        if (this.changes === changes) {
+          this.changes = null;
+        }
+      });
+      this.changes = changes;
     }
-    const found = await this.findChanges();
-    if (known === undefined) {
-      this.images.set("main changes", new Promise((resolve, reject) => {
-        this.main.addTiledImage({
-          tileSource: { type: "image", url: found.overlay, buildPyramid: false },
-          x: 0, y: 0, width: 1,
-          success: (/** @type {any} */ event) => resolve(event.item),
-          error: reject,
-        });
-      }));
-    }
-    const overlay = await this.images.get("main changes");
-    overlay.setOpacity(1);
-    this.main.world.setItemIndex(overlay, this.main.world.getItemCount() - 1);
-  }
-
-  /** The change map and its places, asked for once a picture. @returns {Promise<any>} */
-  findChanges() {
-    if (this.changes === null) {
-      this.changes = request(/** @type {string} */ (this.picture?.changes));
-    }
-    return this.changes;
+    return this.changes.state;
   }
 
   /** @param {string} mode */
   setMode(mode) {
     this.mode = mode;
     this.root.dataset.mode = mode;
-    this.main.viewport && this.main.forceResize();
+    this.main.forceResize();
     this.second.forceResize();
-    return this.update();
+    this.attempt(() => this.update());
   }
 
   /** @param {boolean} isShown */
   showScan(isShown) {
     if (this.showsScan !== isShown) {
       this.showsScan = isShown;
-      this.update();
+      this.attempt(() => this.update());
     }
+  }
+
+  toggleChanges() {
+    this.showsChanges = !this.showsChanges;
+    this.attempt(() => this.update());
   }
 
   /** @param {boolean} [immediately] */
   whole(immediately) {
     const picture = /** @type {PictureData} */ (this.picture);
-    const bounds = new OpenSeadragon.Rect(0, 0, 1, picture.height / picture.width);
-    this.main.viewport.fitBounds(bounds, immediately);
+    this.clearPlaces();
+    this.main.viewport.fitBounds(new OpenSeadragon.Rect(0, 0, 1, picture.height / picture.width), immediately);
   }
 
   actualSize() {
     const picture = /** @type {PictureData} */ (this.picture);
-    const container = this.main.container.clientWidth * devicePixelRatio;
-    this.main.viewport.zoomTo(picture.width / container);
+    this.main.viewport.zoomTo(picture.width / (this.main.container.clientWidth * devicePixelRatio));
   }
 
   /**
-   * Zooms to a place.
+   * Zooms to a place and marks it.
    * @param {Place} place
    */
   goTo(place) {
-    const picture = /** @type {PictureData} */ (this.picture);
     const margin = 0.5 * Math.max(place.width, place.height);
-    const scale = 1 / picture.width;
+    const scale = 1 / /** @type {PictureData} */ (this.picture).width;
+    const location = new OpenSeadragon.Rect(place.x * scale, place.y * scale, place.width * scale, place.height * scale);
     this.main.viewport.fitBounds(new OpenSeadragon.Rect(
-      (place.x - margin) * scale, (place.y - margin) * scale,
-      (place.width + 2 * margin) * scale, (place.height + 2 * margin) * scale,
+      location.x - margin * scale, location.y - margin * scale,
+      location.width + 2 * margin * scale, location.height + 2 * margin * scale,
     ));
     this.clearPlaces();
-    this.mark(place, "place");
-  }
-
-  /** @param {string} kind "filled", "smoothed" or "changed" */
-  async nextPlace(kind) {
-    if (this.picture === null || this.picture.changes === null) {
-      return;
-    }
-    const places = (await this.findChanges()).places[kind];
-    if (places.length === 0) {
-      this.say(this.texts.no_places);
-      return;
-    }
-    const number = (this.visited[kind] ?? -1) + 1 >= places.length ? 0 : (this.visited[kind] ?? -1) + 1;
-    this.visited[kind] = number;
-    this.goTo(places[number]);
-    this.say(fill(this.texts.place_of, { number: number + 1, total: places.length }));
-  }
-
-  /**
-   * @param {Place} place
-   * @param {string} className
-   */
-  mark(place, className) {
-    const scale = 1 / /** @type {PictureData} */ (this.picture).width;
     const element = document.createElement("div");
-    element.className = className;
-    if (place.text) {
-      element.title = place.text;
-    }
-    this.main.addOverlay({
-      element,
-      location: new OpenSeadragon.Rect(place.x * scale, place.y * scale, place.width * scale, place.height * scale),
-    });
+    element.className = "place";
+    element.title = place.text ?? "";
+    this.main.addOverlay({ element, location });
   }
 
   clearPlaces() {
     this.main.clearOverlays();
+  }
+
+  /** @param {string} kind "filled", "smoothed" or "changed" */
+  async nextPlace(kind) {
+    const picture = this.picture;
+    if (picture === null || picture.changes === null) {
+      return;
+    }
+    const found = await this.findChanges(picture);
+    if (!found.ready || this.picture !== picture) {
+      return;
+    }
+    const places = found.places[kind];
+    if (places.length === 0) {
+      this.say(this.texts.no_places);
+      return;
+    }
+    const number = ((this.visited[kind] ?? -1) + 1) % places.length;
+    this.visited[kind] = number;
+    this.goTo(places[number]);
+    this.say(fill(this.texts.place_of, { number: number + 1, total: places.length }));
   }
 
   /** @param {string} text */
@@ -335,7 +368,7 @@ export class PictureViewer {
     /** @type {HTMLElement} */ (this.root.querySelector(".announce")).textContent = text;
   }
 
-  /** Both viewers show the same part. */
+  /** Lets both viewers show the same part. */
   synchronise() {
     let follows = false;
     /** @param {any} leader @param {any} follower */
@@ -354,85 +387,6 @@ export class PictureViewer {
     follow(this.second, this.main);
     for (const name of ["viewport-change", "resize", "animation"]) {
       this.main.addHandler(name, () => this.clip());
-    }
-  }
-
-  listen() {
-    this.slider.addEventListener("input", () => this.clip());
-    for (const button of this.root.querySelectorAll("button")) {
-      button.addEventListener("click", () => {
-        button.dataset.mode ? this.setMode(button.dataset.mode) : this.act(/** @type {string} */ (button.dataset.action));
-      });
-    }
-    /** @type {Record<string, () => void>} */
-    const keys = {
-      v: () => this.setMode("side_by_side"),
-      x: () => this.setMode("slider"),
-      d: () => this.setMode(this.mode === "difference" ? "slider" : "difference"),
-      c: () => this.act("changes"),
-      f: () => this.act("next_filled"),
-      g: () => this.act("next_changed"),
-      h: () => this.act("next_smoothed"),
-      m: () => this.act("comment"),
-      0: () => this.act("whole"),
-      1: () => this.act("actual_size"),
-    };
-    onKey((key, event) => {
-      if (document.querySelector("#reasons:not([hidden])") !== null || this.picture === null) {
-        return false;
-      }
-      if (key === "b") {
-        if (!event.repeat) {
-          this.showScan(true);
-        }
-        return true;
-      }
-      keys[key]?.();
-      return key in keys;
-    });
-    document.addEventListener("keyup", (event) => {
-      if (event.key.toLowerCase() === "b") {
-        this.showScan(false);
-      }
-    });
-    addEventListener("blur", () => this.showScan(false));
-  }
-
-  /** @param {string} action */
-  act(action) {
-    if (this.picture === null) {
-      return;
-    }
-    switch (action) {
-      case "changes":
-        this.showsChanges = !this.showsChanges;
-        this.update();
-        break;
-      case "next_filled":
-        this.nextPlace("filled");
-        break;
-      case "next_smoothed":
-        this.nextPlace("smoothed");
-        break;
-      case "next_changed":
-        this.nextPlace("changed");
-        break;
-      case "actual_size":
-        this.actualSize();
-        break;
-      case "whole":
-        this.clearPlaces();
-        this.whole();
-        break;
-      case "zoom_in":
-        this.main.viewport.zoomBy(1.5);
-        break;
-      case "zoom_out":
-        this.main.viewport.zoomBy(1 / 1.5);
-        break;
-      case "comment":
-        this.root.dispatchEvent(new CustomEvent("comment"));
-        break;
     }
   }
 }

@@ -70,7 +70,7 @@ async function showFirst(answer) {
   showProgress(answer);
   current = answer.entries[0] ?? null;
   if (current === null) {
-    say(answer.decided >= answer.total ? texts.done : skipped.size ? texts.done : texts.busy);
+    say(answer.decided >= answer.total ? texts.done : skipped.size > 0 ? texts.skipped : texts.busy);
     viewer.root.dataset.shown = "none";
     document.querySelectorAll("[data-key=accept], [data-key=reject], [data-key=skip]").forEach((button) => button.setAttribute("disabled", ""));
     return;
@@ -83,8 +83,17 @@ async function showFirst(answer) {
   }
 }
 
+/**
+ * The next pictures for this reviewer, claimed.
+ * @param {number} [first] the position of the one that comes first
+ * @returns {Promise<any>}
+ */
+function claim(first) {
+  return request(`/queues/${queueId}/next`, { first: String(first ?? ""), skipped: [...skipped].join(",") });
+}
+
 async function next() {
-  await showFirst(await request(`/queues/${queueId}/next`, { skipped: [...skipped].join(",") }));
+  await showFirst(await claim());
 }
 
 /**
@@ -113,7 +122,8 @@ async function undo() {
   }
   await send(last.derivative, "undone", "");
   say(texts.undone);
-  await showFirst(await request(`/queues/${queueId}/entries/${last.position}`));
+  skipped.delete(last.position);
+  await showFirst(await claim(last.position));
 }
 
 /** @param {boolean} isOpen */
@@ -206,7 +216,7 @@ if (reasons !== null) {
   enableComments(viewer, (comments) => listComments(viewer, comments, words.no_comments));
   setInterval(() => {
     if (current !== null && !isBusy && document.visibilityState === "visible") {
-      request(`/queues/${queueId}/next`, { skipped: [...skipped].join(",") }).then(showProgress).catch(() => undefined);
+      claim(current.position).then(showProgress).catch(() => undefined);
     }
   }, RENEW_CLAIM_MS);
   run(next);

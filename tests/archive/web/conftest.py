@@ -84,7 +84,7 @@ class Server:
     def logged_in(self, role: Role = Role.MANAGER, name: str = "A. Curator") -> Browser:
         """A browser with a session."""
         browser = self.browser()
-        session = self.state.sessions.start(Account(name=name, role=role), is_local=True)
+        session = self.state.sessions.start(Account(name=name, role=role), by_token=True)
         browser.cookies.set(self.state.cookie, session)
         return browser
 

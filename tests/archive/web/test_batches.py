@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import select
 
-from archive.catalogue.schema.vocabularies import Role
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Task
+from archive.catalogue.schema.vocabularies import Role, TaskStatus
 from tests.archive.web.conftest import Server
 from tests.small_archive import SmallArchive, write_scan
 
@@ -18,6 +21,15 @@ def test_progress_is_sent_until_the_batch_ends(server: Server) -> None:
     progress = json.loads(first.removeprefix("data: "))
     assert (progress["status"], progress["tasks"], progress["done"]) == ("done", 1, 1)
     assert end.startswith("event: end")
+
+
+def test_an_interrupted_batch_says_so(server: Server, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        task = session.scalars(select(Task).where(Task.batch_id == 1)).one()
+        task.status, task.attempts = TaskStatus.PENDING, 1
+    browser = server.logged_in()
+    for path in ("/batches", "/batches/1"):
+        assert "interrupted" in browser.get(path).text
 
 
 def test_failures_of_hidden_items_are_only_counted(server: Server, archive: SmallArchive) -> None:

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 import archive.web
+from archive.catalogue.schema.vocabularies import Decision, DerivativeKind, Role, TaskStatus
+from archive.review_queue import sort_orders
 from archive.web.static_files import asset_url, static_files
 from archive.web.translations import choose_language, known_languages, texts_of
 
@@ -40,6 +42,20 @@ def test_every_text_that_a_page_names_exists() -> None:
         named |= {f"{section}.{key}" for key in re.findall(r"\btexts\.([a-z_]+)", text)}
     assert len(named) > 100
     assert named <= english.keys()
+
+
+def test_every_value_of_the_catalogue_that_a_page_shows_has_a_text() -> None:
+    values = {
+        "batch": {*TaskStatus, "interrupted"},
+        "kind": set(DerivativeKind),
+        "metric": {*sort_orders(), "psnr", "ssim", "content_ssim"} - {"accession_number"},
+        "review": set(Decision),
+        "role": set(Role),
+        "status": {"failed", "stale", "unrestored", "refused"},
+    }
+    english = texts_of("en")
+    for section, expected in values.items():
+        assert {f"{section}.{value}" for value in expected} <= english.keys()
 
 
 def test_the_language_is_the_chosen_one_else_the_first_known() -> None:
