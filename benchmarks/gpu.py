@@ -31,7 +31,6 @@ from restoration.pipeline.loaded_models import LoadedModels
 from restoration.training import train
 from restoration.training.checkpoints import CHECKPOINT_NAME
 from restoration.training.inference_benchmark import measure_throughput
-from restoration.training.training_settings import TrainingSettings
 
 _PART_BYTES = 15 * 2**20
 _SECONDS_KEPT_FOR_WRITING = 20
@@ -56,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="photographs to train on, and damage and prints*")
     parser.add_argument("--checkpoint", type=Path, help="a training to continue")
-    parser.add_argument("--name", default="denoise-deblur-2.0", help="the version that a new training makes")
+    parser.add_argument("--name", default="denoise-deblur-2.2", help="the version that a new training makes")
     parser.add_argument("--minutes", type=float, required=True, help="for everything together")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
@@ -103,7 +102,6 @@ def _train(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
         train(
             folder,
             data=options.data,
-            settings=None if resume else TrainingSettings.named_after(folder),
             resume=resume,
             start=None if resume else _newest(),
             minutes=max(minutes, 0.5),

@@ -71,6 +71,11 @@ class ResolvedExecution:
         }
 
 
+def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Context in which a network computes in ``dtype`` on ``device``; with None in float32 throughout."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def count_gpus() -> int:
     """How many CUDA devices this process may use."""
     return torch.cuda.device_count()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import nnls
 
+from restoration.colour.toning import LUMA_WEIGHTS
 from restoration.image import Source
 from restoration.window_sampling import sample_areas
 
@@ -39,7 +40,6 @@ GRAIN_NAMES = (
 )
 """Luma levels by scale and lightness (in hundredths), then chroma levels by scale; in units of encoded values."""
 
-_LUMA = np.asarray([0.2125, 0.7154, 0.0721], np.float32)
 _BLOCK_PX = 16
 _PERCENTILE = 5.0
 _BINS = 8
@@ -91,6 +91,12 @@ def measure_array_grain(picture: NDArray[Any]) -> dict[str, float]:
     )
 
 
+def mean_luma_level(profile: Mapping[str, float], scale_px: int) -> float:
+    """The mean of a profile's luma levels over lightness, at one of :data:`SCALES_PX`."""
+    names = [name for name in GRAIN_NAMES if name.startswith(f"grain_{scale_px}px_")]
+    return sum(profile[name] for name in names) / len(names)
+
+
 def encode_grain(profile: Mapping[str, float]) -> Array:
     """The profile as network conditions, (len(GRAIN_NAMES),) in [0, 1]: the square root of four times each level."""
     levels = np.asarray([profile[name] for name in GRAIN_NAMES], np.float32)
@@ -100,10 +106,10 @@ def encode_grain(profile: Mapping[str, float]) -> Array:
 def grain_profile(windows: Iterable[Blocks]) -> dict[str, float]:
     """Combines the measured blocks of one picture's windows into its profile."""
     measured = list(windows)
-    uniform, usable = sum(one.uniform for one in measured), sum(one.lightness.size for one in measured)
-    if uniform > _MOST_UNIFORM * (uniform + usable):
-        return dict.fromkeys(GRAIN_NAMES, 0.0)
     lightness = np.concatenate([one.lightness for one in measured])
+    uniform = sum(one.uniform for one in measured)
+    if uniform > _MOST_UNIFORM * (uniform + lightness.size):
+        return dict.fromkeys(GRAIN_NAMES, 0.0)
     levels: list[float] = []
     for scale in SCALES_PX:
         deviations = np.concatenate([one.luma[scale] for one in measured])
@@ -111,8 +117,8 @@ def grain_profile(windows: Iterable[Blocks]) -> dict[str, float]:
         levels += [float(_basis(np.asarray(place)) @ curve) for place in LIGHTNESSES]
     for scale in CHROMA_SCALES_PX:
         deviations = np.concatenate([one.chroma[scale] for one in measured])
-        usable = deviations.size >= _FEWEST_BLOCKS
-        levels.append(float(np.percentile(deviations, _PERCENTILE)) / _WHITE_NOISE[scale] if usable else 0.0)
+        enough = deviations.size >= _FEWEST_BLOCKS
+        levels.append(float(np.percentile(deviations, _PERCENTILE)) / _WHITE_NOISE[scale] if enough else 0.0)
     return {name: round(level, 5) for name, level in zip(GRAIN_NAMES, levels, strict=True)}
 
 
@@ -121,11 +127,14 @@ def _measure_blocks(window: NDArray[Any]) -> Blocks:
     values = window.astype(np.float32)
     height, width = (side // _BLOCK_PX * _BLOCK_PX for side in values.shape[1:])
     colour = values.shape[0] == 3
-    luma = np.tensordot(_LUMA, values, 1) if colour else values[0]
+    luma = np.tensordot(LUMA_WEIGHTS, values, 1) if colour else values[0]
     planes = [luma, *((values[2] - luma, values[0] - luma) if colour else ())]
     is_clipped = ((luma <= _CLIPPED) | (luma >= 1 - _CLIPPED))[:height, :width]
     clipped = _block_means(is_clipped.astype(np.float32), _BLOCK_PX)
-    bands = [_band_deviations(plane, height, width) for plane in planes]
+    bands = [
+        _band_deviations(plane, height, width, CHROMA_SCALES_PX if number else SCALES_PX)
+        for number, plane in enumerate(planes)
+    ]
     unclipped = clipped < _CLIPPED_SHARES[-1]
     usable = unclipped & (bands[0][1] > _UNIFORM)
     factor = np.interp(clipped[usable], _CLIPPED_SHARES, _CLIPPED_FACTORS).astype(np.float32)
@@ -141,10 +150,10 @@ def _measure_blocks(window: NDArray[Any]) -> Blocks:
     )
 
 
-def _band_deviations(plane: Array, height: int, width: int) -> dict[int, Array]:
+def _band_deviations(plane: Array, height: int, width: int, scales: Iterable[int]) -> dict[int, Array]:
     """By scale, the standard deviation of each block in the plane, reduced to that scale, less its Gaussian."""
     deviations = {}
-    for scale in SCALES_PX:
+    for scale in scales:
         reduced = _block_means(plane[: plane.shape[0] // scale * scale, : plane.shape[1] // scale * scale], scale)
         if min(reduced.shape) == 0:
             deviations[scale] = np.zeros((height // _BLOCK_PX, width // _BLOCK_PX), np.float32)

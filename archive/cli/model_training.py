@@ -81,7 +81,7 @@ def train(
     minutes: float | None,
     resume: bool,
 ) -> None:
-    """Train a restoration model on clean photographs, which the software ages itself, or a style on example pictures.
+    """Train a restoration model on clean photographs, which are aged by simulation, or a style on example pictures.
 
     Training takes hours; a GPU helps. During training FOLDER contains a checkpoint, log.jsonl and TensorBoard data; in
     the end it is a model version for `archive model add`. The name of a style starts with simulated-.
@@ -166,23 +166,23 @@ def evaluate(
     A restoration model restores clean pictures with stated defects: noise, blur, damage, marks, or all simulated
     ageing, with a fixed seed. PSNR (dB), SSIM and the distance of spectra (dB) are means over the pictures, on encoded
     values, against the clean pictures. The classical methods get the noise level or the blur kernel; the model gets
-    nothing. Pictures larger than 768 px are cropped to their middle. On a GPU the speed is measured too.
+    neither. Pictures larger than 768 px are cropped to their middle. On a GPU the speed is measured too.
 
-    A style is applied to the middle 512 px of the pictures. The figures are how much content is kept; how far colour
-    and texture still are from real pictures of the style (0: as near as real ones are to each other, 1: no nearer than
-    before); and how well a discriminator separates them from real ones (0.5: not at all). Every 5th of the style's
-    pictures by name was held out of its training and is used here.
+    A style is applied to the middle 512 px of the pictures. The metrics are the share of content that is kept; the
+    distance of colour and texture to real pictures of the style (0: as close as real ones are to each other, 1: no
+    closer than before); and how well a discriminator separates them from real ones (0.5: not at all). Every 5th of the
+    style's pictures by name was held out of its training and is used here.
     """
     folder = _folder_of(context, reference)
     with _librarys_errors():
         rows = (
             row.as_dict()
-            for row in _rows(folder, data, scans, textures, style_images=style_images, with_peers=not no_peers)
+            for row in _rows(folder, data, scans, textures, style_images=style_images, with_baselines=not no_peers)
         )
         if format_ == "json":
             click.echo(as_json(list(rows), indent=2))
         else:
-            _print_by_figures(rows)
+            _print_tables(rows)
 
 
 def _rows(
@@ -192,18 +192,18 @@ def _rows(
     textures: tuple[float, ...],
     *,
     style_images: Path | None,
-    with_peers: bool,
+    with_baselines: bool,
 ) -> Iterator[Row]:
     from restoration.training import evaluate_version
     from restoration.training.style import evaluate_style
 
     if folder.card.task != "style":
         _refuse(f"--style-images is for styles, and {folder.card.reference} is none", style_images)
-        return evaluate_version(folder, data, scans=scans, textures=textures, with_peers=with_peers)
+        return evaluate_version(folder, data, scans=scans, textures=textures, with_baselines=with_baselines)
     _refuse(f"--scans and --texture are for restorations, and {folder.card.reference} is a style", scans, *textures)
     if style_images is None:
         raise click.UsageError(f"name the pictures that {folder.card.reference} was trained with: --style-images DIR")
-    return evaluate_style(folder, data, style_images, with_peers=with_peers)
+    return evaluate_style(folder, data, style_images, with_baselines=with_baselines)
 
 
 def _refuse(why: str, *given: object) -> None:
@@ -211,8 +211,8 @@ def _refuse(why: str, *given: object) -> None:
         raise click.UsageError(why)
 
 
-def _print_by_figures(rows: Iterable[dict[str, Any]]) -> None:
-    """A table for each run of rows that have the same figures."""
+def _print_tables(rows: Iterable[dict[str, Any]]) -> None:
+    """Prints a table for each group of consecutive rows with the same columns."""
     for index, (fields, group) in enumerate(groupby(rows, key=tuple)):
         click.echo("\n" * (index > 0), nl=False)
         print_table(group, fields)

@@ -45,9 +45,9 @@ def find_grain_patches(luma: Array) -> list[Array]:
     variation, level, lightness = places.std(axis=(1, 2)), grain.std(axis=(1, 2)), places.mean(axis=(1, 2))
     usable = (lightness > _LIGHTNESS[0]) & (lightness < _LIGHTNESS[1])
     usable &= (level > _LEAST_LEVEL) & (level < _MOST_LEVEL) & (variation < level) & _is_homogeneous(grain)
-    usable &= (
-        level < _MOST_ABOVE_FLATTEST * np.percentile(level[level > _LEAST_LEVEL / 3], 5) if usable.any() else False
-    )
+    if not usable.any():
+        return []
+    usable &= level < _MOST_ABOVE_FLATTEST * np.percentile(level[level > _LEAST_LEVEL / 3], 5)
     order = np.argsort(variation / np.maximum(level, 1e-6) + 1e3 * ~usable)
     count = min(_MOST_PATCHES, int(usable.sum()), max(1, round(_FLATTEST_SHARE * len(order))))
     window = np.outer(*(np.hanning(PATCH_PX + 2)[1:-1].astype(np.float32),) * 2)
@@ -71,10 +71,7 @@ def grain_field(height: int, width: int, patch: Array, rng: np.random.Generator)
     """A field of grain with the spectrum of ``patch``: (height, width), mean 0, standard deviation 1."""
     shape = (fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True))
     noise = rng.standard_normal(shape, dtype=np.float32)
-    spot = np.zeros(shape, np.float32)
-    kept = patch[: shape[0], : shape[1]]
-    spot[: kept.shape[0], : kept.shape[1]] = kept
-    field = fft.irfft2(fft.rfft2(noise) * fft.rfft2(spot), s=shape)[:height, :width]
+    field = fft.irfft2(fft.rfft2(noise) * fft.rfft2(patch, s=shape), s=shape)[:height, :width]
     return _normalised(field.astype(np.float32))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from restoration.errors import DeviceError, DeviceMemoryError, WeightsError
-from restoration.execution import ResolvedExecution
+from restoration.execution import ResolvedExecution, autocast
 from restoration.grain_profile import GRAIN_NAMES, encode_grain
 from restoration.model_folders import ModelFolder
 from restoration.networks import Generator, build_generator, interpolate_weights
@@ -51,6 +52,7 @@ class PlacedStage(Protocol):
         ...
 
 
+_CUDNN_FLAGS = threading.RLock()
 _OUT_OF_MEMORY_TEXTS = (
     "out of memory",  # CUDA and its allocator
     "STATUS_ALLOC_FAILED",  # CUDA libraries
@@ -76,6 +78,15 @@ def _device_errors() -> Iterator[None]:
 
 
 @contextmanager
+def _reproducible_convolutions() -> Iterator[None]:
+    """Sets cuDNN's flags, which belong to the whole process; other threads wait until they are set back."""
+    # Full float32 precision: TF32 would round inputs to 10 bits.
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with _CUDNN_FLAGS, flags:
+        yield
+
+
+@contextmanager
 def inference(execution: ResolvedExecution) -> Iterator[None]:
     """Context for reproducible inference with ``execution``; device failures raise :class:`DeviceError`."""
     # torch applies its thread count to a new thread only when the count is read there.
@@ -83,9 +94,8 @@ def inference(execution: ResolvedExecution) -> Iterator[None]:
     with (
         _device_errors(),
         torch.inference_mode(),
-        # Full float32 precision: TF32 would round inputs to 10 bits.
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        torch.autocast(execution.device.type, dtype=torch.bfloat16, enabled=execution.precision == "bf16"),
+        _reproducible_convolutions() if execution.device.type == "cuda" else nullcontext(),
+        autocast(execution.device, execution.autocast),
     ):
         yield
 

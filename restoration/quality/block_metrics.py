@@ -1,7 +1,7 @@
-"""What one block of a picture adds to its scores.
+"""Metrics of one block: squared errors, structural similarity, changed pixels, moments and edges.
 
-Planes are float32; what is added up over a block is float64, row by row, in an order that the block alone sets. Values
-are taken about the block's mean before they are squared, so that no digits that matter are lost.
+Planes are float32. Sums over a block are float64, row by row, in a fixed order. Values are centred on the block's mean
+before they are squared, so that no significant digits are lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SSIM_RADIUS = 5  # scikit-image cuts its Gaussian of sigma 1.5 at 3.5 sigma
 _SSIM_SIGMA, _SSIM_C1, _SSIM_C2 = 1.5, 0.01**2, 0.03**2
 CHANGED_BY = 8 / 255 + 1e-6  # a change of exactly 8 levels isn't more than that, however it is rounded
 _LUMA_ERROR = 5e-7  # of the difference of two float32 lumas, at most
-_LUMA_WEIGHTS = (0.2125, 0.7154, 0.0721)  # of scikit-image's rgb2gray
+_LUMA_WEIGHTS = (0.2125, 0.7154, 0.0721)  # of scikit-image's rgb2gray; Python floats, so that float64 keeps them
 _BLUR_SIZE, _BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
 
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -63,7 +63,7 @@ def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
 
 
 class BlockLuma(NamedTuple):
-    """A block's luma about a value that occurs in it: so small differences keep their digits in float32."""
+    """A block's luma relative to one of its values, so that small differences keep their digits in float32."""
 
     about: Values  # (80, 528)
     origin: float
@@ -76,7 +76,7 @@ class BlockLuma(NamedTuple):
 
 
 def opponent_colours(values: Values) -> tuple[Values, Values]:
-    """Red against green and yellow against blue, (h, w) each, of (3, h, w)."""
+    """Red-green and yellow-blue opponent colours, (h, w) each, of (3, h, w)."""
     yellow_blue = values[0] + values[1]
     yellow_blue *= np.float32(0.5)
     yellow_blue -= values[2]
@@ -84,7 +84,7 @@ def opponent_colours(values: Values) -> tuple[Values, Values]:
 
 
 def block_core(values: Values, block: Block) -> Values:
-    """The block's own pixels, without what is around them."""
+    """The block's own pixels, without the halo."""
     core: Values = values[..., HALO : HALO + block.rows, HALO : HALO + block.columns]
     return core
 
@@ -103,8 +103,8 @@ def count_changed(ours: Values, theirs: Values, lumas: tuple[BlockLuma, BlockLum
 
 
 def moments(values: Values, origin: float) -> tuple[float, float]:
-    """The sum of (h, w) and that of its squares, about ``origin``."""
-    first = values[0, 0]  # a value that occurs, so that a flat block has no spread at all
+    """The sum and the sum of squares of (h, w), about ``origin``."""
+    first = values[0, 0]  # a value that occurs, so that a uniform block's variance is exactly 0
     return moments_about(values - first, float(first) - origin)
 
 
@@ -125,20 +125,20 @@ def _squares(values: NDArray[_Float]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparisons:
-    """Pairs of blocks compared, summed over channels, and each block's channels smoothed by the Gaussian."""
+    """Comparisons of pairs of blocks, summed over channels, and the smoothed luma of the blocks."""
 
     errors: list[float]
-    """Of each pair, the sum of the squared differences."""
+    """By pair, the sum of the squared differences."""
     similarities: list[float]
-    """Of each pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the frame."""
+    """By pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the area."""
     smoothed_lumas: list[Values]
-    """Of each block the smoothed luma, (64, 512)."""
+    """By block, the luma smoothed by the Gaussian, (64, 512)."""
 
 
 def compare_blocks(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> Comparisons:
     """Compares pairs of blocks, (C, 80, 528), by squared error and structural similarity as scikit-image does.
 
-    Smoothed are each block less its mean, and of each pair the squares of the difference and of the sum.
+    The Gaussian is applied to each block less its mean, and to the squares of each pair's difference and sum.
     """
     reach = (slice(HALO - SSIM_RADIUS, SSIM_RADIUS - HALO),) * 2
     counted = block.within(before=SSIM_RADIUS, after=SSIM_RADIUS)
@@ -155,7 +155,7 @@ def compare_blocks(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], b
         for index, (one, other) in enumerate(pairs):
             difference, total = planes[count + 2 * index], planes[count + 2 * index + 1]
             np.subtract(blocks[one][channel][reach], blocks[other][channel][reach], out=difference)
-            # PSNR is wanted to more digits than float32 sums have.
+            # float32 sums have too few digits for PSNR.
             own = difference[_CORE_OF_PLANE][: block.rows, : block.columns].astype(np.float64)
             errors[index] += _squares(own)
             difference -= means[one] - means[other]

@@ -1,25 +1,23 @@
-"""The map of changes between a scan and its derivative, and of areas filled in as damage.
+"""Change detection: the change map of a derivative, and the pixels that were filled in as damage.
 
-Changed is a pixel whose luma moved by more than 8/255, the same as in the score ``changed_share``. The size of a
-change is the mean of that movement over at least 16x16 pixels; single pixels show grain only.
+A pixel is changed if its luma differs by more than 8/255, as in the score ``changed_share``. The map shows the absolute
+difference averaged over at least 16x16 px, because single pixels mostly show grain.
 
-Filled in is where a small feature of the source was taken out: where the source stands out from its own neighbourhood,
-and the derivative, from its own, does not. What stands out is what a median takes away. With ``s`` and ``d`` the luma
-less its median, of source and derivative, a pixel is filled in where
+A pixel is filled in if a small feature of the source is missing in the derivative. A small feature is what a median
+filter removes. With ``s`` and ``d`` the luma less its median, of source and derivative, a pixel is filled in where
 
     |s - d| > max(24/255, 5 sigma)  and  |d| < |s| / 2,
 
-where it changed, where its luma moved against ``s`` (down if it stood out bright), and where at least three of the 3x3
-pixels around it, itself among them, are above the same limit: those of a scratch are, one of noise is alone. Here
-sigma is the spread of ``s - d`` in the block of 16x16 pixels around it, told by the value that four fifths of
-``|s - d|`` are below. So grain that is taken away everywhere does not count as damage that was filled in, nor does
-texture that is kept, nor do tones that shift as a whole, as where fading is repaired. The median is the separable one
-over 5x5 pixels (P. M. Narendra, A separable median filter for image noise smoothing, IEEE PAMI 3(1), 1981): it takes
-away lines up to 2 px wide. To find wider ones, the same is done on the pictures reduced to 1/2, 1/4 and so on, down to
-a quarter of the map's size, or to 1/64.
+if it also changed, in the direction against ``s`` (darker if it was a bright feature), and if at least three of the
+3x3 pixels around it, itself included, exceed the same limit: the pixels of a scratch do, a single noisy pixel doesn't.
+Here sigma is a robust deviation of ``s - d`` in the block of 16x16 px, from the 80th percentile of ``|s - d|``. So
+grain that is removed everywhere does not count as filled in, nor does texture that is kept, nor a shift of tones such
+as a repair of fading. The median filter is the separable one over 5x5 px (P. M. Narendra, A separable median filter
+for image noise smoothing, IEEE PAMI 3(1), 1981), which removes lines up to 2 px wide. Wider ones are found in the same
+way in the pictures reduced to 1/2, 1/4 and so on, down to a quarter of the map's size, or to 1/64.
 
-It is worked out at full size, in windows that all lie at multiples of the blocks' size, and only then reduced: a thin
-scratch stays in sight, the result doesn't depend on the windows, and memory doesn't grow with the picture.
+All this is computed at full size, in windows at multiples of the block size, and reduced afterwards. So a thin scratch
+remains visible, the result doesn't depend on the windows, and memory doesn't grow with the picture.
 """
 
 from __future__ import annotations
@@ -41,28 +39,28 @@ from restoration.quality.block_metrics import CHANGED_BY, luma_of
 CHANGE_STEPS = (4, 8, 16, 32)
 """Mean changes of luma, in 1/255, above which each of the map's colours for change begins."""
 FILLED_THRESHOLD = 24
-"""What is filled in stood out by more than this, in 1/255, and less is left of it than half."""
+"""The least difference from its median, in 1/255, of a feature that counts as filled in."""
 
 CHANGE_COLOURS = ("#a6cbe8", "#5c9ed6", "#1f6fb5", "#08306b")
-"""The colours of the steps: a blue that gets darker."""
+"""The colours of the steps: blues, darker for larger changes."""
 CHANGE_COVER = 0.6
-"""How much of the greys below these colours hide."""
+"""The opacity of these colours over the greys of the picture."""
 DARKEST_GREY = 0.45
-"""That black is shown as, in [0, 1], so that the colours stand out from it."""
+"""The grey that black is shown as, in [0, 1], so that the colours stand out."""
 FILLED_COLOUR = "#e66100"
-"""Orange: with blue it makes a pair that people with any colour vision deficiency tell apart."""
+"""Orange, which people with any colour vision deficiency can distinguish from blue."""
 
 Luma = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 
-_RADIUS = 2  # of the median
-_HALO = _RADIUS + 1  # what a median sees, of a pixel and of those beside it
-_TOGETHER = 3  # of 3x3 pixels at least are filled in
-_BLOCK = 16  # over which the spread is taken, at each reduction
+_RADIUS = 2  # of the median filter
+_HALO = _RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
+_TOGETHER = 3  # of 3x3 px, at least, exceed the limit
+_BLOCK = 16  # px a side, in which the deviation is estimated, at each reduction
 _SIGMAS = 5.0
-_BELOW = 0.8  # of the sizes are below the one that tells the spread; the median is 0 where shadows are clipped
-_IN_SIGMAS = 1.2816  # what that is of a Gaussian
+_BELOW = 0.8  # the percentile that gives the deviation; the median would be 0 in clipped shadows
+_IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
 _LEAST = FILLED_THRESHOLD / 255
 _COARSEST = 64  # the largest reduction at which features are looked for
 _WINDOW_ROWS, _WINDOW_COLUMNS = 256, 4096
@@ -70,18 +68,18 @@ _PART_ROWS, _PART_COLUMNS = 64, 512
 
 _MAP_WIDTH_PX = 800
 _GREYS = 16  # levels of the picture below the colours
-_SMOOTH_PX = 16  # a change is averaged over squares of at least so many a side
-_TALLEST = 4  # times the width that a map may have is the height that it may have
+_SMOOTH_PX = 16  # side of the squares over which a change is averaged, at least
+_TALLEST = 4  # the largest ratio of height to width of a map
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChangeMap:
-    """What changed, reduced so that each point stands for ``factor`` x ``factor`` pixels of the picture."""
+    """A change map, in which each point stands for ``factor`` x ``factor`` pixels of the picture."""
 
     luma: Luma
     """(h, w) in [0, 1]: the mean luma of the derivative."""
     change: Luma
-    """(h, w) in [0, 1]: the mean size of the change of luma, over at least 16 x 16 pixels around each point."""
+    """(h, w) in [0, 1]: the mean absolute change of luma over at least 16 x 16 px around each point."""
     filled: Mask
     """(h, w): whether any pixel was filled in."""
     factor: int
@@ -89,11 +87,11 @@ class ChangeMap:
     """Of the picture at full size."""
     filled_pixels: int
     filled_places: int
-    """How many separate places these are: connected squares of 16 px, also by a corner, that hold any of them."""
+    """The number of separate places: groups of 16 px squares with filled pixels, connected by sides or corners."""
 
     def image(self) -> Image.Image:
-        """The map as a picture with a palette: the derivative in light greys, which :data:`CHANGE_COLOURS` let through
-        a little, and :data:`FILLED_COLOUR`, which doesn't and is a point wider than what it marks, so as to be seen.
+        """Renders the map with a palette: the derivative in light greys, :data:`CHANGE_COLOURS` partly transparent over
+        it, and :data:`FILLED_COLOUR` opaque and one point wider than the filled pixels, so that it is visible.
         """
         steps = np.digitize(self.change, [step / 255 for step in CHANGE_STEPS], right=True)
         steps[ndimage.binary_dilation(self.filled)] = len(CHANGE_STEPS) + 1
@@ -104,12 +102,12 @@ class ChangeMap:
 
 
 def change_map(source: Source, derivative: Source, *, width_px: int = _MAP_WIDTH_PX) -> ChangeMap:
-    """The map of what changed, reduced by a power of two to at most ``width_px``, and four times that in height.
+    """Computes the change map, reduced by a power of two to at most ``width_px`` wide and four times that high.
 
     Args:
-        source: what the derivative was made of.
-        derivative: what was made, of the same size.
-        width_px: of the map, at most.
+        source: the picture that the derivative was made from.
+        derivative: a picture of the same size.
+        width_px: the map's largest width.
 
     Raises:
         ImageError: the pictures differ in size, or can't be read.
@@ -144,7 +142,7 @@ def change_map(source: Source, derivative: Source, *, width_px: int = _MAP_WIDTH
 
 
 def count_filled(source: Source, derivative: Source) -> tuple[int, int]:
-    """The pixels that :func:`change_map` marks as filled in, and in how many separate places, without the map.
+    """Counts the filled-in pixels and the separate places of a :func:`change_map`, without making the map.
 
     Raises:
         ImageError: a picture can't be read.
@@ -156,7 +154,7 @@ def count_filled(source: Source, derivative: Source) -> tuple[int, int]:
 
 
 def _factor(info: ImageInfo, width_px: int) -> int:
-    """How many pixels, a power of two, are one point of a map of at most this width."""
+    """The reduction of a map of at most this width, a power of two."""
     factor = 1
     while max(info.width, info.height / _TALLEST) > factor * width_px and factor < _BLOCK * _COARSEST:
         factor *= 2
@@ -164,31 +162,31 @@ def _factor(info: ImageInfo, width_px: int) -> int:
 
 
 class _Places:
-    """What was filled in, counted over windows."""
+    """Counts filled-in pixels and places over windows."""
 
     def __init__(self, info: ImageInfo) -> None:
         self.pixels = 0
         self._cells = np.zeros((-(-info.height // _BLOCK), -(-info.width // _BLOCK)), np.bool_)
 
     def add(self, window: _Changes) -> None:
-        """Adds a window's."""
+        """Adds the filled-in pixels of a window."""
         self.pixels += (found := int(np.count_nonzero(window.is_filled)))
         if found:
             place, cells = window.place.reduced(_BLOCK)
             self._cells[place] = np.any(_cells(window.is_filled, _BLOCK), axis=(1, 3))[cells]
 
     def count(self) -> int:
-        """How many separate places there are, touching ones taken together."""
+        """The number of separate places."""
         return int(ndimage.label(self._cells, np.ones((3, 3)))[1])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Changes:
-    """What changed in a window, filled up to whole blocks; beyond the picture nothing has changed."""
+    """The changes in a window, extended to whole blocks; beyond the picture nothing has changed."""
 
     place: _Window
     after: Luma
-    apart: Luma  # how far luma moved, either way
+    apart: Luma  # the absolute change of luma
     is_changed: Mask
     is_filled: Mask
 
@@ -212,7 +210,7 @@ def _changes(source: Source, derivative: Source, factor: int) -> Iterator[_Chang
 
 @dataclass(frozen=True, kw_only=True)
 class _Window:
-    """A window of a picture, in pixels: what is its own, filled up to whole blocks of the coarsest reduction."""
+    """A window of a picture, in pixels, and its size extended to whole blocks of the coarsest reduction."""
 
     x: int
     y: int
@@ -222,7 +220,7 @@ class _Window:
     filled_height: int
 
     def luma(self, picture: Source, halo: int) -> Luma:
-        """The luma of what is filled up, with ``halo`` pixels around it; beyond the picture it is mirrored."""
+        """The luma of the extended window with ``halo`` pixels around it; beyond the picture it is mirrored."""
         left, top = max(self.x - halo, 0), max(self.y - halo, 0)
         right = min(self.x + self.filled_width + halo, picture.info.width)
         bottom = min(self.y + self.filled_height + halo, picture.info.height)
@@ -232,19 +230,19 @@ class _Window:
         return np.pad(read, tuple(zip(before, after, strict=True)), mode="symmetric")
 
     def clear_outside(self, mask: Mask) -> None:
-        """Takes out of (filled_height, filled_width) what lies beyond the picture."""
+        """Clears the parts of a mask (filled_height, filled_width) beyond the picture."""
         mask[self.height :] = False
         mask[:, self.width :] = False
 
     def reduced(self, factor: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Where the window's points lie in the map, and which of its own they are."""
+        """The slices of the map that the window covers, and those of the window's own reduced values."""
         rows, columns = -(-self.height // factor), -(-self.width // factor)
         top, left = self.y // factor, self.x // factor
         return (slice(top, top + rows), slice(left, left + columns)), (slice(rows), slice(columns))
 
 
 def _windows(width: int, height: int, step: int) -> Iterator[_Window]:
-    """Windows that together are the picture, filled up to multiples of ``step``."""
+    """Windows that cover the picture, extended to multiples of ``step``."""
     rows, columns = max(_WINDOW_ROWS, step), max(_WINDOW_COLUMNS, step)
     for y in range(0, height, rows):
         for x in range(0, width, columns):
@@ -260,7 +258,7 @@ def _windows(width: int, height: int, step: int) -> Iterator[_Window]:
 
 
 def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:
-    """Where small features were taken out, of luma with as much around it as the coarsest reduction's median needs."""
+    """Where small features were removed, of luma with the halo that the coarsest reduction's median needs."""
     halo = _HALO * coarsest
     found = np.zeros([size - 2 * halo for size in before.shape], np.bool_)
     reduction = 1
@@ -278,9 +276,9 @@ def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:
 
 
 def _filled_parts(before: Luma, after: Luma) -> Iterator[tuple[slice, slice, Mask]]:
-    """The parts of a window in which anything was filled in, and where, given luma with the median's halo around it.
+    """Yields the parts of a window with filled-in pixels, and their masks, given luma with the median's halo.
 
-    Parts are so small that what is worked out about one stays in a processor's cache.
+    A part and its intermediate results fit into a processor's cache.
     """
     height, width = (size - 2 * _HALO for size in before.shape)
     for top, left in product(range(0, height, _PART_ROWS), range(0, width, _PART_COLUMNS)):
@@ -292,9 +290,9 @@ def _filled_parts(before: Luma, after: Luma) -> Iterator[tuple[slice, slice, Mas
 
 
 def _filled_part(before: Luma, after: Luma) -> Mask | None:
-    """Where small features were taken out, (h, w) of (h + 6, w + 6), or None where none were."""
+    """The mask of removed small features, (h, w) of (h + 6, w + 6), or None if there are none."""
     moved = after - before
-    # A median moves by no more than the values that it is of.
+    # A median changes by no more than its values.
     if max(float(moved.max()), -float(moved.min())) <= _LEAST / 2:
         return None
     stood_out, stands_out = _detail(before), _detail(after)
@@ -322,9 +320,9 @@ def _filled_part(before: Luma, after: Luma) -> Mask | None:
 
 
 def _limits(sizes: Luma, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Luma:
-    """Above what the sizes are filled in, in the blocks of these rows and columns of blocks.
+    """The limits above which a size counts as filled in, for blocks given by their rows and columns.
 
-    It follows the spread of the block's values; one line through the block hardly adds to it.
+    A limit follows the deviation in the block, which one line through the block hardly increases.
     """
     across = sizes.shape[1] // _BLOCK
     numbers, which = np.unique(rows * across + columns, return_inverse=True)
@@ -336,7 +334,7 @@ def _limits(sizes: Luma, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> L
 
 
 def _detail(luma: Luma) -> Luma:
-    """(h, w) less its median, of (h + 4, w + 4): what is smaller than the median sees, bright above 0, dark below."""
+    """Luma less its median, (h, w) of (h + 4, w + 4): small features, bright ones positive, dark ones negative."""
     rows, columns = (size - 2 * _RADIUS for size in luma.shape)
     down = _median_of_five([luma[k : k + rows] for k in range(5)])
     median = _median_of_five([down[:, k : k + columns] for k in range(5)])
@@ -346,7 +344,7 @@ def _detail(luma: Luma) -> Luma:
 def _median_of_five(planes: list[Luma]) -> Luma:
     """The median of five planes, value by value."""
     first, second, middle, third, fourth = planes
-    # Neither the least nor the largest of the four others can be it; of what is left, it is the median of three.
+    # The least and the largest of four values can't be the median; it is the median of the three others.
     low, other = np.minimum(first, second), np.minimum(third, fourth)
     np.maximum(low, other, out=low)
     high = np.maximum(first, second, out=other)
@@ -377,7 +375,7 @@ def _without_halo(values: Luma, halo: int) -> Luma:
 
 
 def _palette() -> list[int]:
-    """Red, green and blue of the grey levels, of these under each blue, and of orange as often."""
+    """Red, green and blue of the grey levels, of each blue over these, and of orange, as many as grey levels."""
     greys = DARKEST_GREY + (1 - DARKEST_GREY) * np.arange(_GREYS) / (_GREYS - 1)
     grey = np.repeat(greys[:, np.newaxis], 3, axis=1)
     rows = [grey, *(CHANGE_COVER * _rgb(colour) + (1 - CHANGE_COVER) * grey for colour in CHANGE_COLOURS)]

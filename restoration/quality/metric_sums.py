@@ -1,4 +1,7 @@
-"""What all blocks of several pictures give together, added in whole numbers so that their order doesn't matter."""
+"""Sums over all blocks of several pictures, from which scores are computed.
+
+The sums are integers, so they don't depend on the order in which threads finish their blocks.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ from restoration.quality import block_metrics
 from restoration.quality.block_metrics import BlockLuma
 from restoration.quality.block_reading import Block, Values, Window, map_windows
 from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
-from restoration.quality.smoothing_detection import CELL_PX, Cells, empty_cells, measure_cells, smoothed_share
+from restoration.quality.smoothing_detection import Cells, empty_cells, measure_cells, place_cells, smoothed_share
 
 _UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
 
 _COLOURS = ("red_green", "yellow_blue")
 
 _ByName = Mapping[str, Values]
-_Key = tuple[str, ...]  # of what the sum is, then of which images
+_Key = tuple[str, ...]  # the name of the sum, then those of the pictures
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What one window gives: sums in units, the sizes of the wavelet details of each described image's channels, and
-    the cells of each block, of each described image.
+    """The results of one window: sums in units of 2**-100, histograms of the wavelet details by described picture and
+    channel, and the cells of each block by described picture.
     """
 
     sums: Counter[_Key]
@@ -36,18 +39,18 @@ class _Found:
 
 
 class MetricSums:
-    """Sums over the blocks of an area of several pictures, and the noise of the whole ones."""
+    """Sums over the blocks of an area of several pictures, and the noise of the whole pictures."""
 
     def __init__(
         self, described: Mapping[str, Source], references: Mapping[str, Source], *, area: Area, threads: int
     ) -> None:
-        """Reads all pictures through, once and together. All have one size and the same channels.
+        """Reads all pictures once, together. All have the same size and channels.
 
         Args:
-            described: by name, the pictures of which everything is wanted.
-            references: by name, those that these are only compared with; read where the area is.
-            area: where the blocks are.
-            threads: how many work.
+            described: by name, the pictures that get all scores.
+            references: by name, the pictures that these are only compared with; read inside the area only.
+            area: the area that is divided into blocks.
+            threads: the number of threads.
         """
         self.area = area
         self._described = list(described)
@@ -55,7 +58,7 @@ class MetricSums:
         self._pairs = list(combinations(self._names, 2))
         self._places = list(combinations(range(len(self._names)), 2))
         pixel = (area.x, area.y, 1, 1)
-        # Spread is taken about a value that occurs, so that a flat picture's is exactly 0.
+        # Variances are computed about a value that occurs, so that a uniform picture's is exactly 0.
         self._origins = {name: _at_pixel(image.read(*pixel)[0]) for name, image in described.items()}
         self._sums: Counter[_Key] = Counter()
         self._details = [empty_histogram(image.info.colour_channels) for image in described.values()]
@@ -70,18 +73,19 @@ class MetricSums:
                 for total, counts in zip(totals, channels, strict=False):
                     total[: counts.size] += counts
             for block, cells in found.cells:
-                self._keep_cells(block, cells)
+                for name, own in zip(self._described, cells, strict=True):
+                    place_cells(self._cells[name], own, block)
 
     def of(self, *key: str) -> float:
-        """A sum over all pixels of the area, and over all channels of what is of channels.
+        """Returns a sum over the pixels of the area, and over the channels where it is computed by channel.
 
-        It is one of: ``error`` and ``similarity`` (for SSIM, of its inner pixels) of two images, ``changed`` (pixels);
-        ``edges_0``, ``lost_0``, ``edges_1``, ``lost_1`` of one image (see :func:`block_metrics.edge_sums`).
+        The first key is ``error``, ``similarity`` (SSIM, inner pixels only) or ``changed`` (pixels), then two pictures;
+        or ``edges_0``, ``lost_0``, ``edges_1``, ``lost_1`` (see :func:`block_metrics.edge_sums`), then one.
         """
         return self._sums[key] / _UNITS_IN_ONE
 
     def moments(self, feature: str, name: str) -> tuple[float, float]:
-        """Mean and variance of an image's ``luma``, ``red_green`` or ``yellow_blue``."""
+        """Mean and variance of a picture's ``luma``, ``red_green`` or ``yellow_blue``."""
         pixels = self.area.width * self.area.height
         mean = self.of(feature, name) / pixels
         return mean + self._origins[name][feature], max(0.0, self.of(f"{feature}_squared", name) / pixels - mean**2)
@@ -89,11 +93,6 @@ class MetricSums:
     def smoothed_share(self, source: str, derivative: str) -> float | None:
         """See :func:`restoration.quality.smoothing_detection.smoothed_share`."""
         return smoothed_share(self._cells[source], self._cells[derivative])
-
-    def _keep_cells(self, block: Block, cells: list[Cells]) -> None:
-        top, left = block.y // CELL_PX, block.x // CELL_PX
-        for name, own in zip(self._described, cells, strict=True):
-            self._cells[name][:, top : top + own.shape[1], left : left + own.shape[2]] = own
 
     def noise(self, name: str) -> float | None:
         """The noise estimate of the whole picture, or None where it has no details at all."""
@@ -137,7 +136,7 @@ class MetricSums:
     def _spreads(
         self, name: str, core: Values, luma: BlockLuma, block: Block
     ) -> Iterator[tuple[str, tuple[float, float]]]:
-        """The moments of what spread is wanted of, about the image's origins."""
+        """The moments of luma and opponent colours about the picture's origins."""
         origins = self._origins[name]
         about = block_metrics.block_core(luma.about, block)
         yield "luma", block_metrics.moments_about(about, luma.origin - origins["luma"])
@@ -147,7 +146,7 @@ class MetricSums:
 
 
 def _at_pixel(values: Values) -> dict[str, float]:
-    """The features of (C, 1, 1)."""
+    """Luma and opponent colours of one pixel, (C, 1, 1)."""
     exact = values.astype(np.float64)
     found = {"luma": float(block_metrics.luma_of(exact)[0, 0])}
     if values.shape[0] == 3:

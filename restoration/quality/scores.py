@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from typing import Literal
 
 from restoration.errors import ImageError
 from restoration.image import Area, Crop, ImageInfo, Source, working_space
+from restoration.processor_cores import count_cores
 from restoration.quality.block_metrics import SSIM_RADIUS
 from restoration.quality.change_detection import count_filled
 from restoration.quality.content_similarity import content_ssim
@@ -44,23 +44,24 @@ def score(
     derivative: Source,
     source: Source,
     reference: Source | None = None,
-    look: StyleEvaluation | None = None,
+    style: StyleEvaluation | None = None,
     area: Area | None = None,
     threads: int | None = None,
 ) -> list[Score]:
-    """All scores of a derivative, of its source where that makes sense, and against a reference.
+    """Computes all scores of a derivative, those of its source that apply, and comparisons with a reference.
 
-    Each picture is read by the calling thread, in windows, twice and for a look a few times more; memory hardly grows
+    Each picture is read by the calling thread, in windows, twice, and a few times more for a style; memory hardly grows
     with its size.
 
     Args:
-        derivative: what was made.
-        source: what it was made of, of the same size.
-        reference: a clean image of the same scene; one of another size or kind is reported as not compared.
-        look: of a styled derivative, how it was made: then each stage is scored, and what the look kept and reached.
-        area: the rectangle that is scored; by itself the whole picture. The noise is always of the whole picture.
-        threads: how many work on what was read; by itself one for each processor that the process may use, at most 8.
-            Values don't depend on it.
+        derivative: the restored picture.
+        source: the picture that it was made from, of the same size.
+        reference: a clean picture of the same scene; one of another size or kind is reported as not compared.
+        style: how a styled derivative was made; then each stage is scored, and the kept content and the distance to
+            the style's pictures are measured.
+        area: the rectangle that is scored, by default the whole picture. The noise is always that of the whole picture.
+        threads: the number of threads, by default one for each core that the process may use, at most 8. Values don't
+            depend on it.
 
     Raises:
         ImageError: an image can't be read, derivative and source differ in size or channels, or the area is outside.
@@ -75,13 +76,13 @@ def score(
     compared: dict[str, Source] = {}
     if reference is not None and objection is None:
         compared["reference"] = reference
-    if look is not None and look.content is not None:
-        compared["content"] = look.content
+    if style is not None and style.content is not None:
+        compared["content"] = style.content
     sums = MetricSums(
         dict(reversed(images.items())),
         compared,
         area=area or Area(x=0, y=0, width=info.width, height=info.height),
-        threads=threads or min(_processors(), _MOST_THREADS),
+        threads=threads or min(count_cores(), _MOST_THREADS),
     )
     scores = list(_against(sums, derivative, source, image="derivative", compared_with="source"))
     scores += _overdone(sums, derivative, source)
@@ -92,29 +93,29 @@ def score(
             scores += _against(sums, picture, reference, image=image, compared_with="reference")
     for image, picture in images.items():
         scores += _described(sums, picture, image=image, noise_detail=None if area is None else "of the whole picture")
-    if look is not None:
-        scores += _of_stages(sums, derivative, source, look)
-        scores += _of_look(derivative, source, look, sums.area)
+    if style is not None:
+        scores += _of_stages(sums, derivative, source, style)
+        scores += _of_style(derivative, source, style, sums.area)
     return scores
 
 
-def _of_stages(sums: MetricSums, derivative: Source, source: Source, look: StyleEvaluation) -> Iterator[Score]:
-    """How much each stage changed, if its input and output are known.
+def _of_stages(sums: MetricSums, derivative: Source, source: Source, style: StyleEvaluation) -> Iterator[Score]:
+    """Compares the input and output of each stage, if they are known.
 
-    Styles of one look have one result, which is there after the last of them.
+    Blended styles have one result, that of the last of them.
     """
-    last, restored = len(look.recipe.stages) - 1, len(look.recipe.stages) - len(look.recipe.styles) - 1
-    if look.content is None:
+    last, restored = len(style.recipe.stages) - 1, len(style.recipe.stages) - len(style.recipe.styles) - 1
+    if style.content is None:
         yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "stage_input", last)
     else:
         if restored == 0:
-            yield from _alike(sums, ("source", "content"), look.content, source, "derivative", "stage_input", restored)
-        yield from _alike(sums, ("source", "content"), look.content, source, "derivative", "source", restored)
-        yield from _alike(sums, ("derivative", "content"), derivative, look.content, "derivative", "stage_input", last)
+            yield from _alike(sums, ("source", "content"), style.content, source, "derivative", "stage_input", restored)
+        yield from _alike(sums, ("source", "content"), style.content, source, "derivative", "source", restored)
+        yield from _alike(sums, ("derivative", "content"), derivative, style.content, "derivative", "stage_input", last)
     yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "source", last)
 
 
-def _of_look(derivative: Source, source: Source, look: StyleEvaluation, area: Area) -> Iterator[Score]:
+def _of_style(derivative: Source, source: Source, style: StyleEvaluation, area: Area) -> Iterator[Score]:
     """Content kept by the style, and distances to the style's training pictures."""
     kept = content_ssim(derivative, source, area)
     yield Score(
@@ -126,8 +127,8 @@ def _of_look(derivative: Source, source: Source, look: StyleEvaluation, area: Ar
         implementation=_own("SSIM of luma after a Gaussian of sigma 2 and the best monotone tone curve"),
         detail="smaller than 11 px: not compared" if kept is None else None,
     )
-    first = len(look.recipe.stages) - len(look.recipe.styles)
-    for stage, card in enumerate(look.cards, first):
+    first = len(style.recipe.stages) - len(style.recipe.styles)
+    for stage, card in enumerate(style.cards, first):
         for metric, value in style_distances(derivative, area, card).items():
             yield Score(
                 metric=metric,
@@ -148,13 +149,6 @@ def _objection(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
         kinds = {1: "grey", 3: "RGB"}
         return f"{name} is {kinds[other.colour_channels]}, the picture {kinds[info.colour_channels]}: not compared"
     return None
-
-
-def _processors() -> int:
-    """The number of processor cores available to this process."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _not_compared(picture: Source, *, image: Which, reason: str) -> Iterator[Score]:

@@ -52,6 +52,12 @@ def measure_cells(luma: BlockLuma, smooth: Values, block: Block) -> Cells:
     ]
 
 
+def place_cells(whole: Cells, part: Cells, block: Block) -> None:
+    """Writes the cells of a block, from :func:`measure_cells`, to their place in those of the whole area."""
+    top, left = block.y // CELL_PX, block.x // CELL_PX
+    whole[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+
+
 def smoothed_share(source: Cells, derivative: Cells) -> float | None:
     """The share of :func:`smoothed_blocks`. None if the area is smaller than a block."""
     smoothed = smoothed_blocks(source, derivative)
@@ -99,9 +105,8 @@ def find_smoothed_blocks(source: Source, derivative: Source) -> NDArray[np.bool_
     whole = Area(x=0, y=0, width=info.width, height=info.height)
     for found in map_windows([source, derivative], [], area=whole, work=measure, threads=1):
         for block, cells in found:
-            top, left = block.y // CELL_PX, block.x // CELL_PX
             for picture, own in zip(pictures, cells, strict=True):
-                picture[:, top : top + own.shape[1], left : left + own.shape[2]] = own
+                place_cells(picture, own, block)
     return smoothed_blocks(*pictures)
 
 

@@ -129,6 +129,26 @@ def batches_of(photographs: Sequence[AgedPatches]) -> list[AgedPatches]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RealDefects:
+    """Real damage and grain: masks (H, W), 255 = damaged, and patches of grain (48, 48) with mean 0 and deviation 1."""
+
+    damage_masks: tuple[NDArray[np.uint8], ...]
+    grain_patches: tuple[Array, ...]
+
+    @classmethod
+    def read(cls, pictures: TrainingPictures) -> RealDefects:
+        """Reads the damage masks, and finds the patches of grain in the prints.
+
+        Raises:
+            TrainingError: a picture can't be read.
+        """
+        return cls(
+            damage_masks=tuple(_read_mask(path) for path in pictures.damage),
+            grain_patches=tuple(patch for path in pictures.prints for patch in _read_grain(path)),
+        )
+
+
 class AgedPairs(Dataset[AgedPatches]):
     """A dataset of aged photographs, each as :data:`PATCHES_PER_PHOTOGRAPH` pairs of patches.
 
@@ -139,13 +159,12 @@ class AgedPairs(Dataset[AgedPatches]):
     have none, so most profiles are measured in a blurred copy of the photograph, aged in the same way.
     """
 
-    def __init__(self, photographs: Sequence[Path], pictures: TrainingPictures, *, patch_px: int, seed: int) -> None:
-        """Reads ``photographs``, and the damage masks and prints of ``pictures``, into memory."""
+    def __init__(self, photographs: Sequence[Path], defects: RealDefects, *, patch_px: int, seed: int) -> None:
+        """Reads ``photographs`` into memory."""
         self.patch_px = patch_px
         self.seed = seed
         self._photographs = [read_photograph(path) for path in photographs]
-        self._masks = [_read_mask(path) for path in pictures.damage]
-        self._grain = [patch for path in pictures.prints for patch in _read_grain(path)]
+        self._defects = defects
 
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
@@ -195,13 +214,14 @@ class AgedPairs(Dataset[AgedPatches]):
 
     def _with_real_defects(self, ageing: Ageing, rng: np.random.Generator) -> Ageing:
         """Replaces simulated defects by real ones in half of the damaged and half of the grainy photographs."""
-        if ageing.damage is not None and self._masks and rng.random() < 0.5:
-            mask = self._masks[rng.integers(len(self._masks))]
+        masks, patches = self._defects.damage_masks, self._defects.grain_patches
+        if ageing.damage is not None and masks and rng.random() < 0.5:
+            mask = masks[int(rng.integers(len(masks)))]
             offset = (int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1])))
             real = mask.astype(np.float32) / np.float32(255)
             ageing = replace(ageing, damage=replace(ageing.damage, mask=real, mask_offset=offset))
-        if ageing.grain > 0 and self._grain and rng.random() < 0.5:
-            patch = self._grain[rng.integers(len(self._grain))]
+        if ageing.grain > 0 and patches and rng.random() < 0.5:
+            patch = patches[int(rng.integers(len(patches)))]
             zoomed = ndimage.zoom(patch, rng.uniform(0.6, 1.6), order=3).astype(np.float32)
             ageing = replace(ageing, grain_patch=zoomed)
         return ageing

@@ -18,7 +18,7 @@ from restoration.colour.srgb_adapters import convert_to_srgb
 from restoration.degradation import DEFAULT_REPAIR, Defect
 from restoration.errors import TrainingError
 from restoration.execution import Execution
-from restoration.grain_profile import GRAIN_NAMES, measure_array_grain
+from restoration.grain_profile import GRAIN_NAMES, mean_luma_level, measure_array_grain
 from restoration.image import Picture
 from restoration.model_folders import ModelFolder
 from restoration.pipeline.loaded_models import LoadedModels
@@ -64,14 +64,14 @@ class Row:
 
 
 def evaluate(
-    restorations: Mapping[str, Restoration], pictures: Sequence[Array], *, with_peers: bool = True
+    restorations: Mapping[str, Restoration], pictures: Sequence[Array], *, with_baselines: bool = True
 ) -> Iterator[Row]:
     """Evaluates restorations in every case; yields a row for the input, for each restoration and for each baseline.
 
     Args:
         restorations: the restorations by the name that their rows get.
         pictures: clean pictures, (H, W, C) float32 in [0, 1], C 1 or 3, at least 32 px high and wide.
-        with_peers: whether the classical baselines are run too.
+        with_baselines: whether the classical baselines are run too.
     """
     for case in cases():
         clean = pictures if case.pictures is None else case.pictures()
@@ -83,7 +83,7 @@ def evaluate(
         yield _row(case, "input", samples, [sample.degraded for sample in samples])
         for name, restoration in restorations.items():
             yield _row(case, name, samples, [_clipped(restoration(each.degraded, case.repair)) for each in samples])
-        for name in samples[0].baselines if with_peers else ():
+        for name in samples[0].baselines if with_baselines else ():
             yield _row(case, name, samples, [_clipped(each.baselines[name](each.degraded)) for each in samples])
 
 
@@ -116,8 +116,7 @@ def evaluate_grain_profile(pictures: Sequence[Array]) -> Iterator[Row]:
         for index, picture in enumerate(pictures):
             noise = np.random.default_rng([_SEED, index]).standard_normal((*picture.shape[:2], 1), dtype=np.float32)
             profile = measure_array_grain(_clipped(picture + np.float32(level / 255) * noise).transpose(2, 0, 1))
-            fine = np.mean([profile[name] for name in GRAIN_NAMES if name.startswith("grain_1px_")])
-            found.append({"measured_share": float(fine) * 255 / level})
+            found.append({"measured_share": mean_luma_level(profile, 1) * 255 / level})
         yield _aggregate(f"grain profile, white noise {level}/255", "grain profile", found, np.median)
 
 
@@ -128,7 +127,7 @@ def evaluate_version(
     scans: Path | None = None,
     textures: Sequence[float] = (),
     execution: Execution | None = None,
-    with_peers: bool = True,
+    with_baselines: bool = True,
 ) -> Iterator[Row]:
     """Evaluates a model version on the clean pictures in the folder ``data``; grey pictures are evaluated in grey.
 
@@ -138,7 +137,7 @@ def evaluate_version(
         scans: a folder of real scans, compared with themselves; those larger than 1536 px are cropped to the centre.
         textures: the values of ``texture`` to evaluate; by default 0, the card's default and 1.
         execution: device and precision. On a GPU, throughput is measured too.
-        with_peers: whether the classical baselines are run too.
+        with_baselines: whether the classical baselines are run too.
 
     Raises:
         TrainingError: there are no pictures, or one is too small.
@@ -151,7 +150,7 @@ def evaluate_version(
         name: _of_version(models, folder, parameters) for name, parameters in _methods(folder, textures).items()
     }
     clean, real = _read_all(data, _MAX_PX), [] if scans is None else _read_all(scans, _MAX_SCAN_PX)
-    yield from evaluate(restorations, clean, with_peers=with_peers)
+    yield from evaluate(restorations, clean, with_baselines=with_baselines)
     yield from evaluate_grain_profile(clean)
     if real:
         yield from evaluate_scans(restorations, real)

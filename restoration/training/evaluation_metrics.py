@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 
 from restoration.colour.toning import luma
 from restoration.image import Picture
-from restoration.quality import change_map, score
+from restoration.quality import count_filled, score
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -168,9 +168,8 @@ def filled_metrics(source: Array, restored: Array) -> Metrics:
     pictures = [
         Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, restored)
     ]
-    changes = change_map(*pictures)
-    share = changes.filled_pixels / (source.shape[0] * source.shape[1])
-    return {"filled_share": share, "filled_places": float(changes.filled_places)}
+    pixels, places = count_filled(*pictures)
+    return {"filled_share": pixels / (source.shape[0] * source.shape[1]), "filled_places": float(places)}
 
 
 def smoothed_metrics(source: Array, restored: Array) -> Metrics:

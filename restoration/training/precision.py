@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from restoration.execution import Execution, ResolvedExecution
+from restoration.execution import Execution, ResolvedExecution, autocast
 from restoration.networks import build_generator
 from restoration.training.restoration_gan import to_device
 from restoration.training.training_settings import TrainingSettings
@@ -39,11 +39,7 @@ def seconds_per_step(resolved_execution: ResolvedExecution, settings: TrainingSe
     times = []
     for _ in range(_STEPS):
         started = time.perf_counter()
-        with torch.autocast(
-            resolved_execution.device.type,
-            dtype=resolved_execution.autocast,
-            enabled=resolved_execution.autocast is not None,
-        ):
+        with autocast(resolved_execution.device, resolved_execution.autocast):
             loss = network(patches).square().mean()
         loss.backward()
         if resolved_execution.device.type == "cuda":

@@ -36,6 +36,7 @@ REPAIR = {
     "description": "what is mended; what is not named stays as it is",
 }
 MAX_DEFAULT_LOSS_DB = 0.2
+MAX_INVENTED_TEXTURE = 0.5 / 255
 MAX_ENDPOINT_LOSS_DB = 0.8
 _EVALUATED_PX = 320  # a side of each validation photograph; larger ones would take half an hour instead of minutes
 UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "etching", "woodcut", "collotype")
@@ -62,7 +63,8 @@ def release(
 
     The texture endpoint lies on the line through fidelity and adversarial weights. The factor is the largest one up to
     2 that loses at most :data:`MAX_ENDPOINT_LOSS_DB` on the validation pairs. The default texture is the largest
-    one with a loss of at most :data:`MAX_DEFAULT_LOSS_DB`.
+    one that loses at most :data:`MAX_DEFAULT_LOSS_DB` and adds at most :data:`MAX_INVENTED_TEXTURE` to flat places,
+    beyond what texture 0 leaves there.
     """
     if not gan.fidelity_endpoint:
         gan.store_fidelity_endpoint()
@@ -70,13 +72,20 @@ def release(
     factor = _largest_texture(_psnr_by_texture(gan, weights, validation, max_factor=2), MAX_ENDPOINT_LOSS_DB)
     weights = join_endpoints(interpolate_weights(weights, 0.0), interpolate_weights(weights, factor))
     psnr_by_texture = _psnr_by_texture(gan, weights, validation)
-    default = _largest_texture(psnr_by_texture, MAX_DEFAULT_LOSS_DB)
+    invented = {
+        texture: validation.invented_texture(gan.generator, interpolate_weights(weights, texture))
+        for texture in psnr_by_texture
+    }
+    default = _largest_texture(
+        {t: psnr for t, psnr in psnr_by_texture.items() if invented[t] <= invented[0.0] + MAX_INVENTED_TEXTURE},
+        MAX_DEFAULT_LOSS_DB,
+    )
     clean = [read_centre(path, _EVALUATED_PX) for path in pictures.validation]
     restorations = {
         f"texture {texture:g}": _restoration_with(gan.generator, interpolate_weights(weights, texture), execution)
         for texture in sorted({0.0, default, 1.0})
     }
-    evaluation = list(evaluate(restorations, clean, with_peers=False))
+    evaluation = list(evaluate(restorations, clean, with_baselines=False))
     by_texture = {f"{texture:g}": round(psnr, 3) for texture, psnr in psnr_by_texture.items()}
     return _write_restoration(
         output,
@@ -86,6 +95,7 @@ def release(
             "training": {
                 "environment": execution.described(),
                 "validation_psnr_by_texture": by_texture,
+                "invented_texture_by_texture": {f"{t:g}": round(value, 5) for t, value in invented.items()},
                 "adversarial_share_taken": factor,
             },
             "evaluation": [row.as_dict() for row in evaluation],

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from restoration.execution import autocast
 from restoration.networks import Generator, PatchDiscriminator, VGGFeatures
 from restoration.training.aged_pairs import AgedPatches
 from restoration.training.checkpoints import State, load_optimiser_state, optimiser_state
@@ -145,7 +146,7 @@ class RestorationGAN:
                 self.ema[name].lerp_(value, 1 - self.ema_decay)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+        return autocast(self.device, self.autocast)
 
 
 def to_device(network: Network, device: torch.device) -> Network:

@@ -9,7 +9,6 @@ The file ``TERMS.txt`` in the folder of photographs states their terms of use; t
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,12 +23,14 @@ from restoration.errors import TrainingError
 from restoration.execution import Execution, ResolvedExecution
 from restoration.model_folders import ModelFolder
 from restoration.networks import PatchDiscriminator, VGGFeatures, build_generator, interpolate_weights
+from restoration.processor_cores import count_cores
 from restoration.training import checkpoints
 from restoration.training.aged_pairs import (
     CONDITIONS,
     PATCHES_PER_PHOTOGRAPH,
     AgedPairs,
     AgedPatches,
+    RealDefects,
     ResumeSampler,
     TrainingPictures,
     batches_of,
@@ -109,12 +110,16 @@ def train(
     if start is not None:
         gan.initialise_generator(widen_weights(interpolate_weights(start.load_weights(), 0.0), gan.generator))
     spent = 0.0 if minutes is not None else float(loop_state["seconds"])
-    training = _Training(gan, settings, pictures, output, {**loop_state, "data": str(data.resolve())}, spent=spent)
+    defects = RealDefects.read(pictures)
+    validation = Validation(
+        pictures, defects, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
+    )
+    training = _Training(gan, settings, validation, output, {**loop_state, "data": str(data.resolve())}, spent=spent)
     if workers is None:
-        workers = max(1, (os.cpu_count() or 2) - 1) if resolved.device.type == "cuda" else 1
-    training.run(_batches(settings, pictures, first=training.step, workers=workers), progress)
+        workers = max(1, count_cores() - 1) if resolved.device.type == "cuda" else 1
+    training.run(_batches(settings, pictures, defects, first=training.step, workers=workers), progress)
     folder = release(
-        output, gan, settings=training.settings, pictures=pictures, execution=resolved, validation=training.validation
+        output, gan, settings=training.settings, pictures=pictures, execution=resolved, validation=validation
     )
     (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
     return folder
@@ -190,7 +195,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         self,
         gan: RestorationGAN,
         settings: TrainingSettings,
-        pictures: TrainingPictures,
+        validation: Validation,
         output: Path,
         loop_state: dict[str, Any],
         *,
@@ -202,9 +207,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         self._seconds_before, self._spent = float(loop_state["seconds"]), spent
         self._timed_steps = 0
         self._first_step = self.step
-        self.validation = Validation(
-            pictures, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
-        )
+        self.validation = validation
 
     def train_step(self, batch: AgedPatches) -> dict[str, float]:
         gan, settings, step = self.gan, self.settings, self.step
@@ -252,12 +255,12 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
 
 
 def _batches(
-    settings: TrainingSettings, pictures: TrainingPictures, *, first: int, workers: int
+    settings: TrainingSettings, pictures: TrainingPictures, defects: RealDefects, *, first: int, workers: int
 ) -> Iterator[AgedPatches]:
     """Yields the batches from step ``first`` on; each group of photographs yields several."""
     groups, used = divmod(first, PATCHES_PER_PHOTOGRAPH)
     loader = DataLoader(
-        AgedPairs(pictures.training, pictures, patch_px=settings.patch_px, seed=settings.seed),
+        AgedPairs(pictures.training, defects, patch_px=settings.patch_px, seed=settings.seed),
         batch_size=settings.batch_size,
         sampler=ResumeSampler(groups * settings.batch_size),
         num_workers=workers,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from restoration.colour.toning import LUMA_WEIGHTS
+from restoration.execution import autocast
 from restoration.networks import Generator
-from restoration.training.aged_pairs import AgedPairs, AgedPatches, TrainingPictures, batches_of
+from restoration.training.aged_pairs import AgedPairs, AgedPatches, RealDefects, TrainingPictures, batches_of
 
 _MAX_DB = 60.0  # limit for a pair that is nearly identical
 _BATCH_SIZE = 8
+_BLOCK_PX = 16
+_FLAT_LEVEL = 1.5 / 255  # a block of the target with less high-pass deviation is flat
 
 
 class Validation:
@@ -20,6 +25,7 @@ class Validation:
     def __init__(
         self,
         pictures: TrainingPictures,
+        defects: RealDefects,
         *,
         patch_px: int,
         seed: int,
@@ -27,7 +33,7 @@ class Validation:
         autocast: torch.dtype | None,
         pairs: int = 64,
     ) -> None:
-        dataset = AgedPairs(pictures.validation, pictures, patch_px=patch_px, seed=seed + 1)
+        dataset = AgedPairs(pictures.validation, defects, patch_px=patch_px, seed=seed + 1)
         # One patch per photograph: further patches of the same photograph add little.
         self.batches: Sequence[AgedPatches] = [
             batches_of([dataset[index] for index in range(first, first + _BATCH_SIZE)])[0].to(device)
@@ -37,21 +43,44 @@ class Validation:
 
     def restore(self, network: Generator, patches: AgedPatches) -> Tensor:
         """Restores a batch with ``network``: (N, 3, h, w) float32 in [0, 1]."""
-        with (
-            torch.no_grad(),
-            torch.autocast(self._device.type, dtype=self._autocast, enabled=self._autocast is not None),
-        ):
+        with torch.no_grad(), autocast(self._device, self._autocast):
             restored: Tensor = network(patches.aged, patches.conditions_of(network))
         return restored.float().clamp(0, 1)
 
+    def invented_texture(self, network: Generator, weights: Mapping[str, Tensor]) -> float:
+        """How much texture the restoration adds to flat places, as a standard deviation of encoded values.
+
+        Of the blocks of 16 x 16 px in which the target's luma hardly varies, the root mean square of what the
+        restoration's high-pass (luma less its mean over 3 x 3 px) has beyond the target's. PSNR hardly sees it.
+        """
+        beyond = []
+        for restored, target in self._restored_pairs(network, weights):
+            after, before = _block_variance(restored), _block_variance(target)
+            flat = before < _FLAT_LEVEL**2
+            beyond.append((after - before)[flat].clamp(min=0))
+        return float(torch.cat(beyond).mean().sqrt().nan_to_num())
+
     def psnr(self, network: Generator, weights: Mapping[str, Tensor]) -> float:
         """Mean PSNR in dB of ``network`` with ``weights``; afterwards the network has its own weights again."""
+        errors = [
+            ((restored - target) ** 2).mean(dim=(1, 2, 3))
+            for restored, target in self._restored_pairs(network, weights)
+        ]
+        return float((-10 * torch.log10(torch.cat(errors).clamp(min=1e-12))).clamp(max=_MAX_DB).mean())
+
+    def _restored_pairs(self, network: Generator, weights: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         own = {name: value.clone() for name, value in network.state_dict().items()}
         network.load_state_dict(dict(weights))
-        values = []
-        for patches in self.batches:
-            restored = self.restore(network, patches)
-            error = ((restored - patches.target.clamp(0, 1)) ** 2).mean(dim=(1, 2, 3))
-            values.append((-10 * torch.log10(error.clamp(min=1e-12))).clamp(max=_MAX_DB))
-        network.load_state_dict(own)
-        return float(torch.cat(values).mean())
+        try:
+            for patches in self.batches:
+                yield self.restore(network, patches), patches.target.clamp(0, 1)
+        finally:
+            network.load_state_dict(own)
+
+
+def _block_variance(pictures: Tensor) -> Tensor:
+    """The variance of the luma's high-pass in blocks, (N, rows, columns), of (N, 3, h, w)."""
+    luma = torch.einsum("nchw,c->nhw", pictures, torch.as_tensor(LUMA_WEIGHTS, device=pictures.device))[:, None]
+    high = luma - functional.avg_pool2d(luma, 3, stride=1, padding=1, count_include_pad=False)
+    mean, square = functional.avg_pool2d(high, _BLOCK_PX), functional.avg_pool2d(high**2, _BLOCK_PX)
+    return (square - mean**2)[:, 0]

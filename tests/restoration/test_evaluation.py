@@ -46,8 +46,8 @@ def nothing(picture: Array, _repair: tuple[Defect, ...]) -> Array:
     return picture.copy()
 
 
-def _rows(picture: Array, *, with_peers: bool = True) -> dict[tuple[str, str], Row]:
-    rows = evaluate({"nothing": nothing}, [picture], with_peers=with_peers)
+def _rows(picture: Array, *, with_baselines: bool = True) -> dict[tuple[str, str], Row]:
+    rows = evaluate({"nothing": nothing}, [picture], with_baselines=with_baselines)
     return {(row.case, row.method): row for row in rows}
 
 
@@ -89,7 +89,7 @@ def test_the_clean_picture_itself_has_the_best_metrics_of_every_case(case: Case)
 
 
 def test_doing_nothing_is_exact_on_clean_pictures_and_outside_damage() -> None:
-    rows = _rows(COLOUR, with_peers=False)
+    rows = _rows(COLOUR, with_baselines=False)
     for name in ("clean", *(name for name in CASES if "outside" in name)):
         assert rows[name, "nothing"].metrics["psnr"] is None
     assert 5 < rows["scratches, hairs and dust, inside them", "nothing"].metrics["psnr"] < 20  # type: ignore[operator]
@@ -99,7 +99,7 @@ def test_a_restoration_that_changes_undamaged_pixels_is_detected() -> None:
     def dimming(picture: Array, _repair: tuple[Defect, ...]) -> Array:
         return 0.9 * picture
 
-    rows = {(row.case, row.method): row for row in evaluate({"dim": dimming}, [COLOUR], with_peers=False)}
+    rows = {(row.case, row.method): row for row in evaluate({"dim": dimming}, [COLOUR], with_baselines=False)}
     outside = rows["scratches, hairs and dust, outside them", "dim"].metrics["psnr"]
     undamaged = rows["scratches, hairs and dust, the same outside without them", "dim"].metrics["psnr"]
     assert outside == undamaged
@@ -131,7 +131,7 @@ def test_each_defect_is_requested_alone_and_its_target_keeps_the_others() -> Non
         requested.append(repair)
         return picture
 
-    list(evaluate({"recording": recording}, [GREY], with_peers=False))
+    list(evaluate({"recording": recording}, [GREY], with_baselines=False))
     three: tuple[Defect, ...] = ("noise", "softness", "damage")
     assert set(requested) == {DEFAULT_REPAIR, three, *((defect,) for defect in three)}
     targets = {}
@@ -144,7 +144,7 @@ def test_each_defect_is_requested_alone_and_its_target_keeps_the_others() -> Non
 
 
 def test_rows_are_reproducible() -> None:
-    assert _rows(GREY, with_peers=False) == _rows(GREY, with_peers=False)
+    assert _rows(GREY, with_baselines=False) == _rows(GREY, with_baselines=False)
 
 
 def test_real_scans_are_compared_with_themselves() -> None:
@@ -209,7 +209,7 @@ def measured(tmp_path: Path) -> Callable[..., list[Row]]:
 
     def measure(**options: object) -> list[Row]:
         folder = ModelFolder.open(path)
-        return list(evaluate_version(folder, tmp_path / "clean", execution=CPU, with_peers=False, **options))  # type: ignore[arg-type]
+        return list(evaluate_version(folder, tmp_path / "clean", execution=CPU, with_baselines=False, **options))  # type: ignore[arg-type]
 
     return measure
 

@@ -166,7 +166,7 @@ def test_a_look_on_a_small_picture_is_scored_as_far_as_can_be() -> None:
     scan = _scan(10, 10)
     recipe = Recipe(stages=(_stage(),))
     made, _ = _made(scan, recipe)
-    look = StyleEvaluation(recipe=recipe, content=None, cards=[_folder(recipe.stages[0]).card])
-    scores = score(derivative=Picture.from_array(made), source=Picture.from_array(scan), look=look)
+    style = StyleEvaluation(recipe=recipe, content=None, cards=[_folder(recipe.stages[0]).card])
+    scores = score(derivative=Picture.from_array(made), source=Picture.from_array(scan), style=style)
     (kept,) = [each for each in scores if each.metric == "content_ssim"]
     assert (kept.value, kept.detail) == (None, "smaller than 11 px: not compared")

@@ -35,9 +35,11 @@ from restoration.training.aged_pairs import (
     PATCHES_PER_PHOTOGRAPH,
     AgedPairs,
     AgedPatches,
+    RealDefects,
     batches_of,
     find_pictures,
 )
+from restoration.training.validation import Validation
 
 pytestmark = pytest.mark.slow
 
@@ -72,20 +74,20 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_a_pair_depends_only_on_seed_and_index(pictures: Path) -> None:
     found = find_pictures(pictures)
-    first = AgedPairs(found.training, found, patch_px=32, seed=1)
-    again = AgedPairs(found.training, found, patch_px=32, seed=1)
+    first = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)
+    again = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)
     for index in (0, 7, 3):
         one, other = first[index], again[index]
         assert one.aged.shape == one.target.shape == (PATCHES_PER_PHOTOGRAPH, 3, 32, 32)
         for field in fields(AgedPatches):
             assert torch.equal(getattr(one, field.name), getattr(other, field.name))
-    other_seed = AgedPairs(found.training, found, patch_px=32, seed=2)
+    other_seed = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=2)
     assert not torch.equal(first[0].target, other_seed[0].target)
 
 
 def test_a_batch_holds_one_patch_of_each_photograph_with_its_whole_grain_profile(pictures: Path) -> None:
     found = find_pictures(pictures)
-    samples = [AgedPairs(found.training, found, patch_px=32, seed=1)[index] for index in range(3)]
+    samples = [AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)[index] for index in range(3)]
     batches = batches_of(samples)
     assert len(batches) == PATCHES_PER_PHOTOGRAPH
     for position, batch in enumerate(batches):
@@ -267,7 +269,7 @@ def test_vgg19_can_replace_the_discriminator_in_the_feature_loss(pictures: Path,
 
 def test_the_conditions_of_a_pair_name_its_repaired_defects(pictures: Path) -> None:
     found = find_pictures(pictures)
-    pairs = AgedPairs(found.training, found, patch_px=32, seed=1)
+    pairs = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)
     samples = [pairs[index] for index in range(80)]
     requested = {
         tuple(defect for defect, flag in zip(DEFECTS, one.conditions[0, : len(DEFECTS)], strict=True) if flag)
@@ -279,6 +281,30 @@ def test_the_conditions_of_a_pair_name_its_repaired_defects(pictures: Path) -> N
     damage = DEFECTS.index("damage")
     assert any(one.damage.any() for one in samples)
     assert not any(one.damage.any() for one in samples if not one.conditions[0, damage])
+
+
+def test_most_grain_profiles_show_the_added_grain_without_the_texture_of_the_photograph(pictures: Path) -> None:
+    found = find_pictures(pictures)
+    pairs = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)
+    levels = np.array([float(pairs[index].conditions[0, len(DEFECTS) :].max()) for index in range(80)])
+    assert np.mean(levels < 0.05) > 0.05  # photographs without grain, although all of them have texture
+    assert np.mean(levels > 0.2) > 0.5
+
+
+def test_texture_that_a_restoration_invents_in_flat_places_is_measured(pictures: Path) -> None:
+    found = find_pictures(pictures)
+    validation = Validation(
+        found, RealDefects.read(found), patch_px=32, seed=1, device=torch.device("cpu"), autocast=None, pairs=16
+    )
+    for batch in validation.batches:
+        batch.target.fill_(0.5)
+        batch.aged.fill_(0.5)
+    network = build_generator("residual-unet", {"widths": (8, 12), "blocks": (1, 1)})
+    untouched = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
+    assert validation.invented_texture(network, untouched) == pytest.approx(0, abs=1e-6)
+    for batch in validation.batches:
+        batch.aged.add_(4 / 255 * torch.randn(batch.aged[:, :1].shape, generator=torch.Generator().manual_seed(0)))
+    assert validation.invented_texture(network, untouched) == pytest.approx(4 / 255, rel=0.15)
 
 
 def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:

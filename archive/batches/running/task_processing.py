@@ -254,10 +254,10 @@ def _compute_scores(
     """
     with ExitStack() as files:
         derivative = files.enter_context(Picture.open(temporary, limits=limits))
-        look = None
+        style = None
         if claim.recipe.styles:
             content = None if style_input is None else files.enter_context(Picture.open(style_input, limits=limits))
-            look = StyleEvaluation(
+            style = StyleEvaluation(
                 recipe=claim.recipe, content=content, cards=[models.card(stage) for stage in claim.recipe.styles]
             )
 
@@ -266,7 +266,7 @@ def _compute_scores(
                 derivative=derivative,
                 source=match_channels(master, derivative.info),
                 reference=None if reference is None else match_channels(reference, derivative.info),
-                look=look,
+                style=style,
                 area=claim.picture_area,
                 threads=threads,
             )

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
 from archive.errors import UsageError
+from restoration.processor_cores import count_cores
 
 WorkerCount = int | Literal["auto"]
 
@@ -30,7 +31,7 @@ def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) ->
     if requested == 1:
         return [options]
     gpus = _gpus(options.device)
-    cores = processor_cores()
+    cores = count_cores()
     most = max(1, machine_memory() // WORKER_MEMORY_BYTES)
     if requested == "auto":
         per_gpu = max(1, min(cores // _CORES_PER_WORKER // len(gpus), _MOST_PER_GPU)) if gpus else 1
@@ -54,11 +55,6 @@ def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) ->
         )
         for index in range(count)
     ]
-
-
-def processor_cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine_memory() -> int:

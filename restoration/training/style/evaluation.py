@@ -36,7 +36,7 @@ def evaluate_style(
     data: Path,
     style_images: Path,
     *,
-    with_peers: bool = True,
+    with_baselines: bool = True,
     execution: Execution | None = None,
 ) -> Iterator[Row]:
     """Evaluates a style version at full strength and compares it with the input and two classical baselines.
@@ -53,7 +53,7 @@ def evaluate_style(
         folder: the version.
         data: a folder of photographs that were not used for training.
         style_images: the folder of style pictures used for training; every 5th by name was held out.
-        with_peers: whether the classical baselines are evaluated too.
+        with_baselines: whether the classical baselines are evaluated too.
         execution: device and precision.
 
     Raises:
@@ -68,7 +68,7 @@ def evaluate_style(
             f"too few pictures to evaluate on: {data} holds {len(photographs)} photographs, and every 5th style "
             f"picture was held out, {len(style.validation)} in all. At least {_MIN_PICTURES} of each are needed"
         )
-    yield from evaluate_style_pictures(folder, photographs, style, with_peers=with_peers, execution=execution)
+    yield from evaluate_style_pictures(folder, photographs, style, with_baselines=with_baselines, execution=execution)
 
 
 def has_enough_pictures(photographs: Sequence[Path], style: TrainingPictures) -> bool:
@@ -81,7 +81,7 @@ def evaluate_style_pictures(
     photographs: Sequence[Path],
     style: TrainingPictures,
     *,
-    with_peers: bool = True,
+    with_baselines: bool = True,
     execution: Execution | None = None,
 ) -> Iterator[Row]:
     """Yields the rows of :func:`evaluate_style` for photographs and style pictures that are already listed."""
@@ -98,7 +98,7 @@ def evaluate_style_pictures(
         ("style reached, soft", [_enlarge_twofold(one) for one in content]),
     ):
         sets = {"input": pictures, folder.card.reference: [styled(picture) for picture in pictures]}
-        for name, baseline in colour_transfer_baselines(references).items() if with_peers else ():
+        for name, baseline in colour_transfer_baselines(references).items() if with_baselines else ():
             sets[name] = [baseline(index, picture) for index, picture in enumerate(pictures)]
         metrics = comparison.metrics(sets)
         for name in sets:

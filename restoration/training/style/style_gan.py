@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from restoration import picture_statistics
+from restoration.execution import autocast
 from restoration.networks import PatchDiscriminator
 from restoration.networks.colour_mapping import PALETTES, split_luma_chroma
 from restoration.networks.style_generator import StyleEncoder, StyleNetwork
@@ -297,4 +298,4 @@ class StyleGAN:
                 self.ema[name].lerp_(value, 1 - self.ema_decay)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+        return autocast(self.device, self.autocast)

@@ -197,7 +197,7 @@ def test_auto_is_one_worker_on_a_processor() -> None:
 
 def test_workers_share_gpus_in_turn_and_cores_equally(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_count, "_gpus", lambda _device: ["cuda:0", "cuda:1"])
-    monkeypatch.setattr(worker_count, "processor_cores", lambda: 12)
+    monkeypatch.setattr(worker_count, "count_cores", lambda: 12)
     monkeypatch.setattr(worker_count, "machine_memory", lambda: 5 * WORKER_MEMORY_BYTES)
     placed = place_workers("auto", OPTIONS, 1000)
     assert [worker.device for worker in placed] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]
