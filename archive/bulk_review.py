@@ -1,4 +1,4 @@
-"""Many reviews at once: of the derivatives that a query is about, or from a file of decisions."""
+"""Bulk review: one decision on all derivatives that a query selects, or the decisions of a CSV file."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ class PlannedDecision:
     reason: str | None
     reviewer: str
     before: Decision | None
-    """What was decided until now."""
+    """The decision that it replaces."""
 
 
 @dataclass(kw_only=True)
 class ReviewPlan:
-    """What is going to be decided, and what is passed over because it was decided so before."""
+    """The decisions to record, and the number of those that are left out because they stand already."""
 
     decisions: list[PlannedDecision] = field(default_factory=list)
     decided_before: int = 0
 
     @property
     def batches(self) -> Mapping[int, int]:
-        """How many derivatives of which batch."""
+        """The number of derivatives by batch."""
         return dict(sorted(Counter(each.batch_id for each in self.decisions).items()))
 
     @property
     def changed(self) -> int:
-        """How many were decided otherwise before."""
+        """The number of derivatives that had another decision before."""
         return sum(each.before is not None for each in self.decisions)
 
     def add(self, planned: PlannedDecision) -> None:
-        """Takes a decision in, unless it stands already."""
+        """Adds a decision, unless it stands already."""
         if planned.before is planned.decision:
             self.decided_before += 1
         else:
@@ -72,7 +72,7 @@ class ReviewPlan:
 
 @dataclass(kw_only=True)
 class ReviewOutcome:
-    """What was recorded, and what could not be: accession number and reason."""
+    """The number of recorded decisions, and the failed ones: accession number and reason."""
 
     recorded: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class ReviewOutcome:
 def plan_for_query(
     catalogue: Catalogue, query: str, *, decision: Decision, reason: str | None, reviewer: str
 ) -> ReviewPlan:
-    """Plans one decision for all derivatives that the query selects, else the current restored ones that it finds.
+    """Plans one decision on all derivatives that the query selects, else on the current restored ones of its masters.
 
     Raises:
         UsageError: a rejection without a reason, or no reviewer.
@@ -98,16 +98,16 @@ def plan_for_query(
 def plan_from_file(catalogue: Catalogue, path: Path, *, reviewer: str) -> ReviewPlan:
     """Plans the decisions of a CSV file, as ``archive list --rows derivatives --format csv`` writes it.
 
-    Columns: accession_number, decision (accepted or rejected; a row without one is passed over), and optionally
-    derivative, sequence, reason, reviewer. Without a derivative, the current restored one of the master is meant.
+    Columns: accession_number, decision (accepted or rejected; rows without one are ignored), and optionally
+    derivative, sequence, reason, reviewer. Without a derivative, the row is about the current restored one.
 
     Args:
         catalogue: the catalogue.
         path: the file, in UTF-8.
-        reviewer: who decides where a row names nobody.
+        reviewer: the reviewer of rows that name none.
 
     Raises:
-        UsageError: a column is missing, or a row can't be understood; every such row is named, and nothing is decided.
+        UsageError: a column is missing, or rows have mistakes; the message lists them all, and nothing is recorded.
     """
     plan, mistakes = ReviewPlan(), []
     with catalogue.reading() as session:
@@ -120,12 +120,12 @@ def plan_from_file(catalogue: Catalogue, path: Path, *, reviewer: str) -> Review
             except UsageError as error:
                 mistakes.append(str(error))
     if mistakes:
-        raise UsageError("nothing was decided:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+        raise UsageError("nothing was recorded:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
     return plan
 
 
 def record_plan(catalogue: Catalogue, plan: ReviewPlan, progress: Progress | None = None) -> ReviewOutcome:
-    """Records the decisions one by one; one that can't be recorded keeps no other from it."""
+    """Records the decisions one by one; one that fails does not stop the others."""
     outcome, progress = ReviewOutcome(), progress or NoProgress()
     progress.start(len(plan.decisions), "decisions")
     try:
@@ -221,4 +221,4 @@ def _check(decision: Decision, reason: str | None, reviewer: str, where: str) ->
     if decision is Decision.REJECTED and not (reason or "").strip():
         raise UsageError(f"{where}: a rejection needs a reason, so that it can be understood later")
     if not reviewer.strip():
-        raise UsageError(f"{where}: a review is a person's decision: name who decides")
+        raise UsageError(f"{where}: a review is a person's decision: name the reviewer")

@@ -53,14 +53,15 @@ DERIVATIVE_KEYS = ("derivative", "batch", "current")
 
 MASTER_ROW_FIELDS = (
     *("accession_number", "title", "sequence", "view", "status", "review", "derivative", "derivatives", "file"),
-    *("width", "height", "size", "path"),
+    *("refusal", "width", "height", "size", "path"),
 )
 """The keys of ``archive list --rows masters``."""
 
 DERIVATIVE_ROW_FIELDS = (
     *("accession_number", "title", "sequence", "derivative", "kind", "batch", "made", "operator", "model", "version"),
     *("strength", "recipe", "current", "trial", "file", "decision", "reason", "reviewer", "reviewed"),
-    *("psnr_source", "ssim_source", "psnr_reference", "ssim_reference", "sha256", "size", "path"),
+    *("psnr_source", "ssim_source", "psnr_reference", "ssim_reference", "sha256", "size", "notes"),
+    "path",
 )
 """The keys of ``archive list --rows derivatives``."""
 

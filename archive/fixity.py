@@ -1,9 +1,9 @@
-"""Verify: whether the bytes of masters, derivatives and weights are still those that the catalogue holds the digest of.
+"""Fixity checks: compares the bytes of masters, derivatives and weights with the digests in the catalogue.
 
-A file that is missing or changed is marked, until a later check finds it as recorded: a derivative that is marked is
-not current. What was checked longest ago comes first, what was never checked before all. Every check leaves an event.
-Files are read outside of any transaction, and what was found is committed every few files, so that a check can be
-broken off and taken up again.
+A missing or changed file is marked until a later check finds it as recorded; a marked derivative is not current. Files
+that were never checked come first, then those that were checked longest ago. Every check is recorded as an event. Files
+are read outside of transactions and the results committed every few files, so that an interrupted check can be
+continued.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import Select, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.current_derivative import lock_masters, update_current_derivatives
 from archive.catalogue.events import record_event
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
@@ -214,6 +214,7 @@ def _check(
         found.append((due, problem))
         progress.advance(note=due.path.name)
     with catalogue.session() as session:
+        _lock_masters_of(session, chunk)
         at = max(catalogue.now(session), started)  # a clock that is set back must not make a file due again
         recorded = [(due, problem) for due, problem in found if _record(session, due, problem, at)]
     report.checked += len(recorded)
@@ -222,8 +223,14 @@ def _check(
     ]
 
 
+def _lock_masters_of(session: Session, chunk: list[_Due]) -> None:
+    paths = {kind: [due.stored for due in chunk if due.kind == kind] for kind in _KINDS}
+    of_derivatives = select(Derivative.master_id).where(Derivative.path.in_(paths["derivative"]))
+    lock_masters(session, or_(Master.path.in_(paths["master"]), Master.id.in_(of_derivatives)))
+
+
 def _record(session: Session, due: _Due, problem: FileProblem | None, at: datetime) -> bool:
-    """Leave the event of one check; False where the file was moved meanwhile, so that it comes up once more."""
+    """Records one check; False if the file was moved meanwhile, so that it is checked again, or was withdrawn."""
     abouts: list[dict[str, Any]]
     if due.kind == "weights":
         abouts = [{"version": session.get_one(ModelVersion, due.id)}]
@@ -232,7 +239,8 @@ def _record(session: Session, due: _Due, problem: FileProblem | None, at: dateti
         if due.kind == "master":
             rows = session.scalars(select(Master).where(Master.path == due.stored, Master.sha256 == due.sha256)).all()
         else:
-            rows = session.scalars(select(Derivative).where(Derivative.path == due.stored)).all()
+            is_expected = (Derivative.path == due.stored, Derivative.withdrawn_at.is_(None))
+            rows = session.scalars(select(Derivative).where(*is_expected)).all()
         for row in rows:
             row.verified_at = at
             _mark(session, row, problem)

@@ -9,12 +9,13 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import count_from_now
+from archive.catalogue.batch_lookup import find_batch
+from archive.catalogue.current_derivative import count_from_now, lock_masters
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.query.lucene_parser import parse_condition
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master
+from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import EventType
-from archive.errors import NotFoundError, UsageError
+from archive.errors import UsageError
 
 _CHUNK = 500  # ids in one statement, below every database's limit on variables
 
@@ -51,8 +52,9 @@ def promote_batch(catalogue: Catalogue, query: str | None, batch_id: int, *, rev
         .order_by(Derivative.id)
     )
     with catalogue.session() as session:
-        if session.get(Batch, batch_id) is None:
-            raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
+        find_batch(session, batch_id)
+        # Before anything is read: what is current may change until the masters are locked.
+        lock_masters(session, Master.id.in_(wanted.with_only_columns(Derivative.master_id).order_by(None)))
         of_batch = session.scalars(wanted).all()
         before = _current(session, of_batch)
         chosen = [derivative_id for derivative_id in of_batch if derivative_id not in before]

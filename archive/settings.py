@@ -21,6 +21,8 @@ MACHINE_SETTINGS = Path(".config/archive-restoration/machine.toml")  # below the
 SQLITE_PREFIX = "sqlite:///"
 POSTGRESQL_PREFIX = "postgresql+psycopg://"
 
+_CHOICES = {"views": ("demand", "batch"), "compression": ("none", "deflate")}
+
 
 def default_operator() -> str:
     """The person at work: ``ARCHIVE_OPERATOR``, else the login name, else the user id where the system has no name."""
@@ -62,6 +64,8 @@ class Settings:
     """When the pictures made for looking are prepared: ``demand``, at the first look; ``batch``, after each batch."""
     views_gigabytes: int = 20
     """How much disk space the pictures made for looking, below ``views/``, may take."""
+    compression: str = "none"
+    """How the pixels of derivatives are stored: ``none``, or ``deflate``, without loss; recorded with each of them."""
     sign: bool = False
     """Whether packages hold signed copies of derivatives unless the command says otherwise."""
     rejection_reasons: tuple[str, ...] = (
@@ -126,6 +130,7 @@ def load_settings(home: Path) -> Settings:
         "database_wait_seconds": int,
         "views_gigabytes": int,
         "views": str,
+        "compression": str,
         "rejection_reasons": list,
         "sign": bool,
     }
@@ -137,8 +142,9 @@ def load_settings(home: Path) -> Settings:
                 kinds[name]
             ]
             raise HomeError(f"{path}: {name} must be {wanted}, not {value!r}")
-    if content.get("views", "demand") not in ("demand", "batch"):
-        raise HomeError(f"{path}: views must be 'demand' or 'batch', not {content['views']!r}")
+    for name, choices in _CHOICES.items():
+        if content.get(name, choices[0]) not in choices:
+            raise HomeError(f"{path}: {name} must be {' or '.join(map(repr, choices))}, not {content[name]!r}")
     if "rejection_reasons" in content:
         content["rejection_reasons"] = tuple(content["rejection_reasons"])
     written = content.pop("database", None)

@@ -15,10 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.current_derivative import lock_masters, update_current_derivatives
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master
-from archive.catalogue.schema.vocabularies import EventType
+from archive.catalogue.schema.vocabularies import EventType, FileFault
 from archive.errors import FixityError, NotFoundError, UsageError
 from archive.reproduction.derivative_record import read_record
 from archive.reproduction.remaking import Remaker
@@ -54,7 +54,7 @@ def withdraw_derivative(
     if not reason.strip() or not person.strip():
         raise UsageError("a withdrawal is a person's decision and needs a reason: give --reason TEXT")
     with catalogue.session() as session:
-        derivative, master = _find(session, accession_number, derivative_id)
+        derivative, master = _find(session, accession_number, derivative_id, lock=True)
         path = catalogue.path_of(derivative.path)
         if derivative.withdrawn_at is not None and not path.exists():
             raise UsageError(f"derivative {derivative_id} is withdrawn already: `archive show` names the reason")
@@ -62,6 +62,8 @@ def withdraw_derivative(
             derivative.withdrawn_at = catalogue.now(session)
             derivative.withdrawn_by = person_agent(session, person.strip())
             derivative.withdrawal_reason = reason.strip()
+            if derivative.file_fault is not FileFault.LOST:  # no file is expected any more, so none is missing
+                derivative.file_fault = None
             update_current_derivatives(session, master)
     # Views first, because a withdrawal can be repeated as long as the file exists. The file only now: one that is gone
     # without its tombstone would look lost, and would be recreated.
@@ -111,7 +113,7 @@ def lift_withdrawal(
     if check_file(path, derivative.sha256) is not None:
         _make_again(catalogue, derivative, path)
     with catalogue.session() as session:
-        derivative, master = _find(session, accession_number, derivative_id)
+        derivative, master = _find(session, accession_number, derivative_id, lock=True)
         before = derivative.withdrawal_reason
         derivative.withdrawn_at, derivative.withdrawn_by, derivative.withdrawal_reason = None, None, None
         record_event(
@@ -145,8 +147,12 @@ def _make_again(catalogue: Catalogue, derivative: Derivative, path: Path) -> Non
         temporary.unlink(missing_ok=True)
 
 
-def _find(session: Session, accession_number: str, derivative_id: int) -> tuple[Derivative, Master]:
-    """The derivative with its master, locked until the end of a session that writes."""
+def _find(
+    session: Session, accession_number: str, derivative_id: int, *, lock: bool = False
+) -> tuple[Derivative, Master]:
+    """The derivative with its master; ``lock`` keeps other writers from both until the end of the transaction."""
+    if lock:
+        lock_masters(session, Master.id.in_(select(Derivative.master_id).where(Derivative.id == derivative_id)))
     row = session.execute(
         select(Derivative, Master)
         .join(Master, Master.id == Derivative.master_id)

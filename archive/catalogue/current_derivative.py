@@ -89,6 +89,15 @@ def outdated_recipes() -> Select[int]:
     )
 
 
+def lock_masters(session: Session, which: ColumnElement[bool]) -> None:
+    """Locks the masters ``which`` selects, and with them the state of their derivatives, until the transaction ends.
+
+    All writers take these locks before those of derivatives, and in the order of ids, so that none waits in a circle.
+    SQLite has one writer at a time and needs no locks.
+    """
+    session.execute(select(Master.id).where(which).order_by(Master.id).with_for_update(of=Master)).all()
+
+
 def update_current_derivatives(session: Session, master: Master) -> None:
     """Applies the rule to one master after its derivatives, their reviews or their files changed."""
     session.flush()
@@ -99,9 +108,11 @@ def update_current_derivatives(session: Session, master: Master) -> None:
 def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
     """Applies the rule to the masters ``which`` selects, in the database; rows that stay as they are, are not written.
 
-    The headline scores on a master's row are those of its current restored derivative.
+    The masters are locked first, so that what other transactions changed about them is seen. The headline scores on a
+    master's row are those of its current restored derivative.
     """
     session.flush()
+    lock_masters(session, which)
     for kind, current_id, current_recipe_id in (
         (DerivativeKind.RESTORED, Master.current_restored_id, Master.current_restored_recipe_id),
         (DerivativeKind.STYLED, Master.current_styled_id, Master.current_styled_recipe_id),
@@ -131,11 +142,13 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
 
 def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:
     """Lets the derivatives ``which`` selects count as made by a full run at the time ``at``, and applies the rule."""
+    of_these = Master.id.in_(select(Derivative.master_id).where(which.self_group()))
+    lock_masters(session, of_these)
     session.execute(
         update(Derivative).where(which).values(is_trial=False, promoted_at=at),
         execution_options={"synchronize_session": "fetch"},
     )
-    update_current_where(session, Master.id.in_(select(Derivative.master_id).where(which.self_group())))
+    update_current_where(session, of_these)
 
 
 def _first_of_each_master(kind: DerivativeKind, which: ColumnElement[bool]) -> Subquery:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,12 @@ def further_columns(names: Collection[str], current: Any) -> list[ColumnElement[
     return [known[name].label(name) for name in dict.fromkeys(wanted) if name in known]
 
 
-def plain_values(row: Mapping[Any, Any], names: Collection[str], home: Path) -> dict[str, Any]:
+def plain_values(row: Mapping[Any, Any], names: Collection[str], path_of: Callable[[str], Path]) -> dict[str, Any]:
     """The row as a list shows it: paths absolute, times in ISO 8601, the museum's own columns by their names."""
     values = {name: _plain(value) for name, value in row.items()}
     for name in ("path", "master_path"):
         if values.get(name) is not None:
-            values[name] = str(home / values[name])
+            values[name] = str(path_of(values[name]))
     own = {tuple(fold_words(name)): value for name, value in (row.get("extra") or {}).items()}
     for name in names:
         if name.startswith(EXTRA_PREFIX):

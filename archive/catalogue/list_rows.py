@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select, true
@@ -29,7 +28,7 @@ from archive.catalogue.schema.tables import (
 from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, ComparedWith, Decision, DerivativeKind, StageTask
 
 _State = tuple[str | None, Decision | None]  # status and review of a master
-_LEAST_FAR_FIRST = ("failed", FILE_MISSING, "unrestored", "refused", "stale", "restored")
+_LEAST_FAR_FIRST = ("failed", FILE_MISSING, "unrestored", "refused", "withdrawn", "stale", "restored")
 _ROWS_AT_A_TIME = 500
 _SCORES = tuple(
     (metric, against) for against in (ComparedWith.SOURCE, ComparedWith.REFERENCE) for metric in ("psnr", "ssim")
@@ -40,7 +39,6 @@ def stream_items(
     session: Session, node: QueryNode, limit: int | None, further: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """The rows of :func:`archive.catalogue.listings.list_items`."""
-    home: Path = session.info["home"]
     first_match = _first_match(node)
     selected = derivative_predicate(node) if selects_derivatives(node) else None
     statement = _list_statement(first_match, selected, further)
@@ -54,7 +52,7 @@ def stream_items(
         for part in rows.mappings().partitions():
             states = {} if selected is not None else _states_of_several(session, node, part)
             for row in part:
-                found = plain_values(row, further, home)
+                found = plain_values(row, further, session.info["path_of"])
                 if found.pop("masters") > 1 and (of_item := states.get(row["id"])):
                     found["status"], found["review"] = _least_far(of_item)
                 yield found
@@ -187,7 +185,6 @@ def select_derivative_ids(node: QueryNode, kind: DerivativeKind | None) -> Selec
 
 def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
     """The rows of :func:`archive.catalogue.listings.list_masters`."""
-    home: Path = session.info["home"]
     count = select(func.count(Derivative.id)).where(Derivative.master_id == Master.id).scalar_subquery()
     statement = (
         select(
@@ -197,6 +194,7 @@ def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iter
             Master.current_restored_id.label("derivative"),
             count.label("derivatives"),
             Master.file_fault.label("file"),
+            Master.refusal,
             *(Master.width, Master.height, Master.size, Master.path),
         )
         .join(Item)
@@ -205,12 +203,11 @@ def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iter
         .limit(limit)
     )
     for row in session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}).mappings():
-        yield {**row, "path": str(home / row["path"])}
+        yield {**row, "path": str(session.info["path_of"](row["path"]))}
 
 
 def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
     """The rows of :func:`archive.catalogue.listings.list_derivatives`."""
-    home: Path = session.info["home"]
     newest = select(func.max(Review.id)).where(Review.derivative_id == Derivative.id).correlate(Derivative)
     first = select(func.min(RecipeStage.position)).where(RecipeStage.recipe_id == Derivative.recipe_id)
     reviewer, operator = aliased(Agent), aliased(Agent)
@@ -233,7 +230,7 @@ def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> 
             reviewer.name.label("reviewer"),
             Review.at.label("reviewed"),
             *(score_of(Derivative.id, metric, against).label(f"{metric}_{against}") for metric, against in _SCORES),
-            *(Derivative.sha256, Derivative.size, Derivative.path),
+            *(Derivative.sha256, Derivative.size, Derivative.notes, Derivative.path),
         )
         .select_from(Derivative)
         .join(Master, Master.id == Derivative.master_id)
@@ -257,7 +254,8 @@ def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> 
     )
     for row in session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}).mappings():
         moments = {name: row[name] and row[name].isoformat(timespec="seconds") for name in ("made", "reviewed")}
-        yield {**row, **moments, "current": bool(row["current"]), "path": str(home / row["path"])}
+        path, notes = str(session.info["path_of"](row["path"])), "; ".join(row["notes"])
+        yield {**row, **moments, "current": bool(row["current"]), "notes": notes, "path": path}
 
 
 def _matching_derivatives(node: QueryNode) -> Select[int]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from archive.catalogue.batch_lookup import find_batch, list_failures
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.list_rows import select_derivative_ids, stream_derivatives, stream_items, stream_masters
@@ -23,10 +24,9 @@ from archive.catalogue.schema.tables import (
     Task,
 )
 from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
-from archive.catalogue.throughput import measure_throughput, pixels_left, stage_seconds
+from archive.catalogue.throughput import measure_open_work, measure_throughput, stage_seconds
 from archive.catalogue.version_comparison import compare_versions
 from archive.display import LIST_FIELDS
-from archive.errors import NotFoundError
 
 __all__ = [
     "LIST_FIELDS",
@@ -137,17 +137,7 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     Raises:
         NotFoundError: there is no such batch.
     """
-    found = session.get(Batch, batch_id)
-    if found is None:
-        raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
-    failures = session.execute(
-        select(Item.accession_number, Master.sequence, Master.path, Task.error)
-        .select_from(Task)
-        .join(Master, Master.id == Task.master_id)
-        .join(Item, Item.id == Master.item_id)
-        .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
-        .order_by(Item.accession_number, Master.sequence)
-    )
+    found = find_batch(session, batch_id)
     rate = measure_throughput(session, Task.batch_id == batch_id)
     return {
         **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
@@ -156,18 +146,10 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
         "options": found.options,
         "agent": {"type": found.agent.type.value, "name": found.agent.name, "version": found.agent.version},
         "rate": None if rate is None else asdict(rate),
-        "seconds_left": None if rate is None else rate.seconds_for(pixels_left(session, batch_id)),
+        "seconds_left": None if rate is None else rate.seconds_for(measure_open_work(session, batch_id).pixels),
         "stages": stage_seconds(session, batch_id),
         "workers": list(list_workers(session, batch_id)),
-        "failures": [
-            {
-                "accession_number": accession_number,
-                "sequence": sequence,
-                "path": str(session.info["home"] / path),
-                "reason": error,
-            }
-            for accession_number, sequence, path, error in failures
-        ],
+        "failures": [asdict(failure) for failure in list_failures(session, batch_id)],
     }
 
 

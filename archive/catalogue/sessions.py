@@ -100,6 +100,6 @@ class Catalogue:
         return path
 
     def _session(self, engine: Engine) -> Session:
-        # Rows are looked at after the commit too, to be printed. Reads give absolute paths and need the home for that.
-        info = {"home": self.settings.home, "operator": self.settings.operator}
+        # Rows are looked at after the commit too, to be printed. Reads give absolute paths.
+        info = {"path_of": self.path_of, "operator": self.settings.operator}
         return Session(engine, expire_on_commit=False, info=info)

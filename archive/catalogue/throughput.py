@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select
 from sqlalchemy.orm import Session
 
+from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import Derivative, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 
@@ -62,11 +63,18 @@ def tasks_of_models(names: Iterable[str]) -> ColumnElement[bool]:
     )
 
 
-def pixels_left(session: Session, batch_id: int) -> int:
-    """How many pixels the batch's pending and running tasks have."""
-    is_open = Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
-    statement = select(func.sum(PIXELS)).select_from(Task).join(Master, Task.master_id == Master.id)
-    return int(session.scalar(statement.where(Task.batch_id == batch_id, is_open)) or 0)
+class OpenWork(NamedTuple):
+    """The tasks of a batch that are pending or running, and the pixels of their masters."""
+
+    tasks: int
+    pixels: int
+
+
+def measure_open_work(session: Session, batch_id: int) -> OpenWork:
+    """Counts the batch's open tasks and their pixels."""
+    counted = select(func.count(Task.id), func.sum(PIXELS)).join(Master, Task.master_id == Master.id)
+    tasks, pixels = session.execute(counted.where(*open_tasks(batch_id))).one()
+    return OpenWork(tasks=tasks, pixels=int(pixels or 0))
 
 
 def stage_seconds(session: Session, batch_id: int) -> list[dict[str, Any]]:

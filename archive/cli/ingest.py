@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from archive.cli.logging_setup import emit
+from archive.cli.message_lines import print_messages
 from archive.cli.options import Context, command, pass_context
 from archive.cli.output_formats import escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
@@ -65,8 +66,9 @@ _PLACES_SHOWN = 8
     "--problems",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.csv",
-    help="Write each problem in the tables to this file, one per line.",
+    help="Write each problem, note, refused and passed-over file to this file, one per line.",
 )
+@click.option("--verbose", is_flag=True, help="List every message. Default: by kind, with counts and first names.")
 @pass_context
 def ingest(
     context: Context,
@@ -81,6 +83,7 @@ def ingest(
     copy: bool,
     dry_run: bool,
     problems: Path | None,
+    verbose: bool,
 ) -> int:
     """Add scans, or folders of scans, to the catalogue as masters.
 
@@ -106,12 +109,13 @@ def ingest(
         progress=make_progress(),
     )
     if problems is not None:
-        write_problems(problems, report.problems)
-    print_ingest(report)
+        messages = {"note": report.notes, "refused": report.failures, "passed over": report.passed_over}
+        write_problems(problems, report.problems, messages)
+    print_ingest(report, verbose=verbose)
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 
 
-def print_ingest(report: IngestReport) -> None:
+def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
     """Prints counts to standard output, and everything that needs attention to standard error."""
     for line in report.lines:
         click.echo(escape_control_characters(line))
@@ -121,25 +125,31 @@ def print_ingest(report: IngestReport) -> None:
         "moved": report.moved,
         "already in the catalogue": report.unchanged,
         "duplicates": report.duplicates,
-        "passed over": report.passed_over,
+        "passed over": len(report.passed_over),
         "refused": len(report.failures),
         "as in the manifest": report.checked,
     }
     click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
-    _list_on_stderr(f"{pluralise(len(report.rows_without_files), 'row')} without a file", report.rows_without_files)
-    _list_on_stderr(f"{pluralise(len(report.files_without_rows), 'image')} without a row", report.files_without_rows)
-    _list_on_stderr(
-        f"{pluralise(len(report.files_without_sums), 'image')} not in the manifest", report.files_without_sums
-    )
-    _list_on_stderr(f"{pluralise(len(report.missing), 'file')} of the manifest not found", report.missing)
-    _list_on_stderr(pluralise(len(report.notes), "note"), report.notes)
-    _print_problems(report)
-    refused = [f"{path}: {reason}" for path, reason in report.failures]
-    _list_on_stderr(f"{pluralise(len(refused), 'file')} refused", refused)
+    _print(report.passed_over, "{} passed over", "file", verbose=verbose)
+    _print(report.rows_without_files, "{} without a file", "row", verbose=verbose)
+    no_rows = [(path, "no row names it") for path in report.files_without_rows]
+    _print(no_rows, "{} without a row", "image", verbose=verbose)
+    no_sums = [(path, "not listed") for path in report.files_without_sums]
+    _print(no_sums, "{} not in the manifest", "image", verbose=verbose)
+    missing = [(path, "not found") for path in report.missing]
+    _print(missing, "{} of the manifest not found", "file", verbose=verbose)
+    _print(report.notes, "{}", "note", verbose=verbose)
+    _print_problems(report, verbose=verbose)
+    _print(report.failures, "{} refused", "file", verbose=verbose)
 
 
-def _print_problems(report: IngestReport) -> None:
-    """The problems of the tables by kind, the same value of a column once; all of them in a dry run."""
+def _print(messages: Sequence[tuple[str, str]], heading: str, what: str, *, verbose: bool) -> None:
+    counted = heading.format(pluralise(len(messages), what))
+    print_messages(counted, messages, verbose=verbose, all_with="--verbose, or --problems FILE.csv")
+
+
+def _print_problems(report: IngestReport, *, verbose: bool) -> None:
+    """The problems of the tables by kind, the same value of a column once; all of them in a dry run or verbose."""
     from archive.ingest import group_problems
 
     if not report.problems:
@@ -147,17 +157,10 @@ def _print_problems(report: IngestReport) -> None:
     emit(f"{pluralise(len(report.problems), 'problem')} in the tables:")
     for group in group_problems(report.problems):
         emit(f"  {group.count:,} x {group.kind}")
-        shown = group.entries if report.dry_run else group.entries[:_PROBLEMS_SHOWN]
+        shown = group.entries if report.dry_run or verbose else group.entries[:_PROBLEMS_SHOWN]
         for problem, lines in shown:
             places = ", ".join(map(str, lines[:_PLACES_SHOWN])) + (", ..." if len(lines) > _PLACES_SHOWN else "")
             row = "row" if len(lines) == 1 else f"{len(lines):,} rows"
             emit(f"    {escape_control_characters(f'{problem.table} {row} {places}: {problem.message}')}")
         if hidden := len(group.entries) - len(shown):
-            emit(f"    and {hidden:,} more: --problems FILE.csv writes them all")
-
-
-def _list_on_stderr(heading: str, lines: Sequence[str]) -> None:
-    if lines:
-        emit(f"{heading}:")
-        for line in lines:
-            emit(f"  {escape_control_characters(line)}")
+            emit(f"    and {hidden:,} more: --verbose, or --problems FILE.csv")

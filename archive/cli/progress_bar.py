@@ -13,21 +13,37 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """A progress bar on standard error, with a note beside it."""
+    """A progress bar on standard error, with a note beside it. Its length and the time left follow the work."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
+        self._total, self._done, self._what = 0, 0, ""
+        self._has_work = False
 
-    def start(self, total: int, what: str) -> None:
+    def start(self, total: int, what: str, *, work: int | None = None) -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, unit=f" {what}", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+        self._total, self._done, self._what = total, 0, what
+        self._has_work = work is not None
+        self._bar = tqdm(
+            total=total if work is None else work,
+            file=sys.stderr,
+            dynamic_ncols=True,
+            smoothing=0.1,
+            bar_format="{l_bar}{bar}| {unit} [{elapsed}<{remaining}{postfix}]",
+            unit=self._count(),
+        )
 
-    def advance(self, n: int = 1, note: str = "") -> None:
+    def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
         if self._bar is not None:
+            self._done += n
+            self._bar.unit = self._count()
             if note:
                 self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(n)
+            self._bar.update(work if self._has_work else n)
+
+    def _count(self) -> str:
+        return f"{self._done:,}/{self._total:,} {self._what}"
 
     def interrupted(self) -> None:
         # Not through a stream, which a signal handler may interrupt during a write.

@@ -24,16 +24,20 @@ from archive.cli.output_formats import describe_empty_result, pluralise
     help="File to write. An existing report is replaced; any other file is not.",
 )
 @click.option("--include-restricted", is_flag=True, help="Include items whose access is restricted or sensitive.")
+@click.option("--no-crops", is_flag=True, help="Leave out the crops at 100 %, for a smaller file.")
 @pass_context
-def report(context: Context, query: str | None, output: Path, include_restricted: bool) -> None:
+def report(context: Context, query: str | None, output: Path, include_restricted: bool, no_crops: bool) -> None:
     """Write an HTML report with photographs before and after restoration.
 
-    Each photograph is shown with its scores and history. Styled derivatives follow in a section of their own. The file
-    needs no network. It contains only items with open access, unless you use --include-restricted.
+    Each photograph is shown with a map of the changes, crops at 100 %, its scores and its history. Styled derivatives
+    follow in a section of their own. The file needs no network. It contains only items with open access, unless you
+    use --include-restricted.
     """
     from archive.report import write_report
 
-    shown = write_report(context.catalogue(), query, output, include_restricted=include_restricted)
+    shown = write_report(
+        context.catalogue(), query, output, include_restricted=include_restricted, with_crops=not no_crops
+    )
     looks = f", {pluralise(shown.looks, 'simulated look')}" if shown.looks else ""
     click.echo(
         f"{output.absolute()}: {pluralise(shown.items, 'item')}, {pluralise(shown.masters, 'restored master')}{looks}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit, log_setup
+from archive.cli.logging_setup import emit, is_json, log_setup
+from archive.cli.message_lines import print_groups
 from archive.cli.options import (
     ChoiceList,
     Context,
@@ -23,6 +24,7 @@ from archive.cli.output_formats import describe_empty_result, escape_control_cha
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
+from archive.message_groups import group_messages
 
 if TYPE_CHECKING:
     from archive.batches.planning.plan_builder import Exclusion, Plan
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from archive.batches.running.runner import BatchResult
     from archive.batches.running.worker_count import WorkerCount
     from archive.catalogue import Catalogue
+    from archive.catalogue.batch_lookup import Failure
 
 PARTLY = "some masters failed, or the batch is not finished"
 _PARAMETERS = ("strength", "texture", "repair")
@@ -297,13 +300,13 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
         f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
     )
     if result.failures:
-        emit(f"{pluralise(len(result.failures), 'master')} failed:", batch=batch_id)
-        for failure in result.failures:
-            name = f"{failure.accession_number} ({failure.sequence})"
-            line = f"  {escape_control_characters(name)}: {escape_control_characters(failure.reason)}"
-            emit(line, batch=batch_id, item=failure.accession_number, reason=failure.reason)
+        _print_failures(batch_id, result.failures)
     if result.with_notes:
-        emit(f"{pluralise(result.with_notes, 'derivative')} with notes: see `archive show`", batch=batch_id)
+        emit(f"{pluralise(result.with_notes, 'derivative')} with notes:", batch=batch_id)
+        print_groups(
+            result.notes,
+            all_with=f"`archive list batch:{batch_id} --rows derivatives --fields accession_number,sequence,notes`",
+        )
     if result.interrupted:
         emit(f"interrupted: continue with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
@@ -313,6 +316,18 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
     if result.was_over:
         emit(_describe_finished_batch(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
+
+
+def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:
+    """Prints failures by kind; in the json log format one by one."""
+    emit(f"{pluralise(len(failures), 'master')} failed:", batch=batch_id)
+    named = [(f"{failure.accession_number} ({failure.sequence})", failure.reason) for failure in failures]
+    if not is_json():
+        print_groups(group_messages(named), all_with=f"`archive batch show {batch_id}`")
+        return
+    for failure, (name, reason) in zip(failures, named, strict=True):
+        line = escape_control_characters(f"{name}: {reason}")
+        emit(line, batch=batch_id, item=failure.accession_number, reason=reason)
 
 
 def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:

@@ -64,7 +64,7 @@ def _batch(batch: dict[str, Any] | None) -> str:
     left = f", {format_duration(batch['seconds_left'])} left" if batch["seconds_left"] else ""
     return (
         f"{batch['id']}, {batch['status']}{left}: {batch['done']:,} done, {batch['failed']:,} failed, planned "
-        f"{batch['created_at']} by {batch['operator'] or 'nobody that is known'}"
+        f"{batch['created_at']} by {batch['operator'] or 'unknown operator'}"
     )
 
 

@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="Check at most N files. Default: all.")
 @click.option("--pixels", is_flag=True, help="Also decode every image, and report those that can't be decoded.")
-@click.option("--repair", is_flag=True, help="Make lost or changed derivatives again from their records.")
+@click.option("--repair", is_flag=True, help="Recreate missing or changed derivatives from their records.")
 @pass_context
 def verify(
     context: Context, query: str | None, older_than: int | None, limit: int | None, pixels: bool, repair: bool
 ) -> int:
     """Check the bytes of all files against the catalogue.
 
-    Masters, derivatives and weights are read whole and their SHA-256 compared; what was checked longest ago comes
-    first. Each check is an event in the history. Broken files are named on standard output, one a line, and marked:
-    a derivative whose file is missing or changed is not current until it is found or recreated. `archive restore`
-    makes lost derivatives again, too. `archive list status:lost` finds what is marked.
+    The command reads masters, derivatives and weights and compares their SHA-256. Files that were checked longest ago
+    come first. Each check is recorded in the history. Broken files are listed on standard output, one per line, and
+    marked: a derivative whose file is missing or changed is not current until it is found or recreated. `archive
+    restore` recreates lost derivatives, too. `archive list status:lost` lists the marked ones.
     """
     from archive.fixity import verify_files as check
     from archive.ingest.file_inspection import find_pixel_damage
@@ -64,14 +64,14 @@ def verify(
         click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
     emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
     if report.broken and not repair:
-        emit("bring them back from a backup, then check again: the catalogue knows what they must be")
+        emit("Restore them from a backup, then run `archive verify` again")
         if any(broken.kind == "derivative" and broken.problem in ("missing", "changed") for broken in report.broken):
-            emit("`archive verify --repair` makes derivatives again from their records")
+            emit("Or recreate derivatives from their records: `archive verify --repair`")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
         emit(describe_empty_result(query))
     for folder, masters in report.absent_folders.items():
-        unchecked = f"{pluralise(masters, 'master')} of {folder} could not be checked"
-        emit(f"{escape_control_characters(unchecked)}: the folder is gone or holds none of them. Is its share mounted?")
+        unchecked = escape_control_characters(f"{pluralise(masters, 'master')} of {folder} could not be checked")
+        emit(f"{unchecked}: the folder is missing, or holds none of them. Is its share mounted?")
     code = EXIT_DONE
     if repair:
         code = _repair(catalogue, query)
@@ -80,17 +80,17 @@ def verify(
 
 
 def _repair(catalogue: Catalogue, query: str | None) -> int:
-    """Makes the derivatives that are marked as lost again; the exit code of the batch."""
+    """Recreates the derivatives that are marked as missing or changed; returns the exit code of the batch."""
     from archive.batches.planning.repair import plan_repair
     from archive.cli.restore import run_and_report
 
     batch_id = plan_repair(catalogue, query)
     if batch_id is None:
-        emit("nothing to repair: no derivative is marked as missing or changed")
+        emit("Nothing to repair: no derivative is marked as missing or changed")
         return EXIT_DONE
     return run_and_report(catalogue, batch_id)
 
 
 def _is_repairable(broken: BrokenFile) -> bool:
-    """Whether the repair answers for it: its batch tells what could not be recreated."""
+    """Whether the repair includes it; the result of its batch then lists what could not be recreated."""
     return broken.kind == "derivative" and broken.problem in ("missing", "changed")

@@ -33,7 +33,8 @@ class DiscoveredFiles:
     """Each items.csv that lies in an ingested folder."""
     neighbours: list[Path] = field(default_factory=list)
     """Each items.csv beside a file that was given by itself: only the rows of given files matter."""
-    hidden: int = 0
+    hidden: list[Path] = field(default_factory=list)
+    """Files and folders whose names start with a dot."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Path and reason."""
 
@@ -191,7 +192,7 @@ def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found:
     for entry in entries:
         path = folder / entry.name
         if entry.name.startswith("."):
-            found.hidden += 1
+            found.hidden.append(path)
         elif entry.name in own:
             continue
         elif not _is_folder(entry):

@@ -90,7 +90,7 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
         return None
     return TableProblem(
         kind=ProblemKind.REFERENCE,
-        table=entry.row.sheet.name,
+        table=str(entry.row.sheet),
         line=entry.row.line,
         column="reference",
         value=os.path.relpath(entry.reference, entry.row.sheet.parent),

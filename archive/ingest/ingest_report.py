@@ -21,11 +21,12 @@ class IngestReport:
     """Masters whose bytes were found at another path than the recorded one, which doesn't hold them any more."""
     updated: int = 0
     """Known masters whose row has changed the record."""
-    passed_over: int = 0
-    """Hidden files, files that are no images, and references."""
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    """Path and reason: hidden files, files that are no images, and references."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Path and reason: of a file, of a row (the path that it names), or of a folder."""
-    rows_without_files: list[str] = field(default_factory=list)
+    rows_without_files: list[tuple[str, str]] = field(default_factory=list)
+    """Place of the row with the file that it names, and what is known of the file."""
     files_without_rows: list[str] = field(default_factory=list)
     """Images that no row names, where there are rows at all."""
     checked: int = 0
@@ -36,7 +37,8 @@ class IngestReport:
     """Images that the manifest doesn't list; they are taken in all the same."""
     problems: list[TableProblem] = field(default_factory=list)
     """What is wrong in the tables: cells that were left out, rows and columns that can't be used."""
-    notes: list[str] = field(default_factory=list)
-    """What else a person should know: broken metadata that was left out, rows of duplicates that were not used."""
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    """What else a person should know, after what it is about (a path, a row, or nothing): broken metadata that was left
+    out, rows of duplicates that were not used."""
     lines: list[str] = field(default_factory=list)
     """In a dry run, what would happen to each file, one line a file."""

@@ -83,8 +83,8 @@ def ingest(
     rows = _read_rows(sheets, chosen, sheet, report)
     matched = match_rows(rows, found, derive=partial(_rows_of_names, chosen, rows))
     report.problems += matched.problems
-    report.notes += matched.notes
-    report.passed_over += found.hidden
+    report.notes += [("", note) for note in matched.notes]
+    report.passed_over += [(printable_path(path), "hidden") for path in found.hidden]
     report.failures += found.failures
     report.failures += [(printable_path(path), reason) for path, reason in matched.refused.items()]
     report.rows_without_files += matched.without_files
@@ -164,7 +164,7 @@ class _Run:
         except _OF_ONE_FILE as error:
             self._fail(path, error)
             return
-        self._report.passed_over += 1
+        self._report.passed_over.append((str(path), reason))
         if self._report.dry_run:
             self._report.lines.append(f"{path}: passed over: {reason}")
 
@@ -179,7 +179,7 @@ class _Run:
                     self._catalogue, self._recorder, path, root, entry, self._sums_of(path), self._check
                 )
             except NotAnImageError:
-                self.pass_over(path, "no image")
+                self.pass_over(path, "not an image")
             except _OF_ONE_FILE as error:
                 self._fail(path, error)
                 if isinstance(error, ChecksumMismatchError) and not self._report.dry_run:
@@ -295,7 +295,7 @@ def _read_rows(
         read = read_spreadsheet(path, mapping=mapping, sheet=sheet)
         rows += read.rows
         report.problems += read.problems
-        report.notes += read.notes
+        report.notes += [("", note) for note in read.notes]
     return rows
 
 
@@ -335,7 +335,7 @@ def _sums(
     report.missing += matched.missing
     if matched.elsewhere:
         listed = f"{matched.elsewhere:,} of the files that {manifest} lists"
-        report.notes.append(f"{listed} lie outside the paths given, or are hidden")
+        report.notes.append(("", f"{listed} lie outside the paths given, or are hidden"))
     return matched.of_files
 
 

@@ -163,7 +163,7 @@ def take_picture_area(row: Row, master: Master, problems: list[TableProblem]) ->
 
 def cell_problem(row: Row, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
     """A problem of one cell of a row."""
-    return TableProblem(kind=kind, table=row.sheet.name, line=row.line, column=column, value=value, advice=advice)
+    return TableProblem(kind=kind, table=str(row.sheet), line=row.line, column=column, value=value, advice=advice)
 
 
 def _check_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> bool:

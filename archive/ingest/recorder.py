@@ -69,7 +69,7 @@ class FileOutcome:
     action: Literal["added", "unchanged", "duplicate", "moved", "updated"]
     detail: str
     changes: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
     problems: tuple[TableProblem, ...] = ()
     """Cells of its row that can't be applied."""
 
@@ -190,7 +190,7 @@ class Recorder:
         is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and known.path not in self._with_rows)
         if is_free and scan.sha256 not in self._described:
             return self._describe(session, known, entry, "unchanged", held)
-        notes = [f"{entry.row.where} was not used: {scan.path} has {held}"] if entry.row is not None else []
+        notes = [] if entry.row is None else [(entry.row.where, f"not used: {scan.path} has {held}")]
         return FileOutcome(action="duplicate", detail=held, notes=notes)
 
     def _describe(
@@ -249,7 +249,7 @@ class Recorder:
         if changes and not is_new:
             text = f"with {scan.path}: {'; '.join(changes)}"
             record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, at=at)
-        root, sequences, notes = self._root(session, scan), [], list[str]()
+        root, sequences, notes = self._root(session, scan), [], list[tuple[str, str]]()
         for info in scan.pictures:
             master = self._new_master(session, item, scan, entry, info)
             master.path, master.root, master.ingested_at = place.stored, root, at
@@ -259,7 +259,7 @@ class Recorder:
             told = f"{entry.row.where}{self._told_by}" if entry.row is not None else ""
             detail = "; ".join(filter(None, [f"from {scan.path}{which}, SHA-256 {scan.sha256}", told, *notices]))
             record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
-            notes += [f"{scan.path}{which}: {notice}" for notice in notices]
+            notes += [(f"{scan.path}{which}", notice) for notice in notices]
             sequences.append(str(master.sequence))
         _settle(place, scan)
         self._described.add(scan.sha256)

@@ -56,7 +56,7 @@ class MatchedRows:
     """In the order of the rows, from which scans without a sequence get theirs."""
     refused: dict[Path, str] = field(default_factory=dict)
     """Files whose row can't be used, with the reason; the file may not be there."""
-    without_files: list[str] = field(default_factory=list)
+    without_files: list[tuple[str, str]] = field(default_factory=list)
     references: set[Path] = field(default_factory=set)
     """Clean images that rows compare scans with: not masters themselves."""
     problems: list[TableProblem] = field(default_factory=list)
@@ -160,8 +160,8 @@ def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None
         return
     state = "lies outside the paths given, or is hidden" if os.path.exists(row.target) else "is not there"  # noqa: PTH110
     near = finder.suggest(row.filename)
-    hint = f". Did you mean {' or '.join(near)}?" if near else ""
-    matched.without_files.append(f"{row.where}: {row.filename} {state}{hint}")
+    hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    matched.without_files.append((f"{row.where}: {row.filename}", f"{state}{hint}"))
 
 
 def _settle_contradictions(usable: dict[Path, Row], reserved: dict[str, set[int]], matched: MatchedRows) -> None:
@@ -240,7 +240,7 @@ def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
 
 
 def _problem(row: Row, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
-    return TableProblem(kind=kind, table=row.sheet.name, line=row.line, column=column, value=value, advice=advice)
+    return TableProblem(kind=kind, table=str(row.sheet), line=row.line, column=column, value=value, advice=advice)
 
 
 def _row_problem(row: Row, reason: str) -> TableProblem:
@@ -252,8 +252,8 @@ def _complaint(row: Row) -> str:
 
 
 def _places(rows: list[Row]) -> str:
-    """The places of several rows: ``items.csv lines 3 and 9``."""
+    """The places of several rows: ``/scans/items.csv lines 3 and 9``."""
     if len({row.sheet for row in rows}) == 1:
         lines = " and ".join(str(row.line) for row in rows)
-        return f"{rows[0].sheet.name} {place_word(rows[0].sheet)}s {lines}"
+        return f"{rows[0].sheet} {place_word(rows[0].sheet)}s {lines}"
     return " and ".join(row.where for row in rows)

@@ -54,8 +54,8 @@ class Row:
     def where(self) -> str:
         """The row's place, in words; a row without one was made from a file's name."""
         if not self.line:
-            return f"the file name pattern of {self.sheet.name}"
-        return f"{self.sheet.name} {place_word(self.sheet)} {self.line}"
+            return f"the file name pattern of {self.sheet}"
+        return f"{self.sheet} {place_word(self.sheet)} {self.line}"
 
     @property
     def target(self) -> Path:
@@ -163,7 +163,7 @@ class _Columns:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return (
             f"{self._path} has no column `filename`; its columns are: {found}.{hint} "
-            f"`archive mapping suggest {self._path.name}` writes a mapping file for --mapping"
+            f"`archive mapping suggest {self._path}` writes a mapping file for --mapping"
         )
 
     def _tell_unrecognised(self) -> None:
@@ -179,7 +179,7 @@ class _Columns:
             if match is not None and self._mapping is None and match.column not in told:
                 advice = (
                     f"is kept as extra metadata only. Did you mean {match.column}? Rename it, or map it: "
-                    f"`archive mapping suggest {self._path.name}`"
+                    f"`archive mapping suggest {self._path}`"
                 )
                 self.problems.append(self._problem(ProblemKind.COLUMN, 1, header, "", advice))
             else:
@@ -306,7 +306,7 @@ class _Columns:
         return name if fold_header(header) == fold_header(name) else header
 
     def _problem(self, kind: ProblemKind, line: int, column: str, value: str, advice: str) -> TableProblem:
-        return TableProblem(kind=kind, table=self._path.name, line=line, column=column, value=value, advice=advice)
+        return TableProblem(kind=kind, table=str(self._path), line=line, column=column, value=value, advice=advice)
 
 
 def _split(value: str, separator: str) -> list[str]:

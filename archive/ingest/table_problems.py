@@ -69,8 +69,15 @@ def group_problems(problems: Iterable[TableProblem]) -> Iterator[ProblemGroup]:
         yield ProblemGroup(kind=kind, count=len(by_kind[kind]), entries=entries)
 
 
-def write_problems(path: Path, problems: Iterable[TableProblem]) -> None:
-    """Write the problems as CSV, one a line: kind, table, row, column, value, advice.
+def write_problems(
+    path: Path, problems: Iterable[TableProblem], messages: Mapping[str, Iterable[tuple[str, str]]]
+) -> None:
+    """Writes problems of tables and messages about files as CSV, one per line: kind, file, row, column, value, advice.
+
+    Args:
+        path: the CSV file.
+        problems: the problems of the tables.
+        messages: messages by kind, each what it is about and a text, which goes to the column ``advice``.
 
     Raises:
         IngestError: the file can't be written.
@@ -78,8 +85,10 @@ def write_problems(path: Path, problems: Iterable[TableProblem]) -> None:
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["kind", "table", "row", "column", "value", "advice"])
+            writer.writerow(["kind", "file", "row", "column", "value", "advice"])
             for each in problems:
                 writer.writerow([each.kind, each.table, each.line, each.column, each.value, each.advice])
+            for kind, of_kind in messages.items():
+                writer.writerows([kind, about, "", "", "", text] for about, text in of_kind)
     except OSError as error:
         raise IngestError(f"{path} can't be written: {error.strerror}") from error

@@ -17,13 +17,11 @@ from archive.catalogue.listings import get_item_details
 from archive.catalogue.schema.tables import Batch, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, TaskStatus
 from archive.display import Record, describe_recipe, describe_score, format_score_value
-from archive.report.crop_selection import CropLocation, select_crops
+from archive.report.crop_pairs import CropPair, read_crop_pairs
 from archive.report.html_writer import write_page
-from archive.report.preview_images import crop_data_url, open_before_and_after
-from archive.settings import Settings
+from archive.report.preview_images import open_before_and_after
 from archive.storage import sheet_path
 from restoration.errors import ImageError
-from restoration.image import Area
 from restoration.recipe import Recipe as FullRecipe
 
 _TOLD = ("psnr", "ssim")
@@ -46,15 +44,6 @@ class _Tried(NamedTuple):
     access: Access
     derivative_id: int | None
     error: str | None  # why it has no derivative
-
-
-@dataclass(frozen=True, kw_only=True)
-class CropPair:
-    """A place in a master, and what became of it."""
-
-    place: CropLocation
-    before: str  # data URLs of PNGs
-    after: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,19 +138,10 @@ def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) ->
         problem = None if derivative else f"It could not be restored: {tried.error}"
         if derivative:
             try:
-                pairs = _pairs(catalogue.settings, master, derivative)
+                with open_before_and_after(catalogue.settings, master, derivative) as (before, after):
+                    pairs = read_crop_pairs(before, after, master["picture_area"])
             except FileNotFoundError as error:
                 problem = f"The crops can’t be shown: file missing: {error.filename}"
             except (ImageError, OSError) as error:
                 problem = f"The crops can’t be shown: {error}"
         yield SheetEntry(item=item, master=master, derivative=derivative, pairs=pairs, problem=problem)
-
-
-def _pairs(settings: Settings, master: Record, derivative: Record) -> list[CropPair]:
-    """Crops of both at the places that the master alone decides on, so that sheets of several recipes agree."""
-    with open_before_and_after(settings, master, derivative) as (before, after):
-        area = master["picture_area"] or {"x": 0, "y": 0, "width": before.info.width, "height": before.info.height}
-        return [
-            CropPair(place=place, before=crop_data_url(before, place.area), after=crop_data_url(after, place.area))
-            for place in select_crops(before, Area(**area))
-        ]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -19,8 +18,9 @@ from archive.catalogue.schema.tables import Derivative, Item, Master, QualitySco
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, ScoredImage
 from archive.display import Record, describe_recipe, describe_score, format_score_value
 from archive.report.change_map import LEGEND, ChangeMapView, render_change_map
-from archive.report.html_writer import write_page
-from archive.report.preview_images import PREVIEW_WIDTH_PX, open_before_and_after, preview_data_url
+from archive.report.crop_pairs import CropPair, read_crop_pairs
+from archive.report.html_writer import check_output, rendered_parts, write_page
+from archive.report.preview_images import jpeg_data_url, open_before_and_after, preview, thumbnail_data_url
 from restoration.errors import ImageError
 
 
@@ -45,15 +45,26 @@ class QualityGain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EntryPictures:
+    """What a report shows of one derivative."""
+
+    before: str  # data URLs of JPEGs
+    after: str
+    thumbnail: str
+    width: int
+    height: int
+    changes: ChangeMapView | None  # None for a look, which changes all of a picture
+    crops: Sequence[CropPair]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportEntry:
     """One derivative with its item, as the template shows it."""
 
     item: Record
     master: Record
     derivative: Record
-    before: str | None  # data URLs of JPEGs
-    after: str | None
-    changes: ChangeMapView | None
+    pictures: EntryPictures | None
     problem: str | None  # why there are no pictures
 
     @property
@@ -69,14 +80,52 @@ class ReportEntry:
         """Subject, value, and all else that is known of each score."""
         return [(describe_score(score), format_score_value(score), score) for score in self.derivative["quality"]]
 
+    @property
+    def headline(self) -> list[str]:
+        """The most important scores in one line, by what the derivative was compared with."""
+        of_whole = [
+            score
+            for score in self.derivative["quality"]
+            if score["image"] == ScoredImage.DERIVATIVE and score["stage"] is None
+        ]
+        parts = []
+        for compared_with, name in ((ComparedWith.REFERENCE, "clean reference"), (ComparedWith.SOURCE, "scan")):
+            found = [
+                f"{score['metric'].upper()} {format_score_value(score)}"
+                for score in of_whole
+                if score["compared_with"] == compared_with and score["metric"] in ("psnr", "ssim")
+            ]
+            if found:
+                parts.append(f"{', '.join(found)} against the {name}")
+        return parts
+
+    @property
+    def review(self) -> str:
+        """``accepted``, ``rejected`` or ``none``."""
+        return str(self.derivative["review"]["decision"]) if self.derivative["review"] else "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentsLine:
+    """An entry in the report's list of contents, with what the list can be filtered by."""
+
+    number: int
+    name: str
+    accession_number: str
+    sequence: int
+    thumbnail: str | None
+    review: str
+    is_filled: bool  # whether the change map marks filled-in places
+    is_look: bool
+
 
 def write_report(
-    catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False
+    catalogue: Catalogue, query: str | None, output: Path, *, include_restricted: bool = False, with_crops: bool = True
 ) -> ReportCounts:
     """Writes the report on the derivatives that ``query`` selects, as a batch's, else on the current ones it finds.
 
-    Only items of open access enter it, unless ``include_restricted``. A report already in ``output`` is replaced, and
-    nothing else is.
+    Only items of open access enter it, unless ``include_restricted``. ``with_crops`` shows places at 100 %, which makes
+    the file larger. A report already in ``output`` is replaced, and nothing else is.
 
     Returns:
         How much it shows.
@@ -86,6 +135,7 @@ def write_report(
         UsageError: ``output`` isn't named as an HTML file.
         StorageError: the file can't be written, or exists and is not a report.
     """
+    check_output(output)
     with catalogue.reading() as session:
         of_kinds = {
             kind: _chosen(kind, query, include_restricted=include_restricted)
@@ -94,22 +144,22 @@ def write_report(
         restored, styled = (_named(session, chosen) for chosen in of_kinds.values())
         items = {accession_number for accession_number, _ in (*restored, *styled)}
         shown = ReportCounts(items=len(items), masters=len(restored), looks=len(styled))
-        write_page(
-            output,
-            "report.html",
-            entries=chain(
-                _entries(catalogue, session, restored),
-                _entries(catalogue, session, styled),
-            ),
-            items=shown.items,
-            masters=shown.masters,
-            looks=shown.looks,
-            preview_width=PREVIEW_WIDTH_PX,
-            legend=LEGEND,
-            query=query,
-            mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
-            made_at=catalogue.now(session).isoformat(),
-        )
+        contents: list[ContentsLine] = []
+        found = _entries(catalogue, session, (*restored, *styled), with_crops=with_crops)
+        with rendered_parts(output, "report_entry.html", _noting_contents(found, contents)) as articles:
+            write_page(
+                output,
+                "report.html",
+                contents=contents,
+                articles=articles,
+                items=shown.items,
+                masters=shown.masters,
+                looks=shown.looks,
+                legend=LEGEND,
+                query=query,
+                mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
+                made_at=catalogue.now(session).isoformat(),
+            )
     return shown
 
 
@@ -171,33 +221,66 @@ def _gains(session: Session, chosen: Select[Any]) -> list[QualityGain]:
     ]
 
 
-def _entries(catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]]) -> Iterator[ReportEntry]:
-    """One at a time, since each holds three pictures."""
+def _noting_contents(entries: Iterable[ReportEntry], contents: list[ContentsLine]) -> Iterator[dict[str, Any]]:
+    """The values for each entry's template; adds the entry's line to ``contents``."""
+    first_look = True
+    for number, entry in enumerate(entries, start=1):
+        changes = entry.pictures.changes if entry.pictures else None
+        contents.append(
+            ContentsLine(
+                number=number,
+                name=entry.item["title"] or entry.item["accession_number"],
+                accession_number=entry.item["accession_number"],
+                sequence=entry.master["sequence"],
+                thumbnail=entry.pictures.thumbnail if entry.pictures else None,
+                review=entry.review,
+                is_filled=bool(changes and changes.filled),
+                is_look=entry.is_look,
+            )
+        )
+        yield {
+            "entry": entry,
+            "line": contents[-1],
+            "begins_looks": entry.is_look and first_look,
+            "legend": LEGEND,
+        }
+        first_look = first_look and not entry.is_look
+
+
+def _entries(
+    catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]], *, with_crops: bool
+) -> Iterator[ReportEntry]:
+    """One at a time, because each holds its pictures."""
     item: Record = {"accession_number": None}
     for accession_number, derivative_id in found:
         if item["accession_number"] != accession_number:
             item = get_item_details(catalogue, session, accession_number)
         derivative = next(each for each in item["derivatives"] if each["id"] == derivative_id)
         master = next(each for each in item["masters"] if each["sequence"] == derivative["master"])
-        before = after = changed = problem = None
+        pictures = problem = None
         try:
-            with open_before_and_after(catalogue.settings, master, derivative) as (scan, made):
-                before, after = preview_data_url(scan), preview_data_url(made)
-                # A look changes all of a picture, and a map of that tells nothing.
-                if derivative["kind"] == DerivativeKind.RESTORED:
-                    changed = render_change_map(scan, made, master["picture_area"], derivative["recipe"])
+            pictures = _read_pictures(catalogue, master, derivative, with_crops=with_crops)
         except FileNotFoundError as error:
             problem = (
                 f"file missing: {error.filename}. `archive verify` marks it, `archive verify --repair` makes it again"
             )
         except (ImageError, OSError) as error:
             problem = str(error)
-        yield ReportEntry(
-            item=item,
-            master=master,
-            derivative=derivative,
-            before=before,
-            after=after,
-            changes=changed,
-            problem=problem,
+        yield ReportEntry(item=item, master=master, derivative=derivative, pictures=pictures, problem=problem)
+
+
+def _read_pictures(catalogue: Catalogue, master: Record, derivative: Record, *, with_crops: bool) -> EntryPictures:
+    with open_before_and_after(catalogue.settings, master, derivative) as (scan, made):
+        after = preview(made)
+        changes = None
+        if derivative["kind"] == DerivativeKind.RESTORED:
+            changes = render_change_map(scan, made, master["picture_area"], derivative["recipe"])
+        return EntryPictures(
+            before=jpeg_data_url(preview(scan)),
+            after=jpeg_data_url(after),
+            thumbnail=thumbnail_data_url(after),
+            width=after.width,
+            height=after.height,
+            changes=changes,
+            crops=read_crop_pairs(scan, made, master["picture_area"]) if with_crops else (),
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -23,14 +25,40 @@ def write_page(output: Path, template: str, **values: Any) -> None:
         UsageError: ``output`` isn't named as an HTML file.
         StorageError: the file can't be written, or exists and is not a page of this software.
     """
-    _refuse_what_is_no_page(output)
-    found = html_templates("templates").get_template(template)
-    parts = found.generate(software=f"{SOFTWARE_NAME} {__version__}", **values)
+    check_output(output)
+    filled = html_templates("templates").get_template(template)
+    parts = filled.generate(software=f"{SOFTWARE_NAME} {__version__}", **values)
     _write(parts, output)
 
 
-def _refuse_what_is_no_page(output: Path) -> None:
-    """So that a slip of the hand can't cost a master or the catalogue."""
+@contextmanager
+def rendered_parts(output: Path, template: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Iterator[str]]:
+    """Fills the template once for each of ``entries`` into a temporary file beside ``output``, for a page around them.
+
+    So a page can begin with what is only known once all entries are read, and no more than one of them is in memory.
+
+    Raises:
+        StorageError: the file can't be written.
+    """
+    filled = html_templates("templates").get_template(template)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", dir=output.parent) as spool:
+            for values in entries:
+                spool.writelines(filled.generate(**values))
+            spool.seek(0)
+            yield iter(spool)
+    except OSError as error:
+        raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
+
+
+def check_output(output: Path) -> None:
+    """Refuses to overwrite anything but a page of this software, such as a master or the catalogue.
+
+    Raises:
+        UsageError: ``output`` isn't named as an HTML file.
+        StorageError: it exists and is not a page of this software, or can't be read.
+    """
     if output.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"a report is an HTML file, and {output} isn't named as one: end the name in .html")
     try:

@@ -17,6 +17,7 @@ from archive.settings import Settings
 from restoration.image import Area, Limits, Picture
 
 PREVIEW_WIDTH_PX = 1200
+_THUMBNAIL_PX = 160  # the longer side
 _JPEG_QUALITY = 85
 _BAND_PX = 64  # rows of the reduced picture that are read at once
 
@@ -37,8 +38,8 @@ def open_before_and_after(settings: Settings, master: Record, derivative: Record
         yield before, after
 
 
-def preview_data_url(picture: Picture) -> str:
-    """The picture, at most :data:`PREVIEW_WIDTH_PX` wide, as a JPEG in sRGB, as a ``data:`` URL.
+def preview(picture: Picture) -> Image.Image:
+    """The picture, at most :data:`PREVIEW_WIDTH_PX` wide, in sRGB.
 
     Raises:
         ImageError: it can't be decoded.
@@ -46,9 +47,20 @@ def preview_data_url(picture: Picture) -> str:
     """
     small = _in_srgb(_reduced(picture), picture.info.icc_profile)
     width = min(PREVIEW_WIDTH_PX, small.width)
-    small = small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)
+    return small.resize((width, max(1, round(small.height * width / small.width))), Image.Resampling.LANCZOS)
+
+
+def thumbnail_data_url(image: Image.Image) -> str:
+    """A preview reduced for a list, as :func:`jpeg_data_url`."""
+    small = image.copy()
+    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), Image.Resampling.LANCZOS)
+    return jpeg_data_url(small)
+
+
+def jpeg_data_url(image: Image.Image) -> str:
+    """An image as a JPEG, as a ``data:`` URL."""
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return _data_url("jpeg", buffer)
 
 

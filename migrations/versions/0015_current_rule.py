@@ -128,7 +128,8 @@ def _apply(rule: str, order: str) -> None:
         best = (
             "SELECT master_id, id, recipe_id FROM (SELECT d.master_id, d.id, d.recipe_id, row_number() OVER "  # noqa: S608
             f"(PARTITION BY d.master_id ORDER BY {order}) AS place FROM derivatives d "
-            f"WHERE d.kind = '{kind}' AND coalesce({DECISION}, '') <> 'rejected' AND {rule}) ranked WHERE place = 1"
+            f"WHERE d.kind = '{kind}' AND d.withdrawn_at IS NULL AND coalesce({DECISION}, '') <> 'rejected' "
+            f"AND {rule}) ranked WHERE place = 1"
         )
         scores = "".join(
             f", {score} = (SELECT q.value FROM quality_scores q WHERE q.derivative_id = best.id "  # noqa: S608

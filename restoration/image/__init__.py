@@ -10,7 +10,13 @@ from restoration.image.format_detection import inspect, inspect_all, looks_like_
 from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
 from restoration.image.metadata_digests import metadata_digests
 from restoration.image.picture import Crop, Picture, Source
-from restoration.image.provenance_metadata import Provenance, digital_source_type, stage_source_type
+from restoration.image.provenance_metadata import (
+    Compression,
+    ItemDescription,
+    Provenance,
+    digital_source_type,
+    stage_source_type,
+)
 from restoration.image.sinks import ArraySink, Sink, TiffSink, pixel_sha256
 from restoration.image.srgb_conversion import SrgbConversion, has_unusable_profile, srgb_profile, working_space
 from restoration.image.stored_pixels import Samples
@@ -19,9 +25,11 @@ from restoration.image.structure_check import Depth, find_damage
 __all__ = [
     "Area",
     "ArraySink",
+    "Compression",
     "Crop",
     "Depth",
     "ImageInfo",
+    "ItemDescription",
     "Limits",
     "Picture",
     "Provenance",

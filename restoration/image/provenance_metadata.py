@@ -10,19 +10,20 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 from xml.etree.ElementTree import Element
 
 import rfc8785
 
 from restoration.image.image_info import Area, ImageInfo
 from restoration.image.srgb_conversion import working_space
-from restoration.image.tiff_header_writer import as_fraction
+from restoration.image.tiff_header_writer import DEFLATE, NOT_COMPRESSED, as_fraction
 from restoration.image.xmp import (
     DC,
     EXIF,
     IPTC_EXT,
     ITEM,
+    PHOTOSHOP,
     RDF,
     ST_EVT,
     ST_REF,
@@ -31,6 +32,7 @@ from restoration.image.xmp import (
     XMP_MM,
     Packet,
     escape_illegal,
+    in_default_language,
     sequence,
     simple,
     structure,
@@ -60,6 +62,20 @@ _HISTORY = XMP_MM + "History"
 _ORIGINAL = XMP_MM + "OriginalDocumentID"
 
 
+Compression = Literal["none", "deflate"]
+"""How the pixels of a derivative are stored; both without loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemDescription:
+    """What the museum's own record says of the photograph, for the derivative's XMP."""
+
+    identifier: str
+    title: str | None = None
+    rights: str | None = None
+    credit: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """How a derivative was made: all that its metadata says beside the master's.
@@ -67,8 +83,9 @@ class Provenance:
     ``master_name`` is the file's name without its folder, which is nobody's business. ``made_at`` has a time zone, and
     is written to the second. ``software`` is the name and version of what made it. ``picture_area`` is given where
     only that was restored. ``values`` says in which space the values were that each stage worked on, see
-    :func:`restoration.image.working_space`; otherwise the derivative's values are named. Keep :meth:`as_record` with
-    the derivative: it allows the file to be reproduced byte for byte.
+    :func:`restoration.image.working_space`; otherwise the derivative's values are named. ``description`` takes the
+    place of what the master says. Keep :meth:`as_record` with the derivative: it allows the file to be reproduced byte
+    for byte.
     """
 
     master_name: str
@@ -79,6 +96,8 @@ class Provenance:
     software: str
     picture_area: Area | None = None
     values: tuple[str, ...] = ()
+    description: ItemDescription | None = None
+    compression: Compression = "none"
 
     @property
     def when(self) -> str:
@@ -105,12 +124,14 @@ class Provenance:
             "software": self.software,
             "picture_area": None if self.picture_area is None else asdict(self.picture_area),
             "values": list(self.values),
+            "description": None if self.description is None else asdict(self.description),
+            "compression": self.compression,
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], *, master_sha256: str, recipe: Recipe) -> Self:
         """The provenance that gave ``record``."""
-        area = record["picture_area"]
+        area, description = record["picture_area"], record.get("description")
         return cls(
             master_name=record["master_name"],
             master_sha256=master_sha256,
@@ -120,6 +141,8 @@ class Provenance:
             software=record["software"],
             picture_area=None if area is None else Area(**area),
             values=tuple(record.get("values", ())),
+            description=None if description is None else ItemDescription(**description),
+            compression=record.get("compression", "none"),
         )
 
 
@@ -145,7 +168,7 @@ def derived_xmp(master: bytes | None, info: ImageInfo, provenance: Provenance | 
     if master is None and provenance is None:
         return None, []
     packet = Packet.empty() if master is None else Packet.parse(master)
-    notes = _fit(packet, info)
+    notes = _fit(packet, info, "none" if provenance is None else provenance.compression)
     if provenance is not None:
         _tell(packet, info, provenance)
     return packet.to_bytes(), notes
@@ -159,13 +182,13 @@ def _invents(stage: RecipeStage) -> bool:
     return stage.task == "style" or textured or fills
 
 
-def _fit(packet: Packet, info: ImageInfo) -> list[str]:
+def _fit(packet: Packet, info: ImageInfo, compression: Compression) -> list[str]:
     """Makes what the packet says of the file's layout true of the derivative; adds nothing that it didn't say."""
     facts = {
         TIFF + "Orientation": "1",
         TIFF + "ImageWidth": str(info.width),
         TIFF + "ImageLength": str(info.height),
-        TIFF + "Compression": "1",
+        TIFF + "Compression": str(DEFLATE if compression == "deflate" else NOT_COMPRESSED),
         TIFF + "PlanarConfiguration": "1",
         TIFF + "PhotometricInterpretation": "2" if info.colour_channels == 3 else "1",
         TIFF + "SamplesPerPixel": str(info.samples_per_pixel),
@@ -203,6 +226,7 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
         simple(_SOURCE_TYPE, digital_source_type(recipe)),
         simple(IPTC_EXT + "AISystemUsed", "; ".join(stage.model for stage in recipe.stages)),
         simple(IPTC_EXT + "AISystemVersionUsed", "; ".join(stage.version for stage in recipe.stages)),
+        *([] if provenance.description is None else _described(provenance.description)),
     ]
     replaced: dict[str, Any] = {}
     if (software := next((entry for entry in info.metadata.exif.image if entry.tag == _SOFTWARE), None)) is not None:
@@ -237,6 +261,18 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
     else:
         kept.extend(entries)
     packet.add(told)
+
+
+def _described(item: ItemDescription) -> list[Element]:
+    """The properties of the museum's own record; those without a value stay the master's."""
+    found = [simple(DC + "identifier", item.identifier)]
+    if item.title:
+        found.append(in_default_language(DC + "title", item.title))
+    if item.rights:
+        found.append(in_default_language(DC + "rights", item.rights))
+    if item.credit:
+        found.append(simple(PHOTOSHOP + "Credit", item.credit))
+    return found
 
 
 def _derived_from(packet: Packet, provenance: Provenance) -> Element:

@@ -1,9 +1,10 @@
-"""Where a restored picture goes: an array, or an uncompressed TIFF written as the bands arrive."""
+"""Where a restored picture goes: an array, or a TIFF written as the bands arrive."""
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.errors import ImageError
+from restoration.image.deflate_strips import DeflateStrips, rows_per_strip
 from restoration.image.image_info import ImageInfo
 from restoration.image.picture import Source
 from restoration.image.provenance_metadata import Provenance, derived_xmp
@@ -104,10 +106,11 @@ class ArraySink:
 
 
 class TiffSink:
-    """Writes an uncompressed TIFF that carries on ``info``: depth, samples, resolution, profile and metadata.
+    """Writes a TIFF that carries on ``info``: depth, samples, resolution, profile and metadata.
 
     ICC profile, IPTC and the values of EXIF are carried byte for byte, without what describes the master's file alone;
     XMP property by property, with ``provenance`` merged in. docs/reference/metadata.md lists what is carried and how.
+    The pixels are uncompressed, or compressed without loss where ``provenance`` says so.
     Use it in a ``with`` statement: the file is finished at its end, or removed where an error ends it. Nothing is
     flushed to the disk itself (fsync); that is the caller's to do, before the file gets its final name.
     """
@@ -137,9 +140,13 @@ class TiffSink:
         self._path = Path(path)
         self._quantiser = _Quantiser(info)
         xmp, left_out = derived_xmp(info.metadata.xmp, info, provenance)
-        head, too = write_header(
-            info, xmp=xmp, description=None if info.description else description, software=software
+        self._write_header = partial(
+            write_header, info, xmp=xmp, description=None if info.description else description, software=software
         )
+        self._is_compressed = provenance is not None and provenance.compression == "deflate"
+        self._start_pixels()
+        unknown = [0] * -(-info.height // rows_per_strip(info)) if self._is_compressed else None
+        head, too = self._write_header(deflated=unknown)
         self.notes = (*left_out, *too)
         """In words, what of the metadata isn't carried, beside the ``problems`` of ``info``."""
         try:
@@ -155,11 +162,21 @@ class TiffSink:
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
         samples = self._quantiser.quantised(y, band, extra)
-        self._file.write(samples.data)
+        if not self._is_compressed:
+            self._file.write(samples.data)
+            return
+        for strip in self._strips.add(samples):
+            self._file.write(strip)
+            self._strip_sizes.append(len(strip))
 
     def restart(self) -> None:
         self._quantiser = _Quantiser(self._quantiser.info)
+        self._start_pixels()
         self._file.seek(self._first_pixel)
+        self._file.truncate()
+
+    def _start_pixels(self) -> None:
+        self._strips, self._strip_sizes = DeflateStrips(self._quantiser.info), list[int]()
 
     @property
     def pixel_sha256(self) -> str:
@@ -176,6 +193,9 @@ class TiffSink:
             self.abort()
             raise ImageError(f"{self._path} was not written: not all rows came")
         try:
+            if self._is_compressed:
+                self._file.seek(0)
+                self._file.write(self._write_header(deflated=self._strip_sizes)[0])
             self._file.close()
         except BaseException:
             self.abort()

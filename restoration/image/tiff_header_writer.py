@@ -1,4 +1,4 @@
-"""The bytes of an uncompressed TIFF that stand before its pixels.
+"""TIFF header writer: all bytes of a derivative that stand before its pixels.
 
 Written here and not by a library: the same record must give the same bytes with every later release of one.
 """
@@ -9,12 +9,16 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 
+from restoration.image.deflate_strips import rows_per_strip
 from restoration.image.exif import Entry, Exif, write_directories
 from restoration.image.image_info import ImageInfo
 
+NOT_COMPRESSED, DEFLATE = 1, 8
+"""Values of the tag Compression."""
+
 _BIGTIFF_FROM_BYTES = 4_000_000_000  # leaves room for the blocks and the directories below 2**32
-_STRIP_BYTES = 1 << 20
 _LARGEST_LONG = (1 << 32) - 1
 _ALIGNMENT = 16
 _EXTRA_SAMPLES = {"unspecified": 0, "associated alpha": 1, "unassociated alpha": 2}
@@ -23,15 +27,23 @@ _XMP, _IPTC, _PROFILE = 700, 33723, 34675
 
 
 def write_header(
-    info: ImageInfo, *, xmp: bytes | None, description: str | None, software: str
+    info: ImageInfo,
+    *,
+    xmp: bytes | None,
+    description: str | None,
+    software: str,
+    deflated: Sequence[int] | None = None,
 ) -> tuple[bytes, list[str]]:
-    """All bytes before the pixels, of which the rows follow without a gap; and in words what isn't carried.
+    """All bytes before the pixels, of which the strips follow without a gap; and in words what isn't carried.
+
+    The header of a picture has the same length whatever the sizes of its compressed strips are.
 
     Args:
         info: the picture that the file is to hold, with the blocks to carry.
         xmp: the XMP packet.
         description: the ImageDescription of a picture that brings none.
         software: what takes the place of the master's Software; nothing where it is empty.
+        deflated: the sizes of the compressed strips, bytes; None for an uncompressed file.
     """
     pixel_bytes = info.width * info.height * info.samples_per_pixel * info.bits_per_sample // 8
     bigtiff = pixel_bytes > _BIGTIFF_FROM_BYTES
@@ -51,7 +63,7 @@ def write_header(
     head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) if bigtiff else struct.pack("<2sHI", b"II", 42, 8)
 
     def whole(first_pixel: int) -> bytes:
-        entries = written | {entry.tag: entry for entry in _picture(info, first_pixel, bigtiff=bigtiff)}
+        entries = written | {entry.tag: entry for entry in _picture(info, first_pixel, deflated, bigtiff=bigtiff)}
         return head + write_directories(list(entries.values()), exif, at=len(head), bigtiff=bigtiff)
 
     first_pixel = -(-len(whole(0)) // _ALIGNMENT) * _ALIGNMENT
@@ -65,10 +77,12 @@ def as_fraction(value: float) -> tuple[int, int]:
     return min(fraction.numerator, _LARGEST_LONG), fraction.denominator
 
 
-def _picture(info: ImageInfo, first_pixel: int, *, bigtiff: bool) -> list[Entry]:
+def _picture(info: ImageInfo, first_pixel: int, deflated: Sequence[int] | None, *, bigtiff: bool) -> list[Entry]:
     samples, row_bytes = info.samples_per_pixel, info.width * info.samples_per_pixel * info.bits_per_sample // 8
-    strip_rows = max(1, min(info.height, _STRIP_BYTES // row_bytes))
-    starts = range(0, info.height, strip_rows)
+    strip_rows = rows_per_strip(info)
+    sizes = deflated
+    if sizes is None:
+        sizes = [min(strip_rows, info.height - row) * row_bytes for row in range(0, info.height, strip_rows)]
     resolution = info.resolution
     x, y, unit = (resolution.x, resolution.y, resolution.unit) if resolution else (1.0, 1.0, None)
     place = _long8 if bigtiff else _long
@@ -77,18 +91,20 @@ def _picture(info: ImageInfo, first_pixel: int, *, bigtiff: bool) -> list[Entry]
         _long(256, info.width),
         _long(257, info.height),
         _short(258, *[info.bits_per_sample] * samples),
-        _short(259, 1),  # not compressed
+        _short(259, NOT_COMPRESSED if deflated is None else DEFLATE),
         _short(262, 2 if info.colour_channels == 3 else 1),
-        place(273, *(first_pixel + row * row_bytes for row in starts)),
+        place(273, *accumulate(sizes[:-1], initial=first_pixel)),
         _short(274, 1),  # upright
         _short(277, samples),
         _long(278, strip_rows),
-        place(279, *(min(strip_rows, info.height - row) * row_bytes for row in starts)),
+        place(279, *sizes),
         _ratio(282, x),
         _ratio(283, y),
         _short(284, 1),  # chunky
         _short(296, {None: 1, "inch": 2, "centimetre": 3}[unit]),
     ]
+    if deflated is not None:
+        entries.append(_short(317, 2))  # horizontal differencing
     if info.extra_samples:
         entries.append(_short(338, *(_EXTRA_SAMPLES[kind] for kind in info.extra_samples)))
     return entries

@@ -26,6 +26,7 @@ ST_EVT = "{http://ns.adobe.com/xap/1.0/sType/ResourceEvent#}"
 IPTC_EXT = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 TIFF = "{http://ns.adobe.com/tiff/1.0/}"
 EXIF = "{http://ns.adobe.com/exif/1.0/}"
+PHOTOSHOP = "{http://ns.adobe.com/photoshop/1.0/}"
 XMP_NOTE = "{http://ns.adobe.com/xmp/note/}"
 _META = "{adobe:ns:meta/}"
 _XML = "{http://www.w3.org/XML/1998/namespace}"
@@ -39,6 +40,7 @@ _PREFIXES = {
     IPTC_EXT: "Iptc4xmpExt",
     TIFF: "tiff",
     EXIF: "exif",
+    PHOTOSHOP: "photoshop",
     _META: "x",
     _XML: "xml",
 }
@@ -215,6 +217,14 @@ def sequence(name: str, items: Sequence[Element]) -> Element:
     """A property that is an ordered array of ``items``, elements of the name :data:`ITEM`."""
     element = Element(name)
     SubElement(element, RDF + "Seq").extend(items)
+    return element
+
+
+def in_default_language(name: str, text: str) -> Element:
+    """A property with texts in several languages, of which there is one, ``x-default``."""
+    element, item = Element(name), simple(ITEM, text)
+    item.set(_XML + "lang", "x-default")
+    SubElement(element, RDF + "Alt").append(item)
     return element
 
 

@@ -147,10 +147,10 @@ def test_many_files_are_committed_in_parts(
         def __init__(self) -> None:
             self.seen = 0
 
-        def start(self, total: int, what: str) -> None:
+        def start(self, total: int, what: str, *, work: int | None = None) -> None:  # noqa: ARG002
             assert (total, what) == (5, "files")
 
-        def advance(self, n: int = 1, note: str = "") -> None:  # noqa: ARG002
+        def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:  # noqa: ARG002
             self.seen += n
             if self.seen == 5:
                 raise KeyboardInterrupt

@@ -19,7 +19,7 @@ from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
 from archive.report import change_map, mean_gain, quality_gains, write_report
 from archive.report.change_map import repairs_damage
-from archive.report.preview_images import PREVIEW_WIDTH_PX, preview_data_url
+from archive.report.preview_images import PREVIEW_WIDTH_PX, jpeg_data_url, preview
 from archive.settings import load_settings
 from restoration.image import Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
@@ -267,7 +267,7 @@ def _decoded(url: str) -> Image.Image:
 
 def _preview(path: Path) -> Image.Image:
     with Picture.open(path) as picture:
-        return _decoded(preview_data_url(picture))
+        return _decoded(jpeg_data_url(preview(picture)))
 
 
 def test_a_preview_is_reduced_to_the_average_of_what_it_stands_for(tmp_path: Path) -> None:

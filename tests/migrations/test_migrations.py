@@ -8,6 +8,7 @@ from sqlalchemy import inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.engines import make_engine
 from archive.catalogue.events import record_event
 from archive.catalogue.listings import select_masters
@@ -182,3 +183,14 @@ def test_dates_and_own_columns_of_older_catalogues_become_searchable(tmp_path: P
     with Catalogue.open(settings).reading() as session:
         for query in ("date_text:1906", 'extra.box_no:"schranke 7"', "extra.Box_No:* NOT identifier:*"):
             assert len(session.scalars(select_masters(query)).all()) == 1, query
+
+
+def test_a_withdrawn_derivative_is_not_current_after_any_migration(settings: Settings, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        master = add_item(session, "A").masters[0]
+        older, newer = (add_derivative(session, master, add_version(session, f"mend@{n}.0")) for n in (1, 2))
+        newer.withdrawn_at = AT
+        update_current_derivatives(session, master)
+    for move in (lambda: migration.downgrade(settings, "0014"), lambda: migration.upgrade(settings)):
+        move()
+        assert [current for *_, current in _masters(settings)] == [older.id]

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, insert, select, true, update
+from sqlalchemy import ColumnElement, exists, select, true, update
 from sqlalchemy.orm import Session
 
+from archive.batches.planning.batch_writer import write_batch
 from archive.batches.planning.candidates import (
     Candidate,
     ExclusionRule,
@@ -21,18 +22,16 @@ from archive.batches.planning.disk_space import SpaceNeeded, Volume, check_disk_
 from archive.batches.planning.sampling import DrawnSample, Sample, draw_sample
 from archive.batches.planning.style_masks import MaskFolder, UnusableMask
 from archive.batches.recipe_rows import get_or_create_recipe_id
+from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import count_from_now
-from archive.catalogue.events import operator_agent, record_event, software_agent
-from archive.catalogue.schema.tables import Batch, Derivative, Master, Task
+from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
-from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, EventType, TaskStatus, View
+from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, View
 from archive.catalogue.throughput import measure_throughput, tasks_of_models
 from archive.display import describe_recipe
 from archive.settings import Settings
 from restoration.recipe import Recipe
 
-_TASKS_PER_INSERT = 5_000  # bounds memory and the number of round trips
 _MAX_EXAMPLES = 3  # masters that are listed per reason
 _IDS_PER_STATEMENT = 500  # below the databases' limits on bound variables
 
@@ -230,19 +229,12 @@ class PlanBuilder:
         if not self.master_ids:
             return self.plan(catalogue, session)
         self.copy_masks(catalogue.settings)
-        batch = Batch(
-            kind=kind,
-            query=query,
-            options=options,
-            created_at=catalogue.now(session),
-            agent=software_agent(session),
-            operator=operator_agent(session),
+        recipe_ids = {digest: get_or_create_recipe_id(session, self.recipes[digest]) for digest in self.master_ids}
+        tasks = (
+            (master_id, recipe_ids[digest]) for digest, masters in self.master_ids.items() for master_id in masters
         )
-        session.add(batch)
-        session.flush()
-        for digest, masters in self.master_ids.items():
-            self._write_tasks(session, batch.id, get_or_create_recipe_id(session, self.recipes[digest]), masters)
-        return self.plan(catalogue, session, batch_id=batch.id)
+        batch_id = write_batch(catalogue, session, kind, query, options, tasks)
+        return self.plan(catalogue, session, batch_id=batch_id)
 
     def copy_masks(self, settings: Settings) -> None:
         """Copies the masks of the recipes to the home, unless they exist there.
@@ -253,22 +245,6 @@ class PlanBuilder:
         for digest in self.master_ids:
             if self.masks is not None and (sha256 := self.recipes[digest].mask_sha256) is not None:
                 self.masks.copy_to_home(settings, sha256)
-
-    @staticmethod
-    def _write_tasks(session: Session, batch_id: int, recipe_id: int, masters: Sequence[int]) -> None:
-        for chunk in _chunks(masters, _TASKS_PER_INSERT):
-            session.execute(
-                insert(Task),
-                [
-                    {
-                        "batch_id": batch_id,
-                        "master_id": master_id,
-                        "recipe_id": recipe_id,
-                        "status": TaskStatus.PENDING,
-                    }
-                    for master_id in chunk
-                ],
-            )
 
 
 def _has_derivative(session: Session, recipe: Recipe, *, lost: bool = False) -> ColumnElement[bool]:
@@ -287,15 +263,6 @@ def _trial_derivatives(session: Session, wanted: ColumnElement[bool], recipe: Re
         .where(Derivative.recipe_id == recipe_id, Derivative.is_trial, Derivative.file_fault.is_(None))
     )
     return list(session.scalars(found.with_only_columns(Derivative.id)))
-
-
-def adopt_trial_results(catalogue: Catalogue, session: Session, derivative_ids: Sequence[int]) -> None:
-    """Lets derivatives that a trial made count from now on, because a full run asks for their recipe."""
-    at = catalogue.now(session)
-    for derivative in session.scalars(select(Derivative).where(Derivative.id.in_(derivative_ids))).all():
-        detail = "made by a trial; counts from now on, because a full run asked for its recipe"
-        record_event(session, EventType.METADATA_MODIFICATION, detail=detail, derivative=derivative, at=at)
-    count_from_now(session, Derivative.id.in_(derivative_ids), at)
 
 
 def _styled_derivatives(session: Session, wanted: ColumnElement[bool]) -> dict[tuple[int, str], tuple[int, bool]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
+from archive.batches.planning.batch_writer import write_batch
 from archive.catalogue import Catalogue
-from archive.catalogue.events import operator_agent, software_agent
 from archive.catalogue.query.lucene_parser import parse_condition
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Task
-from archive.catalogue.schema.vocabularies import BatchKind, FileFault, TaskStatus
+from archive.catalogue.schema.tables import Derivative, Item, Master
+from archive.catalogue.schema.vocabularies import BatchKind, FileFault
 
 
 def plan_repair(catalogue: Catalogue, query: str | None = None, *, device: str = "auto") -> int | None:
-    """Plans to make again the lost derivatives of the masters that match ``query``.
+    """Plans to recreate the missing and changed derivatives of the masters that match ``query``.
 
     Args:
         catalogue: where the last check marked the files as missing or changed.
@@ -30,7 +30,11 @@ def plan_repair(catalogue: Catalogue, query: str | None = None, *, device: str =
         select(Derivative.master_id, Derivative.recipe_id, Derivative.environment)
         .join(Master, Master.id == Derivative.master_id)
         .join(Item, Item.id == Master.item_id)
-        .where(Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)), parse_condition(query))
+        .where(
+            Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)),
+            Derivative.withdrawn_at.is_(None),
+            parse_condition(query),
+        )
         .order_by(Derivative.id)
     )
     with catalogue.session() as session:
@@ -41,26 +45,6 @@ def plan_repair(catalogue: Catalogue, query: str | None = None, *, device: str =
             device = "cpu"
         precisions = {row.environment.get("precision") for row in lost}
         precision = precisions.pop() if len(precisions) == 1 else None
-        batch = Batch(
-            kind=BatchKind.REPAIR,
-            query=query,
-            options={"device": device, "precision": precision or "auto"},
-            created_at=catalogue.now(session),
-            agent=software_agent(session),
-            operator=operator_agent(session),
-        )
-        session.add(batch)
-        session.flush()
-        session.execute(
-            insert(Task),
-            [
-                {
-                    "batch_id": batch.id,
-                    "master_id": row.master_id,
-                    "recipe_id": row.recipe_id,
-                    "status": TaskStatus.PENDING,
-                }
-                for row in lost
-            ],
-        )
-        return batch.id
+        options = {"device": device, "precision": precision or "auto"}
+        tasks = [(row.master_id, row.recipe_id) for row in lost]
+        return write_batch(catalogue, session, BatchKind.REPAIR, query, options, tasks)

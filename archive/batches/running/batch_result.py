@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_lookup import Failure, list_failures
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.message_groups import MessageGroup, group_messages
 
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A master that the batch could not restore, and why."""
-
-    accession_number: str
-    sequence: int
-    path: str  # of the master, absolute
-    reason: str
+_ROWS_AT_A_TIME = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +28,7 @@ class BatchResult:
     cancelled: int
     pending: int  # unfinished, including tasks that other processes hold
     with_notes: int  # derivatives with notes, such as metadata that could not be carried
+    notes: tuple[MessageGroup, ...]  # these notes by kind
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; the pending tasks can be resumed
     was_over: bool = False  # no task was open when the run began
@@ -47,22 +44,10 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
                 select(Task.status, func.count(Task.id)).where(Task.batch_id == batch_id).group_by(Task.status)
             ).all()
         )
-        failed = session.execute(
-            select(Item.accession_number, Master.sequence, Master.path, Task.error)
-            .select_from(Task)
-            .join(Master, Task.master_id == Master.id)
-            .join(Item, Master.item_id == Item.id)
-            .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
-            .order_by(Item.accession_number, Master.sequence)
-        ).all()
-        with_notes = (
-            session.scalar(
-                select(func.count(Derivative.id)).where(
-                    Derivative.batch_id == batch_id, cast(Derivative.notes, Text) != "[]"
-                )
-            )
-            or 0
-        )
+        failures = tuple(list_failures(session, batch_id))
+        has_notes = (Derivative.batch_id == batch_id, cast(Derivative.notes, Text) != "[]")
+        with_notes = session.scalar(select(func.count(Derivative.id)).where(*has_notes)) or 0
+        notes = group_messages(_read_notes(session, *has_notes))
     return BatchResult(
         batch_id=batch_id,
         done=counts.get(TaskStatus.DONE, 0),
@@ -71,10 +56,24 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         cancelled=counts.get(TaskStatus.CANCELLED, 0),
         pending=counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0),
         with_notes=with_notes,
-        failures=tuple(
-            Failure(accession_number=number, sequence=sequence, path=str(catalogue.path_of(path)), reason=error or "")
-            for number, sequence, path, error in failed
-        ),
+        notes=tuple(notes),
+        failures=failures,
         interrupted=interrupted,
         is_sample=is_sample,
     )
+
+
+def _read_notes(session: Session, *which: ColumnElement[bool]) -> Iterator[tuple[str, str]]:
+    """The notes of derivatives, each after the name of its master."""
+    rows = session.execute(
+        select(Item.accession_number, Master.sequence, Derivative.notes)
+        .select_from(Derivative)
+        .join(Master, Master.id == Derivative.master_id)
+        .join(Item, Item.id == Master.item_id)
+        .where(*which)
+        .order_by(Item.accession_number, Master.sequence),
+        execution_options={"yield_per": _ROWS_AT_A_TIME},
+    )
+    for accession_number, sequence, notes in rows:
+        for note in notes:
+            yield f"{accession_number} ({sequence})", str(note)

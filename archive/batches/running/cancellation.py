@@ -8,9 +8,9 @@ from sqlalchemy import update
 
 from archive.batches.running.claims import count_running, reclaim_lost_tasks, remove_abandoned_batch_files
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Batch, Task
+from archive.catalogue.batch_lookup import find_batch
+from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
-from archive.errors import NotFoundError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,7 @@ def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
         NotFoundError: there is no such batch.
     """
     with catalogue.reading() as session:
-        if session.get(Batch, batch_id) is None:
-            raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
+        find_batch(session, batch_id)
     reclaim_lost_tasks(catalogue, batch_id)
     with catalogue.session() as session:
         statement = (

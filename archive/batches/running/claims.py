@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.batches.recipe_rows import read_recipe
 from archive.batches.running.leases import LeaseHolder, lease_expiry
+from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import count_from_now
+from archive.catalogue.query.text_index import fold_words
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, FileFault, TaskStatus
 from archive.errors import BatchError
 from archive.storage import derivative_path, mask_path, temporary_name
-from restoration.image import Area
+from restoration.image import Area, Compression, ItemDescription
 from restoration.recipe import Recipe as FullRecipe
 
 _NO_LEASE: Final = {
@@ -33,6 +34,8 @@ _NO_LEASE: Final = {
     "lease_device": None,
     "lease_renewed_at": None,
 }
+
+_CREDIT_COLUMNS = (("credit",), ("credit", "line"))  # folded names of the museum's own columns
 
 
 class LeaseLostError(BatchError):
@@ -63,6 +66,8 @@ class Claim:
     reference_path: Path | None
     accession_number: str
     sequence: int
+    description: ItemDescription  # for the derivative's XMP
+    compression: Compression
     recipe: FullRecipe
     mask_path: Path | None
     kind: DerivativeKind
@@ -118,6 +123,8 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
         accession_number=master.item.accession_number,
         sequence=master.sequence,
+        description=_describe_item(master.item),
+        compression="deflate" if catalogue.settings.compression == "deflate" else "none",
         recipe=recipe,
         mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
         kind=task.recipe.kind,
@@ -170,6 +177,7 @@ def lost_derivative(session: Session, task: Task) -> Derivative | None:
             Derivative.master_id == task.master_id,
             Derivative.recipe_id == task.recipe_id,
             Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)),
+            Derivative.withdrawn_at.is_(None),
         )
     )
 
@@ -182,6 +190,13 @@ def _recorded_area(lost: Derivative, master: Master) -> Area | None:
     return None if provenance["picture_area"] is None else Area(**provenance["picture_area"])
 
 
+def _describe_item(item: Item) -> ItemDescription:
+    """What the museum's record says of the photograph; the credit line is a column of its own."""
+    own = {tuple(fold_words(name)): value for name, value in item.extra.items()}
+    credit = next((own[name] for name in _CREDIT_COLUMNS if own.get(name)), None)
+    return ItemDescription(identifier=item.accession_number, title=item.title, rights=item.rights, credit=credit)
+
+
 def _describe_lost(lost: Derivative) -> LostDerivative:
     return LostDerivative(id=lost.id, sha256=lost.sha256, provenance=lost.environment.get("provenance") or {})
 
@@ -190,8 +205,8 @@ def mark_skipped(catalogue: Catalogue, session: Session, task: Task, derivative_
     """Finishes the task as skipped, because its derivative exists. In a full run, a trial's derivative counts now."""
     task.derivative_id = derivative_id
     finish_task(catalogue, session, task, TaskStatus.SKIPPED)
-    if not task.batch.is_trial and session.get_one(Derivative, derivative_id).is_trial:
-        count_from_now(session, Derivative.id == derivative_id, catalogue.now(session))
+    if task.batch.adopts_trials and session.get_one(Derivative, derivative_id).is_trial:
+        adopt_trial_results(catalogue, session, [derivative_id])
 
 
 def finish_task(catalogue: Catalogue, session: Session, task: Task, status: TaskStatus) -> None:

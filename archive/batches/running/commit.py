@@ -20,6 +20,7 @@ from archive.batches.running.claims import (
     mark_skipped,
     require_lease,
 )
+from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.events import operator_agent, record_event
@@ -154,6 +155,8 @@ def _put_right(
         derivative=lost,
         at=at,
     )
+    if lost.is_trial and task.batch.adopts_trials:
+        adopt_trial_results(catalogue, session, [lost.id])
     update_current_derivatives(session, master)
 
 
@@ -217,7 +220,7 @@ def _write_rows(
         notes=list(result.notes),
         created_at=at,
         operator=operator_agent(session),
-        is_trial=task.batch.is_trial if lost is None else lost.is_trial,
+        is_trial=task.batch.is_trial if lost is None else lost.is_trial and not task.batch.adopts_trials,
     )
     derivative.scores = [_score_row(score) for score in result.scores]
     session.add(derivative)

@@ -1,4 +1,4 @@
-"""Device scheduler: runs the network calls of several in-flight tasks on one device, by priority."""
+"""Inference scheduler: runs the network calls of several in-flight tasks on one device, by priority."""
 
 from __future__ import annotations
 

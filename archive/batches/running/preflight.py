@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 
 from archive import model_registry
 from archive.batches.recipe_rows import read_recipe
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import ModelVersion, Recipe, RecipeStage, Task
-from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError
 from restoration.errors import DeviceError, ModelError, RecipeError
 from restoration.model_folders import ModelFolder
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from restoration.execution import Execution
 
 ModelLoader = Callable[[Callable[[Stage], ModelFolder], "Execution"], LoadedModels]
-
-
-def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
-    """The batch's unfinished tasks: pending or running."""
-    return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
 
 
 def make_execution(catalogue: Catalogue, device: str, precision: str, threads: int | None = None) -> Execution:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
-from archive.batches.running.batch_result import BatchResult, Failure, load_batch_result
+from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
 from archive.batches.running.interruption import Interruption
 from archive.batches.running.preflight import ModelLoader, make_execution
@@ -15,13 +15,13 @@ from archive.batches.running.worker_count import WorkerCount, place_workers
 from archive.batches.running.worker_loop import WorkerOptions, count_open_tasks, work_on_batch
 from archive.batches.running.worker_process import no_setup
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Batch
-from archive.errors import BatchError, NotFoundError
+from archive.catalogue.batch_lookup import find_batch
+from archive.errors import BatchError
 from archive.progress_reporting import NoProgress, Progress
 from restoration.errors import DeviceError
 from restoration.pipeline.loaded_models import LoadedModels
 
-__all__ = ["BatchResult", "Failure", "check_device", "next_occurrence", "run_batch"]
+__all__ = ["BatchResult", "check_device", "next_occurrence", "run_batch"]
 
 
 def run_batch(
@@ -63,9 +63,7 @@ def run_batch(
             not fit on the disk; no task is marked as failed.
     """
     with catalogue.reading() as session:
-        batch = session.get(Batch, batch_id)
-        if batch is None:
-            raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
+        batch = find_batch(session, batch_id)
         device = device or batch.options["device"]
         precision = precision or batch.options["precision"]
     interrupted = False

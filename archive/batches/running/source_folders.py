@@ -10,8 +10,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import Master, Root, Task
-from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from archive.storage import MASTERS, check_root
 
@@ -43,7 +43,7 @@ def _roots(catalogue: Catalogue, session: Session, batch_id: int) -> Iterator[tu
     """
     tasks = select(Task.master_id).where(Task.batch_id == batch_id)
     of_batch = Master.id.in_(tasks)
-    is_open = Master.id.in_(tasks.where(Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))))
+    is_open = Master.id.in_(select(Task.master_id).where(*open_tasks(batch_id)))
     copied = Master.path.startswith(f"{MASTERS}/", autoescape=True)
     paths = select(Master.path).where(of_batch)
     roots = select(Root).where(Root.id.in_(select(Master.root_id).where(is_open, ~copied))).order_by(Root.path)

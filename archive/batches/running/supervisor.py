@@ -1,7 +1,6 @@
-"""The supervisor of worker processes: starts and restarts them, shows their common progress, passes Ctrl-C on.
+"""Supervisor of worker processes: starts and restarts them, shows their common progress and passes Ctrl-C on.
 
-Workers claim tasks from the catalogue by themselves. So the supervisor hands out nothing, and what it does not know
-can't be lost with it.
+Workers claim tasks from the catalogue themselves. The supervisor hands out no tasks, so none is lost if it dies.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from archive.batches.running.worker_loop import WorkerOptions, count_open_tasks
 from archive.batches.running.worker_process import Report, WorkerJob, run_worker
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master, Task
+from archive.catalogue.throughput import measure_open_work
 from archive.errors import ArchiveError, BatchError
 from archive.progress_reporting import Progress
 
@@ -53,12 +53,15 @@ def supervise(
     make_models: ModelLoader,
     set_up_worker: Callable[[], None],
 ) -> bool:
-    """Runs a worker process for each of ``workers`` until the batch is done or has to stop; whether Ctrl-C ended it.
+    """Runs a worker process for each of ``workers`` until the batch is done or has to stop.
 
-    A worker that crashes is started again, unless workers crash again and again without any task done in between.
+    A worker that crashes is restarted, unless workers crash repeatedly without any task done in between.
+
+    Returns:
+        Whether Ctrl-C ended the run.
 
     Raises:
-        ArchiveError: as the worker raised it that met it; the others have finished their in-flight tasks.
+        ArchiveError: the error of the first worker that failed; the others have finished their in-flight tasks.
         BatchError: workers crashed too often.
     """
     jobs = [
@@ -81,7 +84,7 @@ class _Worker:
     def __init__(self, job: WorkerJob) -> None:
         self.job = job
         self.working = False  # whether it may hold tasks
-        self.ended = False  # whether it told that it ends
+        self.ended = False  # whether it reported its end
         self.asked = 0  # how often it was asked to stop
         self.connection, theirs = _processes.Pipe()
         name = f"worker-{job.options.name}"
@@ -95,7 +98,7 @@ class _Worker:
         theirs.close()
 
     def ask_to_stop(self, times: int) -> None:
-        """Makes sure that it was asked so often; a worker that holds no tasks yet is ended."""
+        """Asks until it was asked ``times`` times; terminates a worker that holds no tasks yet."""
         if not self.working:
             self.ended = True
             self.process.terminate()
@@ -105,7 +108,7 @@ class _Worker:
                 self.connection.send(None)
 
     def end(self, until: float) -> None:
-        """Waits for its end, and kills it at the time ``until``."""
+        """Waits for the process to end, and kills it at the monotonic time ``until``."""
         self.process.join(max(0.0, until - monotonic()))
         if self.process.is_alive():
             self.process.kill()
@@ -122,7 +125,8 @@ class _Supervision:
         self._jobs = jobs
         self._progress = progress
         self._workers: list[_Worker] = []
-        self._open = count_open_tasks(catalogue, self._batch_id)
+        with catalogue.reading() as session:
+            self._open = measure_open_work(session, self._batch_id)
         self._next_count = 0.0
         self._note = ""
         self._crashes = 0  # since a task was last done
@@ -130,7 +134,7 @@ class _Supervision:
         self._error: ArchiveError | None = None
 
     def __enter__(self) -> Self:
-        self._progress.start(self._open, "masters")
+        self._progress.start(self._open.tasks, "masters", work=self._open.pixels)
         return self
 
     def __exit__(
@@ -141,13 +145,13 @@ class _Supervision:
         until = monotonic() + _GRACE_SECONDS
         for worker in self._workers:
             worker.end(until)
-        # Where the database can't be told, the next run sees that their holders are dead.
+        # If the database is unavailable, the next run sees that the holders are dead.
         with suppress(*DATABASE_UNAVAILABLE):
             reclaim_lost_tasks(self._catalogue, self._batch_id)
         self._progress.finish()
 
     def run(self) -> bool:
-        """Starts the workers and looks after them until the last has ended; whether Ctrl-C ended the run."""
+        """Starts the workers and monitors them until the last has ended; returns whether Ctrl-C ended the run."""
         _log.info("workers started", extra={"workers": len(self._jobs)})
         try:
             with Interruption(self._progress.interrupted) as stop:
@@ -155,7 +159,7 @@ class _Supervision:
                     if not stop.requested:
                         self._workers.append(_Worker(job))
                 while self._workers:
-                    self._look_after(stop)
+                    self._monitor(stop)
         except KeyboardInterrupt:
             return True
         if self._error is not None:
@@ -170,8 +174,8 @@ class _Supervision:
             )
         return False
 
-    def _look_after(self, stop: Interruption) -> None:
-        """Waits for a report, an end or a moment, and acts on what happened."""
+    def _monitor(self, stop: Interruption) -> None:
+        """Waits for a report, the end of a worker or a timeout, and handles it."""
         for worker in self._workers:
             if stop.requested or self._error is not None:
                 worker.ask_to_stop(1)
@@ -203,7 +207,7 @@ class _Supervision:
                         self._error = self._error or value
 
     def _after_crash(self, worker: _Worker, stop: Interruption) -> None:
-        """Starts a crashed worker again, where that makes sense."""
+        """Restarts a crashed worker, unless the run ends or workers crashed too often."""
         self._crashes += 1
         self._last_crash = f"{_exit_reason(worker.process.exitcode)}{self._describe_tasks(worker)}"
         _log.warning("worker %s %s", worker.job.options.name, self._last_crash)
@@ -218,7 +222,7 @@ class _Supervision:
         return stop_at is not None and datetime.now(stop_at.tzinfo) >= stop_at
 
     def _describe_tasks(self, worker: _Worker) -> str:
-        """Which masters the worker had in flight."""
+        """The masters that the worker had in flight, as the end of a sentence."""
         of_worker = (Task.lease_host == LeaseHolder.this_process().host, Task.lease_pid == worker.process.pid)
         statement = (
             select(Item.accession_number, Master.sequence)
@@ -234,13 +238,16 @@ class _Supervision:
         return ""
 
     def _show_progress(self) -> None:
-        """Counts the open tasks now and then: other machines may work on the batch, too."""
+        """Counts the open tasks at intervals, because other machines may work on the batch, too."""
         began = monotonic()
         if began < self._next_count:
             return
         with suppress(*DATABASE_UNAVAILABLE):
-            still_open = count_open_tasks(self._catalogue, self._batch_id)
-            self._progress.advance(self._open - still_open, self._note)
+            with self._catalogue.reading() as session:
+                still_open = measure_open_work(session, self._batch_id)
+            self._progress.advance(
+                self._open.tasks - still_open.tasks, self._note, work=self._open.pixels - still_open.pixels
+            )
             self._open = still_open
         seconds = monotonic() - began
         self._next_count = began + max(_POLL_SECONDS, seconds / _SHARE_OF_POLLING)

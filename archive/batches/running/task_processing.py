@@ -93,7 +93,7 @@ def process_task(
         picture.verify_unchanged()
     set_stage_context("digest")
     sha256, size_bytes = digest_file(temporary)
-    if claim.lost is not None and sha256 != claim.lost.sha256:
+    if claim.lost is not None and claim.lost.provenance and sha256 != claim.lost.sha256:
         temporary.unlink()
         return process_task(
             replace(claim, lost=None),
@@ -236,6 +236,8 @@ def _provenance(claim: Claim, models: LoadedModels, info: ImageInfo) -> Provenan
         software=f"{SOFTWARE_NAME} {models.environment.software_version}",
         picture_area=claim.picture_area,
         values=tuple(working_space(info, stage.task) for stage in claim.recipe.stages),
+        description=claim.description,
+        compression=claim.compression,
     )
 
 

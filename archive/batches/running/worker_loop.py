@@ -22,12 +22,14 @@ from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_w
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import batch_context
-from archive.batches.running.preflight import ModelLoader, load_batch_models, make_execution, open_tasks
+from archive.batches.running.preflight import ModelLoader, load_batch_models, make_execution
 from archive.batches.running.source_folders import require_source_folders
 from archive.batches.running.task_outcomes import LOST, RELEASED, TaskOutcomes
 from archive.batches.running.task_thread_pool import WorkerPool
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import Task
+from archive.catalogue.throughput import measure_open_work
 from archive.errors import BatchError
 from archive.failpoints import failpoint
 from archive.progress_reporting import Progress
@@ -82,7 +84,7 @@ def work_on_batch(
     )
     stop_at = options.stop_at
     with batch_context(batch_id, worker=options.name):
-        return loop.run(count_open_tasks(catalogue, batch_id), lambda: stop_at is not None and clock() >= stop_at)
+        return loop.run(lambda: stop_at is not None and clock() >= stop_at)
 
 
 def _describe_device(requested: str, models: LoadedModels) -> str:
@@ -104,10 +106,12 @@ class _WorkerLoop:
     threads: int | None
     device: str  # for `archive batch show`
 
-    def run(self, tasks: int, time_is_up: Callable[[], bool]) -> bool:
+    def run(self, time_is_up: Callable[[], bool]) -> bool:
         """Processes tasks until none is left or the run should stop; returns whether it was interrupted."""
+        with self.catalogue.reading() as session:
+            tasks, pixels = measure_open_work(session, self.batch_id)
         _log.info("batch begun", extra={"tasks": tasks})
-        self.progress.start(tasks, "masters")
+        self.progress.start(tasks, "masters", work=pixels)
         try:
             with (
                 self.stop as stop,
@@ -162,7 +166,7 @@ class _WorkerLoop:
         retry_while_unavailable(self.catalogue, lambda: remove_abandoned_files(self.catalogue, claim.final))
         if claim.already_made:
             self.outcomes.log_skipped(claim)
-            self.progress.advance(1, claim.accession_number)
+            self.progress.advance(1, claim.accession_number, work=claim.pixels)
 
     def _record_next_outcome(self, pool: WorkerPool) -> None:
         """Waits for one task to finish and records its outcome."""
@@ -170,7 +174,7 @@ class _WorkerLoop:
         outcome = self.outcomes.record(task)
         pool.remove(task)
         if outcome not in (LOST, RELEASED):  # otherwise it is processed again, here or elsewhere
-            self.progress.advance(1, task.claim.accession_number)
+            self.progress.advance(1, task.claim.accession_number, work=task.claim.pixels)
 
 
 def count_open_tasks(catalogue: Catalogue, batch_id: int) -> int:

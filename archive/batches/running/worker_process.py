@@ -19,12 +19,12 @@ from archive.settings import Settings
 
 
 class Report(Enum):
-    """What a worker tells the supervisor, with one further value."""
+    """What a worker reports to the supervisor."""
 
-    WORKING = "working"  # pre-flight checks passed; number of open tasks
-    SETTLED = "settled"  # the accession number of a task that has ended
-    FAILED = "failed"  # the error that stops the batch
-    ENDED = "ended"  # whether it was asked to stop
+    WORKING = "working"  # pre-flight checks passed
+    SETTLED = "settled"  # a task has ended; with the accession number
+    FAILED = "failed"  # with the error that stops the batch
+    ENDED = "ended"  # the batch is done, or it was asked to stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +56,11 @@ def run_worker(job: WorkerJob, supervisor: Connection) -> None:
     reports = ReportingProgress(supervisor)
     try:
         catalogue = Catalogue.open(job.settings)
-        interrupted = work_on_batch(
-            catalogue, job.batch_id, job.options, stop=stop, progress=reports, make_models=job.make_models
-        )
+        work_on_batch(catalogue, job.batch_id, job.options, stop=stop, progress=reports, make_models=job.make_models)
     except ArchiveError as error:
         reports.send(Report.FAILED, error)
     else:
-        reports.send(Report.ENDED, interrupted)
+        reports.send(Report.ENDED)
 
 
 def _listen(supervisor: Connection, stop: StopRequest) -> None:
@@ -83,17 +81,17 @@ class ReportingProgress:
     def __init__(self, supervisor: Connection) -> None:
         self._supervisor = supervisor
 
-    def send(self, report: Report, value: object) -> None:
-        """Sends a report, unless the supervisor is gone."""
+    def send(self, report: Report, value: object = None) -> None:
+        """Sends a report, with its value if it has one, unless the supervisor is gone."""
         with suppress(OSError):
             self._supervisor.send((report, value))
 
-    def start(self, total: int, what: str) -> None:
-        del what
-        self.send(Report.WORKING, total)
+    def start(self, total: int, what: str, *, work: int | None = None) -> None:
+        del total, what, work
+        self.send(Report.WORKING)
 
-    def advance(self, n: int = 1, note: str = "") -> None:
-        del n
+    def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
+        del n, work
         self.send(Report.SETTLED, note)
 
     def interrupted(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, select
 
 from archive.catalogue.query import wildcards
-from archive.catalogue.query.field_values import Bounds, Field, Term
+from archive.catalogue.query.field_values import Field, FieldWithoutRanges, Term
 from archive.catalogue.query.fields import FIELDS, TextField
 from archive.catalogue.query.query_tree import Condition, QueryNode
 from archive.catalogue.query.text_index import extra_word_field
@@ -18,18 +18,12 @@ _EXTRA = "extra."
 
 
 @dataclass(frozen=True)
-class IdentifierField:
+class IdentifierField(FieldWithoutRanges):
     """Identifiers of any scheme, compared by code point."""
-
-    takes_negative = False
-    cost = 5
 
     def equals(self, term: Term) -> QueryNode:
         found = select(ItemIdentifier.item_id).where(wildcards.matches(ItemIdentifier.value, term.pattern))
         return Condition(predicate=Item.id.in_(found), is_indexed=not wildcards.starts_with_wildcard(term.pattern))
-
-    def within(self, bounds: Bounds) -> QueryNode:  # noqa: ARG002
-        raise ValueError("this field has no ranges: give a value, or a pattern with * and ?")
 
     def present(self) -> QueryNode:
         return Condition(predicate=exists().where(ItemIdentifier.item_id == Item.id), is_indexed=False)

@@ -97,12 +97,12 @@ def about_one_derivative(node: QueryNode) -> QueryNode:
             operands = tuple(map(about_one_derivative, node.operands))
             if not any(map(selects_derivatives, operands)):
                 return And(operands=operands)
-            joined = [each for each in operands if derivative_predicate(each) is not None]
-            if len(joined) == 1 and isinstance(joined[0], Condition):
+            of_derivative = [(each, derivative_predicate(each)) for each in operands]
+            joined = [(each, predicate) for each, predicate in of_derivative if predicate is not None]
+            if len(joined) == 1 and isinstance(joined[0][0], Condition):
                 return And(operands=operands)
-            predicates = [part for each in joined if (part := derivative_predicate(each)) is not None]
-            others = tuple(each for each in operands if each not in joined)
-            whole = derivative_condition(and_(*predicates))
+            others = tuple(each for each, predicate in of_derivative if predicate is None)
+            whole = derivative_condition(and_(*(predicate for _, predicate in joined)))
             return And(operands=(*others, whole)) if others else whole
         case Or():
             return Or(operands=tuple(map(about_one_derivative, node.operands)))
@@ -111,20 +111,10 @@ def about_one_derivative(node: QueryNode) -> QueryNode:
     return node
 
 
-def derivative_condition(
-    predicate: ColumnElement[bool],
-    *,
-    row_predicate: ColumnElement[bool] | None = None,
-    is_clustered: bool = False,
-) -> Condition:
+def derivative_condition(predicate: ColumnElement[bool], *, is_clustered: bool = False) -> Condition:
     """The condition that a master has a derivative for which ``predicate`` holds."""
-
-    def found(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-        return Master.id.in_(select(Derivative.master_id).where(condition).correlate(None))
-
     return Condition(
-        predicate=found(predicate),
-        row_predicate=None if row_predicate is None else found(row_predicate),
+        predicate=Master.id.in_(select(Derivative.master_id).where(predicate).correlate(None)),
         of_derivative=predicate,
         selects_derivatives=True,
         is_clustered=is_clustered,

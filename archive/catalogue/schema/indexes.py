@@ -1,7 +1,7 @@
-"""The catalogue's indexes of several columns, each with what it is for, so that large catalogues answer quickly.
+"""Partial indexes and indexes of several columns; large catalogues need them for quick queries.
 
-Those of one column stand with the column in :mod:`archive.catalogue.schema.tables`. Lists are in the order of accession
-numbers and tell of items: so most of these end with one of the two.
+Indexes of one column are declared with the column in :mod:`archive.catalogue.schema.tables`. Lists are ordered by
+accession number and show items, so most of these indexes end with the accession number or the item's id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from sqlalchemy import Index, text
 
 
 def _where(condition: str, name: str, *columns: str, unique: bool = False) -> Index:
-    """An index of the rows that fulfil ``condition``: where these are few, it leads to them at once."""
+    """A partial index: only of the rows that fulfil ``condition``, so it is small where these are few."""
     return Index(name, *columns, unique=unique, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
@@ -21,7 +21,7 @@ ITEM_INDEXES = (
 )
 ITEM_WORD_INDEXES = (Index("ix_item_words_item_id_field_word", "item_id", "field", "word"),)
 MASTER_INDEXES = (
-    # Each leads to items, and tells at once whether one item has such a master.
+    # Each finds items by a column of their masters, and tells whether a given item has such a master.
     *(
         Index(f"ix_masters_{column}_item_id", column, "item_id")
         for column in (
@@ -45,7 +45,7 @@ MASTER_INDEXES = (
         for score in ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
     ),
     _where("file_fault IS NOT NULL", "ix_masters_file_fault_item_id", "file_fault", "item_id"),
-    Index("ix_masters_verified_at_id", "verified_at", "id"),  # the longest unchecked first
+    Index("ix_masters_verified_at_id", "verified_at", "id"),  # the oldest check first
 )
 TASK_INDEXES = (
     Index("ix_tasks_batch_id_status_attempts_id", "batch_id", "status", "attempts", "id"),  # the order of claims
@@ -54,7 +54,7 @@ DERIVATIVE_INDEXES = (
     Index("ix_derivatives_verified_at_id", "verified_at", "id"),
     _where("withdrawn_at IS NOT NULL", "ix_derivatives_withdrawn_master_id", "master_id"),
     Index("ix_derivatives_created_at_master_id", "created_at", "master_id"),
-    # A master and a recipe have one derivative, beside those that were lost and recreated with other bytes.
+    # A master and a recipe have one derivative; lost ones that were recreated with other bytes don't count.
     _where(
         "file_fault IS NULL OR file_fault <> 'lost'",
         "uq_derivatives_master_id_recipe_id",

@@ -242,6 +242,11 @@ class Batch(Table):
         """Whether its derivatives are not current by themselves."""
         return bool(self.options.get("trial") or "sample" in self.options)
 
+    @property
+    def adopts_trials(self) -> bool:
+        """Whether derivatives of trials count from now on where it asks for their recipe; a repair changes no state."""
+        return not self.is_trial and self.kind is not BatchKind.REPAIR
+
 
 class Task(Table):
     """One recipe applied to one master in a batch.

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from archive.batches.running import commit, task_processing, task_thread_pool
 from archive.catalogue.schema.tables import Derivative, Event, Master, QualityScore, Task
-from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.catalogue.schema.vocabularies import FileFault, TaskStatus
 from tests.fake_models import FakeStage, once
 
 CANCELLED, RUNNING = TaskStatus.CANCELLED, TaskStatus.RUNNING
@@ -165,3 +165,19 @@ def test_a_name_that_differs_in_case_alone_is_not_written_over(workshop: Any) ->
     result = workshop.run(second)
     assert f"the same file as {first.path}" in result.failures[0].reason
     assert taken.read_bytes() == data
+
+
+def test_a_lost_derivative_without_a_provenance_is_made_only_once(workshop: Any) -> None:
+    batch_id, stage = workshop.prepared("A"), FakeStage()
+    workshop.run(batch_id, stage)
+    (path,) = workshop.files()
+    path.unlink()
+    with workshop.catalogue.session() as session:
+        derivative = session.scalars(select(Derivative)).one()
+        derivative.file_fault = FileFault.MISSING
+        derivative.environment = {key: value for key, value in derivative.environment.items() if key != "provenance"}
+    again = FakeStage()
+
+    assert workshop.run(workshop.planned(), again).done == 1
+
+    assert again.calls == stage.calls

@@ -198,17 +198,17 @@ def test_progress_tells_every_task(workshop: Any) -> None:
     told: list[Any] = []
 
     class Told(NoProgress):
-        def start(self, total: int, what: str) -> None:
-            told.append((total, what))
+        def start(self, total: int, what: str, *, work: int | None = None) -> None:
+            told.append((total, what, work))
 
-        def advance(self, n: int = 1, note: str = "") -> None:
-            told.append((n, note))
+        def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
+            told.append((n, note, work))
 
         def finish(self) -> None:
             told.append("finished")
 
     workshop.run(batch_id, progress=Told())
-    assert (told[0], sorted(told[1:-1]), told[-1]) == ((2, "masters"), [(1, "A"), (1, "B")], "finished")
+    assert (told[0], sorted(told[1:-1]), told[-1]) == ((2, "masters", 512), [(1, "A", 256), (1, "B", 256)], "finished")
 
 
 def test_a_device_with_little_memory_makes_every_picture_in_smaller_tiles_and_says_so(workshop: Any) -> None:

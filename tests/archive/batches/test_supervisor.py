@@ -39,11 +39,12 @@ class Counted:
     notes: set[str] = field(default_factory=set)
     finished: bool = False
 
-    def start(self, total: int, what: str) -> None:
-        assert what == "masters"
+    def start(self, total: int, what: str, *, work: int | None = None) -> None:
+        assert (what, work) == ("masters", 256 * total)
         self.total = total
 
-    def advance(self, n: int = 1, note: str = "") -> None:
+    def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
+        assert work == 256 * n
         self.advanced += n
         self.notes.add(note)
 

@@ -35,3 +35,18 @@ def restored(small: SmallArchive) -> SmallArchive:
     small.done("ingest", small.scans)
     small.done("restore")
     return small
+
+
+@pytest.fixture
+def museum(tmp_path: Path, database_url: str) -> SmallArchive:
+    """Three restored items, A, B and C, by version 9.0 in batch 1."""
+    home = tmp_path / "museum"
+    assert command("init", home, "--database", database_url).code == 0
+    archive = SmallArchive(home=home, scans=tmp_path / "scans")
+    archive.done("model", "add", write_model(tmp_path / "model"))
+    archive.done("model", "alias", MODEL, "9.0", "approved")
+    for seed, name in enumerate("ABC"):
+        write_scan(archive.scans / f"{name}.tif", seed=seed)
+    archive.done("ingest", archive.scans)
+    archive.done("restore")
+    return archive

@@ -50,7 +50,16 @@ def test_a_planned_batch_waits_until_it_is_resumed(planned: SmallArchive) -> Non
 def test_a_batch_that_is_not_finished_ends_with_exit_code_3(planned: SmallArchive) -> None:
     assert "the batch is not finished" in planned.done("batch", "resume", "--help").output
     left = BatchResult(
-        batch_id=1, done=1, failed=0, skipped=0, cancelled=0, pending=1, with_notes=0, failures=(), interrupted=False
+        batch_id=1,
+        done=1,
+        failed=0,
+        skipped=0,
+        cancelled=0,
+        pending=1,
+        with_notes=0,
+        notes=(),
+        failures=(),
+        interrupted=False,
     )
     assert print_batch_result(1, left) == 3
     assert print_batch_result(1, replace(left, done=2, pending=0)) == 0

@@ -301,6 +301,15 @@ def test_on_a_terminal_a_bar_tells_how_far_it_has_come(capsys: pytest.CaptureFix
     assert shown.out == ""
 
 
+def test_the_bar_follows_the_work_where_steps_differ_in_size(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar()
+    bar.start(2, "masters", work=1000)
+    bar.advance(1, "small", work=10)
+    bar.finish()
+    assert "  1%" in (shown := capsys.readouterr().err)
+    assert "1/2 masters" in shown
+
+
 def test_no_progress_bar_where_nobody_looks(restored: SmallArchive) -> None:
     assert not sys.stderr.isatty()
     assert restored.run("verify").errors.strip().endswith("0 broken")

@@ -139,7 +139,7 @@ def test_files_that_are_missing_and_scans_that_are_not_listed_are_told(
     assert report.missing[0] == f"SUMS line 2: {scans / 'gone.tif'}"
     assert len(report.missing) == 2
     assert report.files_without_sums == [str(new)]
-    assert any("1 of" in note and "lie outside the paths given" in note for note in report.notes)
+    assert any("1 of" in note and "lie outside the paths given" in note for _, note in report.notes)
     assert counted(catalogue) == 2
 
 

@@ -115,7 +115,7 @@ def test_a_kind_that_cannot_be_carried_is_catalogued_with_the_reason(
     (scans / "x.tif").write_bytes(REFUSED[name]())
     report = take()
     assert (report.added, report.failures) == (1, [])
-    assert any("it won't be restored: a" in note for note in report.notes)
+    assert any("it won't be restored: a" in note for _, note in report.notes)
     with catalogue.reading() as session:
         assert get_item_details(catalogue, session, "x")["status"] == "refused"
         master = session.scalars(select(Master)).one()
@@ -210,7 +210,7 @@ def test_a_damaged_scan_is_kept_out_until_it_is_accepted(
     assert "--accept-damaged" in report.failures[0][1] or "truncated" in report.failures[0][1]
     report = take(check=Check(accept_damaged=True))
     assert (report.added, report.failures) == (1, [])
-    assert any("it won't be restored: damaged: " in note for note in report.notes)
+    assert any("it won't be restored: damaged: " in note for _, note in report.notes)
     with catalogue.reading() as session:
         assert "truncated" in str(session.scalars(select(Master.refusal)).one())
         assert "damaged" in str(session.scalars(select(Event.detail).where(Event.type == "ingestion")).one())

@@ -99,7 +99,7 @@ def test_a_german_export_is_taken_in_by_its_mapping(
     )
     assert (report.added, report.failures, report.problems) == (4, [], [])
     assert described(catalogue) == EXPECTED
-    told = [note for note in report.notes if " was read as " in note]
+    told = [note for _, note in report.notes if " was read as " in note]
     assert len(told) == (not encoding.startswith("utf-8"))
     assert all("Schlagwörter" in note for note in told)
     with catalogue.reading() as session:
@@ -130,7 +130,7 @@ def test_the_same_export_as_a_workbook(catalogue: Catalogue, plates: Path, take:
     workbook.save(path)
     report = take(metadata=path, mapping=write_mapping(plates.parent))
     assert (report.added, report.failures, report.problems) == (4, [], [])
-    assert any("1 formulas have no stored value" in note for note in report.notes)
+    assert any("1 formulas have no stored value" in note for _, note in report.notes)
     assert [row[4:6] for row in described(catalogue)] == [
         (None, None), (None, None), ("1906-05-12", "1906-05-12"), (None, "o.J.")
     ]  # fmt: skip
@@ -147,7 +147,7 @@ def test_a_foreign_table_without_a_mapping_is_not_taken_in_silence(
         "Maker": "creator",
         "Date Display": "date",
     }
-    assert any("'Box'" in note for note in report.notes)
+    assert any("'Box'" in note for _, note in report.notes)
     with pytest.raises(IngestError, match=r"no column `filename`.*Did you mean 'Dateiname'\?.*archive mapping suggest"):
         take(metadata=write_csv(scans))
 
@@ -168,12 +168,13 @@ def test_wrong_cells_are_reported_by_kind_and_cost_only_themselves(
     assert [row[4:] for row in described(catalogue)][1:3] == [
         (None, "Ostern 1906", "open"), (None, "Ostern 1906", "restricted")
     ]  # fmt: skip
-    write_problems(tmp_path / "problems.csv", report.problems)
+    write_problems(tmp_path / "problems.csv", report.problems, {"passed over": report.passed_over})
     with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
     assert [(row["row"], row["column"], row["value"]) for row in listed if row["column"] == "Zugang"] == [
         ("4", "Zugang", "nur intern")
     ]
+    assert {(row["file"], row["advice"]) for row in listed if row["kind"] == "passed over"} == set(report.passed_over)
 
 
 def test_an_access_that_cannot_be_read_never_opens_an_item(
@@ -230,7 +231,7 @@ def test_names_are_matched_where_exactly_one_file_fits(
     assert [str(Path(path).relative_to(scans)) for path in found] == ([file] if file else [])
     assert bool(report.rows_without_files) is (file is None)
     if spelt == "a_1.tif":
-        assert "Did you mean a_01.tif" in report.rows_without_files[0]
+        assert "Did you mean 'a_01.tif'" in report.rows_without_files[0][1]
 
 
 def test_a_name_that_fits_two_files_is_not_guessed(

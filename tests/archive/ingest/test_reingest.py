@@ -63,15 +63,15 @@ def test_changed_rows_update_the_record_and_leave_an_event(
     make_scan("a.tif", 1)
     write_rows("filename,accession_number,title,creator,date,Box\na.tif,x,Mill,Lange,1906,7\n")
     take(copy=copy)
-    write_rows(
+    table = write_rows(
         "filename,accession_number,title,creator,date,Box,view,picture_area,sequence\n"
         "a.tif,x,Hill,,1907,8,verso,1 2 3 4,5\n"
     )
     report = take(copy=copy)
     assert (report.updated, report.unchanged, report.failures) == (1, 0, [])
     assert details(catalogue, EventType.METADATA_MODIFICATION) == [
-        "items.csv line 2: title: Mill -> Hill; date: 1906 -> 1907; Box: 7 -> 8",
-        "items.csv line 2: sequence: 1 -> 5; view: recto -> verso; picture_area: (empty) -> 1 2 3 4",
+        f"{table} line 2: title: Mill -> Hill; date: 1906 -> 1907; Box: 7 -> 8",
+        f"{table} line 2: sequence: 1 -> 5; view: recto -> verso; picture_area: (empty) -> 1 2 3 4",
     ]
     with catalogue.reading() as session:
         master = session.scalars(select(Master)).one()
@@ -156,13 +156,13 @@ def test_a_changed_accession_number_renames_the_item(
     take()
     with catalogue.reading() as session:
         before = session.scalars(select(Item.id).where(Item.accession_number == "old")).one()
-    write_rows("filename,accession_number\na.tif,new\nb.tif,new\nc.tif,other\n")
+    table = write_rows("filename,accession_number\na.tif,new\nb.tif,new\nc.tif,other\n")
     report = take()
     assert (report.updated, report.unchanged, report.failures) == (1, 2, [])
     with catalogue.reading() as session:
         assert session.scalars(select(Item.id).where(Item.accession_number == "new")).one() == before
         assert session.scalar(select(func.count()).select_from(Item)) == 2
-    assert details(catalogue, EventType.METADATA_MODIFICATION) == ["items.csv line 2: accession_number: old -> new"]
+    assert details(catalogue, EventType.METADATA_MODIFICATION) == [f"{table} line 2: accession_number: old -> new"]
 
 
 def test_a_scan_is_not_given_to_another_item(
@@ -264,10 +264,10 @@ def test_an_interrupted_ingest_keeps_what_is_done_and_goes_on(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan
 ) -> None:
     class Interrupting(NoProgress):
-        def start(self, total: int, what: str) -> None:
+        def start(self, total: int, what: str, *, work: int | None = None) -> None:  # noqa: ARG002
             assert (total, what) == (3, "files")
 
-        def advance(self, n: int = 1, note: str = "") -> None:  # noqa: ARG002
+        def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:  # noqa: ARG002
             if note == "b.tif":
                 raise KeyboardInterrupt
 

@@ -1,0 +1,51 @@
+"""Batch writer: the rows of a batch and its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from archive.catalogue import Catalogue
+from archive.catalogue.events import operator_agent, software_agent
+from archive.catalogue.schema.tables import Batch, Task
+from archive.catalogue.schema.vocabularies import BatchKind, TaskStatus
+
+_TASKS_PER_INSERT = 5_000  # bounds memory and the number of round trips
+
+
+def write_batch(
+    catalogue: Catalogue,
+    session: Session,
+    kind: BatchKind,
+    query: str | None,
+    options: dict[str, Any],
+    tasks: Iterable[tuple[int, int]],
+) -> int:
+    """Writes a batch with a pending task for each pair of a master's id and a recipe's; returns the batch's id."""
+    batch = Batch(
+        kind=kind,
+        query=query,
+        options=options,
+        created_at=catalogue.now(session),
+        agent=software_agent(session),
+        operator=operator_agent(session),
+    )
+    session.add(batch)
+    session.flush()
+    for chunk in _chunks(tasks):
+        rows = [
+            {"batch_id": batch.id, "master_id": master_id, "recipe_id": recipe_id, "status": TaskStatus.PENDING}
+            for master_id, recipe_id in chunk
+        ]
+        session.execute(insert(Task), rows)
+    return batch.id
+
+
+def _chunks(tasks: Iterable[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
+    remaining = iter(tasks)
+    while chunk := list(islice(remaining, _TASKS_PER_INSERT)):
+        yield chunk

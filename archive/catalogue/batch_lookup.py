@@ -1,0 +1,59 @@
+"""Batch lookup: one batch by its id, its open tasks and its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from archive.catalogue.schema.tables import Batch, Item, Master, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.errors import NotFoundError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A master that a batch could not restore, and why."""
+
+    accession_number: str
+    sequence: int
+    path: str  # of the master, absolute
+    reason: str
+
+
+def find_batch(session: Session, batch_id: int) -> Batch:
+    """The batch with this id.
+
+    Raises:
+        NotFoundError: there is no such batch.
+    """
+    batch = session.get(Batch, batch_id)
+    if batch is None:
+        raise NotFoundError(f"No batch {batch_id}. Run `archive batch list` to see the batches.")
+    return batch
+
+
+def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
+    """The batch's unfinished tasks: pending or running."""
+    return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+
+
+def list_failures(session: Session, batch_id: int) -> Iterator[Failure]:
+    """The batch's failed tasks, by accession number and sequence."""
+    failed = (
+        select(Item.accession_number, Master.sequence, Master.path, Task.error)
+        .select_from(Task)
+        .join(Master, Master.id == Task.master_id)
+        .join(Item, Item.id == Master.item_id)
+        .where(Task.batch_id == batch_id, Task.status == TaskStatus.FAILED)
+        .order_by(Item.accession_number, Master.sequence)
+    )
+    for accession_number, sequence, path, error in session.execute(failed):
+        yield Failure(
+            accession_number=accession_number,
+            sequence=sequence,
+            path=str(session.info["path_of"](path)),
+            reason=error or "",
+        )

@@ -1,0 +1,46 @@
+"""Lines about many files: grouped by kind with counts and first names, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from archive.cli.logging_setup import emit, is_json
+from archive.cli.output_formats import escape_control_characters
+from archive.message_groups import MessageGroup, group_messages
+
+
+def print_messages(heading: str, messages: Sequence[tuple[str, str]], *, verbose: bool, all_with: str) -> None:
+    """Prints messages, each a name and a text, on standard error; nothing without any.
+
+    Args:
+        heading: the first line, which says what they are about and how many they are.
+        messages: the messages. The name may be empty.
+        verbose: print each of them; the json log format always does.
+        all_with: how to see all of them, printed if some are not shown.
+    """
+    if not messages:
+        return
+    emit(f"{heading}:")
+    if verbose or is_json():
+        for name, text in messages:
+            emit(f"  {escape_control_characters(': '.join(filter(None, (name, text))))}")
+        return
+    print_groups(group_messages(messages), all_with=all_with)
+
+
+def print_groups(groups: Iterable[MessageGroup], *, all_with: str) -> None:
+    """Prints groups of messages on standard error, below a heading that was printed before."""
+    hidden = 0
+    for group in groups:
+        names = [name for name in group.names if name]
+        if group.count == 1:
+            emit(f"  {escape_control_characters(': '.join((*names, group.text)))}")
+            continue
+        emit(f"  {group.count:,} x {escape_control_characters(group.text)}")
+        more = group.count - len(group.names)
+        hidden += more
+        if names:
+            shown = ", ".join(names) + (f" and {more:,} more" if more else "")
+            emit(f"      {escape_control_characters(shown)}")
+    if hidden:
+        emit(f"  All of them: {all_with}")

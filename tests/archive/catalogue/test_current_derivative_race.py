@@ -1,0 +1,67 @@
+"""Two transactions change the derivatives of one master at the same time; the rule holds at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select, text
+
+from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
+from archive.catalogue.schema.tables import Derivative, Master
+from archive.promotion import promote_batch
+from archive.withdrawal import withdraw_derivative
+from tests.catalogue_rows import AT, add_derivative, add_item, add_version
+
+
+def withdraw(catalogue: Catalogue, derivative: Derivative) -> None:
+    withdraw_derivative(catalogue, "A", derivative.id, reason="asked for", person="A. Curator")
+
+
+def promote(catalogue: Catalogue, derivative: Derivative) -> None:
+    promote_batch(catalogue, None, derivative.batch_id, reviewer="A. Curator")
+
+
+def mark_missing(catalogue: Catalogue, derivative: Derivative) -> None:
+    with catalogue.session() as session:
+        master = session.get_one(Master, derivative.master_id)
+        session.get_one(Derivative, derivative.id).is_trial = True
+        update_current_derivatives(session, master)
+
+
+def _wait_until_blocked(catalogue: Catalogue, waiting: threading.Thread) -> None:
+    """Returns once the thread waits for a lock of PostgreSQL; on SQLite it waits at its start, where nobody sees it."""
+    of_this_database = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    blocked = text(f"{of_this_database} AND wait_event_type = 'Lock'")
+    for _ in range(200):
+        waiting.join(0.1)
+        if catalogue.engine.dialect.name == "sqlite" or not waiting.is_alive():
+            return
+        with catalogue.reading() as session:
+            if session.scalar(blocked):
+                return
+    pytest.fail("the other transaction neither waits nor ends")
+
+
+@pytest.mark.parametrize(("change", "expected"), [(withdraw, 1), (promote, 0), (mark_missing, 1)])
+def test_a_change_waits_for_the_one_before_and_sees_it(
+    catalogue: Catalogue, change: Callable[[Catalogue, Derivative], None], expected: int
+) -> None:
+    with catalogue.session() as session:
+        master = add_item(session, "A").masters[0]
+        made = [add_derivative(session, master, add_version(session))]
+    waiting = threading.Thread(target=change, args=(catalogue, made[0]))
+
+    with catalogue.session() as session:  # a batch publishes another derivative of the same master
+        locked = session.execute(select(Master).where(Master.id == master.id).with_for_update()).scalar_one()
+        made.append(add_derivative(session, locked, add_version(session, "denoise-deblur@2.0")))
+        if change is promote:
+            count_from_now(session, Derivative.id == made[1].id, AT)
+        waiting.start()
+        _wait_until_blocked(catalogue, waiting)
+    waiting.join()
+
+    with catalogue.reading() as session:
+        assert session.get_one(Master, master.id).current_restored_id == made[expected].id
