@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from archive.catalogue.listings import get_batch
@@ -14,8 +14,13 @@ from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType, FileFault
 from archive.catalogue.sessions import Catalogue
-from archive.storage import MASTERS, MODELS, SAMPLES
+from archive.storage import MASTERS, MODELS, SAMPLES, VIEWS
 
+_HAS_FILE = and_(
+    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
+)
+"""Derivatives whose file should be there: neither withdrawn nor replaced by one with other bytes."""
+_IS_FOUND = Derivative.file_fault.is_(None)
 _NO_STATUS = "restored only on request"
 
 
@@ -26,7 +31,6 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
     finds, where a master may count several times. Sizes of masters and derivatives are those recorded; the others
     are read from the disk.
     """
-    missing = Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED))
     home = catalogue.settings.home
     last_batch = session.scalar(select(func.max(Batch.id)))
     status = func.coalesce(STATUS, _NO_STATUS)
@@ -49,16 +53,15 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
         "derivatives": session.scalar(select(func.count(Derivative.id))) or 0,
         "lost": {
             "masters": _count(session, Master.file_fault.is_not(None)),
-            "derivatives": session.scalar(select(func.count(Derivative.id)).where(missing)) or 0,
+            "derivatives": session.scalar(select(func.count(Derivative.id)).where(_HAS_FILE, ~_IS_FOUND)) or 0,
         },
         "disk": {
             "masters": _master_bytes(session),
-            "derivatives": int(
-                session.scalar(select(func.sum(Derivative.size)).where(Derivative.file_fault.is_(None))) or 0
-            ),
+            "derivatives": int(session.scalar(select(func.sum(Derivative.size)).where(_HAS_FILE, _IS_FOUND)) or 0),
             "models": folder_bytes(home / MODELS),
             "copied_masters": folder_bytes(home / MASTERS),
             "samples": folder_bytes(home / SAMPLES),
+            "views": folder_bytes(home / VIEWS),
             "home": folder_bytes(home),
         },
         "last_verify": _last_verify(session),
@@ -78,11 +81,12 @@ def _master_bytes(session: Session) -> int:
 def _last_verify(session: Session) -> dict[str, Any]:
     """When a file was last checked, how long ago the oldest check is, and how many files were never checked."""
     at = session.scalar(select(func.max(Event.at)).where(Event.type == EventType.FIXITY_CHECK))
-    oldest = [session.scalar(select(func.min(column))) for column in (Master.verified_at, Derivative.verified_at)]
+    expected = ((Master, true()), (Derivative, _HAS_FILE))
+    oldest = [session.scalar(select(func.min(table.verified_at)).where(which)) for table, which in expected]
     known = [each for each in oldest if each is not None]
     never = sum(
-        session.scalar(select(func.count(table.id)).where(table.verified_at.is_(None))) or 0
-        for table in (Master, Derivative)
+        session.scalar(select(func.count(table.id)).where(table.verified_at.is_(None), which)) or 0
+        for table, which in expected
     )
     return {
         "at": None if at is None else at.isoformat(timespec="seconds"),

@@ -28,6 +28,7 @@ DERIVATIVES = "derivatives"
 MASTERS = "masters"
 MODELS = "models"
 SAMPLES = "samples"
+VIEWS = "views"
 MASKS = "masks"
 
 Algorithm = Literal["sha256", "md5"]

@@ -50,11 +50,12 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     disk = {name: format_bytes(size) for name, size in found["disk"].items()}
     yield (
         f"disk:         masters {disk['masters']}, derivatives {disk['derivatives']}, models {disk['models']}, "
-        f"samples {disk['samples']}; the home in all {disk['home']}"
+        f"contact sheets {disk['samples']}, views {disk['views']}; whole home {disk['home']}"
     )
     verify = found["last_verify"]
     never = f", {pluralise(verify['never_checked'], 'file')} never checked" if verify["never_checked"] else ""
-    yield f"last verify:  {verify['at'] or 'never'}{never}"
+    oldest = f", oldest check {verify['oldest_check']}" if verify["oldest_check"] else ""
+    yield f"last verify:  {verify['at'] or 'never'}{oldest}{never}"
     yield f"last batch:   {_batch(found['last_batch'])}"
 
 

@@ -23,7 +23,7 @@ from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
 from archive.ingest.checksum_verification import Checksum, ChecksumMismatchError, digest_and_compare
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
-from archive.ingest.file_discovery import Check, DiscoveredFiles, Scan, discover_files, printable_path
+from archive.ingest.file_discovery import SHEET_NAME, Check, DiscoveredFiles, Scan, discover_files, printable_path
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
 from archive.ingest.file_name_rows import rows_of_names
 from archive.ingest.ingest_report import IngestReport
@@ -179,7 +179,7 @@ class _Run:
                     self._catalogue, self._recorder, path, root, entry, self._sums_of(path), self._check
                 )
             except NotAnImageError:
-                self.pass_over(path, "not an image")
+                self.pass_over(path, "a spreadsheet" if path.name == SHEET_NAME else "not an image")
             except _OF_ONE_FILE as error:
                 self._fail(path, error)
                 if isinstance(error, ChecksumMismatchError) and not self._report.dry_run:

@@ -27,11 +27,11 @@ from archive.catalogue.schema.vocabularies import Access
 from archive.errors import ViewError
 from archive.progress_reporting import Progress
 from archive.settings import Settings
+from archive.storage import VIEWS
 from archive.views.pyramid import Advance, Pyramid, write_pyramid
 from archive.views.subjects import Subject, find_subject, open_source
 from restoration.errors import ImageError
 
-VIEWS = "views"
 _OPEN_PYRAMIDS = 64
 _BUILDERS = 2
 _REMEMBER_FAILURE_SECONDS = 30.0

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from playwright.sync_api import sync_playwright
 
 from archive.catalogue import Catalogue
 from archive.errors import QueryError, StorageError, UsageError
@@ -93,11 +94,12 @@ def test_it_shows_before_and_after_under_a_slider_for_keyboards_and_readers(
 ) -> None:
     page = _Elements(_written(catalogue, tmp_path / "report.html"))
 
-    assert [image["class"] for image in page.named("img")] == ["before", "after", "changes"]
+    assert [image["class"] for image in page.named("img") if "class" in image] == ["before", "after", "changes"]
     assert all(image["alt"] for image in page.named("img"))
     (slider,) = page.named("input")
     assert slider["type"] == "range"
     assert slider["aria-label"]
+    assert "← only after only before →" in " ".join(page.text.split())
     assert page.named("html")[0]["lang"] == "en"
 
 
@@ -105,7 +107,7 @@ def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
     archive: SmallArchive, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     page = _Elements(_written(catalogue, tmp_path / "report.html"))
-    (image,) = [each for each in page.named("img") if each["class"] == "changes"]
+    (image,) = [each for each in page.named("img") if each.get("class") == "changes"]
     text = " ".join(page.text.split())
     (share,) = [
         score["value"]
@@ -142,7 +144,7 @@ def test_damage_that_was_filled_in_is_marked_and_said_where_nobody_asked_for_it(
     path.chmod(0o644)
     tifffile.imwrite(path, clean, photometric="rgb")
     page = _Elements(_written(catalogue, tmp_path / "report.html"))
-    (image,) = [each for each in page.named("img") if each["class"] == "changes"]
+    (image,) = [each for each in page.named("img") if each.get("class") == "changes"]
     with _decoded(str(image["src"])) as shown:
         colours = np.asarray(shown.convert("RGB"))
 
@@ -173,6 +175,47 @@ def test_it_says_digitally_restored_by_what_how_well_and_what_happened(catalogue
     assert "ingestion" in text
     assert "derivation" in text
     assert "Rights: CC0" in text
+
+
+def test_the_scores_are_in_one_line_and_the_table_is_folded_away(catalogue: Catalogue, tmp_path: Path) -> None:
+    text = _written(catalogue, tmp_path / "report.html")
+    (line,) = re.findall(r'<p class="scores">(.*)</p>', text)
+    assert re.fullmatch(
+        r"PSNR [\d.]+ dB, SSIM [\d.]+ against the clean reference · PSNR [\d.]+ dB, SSIM [\d.]+ against the scan", line
+    )
+    assert text.index("<details>\n<summary>All scores") < text.index("<caption>Quality scores")
+
+
+def test_it_shows_places_at_100_per_cent_unless_they_are_left_out(
+    archive: SmallArchive, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    page = _Elements(_written(catalogue, tmp_path / "report.html"))
+    crops = [image for image in page.named("img") if str(image["alt"]).endswith(("most detail", "digitally restored"))]
+    scan = tifffile.imread(archive.scans / "a.tif")
+    with _decoded(str(next(image["src"] for image in crops if "most detail" in str(image["alt"])))) as shown:
+        assert np.array_equal(np.asarray(shown), scan)  # it is smaller than a crop
+
+    small = tmp_path / "small.html"
+    archive.done("report", "--output", small, "--no-crops")
+    assert "At 100 %" not in small.read_text(encoding="utf-8")
+    assert small.stat().st_size < (tmp_path / "report.html").stat().st_size
+
+
+def test_several_pictures_have_a_list_of_contents_with_thumbnails(
+    archive: SmallArchive, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    archive.done("review", "1906.2", "--accept")
+    page = _Elements(_written(catalogue, tmp_path / "report.html", include_restricted=True))
+    lines = [line for line in page.named("li") if "data-number" in line]
+    assert [(line["data-number"], line["data-review"], "data-filled" in line) for line in lines] == [
+        ("1", "none", False),
+        ("2", "accepted", False),
+    ]
+    assert "<script>" in str(lines[0]["data-words"])
+    assert {link["href"] for link in page.named("a")} == {"#h1", "#h2"}
+    thumbnails = [image for image in page.named("img") if image.get("loading") == "lazy"]
+    with _decoded(str(thumbnails[1]["src"])) as shown:
+        assert (shown.format, shown.size) == ("JPEG", (48, 40))
 
 
 def test_what_a_spreadsheet_says_is_text_and_not_html(catalogue: Catalogue, tmp_path: Path) -> None:
@@ -207,6 +250,7 @@ def test_a_picture_that_can_not_be_read_is_told_in_its_place(catalogue: Catalogu
 
     assert "can’t be shown" in text
     assert "data:image" not in text
+    assert list(archive.home.glob(".*")) == []
 
 
 def test_an_unfinished_report_leaves_nothing_behind(catalogue: Catalogue, tmp_path: Path) -> None:
@@ -318,6 +362,54 @@ def test_a_browser_runs_the_script_and_positions_the_slider(catalogue: Catalogue
 
     assert '<html lang="en" class="live">' in page
     assert 'style="--cut: 50%;"' in page
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_picture_can_be_dragged_and_the_contents_filtered(
+    archive: SmallArchive, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    archive.done("review", "1906.2", "--accept")
+    _written(catalogue, tmp_path / "report.html", include_restricted=True)
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto((tmp_path / "report.html").as_uri())
+        pair, slider = page.locator(".pair").first, page.locator(".slider input").first
+        pair.scroll_into_view_if_needed()
+        box, width = pair.bounding_box(), page.evaluate("document.querySelector('main').clientWidth")
+        assert box is not None
+        assert box["width"] == pytest.approx(min(width, 0.92 * 900 * 48 / 40), abs=1)
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20)
+        page.mouse.up()
+        page.mouse.move(box["x"], box["y"] + 20)
+        assert float(slider.input_value()) == pytest.approx(25, abs=1)
+        cut = pair.evaluate("pair => parseFloat(pair.style.getPropertyValue('--cut'))")
+        assert cut == pytest.approx(25, abs=1)
+        slider.fill("0")
+        assert (
+            pair.evaluate("pair => getComputedStyle(pair.querySelector('.over')).clipPath") == "inset(0px 0px 0px 0%)"
+        )
+
+        page.locator("[name=review]").select_option("accepted")
+        assert page.locator("[role=status]").inner_text() == "1 of 2 shown"
+        assert [each.is_visible() for each in page.locator("article").all()] == [False, True]
+        page.locator("[name=review]").select_option("")
+        page.locator("[name=words]").fill("hid")
+        assert [each.is_visible() for each in page.locator(".contents li").all()] == [False, True]
+        page.emulate_media(media="print")
+        before, after = (page.locator(f"img.{side}").nth(1).bounding_box() for side in ("before", "after"))
+        assert before is not None
+        assert after is not None
+        assert before["x"] + before["width"] <= after["x"]
+        assert not page.locator(".slider").nth(1).is_visible()
+        browser.close()
+    assert errors == []
 
 
 @pytest.mark.browser

@@ -18,7 +18,8 @@ from tests.catalogue_rows import AT, add_derivative, add_item, add_review, add_v
 TABLE = Path(__file__).parents[3] / "docs" / "explanation" / "current-derivative.md"
 
 # Of each row: the older derivative, the newer one, and which is current. A derivative is described by its words:
-# "approved" or "outdated" (its version), "trial", "promoted", "accepted", "rejected", "missing", "changed".
+# "approved" or "outdated" (its version), "trial", "promoted", "accepted", "rejected", "missing", "changed",
+# "withdrawn".
 DECISIONS = {
     1: ("approved", "approved", "newer"),
     2: ("approved accepted", "approved", "older"),
@@ -39,6 +40,8 @@ DECISIONS = {
     17: ("approved", "approved missing", "older"),
     18: ("approved", "approved changed accepted", "older"),
     19: ("approved missing", "approved rejected", "none"),
+    20: ("approved", "approved withdrawn", "older"),
+    21: ("approved", "approved accepted withdrawn", "older"),
 }
 
 
@@ -86,6 +89,8 @@ def _describe(session: Session, derivative: Derivative, words: str) -> None:
             add_review(session, derivative, decision)
     if "promoted" in words:
         count_from_now(session, Derivative.id == derivative.id, AT + timedelta(days=1))
+    if "withdrawn" in words:
+        derivative.withdrawn_at = AT
     for fault in (FileFault.MISSING, FileFault.CHANGED):
         if fault in words:
             derivative.file_fault = fault

@@ -249,6 +249,7 @@ def test_status_answers_how_far_what_is_lost_how_much_disk_and_what_was_last(mus
     left = [museum.show(name)["derivatives"][0] for name in "AC"]
     assert found["disk"]["derivatives"] == sum(Path(each["path"]).stat().st_size for each in left)
     assert found["disk"]["home"] > found["disk"]["models"] > 0
+    assert found["disk"]["views"] == 0
     assert found["last_verify"]["never_checked"] == 0
     assert (found["last_batch"]["id"], found["last_batch"]["status"]) == (1, "done")
     text = museum.done("status").output
@@ -270,3 +271,21 @@ def test_a_museums_questions_are_answered_by_the_documented_commands(
     for line in commands:
         answer = museum.done(*shlex.split(line)[1:])
         assert answer.output or answer.errors, line
+
+
+def test_an_archive_can_be_moved_to_another_machine(museum: SmallArchive, tmp_path: Path) -> None:
+    before = statuses(museum)
+    home = (tmp_path / "new disk" / "museum").resolve()
+    home.parent.mkdir()
+    museum.home.rename(home)
+    scans = tmp_path / "new disk" / "scans"
+    museum.scans.rename(scans)
+    moved = SmallArchive(home=home, scans=scans)
+
+    assert "0 added, 3 moved" in moved.done("ingest", scans).output
+    moved.done("db", "check")
+    assert "0 broken" in moved.done("verify").errors
+    assert "Nothing to do" in moved.done("restore").output
+    assert statuses(moved) == before
+    shown = moved.show("A")
+    assert (Path(shown["masters"][0]["path"]).parent, path_of(moved, "A").is_relative_to(home)) == (scans, True)

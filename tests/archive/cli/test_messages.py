@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from archive.cli.progress_bar import ProgressBar
 from tests.small_archive import SmallArchive, change_one_byte, write_scan
@@ -114,3 +119,66 @@ def test_the_first_ctrl_c_is_answered_at_once(capfd: pytest.CaptureFixture[str])
 def test_groups_tell_the_exit_codes_of_their_commands(small: SmallArchive) -> None:
     for arguments in (("--help",), ("batch", "--help"), ("model", "--help")):
         assert "\n    3   " in small.done(*arguments).output
+
+
+def test_an_ingest_groups_what_it_says_and_tells_all_of_it_on_request(small: SmallArchive, tmp_path: Path) -> None:
+    for number in range(5):
+        (small.scans / f"broken{number}.tif").write_bytes(b"II*\0")
+        (small.scans / f"{number}.txt").write_text("no image")
+    (small.scans / ".hidden").touch()
+    table = small.scans / "items.csv"
+    table.write_text("filename,date\ngone.tif,1906\n")
+
+    answer = small.run("ingest", small.scans)
+    assert "0 added, 7 passed over, 5 refused" in answer.output
+    first = ", ".join(str(small.scans / f"{number}.txt") for number in range(3))
+    assert f"7 files passed over:\n  5 x not an image\n      {first} and 2 more\n" in answer.errors
+    assert f"  {small.scans / '.hidden'}: hidden\n  {table}: a spreadsheet\n" in answer.errors
+    assert "5 files refused:\n  5 x " in answer.errors
+    assert "broken2.tif and 2 more\n  All of them: --verbose, or --problems FILE.csv\n" in answer.errors
+    assert "broken4.tif" not in answer.errors
+    assert f"{table} line 2: gone.tif: is not there" in answer.errors
+
+    problems = tmp_path / "problems.csv"
+    told = small.run("ingest", small.scans, "--verbose", "--problems", problems).errors
+    assert [f"broken{number}.tif: " in told for number in range(5)] == [True] * 5
+    with problems.open(encoding="utf-8", newline="") as file:
+        kinds = Counter(row["kind"] for row in csv.DictReader(file))
+    assert kinds == {"passed over": 7, "refused": 5}
+
+
+def test_a_batch_groups_its_failures_and_notes_by_kind(small: SmallArchive) -> None:
+    for number in range(6):
+        write_scan(small.scans / f"{number}.tif", seed=number)
+    small.done("ingest", small.scans)
+    for number in range(5):
+        (small.scans / f"{number}.tif").unlink()
+
+    answer = small.run("restore")
+
+    assert answer.code == 3
+    names = "0 (1), 1 (1), 2 (1) and 2 more"
+    assert "5 masters failed:\n  5 x the master " in answer.errors
+    assert f"      {names}\n  All of them: `archive batch show 1`\n" in answer.errors
+    listed = small.done("batch", "show", "1", "--format", "csv").output.splitlines()
+    assert len(listed) == 1 + 5
+
+
+def test_notes_of_derivatives_can_be_listed(small: SmallArchive) -> None:
+    Image.fromarray(np.full((40, 48, 3), 90, np.uint8)).save(small.scans / "a.jpg", comment=b"by hand")
+    small.done("ingest", small.scans)
+
+    answer = small.done("restore")
+
+    (row,) = small.done("list", "--rows", "derivatives", "--format", "json").json()
+    assert row["notes"]
+    assert f"1 derivative with notes:\n  a (1): {row['notes'].split('; ')[0]}\n" in answer.errors
+
+
+def test_the_reason_of_a_refusal_can_be_listed(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    (small.scans / "items.csv").write_text("filename,polarity\na.tif,negative\n")
+    small.done("ingest", small.scans)
+    small.done("restore")
+    (row,) = small.done("list", "status:refused", "--rows", "masters", "--format", "json").json()
+    assert row["refusal"] == "negative polarity"

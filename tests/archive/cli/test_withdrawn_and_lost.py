@@ -33,6 +33,17 @@ def withdraw(museum: SmallArchive, accession_number: str = "A") -> None:
     museum.done("withdraw", accession_number, "--derivative", str(derivative), "--reason", REASON)
 
 
+def test_a_withdrawn_derivative_counts_neither_as_disk_use_nor_as_unchecked(museum: SmallArchive) -> None:
+    sizes = {name: Path(derivatives(museum, name)[0]["path"]).stat().st_size for name in "BC"}
+    withdraw(museum)
+
+    found = museum.done("status", "--format", "json").json()
+
+    assert found["disk"]["derivatives"] == sum(sizes.values())
+    assert found["last_verify"]["never_checked"] == 5  # three masters and two derivatives
+    assert found["lost"]["derivatives"] == 0
+
+
 @pytest.mark.parametrize("command", [["verify", "--repair"], ["restore"], ["rerun", "accession_number:A"]])
 def test_a_lost_derivative_that_was_withdrawn_is_not_made_again(museum: SmallArchive, command: list[str]) -> None:
     path = lose(museum, "A")
