@@ -99,8 +99,9 @@ def lock_masters(session: Session, which: ColumnElement[bool]) -> None:
 
 
 def update_current_derivatives(session: Session, master: Master) -> None:
-    """Applies the rule to one master after its derivatives, their reviews or their files changed."""
+    """Locks one master and applies the rule to it, after its derivatives, their reviews or their files changed."""
     session.flush()
+    lock_masters(session, Master.id == master.id)
     update_current_where(session, Master.id == master.id)
     session.refresh(master)
 
@@ -108,11 +109,10 @@ def update_current_derivatives(session: Session, master: Master) -> None:
 def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
     """Applies the rule to the masters ``which`` selects, in the database; rows that stay as they are, are not written.
 
-    The masters are locked first, so that what other transactions changed about them is seen. The headline scores on a
-    master's row are those of its current restored derivative.
+    The headline scores on a master's row are those of its current restored derivative. Where ``which`` selects few
+    masters, lock them first, so that what other transactions change about them is seen.
     """
     session.flush()
-    lock_masters(session, which)
     for kind, current_id, current_recipe_id in (
         (DerivativeKind.RESTORED, Master.current_restored_id, Master.current_restored_recipe_id),
         (DerivativeKind.STYLED, Master.current_styled_id, Master.current_styled_recipe_id),
@@ -141,7 +141,10 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
 
 
 def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:
-    """Lets the derivatives ``which`` selects count as made by a full run at the time ``at``, and applies the rule."""
+    """Lets the derivatives ``which`` selects count as made by a full run at the time ``at``, and applies the rule.
+
+    Their masters are locked first.
+    """
     of_these = Master.id.in_(select(Derivative.master_id).where(which.self_group()))
     lock_masters(session, of_these)
     session.execute(

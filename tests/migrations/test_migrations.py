@@ -191,6 +191,7 @@ def test_a_withdrawn_derivative_is_not_current_after_any_migration(settings: Set
         older, newer = (add_derivative(session, master, add_version(session, f"mend@{n}.0")) for n in (1, 2))
         newer.withdrawn_at = AT
         update_current_derivatives(session, master)
-    for move in (lambda: migration.downgrade(settings, "0014"), lambda: migration.upgrade(settings)):
-        move()
-        assert [current for *_, current in _masters(settings)] == [older.id]
+    migration.downgrade(settings, "0014")
+    assert [current for *_, current in _masters(settings)] == [older.id]
+    migration.upgrade(settings)
+    assert [current for *_, current in _masters(settings)] == [older.id]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from restoration.image import ImageInfo, Picture, Provenance, TiffSink, inspect
+from restoration.image import ImageInfo, Picture, Provenance, Samples, TiffSink, inspect
 from restoration.image.image_info import Metadata
 from restoration.image.provenance_metadata import Compression
 from restoration.image.xmp import TIFF, Packet
@@ -47,10 +47,11 @@ def write(
     return sink
 
 
-def samples(bits: int, channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.unsignedinteger]]:
+def samples(bits: int, channels: int) -> Samples:
     ramp = np.linspace(0, 2**bits - 1, 900)[None, :, None] + np.arange(700)[:, None, None]
     values = np.broadcast_to(ramp, (700, 900, channels)) % 2**bits
-    return values.astype(np.uint8 if bits == 8 else np.uint16).squeeze()
+    found: Samples = values.astype(np.uint8 if bits == 8 else np.uint16).squeeze()
+    return found
 
 
 @pytest.mark.parametrize("bits", [8, 16])
