@@ -10,6 +10,7 @@ import pytest
 from archive import fixity
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
+from archive.storage import check_file
 from archive.withdrawal import withdraw_derivative
 from tests.small_archive import SmallArchive, write_scan
 
@@ -61,7 +62,7 @@ def test_a_derivative_that_is_withdrawn_while_it_is_checked_is_not_marked_as_los
     museum: SmallArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue, derivative = Catalogue.open(load_settings(museum.home)), derivatives(museum)[0]
-    check = fixity.check_file
+    check = check_file
 
     def withdrawn_meanwhile(path: Path, sha256: str) -> Any:
         if path == Path(derivative["path"]):
