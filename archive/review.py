@@ -93,9 +93,16 @@ def _find(catalogue: Catalogue, session: Session, accession_number: str, derivat
 
 def _listed(catalogue: Catalogue, rows: Sequence[tuple[Derivative, int]]) -> str:
     return "".join(
-        f"\n  derivative {derivative.id} of master {sequence}: {catalogue.path_of(derivative.path)}"
+        f"\n  derivative {derivative.id} of master {sequence}{_state(derivative)}: {catalogue.path_of(derivative.path)}"
         for derivative, sequence in rows
     )
+
+
+def _state(derivative: Derivative) -> str:
+    """Why there is no file to review, if there is none."""
+    if derivative.withdrawn_at is not None:
+        return ", withdrawn"
+    return "" if derivative.file_fault is None else f", file {derivative.file_fault}"
 
 
 def _check_bytes(catalogue: Catalogue, derivative: Derivative) -> None:
