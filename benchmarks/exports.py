@@ -1,10 +1,10 @@
-"""How long exports take, and that their memory does not grow with the catalogue.
+"""Measures the duration of exports, and whether their memory grows with the catalogue.
 
     python -m benchmarks.exports [--items N,N,...] [--keep FOLDER]
 
-Builds a catalogue of each size (1,000 and 10,000 items unless told otherwise) with about twice as many derivatives, and
-exports all of it in every form, each in a process of its own. Prints time, processor time,
-size and peak memory (maximum resident set).
+Builds a catalogue of each size (by default 1,000 and 10,000 items) with about twice as many derivatives, and exports
+all of it in every format, each in a separate process. Prints time, processor time, size and peak memory (maximum
+resident set).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FORMS = (
 
 
 def main() -> None:
-    """Build or take the catalogues, export, and print a table."""
+    """Builds or opens the catalogues, exports them, and prints a table."""
     parser = argparse.ArgumentParser(description="Times the exports of large catalogues.")
     parser.add_argument("--items", default="1000,10000", help="sizes of the catalogues")
     parser.add_argument("--keep", type=Path, help="where the catalogues are built, or were")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _home(folder: Path, items: int) -> Path:
-    """The home of a catalogue of so many items, built where there is none."""
+    """The home of a catalogue with this number of items, built if it doesn't exist."""
     home = folder / "home"
     if not home.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def _home(folder: Path, items: int) -> Path:
 
 
 def _measure(home: Path, arguments: tuple[str, ...]) -> tuple[float, resource.struct_rusage]:
-    """Seconds and used resources of a command in a process of its own."""
+    """Runs a command in a separate process; returns its seconds and resource usage."""
     started = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "archive", "--home", str(home), *arguments], stderr=subprocess.DEVNULL

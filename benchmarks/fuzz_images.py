@@ -1,11 +1,11 @@
-"""Reads damaged files of every format, and tells whether anything but an ImageError came out of it.
+"""Reads damaged files of every format and reports any outcome other than success or an ImageError.
 
     python -m benchmarks.fuzz_images [--files N] [--seed N] [--timeout SECONDS] [--folder SCANS] [--only NUMBER]
 
-Each file is one of the small ones in tests/sample_images.py (or of a folder of real ones) with bits flipped, pieces
-overwritten, cut out, doubled or put together with another file's. It is looked at, opened, read and written as a
-derivative. Work is done in a process of its own, so that a hang and a crash are caught too, and named by the file's
-number: seed and number make the same file again. Aim: none of them, over 2,000 files and more.
+Each file is one of the small ones in tests/sample_images.py (or of a folder of real scans) with flipped bits, or with
+pieces overwritten, removed, duplicated or combined with another file's. It is inspected, opened, read and written as a
+derivative, in a separate process, so that hangs and crashes are detected too and reported with the file's number. The
+same seed and number reproduce the file. Goal: no such outcome in 2,000 files or more.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from restoration.image import Limits, Picture, TiffSink, inspect_all
 from tests.sample_images import CARRIED, REFUSED
 
 LIMITS = Limits(max_pixels=4_000_000, max_decoding_bytes=128 * 1024 * 1024)
-MEMORY_BYTES = 4 * 1024**3  # more is taken for running away
+MEMORY_BYTES = 4 * 1024**3  # limits runaway allocations
 LARGEST_REAL_FILE_BYTES = 1_500_000
 BAND_ROWS = 16
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 def corpus(folder: Path | None = None) -> dict[str, bytes]:
-    """The sound files by name."""
+    """The undamaged files by name."""
     files = {name: make() for name, make in (CARRIED | REFUSED).items()}
     if folder is not None:
         for path in sorted(folder.rglob("*")):
@@ -46,13 +46,13 @@ def corpus(folder: Path | None = None) -> dict[str, bytes]:
 
 
 def damaged(files: dict[str, bytes], seed: int, number: int) -> tuple[str, bytes]:
-    """The file ``number``: the name of what it was made of, and its bytes. The first damage falls on the header."""
+    """Damaged file ``number``: the name of its original, and its bytes. The first damage is in the header."""
     random = np.random.default_rng((seed, number))
     names = sorted(files)
     name = names[number % len(names)]
     data = bytearray(files[name])
     for turn in range(int(random.choice([1, 1, 1, 2, 4]))):
-        # Headers are where a change means something; half of all changes fall on the first bytes.
+        # Changes in headers have the most effect, so half of all changes affect the first bytes.
         end = min(len(data), 600) if turn == 0 or random.random() < 0.5 else len(data)
         start = int(random.integers(0, max(1, end)))
         length = int(random.integers(1, 64))
@@ -80,7 +80,7 @@ def damaged(files: dict[str, bytes], seed: int, number: int) -> tuple[str, bytes
 
 
 def outcome(path: Path, derivative: Path) -> str:
-    """What becomes of the file: ``derivative``, ``kind refused``, or the name of the ImageError."""
+    """The outcome for a file: ``derivative``, ``kind refused``, or the name of the ImageError."""
     try:
         pictures = inspect_all(path, limits=LIMITS)
         for info in pictures:
@@ -99,7 +99,7 @@ def outcome(path: Path, derivative: Path) -> str:
 
 
 def work(seed: int, numbers: range, timeout_seconds: float, folder: Path | None) -> None:
-    """In the process of its own: one line before and after each file."""
+    """The separate process: prints a line before and after each file."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     warnings.simplefilter("error")
     files = corpus(folder)
@@ -120,7 +120,7 @@ def work(seed: int, numbers: range, timeout_seconds: float, folder: Path | None)
 
 
 def run(seed: int, count: int, timeout_seconds: float, folder: Path | None = None) -> tuple[dict[str, int], list[str]]:
-    """How many files came to which outcome, and everything that should not have been, in words."""
+    """The number of files for each outcome, and a description of every unexpected one."""
     outcomes: collections.Counter[str] = collections.Counter()
     troubles: list[str] = []
     names = sorted(corpus(folder))
@@ -147,7 +147,7 @@ def run(seed: int, count: int, timeout_seconds: float, folder: Path | None = Non
 
 
 def main() -> int:
-    """The command line; the exit code is 1 where something came out that should not have."""
+    """The command line; the exit code is 1 if there was an unexpected outcome."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)

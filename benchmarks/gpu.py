@@ -1,14 +1,14 @@
-"""Everything that a machine with a GPU and no network is needed for, in one call.
+"""Runs everything that needs a GPU, in one call, on a machine without network.
 
     python -m benchmarks.gpu --output OUT --data FOLDER --checkpoint CHECKPOINT --minutes 12
     python -m benchmarks.gpu --output OUT --data FOLDER --minutes 2 --device cpu
 
 It runs the tests marked ``cuda``, measures the throughput of the newest shipped restoration, and trains for the
-remaining minutes, from a checkpoint or from the newest shipped version. Into OUT it writes ``figures.json`` and the
-checkpoint or the finished version in parts of at most 16 MB; ``cat NAME.part*`` joins them. Every part is written as
-soon as it is known, so that a machine which goes away in the middle leaves what was done.
+remaining minutes, from a checkpoint or from the newest shipped version. It writes ``figures.json`` to OUT, and the
+checkpoint or the finished version in parts of at most 16 MB; ``cat NAME.part*`` joins them. Every result is written
+immediately, so that an interrupted run leaves what it finished.
 
-It needs torch, numpy, scipy, scikit-image, tifffile, safetensors, pytest and what reading images needs, but neither the
+It needs torch, numpy, scipy, scikit-image, tifffile, safetensors, pytest and the image libraries, but neither the
 archive's database nor its command-line packages.
 """
 
@@ -37,7 +37,7 @@ _SECONDS_KEPT_FOR_WRITING = 20
 
 
 def main() -> None:
-    """Runs the tests, the measurements and the training, and writes what they gave."""
+    """Runs the tests, the measurements and the training, and writes their results."""
     options = _options()
     began = time.monotonic()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run_tests() -> dict[str, Any]:
-    """The tests marked cuda, without the other tests' fixtures, whose packages a GPU machine may lack."""
+    """Runs the tests marked cuda, without the fixtures of other tests, whose packages a GPU machine may lack."""
     command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "tests/restoration/test_cuda.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
     lines = done.stdout.strip().splitlines()
@@ -85,7 +85,7 @@ def _newest() -> ModelFolder:
 
 
 def _train(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
-    """Trains within ``minutes`` and brings the version, or at least the last checkpoint, into the output."""
+    """Trains within ``minutes`` and copies the version, or at least the last checkpoint, to the output."""
     folder = options.output.resolve().parent / options.name
     if options.checkpoint is not None:
         folder.mkdir(parents=True, exist_ok=True)

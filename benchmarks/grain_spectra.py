@@ -1,9 +1,9 @@
-"""Compares the spectrum of real grain in flat places of scanned prints with that of the ageing model's grain.
+"""Compares the spectra of real grain, in flat places of scanned prints, and of the ageing model's grain.
 
     python -m benchmarks.grain_spectra PRINTS...
 
-PRINTS are folders of scans. Printed are, for each octave of spatial frequency, the quartiles over the patches of the
-power density relative to white noise of the same variance, in dB: 0 everywhere is white noise.
+PRINTS are folders of scans. For each octave of spatial frequency it prints the quartiles, over the patches, of the
+power density relative to white noise of the same variance, in dB; white noise has 0 everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from restoration.training.aged_pairs import images_in, read_photograph
 
 Array = NDArray[np.float32]
 
-_OCTAVES = ((1 / 24, 1 / 12), (1 / 12, 1 / 6), (1 / 6, 1 / 3), (1 / 3, 1 / 2))  # cycles a pixel
+_OCTAVES = ((1 / 24, 1 / 12), (1 / 12, 1 / 6), (1 / 6, 1 / 3), (1 / 3, 1 / 2))  # cycles per pixel
 _AGEINGS = 600
 
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _simulated() -> list[Array]:
-    """Patches of grain that the ageing model lays over flat fields, wherever it lays any that a scan would show."""
+    """Patches of simulated grain on flat fields, if it is strong enough to be visible in a scan."""
     rng = np.random.default_rng(0)
     found: list[Array] = []
     for _ in range(_AGEINGS):

@@ -1,8 +1,7 @@
-"""A large catalogue with plausible metadata, written in bulk: what ``benchmarks/catalogue.py`` asks its questions of.
+"""Builds a large catalogue with plausible metadata, in bulk, for ``benchmarks/catalogue.py``.
 
-Items come in fonds, as a museum takes them in: a run of accession numbers by mostly one creator, of a few years, in one
-collection. Fonds are ingested in another order than that of their accession numbers. The same size gives the same rows
-on every database.
+Items come in fonds, as in a museum: consecutive accession numbers, mostly one creator, a few years, one collection.
+Fonds are not ingested in the order of their accession numbers. The same size gives the same rows on every database.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from restoration.recipe import Recipe as RecipeContent
 
 MODEL = "denoise-deblur"
 NEVER_USED = "0.3"
-"""A version that made nothing: with it approved, all that is restored is stale."""
+"""A version without derivatives: if it is approved, all restored masters are stale."""
 RARE_MODEL = "mend-prints"
-"""Another model: version 1.0 made a few derivatives, version 2.0 none."""
+"""Another model: version 1.0 has a few derivatives, version 2.0 none."""
 
 _AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
-_WRITTEN_AT = "2026-05-04 12:00:00.000000"  # as both databases read it
-_CHUNK = 20_000  # items between two commits
-_BATCH = 10_000  # tasks in a batch
+_WRITTEN_AT = "2026-05-04 12:00:00.000000"  # in the format that both databases read
+_CHUNK = 20_000  # items per commit
+_BATCH = 10_000  # tasks per batch
 _COMMON = fold_words("""
     the of portrait in a view and at with street woman man from house two children group seated near standing church
     family harbour girl boy river bridge unidentified studio market garden landscape workers railway mill winter
@@ -52,7 +51,7 @@ _SYLLABLES = fold_words("""
 _GIVEN = ("Anna", "Eugène", "Dorothea", "Carl", "Émile", "Julia", "Otto", "Marie", "Nils", "Clara", "Félix", "Ida")
 _PLACES = ("Nipomo", "Paris", "Łódź", "Bergen", "Trieste", "Oaxaca", "Leith", "Graz", "Malmö", "Ghent", "Tartu", "Brno")
 _PROCESSES = ("gelatin silver print", "albumen print", "cyanotype", "autochrome", "collodion negative", "halftone")
-# The versions and the strength of each recipe; the last one is styled.
+# The model versions and the strength of each recipe; the last one is styled.
 _RECIPES = (
     ((f"{MODEL}@0.1",), 1.0),
     ((f"{MODEL}@0.1",), 0.5),
@@ -61,7 +60,7 @@ _RECIPES = (
     ((f"{RARE_MODEL}@1.0",), 1.0),
 )
 _STYLED = 3
-# Name, what it is compared with, least value and span.
+# Name, comparison image, least value and range.
 _METRICS = (
     ("psnr", "source", 24.0, 16.0),
     ("ssim", "source", 0.6, 0.4),
@@ -74,11 +73,11 @@ _METRICS = (
 _ENVIRONMENT = json.dumps({"software_version": "0.1.0", "device": "cpu", "precision": "fp32", "threads": 2, "seed": 0})
 
 Rows = dict[str, list[tuple[Any, ...]]]
-"""Rows by the table's name."""
+"""Rows by table name."""
 
 
 def build(catalogue: Catalogue, items: int) -> None:
-    """Fill an empty catalogue with ``items`` items, about twice as many derivatives, their scores, tasks and reviews.
+    """Fills an empty catalogue with ``items`` items, about twice as many derivatives, their scores, tasks and reviews.
 
     Version 0.2 of :data:`MODEL` is approved; a tenth of the items is stale.
     """
@@ -102,11 +101,11 @@ def build(catalogue: Catalogue, items: int) -> None:
             _count_ids_on(connection)
     if catalogue.engine.dialect.name == "postgresql":
         with catalogue.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))  # as the server does by itself, by and by
+            connection.execute(text("VACUUM ANALYZE"))  # as the server does eventually
 
 
 def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
-    """Move the model's approved alias, which decides what is stale, or with None take it away."""
+    """Moves the model's approved alias, which decides what is stale, or with None removes it."""
     with catalogue.session() as session:
         row = session.scalars(select(Model).where(Model.name == model)).one()
         session.execute(delete(ModelAlias).where(ModelAlias.model_id == row.id))
@@ -116,7 +115,7 @@ def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
 
 
 def _add_models(session: Session) -> None:
-    """Registers the models and the recipes, whose ids are their places in ``_RECIPES`` and 1."""
+    """Registers the models and the recipes; the recipes' ids are their indexes in ``_RECIPES`` plus 1."""
     versions: dict[str, tuple[ModelCard, ModelVersion]] = {}
     for name, numbers, approved in (
         (MODEL, ("0.1", "0.2", NEVER_USED), "0.2"),
@@ -167,7 +166,7 @@ def _card(name: str, version: str, task: str) -> ModelCard:
 
 
 def _catalogue(items: int, agent: int) -> Iterator[Rows]:
-    """The rows of each item."""
+    """Yields the rows of each item."""
     random = Random(1)  # noqa: S311
     derivatives, batches = 0, 0
     for item_id, fields in enumerate(islice(_described(random, items), items), start=1):
@@ -191,7 +190,7 @@ def _catalogue(items: int, agent: int) -> Iterator[Rows]:
 
 
 def _described(random: Random, items: int) -> Iterator[dict[str, Any]]:
-    """The metadata of one item after the other, fonds by fonds."""
+    """Yields the metadata of the items, fonds by fonds."""
     creators = [f"{random.choice(_GIVEN)} {_word(random).title()}" for _ in range(max(20, items // 200))]
     fame = list(accumulate(1 / rank for rank in range(1, len(creators) + 1)))
     words = _COMMON + [_word(random) for _ in range(40_000)]
@@ -216,7 +215,7 @@ def _described(random: Random, items: int) -> Iterator[dict[str, Any]]:
 
 
 def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, agent: int) -> int:
-    """Adds the item's masters with all that was made of them; the highest id of a derivative by then."""
+    """Adds the item's masters with their derivatives; returns the highest derivative id."""
     master_id = 2 * item_id - 1
     recipes, status, refusal = _history(random)
     restored: list[int] = []
@@ -258,7 +257,7 @@ def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, age
 
 
 def _history(random: Random) -> tuple[list[int], str | None, str | None]:
-    """The recipes that were applied to a master, its last task's status, and why the last plan left it out."""
+    """The recipes applied to a master, its last task's status, and the reason why the last plan left it out."""
     chance = random.random()
     if chance < 0.08:
         return [], None, None
@@ -267,9 +266,9 @@ def _history(random: Random) -> tuple[list[int], str | None, str | None]:
     if chance < 0.1201:
         return [], "failed", None
     if chance < 0.22:
-        return [0, 1], "done", None  # the tenth that is stale
+        return [0, 1], "done", None  # the stale tenth
     if chance < 0.2202:
-        return [2], "done", None  # what is stale with version 0.1 approved
+        return [2], "done", None  # stale if version 0.1 is approved
     if chance < 0.2204:
         return [4], "done", None
     return [0, 1, 2][random.random() < 0.7 :] + ([_STYLED] if random.random() < 0.05 else []), "done", None
@@ -280,7 +279,7 @@ def _scan(master_id: int, item_id: int, sequence: int, view: str) -> tuple[Any, 
     return (master_id, item_id, sequence, view, 1, name, 1, digest, 60_000_000, "TIFF", 6_000, 4_000, 8, 1, _WRITTEN_AT)
 
 
-# The columns of what is written, in the order of the rows.
+# The columns of each table, in the order of the rows.
 _COLUMNS = {
     "batches": "id kind options created_at agent_id",
     "items": "id accession_number title creator date date_earliest date_latest description place process polarity "
@@ -299,13 +298,13 @@ _COLUMNS = {
 
 
 def _write(connection: Connection, chunk: Sequence[Rows]) -> None:
-    """Writes the rows of a chunk of items, as fast as each database takes them in."""
+    """Writes the rows of a chunk of items by the fastest way of each database."""
     cursor = connection.connection.cursor()
     if connection.dialect.name == "sqlite":
-        cursor.execute("PRAGMA cache_size = -1000000")  # kibibytes: unique indexes are filled out of order
+        cursor.execute("PRAGMA cache_size = -1000000")  # kibibytes: unique indexes are filled in random order
     else:
         cursor.execute("SET LOCAL TimeZone = 'UTC'")
-        cursor.execute("SET LOCAL session_replication_role = replica")  # leaves foreign keys unchecked
+        cursor.execute("SET LOCAL session_replication_role = replica")  # disables foreign key checks
     for table, named in _COLUMNS.items():
         columns = named.split()
         rows = [row for item in chunk for row in item.get(table, ())]
@@ -320,7 +319,7 @@ def _write(connection: Connection, chunk: Sequence[Rows]) -> None:
 
 
 def _count_ids_on(connection: Connection) -> None:
-    """Lets PostgreSQL's ids go on after the written ones; SQLite's do."""
+    """Sets PostgreSQL's sequences to follow the written ids; SQLite needs nothing."""
     if connection.dialect.name == "postgresql":
         for table in Table.metadata.tables.values():
             if "id" in table.columns:

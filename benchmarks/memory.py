@@ -1,17 +1,17 @@
-"""How much memory, and how long, restoring and scoring take for pictures of up to a gigapixel.
+"""Measures memory and time of restoring and scoring pictures of up to a gigapixel.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --megapixels 24 100 --layout deflate --no-scores
     python -m benchmarks.memory --megapixels 100 --style simulated-toned-print
     python -m benchmarks.memory --megapixels 1000 --layout tiled --folder /scratch
 
-Makes 16-bit RGB TIFFs of the shape 3:2, a few rows at a time, and works on each in a process of its own, with the
-shipped model up to 400 megapixels and a tiny network above that. Memory is the sum of RssAnon over that process and its
-children, looked at every 20 ms: what they hold themselves, not the files that the system keeps in mind. Beside the time
-on the clock stands the processors' time, on which other work of the machine has less influence.
+Creates 16-bit RGB TIFFs with an aspect ratio of 3:2, a few rows at a time, and processes each in a separate process,
+with the shipped model up to 400 megapixels and a tiny network above that. Memory is the sum of RssAnon over that
+process and its children, sampled every 20 ms: their own memory without the system's file cache. Processor time is
+printed too, because other work on the machine affects it less than elapsed time.
 
-Each picture and its derivative take 6 bytes a pixel on the disk, twice 6 GB for 1,000 megapixels. Aim: at most 3 GiB,
-and for each megapixel the same time.
+Each picture and its derivative take 6 bytes per pixel on the disk, twice 6 GB for 1,000 megapixels. Goal: at most 3
+GiB, and the same time per megapixel for all sizes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Works through the sizes and prints a line for each."""
+    """Processes all sizes and prints a line for each."""
     options = _options()
     print("| megapixels | layout | network | step | s / Mpx | processors' s / Mpx | peak MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -78,7 +78,7 @@ def _measure(folder: Path, megapixels: int, options: argparse.Namespace) -> None
         from tests.small_archive import write_model
 
         write_model(folder / "model")
-    # Spawned and not forked, so that it holds nothing of this process.
+    # Spawned, not forked, so that it shares no memory with this process.
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
     process = processes.Process(target=_work, args=(theirs, folder, options, tiny))
@@ -101,7 +101,7 @@ def _measure(folder: Path, megapixels: int, options: argparse.Namespace) -> None
 
 
 def write_picture(path: Path, megapixels: float, layout: str) -> None:
-    """A slope of colours with grain and edges, written piece by piece."""
+    """Writes colour gradients with grain and edges, in pieces."""
     width = round((megapixels * 1.5e6) ** 0.5)
     height = round(megapixels * 1e6 / width)
     grain = np.random.default_rng(1).integers(0, 3000, (1024, width + 1024, 3), np.uint16)
@@ -142,7 +142,7 @@ def write_picture(path: Path, megapixels: float, layout: str) -> None:
 
 
 def _steps(pid: int, ours: Connection) -> Iterator[tuple[str, float, float, int]]:
-    """Name, seconds, processors' seconds and peak memory in bytes of each step that the process reports."""
+    """Name, seconds, processor seconds and peak memory in bytes of each step that the process reports."""
     process, peak = psutil.Process(pid), 0
     while True:
         try:
@@ -163,7 +163,7 @@ def _anonymous_bytes(process: psutil.Process) -> int:
 
 
 def _work(theirs: Connection, folder: Path, options: argparse.Namespace, tiny: bool) -> None:
-    """What the measured process does: restores the picture, then scores the derivative."""
+    """The measured process: restores the picture, then scores the derivative."""
     from restoration import (
         Execution,
         LoadedModels,

@@ -1,17 +1,17 @@
-"""How busy a batch keeps its device, and what it costs beside the model's own work.
+"""Measures the device utilisation of a batch, and its overhead compared with the model alone.
 
     python -m benchmarks.pipeline
     python -m benchmarks.pipeline --stand-in 0.25
     python -m benchmarks.pipeline --pictures 4 --smallest 1 --largest 2 --shipped
 
-Makes 16-bit RGB TIFFs of 6 to 24 megapixels, takes them into a fresh archive and restores them as one batch. By itself
-the device is a stand-in that waits for each tile as long as a GPU would work on it, and uses no processor meanwhile.
+Creates 16-bit RGB TIFFs of 6 to 24 megapixels, ingests them into a new archive and restores them as one batch. By
+default the device is simulated: it waits for each tile as long as a GPU would compute, without using the processor.
 With ``--shipped`` it is the shipped model on the CPU, and the same pictures are first restored by the model alone:
-opened, restored and thrown away, without digests, scores or files.
+opened, restored and discarded, without digests, scores or files.
 
-The steps' seconds are those on the clock, summed over all tasks, and overlap; ``waiting for the device`` is what tasks
-wait for each other. Beside the time on the clock stands the processors' time, on which other work of the machine has
-less influence. Aims: at most 1.1 times the device's time; at most 0.4 s a megapixel more than the model alone.
+The seconds of the steps are elapsed time, summed over all tasks, which overlap; ``waiting for the device`` is the time
+that tasks wait for each other. Processor time is printed too, because other work on the machine affects it less. Goals:
+at most 1.1 times the device's time; at most 0.4 s per megapixel more than the model alone.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _AROUND, _DEVICE, _WAIT, _WRITE = "restore, around the device", "device", "waiti
 
 
 def main() -> None:
-    """Runs the batch and prints what it took."""
+    """Runs the batch and prints its times."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="pipeline-", dir=options.folder) as folder:
         scans, home = Path(folder, "scans"), Path(folder, "home")
         sizes = np.linspace(options.smallest, options.largest, options.pictures)
-        # Not in the order of their sizes, as in no museum.
+        # In random order of sizes, as in a real archive.
         megapixels = sum(_make_picture(scans, n, float(size)) for n, size in enumerate(np.roll(sizes[::-1], 1)))
         print(f"{options.pictures} pictures, {megapixels:.0f} megapixels")
         for arguments in (("init",), ("ingest", scans), ("restore", "--plan", "--device", "cpu")):
@@ -99,7 +99,7 @@ def _make_picture(scans: Path, number: int, megapixels: float) -> float:
     scans.mkdir(parents=True, exist_ok=True)
     path = scans / f"P{number:03d}.tif"
     write_picture(path, megapixels, "striped")
-    with path.open("r+b") as file:  # else two of one size would be the same picture
+    with path.open("r+b") as file:  # otherwise two pictures of one size would be identical
         file.seek(-6, 2)
         file.write(number.to_bytes(6, "little"))
     with Picture.open(path) as picture:
@@ -107,7 +107,7 @@ def _make_picture(scans: Path, number: int, megapixels: float) -> float:
 
 
 class StandIn:
-    """A device that needs a certain time for each pixel of the regions that it is given, margins included."""
+    """A simulated device with a fixed time per pixel of its regions, margins included."""
 
     margin_px = 64
     multiple_px = 8
@@ -126,7 +126,7 @@ class StandIn:
 
 
 class Nowhere:
-    """A sink that keeps nothing."""
+    """A sink that discards everything."""
 
     pixel_sha256 = ""
 
@@ -138,10 +138,10 @@ class Nowhere:
 
 
 def _alone(scans: Path) -> tuple[float, float]:
-    """Seconds, and seconds of processors, that the model takes for the pictures one after the other."""
+    """Seconds and processor seconds that the model takes for all pictures, one after the other."""
     version = [each for each in shipped_versions() if each.card.name == "denoise-deblur"][-1]
     models, recipe = LoadedModels(lambda _stage: version), Recipe(stages=(version.card.stage({}),))
-    # What torch prepares at first is not the pictures'.
+    # Excludes torch's initialisation from the measurement.
     restore_array(np.random.default_rng(1).random((1024, 1024, 3)), recipe, models=models)
     began, processors_began = time.perf_counter(), time.process_time()
     for path in sorted(scans.iterdir()):
@@ -151,7 +151,7 @@ def _alone(scans: Path) -> tuple[float, float]:
 
 
 class Steps:
-    """How long all tasks together were at each step."""
+    """Time spent in each step, summed over all tasks."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
@@ -160,7 +160,7 @@ class Steps:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Notes the steps of the batch that is run inside."""
+        """Context that records the steps of a batch."""
         make, record, run = task_processing.process_task, commit_derivative, InferenceScheduler.run
 
         def timed_turn(device: Any, priority: int, call: Callable[[], Any]) -> Any:
@@ -200,14 +200,14 @@ class Steps:
             yield
 
     def print(self, megapixels: float) -> None:
-        """A line for each step; the shares are of all but the waiting."""
+        """Prints a line for each step; shares exclude waiting."""
         worked = sum(seconds for step, seconds in self._seconds.items() if step != _WAIT)
         for step, seconds in sorted(self._seconds.items(), key=lambda item: -item[1]):
             share = "" if step == _WAIT else f"{100 * seconds / worked:5.1f} %"
             print(f"  {step:28} {seconds:8.1f} s {seconds / megapixels:8.3f} s a megapixel {share}")
 
     def _enter(self, step: str) -> None:
-        """The thread's task goes on to another step. Those of single models follow the restoring, and take no time."""
+        """Records that the thread's task enters another step. Steps of single models are part of restoring."""
         now = time.perf_counter()
         step = _AROUND if step == "restore" else "digest, flush" if step == "digest" else step
         if "@" not in step:

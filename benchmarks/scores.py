@@ -1,13 +1,13 @@
-"""How long all quality scores take, against scikit-image doing the same metrics one after the other.
+"""Compares the time of all quality scores with scikit-image computing the same metrics one after the other.
 
     python benchmarks/scores.py
     python benchmarks/scores.py --reference --threads 4
     python benchmarks/scores.py --megapixels 400 --alone
 
-Two 16-bit RGB TIFFs are made (three with ``--reference``) and scored: by us from the files, on as many processors as
-threads; by scikit-image from float64 arrays that are already in memory, which our time has no such start of. Time of
-processors is given beside time on the clock, since it hardly depends on what else the machine does. Memory is
-anonymous memory at its peak, of a process that does nothing else. Linux only.
+Creates two 16-bit RGB TIFFs (three with ``--reference``) and scores them: with this package from the files, with as
+many processors as threads; with scikit-image from float64 arrays that are already in memory, which is an advantage for
+it. Processor time is printed too, because other work on the machine hardly affects it. Memory is the peak of anonymous
+memory of a process that does nothing else. Linux only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BANDS_ROWS = 250
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What scoring took and gave. ``parts`` are processor seconds by name."""
+    """Resources and values of one scoring run. ``parts`` are processor seconds by name."""
 
     seconds: float
     cpu_seconds: float
@@ -53,7 +53,7 @@ class Result:
 
 
 def main() -> None:
-    """Prints the comparison; ends with 1 where a value differs by more than it may."""
+    """Prints the comparison; the exit code is 1 if a value differs by more than its tolerance."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="scores-", dir=options.folder) as folder:
         paths = _pictures(Path(folder), options.megapixels, with_reference=options.reference)
@@ -90,7 +90,7 @@ def _clock(result: Result) -> float:
 
 
 def _pictures(folder: Path, megapixels: float, *, with_reference: bool) -> dict[str, Path]:
-    """Pictures of slopes, edges and grain, and of parts that are clipped to white."""
+    """Pictures with gradients, edges, grain and areas clipped to white."""
     height = round(math.sqrt(megapixels * 1e6 / 1.5))
     width = round(megapixels * 1e6 / height)
     columns = np.arange(width, dtype=np.float32)
@@ -115,7 +115,7 @@ def _pictures(folder: Path, megapixels: float, *, with_reference: bool) -> dict[
 
 
 def _apart(work: Callable[..., Result], *arguments: Any) -> Result:
-    """The result of ``work`` in a process of its own."""
+    """Runs ``work`` in a separate process and returns its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
@@ -137,7 +137,7 @@ def _ours(paths: Mapping[str, Path], threads: int, timed: bool) -> Result:
 
 @contextmanager
 def _timed_parts() -> Iterator[dict[str, float]]:
-    """Processor seconds of what the scores are made of, summed over all threads."""
+    """Processor seconds of the parts of scoring, summed over all threads."""
     parts: dict[str, float] = defaultdict(float)
     lock = threading.Lock()
 
@@ -169,7 +169,7 @@ def _timed_parts() -> Iterator[dict[str, float]]:
 
 @contextmanager
 def _peak_memory() -> Iterator[Callable[[], float]]:
-    """Watches this process's anonymous memory; the function yielded gives its peak in MB."""
+    """Watches this process's anonymous memory; yields a function that returns its peak in MB."""
     peak, done = 0.0, threading.Event()
 
     def watch() -> None:

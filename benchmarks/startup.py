@@ -1,8 +1,8 @@
-"""How long ``archive --help`` and ``archive list`` take from the shell, and that neither imports torch.
+"""Measures how long ``archive --help`` and ``archive list`` take from the shell, and checks that neither imports torch.
 
     python benchmarks/startup.py [RUNS]
 
-Aim: under 0.6 s each.
+Goal: under 0.6 s each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 9
 
 
 def seconds(arguments: list[str]) -> float:
-    """Seconds that one run of the command takes."""
+    """Seconds for one run of the command."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "archive", *arguments], check=True, capture_output=True)  # noqa: S603
     return time.perf_counter() - started
@@ -33,7 +33,7 @@ def imports_torch(arguments: list[str]) -> bool:
 
 
 def main() -> None:
-    """Prints one line a command: median, slowest, torch or not."""
+    """Prints one line per command: median, slowest, whether torch was imported."""
     with tempfile.TemporaryDirectory() as folder:
         home = str(Path(folder) / "home")
         subprocess.run([sys.executable, "-m", "archive", "init", home], check=True, capture_output=True)  # noqa: S603

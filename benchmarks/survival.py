@@ -1,13 +1,12 @@
-"""Kills a batch at random instants and resumes it, until it is done; then compares it with one left in peace.
+"""Kills a batch at random times and resumes it until it is done; then compares it with an undisturbed one.
 
     python benchmarks/survival.py --kills 50
     python benchmarks/survival.py --kills 50 --postgresql
     python benchmarks/survival.py --kills 10 --scans photographs --model denoise-deblur
 
-Without ``--scans`` forty small pictures and a tiny network are made. Each time the real command works on the batch, in
-a process of its own that gets ``kill -9``. The two homes must hold the same derivatives, and nothing else. Files are
-compared byte for byte, but for the second in which they were made and the id that follows from it, which are given in
-their metadata.
+Without ``--scans``, it creates forty small pictures and a tiny network. The real command processes the batch in a
+separate process, which gets ``kill -9``. Both homes must contain the same derivatives, and nothing else. Files are
+compared byte for byte, except the time of creation and the id derived from it in their metadata.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SMALL_SCANS = 40
 _MOMENT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|xmp\.iid:[0-9a-f-]{36}")
-_SHARE_AT_THE_START = 0.1  # of the kills; the others come once the batch has begun
+_SHARE_AT_THE_START = 0.1  # of the kills; the others come after the batch has begun
 
 
 def main() -> None:
-    """Runs both batches and prints what came of them; ends with 1 where they differ."""
+    """Runs both batches and prints the results; the exit code is 1 if they differ."""
     options = _options()
     with (
         tempfile.TemporaryDirectory(prefix="survival-", dir=options.folder) as folder,
@@ -95,7 +94,7 @@ def _small_scans(work: Path) -> Path:
 
 
 def _planned(home: Path, url: str | None, scans: Path, options: argparse.Namespace) -> Path:
-    """A home with one batch of all scans, which waits to be run."""
+    """A home with one planned batch of all scans."""
     _archive(home, "init", *([] if url is None else ["--database", url]))
     _archive(home, "ingest", str(scans), may_fail=True)
     model = options.model
@@ -108,7 +107,7 @@ def _planned(home: Path, url: str | None, scans: Path, options: argparse.Namespa
 
 
 def _undisturbed(home: Path) -> tuple[float, float]:
-    """Seconds until the batch began, and seconds of work."""
+    """Runs the batch; returns the seconds until it began, and the seconds of work."""
     began = time.monotonic()
     process = _resume(home)
     assert process.stderr is not None
@@ -120,7 +119,9 @@ def _undisturbed(home: Path) -> tuple[float, float]:
 
 
 def _killed(home: Path, startup: float, working: float, options: argparse.Namespace) -> int:
-    """Starts and kills until there were enough kills, then lets the batch end; how many kills there were."""
+    """Starts and kills the command until there were enough kills, then lets the batch finish; returns the number of
+    kills.
+    """
     instants = random.Random(options.seed)  # noqa: S311
     kills = 0
     while kills < options.kills and _batch(home)["done"] < _batch(home)["tasks"]:
@@ -142,7 +143,7 @@ def _killed(home: Path, startup: float, working: float, options: argparse.Namesp
 
 
 def _compare(homes: dict[str, Path]) -> bool:
-    """Whether the homes differ, in words on standard output."""
+    """Whether the homes differ; prints the differences."""
     files = {name: _derivatives(home) for name, home in homes.items()}
     differing = sorted(
         path for path in files["calm"] | files["killed"] if len({f.get(path) for f in files.values()}) > 1
@@ -159,7 +160,7 @@ def _compare(homes: dict[str, Path]) -> bool:
 
 
 def _derivatives(home: Path) -> dict[str, str]:
-    """The digest of each file without the moments that it tells."""
+    """The digest of each file, without the times in its metadata."""
     folder = home / "derivatives"
     return {
         str(path.relative_to(folder)): hashlib.sha256(_MOMENT.sub(b"", path.read_bytes())).hexdigest()

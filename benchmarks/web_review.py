@@ -1,11 +1,12 @@
-"""Scripted reviewers who share one queue of a real server over HTTP and decide once a second each.
+"""Simulates reviewers who share one queue on a real server over HTTP and each decide once per second.
 
     python -m benchmarks.web_review
     python -m benchmarks.web_review --postgresql
     python -m benchmarks.web_review --derivatives 40 --pause 0
 
-Prints percentiles of the answers, the server's memory over time, and whether the catalogue has exactly one decision per
-derivative, by the reviewer who made it. Exits with 1 if a decision is lost, double or mixed with another.
+Prints percentiles of the response times, the server's memory over time, and whether the catalogue has exactly one
+decision per derivative, by the reviewer who made it. The exit code is 1 if a decision is lost, duplicated or attributed
+to another reviewer.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ PASSWORD = "a password for measuring"  # noqa: S105
 
 
 class Decided(NamedTuple):
-    """One decision that the server confirmed, and how long its two requests took."""
+    """One decision that the server confirmed, and the duration of its two requests."""
 
     reviewer: str
     derivative: int
@@ -49,7 +50,7 @@ class Decided(NamedTuple):
 
 
 def main() -> None:
-    """Sets a home up, runs the reviewers, and compares their decisions with the catalogue."""
+    """Creates a home, runs the reviewers, and compares their decisions with the catalogue."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="review-") as folder, _database(options.postgresql) as url:
         catalogue = _catalogue(Path(folder) / "home", url, options.derivatives)
@@ -68,7 +69,7 @@ def main() -> None:
 
 
 def _watch(process: psutil.Process, running: list[Future[list[Decided]]]) -> list[float]:
-    """The memory of the server at about ten moments, the last one at the end."""
+    """The memory of the server at about ten times, the last one at the end."""
     found = [memory_mib(process)]
     while not all(each.done() for each in running):
         time.sleep(0.5)
@@ -105,7 +106,7 @@ def _database(postgresql: bool) -> Iterator[str | None]:
 
 
 def _catalogue(home: Path, url: str | None, count: int) -> Catalogue:
-    """A catalogue of so many restored items, with files of a few bytes."""
+    """A catalogue with ``count`` restored items, with files of a few bytes."""
     settings = create_home(home, database=url)
     migration.upgrade(settings)
     catalogue = Catalogue.open(settings)
@@ -124,7 +125,7 @@ def _catalogue(home: Path, url: str | None, count: int) -> Catalogue:
 
 @contextmanager
 def running_server(home: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """``archive serve`` in a process of its own: its address with the token, and the process."""
+    """Runs ``archive serve`` in a separate process; yields its address with the token, and the process."""
     command = [sys.executable, "-m", "archive", "--home", str(home), "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
         assert process.stdout is not None
@@ -133,7 +134,7 @@ def running_server(home: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def _review(base: str, name: str, queue: int, pause: float) -> list[Decided]:
-    """Decides as one reviewer until nothing is left."""
+    """Decides as one reviewer until the queue is empty."""
     decided: list[Decided] = []
     with httpx.Client(base_url=base, timeout=60) as client:
         login = {"name": name, "password": PASSWORD, "csrf_token": _token(client, "/login")}

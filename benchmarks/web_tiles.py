@@ -1,10 +1,10 @@
-"""How quickly ``archive serve`` shows a large scan: its view pyramid, the first view, and tiles while zooming.
+"""Measures how quickly ``archive serve`` shows a large scan: its view pyramid, the first view, and tiles while zooming.
 
     python -m benchmarks.web_tiles
     python -m benchmarks.web_tiles --megapixels 100 --connections 1
 
-Makes a 16-bit RGB TIFF of the shape 3:2, ingests it and asks a real server over HTTP, with as many connections as a
-browser uses. Aims on two cores: the first view after at most 1 s, tiles after at most 100 ms at the median.
+Creates a 16-bit RGB TIFF with an aspect ratio of 3:2, ingests it and sends requests to a real server over HTTP, with as
+many connections as a browser uses. Goals on two cores: the first view within 1 s, a median of 100 ms for tiles.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PICTURE = "/iiif/3/master-1"
 
 
 def main() -> None:
-    """Makes the scan, starts the server and prints what it measured."""
+    """Creates the scan, starts the server and prints the measurements."""
     options = _options()
     with tempfile.TemporaryDirectory(prefix="tiles-", dir=options.folder) as folder:
         home, scans = Path(folder) / "home", Path(folder) / "scans"
@@ -86,7 +86,7 @@ def _measure(client: httpx.Client, pool: ThreadPoolExecutor, count: int) -> None
 
 
 def _tiles(width: int, height: int, factor: int) -> list[str]:
-    """The addresses of all tiles of a scale factor, as viewers ask for them."""
+    """The addresses of all tiles of a scale factor, as viewers request them."""
     side = TILE_PX * factor
     paths = []
     for y in range(0, height, side):

@@ -9,7 +9,7 @@ from archive.catalogue.schema import review_tables
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=review_tables.User.metadata,
-    # SQLite can't alter a table in place: Alembic copies it.
+    # SQLite can't alter a table in place, so Alembic copies it.
     render_as_batch=True,
 )
 context.run_migrations()

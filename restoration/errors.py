@@ -1,32 +1,32 @@
-"""The errors that this library raises for what a caller or a file did wrong.
+"""The errors that this library raises for problems in arguments and files.
 
 ::
 
     RestorationError
     ├── ImageError
     │   ├── UnreadableImageError      the bytes can't be decoded: truncated, corrupt, not an image
-    │   ├── UnsupportedImageError     decodable, but not a kind that is carried faithfully
-    │   ├── ImageTooLargeError        more pixels than the limit in force
-    │   └── ChangedImageError         the bytes aren't those that were asked for, or changed while they were read
+    │   ├── UnsupportedImageError     can be decoded, but this kind of image can't be preserved faithfully
+    │   ├── ImageTooLargeError        more pixels than the limit
+    │   └── ChangedImageError         the file isn't the expected one, or changed while it was read
     ├── RecipeError                   a recipe or one of its parameters is invalid
     ├── ModelError
     │   ├── CardError                 card.json is missing, unreadable or incomplete
-    │   └── WeightsError              weights are missing or aren't those of the card
-    ├── DeviceError                   the device asked for isn't there or can't do the work
-    │   └── DeviceMemoryError         its memory is full
-    ├── OutputError                   a network gave values that aren't a picture (NaN, constant)
-    └── TrainingError                 training can't start or go on with this data or checkpoint
+    │   └── WeightsError              weights are missing or don't match the card
+    ├── DeviceError                   the requested device is unavailable or fails
+    │   └── DeviceMemoryError         the device's memory is full
+    ├── OutputError                   a network returned an invalid picture (NaN, constant)
+    └── TrainingError                 training can't start or continue with this data or checkpoint
 """
 
 from __future__ import annotations
 
 
 class RestorationError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base class of all errors that this library raises intentionally."""
 
 
 class ImageError(RestorationError):
-    """Something about one image file."""
+    """A problem with one image file."""
 
 
 class UnreadableImageError(ImageError):
@@ -34,23 +34,23 @@ class UnreadableImageError(ImageError):
 
 
 class UnsupportedImageError(ImageError):
-    """The file can be decoded, but its kind can't be carried faithfully into a derivative."""
+    """The file can be decoded, but a derivative can't preserve this kind of image faithfully."""
 
 
 class ImageTooLargeError(ImageError):
-    """The file declares more pixels than the limit in force."""
+    """The file declares more pixels than the limit."""
 
 
 class ChangedImageError(ImageError):
-    """The file's bytes aren't those expected, or changed while they were read."""
+    """The file's bytes aren't the expected ones, or changed while they were read."""
 
 
 class RecipeError(RestorationError):
-    """A recipe, or a parameter in it, is invalid."""
+    """A recipe, or one of its parameters, is invalid."""
 
 
 class ModelError(RestorationError):
-    """Something about one model version."""
+    """A problem with one model version."""
 
 
 class CardError(ModelError):
@@ -58,11 +58,11 @@ class CardError(ModelError):
 
 
 class WeightsError(ModelError):
-    """Weights are missing, or aren't those that the card names."""
+    """Weights are missing, or don't match the card."""
 
 
 class DeviceError(RestorationError):
-    """The device asked for isn't there, or can't do the work."""
+    """The requested device is unavailable, or fails."""
 
 
 class DeviceMemoryError(DeviceError):
@@ -70,8 +70,8 @@ class DeviceMemoryError(DeviceError):
 
 
 class OutputError(RestorationError):
-    """A network's output isn't a picture."""
+    """A network's output isn't a valid picture."""
 
 
 class TrainingError(RestorationError):
-    """Training can't start or go on."""
+    """Training can't start or continue."""

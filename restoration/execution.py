@@ -18,9 +18,9 @@ from restoration.errors import DeviceError
 class Execution:
     """Execution settings. They are not part of the recipe; the record holds them.
 
-    ``device`` is ``auto`` (a CUDA device if available, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``;
-    ``precision`` is ``auto`` (bfloat16 if the device has hardware support, else float32), ``fp32`` or ``bf16``.
-    ``tile_size`` is the side of the square tiles, px; docs/explanation/benchmarks.md explains the default.
+    ``device`` is ``auto`` (a CUDA device if available, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``; ``precision`` is
+    ``auto`` (bfloat16 if the device has hardware support, else float32), ``fp32`` or ``bf16``. ``tile_size`` is the
+    side of the square tiles, px; docs/explanation/benchmarks.md explains the default.
     """
 
     device: str = "auto"
@@ -61,7 +61,7 @@ class ResolvedExecution:
         return torch.bfloat16 if self.precision == "bf16" else None
 
     def described(self) -> dict[str, str]:
-        """The device's name, its instruction set, the precision and the libraries, for people and records."""
+        """The device's name, its instruction set, the precision and the libraries, for display and records."""
         return {
             "device": device_name(self.device),
             "instruction_set": instruction_set(self.device),
@@ -77,7 +77,7 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
 
 
 def count_gpus() -> int:
-    """How many CUDA devices this process may use."""
+    """The number of CUDA devices that this process may use."""
     return torch.cuda.device_count()
 
 

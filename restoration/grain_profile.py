@@ -1,14 +1,14 @@
 """Grain profile: a whole picture's grain and noise by lightness and scale, the conditioning input of restorations.
 
-A network sees a neighbourhood, in which a field of gravel and a field of grain look alike. The flattest places of the
-whole picture tell them apart: no detail of the picture hides there, only its grain.
+A network sees a neighbourhood, in which gravel and grain look alike. The flattest places of the whole picture
+distinguish them, because they contain only grain.
 
 The level at a scale and lightness is the standard deviation of white Gaussian noise with the same deviation in that
 scale's band. White noise therefore has equal levels at all scales, and coarse grain has higher ones at coarse scales.
 The estimate takes low percentiles over blocks, as in S. Pyatykh, J. Hesser and L. Zheng, "Image Noise Level Estimation
-by Principal Component Analysis", IEEE TIP 22(2), 2013, but of the deviation of a band instead of a patch's
-eigenvalues, and a curve over lightness, as in C. Liu, W. T. Freeman, R. Szeliski and S. B. Kang, "Noise Estimation
-from a Single Image", CVPR 2006.
+by Principal Component Analysis", IEEE TIP 22(2), 2013, but of the deviation of a band instead of a patch's eigenvalues,
+and a curve over lightness, as in C. Liu, W. T. Freeman, R. Szeliski and S. B. Kang, "Noise Estimation from a Single
+Image", CVPR 2006.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _BLOCK_PX = 16
 _PERCENTILE = 5.0
 _BINS = 8
 _FEWEST_BLOCKS = 12  # in a bin of lightness
-_UNIFORM = 0.25 / 255  # a smaller deviation is no grain but a clipped, retouched or drawn area
-_MOST_UNIFORM = 0.75  # of the blocks; in a picture that has more, the others hold edges, no grain
+_UNIFORM = 0.25 / 255  # a smaller deviation means a clipped, retouched or drawn area, not grain
+_MOST_UNIFORM = 0.75  # of the blocks; if a picture has more, its other blocks contain edges, not grain
 _CLIPPED = 0.6 / 255
 _CLIPPED_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _CLIPPED_FACTORS = (1.0, 1.019, 1.044, 1.085, 1.180, 1.300, 1.465, 1.712)
-"""By how much clipping a share of Gaussian values at one end lowers their standard deviation, inverted."""
+"""Correction factors for the standard deviation of Gaussian values, by the share of them that is clipped at one end."""
 _WHITE_NOISE = {1: 0.8023, 2: 0.3652, 4: 0.1488}
 """The percentile of blocks' deviations in the band of each scale, of white noise with a standard deviation of 1."""
 
@@ -82,7 +82,7 @@ def measure_grain(source: Source) -> dict[str, float]:
 
 
 def measure_array_grain(picture: NDArray[Any]) -> dict[str, float]:
-    """As :func:`measure_grain`, of an array (C, H, W), C 1 or 3, encoded values in [0, 1]."""
+    """As :func:`measure_grain`, for an array (C, H, W), C 1 or 3, encoded values in [0, 1]."""
     height, width = picture.shape[1:]
     return grain_profile(
         _measure_blocks(picture[:, y : y + WINDOW_PX, x : x + WINDOW_PX])
@@ -123,7 +123,7 @@ def grain_profile(windows: Iterable[Blocks]) -> dict[str, float]:
 
 
 def _measure_blocks(window: NDArray[Any]) -> Blocks:
-    """The blocks of a window (C, h, w), less those that are half clipped, uniform, or incomplete at its edges."""
+    """Measures the blocks of a window (C, h, w), except those that are half clipped, uniform or incomplete."""
     values = window.astype(np.float32)
     height, width = (side // _BLOCK_PX * _BLOCK_PX for side in values.shape[1:])
     colour = values.shape[0] == 3
@@ -151,7 +151,7 @@ def _measure_blocks(window: NDArray[Any]) -> Blocks:
 
 
 def _band_deviations(plane: Array, height: int, width: int, scales: Iterable[int]) -> dict[int, Array]:
-    """By scale, the standard deviation of each block in the plane, reduced to that scale, less its Gaussian."""
+    """By scale, the standard deviation of each block in the plane, downsampled to that scale, less its Gaussian."""
     deviations = {}
     for scale in scales:
         reduced = _block_means(plane[: plane.shape[0] // scale * scale, : plane.shape[1] // scale * scale], scale)
@@ -172,11 +172,12 @@ def _block_means(plane: Array, side: int) -> Array:
 
 
 def _fit_curve(lightness: Array, levels: Array) -> NDArray[np.float64]:
-    """Coefficients of the level's curve over lightness, a quadratic in Bernstein form, (3,), none negative.
+    """Fits the level's curve over lightness: coefficients of a quadratic in Bernstein form, (3,), none negative.
 
-    Each bin of lightness gives the low percentile of its blocks. A bin counts more the less its low percentiles
-    differ: where all blocks are grain alone they hardly differ, among textures or retouched blocks they do. Bins far
-    from the others' curve count less, above it (texture everywhere) even less than below it (retouched).
+    Each bin of lightness contributes the low percentile of its blocks. The weight of a bin decreases with the spread of
+    its low percentiles: they hardly differ where all blocks are pure grain, but differ among textures or retouched
+    blocks. Bins far from the others' curve have less weight, above it (texture everywhere) even less than below it
+    (retouched).
     """
     points = [
         (float(inside.mean()), float(np.percentile(own, _PERCENTILE)), float(np.percentile(own, 25)), own.size)

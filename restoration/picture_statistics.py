@@ -1,8 +1,8 @@
 """Style statistics: colour, tone and detail of a whole picture, the conditioning input of style networks.
 
-The vector comes from at most :data:`MOST_WINDOWS` windows of the picture, always the same ones, so that it takes
-bounded memory and time however large the picture is; of a picture of up to 1024 by 1024 px they are all of it. The
-colour part can be differentiated, so that a training asks for statistics in the same terms.
+The vector comes from at most :data:`MOST_WINDOWS` windows of the picture, always the same ones, so time and memory are
+bounded. Pictures of up to 1024 by 1024 px are measured completely. The colour part is differentiable, so that training
+can use the same statistics in its losses.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MOST_WINDOWS = 64
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _TONING_KNOTS = 6
 _LEVELS = 3  # of detail: 2, 4 and 8 px
-_TO_XYZ = (  # as shares of white, D65
+_TO_XYZ = (  # relative to the D65 white point
     (0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047),
     (0.212671, 0.715160, 0.072169),
     (0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883),
 )
-_FAINTEST = 1e-7  # squared luma, far below what 8 bits hold
+_FAINTEST = 1e-7  # squared luma, far below one 8-bit step
 
 COLOUR_STATISTIC_NAMES = (
     *(f"luma_{round(100 * quantile):02d}" for quantile in _QUANTILES),
@@ -46,16 +46,16 @@ COLOUR_STATISTIC_NAMES = (
     *(f"toning_b_{knot}" for knot in range(_TONING_KNOTS)),
     "chroma_beside_toning",
 )
-"""Lab in hundredths; the toning is the mean a and b around each of six lightnesses from black to white."""
+"""Lab divided by 100; the toning is the mean a and b around each of six lightnesses from black to white."""
 DETAIL_STATISTIC_NAMES = tuple(f"detail_{2 ** (level + 1)}_px" for level in range(_LEVELS))
 """Decimal logarithms of the luma's variance within squares of 2 px, and between those within squares of 4 and 8 px."""
 STATISTIC_NAMES = COLOUR_STATISTIC_NAMES + DETAIL_STATISTIC_NAMES
 
 
 def measure_statistics(source: Source) -> Tensor:
-    """The statistics of a picture, (len(STATISTIC_NAMES),) float32, rounded to 5 decimals.
+    """Measures the statistics of a picture, (len(STATISTIC_NAMES),) float32, rounded to 5 decimals.
 
-    They are summed in double precision and rounded, so that they don't depend on threads.
+    The sums are in double precision and the results rounded, so that they don't depend on the number of threads.
 
     Raises:
         ImageError: the picture can't be read.
@@ -66,9 +66,9 @@ def measure_statistics(source: Source) -> Tensor:
 
 
 def window_statistics(windows: list[NDArray[np.float64]]) -> Tensor:
-    """The statistics of the windows of one picture, each (1, C, h, w), C 1 or 3, encoded values in [0, 1]."""
+    """Measures the windows of one picture, each (1, C, h, w), C 1 or 3, encoded values in [0, 1]."""
     pictures = [torch.from_numpy(window).double().expand(-1, 3, -1, -1) for window in windows]
-    # Of colours every other pixel across and down tells enough.
+    # For colours, every second pixel in each direction is sufficient.
     pixels = torch.cat([picture[..., ::2, ::2].flatten(2) for picture in pictures], dim=2)
     found = torch.cat([colour_statistics(pixels)[0], _detail(pictures)])
     return (found * 1e5).round().div(1e5).float()
@@ -97,18 +97,18 @@ def colour_statistics(pixels: Tensor) -> Tensor:
 
 
 def rgb_to_lab(pixels: Tensor) -> Tensor:
-    """CIE L*a*b* under D65 of encoded sRGB, (N, 3, ...) in [0, 1], as ``skimage.color.rgb2lab`` gives it."""
+    """Converts encoded sRGB, (N, 3, ...) in [0, 1], to CIE L*a*b* under D65, as ``skimage.color.rgb2lab`` does."""
     x, y, z = _bent(torch.einsum("ij,nj...->ni...", pixels.new_tensor(_TO_XYZ), _linear(pixels))).unbind(dim=1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
 def lightness_of(luma: Tensor) -> Tensor:
-    """L* in hundredths of greys, encoded sRGB in [0, 1], of any shape."""
+    """L* divided by 100, of grey encoded sRGB values in [0, 1], of any shape."""
     return 1.16 * _bent(_linear(luma)) - 0.16
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """The encoded sRGB of CIE L*a*b* under D65, both (N, 3, ...); colours that sRGB doesn't have are clipped."""
+    """Converts CIE L*a*b* under D65 to encoded sRGB, both (N, 3, ...); out-of-gamut colours are clipped."""
     lightness, a, b = lab.unbind(dim=1)
     y = (lightness + 16) / 116
     bent = torch.stack([y + a / 500, y, y - b / 200], dim=1)
@@ -123,7 +123,7 @@ def _linear(encoded: Tensor) -> Tensor:
 
 
 def _bent(share: Tensor) -> Tensor:
-    """CIE's cube root, straight near black, of shares of white's X, Y or Z."""
+    """CIE's cube root with its linear part near black, of X, Y or Z relative to white."""
     return torch.where(share > 0.008856, share.clamp(min=0.008) ** (1 / 3), 7.787 * share + 16 / 116)
 
 
@@ -134,7 +134,7 @@ def luma_of(pixels: Tensor) -> Tensor:
 
 
 def _hue_and_saturation(pixels: Tensor) -> Tensor:
-    """The mean hue as a vector as long as the chroma, and mean and spread of HSV's saturation and value."""
+    """The mean hue as a vector with the length of the chroma, and mean and deviation of HSV's saturation and value."""
     red, green, blue = pixels.unbind(dim=1)
     value, least = pixels.amax(dim=1), pixels.amin(dim=1)
     saturation = (value - least) / (value + 0.02)
@@ -144,9 +144,9 @@ def _hue_and_saturation(pixels: Tensor) -> Tensor:
 
 
 def _toning(lab: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean a and b about each of six lightnesses, (N, 12), and the chroma that these don't explain, (N, 1).
+    """Mean a and b around each of six lightnesses, (N, 12), and the remaining chroma, (N, 1).
 
-    Lightnesses that hardly occur are given the picture's mean.
+    Rare lightnesses get the picture's mean.
     """
     place = lab[:, :1].clamp(0, 1) * (_TONING_KNOTS - 1)
     knots = torch.arange(_TONING_KNOTS, device=lab.device, dtype=lab.dtype).view(1, -1, 1)

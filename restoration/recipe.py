@@ -68,7 +68,7 @@ class Recipe:
         return 0 < len(self.styles) < len(self.stages)
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as plain JSON values; the mask's digest only where there is a mask."""
+        """The recipe as plain JSON values; includes the mask's digest only if there is a mask."""
         content: dict[str, Any] = {
             "pipeline_version": self.pipeline_version,
             "stages": [stage.as_dict() for stage in self.stages],
@@ -78,7 +78,7 @@ class Recipe:
         return content
 
     def canonical_json(self) -> str:
-        """The recipe in canonical JSON (RFC 8785), equal recipes give equal bytes."""
+        """The recipe in canonical JSON (RFC 8785); equal recipes give equal bytes."""
         return rfc8785.dumps(self.as_dict()).decode()
 
     @property

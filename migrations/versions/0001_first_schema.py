@@ -16,8 +16,8 @@ DIGEST = sa.String(64)
 NUMBER = sa.Float(53)
 MOMENT = sa.DateTime(timezone=True)
 
-# masters and derivatives point at each other: where constraints can be added later, these are; SQLite has them from the
-# start, as it looks a table up only when rows come.
+# masters and derivatives reference each other. These constraints are added later where the database supports that;
+# SQLite has them from the start, because it resolves a referenced table only when rows are written.
 LATER = ("current_restored_id", "current_styled_id")
 
 

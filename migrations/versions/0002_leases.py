@@ -1,4 +1,4 @@
-"""Leases of tasks: until when, and which process holds them."""
+"""Leases of tasks: their expiry, and the process that holds them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def upgrade() -> None:
         tasks.add_column(sa.Column("lease_pid", sa.Integer()))
         tasks.add_column(sa.Column("lease_started", sa.BigInteger()))
         tasks.drop_index("ix_tasks_batch_id_status")
-        # In the order in which tasks are claimed.
+        # The order in which tasks are claimed.
         tasks.create_index("ix_tasks_batch_id_status_attempts_id", ["batch_id", "status", "attempts", "id"])
 
 

@@ -1,4 +1,4 @@
-"""Masters that are one of several pictures in a file, and masters of a kind that can't be restored."""
+"""Masters that are one of several pictures in a file, and masters of an unsupported kind."""
 
 from __future__ import annotations
 

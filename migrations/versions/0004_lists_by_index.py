@@ -1,4 +1,4 @@
-"""Lists of large catalogues are read by index: recipes of current derivatives on masters, and indexes in list order."""
+"""Indexes for lists of large catalogues: recipes of current derivatives on masters, and indexes in list order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 KINDS = ("restored", "styled")
 HEADLINE_SCORES = ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
 
-# Table and columns; an index is named after them.
+# Table and columns; they determine the index's name.
 REPLACED = (
     ("items", "access"),
     ("items", "collection"),
@@ -42,7 +42,7 @@ NEW = (
     ("reviews", "decision", "derivative_id"),
 )
 SCORES, SCORE_COLUMNS = "ix_quality_scores_metric_value_derivative_id", ["metric", "value", "derivative_id"]
-# Name, columns, and the one that isn't NULL in the rows of the index.
+# Name, columns, and the column that isn't NULL in the indexed rows.
 PARTIAL = (
     ("restored_item_id", ("item_id",), "current_restored_id"),
     ("styled_item_id", ("item_id",), "current_styled_id"),

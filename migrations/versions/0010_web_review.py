@@ -1,4 +1,4 @@
-"""Review in the browser: accounts, shared queues, comments on a place, and decisions that are taken back."""
+"""Review in the browser: accounts, shared queues, comments on an area, and decisions that were undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The device that works on a task, and when its lease was last renewed."""
+"""The device that processes a task, and when its lease was last renewed."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def downgrade() -> None:
         derivatives.drop_constraint(op.f(WITHDRAWN_BY), type_="foreignkey")
         for column in ("withdrawal_reason", "withdrawn_by_id", "withdrawn_at"):
             derivatives.drop_column(column)
-    # The history is kept: what happened is then told by the detail.
+    # Keeps the history: the detail describes the former event type.
     told = "type = 'metadata modification', detail = type || ': ' || coalesce(detail, '')"
     op.execute(f"UPDATE events SET {told} WHERE {_is_one_of(TYPES)}")  # noqa: S608
     _limit_types(TYPES_BEFORE)

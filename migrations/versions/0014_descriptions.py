@@ -1,4 +1,4 @@
-"""The museum's own description: dates in its words, identifiers, mappings of its tables, and its columns searchable."""
+"""The museum's own description: dates as text, identifiers, mappings of its spreadsheets, and searchable columns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def downgrade() -> None:
 
 
 def _index_words() -> None:
-    """Index the words of dates and of extra metadata, which were not searchable before."""
+    """Indexes the words of dates and of extra metadata, which were not searchable before."""
     connection = op.get_bind()
     items = sa.table("items", sa.column("id", ID), sa.column("date_text", sa.Text()), sa.column("extra", sa.JSON()))
     words = sa.table(

@@ -1,7 +1,7 @@
-"""Trials, promotions, files that are missing or changed, strengths for queries; current derivatives by the new rule.
+"""Trials, promotions, missing or changed files, strengths for queries; current derivatives by the new rule.
 
-Samples of older catalogues count as trials. Downgrading applies the older rule: the newest accepted derivative, else
-the newest that was not reviewed.
+Samples of older catalogues count as trials. Downgrading applies the former rule: the newest accepted derivative, else
+the newest one without a review.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _write_strengths() -> None:
 
 
 def _apply(rule: str, order: str) -> None:
-    """Writes the current derivatives, and the scores of the restored one, onto the masters that they change."""
+    """Writes the current derivatives, and the scores of the restored one, to the masters whose values change."""
     for kind in ("restored", "styled"):
         best = (
             "SELECT master_id, id, recipe_id FROM (SELECT d.master_id, d.id, d.recipe_id, row_number() OVER "  # noqa: S608

@@ -1,8 +1,8 @@
 """Ageing parameters of a photograph and the order in which they are applied.
 
-Lens and camera, negative, print, decades in a box, handling, scanner, file. What a restoration may undo and what it
-must leave is decided here: each step is one :data:`Defect`, and the target of a pair keeps the steps that aren't
-repaired, with the same random numbers.
+The order is: lens and camera, negative, print, decades of storage, handling, scanner, file. This module also decides
+what a restoration may undo: each step belongs to one :data:`Defect` or to none, and the target of a pair keeps the
+steps that aren't repaired, with the same random numbers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from restoration.degradation.physical_damage import Damage, paint_damage
 
 Defect = Literal["noise", "softness", "damage", "fading"]
 DEFECTS: tuple[Defect, ...] = get_args(Defect)
-"""What a restoration can be asked to repair, in the order in which lists of them are written."""
+"""The defects that a restoration can repair, in the order in which lists of them are written."""
 
 DEFAULT_REPAIR: tuple[Defect, ...] = ("noise", "softness")
-"""Minimal intervention: a print's tone is part of the object, and what looks like damage may be a thing pictured."""
+"""Minimal intervention: a print's tone is part of the object, and what seems to be damage may be part of the subject.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,38 +33,38 @@ class Ageing:
     """The ageing parameters of one photograph. The default changes nothing.
 
     Noise levels are standard deviations of encoded values; a ``grain_size_px`` is the sigma of the grain's Gaussian
-    autocorrelation; ``rescale`` is the factor at which the picture was kept before it was enlarged to its present size.
+    autocorrelation; ``rescale`` is the factor of the size at which the picture was stored before it was enlarged again.
     """
 
     softness: tuple[Softness, ...] = ()
     grain: float = 0.0
     grain_size_px: float = 0.0
-    grain_patch: Array | None = None  # real grain whose spectrum is taken, in place of the Gaussian one
-    grain_colour: float = 0.0  # 0: one emulsion (the channels share the grain); 1: each channel its own
-    vignette: float = 0.0  # share of light missing in the corners; the lens's and the maker's, so never repaired
+    grain_patch: Array | None = None  # real grain, whose spectrum replaces the Gaussian one
+    grain_colour: float = 0.0  # 0: one emulsion (the channels share the grain); 1: separate grain for each channel
+    vignette: float = 0.0  # share of light missing in the corners; part of the original, so never repaired
     fading: Fading = field(default_factory=Fading)
     damage: Damage | None = None
-    halftone_px: float = 0.0  # pitch of a printer's screen: a print process, no defect; 0: none
+    halftone_px: float = 0.0  # pitch of a halftone screen: a print process, not a defect; 0: none
     photon_count: float = 0.0  # photons at white in a scanner's sensor; 0: no shot noise
     gaussian_noise: float = 0.0
-    noise_colour: float = 1.0  # 0: all channels share the noise, as in a grey scan; else each has its own
-    streaks: float = 0.0  # lines along a scanner's way, from unequal sensor elements
+    noise_colour: float = 1.0  # 0: all channels share the noise, as in a grey scan; 1: independent noise
+    streaks: float = 0.0  # lines in the scanning direction, from unequal sensor elements
     rescale: float = 1.0
-    sharpening: float = 0.0  # amount of the scanning program's unsharp mask; the scan's maker's, so never repaired
+    sharpening: float = 0.0  # amount of the scanning software's unsharp mask; never repaired
     sharpening_px: float = 1.0
     jpeg_quality: int | None = None
     clip: bool = True
 
     @property
     def defects(self) -> tuple[Defect, ...]:
-        """The defects that can be repaired."""
+        """The defects present that can be repaired."""
         found = {defect for defect, _ in _steps(self)}
         return tuple(defect for defect in DEFECTS if defect in found)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgedPair:
-    """An aged picture and what a restoration of it should give, both (H, W, 3); ``damage`` is (H, W), 1 = damaged."""
+    """An aged picture and its restoration target, both (H, W, 3); ``damage`` is (H, W), 1 where damaged."""
 
     aged: Array
     target: Array
@@ -77,13 +78,13 @@ def age_picture(
 
     Args:
         clean: (H, W, 3), encoded values in [0, 1].
-        ageing: what happens to it.
+        ageing: the parameters.
         rng: the random generator for grain, damage and noise.
-        repair: the defects that the target is free of; it keeps the others, with the same grain and noise.
+        repair: the defects that the target doesn't have; it keeps the others, with the same grain and noise.
 
     Returns:
         The aged picture, the target and the mask of all damage in the aged picture. With ``ageing.clip`` both pictures
-        lie in [0, 1], as in a file; else noise may reach beyond.
+        are clipped to [0, 1], as in a file; otherwise noise may exceed it.
     """
     aged = target = clean
     for defect, step in _steps(ageing):
@@ -110,7 +111,7 @@ def _steps(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 
 
 def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
-    """In the camera and in the darkroom."""
+    """The steps in the camera and in the darkroom."""
     for softness in ageing.softness:
         yield "softness", _deterministic(partial(image_defects.blur, softness=softness))
     if ageing.vignette > 0:
@@ -129,7 +130,7 @@ def _taking(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 
 
 def _keeping(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
-    """In decades of light, air and hands; and on a printing press."""
+    """The steps of storage and handling, and of a printing press."""
     if ageing.fading != Fading():
         yield "fading", _deterministic(partial(image_defects.fade, fading=ageing.fading))
     if ageing.halftone_px > 0:
@@ -140,7 +141,7 @@ def _keeping(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
 
 
 def _scanning(ageing: Ageing) -> Iterator[tuple[Defect | None, Step]]:
-    """In the scanner and in its file."""
+    """The steps in the scanner and its file."""
     if ageing.photon_count > 0:
         yield "noise", partial(image_defects.add_shot_noise, photon_count=ageing.photon_count)
     if ageing.gaussian_noise > 0:

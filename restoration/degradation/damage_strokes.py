@@ -1,6 +1,6 @@
 """Handling damage: scratches, hairs, dust and folds, drawn as strokes.
 
-Strokes are drawn twice as large and reduced, so that their edges are soft as scanned ones are.
+Strokes are drawn at twice the size and reduced, so that their edges are soft, as in scans.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from restoration.degradation.image_defects import Array
 Points = NDArray[np.float64]
 
 _SCALE = 2
-_KNOT_PX = 6  # of the enlarged drawing: the length of a stroke's straight parts
+_KNOT_PX = 6  # length of a stroke's straight segments, in the enlarged drawing
 
 
 def draw_handling(
@@ -27,7 +27,7 @@ def draw_handling(
     specks: float = 0.0,
     folds: float = 0.0,
 ) -> Array:
-    """Where something covers the image layer or took it away, (height, width) in [0, 1].
+    """A mask of where the image layer is covered or missing, (height, width) in [0, 1].
 
     The counts are means for 256 by 256 pixels.
     """
@@ -45,9 +45,9 @@ def draw_handling(
 
 
 def _draw_scratches(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], count: int) -> None:
-    """Grit drawn over the surface: slightly bowed lines, most of them thin, that set in, skip and run out.
+    """Scratches by grit: slightly curved lines, mostly thin, with gaps and tapering ends.
 
-    Most go the same way, that of a film through its camera or of a print out of its sleeve.
+    Most have the same direction, that of the film transport or of a sleeve.
     """
     way = rng.normal(np.pi / 2, 0.3)
     for _ in range(count):
@@ -62,7 +62,7 @@ def _draw_scratches(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: t
 
 
 def _draw_hair(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int]) -> None:
-    """A fibre of dust: evenly thin, its bend changing slowly."""
+    """A fibre of dust: thin, with constant width and slowly changing curvature."""
     knots = int(rng.integers(12, 60))
     bend = np.cumsum(rng.normal(0, 0.03, knots)) + rng.normal(0, 0.04)
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(np.clip(bend, -0.4, 0.4))
@@ -72,7 +72,7 @@ def _draw_hair(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[
 
 
 def _draw_specks(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int], count: int) -> None:
-    """Dust and chipped emulsion: ragged, very few large, a third of them in clouds."""
+    """Dust and chipped emulsion: ragged, very few large, a third of them in clusters."""
     clouds = rng.uniform(0, 1, (3, 2)) * size
     for _ in range(count):
         middle = rng.uniform(0, 1, 2) * size
@@ -90,7 +90,7 @@ def _draw_specks(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tupl
 
 
 def _draw_fold(draw: ImageDraw.ImageDraw, rng: np.random.Generator, size: tuple[int, int]) -> None:
-    """A crease from edge to edge, nearly straight: a fine line where the layer broke, with flakes gone along it."""
+    """A crease from edge to edge, nearly straight: a fine line where the layer broke, with flakes missing along it."""
     angle = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.12)
     length = 1.5 * max(size)
     knots = int(length / _KNOT_PX)
@@ -108,14 +108,14 @@ def _walk(start: Points, heading: Points, step: float) -> Points:
 
 
 def _uneven(rng: np.random.Generator, knots: int, how_far: float) -> Points:
-    """A share in [0, 1] that changes slowly along a stroke and now and then falls to nothing."""
+    """A share in [0, 1] that changes slowly along a stroke and sometimes falls to 0."""
     coarse = rng.normal(1 - how_far / 2, how_far, max(2, knots // 4))
     along: Points = np.clip(np.interp(np.linspace(0, 1, knots), np.linspace(0, 1, coarse.size), coarse), 0, 1)
     return along
 
 
 def _stroke(draw: ImageDraw.ImageDraw, points: Points, fill: Points, wide: NDArray[np.int_]) -> None:
-    """A line through points; each part has its own strength (0 to 255) and width (px of the enlarged drawing)."""
+    """A line through points; each segment has its own strength (0 to 255) and width (px of the enlarged drawing)."""
     corners = [(float(x), float(y)) for x, y in points]
     for one, other, strength, pen in zip(corners, corners[1:], fill, wide, strict=False):
         if strength >= 8:

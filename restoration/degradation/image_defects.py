@@ -1,7 +1,7 @@
-"""Each single thing that time, chemistry, optics and scanners do to a photograph, with its physical reason.
+"""Simulates single defects of photographs, by age, chemistry, optics and scanners, with the physical reason of each.
 
-Pictures are float32 arrays of shape (H, W, 3), RGB, encoded values in [0, 1]. Every function takes its numbers as
-arguments and its chance from a :class:`numpy.random.Generator`, so that the same seed gives the same defect.
+Pictures are float32 arrays of shape (H, W, 3), RGB, encoded values in [0, 1]. Every function takes its parameters as
+arguments and random numbers from a :class:`numpy.random.Generator`, so the same seed gives the same defect.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Softness:
 
 @dataclass(frozen=True, kw_only=True)
 class Fading:
-    """What light and bad air do to the image substance, over the whole picture, and unevenly.
+    """The effects of light and polluted air on the image substance, unevenly over the whole picture.
 
-    ``density_loss`` is the share of black that is gone, ``flare`` the share of white that has darkened, ``yellowing``
-    the share of blue lost in the whites, ``discolouration`` how far one dye or the silver's own colour went, more in
-    some patches than in others, ``unevenness`` how far all vary over the picture. All in [0, 1].
+    ``density_loss`` is the share of black that is lost, ``flare`` the share of white that has darkened, ``yellowing``
+    the share of blue lost in the whites, ``discolouration`` how far one dye or the silver's colour has changed, more in
+    some areas than in others, ``unevenness`` the variation of all these over the picture. All in [0, 1].
     """
 
     density_loss: float = 0.0
@@ -49,11 +49,11 @@ class Fading:
 
 
 _CASTS = ((0.05, 0.45, 1.0), (0.0, 0.3, 0.7), (0.1, 0.35, 0.6), (0.0, 0.6, 0.5), (0.1, 0.6, 0.15))
-"""Shares of red, green and blue lost: silver browned by sulphur, three times; then dyes that faded unequally, twice."""
+"""Shares of red, green and blue lost: three variants of silver browned by sulphur, then two of unequally faded dyes."""
 
 
 def blur(picture: Array, softness: Softness) -> Array:
-    """Blurs: a lens out of focus (disc), diffusion in emulsion and paper (Gaussian), camera or subject motion."""
+    """Blurs: defocus (disc), diffusion in emulsion and paper (Gaussian), camera or subject motion."""
     if softness.kind == "gaussian":
         sigma = (softness.extent_px, softness.extent_px, 0)
         return np.asarray(ndimage.gaussian_filter(picture, sigma, mode="reflect", truncate=3), dtype=np.float32)
@@ -65,10 +65,10 @@ def blur(picture: Array, softness: Softness) -> Array:
 
 
 def blur_kernel(softness: Softness) -> Array:
-    """The point spread function, (k, k) with odd k, summing to 1; lines are drawn four times finer and averaged.
+    """The point spread function, (k, k) with odd k, summing to 1; lines are drawn at four times the size and averaged.
 
-    A trajectory is a random walk with inertia, after Boracchi and Foi, "Modeling the Performance of Image Restoration
-    From Motion Blur", IEEE TIP 2012, much simplified.
+    A trajectory is a random walk with inertia, a simplified form of Boracchi and Foi, "Modeling the Performance of
+    Image Restoration From Motion Blur", IEEE TIP 2012.
     """
     radius = int(np.ceil(softness.extent_px if softness.kind == "disc" else softness.extent_px / 2)) + 1
     if softness.kind == "gaussian":
@@ -115,11 +115,11 @@ def add_grain(
     colour: float,
     patch: Array | None = None,
 ) -> Array:
-    """Film grain: clumps of silver or dye, correlated over their size, strongest in the middle densities.
+    """Adds film grain: clumps of silver or dye, correlated over their size, strongest in the middle densities.
 
-    Its spread over a uniform field follows the square root of the density's share of light passed and stopped (a
-    binomial of grains, after Selwyn 1935), so it dies away in paper white and deep black. With ``patch``, real grain
-    from :func:`restoration.degradation.real_grain.find_grain_patches`, its spectrum is that of the patch.
+    Its deviation in a uniform area is the square root of transmitted times absorbed light (a binomial distribution of
+    grains, after Selwyn 1935), so it vanishes in paper white and deep black. With ``patch``, real grain from
+    :func:`restoration.degradation.real_grain.find_grain_patches`, it has the spectrum of the patch.
     """
     height, width, channels = picture.shape
 
@@ -140,25 +140,25 @@ def add_grain(
 
 
 def add_noise(picture: Array, rng: np.random.Generator, *, sigma: float, colour: float = 1.0) -> Array:
-    """White Gaussian noise of a scanner's electronics; ``colour`` 0 gives all channels the same, as a grey scan has."""
+    """Adds white Gaussian noise of a scanner's electronics; ``colour`` 0: all channels share it, as in a grey scan."""
     channels = picture.shape[-1] if colour > 0 else 1
     field = rng.standard_normal((*picture.shape[:2], channels), dtype=np.float32)
     return picture + np.float32(sigma) * field
 
 
 def add_shot_noise(picture: Array, rng: np.random.Generator, *, photon_count: float) -> Array:
-    """Shot noise of a sensor: Poisson counts of photons, on linear light approximated by a power of 2.2."""
+    """Adds a sensor's shot noise: Poisson counts of photons, in linear light approximated by a power of 2.2."""
     counts = np.clip(picture, 0, 1) ** 2.2 * np.float32(photon_count)
-    # Normal for Poisson, close from some tens of photons on, so that two pictures can be given the same chance.
+    # A normal approximation, accurate from some tens of photons on; it lets two pictures share their random numbers.
     counts += np.sqrt(counts) * rng.standard_normal(picture.shape, dtype=np.float32)
     linear = np.clip(counts, 0, None) / np.float32(photon_count)
     return np.asarray(linear ** np.float32(1 / 2.2), dtype=np.float32)
 
 
 def add_streaks(picture: Array, rng: np.random.Generator, *, sigma: float) -> Array:
-    """Lines along the way of a line scanner: each element of its sensor is a little brighter or darker than it should.
+    """Adds lines in the direction of a line scanner: each sensor element is slightly too bright or too dark.
 
-    They run down or across, at random; ``sigma`` is their spread in encoded units.
+    They run vertically or horizontally, at random; ``sigma`` is their deviation in encoded units.
     """
     height, width, _ = picture.shape
     down = rng.random() < 0.5
@@ -167,7 +167,7 @@ def add_streaks(picture: Array, rng: np.random.Generator, *, sigma: float) -> Ar
 
 
 def fade(picture: Array, fading: Fading) -> Array:
-    """Fades and yellows; the same numbers give the same field, whatever the picture."""
+    """Fades and yellows the picture; the same parameters give the same spatial variation for every picture."""
     if fading == Fading():
         return picture
     height, width, channels = picture.shape
@@ -188,7 +188,9 @@ def fade(picture: Array, fading: Fading) -> Array:
 
 
 def vignette(picture: Array, strength: float) -> Array:
-    """The corners get less light: oblique rays, a small lens, or a burnt-in print; ``strength`` is the share lost."""
+    """Darkens the corners, as oblique rays, a small lens or a burnt-in print do; ``strength`` is the share of light
+    lost.
+    """
     height, width, _ = picture.shape
     row = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     column = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
@@ -196,9 +198,9 @@ def vignette(picture: Array, strength: float) -> Array:
 
 
 def halftone(picture: Array, pitch_px: float, *, angle: float = np.pi / 4) -> Array:
-    """A printer's screen: dots that grow with darkness, at 45 degrees, softened as ink spreads.
+    """A halftone screen: dots that grow with darkness, at 45 degrees, softened by ink spread.
 
-    A threshold by a product of cosines, which makes round dots in the lights and round holes in the shadows.
+    The threshold is a product of cosines, which gives round dots in the highlights and round holes in the shadows.
     """
     height, width, _ = picture.shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -211,10 +213,10 @@ def halftone(picture: Array, pitch_px: float, *, angle: float = np.pi / 4) -> Ar
 
 
 def smooth_field(rng: np.random.Generator, height: int, width: int) -> Array:
-    """A smooth field of about unit range and zero mean: coarse noise, interpolated by cubics, which show no lattice.
+    """A smooth field with a range of about 1 and mean 0: coarse noise with cubic interpolation, which shows no lattice.
 
-    It has up to four knots a side, at least some 96 px apart: what wanders through a print hardly changes in a small
-    part of one.
+    It has up to four knots a side, at least about 96 px apart, because large-scale variation of a print hardly changes
+    within a small part of it.
     """
     knots = [min(4, max(2, round(side / 96))) for side in (height, width)]
     coarse = rng.uniform(-1, 1, knots).astype(np.float32)
@@ -223,7 +225,9 @@ def smooth_field(rng: np.random.Generator, height: int, width: int) -> Array:
 
 
 def rescale(picture: Array, factor: float) -> Array:
-    """Keeps the picture for a while at ``factor`` of its size: an access copy that was enlarged again."""
+    """Reduces the picture to ``factor`` of its size and enlarges it again, as if only a small access copy had been
+    kept.
+    """
     height, width, channels = picture.shape
     small = (max(8, round(width * factor)), max(8, round(height * factor)))
     planes = []
@@ -235,9 +239,10 @@ def rescale(picture: Array, factor: float) -> Array:
 
 
 def sharpen(picture: Array, *, amount: float, radius_px: float) -> Array:
-    """A scanning program's unsharp mask: what a Gaussian of ``radius_px`` would take away, ``amount`` times more of it.
+    """Applies a scanning program's unsharp mask: adds ``amount`` times the detail finer than a Gaussian of
+    ``radius_px``.
 
-    It is taken from the luma, as those programs do, so that no edge is coloured.
+    It uses the luma, as those programs do, so that edges get no colour.
     """
     plane = luma(picture)
     fine = plane - ndimage.gaussian_filter(plane, radius_px, mode="reflect", truncate=3)
@@ -245,7 +250,7 @@ def sharpen(picture: Array, *, amount: float, radius_px: float) -> Array:
 
 
 def compress_jpeg(picture: Array, quality: int) -> Array:
-    """Through a JPEG file and back: 8 bits, 4:2:0 below quality 90, block artefacts."""
+    """Compresses as JPEG and decodes again: 8 bits, 4:2:0 below quality 90, with block artefacts."""
     as_bytes = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
     image = Image.fromarray(as_bytes[..., 0] if as_bytes.shape[-1] == 1 else as_bytes)

@@ -18,8 +18,8 @@ from restoration.degradation.physical_damage import sample_damage
 def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...]:
     """Samples the requested repairs: mostly the default, alone or with damage, often one defect that is present.
 
-    The amount of fading is mostly ambiguous, so targets without fading are rare. Requests for absent defects are rare
-    too: a network that mostly gets them learns to do nothing.
+    The amount of fading is mostly ambiguous, so targets without fading are rare. Requests for absent defects are also
+    rare, because a network that mostly gets them learns to do nothing.
     """
     kind = rng.random()
     if kind < 0.35 or (kind < 0.6 and "damage" not in ageing.defects):
@@ -72,7 +72,7 @@ def _sample_untouched(rng: np.random.Generator) -> Ageing:
 
 
 def _sample_grainy(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
-    """A sharp, whole photograph in coarse or fine grain, as a good scan of a small negative shows it."""
+    """Samples a sharp, undamaged photograph with coarse or fine grain, such as a good scan of a small negative."""
     return Ageing(
         grain=_sample_level(rng, 0.006, 0.11),
         grain_size_px=_sample_grain_size(rng),
@@ -84,7 +84,7 @@ def _sample_grainy(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
 
 
 def _sample_level(rng: np.random.Generator, least: float, most: float) -> float:
-    """Samples a level of grain or noise; faint ones are as frequent as strong ones by their ratio."""
+    """Samples a level of grain or noise; its logarithm is uniformly distributed."""
     return float(np.exp(rng.uniform(np.log(least), np.log(most))))
 
 
@@ -124,7 +124,7 @@ def _sample_combined(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
 
 
 def _sample_softness(rng: np.random.Generator, *, mildness: float = 1.0) -> Softness:
-    """Draws a blur; above a ``mildness`` of 1 small extents are likelier than large ones."""
+    """Samples a blur; with a ``mildness`` above 1 small extents are more likely than large ones."""
     kind = str(rng.choice(["gaussian", "disc", "motion", "trajectory"], p=[0.4, 0.12, 0.34, 0.14]))
     least, most = {"gaussian": (0.3, 3.0), "disc": (0.6, 4.0), "motion": (2.5, 16.0), "trajectory": (3.0, 16.0)}[kind]
     extent = least + (most - least) * rng.random() ** mildness

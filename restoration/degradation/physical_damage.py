@@ -1,6 +1,6 @@
 """Physical damage: scratches, hairs, dust, stains, spots, cracks and folds, drawn at random or from scanned masks.
 
-A mask is a float32 array (H, W) in [0, 1], 1 where the picture is lost under it.
+A mask is a float32 array (H, W) in [0, 1], 1 where the picture is lost.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from restoration.degradation.image_defects import Array, smooth_field
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """How much of each kind. Counts are a picture of 256 by 256 pixels' worth, scaled with its area.
+    """The amount of each kind of damage. Counts are for 256 by 256 pixels and scaled with the picture's area.
 
-    ``mask`` is a scanned mask of real damage, (H, W) in [0, 1], laid over the picture at ``mask_offset``, repeated.
-    ``cracks`` counts the cells into which a dried emulsion broke, ``stain`` and ``mirroring`` are strengths in [0, 1].
+    ``mask`` is a scanned mask of real damage, (H, W) in [0, 1], applied at ``mask_offset`` and repeated. ``cracks``
+    counts the cells into which a dried emulsion broke, ``stain`` and ``mirroring`` are strengths in [0, 1].
     """
 
     scratches: float = 0.0
@@ -33,11 +33,11 @@ class Damage:
     mirroring: float = 0.0
     mask: Array | None = None
     mask_offset: tuple[int, int] = (0, 0)
-    lightness: float = 0.9  # of what shows in the damage: paper white, or black
+    lightness: float = 0.9  # of the exposed material: paper white, or black
     seed: int = 0
 
     def mask_of(self, height: int, width: int) -> Array:
-        """All damage that a picture of this size has, (height, width), 1 where the picture is lost or changed."""
+        """All damage for a picture of this size as a mask, (height, width), 1 where the picture is lost or changed."""
         changed = [
             _draw_foxing(height, width, self) > 0.1,
             _draw_stain(height, width, self) > 0.05,
@@ -47,7 +47,7 @@ class Damage:
 
 
 def sample_damage(rng: np.random.Generator) -> Damage:
-    """Draws a moderate amount of damage, each kind present in some pictures and absent in others."""
+    """Samples a moderate amount of damage; each kind is present in some pictures only."""
 
     def some(most: float, probability: float) -> float:
         return float(rng.uniform(0, most)) if rng.random() < probability else 0.0
@@ -67,10 +67,10 @@ def sample_damage(rng: np.random.Generator) -> Damage:
 
 
 def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> Array:
-    """Lays damage over a picture (H, W, C).
+    """Applies damage to a picture (H, W, C).
 
-    Scratches, folds, cracks, dust and hairs replace what was there by the colour of bared paper or of the dust; foxing
-    and stains multiply it with a brown; mirroring lays a bluish sheen over the shadows.
+    Scratches, folds, cracks, dust and hairs replace the picture by the colour of exposed paper or of dust; foxing and
+    stains multiply it by a brown; mirroring adds a bluish sheen to the shadows.
     """
     height, width, channels = picture.shape
     brown = np.array([0.80, 0.62, 0.42], dtype=np.float32) if channels == 3 else np.float32(0.65)
@@ -87,7 +87,7 @@ def paint_damage(picture: Array, damage: Damage, rng: np.random.Generator) -> Ar
 
 
 def _paper_of(picture: Array) -> Array:
-    """The tint of what damage bares, (C,): as warm as the print is, since both are seen through the same years."""
+    """The tint of exposed paper, (C,): as warm as the print, because both have aged alike."""
     if picture.shape[-1] == 1:
         return np.ones(1, dtype=np.float32)
     red, green, blue = (float(level) for level in picture.mean(axis=(0, 1)))
@@ -103,7 +103,7 @@ def _laid(mask: Array, height: int, width: int, offset: tuple[int, int]) -> Arra
 
 
 def _draw_hard(height: int, width: int, damage: Damage) -> Array:
-    """Where the image layer is gone or covered."""
+    """The mask of where the image layer is missing or covered."""
     lost = draw_handling(
         height,
         width,
@@ -121,7 +121,7 @@ def _draw_hard(height: int, width: int, damage: Damage) -> Array:
 
 
 def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
-    """Rust-brown spots of fungus or iron in paper: soft blots of many sizes, most of them small, ragged within."""
+    """Foxing, rust-brown spots of fungi or iron in paper: soft spots of many sizes, mostly small, ragged inside."""
     if damage.foxing <= 0:
         return np.zeros((height, width), dtype=np.float32)
     rng = np.random.default_rng(damage.seed + 1)
@@ -136,9 +136,9 @@ def _draw_foxing(height: int, width: int, damage: Damage) -> Array:
 
 
 def _draw_cracks(height: int, width: int, damage: Damage) -> Array:
-    """A dried emulsion or varnish: a net of lines between cells, the edges of a Voronoi diagram, broken in places.
+    """Cracks in a dried emulsion or varnish: the edges of a Voronoi diagram, interrupted in places.
 
-    Distances are taken between bent places, so that the lines wander and widen as real ones do.
+    Distances are measured between distorted positions, so that the lines wander and vary in width as real ones do.
     """
     rng = np.random.default_rng(damage.seed + 2)
     cells = max(3, rng.poisson(damage.cracks * height * width / 65536))
@@ -151,7 +151,7 @@ def _draw_cracks(height: int, width: int, damage: Damage) -> Array:
 
 
 def _bends(rng: np.random.Generator, height: int, width: int) -> Array:
-    """How far a line is pushed aside, px: wide bends with finer ones on them."""
+    """The displacement of lines, px: large-scale bends with finer ones added."""
     bends = np.zeros((height, width), dtype=np.float32)
     for sigma, reach in ((9.0, 2.0), (2.5, 0.6)):
         field = ndimage.gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), sigma, truncate=2.5)
@@ -160,7 +160,7 @@ def _bends(rng: np.random.Generator, height: int, width: int) -> Array:
 
 
 def _draw_stain(height: int, width: int, damage: Damage) -> Array:
-    """Water that dried: a brownish patch with a darker tide line at its ragged edge."""
+    """A dried water stain: a brownish area with a darker tide line at its ragged edge."""
     if damage.stain <= 0:
         return np.zeros((height, width), dtype=np.float32)
     rng = np.random.default_rng(damage.seed + 3)
@@ -171,7 +171,7 @@ def _draw_stain(height: int, width: int, damage: Damage) -> Array:
 
 
 def _draw_mirroring(height: int, width: int, damage: Damage) -> Array:
-    """Silver that wandered to the surface: smooth patches, in a real print mostly towards its edges."""
+    """Silver mirroring, silver that migrated to the surface: smooth areas, in real prints mostly near the edges."""
     if damage.mirroring <= 0:
         return np.zeros((height, width), dtype=np.float32)
     rng = np.random.default_rng(damage.seed + 4)

@@ -2,8 +2,8 @@
 
 Simulated grain has a Gaussian autocorrelation. Real grain went through an enlarger, a scanner, resampling and JPEG
 compression, and its spectrum shows all of that. A field of any size with a patch's spectrum is white noise convolved
-with the patch (spot noise; B. Galerne, Y. Gousseau and J.-M. Morel, "Random Phase Textures: Theory and Synthesis",
-IEEE TIP 20(1), 2011).
+with the patch (spot noise; B. Galerne, Y. Gousseau and J.-M. Morel, "Random Phase Textures: Theory and Synthesis", IEEE
+TIP 20(1), 2011).
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from scipy import fft, ndimage
 Array = NDArray[np.float32]
 
 PATCH_PX = 48
-_BACKGROUND_PX = 6.0  # sigma of the Gaussian that is taken for what the picture shows in a flat place
+_BACKGROUND_PX = 6.0  # sigma of the Gaussian that estimates the picture's content in a flat place
 _FLATTEST_SHARE = 0.04
 _MOST_PATCHES = 6
 _LEAST_LEVEL, _MOST_LEVEL = 1.2 / 255, 40 / 255
-_MOST_ABOVE_FLATTEST = 1.6  # times the level of the flattest places; what is above it has detail
+_MOST_ABOVE_FLATTEST = 1.6  # times the level of the flattest places; higher levels contain detail
 _LIGHTNESS = (0.06, 0.94)
 
 
 def find_grain_patches(luma: Array) -> list[Array]:
-    """The patches of pure grain that a scan holds, at most six, flattest first.
+    """Finds patches of pure grain in a scan, at most six, flattest first.
 
-    A place is flat if its lightness hardly varies at the scale of the patch, compared with the scan's other places. Its
-    background is taken away, its deviation is made 1, and its edges fade out.
+    A place is flat if its lightness hardly varies at the scale of the patch, compared with the scan's other places. The
+    background is subtracted, the deviation normalised to 1, and the edges faded out.
 
     Args:
         luma: (H, W), encoded values in [0, 1].
 
     Returns:
-        Arrays (48, 48) with mean 0; none where the scan is too small, has been cleaned, or has no flat place.
+        Arrays (48, 48) with mean 0; none if the scan is too small, was cleaned, or has no flat place.
     """
     rows, columns = (side // PATCH_PX for side in luma.shape)
     if rows * columns < 16:
@@ -55,7 +55,7 @@ def find_grain_patches(luma: Array) -> list[Array]:
 
 
 def _is_homogeneous(grain: Array) -> NDArray[np.bool_]:
-    """Which of the places (n, 48, 48) are the same everywhere and in both directions, as grain is and detail is not."""
+    """Whether each place (n, 48, 48) is uniform in position and direction, as grain is and detail is not."""
     parts = grain.reshape(-1, 4, PATCH_PX // 4, 4, PATCH_PX // 4).std(axis=(2, 4)).reshape(-1, 16)
     level = np.maximum(grain.std(axis=(1, 2)), 1e-6)
     evenness = parts.std(axis=1) / np.maximum(parts.mean(axis=1), 1e-6)

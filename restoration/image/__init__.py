@@ -1,7 +1,7 @@
-"""Pictures as windowed sources and their sinks: formats, bit depth, colour profile, resolution and orientation.
+"""Image files: reading by window, writing, and their bit depth, colour profile, resolution, orientation and metadata.
 
-Needs no torch. TIFF, JP2, JPEG and PNG of 8 or 16 bits, grey or RGB, are read; everything else is refused with the
-reason, and never converted in silence.
+Needs no torch. Supports TIFF, JP2, JPEG and PNG with 8 or 16 bits per sample, grey or RGB. Anything else is refused
+with the reason; nothing is converted silently.
 """
 
 from __future__ import annotations

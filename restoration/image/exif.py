@@ -1,7 +1,7 @@
-"""EXIF, entry by entry and byte for byte, as a TIFF's directories or a block of its own holds it.
+"""Reads and writes EXIF entries, byte for byte, from a TIFF's directories or a separate EXIF block.
 
-Values are copied and never interpreted, so that a tag nobody here knows arrives as it was. What describes the layout
-of the one file (sizes, strips, orientation, thumbnail) is left out: a derivative states its own.
+Values are copied without interpretation, so unknown tags are preserved. Entries that describe the layout of the
+master's file (sizes, strips, orientation, thumbnail) are left out, because a derivative has its own.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from tifffile import TiffPage
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8, 129: 1}
 _SWAPPED = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 16: 8, 17: 8}
-"""Bytes that change places between the byte orders, by kind of value. Kinds 13 and 18 are offsets, never carried."""
+"""The size of the byte-swapped unit, by TIFF value type. Types 13 and 18 are offsets, which are never copied."""
 
 _MAX_VALUE_BYTES = 64 * 1024 * 1024
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _POINTERS = (_EXIF, _GPS, _INTEROPERABILITY)
-_OTHER_BLOCKS = {700, 33723, 34377, 34675}  # XMP, IPTC, Photoshop, ICC: carried by themselves
+_OTHER_BLOCKS = {700, 33723, 34377, 34675}  # XMP, IPTC, Photoshop, ICC: copied separately
 _LAYOUT_RANGES = ((254, 259), (262, 266), (273, 274), (277, 284), (288, 290), (320, 325), (330, 350), (512, 521))
 _LAYOUT = _OTHER_BLOCKS | {292, 293, 296, 297, 317, 321, 529, 530, 531, 532, 559, 33421, 33422}
 _LAYOUT |= {tag for first, last in _LAYOUT_RANGES for tag in range(first, last + 1)}
-# Components, compression and size: EXIF has them in compressed files only, where the file's own header lacks them.
+# Components, compression and size occur in compressed files only, whose own header lacks them.
 _EXIF_LAYOUT = {0x9101, 0x9102, 0xA002, 0xA003}
-_UNCARRIED = {
+_NOT_COPIED = {
     291: "the TIFF's grey response curve isn't carried",
     37724: "Photoshop's layers in the TIFF aren't carried",
     52545: "the Content Credentials (C2PA) aren't carried: they hold for the master's bytes only",
 }
-# Tags by which programs describe the layout of their own file: of a derivative they would be wrong.
-_OF_PROGRAMS = {
+# Tags in which programs describe the layout of their own file; they would be wrong in a derivative.
+_PROGRAM_TAGS = {
     **dict.fromkeys((50838, 50839), "ImageJ"),
     **dict.fromkeys((42112, 42113), "GDAL"),
     **dict.fromkeys((33628, 33629, 33630, 33631), "MetaMorph"),
@@ -44,20 +44,20 @@ _OF_PROGRAMS = {
     **dict.fromkeys((65000, 65420, 65421, 65422, 65426, 65427, 65428, 65439), "a slide scanner"),
 }
 _DESCRIPTION = 270
-# tifffile's own, ImageJ, OME, MetaMorph, ScanImage, slide scanners: readers look for pages by what these say.
+# tifffile, ImageJ, OME, MetaMorph, ScanImage and slide scanners: readers interpret these descriptions as page layout.
 _LAYOUT_DESCRIPTION = re.compile(
     rb'\s*(?:\{"shape"\s*:|shape=\(|ImageJ=|(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:\w+:)?(?:OME|MetaData|PerkinElmer-QPI|scn)\b'
     rb"|SI\.\w+|state\.\w+|scanimage|Aperio |Fluoview|SVS|Hamamatsu)",
     re.DOTALL,
 )
-_DESCRIPTION_TOLD = 300  # characters
+_MAX_DESCRIPTION_SHOWN = 300  # characters
 _USER_COMMENT, _MAKER_NOTE = 0x9286, 0x927C
-_INNER_ORDER = {0x8828, 0xA20C, 0xA302, 0xA40B}  # UNDEFINED values with numbers inside
+_INNER_ORDER = {0x8828, 0xA20C, 0xA302, 0xA40B}  # UNDEFINED values that contain numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One tag: its TIFF kind of value, how many, and their bytes, little endian."""
+    """One tag: its TIFF value type, the number of values, and their bytes, little endian."""
 
     tag: int
     kind: int
@@ -66,7 +66,7 @@ class Entry:
 
     @property
     def first(self) -> Any:
-        """The first value: an int, a pair of ints for a fraction, or all bytes of a text."""
+        """The first value: an int, a pair of ints for a fraction, or the bytes of any other type."""
         if self.kind in (3, 4):
             return int.from_bytes(self.data[: _SIZES[self.kind]], "little")
         return struct.unpack_from("<II", self.data) if self.kind == 5 else self.data
@@ -74,7 +74,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Exif:
-    """What EXIF says beside the file's layout: of the image, of its capture, its place, and for interoperability."""
+    """The EXIF entries that don't describe the file's layout, by directory."""
 
     image: tuple[Entry, ...] = ()
     capture: tuple[Entry, ...] = ()
@@ -84,18 +84,19 @@ class Exif:
 
 @dataclass(kw_only=True)
 class _Reader:
-    """Directories at offsets of whatever ``read`` reads, with what was found broken in them."""
+    """Reads TIFF directories by offset through ``read``, and collects the problems that it finds."""
 
-    read: Callable[[int, int], bytes]  # offset, count; ValueError where there is less
+    read: Callable[[int, int], bytes]  # offset, count; raises ValueError beyond the end
     order: str
     big: bool
     problems: list[str]
 
     def directory(self, offset: int, carried: Callable[[int], bool]) -> tuple[dict[int, Entry], dict[int, int], int]:
-        """The entries to be ``carried`` by tag, the pointers to further directories, and the next directory's offset.
+        """Reads one directory: the entries for which ``carried`` holds, the pointers, by tag, and the next directory's
+        offset.
 
         Raises:
-            ValueError: the directory isn't there.
+            ValueError: there is no directory at this offset.
         """
         head, shape, word = (8, "HHQ8s", "Q") if self.big else (2, "HHI4s", "I")
         (count,) = struct.unpack(self.order + ("Q" if self.big else "H"), self.read(offset, head))
@@ -134,16 +135,16 @@ class _Reader:
         return _swapped(data, _SWAPPED.get(kind, 1))
 
     def rest(self, image: dict[int, Entry], pointers: dict[int, int]) -> Exif:
-        """All that the main directory's pointers lead to, together with its own ``image`` entries."""
+        """Reads the directories that the main directory points to, and combines them with its own ``image`` entries."""
         capture, inner = self._sub_directory(pointers.get(_EXIF), "EXIF block", _EXIF_LAYOUT)
         gps, _ = self._sub_directory(pointers.get(_GPS), "EXIF block's GPS part")
         interoperability, _ = self._sub_directory(inner.get(_INTEROPERABILITY), "EXIF interoperability part")
         if _MAKER_NOTE in capture:
             self.problems.append("the EXIF maker note is carried as it stands: places that it names are the master's")
-        for tag in _UNCARRIED.keys() & image.keys():
-            self.problems.append(_UNCARRIED[tag])
+        for tag in _NOT_COPIED.keys() & image.keys():
+            self.problems.append(_NOT_COPIED[tag])
             del image[tag]
-        self._leave_layout(image)
+        self._remove_layout(image)
         return Exif(
             image=tuple(image.values()),
             capture=tuple(capture.values()),
@@ -151,11 +152,11 @@ class _Reader:
             interoperability=tuple(interoperability.values()),
         )
 
-    def _leave_layout(self, image: dict[int, Entry]) -> None:
-        """Take out what describes the master's file instead of its picture, and tell it."""
-        programs = {_OF_PROGRAMS[tag] for tag in _OF_PROGRAMS.keys() & image.keys()}
+    def _remove_layout(self, image: dict[int, Entry]) -> None:
+        """Removes entries that describe the layout of the master's file, and reports each."""
+        programs = {_PROGRAM_TAGS[tag] for tag in _PROGRAM_TAGS.keys() & image.keys()}
         for program in sorted(programs):
-            tags = sorted(tag for tag in image if _OF_PROGRAMS.get(tag) == program)
+            tags = sorted(tag for tag in image if _PROGRAM_TAGS.get(tag) == program)
             self.problems.append(
                 f"the tags of {program} ({', '.join(map(str, tags))}) aren't carried: they describe the file"
             )
@@ -164,8 +165,8 @@ class _Reader:
         description = image.get(_DESCRIPTION)
         if description is not None and _LAYOUT_DESCRIPTION.match(description.data):
             text = description.data.rstrip(b"\0").decode("utf-8", "replace")
-            told = text[:_DESCRIPTION_TOLD] + ("..." if len(text) > _DESCRIPTION_TOLD else "")
-            self.problems.append(f"the ImageDescription isn't carried, it describes the file's layout: {told!r}")
+            shown = text[:_MAX_DESCRIPTION_SHOWN] + ("..." if len(text) > _MAX_DESCRIPTION_SHOWN else "")
+            self.problems.append(f"the ImageDescription isn't carried, it describes the file's layout: {shown!r}")
             del image[_DESCRIPTION]
 
     def _sub_directory(
@@ -182,9 +183,12 @@ class _Reader:
 
 
 def read_exif_block(data: bytes, problems: list[str]) -> tuple[Exif, dict[int, Any]]:
-    """What can be carried of an EXIF block, which is a small TIFF, and the first value of each of its tags by number.
+    """Reads an EXIF block, which has the structure of a TIFF file.
 
-    What is broken or isn't carried is added to ``problems``.
+    Corrupt entries and those that can't be copied are reported in ``problems``.
+
+    Returns:
+        The entries to copy into a derivative, and the first value of each tag, by number.
 
     Raises:
         ValueError: it is not a valid EXIF block.
@@ -207,9 +211,13 @@ def read_exif_block(data: bytes, problems: list[str]) -> tuple[Exif, dict[int, A
 
 
 def read_exif_of_tiff(file: BinaryIO, page: TiffPage, problems: list[str]) -> tuple[Exif, dict[int, Any]]:
-    """What can be carried of a TIFF page's tags, and the first value of each tag of its capture by number.
+    """Reads the tags of a TIFF page.
 
-    What is broken or isn't carried is added to ``problems``, but for tags that ``page`` has lost already.
+    Corrupt entries and those that can't be copied are reported in ``problems``, except those that tifffile has already
+    dropped from ``page``.
+
+    Returns:
+        The entries to copy into a derivative, and the first value of each capture tag, by number.
     """
     known = {tag.code for tag in page.tags} - _LAYOUT
 
@@ -230,7 +238,10 @@ def read_exif_of_tiff(file: BinaryIO, page: TiffPage, problems: list[str]) -> tu
 
 
 def write_directories(image: Sequence[Entry], exif: Exif, *, at: int, bigtiff: bool) -> bytes:
-    """A TIFF's main directory of the entries ``image``, and those of ``exif`` but its ``image``, to lie at ``at``."""
+    """Serialises the main directory of a TIFF, with the entries ``image``, and the other directories of ``exif``.
+
+    ``at`` is the offset at which they will be written.
+    """
     subs = {_EXIF: list(exif.capture), _GPS: list(exif.gps)}
     if exif.interoperability:
         subs[_EXIF].append(_pointer(_INTEROPERABILITY, 0))

@@ -1,4 +1,4 @@
-"""Format detection: selects the reader of a file by its first bytes, never by its name."""
+"""Format detection: selects the reader by the file's first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ _EXTENSIONS = re.compile(
 
 
 def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[StoredImage, ...]:
-    """Reads the headers of an open image file's pictures, one at least; ``name`` is for messages.
+    """Reads the headers of all pictures in an open image file, at least one; ``name`` is used in messages.
 
     Raises:
-        UnreadableImageError: it is not an image, or a corrupt one.
-        UnsupportedImageError: it is of a format that isn't read.
+        UnreadableImageError: it is not an image, or is corrupt.
+        UnsupportedImageError: the format isn't supported.
         ImageTooLargeError: a picture in it is larger than ``limits``.
     """
     head = _head(file)
@@ -68,11 +68,11 @@ def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[StoredIma
 
 
 def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> StoredImage:
-    """The picture ``page`` (from 1) of an open image file.
+    """Opens picture number ``page`` (from 1) of an open image file.
 
     Raises:
-        UnreadableImageError: it is not an image, or a corrupt one, or has no such page.
-        UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
+        UnreadableImageError: it is not an image, is corrupt, or has no such page.
+        UnsupportedImageError: the format or kind of image can't be preserved faithfully.
         ImageTooLargeError: a picture in it is larger than ``limits``.
     """
     pictures = open_stored(file, name=name, limits=limits)
@@ -85,40 +85,40 @@ def open_page(file: BinaryIO, *, name: str, page: int, limits: Limits) -> Stored
 
 
 def inspect(path: str | Path, *, page: int = 1, limits: Limits = Limits()) -> ImageInfo:  # noqa: B008  (frozen)
-    """What the picture ``page`` of the image file ``path`` is, without decoding a pixel.
+    """Returns the facts about picture number ``page`` of the image file ``path``, without decoding pixels.
 
     Raises:
-        UnreadableImageError: it is not an image, or a corrupt one, or has no such page.
-        UnsupportedImageError: it is of a format or kind that can't be carried faithfully.
+        UnreadableImageError: it is not an image, is corrupt, or has no such page.
+        UnsupportedImageError: the format or kind of image can't be preserved faithfully.
         ImageTooLargeError: a picture in it is larger than ``limits``.
-        OSError: it can't be opened.
+        OSError: the file can't be opened.
     """
     with Path(path).open("rb") as file:
         return open_page(file, name=str(path), page=page, limits=limits).info
 
 
 def inspect_all(path: str | Path, *, limits: Limits = Limits()) -> tuple[ImageInfo, ...]:  # noqa: B008  (frozen)
-    """What each picture of the image file ``path`` is; those of a kind that can't be carried have a ``refusal``.
+    """Returns the facts about each picture of the image file ``path``; an unsupported picture has a ``refusal``.
 
     Raises:
-        UnreadableImageError: it is not an image, or a corrupt one.
-        UnsupportedImageError: it is of a format that isn't read.
+        UnreadableImageError: it is not an image, or is corrupt.
+        UnsupportedImageError: the format isn't supported.
         ImageTooLargeError: a picture in it is larger than ``limits``.
-        OSError: it can't be opened.
+        OSError: the file can't be opened.
     """
     with Path(path).open("rb") as file:
         return tuple(opened.info for opened in open_stored(file, name=str(path), limits=limits))
 
 
 def looks_like_image(path: str | Path) -> bool:
-    """Whether ``path`` is an image, or means to be one: by its first bytes, or else by its extension.
+    """Whether ``path`` is, or is meant to be, an image: by its first bytes, or else by its extension.
 
     Raises:
-        OSError: it can't be opened.
+        OSError: the file can't be opened.
     """
     path = Path(path)
     if path.name.startswith("._"):
-        return False  # what macOS leaves beside files on foreign disks
+        return False  # metadata files that macOS writes on other file systems
     with path.open("rb") as file:
         head = _head(file)
     known = any(head.startswith(magic) for magic in _READERS) or _other_kind(head) is not None
@@ -126,7 +126,7 @@ def looks_like_image(path: str | Path) -> bool:
 
 
 def find_format(file: BinaryIO) -> str | None:
-    """The format of an open image file that is read here, such as ``TIFF``; None of any other."""
+    """The supported format of an open image file, such as ``TIFF``, or None."""
     head = _head(file)
     return next((_FORMATS[reader] for magic, reader in _READERS.items() if head.startswith(magic)), None)
 
@@ -137,7 +137,9 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def _other_kind(head: bytes) -> str | None:
-    """The kind of an image that isn't read here; texts may begin with any letters, so short marks need more."""
+    """The name of an unsupported image format. Short signatures need further checks, because a text may begin with
+    them.
+    """
     for magic, kind in _OTHER_IMAGES.items():
         if head.startswith(magic):
             return kind

@@ -1,4 +1,4 @@
-"""What a file's header says, in whatever format, brought together into facts about the upright picture."""
+"""Builds :class:`ImageInfo` from a file's header, for all formats alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ORIENTATION_TAG = 274
 
 def upright_info(
     *,
-    format: Literal["TIFF", "JPEG", "PNG", "JP2"],  # noqa: A002  (the name of the fact)
+    format: Literal["TIFF", "JPEG", "PNG", "JP2"],  # noqa: A002  (the field's name)
     width: int,
     height: int,
     bits_per_sample: int,
@@ -27,24 +27,24 @@ def upright_info(
     page: int = 1,
     refusal: str | None = None,
 ) -> tuple[ImageInfo, Orientation]:
-    """The facts about a picture stored with ``width`` and ``height``, and how it is turned upright.
+    """Returns the facts about the upright picture, and the stored picture's orientation.
 
     Args:
-        format: which the file is.
+        format: the file's format.
         width: as stored, in px.
         height: as stored, in px.
-        bits_per_sample: of every sample.
-        colour_channels: the samples that models see.
-        extra_samples: the further ones.
+        bits_per_sample: the same for all samples.
+        colour_channels: the number of samples that models process.
+        extra_samples: the kinds of the other samples.
         resolution: as stored.
-        profile: the ICC profile's bytes, not checked yet.
-        blocks: the metadata blocks, with the problems met so far.
+        profile: the ICC profile's bytes, not yet validated.
+        blocks: the metadata blocks, with the problems found so far.
         tags: EXIF or TIFF tags by number.
-        page: which of the file's pictures it is.
-        refusal: why the picture can't be carried, if it can't.
+        page: the picture's number in the file, from 1.
+        refusal: why the picture isn't supported, or None.
     """
     embedded, metadata = read_embedded(blocks, tags)
-    # A profile that doesn't fit grey or RGB does not matter for a picture that is neither.
+    # For a picture that is neither grey nor RGB, an unsuitable profile isn't a problem.
     profile, profile_name = read_profile(profile, colour_channels, [] if refusal else blocks.problems)
     orientation, problem = from_tag(tags.get(_ORIENTATION_TAG))
     upright_width, upright_height = orientation.size(width, height)

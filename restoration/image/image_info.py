@@ -1,4 +1,4 @@
-"""Facts about a picture that are known without decoding its pixels."""
+"""Facts about an image that are known without decoding its pixels."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ ExtraSample = Literal["unspecified", "associated alpha", "unassociated alpha"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How large a picture may be; what is larger is refused by its header, before any memory is taken for pixels."""
+    """Size limits. Larger images are refused by their header, before memory is allocated for pixels."""
 
     max_pixels: int = DEFAULT_MAX_PIXELS
-    """Width times height, against files that declare absurd sizes."""
+    """Width times height. Protects against files that declare absurd sizes."""
     max_decoding_bytes: int = DEFAULT_MAX_DECODING_BYTES
-    """Memory for decoding a picture, or a row of its strips or tiles, that can only be decoded whole."""
+    """Memory for decoding a whole picture, or one row of strips or tiles, where smaller parts can't be decoded."""
     describes_damaged: bool = False
-    """Whether a file that ends too soon is described all the same, as far as its header goes."""
+    """Whether to read the header of a truncated file, instead of refusing the file."""
 
     def check_size(self, width: int, height: int) -> None:
         """Checks a declared size.
 
         Raises:
-            ImageTooLargeError: it holds too many pixels.
+            ImageTooLargeError: there are too many pixels.
         """
         if width * height > self.max_pixels:
             raise ImageTooLargeError(
@@ -39,10 +39,10 @@ class Limits:
             )
 
     def check_decoding(self, what: str, needed_bytes: int) -> None:
-        """Checks the memory that decoding takes of ``what`` (in words) that can only be decoded whole.
+        """Checks the memory needed to decode ``what``, a description used in the message.
 
         Raises:
-            ImageTooLargeError: it takes too much.
+            ImageTooLargeError: too much memory is needed.
         """
         if needed_bytes > self.max_decoding_bytes:
             raise ImageTooLargeError(
@@ -58,7 +58,7 @@ def _mib(count: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolution:
-    """Pixels per unit of length, along the upright picture's width (``x``) and height (``y``)."""
+    """Pixels per unit of length, horizontally (``x``) and vertically (``y``), of the upright picture."""
 
     x: float
     y: float
@@ -66,17 +66,17 @@ class Resolution:
 
     @property
     def ppi(self) -> float:
-        """Pixels per inch along the width."""
+        """Horizontal pixels per inch."""
         return self.x if self.unit == "inch" else self.x * 2.54
 
     def turned(self) -> Resolution:
-        """The same with width and height exchanged."""
+        """The resolution with ``x`` and ``y`` exchanged."""
         return Resolution(x=self.y, y=self.x, unit=self.unit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What a scan's embedded EXIF, IPTC and XMP say that the catalogue asks for."""
+    """Values from a scan's embedded EXIF, IPTC and XMP that the catalogue records."""
 
     captured_at: str | None = None
     captured_by: str | None = None
@@ -86,7 +86,7 @@ class Embedded:
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """The sound parts of a file's metadata blocks, that a derivative carries on."""
+    """The valid parts of a file's metadata blocks, which are copied into a derivative."""
 
     exif: Exif = field(default_factory=Exif)
     iptc: bytes | None = None
@@ -95,14 +95,14 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInfo:
-    """The facts about an image, of the upright picture.
+    """Facts about an image, in its upright orientation.
 
-    ``samples_per_pixel`` counts everything stored; the first ``colour_channels`` of them (1 grey, 3 RGB) are what
-    models see, and the others, named in ``extra_samples``, are copied untouched. ``problems`` tells in words what
-    is in the file but isn't carried, because it is broken or because it only repeats the picture.
+    ``samples_per_pixel`` counts all stored samples. Models process the first ``colour_channels`` of them (1 grey, 3
+    RGB); the others, named in ``extra_samples``, are copied unchanged. ``problems`` lists what can't be copied from the
+    file, because it is corrupt or only duplicates the picture.
 
-    A picture of a kind that can't be carried faithfully has the reason and the remedy in ``refusal``; it can have other
-    depths than 8 and 16 bits, and other counts of colours. All that can be opened has none.
+    For an unsupported picture, ``refusal`` holds the reason and the remedy; it may have other bit depths than 8 and 16,
+    and other numbers of colours. Pictures that can be opened have no ``refusal``.
     """
 
     format: Literal["TIFF", "JPEG", "PNG", "JP2", "array"]
@@ -112,7 +112,7 @@ class ImageInfo:
     samples_per_pixel: int
     colour_channels: int
     page: int = 1
-    """Which of the file's pictures it is, from 1, in the file's order; previews don't count."""
+    """The picture's number in the file, from 1, in file order and without previews."""
     refusal: str | None = None
     extra_samples: tuple[ExtraSample, ...] = ()
     resolution: Resolution | None = None
@@ -127,12 +127,12 @@ class ImageInfo:
 
     @property
     def largest_sample(self) -> int:
-        """The stored value that stands for 1.0: 255 or 65535."""
+        """The stored value of white (1.0): 255 or 65535."""
         return 255 if self.bits_per_sample == 8 else 65535
 
     @property
     def colour_space(self) -> str:
-        """The space that the encoded values are in, in words: ``encoded RGB, Adobe RGB (1998)``."""
+        """A description of the colour space of the encoded values, such as ``encoded RGB, Adobe RGB (1998)``."""
         kind = "encoded grey" if self.colour_channels == 1 else "encoded RGB"
         if self.icc_profile is None:
             return f"{kind}, no profile"
@@ -141,7 +141,7 @@ class ImageInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Area:
-    """A rectangle in the upright picture, in pixels from its top left corner."""
+    """A rectangle in the upright picture, in pixels from the top left corner."""
 
     x: int
     y: int
@@ -149,10 +149,10 @@ class Area:
     height: int
 
     def check_within(self, info: ImageInfo) -> None:
-        """Checks that the rectangle isn't empty and lies inside the picture.
+        """Checks that the rectangle isn't empty and lies within the picture.
 
         Raises:
-            ImageError: it is empty, or reaches out of the picture.
+            ImageError: it is empty, or extends beyond the picture.
         """
         inside = (
             self.x >= 0 and self.y >= 0 and self.x + self.width <= info.width and self.y + self.height <= info.height

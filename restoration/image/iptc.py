@@ -1,4 +1,4 @@
-"""IPTC (IIM) blocks, and the chains of Photoshop image resources that they often lie in."""
+"""Reads IPTC (IIM) blocks, and finds them in chains of Photoshop image resources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 _MARKER = 0x1C
 _IPTC_RESOURCE = 0x0404
 _SIGNATURES = (b"8BIM", b"AgHg", b"DCSR", b"MeSa", b"PHUT")
-# Said elsewhere in the file, or only of use to the program that wrote them: resolution, caption digest, profile,
+# Duplicated elsewhere in the file, or useful only to the program that wrote them: resolution, caption digest, profile,
 # EXIF, XMP, print and view settings, ids.
 _REPEATED = {0x03ED, 0x0404, 0x0425, 0x040F, 0x0422, 0x0423, 0x0424, 0x03E9, 0x03EA, 0x03F3, 0x0406, 0x0408, 0x0414}
 _REPEATED |= {0x041A, 0x041E, 0x0421, 0x0426, 0x0428, 0x043A, 0x043B, 0x0419, 0x040D, 0x03F5, 0x0411, 0x2710}
@@ -24,15 +24,17 @@ _NAMES = {
 
 
 def read_iptc(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]], str | None]:
-    """The sound part of an IPTC block, its (record, dataset, value) in order, and in words what was left out of it.
+    """Parses an IPTC block.
 
-    The zeros with which programs fill a block up are no part of it.
+    Returns:
+        The valid part without zero padding, its (record, dataset, value) in order, and a description of what was left
+        out.
     """
     found, position = list[tuple[int, int, bytes]](), 0
     while position + 5 <= len(data) and data[position] == _MARKER:
         record, dataset, length = struct.unpack_from(">BBH", data, position + 1)
         start = position + 5
-        if length & 0x8000:  # the length of the length, which follows
+        if length & 0x8000:  # extended length: the length of the length field that follows
             wide = length & 0x7FFF
             start, length = start + wide, int.from_bytes(data[start : start + wide], "big")
         if start + length > len(data):
@@ -50,12 +52,12 @@ def read_iptc(data: bytes) -> tuple[bytes, list[tuple[int, int, bytes]], str | N
 
 
 def iptc_of_photoshop(data: bytes) -> bytes | None:
-    """The IPTC block in a chain of Photoshop image resources (``8BIM``), if there is one."""
+    """The IPTC block in a chain of Photoshop image resources (``8BIM``), or None."""
     return next((body for number, body in _resources(data) if number == _IPTC_RESOURCE), None)
 
 
 def left_in_photoshop(data: bytes) -> list[str]:
-    """What a chain of Photoshop image resources says that the file says nowhere else, by name or number."""
+    """Names or numbers of the Photoshop image resources whose content isn't stored elsewhere in the file."""
     numbers = sorted({number for number, _ in _resources(data)} - _REPEATED)
     named = [_NAMES.get(number) or _range_name(number) for number in numbers]
     return list(dict.fromkeys(named))

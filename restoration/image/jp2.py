@@ -1,7 +1,6 @@
-"""JPEG 2000 in its own file format, JP2: the boxes are walked here, OpenJPEG (by imagecodecs) decodes the pixels.
+"""Reads JP2, the file format of JPEG 2000: parses the boxes; OpenJPEG (through imagecodecs) decodes the pixels.
 
-Only the codestream is handed to the decoder, so that what comes back are the samples as they are stored: no palette is
-looked up and no colour converted on the way.
+The decoder gets only the codestream, so it returns the samples as stored, without palette lookup or colour conversion.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ _SRGB, _GREY = 16, 17
 _COLOURS = {12: "CMYK", 14: "CIELab", 18: "YCbCr"}
 _COLOURS_OF_PROFILE = {b"GRAY": 1, b"RGB ": 3}
 _EXTRA_SAMPLES: dict[int, ExtraSample] = {1: "unassociated alpha", 2: "associated alpha"}
-_TILE_BYTES = 16 * 1024  # what OpenJPEG keeps for each tile, whatever its size
+_TILE_BYTES = 16 * 1024  # that OpenJPEG allocates for each tile, whatever its size
 
 
 @dataclass(kw_only=True)
 class _Boxes:
-    """What the boxes hold; ``codestream`` is its offset and length."""
+    """The content of the boxes; ``codestream`` is its offset and length."""
 
     codestream: tuple[int, int] | None = None
     bodies: dict[bytes, bytes] = field(default_factory=dict)
@@ -49,17 +48,17 @@ class _Boxes:
             if kind := _UUIDS.get(body[:16]):
                 setattr(self.blocks, kind, body[16:])
         else:
-            self.bodies.setdefault(name, body)  # of several colour boxes the first is the best
+            self.bodies.setdefault(name, body)  # the first of several colour boxes is the best
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Size:
-    """What the codestream's own header says."""
+    """The fields of the codestream's header."""
 
     width: int
     height: int
     tiles: int
-    bits: tuple[int, ...]  # of each component; negative where it is signed
+    bits: tuple[int, ...]  # of each component; negative if signed
     is_subsampled: bool
 
 
@@ -99,7 +98,7 @@ def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
         pixels = RefusedPixels(refusal)
     else:
         samples, codestream = size.width * size.height * len(size.bits), boxes.codestream
-        # OpenJPEG works on 32-bit integers, and imagecodecs puts the planes together in a further copy.
+        # OpenJPEG uses 32-bit integers, and imagecodecs combines the planes in another copy.
         needed = samples * (4 + 2 * info.bits_per_sample // 8) + codestream[1] + size.tiles * _TILE_BYTES
         limits.check_decoding(f"a JP2 of {size.width}x{size.height} px", needed)
         shape = (size.height, size.width, len(size.bits))
@@ -108,7 +107,7 @@ def open_jp2(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
 
 
 def decode_whole(file: BinaryIO) -> Samples:
-    """The samples of a JP2 as they are stored, of whatever kind it is.
+    """Decodes the samples of a JP2 as stored, also of unsupported kinds.
 
     Raises:
         UnreadableImageError: they can't be decoded.
@@ -121,7 +120,7 @@ def decode_whole(file: BinaryIO) -> Samples:
 
 
 def _walk(file: BinaryIO, boxes: _Boxes, start: int, end: int, limits: Limits) -> None:
-    """Takes what is read of the boxes between two offsets; those inside others too."""
+    """Collects the boxes between two offsets, including nested boxes."""
     while start + 8 <= end:
         file.seek(start)
         length, name = struct.unpack(">I4s", file.read(8))
@@ -145,7 +144,7 @@ def _walk(file: BinaryIO, boxes: _Boxes, start: int, end: int, limits: Limits) -
 
 
 def _size(file: BinaryIO, offset: int, length: int) -> _Size:
-    """Reads the codestream's header; the decoder sees for itself that its tiles are whole."""
+    """Reads the codestream's header. The decoder itself checks that the tiles are complete."""
     file.seek(offset)
     head = file.read(min(length, 42 + 3 * 16384))
     if head[:4] != b"\xff\x4f\xff\x51" or len(head) < 45:
@@ -169,7 +168,7 @@ def _size(file: BinaryIO, offset: int, length: int) -> _Size:
 
 
 def _colour(boxes: _Boxes, size: _Size, problems: list[str]) -> tuple[int, bytes | None]:
-    """How many of the components are colours, and the ICC profile; a stated colour space without one is reported."""
+    """The number of colour components, and the ICC profile; a colour space without profile is reported as a problem."""
     box = boxes.bodies.get(b"colr", b"")
     method = box[0] if box else 0
     if method in (2, 3):
@@ -203,7 +202,9 @@ def _refusal(boxes: _Boxes, size: _Size, channels: int) -> str | None:
 
 
 def _definitions(boxes: _Boxes) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Of each described component its type (0 colour, 1 and 2 alpha) and which colour it is, from 1."""
+    """Yields the index of each described component, with its type (0 colour, 1 and 2 alpha) and its colour number, from
+    1.
+    """
     box = boxes.bodies.get(b"cdef", b"")
     for offset in range(2, len(box) - 5, 6):
         index, kind, association = struct.unpack_from(">3H", box, offset)
@@ -217,7 +218,7 @@ def _extra_samples(boxes: _Boxes, colours: int, count: int) -> tuple[ExtraSample
 
 
 def _resolution(boxes: _Boxes, problems: list[str]) -> Resolution | None:
-    """The resolution of capture, else the one for display: pixels per metre as fractions with powers of ten."""
+    """The capture resolution, else the display resolution: pixels per metre, stored as fractions with powers of ten."""
     box = boxes.bodies.get(b"resc") or boxes.bodies.get(b"resd") or b""
     if len(box) != 10:
         return None

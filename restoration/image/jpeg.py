@@ -1,4 +1,6 @@
-"""JPEG: the marker segments are walked here, so that broken metadata can't cost the pixels; Pillow decodes those."""
+"""Reads JPEG: parses the marker segments itself, so that corrupt metadata can't prevent decoding; Pillow decodes
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ _JFIF_UNITS: dict[int, Unit] = {1: "inch", 2: "centimetre"}
 
 @dataclass(kw_only=True)
 class _Segments:
-    """What the segments before the first scan hold."""
+    """The segments before the first scan."""
 
     frame: bytes = b""
     frame_marker: int = 0
@@ -110,7 +112,7 @@ def _left_out(marker: int, body: bytes) -> str:
 
 
 def _walk(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Marker and body of every segment up to the first scan, which is left for the caller to find at ``file``."""
+    """Yields marker and body of every segment before the first scan; afterwards ``file`` is positioned at that scan."""
     file.seek(2)
     while True:
         lead = file.read(1)
@@ -151,7 +153,9 @@ def _refusal(segments: _Segments, bits: int, channels: int) -> str | None:
 
 
 def _decoding_bytes(file: BinaryIO, segments: _Segments, pixels: int) -> int:
-    """Of the file twice, the decoder's picture and ours, and all coefficients of a progressive one."""
+    """Memory for decoding: two copies of the file, the decoder's picture and ours, and a progressive file's
+    coefficients.
+    """
     channels = segments.frame[5]
     of_pixel = (4 if channels == 3 else 1) + channels
     if segments.frame_marker in _PROGRESSIVE_FRAMES:
@@ -160,7 +164,7 @@ def _decoding_bytes(file: BinaryIO, segments: _Segments, pixels: int) -> int:
 
 
 def _profile(segments: _Segments) -> bytes | None:
-    """The ICC profile joined from its numbered parts, in any order."""
+    """The ICC profile, joined from its numbered parts in any order."""
     parts = {part[0]: part[2:] for part in segments.profile_parts if len(part) > 2}
     if not segments.profile_parts:
         return None
@@ -177,7 +181,7 @@ def _resolution(segments: _Segments, problems: list[str]) -> Resolution | None:
 
 
 def _decode(file: BinaryIO) -> Samples:
-    """The pixels, decoded from a copy of the file without the metadata that could stand in the way."""
+    """Decodes the pixels from a copy of the file without metadata segments, which could make the decoder fail."""
     kept = [b"\xff\xd8"]
     for marker, body in _walk(file):
         if marker in (_APP0, _APP14) or not 0xE0 <= marker <= 0xEF:
@@ -187,7 +191,7 @@ def _decode(file: BinaryIO) -> Samples:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(kept))) as image:
             image.load()
             samples = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
-            # By bands, since Pillow hands its pixels over through two more copies.
+            # In bands, because Pillow makes two more copies of the pixels that it hands over.
             for y in range(0, image.height, _COPY_ROWS):
                 rows = samples[y : y + _COPY_ROWS]
                 rows[...] = np.asarray(image.crop((0, y, image.width, y + len(rows)))).reshape(rows.shape)

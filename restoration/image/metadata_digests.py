@@ -1,4 +1,4 @@
-"""A digest of each part of a picture's metadata, by its name, so that a later change can be named."""
+"""Digests of a picture's metadata, one per property, so that a later change can be attributed to a property."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _DIRECTORIES: tuple[tuple[str, str, Mapping[int, str]], ...] = (
 
 
 def metadata_digests(info: ImageInfo) -> dict[str, str]:
-    """SHA-256, in hex, of each TIFF and EXIF tag, XMP property and IPTC dataset, the ICC profile and the resolution.
+    """Returns the SHA-256, in hex, of each TIFF and EXIF tag, XMP property, IPTC dataset, the ICC profile and the
+    resolution.
 
-    Names are those that people know, such as ``EXIF DateTimeOriginal``, ``XMP dc:title`` and ``IPTC 2:120``. Values
-    are digested, not the blocks that hold them: a program that writes a block anew changes nothing by that alone.
+    The keys are common names, such as ``EXIF DateTimeOriginal``, ``XMP dc:title`` and ``IPTC 2:120``. The digests cover
+    values, not whole blocks, so a program that only rewrites a block doesn't change them.
     """
     return {name: hashlib.sha256(value).hexdigest() for name, value in sorted(_values(info))}
 
@@ -47,7 +48,7 @@ def _values(info: ImageInfo) -> Iterator[tuple[str, bytes]]:
 
 
 def _iptc_values(info: ImageInfo) -> Iterator[tuple[str, bytes]]:
-    """Of a dataset that is repeated, all values are digested together."""
+    """All values of a repeated dataset share one digest."""
     values: dict[str, list[str]] = {}
     if info.metadata.iptc is not None:
         for record, dataset, value in read_iptc(info.metadata.iptc)[1]:

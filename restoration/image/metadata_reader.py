@@ -1,6 +1,6 @@
-"""Embedded metadata, read leniently: a broken block never costs the pixels around it, and is always reported.
+"""Reads embedded metadata leniently: a corrupt block never prevents reading the pixels, and is always reported.
 
-Readers return what they could read, and append to ``problems`` in words what they couldn't.
+Readers return what they could read, and append a description of everything else to ``problems``.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ _EXTENDED = XMP_NOTE + "HasExtendedXMP"
 
 @dataclass(kw_only=True)
 class MetadataBlocks:
-    """The raw metadata blocks of one file, gathered before they are read."""
+    """The raw metadata blocks of one file."""
 
     exif: bytes | None = None
-    tags: Exif = field(default_factory=Exif)  # of a TIFF, whose EXIF is not a separate block
+    tags: Exif = field(default_factory=Exif)  # of a TIFF, which has no separate EXIF block
     xmp: bytes | None = None
-    extended_xmp: list[bytes] = field(default_factory=list)  # GUID, length, offset and bytes each, as in JPEG
+    extended_xmp: list[bytes] = field(default_factory=list)  # GUID, length, offset and bytes of each, as in JPEG
     iptc: bytes | None = None
     photoshop: bytes | None = None
     problems: list[str] = field(default_factory=list)
 
 
 def read_embedded(blocks: MetadataBlocks, tags: Mapping[int, Any]) -> tuple[Embedded, Metadata]:
-    """What XMP and IPTC say of the picture, EXIF ``tags`` (number to value) of its capture; and what can be carried.
+    """Returns the values for the catalogue, from XMP, IPTC and the EXIF ``tags`` of the capture, and the metadata to
+    copy.
 
-    ``blocks`` must have been through :func:`read_exif` where the file has an EXIF block.
+    If the file has an EXIF block, call :func:`read_exif` first.
     """
     packet, (iptc, texts) = _read_xmp(blocks), _read_iptc(blocks)
     dates = (_as_date(tags.get(number)) for number in (_DATE_ORIGINAL, _DATE_DIGITISED, _DATE_TIME))
@@ -54,7 +55,7 @@ def read_embedded(blocks: MetadataBlocks, tags: Mapping[int, Any]) -> tuple[Embe
 
 
 def read_exif(blocks: MetadataBlocks) -> dict[int, Any]:
-    """The first value of each tag of the EXIF block; what of the block can be carried is put into ``blocks.tags``."""
+    """Returns the first value of each tag in the EXIF block, and stores the entries to copy in ``blocks.tags``."""
     if blocks.exif is None:
         return {}
     try:
@@ -66,14 +67,14 @@ def read_exif(blocks: MetadataBlocks) -> dict[int, Any]:
 
 
 def read_resolution(tags: Mapping[int, Any], problems: list[str]) -> Resolution | None:
-    """The resolution in EXIF or TIFF ``tags``; None where there is no unit of length."""
+    """The resolution in EXIF or TIFF ``tags``, or None if there is no unit of length."""
     unit = _UNITS.get(tags.get(_UNIT, 2) if isinstance(tags.get(_UNIT, 2), int) else 0)
     x, y = _as_number(tags.get(_X_RESOLUTION)), _as_number(tags.get(_Y_RESOLUTION))
     return make_resolution(x, y, unit, problems)
 
 
 def make_resolution(x: float | None, y: float | None, unit: Unit | None, problems: list[str]) -> Resolution | None:
-    """A resolution where ``x`` and ``y`` are pixels per ``unit``; what says nothing usable is None."""
+    """A resolution of ``x`` and ``y`` pixels per ``unit``, or None if a value is missing or unusable."""
     if not x or not y:
         return None
     if unit is not None:
@@ -103,13 +104,15 @@ def _decode(value: bytes) -> str:
 
 
 def _as_date(value: Any) -> str | None:
-    """EXIF's ``2010:09:22 10:12:24`` as ISO 8601; None for the blanks and zeros that scanners write."""
+    """Converts EXIF's ``2010:09:22 10:12:24`` to ISO 8601; None for the blanks and zeros that scanners write."""
     found = re.fullmatch(r"([12]\d{3})[:-](\d\d)[:-](\d\d)[ T](\d\d:\d\d:\d\d)", _as_text(value) or "")
     return "{}-{}-{}T{}".format(*found.groups()) if found else None
 
 
 def _read_iptc(blocks: MetadataBlocks) -> tuple[bytes | None, dict[int, str]]:
-    """The sound part of the IPTC block, and the texts of its record 2, by dataset; a repeated one keeps its first."""
+    """The valid part of the IPTC block, and the texts of its record 2 by dataset; the first value of a repeated
+    dataset.
+    """
     if blocks.photoshop is not None:
         if left := left_in_photoshop(blocks.photoshop):
             blocks.problems.append(f"of the Photoshop block, {', '.join(left)} aren't carried")
@@ -127,7 +130,7 @@ def _read_iptc(blocks: MetadataBlocks) -> tuple[bytes | None, dict[int, str]]:
 
 
 def _read_xmp(blocks: MetadataBlocks) -> Packet:
-    """The XMP packet, whole; what is broken of it is taken out of ``blocks``."""
+    """The complete XMP packet; corrupt parts are removed from ``blocks``."""
     if blocks.xmp is None or not blocks.xmp.strip(b"\0 \r\n\t"):
         blocks.xmp = None
         return Packet.empty()
@@ -149,7 +152,7 @@ def _read_xmp(blocks: MetadataBlocks) -> Packet:
 
 
 def read_profile(data: bytes | None, colour_channels: int, problems: list[str]) -> tuple[bytes | None, str | None]:
-    """An ICC profile byte for byte, and its description; a broken one is None, and reported."""
+    """The ICC profile byte for byte, and its description; None and a reported problem if it is corrupt."""
     if data is None:
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""The eight orientations of EXIF and TIFF: a stored picture is read as if it had been stored upright."""
+"""The eight orientations of EXIF and TIFF: converts between stored and upright coordinates."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _Sample = TypeVar("_Sample", bound=np.generic)
 
 @dataclass(frozen=True, kw_only=True)
 class Orientation:
-    """How the upright picture comes out of the stored one: exchange the axes, then flip them."""
+    """The transformation from the stored to the upright picture: transpose first, then flip."""
 
     transpose: bool = False
     flip_y: bool = False
     flip_x: bool = False
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of one (stored or upright) seen from the other."""
+        """Converts width and height from stored to upright, or back."""
         return (height, width) if self.transpose else (width, height)
 
     def stored_window(
         self, x: int, y: int, width: int, height: int, *, stored_width: int, stored_height: int
     ) -> tuple[int, int, int, int]:
-        """Where the upright window ``x, y, width, height`` lies in the stored picture."""
+        """Converts the upright window ``x, y, width, height`` to the stored picture's coordinates."""
         upright_width, upright_height = self.size(stored_width, stored_height)
         if self.flip_x:
             x = upright_width - x - width
@@ -35,7 +35,7 @@ class Orientation:
         return (y, x, height, width) if self.transpose else (x, y, width, height)
 
     def upright(self, stored: NDArray[_Sample]) -> NDArray[_Sample]:
-        """A view of ``stored``, (h, w, samples), turned upright."""
+        """An upright view of ``stored``, (h, w, samples)."""
         turned = stored.swapaxes(0, 1) if self.transpose else stored
         return turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
@@ -55,7 +55,7 @@ _BY_TAG = {
 
 
 def from_tag(value: object) -> tuple[Orientation, tuple[str, ...]]:
-    """The orientation that tag 274's ``value`` means (None where there is no tag), and any problem with it."""
+    """The orientation for the ``value`` of tag 274 (None if there is no tag), and any problem with the value."""
     if value is None:
         return UPRIGHT, ()
     if isinstance(value, int) and value in _BY_TAG:

@@ -1,4 +1,4 @@
-"""Pictures as windowed sources: any region as float32, from a file or an array, never more in memory than asked for."""
+"""Pictures that are read by window, as float32, from a file or an array, without loading more than the window."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Source(Protocol):
 
     @property
     def info(self) -> ImageInfo:
-        """What the picture is; ``width``, ``height`` and ``colour_channels`` hold for every read."""
+        """The picture's properties; ``width``, ``height`` and ``colour_channels`` apply to every read."""
         ...
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1], R G B."""
+        """Returns the window's encoded values, (1, colour channels, height, width), float32 in [0, 1], in RGB order."""
         ...
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
-        """The window's further samples (alpha, infrared) as stored, (height, width, count), count 0 as a rule."""
+        """Returns the window's other samples (alpha, infrared) as stored, (height, width, count); count is mostly 0."""
         ...
 
 
 class Picture:
-    """A picture from a file or an array. Use it in a ``with`` statement, or :meth:`close` it.
+    """A picture from a file or an array. Use it in a ``with`` statement, or call :meth:`close`.
 
-    The file is opened for reading only, and every byte comes through that one descriptor.
+    The file is opened read-only, and all bytes are read through the same file descriptor.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class Picture:
 
         Args:
             path: a TIFF, JP2, JPEG or PNG.
-            page: which of the file's pictures, from 1.
-            limits: what is larger is refused before any pixel is decoded.
-            expected_sha256: what the file's bytes must hash to, in hex; they are read through once for it.
+            page: the picture's number in the file, from 1.
+            limits: larger pictures are refused before any pixel is decoded.
+            expected_sha256: the expected digest of the file, in hex; the file is read once to check it.
 
         Raises:
             UnreadableImageError: the bytes can't be decoded, or there is no such page.
-            UnsupportedImageError: it is a kind of image that can't be carried faithfully.
+            UnsupportedImageError: this kind of image can't be preserved faithfully.
             ImageTooLargeError: it is larger than ``limits``.
-            ChangedImageError: the bytes aren't those of ``expected_sha256``.
+            ChangedImageError: the file doesn't match ``expected_sha256``.
             OSError: the file can't be opened.
         """
         file = Path(path).open("rb")  # noqa: SIM115  (the picture closes it)
         try:
-            # Taken before the digest, so that a change while it is computed shows too.
+            # Before the digest, so that a change during its computation is detected too.
             state = _file_state(file)
             if expected_sha256 is not None:
                 _check_digest(file, expected_sha256, name=str(path))
@@ -92,10 +92,10 @@ class Picture:
     def from_array(
         cls, array: NDArray[Any], *, resolution: Resolution | None = None, icc_profile: bytes | None = None
     ) -> Self:
-        """A picture of ``array``: (H, W) or (H, W, 3), uint8, uint16, or float in [0, 1] (written as 16-bit).
+        """Creates a picture from (H, W) or (H, W, 3): uint8, uint16, or float in [0, 1] (written as 16-bit).
 
         Raises:
-            ImageError: the array has another shape or type, or values that aren't in [0, 1].
+            ImageError: the array's shape or type isn't supported, or values are outside [0, 1].
         """
         samples = array[..., np.newaxis] if array.ndim == 2 else array
         if samples.ndim != 3 or samples.shape[2] not in (1, 3) or 0 in samples.shape:
@@ -119,10 +119,10 @@ class Picture:
         return cls(StoredImage(info=info, pixels=WholePixels(lambda: samples, shape=samples.shape)))
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.float32]:
-        """The window's encoded values, (1, colour channels, height, width), float32 in [0, 1], R G B.
+        """Returns the window's encoded values, (1, colour channels, height, width), float32 in [0, 1], in RGB order.
 
         Raises:
-            ImageError: the window isn't inside the picture, or its bytes can't be decoded.
+            ImageError: the window isn't within the picture, or its bytes can't be decoded.
         """
         colours = self._read_samples(x, y, width, height)[..., : self.info.colour_channels].transpose(2, 0, 1)
         values: NDArray[np.float32] = colours.astype(np.float32)
@@ -131,7 +131,7 @@ class Picture:
         return values.reshape(1, *values.shape)
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
-        """The window's further samples as stored, (height, width, count)."""
+        """Returns the window's other samples as stored, (height, width, count)."""
         if not self.info.extra_samples:
             return np.empty((height, width, 0), np.uint8 if self.info.bits_per_sample == 8 else np.uint16)
         return self._read_samples(x, y, width, height)[..., self.info.colour_channels :]
@@ -148,16 +148,16 @@ class Picture:
             raise type(error)(f"{self._name}: {error}") from error
 
     def verify_unchanged(self) -> None:
-        """Checks that the file wasn't written to since it was opened.
+        """Checks that the file wasn't modified since it was opened.
 
         Raises:
-            ChangedImageError: it was.
+            ChangedImageError: it was modified.
         """
         if self._file is not None and _file_state(self._file) != self._state:
             raise ChangedImageError(f"{self._name} was changed while it was read: leave masters alone during a batch")
 
     def close(self) -> None:
-        """Closes the file. Doing it twice is harmless."""
+        """Closes the file. May be called repeatedly."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -175,10 +175,10 @@ class Crop:
     """The rectangle ``area`` of another source, as a source."""
 
     def __init__(self, source: Source, area: Area) -> None:
-        """Takes the rectangle.
+        """Checks the rectangle; pixels are read on demand.
 
         Raises:
-            ImageError: it isn't inside the source.
+            ImageError: it isn't within the source.
         """
         area.check_within(source.info)
         self.info = replace(source.info, width=area.width, height=area.height)

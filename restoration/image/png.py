@@ -1,4 +1,4 @@
-"""PNG: the chunks are walked here, imagecodecs decodes the pixels (Pillow reads 16-bit RGB as 8-bit)."""
+"""Reads PNG: parses the chunks; imagecodecs decodes the pixels, because Pillow reads 16-bit RGB as 8-bit."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
         pixels = RefusedPixels(refusal)
     else:
         decoded_bytes = width * height * samples * bits // 8
-        needed = decoded_bytes + 2 * os.fstat(file.fileno()).st_size  # the file is copied without its metadata
+        needed = decoded_bytes + 2 * os.fstat(file.fileno()).st_size  # the file is copied without metadata
         limits.check_decoding(f"a PNG of {width}x{height} px", needed)
         pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
     return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
 def _walk(file: BinaryIO, problems: list[str], limits: Limits) -> Iterator[tuple[bytes, bytes]]:
-    """Name and body of every chunk that is read here, to the end of the file; broken metadata is passed over."""
+    """Yields name and body of every chunk that this module reads; corrupt metadata chunks are skipped and reported."""
     file.seek(8)
     while True:
         head = file.read(8)
@@ -122,7 +122,7 @@ def _refusal(chunks: dict[bytes, bytes], bits: int, colour_type: int) -> str | N
 
 
 def _exif(chunks: dict[bytes, bytes], problems: list[str]) -> bytes | None:
-    """The EXIF block; older programs wrote it as a text, in hexadecimal after its kind and its length."""
+    """The EXIF block; older programs stored it as hexadecimal text after its kind and length."""
     text = chunks.get(b"tEXt") or chunks.get(b"zTXt")
     if b"eXIf" in chunks or text is None:
         return chunks.get(b"eXIf")
@@ -142,7 +142,7 @@ def _exif(chunks: dict[bytes, bytes], problems: list[str]) -> bytes | None:
 
 
 def _profile(chunk: bytes | None) -> bytes | None:
-    """The inflated ICC profile; empty where it can't be inflated."""
+    """The decompressed ICC profile; empty if it can't be decompressed."""
     if chunk is None:
         return None
     try:
@@ -173,7 +173,7 @@ def _xmp(chunk: bytes, problems: list[str]) -> bytes | None:
 
 
 def _decode(file: BinaryIO) -> Samples:
-    """The pixels, decoded from a copy of the file without metadata, which libpng would comment on to the terminal."""
+    """Decodes the pixels from a copy of the file without metadata, because libpng prints warnings about metadata."""
     file.seek(0)
     kept = [file.read(8)]
     while len(head := file.read(8)) == 8:

@@ -1,7 +1,7 @@
-"""What a derivative's own metadata says of it: from which master it was made, by which models, when, and what it is.
+"""Provenance in a derivative's XMP: the master, the models, the time and the digital source type.
 
-Written as XMP into the master's packet. All of it comes from the derivative's record, so that the file can be made
-again to the byte.
+It is merged into the master's XMP packet. Everything comes from the derivative's record, so the file can be reproduced
+byte for byte.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 ENHANCED = SOURCE_TYPES + "algorithmicallyEnhanced"
 COMPOSITE = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
 
-# The space that the ids of derivatives are drawn in: it must never change.
+# The UUID namespace of derivative ids; it must never change.
 _NAMESPACE = uuid.UUID("6b2b6e0e-6f0a-4f2c-9d5b-0c4f1f7f5a31")
-_STALE = (  # of the master's coding, or digests of blocks that have changed
+_STALE = (  # of the master's encoding, or digests of blocks that have changed
     TIFF + "YCbCrSubSampling",
     TIFF + "YCbCrPositioning",
     TIFF + "YCbCrCoefficients",
@@ -63,12 +63,12 @@ _ORIGINAL = XMP_MM + "OriginalDocumentID"
 
 
 Compression = Literal["none", "deflate"]
-"""How the pixels of a derivative are stored; both without loss."""
+"""The lossless compression of a derivative's pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ItemDescription:
-    """What the museum's own record says of the photograph, for the derivative's XMP."""
+    """The museum's own description of the photograph, for the derivative's XMP."""
 
     identifier: str
     title: str | None = None
@@ -78,14 +78,13 @@ class ItemDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How a derivative was made: all that its metadata says beside the master's.
+    """How a derivative was made: all of its metadata that doesn't come from the master.
 
-    ``master_name`` is the file's name without its folder, which is nobody's business. ``made_at`` has a time zone, and
-    is written to the second. ``software`` is the name and version of what made it. ``picture_area`` is given where
-    only that was restored. ``values`` says in which space the values were that each stage worked on, see
-    :func:`restoration.image.working_space`; otherwise the derivative's values are named. ``description`` takes the
-    place of what the master says. Keep :meth:`as_record` with the derivative: it allows the file to be reproduced byte
-    for byte.
+    ``master_name`` is the file's name without its folder, to keep paths private. ``made_at`` has a time zone and is
+    written to the second. ``software`` is the name and version of the program. ``picture_area`` is set if only that
+    area was restored. ``values`` is the colour space in which each stage worked, see
+    :func:`restoration.image.working_space`; by default the derivative's own. ``description`` replaces the master's
+    description. Store :meth:`as_record` with the derivative, so that the file can be reproduced byte for byte.
     """
 
     master_name: str
@@ -101,22 +100,22 @@ class Provenance:
 
     @property
     def when(self) -> str:
-        """``made_at`` in UTC, to the second, as XMP writes it."""
+        """``made_at`` in UTC, to the second, in XMP's format."""
         return self.made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def document_id(self) -> str:
-        """The id of every file made of the master by the recipe."""
+        """The id shared by all files made from this master with this recipe."""
         return f"xmp.did:{_id('document', self.master_sha256, str(self.master_page), self.recipe.sha256)}"
 
     @property
     def instance_id(self) -> str:
-        """The id of the file made then."""
+        """The id of the file made at ``made_at``."""
         parts = self.master_sha256, str(self.master_page), self.recipe.sha256, self.when
         return f"xmp.iid:{_id('instance', *parts)}"
 
     def as_record(self) -> dict[str, Any]:
-        """What isn't in the master's digest or the recipe, as plain JSON values."""
+        """The fields beyond the master's digest and the recipe, as JSON values."""
         return {
             "master_name": self.master_name,
             "master_page": self.master_page,
@@ -130,7 +129,7 @@ class Provenance:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], *, master_sha256: str, recipe: Recipe) -> Self:
-        """The provenance that gave ``record``."""
+        """Restores the provenance that :meth:`as_record` returned."""
         area, description = record["picture_area"], record.get("description")
         return cls(
             master_name=record["master_name"],
@@ -147,23 +146,24 @@ class Provenance:
 
 
 def digital_source_type(recipe: Recipe) -> str:
-    """The term of IPTC's vocabulary for what a recipe makes, as its full URI.
+    """The full URI of IPTC's digital source type for a recipe's result.
 
-    Where a style was applied, texture invented or damage filled in, the picture is a composite with what a model was
-    trained on; else it is enhanced. A stage that doesn't say is taken to do it.
+    If a style was applied, texture invented or damage filled in, the result is a composite with content from the
+    model's training data; otherwise it is an enhanced picture. A stage without the parameter counts as doing it.
     """
     return COMPOSITE if any(map(_invents, recipe.stages)) else ENHANCED
 
 
 def stage_source_type(stage: RecipeStage) -> str:
-    """The term for what one stage makes, as its full URI; see :func:`digital_source_type`."""
+    """The full URI of the digital source type for one stage; see :func:`digital_source_type`."""
     return COMPOSITE if _invents(stage) else ENHANCED
 
 
 def derived_xmp(master: bytes | None, info: ImageInfo, provenance: Provenance | None) -> tuple[bytes | None, list[str]]:
-    """The packet of a derivative that ``info`` describes: the master's, made to fit, with ``provenance`` in it.
+    """Builds the XMP packet of the derivative ``info``: the master's, adapted, with ``provenance`` merged in.
 
-    Also gives in words what of the master's packet isn't carried.
+    Returns:
+        The packet, and a description of each part of the master's packet that wasn't copied.
     """
     if master is None and provenance is None:
         return None, []
@@ -176,14 +176,14 @@ def derived_xmp(master: bytes | None, info: ImageInfo, provenance: Provenance | 
 
 def _invents(stage: RecipeStage) -> bool:
     texture, repair = stage.parameters.get("texture"), stage.parameters.get("repair")
-    # No parameter, no promise: such a version may do either.
+    # Without the parameter nothing is known, so the model may do either.
     textured = not isinstance(texture, int | float) or texture > 0
     fills = not isinstance(repair, tuple) or "damage" in repair
     return stage.task == "style" or textured or fills
 
 
 def _fit(packet: Packet, info: ImageInfo, compression: Compression) -> list[str]:
-    """Makes what the packet says of the file's layout true of the derivative; adds nothing that it didn't say."""
+    """Updates the properties that describe the file's layout to match the derivative; adds none."""
     facts = {
         TIFF + "Orientation": "1",
         TIFF + "ImageWidth": str(info.width),
@@ -264,7 +264,7 @@ def _tell(packet: Packet, info: ImageInfo, provenance: Provenance) -> None:
 
 
 def _described(item: ItemDescription) -> list[Element]:
-    """The properties of the museum's own record; those without a value stay the master's."""
+    """The properties from the museum's own description; those without a value keep the master's."""
     found = [simple(DC + "identifier", item.identifier)]
     if item.title:
         found.append(in_default_language(DC + "title", item.title))
@@ -276,7 +276,7 @@ def _described(item: ItemDescription) -> list[Element]:
 
 
 def _derived_from(packet: Packet, provenance: Provenance) -> Element:
-    """The reference to the master: by its own ids where it has them, by its name without a folder, and its digest."""
+    """The reference to the master: its own ids if it has any, its name without a folder, and its digest."""
     fields = [simple(ST_REF + "filePath", provenance.master_name)]
     for name, field in (("DocumentID", "documentID"), ("InstanceID", "instanceID")):
         if value := packet.text(XMP_MM + name):

@@ -1,4 +1,4 @@
-"""Where a restored picture goes: an array, or a TIFF written as the bands arrive."""
+"""Sinks for restored pictures: an array, or a TIFF that is written band by band."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _DIGEST_BAND_ROWS = 256
 
 
 class Sink(Protocol):
-    """Takes a picture in bands of whole rows, from top to bottom."""
+    """Receives a picture in bands of whole rows, from top to bottom."""
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
-        """Takes the rows that begin at ``y``.
+        """Writes a band of rows.
 
         Args:
-            y: the first row; each band must begin where the last one ended.
+            y: the first row; each band must begin where the previous one ended.
             band: encoded values, (1, colour channels, rows, picture's width), float32; clipped to [0, 1] and rounded.
-            extra: further samples as stored, (rows, picture's width, count).
+            extra: other samples as stored, (rows, picture's width, count).
         """
         ...
 
     def restart(self) -> None:
-        """Forgets the rows that came: the next one is the first again."""
+        """Discards all rows; the next band must begin at row 0 again."""
         ...
 
     @property
     def pixel_sha256(self) -> str:
-        """SHA-256, in hex, of the quantised samples: row by row, chunky, little endian; once all rows are there."""
+        """SHA-256, in hex, of the quantised samples: row by row, chunky, little endian. Call it after the last row."""
         ...
 
 
 class _Quantiser:
-    """Rounds bands to the samples of ``info``, digests them and sees that every row comes once, in order."""
+    """Rounds bands to the sample type of ``info``, digests them, and checks that every row comes once and in order."""
 
     def __init__(self, info: ImageInfo) -> None:
         self.info = info
@@ -83,7 +83,7 @@ class _Quantiser:
 
 
 class ArraySink:
-    """Keeps the picture as :attr:`array`: (H, W) or (H, W, samples), uint8 or uint16 as ``info`` says."""
+    """Stores the picture in :attr:`array`: (H, W) or (H, W, samples), uint8 or uint16 as in ``info``."""
 
     def __init__(self, info: ImageInfo) -> None:
         self._quantiser = _Quantiser(info)
@@ -106,13 +106,14 @@ class ArraySink:
 
 
 class TiffSink:
-    """Writes a TIFF that carries on ``info``: depth, samples, resolution, profile and metadata.
+    """Writes a TIFF that preserves the properties in ``info``: depth, samples, resolution, profile and metadata.
 
-    ICC profile, IPTC and the values of EXIF are carried byte for byte, without what describes the master's file alone;
-    XMP property by property, with ``provenance`` merged in. docs/reference/metadata.md lists what is carried and how.
-    The pixels are uncompressed, or compressed without loss where ``provenance`` says so.
-    Use it in a ``with`` statement: the file is finished at its end, or removed where an error ends it. Nothing is
-    flushed to the disk itself (fsync); that is the caller's to do, before the file gets its final name.
+    ICC profile, IPTC and EXIF values are copied byte for byte, except entries that describe only the master's file. XMP
+    is copied property by property and merged with ``provenance``. docs/reference/metadata.md lists what is copied and
+    how. The pixels are uncompressed, or losslessly compressed if ``provenance`` says so.
+
+    Use it in a ``with`` statement: the file is completed at its end, or removed after an error. The caller must flush
+    the file to the disk (fsync) before giving it its final name.
     """
 
     def __init__(
@@ -124,18 +125,18 @@ class TiffSink:
         description: str | None = None,
         software: str = "",
     ) -> None:
-        """Creates the file, which must not exist, and writes all but its pixels.
+        """Creates the file, which must not exist, and writes everything except its pixels.
 
         Args:
             path: the new file.
-            info: the picture that it is to hold, as a source has it.
-            provenance: how the picture was made, for its XMP.
-            description: a text for the file's ImageDescription, where neither EXIF, IPTC nor XMP brings one.
-            software: a text for the file's Software tag; by itself the master's.
+            info: the properties of the picture, as from its source.
+            provenance: how the picture was made, for the XMP packet.
+            description: the ImageDescription, if EXIF, IPTC and XMP contain no description.
+            software: the Software tag; by default the master's.
 
         Raises:
             ImageError: the file exists.
-            OSError: it can't be created.
+            OSError: the file can't be created.
         """
         self._path = Path(path)
         self._quantiser = _Quantiser(info)
@@ -148,7 +149,7 @@ class TiffSink:
         unknown = [0] * -(-info.height // rows_per_strip(info)) if self._is_compressed else None
         head, too = self._write_header(deflated=unknown)
         self.notes = (*left_out, *too)
-        """In words, what of the metadata isn't carried, beside the ``problems`` of ``info``."""
+        """Descriptions of the metadata that wasn't copied, in addition to the ``problems`` of ``info``."""
         try:
             self._file: BinaryIO = self._path.open("x+b")
         except FileExistsError as error:
@@ -183,11 +184,11 @@ class TiffSink:
         return self._quantiser.pixel_sha256
 
     def close(self) -> None:
-        """Finishes the file.
+        """Completes the file.
 
         Raises:
             ImageError: rows are missing; the file is removed.
-            OSError: the last of it can't be written; the file is removed.
+            OSError: the last bytes can't be written; the file is removed.
         """
         if not self._quantiser.complete:
             self.abort()
@@ -204,7 +205,7 @@ class TiffSink:
     def abort(self) -> None:
         """Closes the file and removes it."""
         try:
-            with suppress(OSError):  # what is still to be written may not be possible to write: it isn't wanted
+            with suppress(OSError):  # flushing the buffer may fail, and its content isn't needed
                 self._file.close()
         finally:
             self._path.unlink(missing_ok=True)
@@ -222,7 +223,7 @@ class TiffSink:
 
 
 def pixel_sha256(source: Source) -> str:
-    """SHA-256, in hex, of a source's samples as a sink digests them, by which two pictures' pixels are compared."""
+    """SHA-256, in hex, of a source's samples, computed as in a sink, to compare the pixels of two pictures."""
     info = source.info
     quantiser = _Quantiser(info)
     for y in range(0, info.height, _DIGEST_BAND_ROWS):

@@ -1,7 +1,7 @@
-"""Colour spaces by their ICC profiles: a picture's encoded values as sRGB's, and back.
+"""Colour space conversion by ICC profiles: from a picture's encoded values to sRGB and back.
 
-Restoration works on values as they are stored. A look has colours of its own, which are learnt in sRGB: it works on
-values in sRGB, and what it makes goes back into the picture's own space.
+Restoration works on values as stored. Style models are trained in sRGB, so styling converts the values to sRGB, and its
+result back to the picture's own space.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from restoration.image.image_info import ImageInfo
 
 Array = NDArray[np.float32]
 
-_MADE_AT = slice(24, 36)  # in an ICC profile's header: when it was made
-_LONG_AGO = b"\x07\xce\x00\x02\x00\x09\x00\x06\x00\x31\x00\x00"  # as in the sRGB profile of 1998
-_SPACE = slice(16, 20)  # in the header: what values the profile is of
+_MADE_AT = slice(24, 36)  # creation date in an ICC profile's header
+_LONG_AGO = b"\x07\xce\x00\x02\x00\x09\x00\x06\x00\x31\x00\x00"  # the date in the sRGB profile of 1998
+_SPACE = slice(16, 20)  # colour space of the data, in the header
 _RELATIVE_COLORIMETRIC, _BLACK_POINT_COMPENSATION = 1, 0x2000
 _ALIKE = 1 / 255
 
@@ -33,16 +33,16 @@ def srgb_profile() -> bytes:
 
 
 class SrgbConversion:
-    """Encoded values of a profile's space as sRGB's and back, relative colorimetric with black point compensation.
+    """Conversion between a profile's colour space and sRGB, relative colorimetric with black point compensation.
 
-    Little CMS does it, in float32, each pixel by itself.
+    Little CMS converts in float32, each pixel independently.
     """
 
     def __init__(self, profile: bytes) -> None:
-        """Takes an ICC profile of grey or RGB values; ``is_grey`` says which.
+        """Loads an ICC profile for grey or RGB; ``is_grey`` says which.
 
         Raises:
-            ValueError: it can't be used.
+            ValueError: the profile can't be used.
         """
         self._profile = profile
         self._space = {b"GRAY": "gray", b"RGB ": "rgb"}.get(profile[_SPACE], "")
@@ -52,19 +52,21 @@ class SrgbConversion:
 
     @classmethod
     def of(cls, info: ImageInfo) -> SrgbConversion | None:
-        """That of a picture; None where its values are sRGB's, or are taken for it, since no profile says otherwise."""
+        """The conversion for a picture, or None if its values are already sRGB, or it has no usable profile (sRGB is
+        assumed).
+        """
         found = _usable(info)
         return None if found is None or found.does_nothing else found
 
     @cached_property
     def does_nothing(self) -> bool:
-        """Whether the profile's values are sRGB's, to a step of 8 bits."""
+        """Whether the profile is equivalent to sRGB, within one 8-bit step."""
         grid = _grid()
         wanted = np.repeat(grid[:, :1], 3, axis=1) if self.is_grey else grid
         return float(np.abs(self.to_srgb(grid) - wanted).max()) < _ALIKE
 
     def to_srgb(self, values: Array) -> Array:
-        """Values (1, C, h, w) in [0, 1], C 1 or 3, in sRGB: (1, 3, h, w); colours that it doesn't have are clipped."""
+        """Converts values (1, C, h, w) in [0, 1], C 1 or 3, to sRGB, (1, 3, h, w); out-of-gamut colours are clipped."""
         pixels = values[0].transpose(1, 2, 0)
         made = self._transformed(
             np.ascontiguousarray(pixels[..., 0] if self.is_grey else np.broadcast_to(pixels, (*pixels.shape[:2], 3))),
@@ -76,7 +78,9 @@ class SrgbConversion:
         return np.ascontiguousarray(np.clip(made, 0, 1, out=made).transpose(2, 0, 1))[None]
 
     def from_srgb(self, values: Array, channels: int) -> Array:
-        """sRGB values (1, 3, h, w) in the profile's space, (1, ``channels``, h, w), not clipped; of grey always one."""
+        """Converts sRGB values (1, 3, h, w) to the profile's space, (1, ``channels``, h, w), not clipped; grey gives 1
+        channel.
+        """
         pixels = np.ascontiguousarray(values[0].clip(0, 1).transpose(1, 2, 0))
         made = self._transformed(pixels, srgb_profile(), self._profile, "rgb", self._space)
         planes = made.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)
@@ -100,12 +104,12 @@ class SrgbConversion:
 
 
 def has_unusable_profile(info: ImageInfo) -> bool:
-    """Whether a picture has a profile that says nothing of its values, because it is broken or of another space."""
+    """Whether the picture has a profile that can't be used, because it is corrupt or for another colour space."""
     return info.icc_profile is not None and _usable(info) is None
 
 
 def working_space(info: ImageInfo, task: str) -> str:
-    """The space of the values that a stage of ``task`` works on in a picture, in words."""
+    """A description of the colour space in which a stage of ``task`` works on the picture."""
     if task == "style" and has_unusable_profile(info):
         return f"{info.colour_space}, taken for sRGB"
     converted = task == "style" and SrgbConversion.of(info) is not None
@@ -129,6 +133,6 @@ def _of_profile(profile: bytes) -> SrgbConversion | None:
 
 
 def _grid() -> Array:
-    """Values all over the space, (1, 3, 17, 289)."""
+    """Sample values of the whole colour space, (1, 3, 17, 289)."""
     steps = np.linspace(0, 1, 17, dtype=np.float32)
     return np.stack(np.meshgrid(steps, steps, steps, indexing="ij")).reshape(1, 3, 17, -1)

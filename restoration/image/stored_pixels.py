@@ -1,4 +1,4 @@
-"""The seam between file formats and pictures: samples as they are stored, by window."""
+"""The interface between file formats and pictures: samples as stored, by window."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StoredPixels(Protocol):
     """The samples of one stored picture."""
 
     def read(self, x: int, y: int, width: int, height: int) -> Samples:
-        """The window's samples, (height, width, samples per pixel), native byte order, black is 0.
+        """Returns the window's samples, (height, width, samples per pixel), native byte order; 0 is black.
 
         Raises:
             UnreadableImageError: the bytes of the window can't be decoded.
@@ -36,7 +36,7 @@ class StoredPixels(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredImage:
-    """One picture in a file, its header read: what it is, how to read it, and how it was turned when stored."""
+    """One picture in a file, after reading its header: its properties, its pixels and its stored orientation."""
 
     info: ImageInfo
     pixels: StoredPixels
@@ -44,7 +44,7 @@ class StoredImage:
 
 
 class RefusedPixels:
-    """The pixels of a picture whose kind can't be carried: known to be there, and never read."""
+    """The pixels of an unsupported picture; reading them raises the reason."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -54,7 +54,7 @@ class RefusedPixels:
 
 
 class WholePixels:
-    """Pixels of a format that can only be decoded whole: decoded at the first read, then kept."""
+    """Pixels of a format that can only be decoded as a whole: decoded at the first read, then kept in memory."""
 
     def __init__(self, decode: Callable[[], Samples], *, shape: tuple[int, int, int]) -> None:
         self._decode = decode
@@ -71,9 +71,9 @@ class WholePixels:
 
 
 class SpooledPixels:
-    """Pixels that are decoded once, from top to bottom at the first read, into a temporary file that has no name.
+    """Pixels that are decoded once, from top to bottom, at the first read, into an unnamed temporary file.
 
-    For windows that go from left to right over what is decoded in rows, as those of a picture stored lying on its side.
+    For reading columns of a picture that is decoded in rows, such as one that was stored rotated by 90 degrees.
     """
 
     def __init__(self, pixels: StoredPixels, *, width: int, height: int) -> None:
@@ -93,7 +93,9 @@ class SpooledPixels:
         return out
 
     def _spool(self) -> tuple[int, Samples]:
-        """The descriptor of the temporary file, which is closed with this object, and a pixel as it lies there."""
+        """The descriptor of the temporary file, closed together with this object, and one pixel as an example of the
+        type.
+        """
         try:
             with tempfile.TemporaryFile() as file:
                 for y in range(0, self._height, _SPOOLED_ROWS):

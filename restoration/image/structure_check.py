@@ -1,4 +1,4 @@
-"""Whether an image file is whole: its structure walked to the end without decoding, or all its pixels decoded."""
+"""Checks that an image file is complete: by parsing its structure, or by decoding all its pixels."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Depth = Literal["structure", "pixels"]
 
 _BLOCK_BYTES = 1 << 20
 _OVERLAP = 1
-# In a JPEG's coded data a marker is anything after FF but a stuffed 00, a restart, or a fill byte.
+# In JPEG entropy-coded data, FF begins a marker unless a stuffed 00, a restart or a fill byte follows.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _SOT, _SOD, _EOC = b"\xff\x90", b"\xff\x93", b"\xff\xd9"
 
 
 def find_damage(path: Path, *, depth: Depth, limits: Limits) -> str | None:
-    """What is broken in an image file, in words; None where it is whole, as far as ``depth`` looks.
+    """Describes the damage in an image file, or returns None if ``depth`` finds none.
 
     Args:
-        path: a TIFF, JPEG, PNG or JP2; of other files nothing is said.
-        depth: ``structure`` walks what the format promises and decodes nothing: strips and tiles lie inside a TIFF, a
-            JPEG's scans lead to its end, a PNG's checksums hold, a JP2's boxes and tile parts are complete. ``pixels``
-            decodes everything besides.
-        limits: what may be decoded.
+        path: a TIFF, JPEG, PNG or JP2; other files aren't checked.
+        depth: ``structure`` decodes nothing and checks that the strips and tiles lie inside a TIFF, that a JPEG's scans
+            continue to its end, that a PNG's checksums match, and that a JP2's boxes and tile parts are complete.
+            ``pixels`` also decodes everything.
+        limits: the largest pictures to decode.
 
     Raises:
         OSError: the file can't be read.
@@ -53,7 +53,7 @@ def find_damage(path: Path, *, depth: Depth, limits: Limits) -> str | None:
             return str(error)
         except MemoryError:
             raise
-        # What a corrupt file makes a decoder stumble over, no list of exceptions covers.
+        # Decoders raise many kinds of errors on corrupt files.
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -109,7 +109,7 @@ def _check_png(file: BinaryIO) -> None:
         stored = file.read(4)
         if left or len(stored) < 4:
             raise UnreadableImageError(f"the PNG ends inside its chunk {name!r}: it is truncated")
-        # A broken block of metadata costs nothing but itself; the reader reports it.
+        # A corrupt metadata chunk doesn't affect the pixels; the reader reports it.
         if name[:1].isupper() and stored != struct.pack(">I", checksum):
             raise UnreadableImageError(f"the PNG's chunk {name.decode('latin-1')} is damaged: its checksum is wrong")
         data += length if name == b"IDAT" else 0
@@ -145,7 +145,7 @@ def _check_jp2(file: BinaryIO) -> None:
 
 
 def _check_codestream(file: BinaryIO, position: int, stop: int) -> None:
-    """Walk the main header and the tile parts of a JPEG 2000 codestream to its end."""
+    """Parses the main header and the tile parts of a JPEG 2000 codestream to its end."""
     position += 2
     while position + 2 <= stop:
         file.seek(position)
@@ -154,7 +154,7 @@ def _check_codestream(file: BinaryIO, position: int, stop: int) -> None:
             return
         if head[:2] == _SOT and len(head) >= 10:
             (length,) = struct.unpack_from(">I", head, 6)
-            if length == 0:  # the last tile part reaches to the end
+            if length == 0:  # the last tile part extends to the end
                 file.seek(stop - 2)
                 if file.read(2) == _EOC:
                     return
@@ -201,7 +201,7 @@ def _decode_jpeg(file: BinaryIO, limits: Limits) -> None:
 
 def _decode_png(file: BinaryIO, limits: Limits) -> None:
     file.seek(0)
-    with PngImagePlugin.PngImageFile(file) as image:  # decodes palettes and few bits, too
+    with PngImagePlugin.PngImageFile(file) as image:  # also decodes palettes and low bit depths
         limits.check_size(*image.size)
         image.load()
 
@@ -215,18 +215,18 @@ def _decode_tiff(file: BinaryIO, limits: Limits) -> None:
         limits.check_size(page.imagewidth, page.imagelength)
         if page.compression not in TIFF.DECOMPRESSORS:
             continue
-        decode = page.decode  # reads what it needs of the file's head
+        decode = page.decode  # reads from the file's header
         tables: dict[str, Any] = {"jpegtables": page.jpegtables} if page.compression in (6, 7) else {}
         for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
             if count == 0:
-                continue  # a sparse TIFF: nothing is stored, and nothing can be broken
+                continue  # a sparse TIFF, in which this part isn't stored
             file.seek(offset)
             data = file.read(count)
             try:
                 decode(data, index, **tables)
             except MemoryError:
                 raise
-            except Exception as error:  # each codec of imagecodecs has its own
+            except Exception as error:  # each codec of imagecodecs has its own exception class
                 part = "tile" if page.is_tiled else "strip"
                 raise UnreadableImageError(
                     f"{part} {index + 1} of picture {number} can't be decoded: {error}"

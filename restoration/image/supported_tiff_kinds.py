@@ -1,4 +1,4 @@
-"""Supported kinds of TIFF pictures; for the others the reason and what to do."""
+"""The supported kinds of TIFF pictures, and for the others the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _OLD_JPEG = 6
 
 
 def bits_per_sample(page: TiffPage) -> int:
-    """The bits of a sample; of the largest where they differ."""
+    """The bits per sample; the largest, if the samples differ."""
     bits: Any = page.bitspersample
     return int(max(bits) if isinstance(bits, tuple) else bits)
 
 
 def unsupported_reason(page: TiffPage) -> str | None:
-    """Why the page's kind can't be carried faithfully, and what to do about it; None where it can."""
+    """Why the page's kind can't be preserved faithfully, and what to do about it; None if it is supported."""
     if _DNG_VERSION in page.tags:
         return "a camera raw picture (DNG): develop it to a 16-bit TIFF"
     if page.bitspersample == 1 and page.photometric in (WHITE_IS_ZERO, _BLACK_IS_ZERO):

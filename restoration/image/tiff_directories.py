@@ -1,4 +1,4 @@
-"""The chain of directories in a TIFF, walked before anything is made of it: loops, cuts and numbers beyond sense."""
+"""Checks the chain of directories in a TIFF before it is parsed: loops, truncation and absurd counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_TAGS = 4096
 
 
 def read_directories(file: BinaryIO) -> tuple[list[frozenset[int]], list[str]]:
-    """The numbers of the tags in each directory of the chain, and in words what is wrong with the chain.
+    """Returns the tag numbers in each directory of the chain, and descriptions of the chain's problems.
 
     Raises:
         UnreadableImageError: the file ends before its directories do, or they are corrupt.

@@ -1,6 +1,6 @@
-"""TIFF header writer: all bytes of a derivative that stand before its pixels.
+"""TIFF header writer: all bytes of a derivative before its pixels.
 
-Written here and not by a library: the same record must give the same bytes with every later release of one.
+This project writes it itself, because the same record must give the same bytes with every later release of a library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from restoration.image.image_info import ImageInfo
 NOT_COMPRESSED, DEFLATE = 1, 8
 """Values of the tag Compression."""
 
-_BIGTIFF_FROM_BYTES = 4_000_000_000  # leaves room for the blocks and the directories below 2**32
+_BIGTIFF_FROM_BYTES = 4_000_000_000  # leaves room for metadata and directories below 2**32
 _LARGEST_LONG = (1 << 32) - 1
 _ALIGNMENT = 16
 _EXTRA_SAMPLES = {"unspecified": 0, "associated alpha": 1, "unassociated alpha": 2}
@@ -34,16 +34,19 @@ def write_header(
     software: str,
     deflated: Sequence[int] | None = None,
 ) -> tuple[bytes, list[str]]:
-    """All bytes before the pixels, of which the strips follow without a gap; and in words what isn't carried.
+    """Writes all bytes before the pixels, whose strips follow without a gap.
 
-    The header of a picture has the same length whatever the sizes of its compressed strips are.
+    The length of a picture's header doesn't depend on the sizes of its compressed strips.
 
     Args:
-        info: the picture that the file is to hold, with the blocks to carry.
+        info: the picture's properties, with the metadata to copy.
         xmp: the XMP packet.
-        description: the ImageDescription of a picture that brings none.
-        software: what takes the place of the master's Software; nothing where it is empty.
+        description: the ImageDescription, for a picture that has none.
+        software: replaces the master's Software tag unless empty.
         deflated: the sizes of the compressed strips, bytes; None for an uncompressed file.
+
+    Returns:
+        The header, and descriptions of the metadata that wasn't copied.
     """
     pixel_bytes = info.width * info.height * info.samples_per_pixel * info.bits_per_sample // 8
     bigtiff = pixel_bytes > _BIGTIFF_FROM_BYTES
@@ -57,7 +60,7 @@ def write_header(
         if block:
             written[tag] = Entry(tag=tag, kind=kind, count=len(block), data=block)
     if iptc := info.metadata.iptc:
-        # As Adobe's programs write it and exiftool expects it: numbers of 4 bytes, filled up with zeros.
+        # As Adobe's programs write it and exiftool expects it: 4-byte numbers, padded with zeros.
         iptc += bytes(-len(iptc) % 4)
         written[_IPTC] = Entry(tag=_IPTC, kind=4, count=len(iptc) // 4, data=iptc)
     head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16) if bigtiff else struct.pack("<2sHI", b"II", 42, 8)
@@ -71,7 +74,7 @@ def write_header(
 
 
 def as_fraction(value: float) -> tuple[int, int]:
-    """The fraction nearest to ``value`` of which both parts fit into 32 bits."""
+    """The nearest fraction to ``value`` whose numerator and denominator fit into 32 bits."""
     largest = max(1, min(_LARGEST_LONG, int(_LARGEST_LONG / max(value, 1))))
     fraction = Fraction(value).limit_denominator(largest)
     return min(fraction.numerator, _LARGEST_LONG), fraction.denominator
@@ -87,7 +90,7 @@ def _picture(info: ImageInfo, first_pixel: int, deflated: Sequence[int] | None, 
     x, y, unit = (resolution.x, resolution.y, resolution.unit) if resolution else (1.0, 1.0, None)
     place = _long8 if bigtiff else _long
     entries = [
-        _long(254, 0),  # a whole picture
+        _long(254, 0),  # full-resolution image
         _long(256, info.width),
         _long(257, info.height),
         _short(258, *[info.bits_per_sample] * samples),
@@ -111,7 +114,7 @@ def _picture(info: ImageInfo, first_pixel: int, deflated: Sequence[int] | None, 
 
 
 def _fitted(info: ImageInfo, *, bigtiff: bool) -> tuple[Exif, list[str]]:
-    """The entries that the file can hold, and in words those that it can't."""
+    """The entries that this file can hold, and descriptions of those that it can't."""
     notes: list[str] = []
     exif = info.metadata.exif
     steps = 1 << info.bits_per_sample

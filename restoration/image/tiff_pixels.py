@@ -18,14 +18,14 @@ _CACHE_BYTES = 512 * 1024 * 1024
 
 
 class TiffPixels:
-    """Windows of one page: straight from the file where nothing is encoded, else from its strips or tiles.
+    """Reads windows of one page: directly from the file if it is uncompressed, else by decoding its strips or tiles.
 
-    Decoded strips and tiles are kept up to 512 MiB, or as many as two rows of them need, so that a row of windows
-    doesn't decode them again: 1,200 rows of strips are kept of a picture that is 70,000 px wide, 16-bit RGB.
+    Decoded strips and tiles are cached up to 512 MiB, or two rows of them if that is more, so that a row of windows
+    doesn't decode them repeatedly. For a 16-bit RGB picture 70,000 px wide, the cache holds 1,200 rows.
     """
 
     def __init__(self, file: BinaryIO, tiff: TiffFile, page: TiffPage, limits: Limits) -> None:
-        """Takes no memory yet.
+        """Prepares reading, without allocating memory for pixels.
 
         Raises:
             UnreadableImageError: the strips or tiles have no size.
@@ -51,7 +51,7 @@ class TiffPixels:
     def _check_segments(self, limits: Limits) -> None:
         page = self._page
         segment = self._segment_rows * self._segment_columns * page.samplesperpixel * self._dtype.itemsize
-        rows = segment * self._across * min(2, self._down)  # of all planes: a window may reach over a seam
+        rows = segment * self._across * min(2, self._down)  # of all planes; a window may overlap two rows of segments
         of_decoder = segment // (page.samplesperpixel if self._planar else 1) + max(page.databytecounts)
         what = f"a row of the TIFF's {'tiles' if page.is_tiled else 'strips'}, {self._segment_rows} px high,"
         limits.check_decoding(what, rows + of_decoder)
@@ -59,7 +59,7 @@ class TiffPixels:
 
     @property
     def costly_across(self) -> bool:
-        """Whether going over the picture from left to right decodes its strips again with every step."""
+        """Whether reading column by column would decode the strips repeatedly."""
         page = self._page
         decoded = page.imagelength * page.imagewidth * page.samplesperpixel * self._dtype.itemsize
         return not page.is_final and self._across == 1 and decoded > self._cache_bytes
@@ -110,7 +110,7 @@ class TiffPixels:
             decoded = page.decode(data, index, **arguments)[0]
         except MemoryError:
             raise
-        # The codecs of imagecodecs have an exception class each.
+        # Each codec of imagecodecs has its own exception class.
         except Exception as error:
             raise UnreadableImageError(f"strip or tile {index} of the TIFF can't be decoded: {error}") from error
         if decoded is None or decoded.dtype != self._dtype:
@@ -123,7 +123,7 @@ class TiffPixels:
         return segment
 
     def _read_bytes(self, offset: int, count: int) -> bytes:
-        # A single read gives at most 2 GiB.
+        # One read returns at most 2 GiB.
         parts = []
         while count > 0 and (part := os.pread(self._file.fileno(), min(count, 1 << 30), offset)):
             parts.append(part)
@@ -134,7 +134,7 @@ class TiffPixels:
 
 
 class Inverted:
-    """A grey picture stored with white as 0, read with black as 0; extra samples stay as they are."""
+    """A grey picture stored with white as 0, read with black as 0; extra samples aren't changed."""
 
     def __init__(self, pixels: StoredPixels) -> None:
         self._pixels = pixels

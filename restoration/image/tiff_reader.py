@@ -1,4 +1,4 @@
-"""TIFF, through tifffile and imagecodecs (Pillow reads 16-bit RGB as 8-bit without a word), read by window."""
+"""Reads TIFF through tifffile and imagecodecs, by window (Pillow silently reads 16-bit RGB as 8-bit)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from restoration.image.supported_tiff_kinds import MASK, RGB, WHITE_IS_ZERO, YCB
 from restoration.image.tiff_directories import read_directories
 from restoration.image.tiff_pixels import Inverted, TiffPixels
 
-# tifffile reports what it finds odd to this logger; what matters of it is checked and said here.
+# tifffile logs what it finds unusual; this package checks and reports the relevant problems itself.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
-_OF_PIXELS = (273, 279, 324, 325)  # where the strips and tiles lie: as many numbers as there are of them
+_OF_PIXELS = (273, 279, 324, 325)  # offsets and sizes of strips and tiles: one value per strip or tile
 _IS_MASK = 4
 _EXTRA_SAMPLES: dict[int, ExtraSample] = {0: "unspecified", 1: "associated alpha", 2: "unassociated alpha"}
 
 
 def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage, ...]:
-    """Reads a TIFF's directories; its pixels are decoded as they are asked for.
+    """Reads a TIFF's directories; its pixels are decoded on demand.
 
     Raises:
         UnreadableImageError: it is not a complete TIFF.
@@ -51,7 +51,7 @@ def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage, ...]:
         )
     except ImageError:
         raise
-    # A corrupt TIFF makes tifffile fail in ways that no list of exceptions covers.
+    # tifffile raises many kinds of errors on corrupt files.
     except Exception as error:
         raise UnreadableImageError(f"the TIFF can't be read: {error}") from error
 
@@ -102,14 +102,14 @@ def _open_page(
 
 
 def _full_size(pages: list[TiffPage], problems: list[str]) -> list[TiffPage]:
-    """The pictures in the file, in its order, without thumbnails, pyramid levels and masks, which are reported."""
+    """The full-size pictures in file order; thumbnails, pyramid levels and masks are left out and reported."""
     if not pages or any(page.imagewidth < 1 or page.imagelength < 1 for page in pages):
         raise UnreadableImageError("the TIFF has no picture, or its directory is corrupt")
     masks = [page for page in pages if page.subfiletype & _IS_MASK or page.photometric == MASK]
     if masks and len(masks) < len(pages):
         problems.append("a transparency mask in the file isn't carried")
         pages = [page for page in pages if page not in masks]
-    # One that calls itself a smaller copy is one, unless there is nothing that it could be a copy of.
+    # A page that declares itself a reduced copy is one, unless there is no full-size page.
     largest = max(pages, key=lambda page: (not page.is_reduced, page.imagewidth * page.imagelength))
     full_size = []
     for page in pages:
@@ -121,10 +121,12 @@ def _full_size(pages: list[TiffPage], problems: list[str]) -> list[TiffPage]:
 
 
 def _is_smaller_copy(page: TiffPage, largest: TiffPage) -> bool:
-    """Whether a page is the largest one made small: a level of a pyramid, or a quarter of its size and of its shape."""
+    """Whether a page is a reduced copy of the largest: a pyramid level, or at most a quarter as large with the same
+    shape.
+    """
     width, height, full_width, full_height = page.imagewidth, page.imagelength, largest.imagewidth, largest.imagelength
     for halvings in range(1, full_width.bit_length()):
-        # Programs round halves up or down.
+        # Programs round half sizes up or down.
         if abs(width - full_width / 2**halvings) < 1 and abs(height - full_height / 2**halvings) < 1:
             return True
     smaller = max(width, height) * 4 <= max(full_width, full_height)
@@ -163,5 +165,5 @@ def _tags(page: TiffPage, problems: list[str]) -> dict[int, Any]:
 
 
 def _as_bytes(value: Any) -> bytes | None:
-    """A block that some programs write as text."""
+    """A block's bytes; some programs store it as text."""
     return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None

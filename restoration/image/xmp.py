@@ -1,8 +1,8 @@
-"""XMP packets: read with care, changed property by property, and written the same way every time.
+"""XMP packets: safe parsing, changes to single properties, and deterministic output.
 
-The standard library's parser serves: what XML can do to its reader, entities and depth, is ruled out before. The
-writer is our own, because the library's renames prefixes by a table that the whole process shares, and the bytes of a
-derivative must depend on nothing but its record.
+Parsing uses the standard library; packets with entities or deep nesting are rejected first, because they can exhaust
+memory. Writing uses our own serialiser, because the library renames prefixes by a global table, and a derivative's
+bytes must depend only on its record.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class Packet:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """The packet in ``data``.
+        """Parses a packet.
 
         Raises:
-            ValueError: it isn't one, or it is one that nobody should read.
+            ValueError: it is not an XMP packet, or it is unsafe to parse.
         """
         if len(data) > _MAX_BYTES:
             raise ValueError(f"{len(data)} bytes are too many")
@@ -89,7 +89,7 @@ class Packet:
         return packet
 
     def get(self, name: str) -> Value | None:
-        """A property's value: a text, or the items of an array, or the fields of a structure."""
+        """A property's value: a text, the items of an array, or the fields of a structure."""
         for description in self._descriptions():
             if name in description.attrib:
                 return description.attrib[name]
@@ -98,7 +98,7 @@ class Packet:
         return None
 
     def properties(self) -> dict[str, Value]:
-        """All properties by their names as people write them."""
+        """All properties, by their prefixed names."""
         names = dict.fromkeys(
             name
             for description in self._descriptions()
@@ -108,14 +108,14 @@ class Packet:
         return {self.name(name): value for name in names if (value := self.get(name)) is not None}
 
     def text(self, name: str) -> str | None:
-        """A property's text, the first one of an array; None where it has none."""
+        """A property's text (of an array, the first item's), or None."""
         value = self.get(name)
         while isinstance(value, list):
             value = value[0] if value else None
         return (value.strip() or None) if isinstance(value, str) else None
 
     def take(self, name: str) -> Value | None:
-        """Removes a property wherever it stands; what it was."""
+        """Removes a property from all descriptions and returns its value."""
         value = self.get(name)
         for description in self._descriptions():
             description.attrib.pop(name, None)
@@ -126,11 +126,11 @@ class Packet:
         return value
 
     def find(self, name: str) -> Element | None:
-        """The element of a property, to be added to."""
+        """The element of a property, for adding to it."""
         return next((found for part in self._descriptions() if (found := part.find(name)) is not None), None)
 
     def add(self, properties: Sequence[Element]) -> None:
-        """Adds properties that the packet has not, in a description of their own about the same resource."""
+        """Adds new properties in a separate description of the same resource."""
         about = next((part.get(RDF + "about") for part in self._descriptions()), None) or ""
         description = Element(RDF + "Description", {RDF + "about": about})
         description.extend(properties)
@@ -138,14 +138,16 @@ class Packet:
         self._append(description)
 
     def absorb(self, other: Packet) -> None:
-        """Adds all properties of another packet, the second part of this one."""
+        """Adds all properties of another packet, such as the extended part of this one."""
         for uri, prefix in other._prefixes.items():
             self._prefixes.setdefault(uri, prefix)
         for description in other._descriptions():
             self._append(description)
 
     def to_bytes(self) -> bytes:
-        """The packet in UTF-8, equal for equal content; read-only, that is without room to change it in place."""
+        """Serialises the packet in UTF-8: the same bytes for the same content, read-only (without padding for in-place
+        edits).
+        """
         root = self._root
         if root.tag == RDF + "RDF":
             root = Element(_META + "xmpmeta")
@@ -180,7 +182,7 @@ class Packet:
         return element.text or ""
 
     def name(self, tag: str) -> str:
-        """A name as people write it: with the packet's prefix, or else the usual one."""
+        """The prefixed name, with the packet's own prefix or the usual one."""
         uri, brace, name = tag.rpartition("}")
         prefix = self._prefixes.get(uri + brace) or _PREFIXES.get(uri + brace)
         return f"{prefix}:{name}" if prefix else tag
@@ -200,21 +202,21 @@ class Packet:
 
 
 def simple(name: str, text: str) -> Element:
-    """A property, or a field of a structure, that is a text."""
+    """A property, or a field of a structure, with a text value."""
     element = Element(name)
     element.text = escape_illegal(text)
     return element
 
 
 def structure(name: str, fields: Sequence[Element]) -> Element:
-    """A property, or an item of an array, with ``fields``."""
+    """A property, or an array item, with ``fields``."""
     element = Element(name, {RDF + "parseType": "Resource"})
     element.extend(fields)
     return element
 
 
 def sequence(name: str, items: Sequence[Element]) -> Element:
-    """A property that is an ordered array of ``items``, elements of the name :data:`ITEM`."""
+    """A property whose value is an ordered array of ``items``, elements named :data:`ITEM`."""
     element = Element(name)
     SubElement(element, RDF + "Seq").extend(items)
     return element
@@ -232,15 +234,15 @@ ITEM = RDF + "li"
 
 
 def escape_illegal(text: str) -> str:
-    """``text`` with what XML can't hold (control characters, undecodable bytes of file names) spelt out."""
+    """Escapes characters that XML can't contain: control characters, undecodable bytes of file names."""
     return _ILLEGAL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def join_extended(parts: Sequence[bytes], guid: str | None) -> bytes:
-    """The second part of a packet too long for one JPEG segment, from its pieces (GUID, length, offset, bytes).
+    """Joins the pieces (GUID, length, offset, bytes) of an extended packet, which is too long for one JPEG segment.
 
     Raises:
-        ValueError: pieces are missing, or aren't those of ``guid``, which is their MD5.
+        ValueError: pieces are missing, or don't match ``guid``, their MD5.
     """
     pieces, length = dict[int, bytes](), 0
     for part in parts:
@@ -267,7 +269,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _parsed(text: str) -> tuple[Element, dict[str, str]]:
-    """The root, and the prefixes by namespace; the library itself forgets those."""
+    """The root element, and the prefixes by namespace, which ElementTree doesn't keep."""
     prefixes, depth, root = dict[str, str](), 0, Element("nothing")
     data = io.BytesIO(_DECLARATION.sub("", text).encode())
     for event, what in ElementTree.iterparse(data, ("start-ns", "start", "end")):  # noqa: S314  (entities: above)

@@ -1,8 +1,9 @@
-"""Quality scores: what each says, of which image, compared with what, in which colour space and data range.
+"""Quality scores of derivatives and sources. Each score has a metric, a comparison image, a colour space and a data
+range.
 
 All are computed from encoded values in [0, 1]. The pictures are read together, window by window, and again for style
 scores. Each window is divided into blocks of 64x512 px at fixed positions. Any thread can process a block; its results
-are added as integers, for which the order doesn't matter. So a score is the same to the last bit whatever the windows
+are added as integers, so the order doesn't matter. So a score is the same to the last bit, independent of the windows
 and the number of threads, and only a few windows are in memory, however large the pictures are.
 """
 

@@ -16,30 +16,34 @@ from numpy.typing import NDArray
 
 from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values
 
-SSIM_RADIUS = 5  # scikit-image cuts its Gaussian of sigma 1.5 at 3.5 sigma
+SSIM_RADIUS = 5  # scikit-image truncates its Gaussian of sigma 1.5 at 3.5 sigma
 _SSIM_SIGMA, _SSIM_C1, _SSIM_C2 = 1.5, 0.01**2, 0.03**2
-CHANGED_BY = 8 / 255 + 1e-6  # a change of exactly 8 levels isn't more than that, however it is rounded
-_LUMA_ERROR = 5e-7  # of the difference of two float32 lumas, at most
-_LUMA_WEIGHTS = (0.2125, 0.7154, 0.0721)  # of scikit-image's rgb2gray; Python floats, so that float64 keeps them
+CHANGED_BY = 8 / 255 + 1e-6  # the margin covers rounding: exactly 8 levels don't count as changed
+_LUMA_ERROR = 5e-7  # upper bound of the error of a difference of two float32 lumas
+_LUMA_WEIGHTS = (
+    0.2125,
+    0.7154,
+    0.0721,
+)  # as in scikit-image's rgb2gray; Python floats, so that they also serve float64
 _BLUR_SIZE, _BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 
-# Rows or columns that one product with the band matrix gives. So small that OpenBLAS does it on the calling thread.
+# Rows or columns per product with the band matrix; small enough for OpenBLAS to compute it on the calling thread.
 _STEP = 8
-_EVERY = 8  # of a block's rows is enough for a value near its mean
+_EVERY = 8  # use every 8th row to estimate the mean
 _REACH = _STEP + 2 * SSIM_RADIUS
 _PLANE = (BLOCK_ROWS + 2 * SSIM_RADIUS, BLOCK_COLUMNS + 2 * SSIM_RADIUS)
 _CORE_OF_PLANE = (slice(SSIM_RADIUS, -SSIM_RADIUS),) * 2
 
 
 def _gaussian_band() -> Values:
-    """The Gaussian as a band matrix, (8, 18): times 18 values in a row it gives 8 smoothed ones."""
+    """The Gaussian as a band matrix, (8, 18), which maps 18 consecutive values to 8 smoothed ones."""
     distances = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
     weights = np.exp(-0.5 / _SSIM_SIGMA**2 * distances**2)
     exact = weights / weights.sum()
     rounded = exact.astype(np.float32)
-    # The sum stays 1: else flat areas would have a variance.
+    # The weights must sum to exactly 1; otherwise flat areas would have a variance.
     rounded[[0, -1]] += np.float32((1 - rounded.astype(np.float64).sum()) / 2)
     band = np.zeros((_STEP, _REACH), np.float32)
     for row in range(_STEP):
@@ -52,7 +56,7 @@ _BAND_TURNED = np.ascontiguousarray(_BAND.T)
 
 
 def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
-    """Luma of (C, h, w), (h, w), with the weights of scikit-image's rgb2gray."""
+    """Luma of (C, h, w) as (h, w), with the weights of scikit-image's rgb2gray."""
     if values.shape[0] == 1:
         grey: NDArray[_Float] = values[0]
         return grey
@@ -63,7 +67,7 @@ def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
 
 
 class BlockLuma(NamedTuple):
-    """A block's luma relative to one of its values, so that small differences keep their digits in float32."""
+    """A block's luma relative to one of its values, which keeps the precision of small differences in float32."""
 
     about: Values  # (80, 528)
     origin: float
@@ -104,12 +108,12 @@ def count_changed(ours: Values, theirs: Values, lumas: tuple[BlockLuma, BlockLum
 
 def moments(values: Values, origin: float) -> tuple[float, float]:
     """The sum and the sum of squares of (h, w), about ``origin``."""
-    first = values[0, 0]  # a value that occurs, so that a uniform block's variance is exactly 0
+    first = values[0, 0]  # an existing value, so that a uniform block's variance is exactly 0
     return moments_about(values - first, float(first) - origin)
 
 
 def moments_about(about: Values, offset: float) -> tuple[float, float]:
-    """The sums of (h, w) and of the squares after ``offset`` is added to every value."""
+    """The sum of (h, w) and the sum of squares, after adding ``offset`` to every value."""
     total, squares = _total(about), _squares(about)
     return total + about.size * offset, squares + 2 * offset * total + about.size * offset**2
 
@@ -119,7 +123,7 @@ def _total(values: Values) -> float:
 
 
 def _squares(values: NDArray[_Float]) -> float:
-    # Not by BLAS, which adds in another order where it has more threads.
+    # Without BLAS, whose order of addition depends on the number of threads.
     return float(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
 
 
@@ -128,11 +132,11 @@ class Comparisons:
     """Comparisons of pairs of blocks, summed over channels, and the smoothed luma of the blocks."""
 
     errors: list[float]
-    """By pair, the sum of the squared differences."""
+    """For each pair, the sum of the squared differences."""
     similarities: list[float]
-    """By pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the area."""
+    """For each pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the area."""
     smoothed_lumas: list[Values]
-    """By block, the luma smoothed by the Gaussian, (64, 512)."""
+    """For each block, the luma smoothed by the Gaussian, (64, 512)."""
 
 
 def compare_blocks(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> Comparisons:
@@ -155,7 +159,7 @@ def compare_blocks(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], b
         for index, (one, other) in enumerate(pairs):
             difference, total = planes[count + 2 * index], planes[count + 2 * index + 1]
             np.subtract(blocks[one][channel][reach], blocks[other][channel][reach], out=difference)
-            # float32 sums have too few digits for PSNR.
+            # float32 sums aren't precise enough for PSNR.
             own = difference[_CORE_OF_PLANE][: block.rows, : block.columns].astype(np.float64)
             errors[index] += _squares(own)
             difference -= means[one] - means[other]
@@ -191,10 +195,10 @@ def _similarity(
     squares: tuple[Values, Values],
     counted: tuple[slice, slice],
 ) -> float:
-    """The sum of SSIM, of the mean values about their origins and of the mean squares of difference and sum.
+    """The sum of SSIM over the pixels, from the mean values and the mean squares of difference and sum.
 
     With the difference d and the sum s of two values, SSIM is (E(s)² - E(d)² + 2 C1) / (E(s)² + E(d)² + 2 C1) times
-    (V(s) - V(d) + 2 C2) / (V(s) + V(d) + 2 C2). So it keeps its digits where two pictures are much alike.
+    (V(s) - V(d) + 2 C2) / (V(s) + V(d) + 2 C2). This form is precise for very similar pictures.
     """
     difference, total = means[0] - means[1], means[0] + means[1]
     unlike, alike = squares
@@ -218,15 +222,14 @@ def _similarity(
 
 
 def _in_rows(groups: Values) -> Values:
-    """(64, 512) of (64, 64, 8): groups of columns, rows, columns."""
+    """Rearranges (64, 64, 8), which is groups of columns, rows, columns, to (64, 512)."""
     return groups.swapaxes(0, 1).reshape(BLOCK_ROWS, BLOCK_COLUMNS)
 
 
 def gaussian_smoothed(planes: Values) -> Values:
-    """Planes, (n, 74, 522), through the Gaussian; (n, 64, 64, 8): the 512 columns in 64 groups, then rows.
+    """Applies the Gaussian to planes (n, 74, 522); returns (n, 64, 64, 8): the 512 columns in 64 groups, then rows.
 
-    Products with a band matrix do more arithmetic than a filter that goes from pixel to pixel, and take a third of the
-    time.
+    The products with a band matrix need more arithmetic than a sliding filter, but a third of the time.
     """
     count, _, width = planes.shape
     plane, row, item = planes.strides
@@ -247,16 +250,17 @@ def smoothed_luma(luma: BlockLuma) -> Values:
 
 
 def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
-    """Along each axis: the sum of the luma's edges, and of what of them another blur takes away, both eightfold.
+    """For each axis: the sum of the luma's edges, and of the part of them that another blur removes, both times eight.
 
-    ``luma`` is (80, 528). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the
-    frame's first two rows and columns and its last one.
+    ``luma`` is (80, 528). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the frame's
+    first two rows and columns and its last one.
     """
     counted = block.within(before=2, after=1)
     if counted is None:
         return
     rows, columns = (slice(HALO + part.start, HALO + part.stop) for part in counted)
-    # The Sobel filter's 1 2 1 across, as two sums of neighbours; then what is a row before from what is one after.
+    # The Sobel filter: smoothing with 1 2 1 as two sums of neighbours, then the difference of the next and previous
+    # rows.
     pairs = luma[:, columns.start - 1 : columns.stop] + luma[:, columns.start : columns.stop + 1]
     yield _edges(pairs[:, 1:] + pairs[:, :-1], lambda values, offset: values[rows.start + offset : rows.stop + offset])
     pairs = luma[rows.start - 1 : rows.stop] + luma[rows.start : rows.stop + 1]
@@ -266,11 +270,11 @@ def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
 
 
 def _edges(smooth: Values, moved: Callable[[Values, int], Values]) -> tuple[float, float]:
-    """The sums for one axis; ``moved`` cuts out the counted part, moved along the axis."""
+    """The sums for one axis; ``moved`` returns the counted part, shifted along the axis."""
     sharp = moved(smooth, 1) - moved(smooth, -1)
     np.abs(sharp, out=sharp)
     np.maximum(sharp, np.float32(8 * _BLUR_FLOOR), out=sharp)
-    # Running means that are two rows apart differ by the two rows that came in less the two that went out.
+    # Two running means that are two rows apart differ by the two added rows less the two removed ones.
     half = _BLUR_SIZE // 2
     blurred = moved(smooth, half) + moved(smooth, half + 1)
     blurred -= moved(smooth, -half - 1)

@@ -1,4 +1,4 @@
-"""Windows and blocks: pictures are read once in windows of bounded size and cut into blocks at fixed positions."""
+"""Reads pictures once, in windows of bounded size, and divides the windows into blocks at fixed positions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from restoration.image import Area, Source
 
 BLOCK_ROWS, BLOCK_COLUMNS = 64, 512
-HALO = 8  # px around a block, for filters
+HALO = 8  # px around a block, needed by filters
 
-# Of 1 Mpx, some 14 MB an image: large enough for what is read twice, around the windows, to be little.
+# 1 Mpx, about 14 MB per image; large enough that the overlap of windows, which is read twice, is small.
 _WINDOW_ROWS, _WINDOW_COLUMNS = 4 * BLOCK_ROWS, 8 * BLOCK_COLUMNS
 
 Values = NDArray[np.float32]
@@ -36,23 +36,25 @@ class Block:
     width: int
 
     def within(self, *, before: int, after: int) -> tuple[slice, slice] | None:
-        """Its rows and columns without the frame's first ``before`` and last ``after`` of each, or None."""
+        """The block's rows and columns without the frame's first ``before`` and last ``after`` ones, or None if none
+        are left.
+        """
         top, bottom = max(before - self.y, 0), min(self.rows, self.height - after - self.y)
         left, right = max(before - self.x, 0), min(self.columns, self.width - after - self.x)
         return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
 
 
 class Window:
-    """The same rectangle of several pictures in memory, with up to the halo around it."""
+    """The same rectangle of several pictures in memory, with up to a halo around it."""
 
     def __init__(self, images: Sequence[Source], references: Sequence[Source], *, own: Area, area: Area) -> None:
-        """Reads it.
+        """Reads the window.
 
         Args:
-            images: pictures, of one size.
-            references: more of them, which are read only if the window has blocks.
-            own: the rectangle that is this window's and no other's.
-            area: the rectangle of the pictures that blocks are taken of.
+            images: pictures of one size.
+            references: more pictures, which are read only if the window has blocks.
+            own: the rectangle of this window, without overlap.
+            area: the part of the pictures that is divided into blocks.
         """
         info = images[0].info
         self.own = own
@@ -80,15 +82,14 @@ class Window:
                 )
 
     def of_block(self, image: int, block: Block) -> Values:
-        """The block's values with the halo around them, (C, 80, 528) always, whatever of it lies in the area."""
+        """The block's values with a halo, always (C, 80, 528), even if only a part of it lies in the area."""
         rows = (block.y - HALO, block.y + BLOCK_ROWS + HALO)
         return self.cut(image, self._area, rows, (block.x - HALO, block.x + BLOCK_COLUMNS + HALO))
 
     def cut(self, image: int, frame: Area, rows: tuple[int, int], columns: tuple[int, int]) -> Values:
-        """Values of a frame's rows and columns, from the first to before the last, (C, h, w).
+        """The values of a range of rows and columns of a frame, (C, h, w), read-only.
 
-        Beyond the frame they are its reflection, the edges repeated; what is more than the halo beyond repeats. They
-        are not to be written to.
+        Beyond the frame they are its reflection, with the edges repeated; beyond the halo they repeat.
         """
         values = self._values[image]
         if rows[0] >= 0 and rows[1] <= frame.height and columns[0] >= 0 and columns[1] <= frame.width:
@@ -121,8 +122,8 @@ def map_windows(
 ) -> Iterator[_Result]:
     """Yields the result of ``work`` for each window of the pictures, in order.
 
-    Windows are read by the caller's thread alone, since sources needn't be safe for several, and worked on by
-    ``threads`` others; a window for each of them and one more are held at a time.
+    Only the caller's thread reads windows, because sources needn't be thread-safe; ``threads`` others process them. At
+    most one window per thread and one more are in memory.
     """
     waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="scores") as pool:
@@ -148,17 +149,19 @@ def _places(image: Source, area: Area) -> Iterator[Area]:
 
 
 def _cuts(origin: int, size: int, step: int) -> list[int]:
-    """0 and ``size``, and between them ``origin`` and all positions at multiples of ``step`` from it."""
+    """0, ``size``, and all positions between them that are a multiple of ``step`` away from ``origin``."""
     return sorted({0, *range(origin % step, size, step), size})
 
 
 def _inside(first: int, last: int, size: int) -> tuple[int, int]:
-    """Which of the positions from ``first`` to before ``last`` lie on an axis of ``size`` px; ``first`` is number 0."""
+    """The part of the range ``first`` to ``last`` that lies on an axis of ``size`` px, relative to ``first``."""
     return max(-first, 0), min(last, size) - first
 
 
 def _reflected(first: int, last: int, size: int) -> NDArray[np.intp]:
-    """Positions from ``first`` to before ``last`` on an axis of ``size`` px, those beyond its ends reflected."""
+    """The positions ``first`` to ``last`` (exclusive) on an axis of ``size`` px; positions beyond its ends are
+    reflected.
+    """
     positions = np.minimum(np.arange(first, last), size - 1 + HALO) % (2 * size)
     folded: NDArray[np.intp] = np.where(positions < size, positions, 2 * size - 1 - positions)
     return folded

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from restoration.image import Area, Source
 from restoration.quality.block_metrics import SSIM_RADIUS, luma_of
 
-_SIGMA, _CUT_AT = 2.0, 4.0  # of the Gaussian, and after how many sigmas it ends
+_SIGMA, _CUT_AT = 2.0, 4.0  # of the Gaussian, and its truncation in sigmas
 _HALO = int(_SIGMA * _CUT_AT) + SSIM_RADIUS
 _TONES = 1024
 _BAND_PIXELS = 1 << 21
@@ -23,7 +23,7 @@ _Values = NDArray[np.float64]
 
 
 class _Band(NamedTuple):
-    """Rows of both pictures' smoothed luma with a halo above and below, and which of them are the band's own."""
+    """A band of rows of both pictures' smoothed luma with a halo, and the rows that belong to the band."""
 
     made: _Values
     source: _Values
@@ -31,11 +31,12 @@ class _Band(NamedTuple):
 
 
 def content_ssim(made: Source, source: Source, area: Area) -> float | None:
-    """The SSIM of two pictures' luma within ``area``, 1 if a style changed only tone and grain.
+    """The SSIM of two pictures' luma within ``area``; 1 if a style changed only tone and grain.
 
-    Both are smoothed by a Gaussian of sigma 2, which takes the grain, and ``made`` goes through the monotone tone curve
-    that brings it nearest to ``source`` (isotonic regression on 1024 tones). Then it is scikit-image's
-    ``structural_similarity`` with Gaussian weights, sigma 1.5, in bands. None of an area smaller than 11 px.
+    Both are smoothed by a Gaussian of sigma 2, which removes grain, and ``made`` is mapped by the monotone tone curve
+    that fits it best to ``source`` (isotonic regression on 1024 tones). The rest equals scikit-image's
+    ``structural_similarity`` with Gaussian weights, sigma 1.5, computed in bands. None if the area is smaller than 11
+    px.
 
     Raises:
         ImageError: a picture can't be read.
@@ -60,7 +61,7 @@ def content_ssim(made: Source, source: Source, area: Area) -> float | None:
 
 
 def _curve(made: Source, source: Source, area: Area) -> _Values:
-    """What evenly spaced tones of ``made`` become: the mean of ``source`` where they are, made monotone, (tones,)."""
+    """The tone curve at evenly spaced tones of ``made``: the mean of ``source`` there, made monotone, (tones,)."""
     counts, sums = np.zeros(_TONES), np.zeros(_TONES)
     for band in _bands(made, source, area):
         tones = np.rint(band.made[band.own] * (_TONES - 1)).astype(np.intp).ravel()
@@ -73,7 +74,7 @@ def _curve(made: Source, source: Source, area: Area) -> _Values:
 
 
 def _bands(made: Source, source: Source, area: Area) -> Iterator[_Band]:
-    """The area from top to bottom; those rows are a band's own whose SSIM's window lies inside the area."""
+    """Yields bands from top to bottom; a row belongs to a band if the SSIM window of its pixels is in the area."""
     rows = max(_HALO, _BAND_PIXELS // area.width)
     for top in range(SSIM_RADIUS, area.height - SSIM_RADIUS, rows):
         bottom = min(top + rows, area.height - SSIM_RADIUS)

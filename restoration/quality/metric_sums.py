@@ -19,12 +19,12 @@ from restoration.quality.block_reading import Block, Values, Window, map_windows
 from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
 from restoration.quality.smoothing_detection import Cells, empty_cells, measure_cells, place_cells, smoothed_share
 
-_UNITS_IN_ONE = 1 << 100  # so fine that no bit that matters is cut off
+_UNITS_IN_ONE = 1 << 100  # fine enough to lose no significant bits
 
 _COLOURS = ("red_green", "yellow_blue")
 
 _ByName = Mapping[str, Values]
-_Key = tuple[str, ...]  # the name of the sum, then those of the pictures
+_Key = tuple[str, ...]  # the name of the sum, then the names of the pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class MetricSums:
 
         Args:
             described: by name, the pictures that get all scores.
-            references: by name, the pictures that these are only compared with; read inside the area only.
+            references: by name, pictures for comparison only; read inside the area only.
             area: the area that is divided into blocks.
             threads: the number of threads.
         """
@@ -58,7 +58,7 @@ class MetricSums:
         self._pairs = list(combinations(self._names, 2))
         self._places = list(combinations(range(len(self._names)), 2))
         pixel = (area.x, area.y, 1, 1)
-        # Variances are computed about a value that occurs, so that a uniform picture's is exactly 0.
+        # Variances are computed about an existing value, so that a uniform picture's variance is exactly 0.
         self._origins = {name: _at_pixel(image.read(*pixel)[0]) for name, image in described.items()}
         self._sums: Counter[_Key] = Counter()
         self._details = [empty_histogram(image.info.colour_channels) for image in described.values()]
@@ -69,7 +69,7 @@ class MetricSums:
         for found in windows:
             self._sums.update(found.sums)
             for totals, channels in zip(self._details, found.details, strict=True):
-                # A narrow window may have no details of its own.
+                # A narrow window may contain no details.
                 for total, counts in zip(totals, channels, strict=False):
                     total[: counts.size] += counts
             for block, cells in found.cells:
@@ -95,7 +95,7 @@ class MetricSums:
         return smoothed_share(self._cells[source], self._cells[derivative])
 
     def noise(self, name: str) -> float | None:
-        """The noise estimate of the whole picture, or None where it has no details at all."""
+        """The noise estimate of the whole picture, or None if it has no details."""
         return estimate_sigma(self._details[self._described.index(name)])
 
     def _of_window(self, window: Window) -> _Found:
@@ -107,7 +107,7 @@ class MetricSums:
             compared = block_metrics.compare_blocks(list(values.values()), self._places, block)
             for key, value in (*self._compared(values, lumas, compared, block), *self._alone(values, lumas, block)):
                 sums[key] += int(value * _UNITS_IN_ONE)
-            # The described pictures are the first of all.
+            # The described pictures come first.
             pairs = zip(lumas.values(), compared.smoothed_lumas, strict=False)
             cells.append((block, [measure_cells(luma, smooth, block) for luma, smooth in pairs]))
         details = [count_details(window, image) for image in range(len(self._described))]

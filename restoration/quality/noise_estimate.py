@@ -1,4 +1,4 @@
-"""Noise estimate: the median of wavelet details, from a fine histogram in bounded memory."""
+"""Noise estimate: the median of wavelet details, from a histogram in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from restoration.quality.block_reading import Values, Window
 Counts = NDArray[np.int64]
 _Float = TypeVar("_Float", np.float32, np.float64)
 
-_BINS_IN_ONE = 1 << 18  # the median is off by at most 2**-18, a quarter of a 16-bit level
-_MOST_BINS = 3 << 17  # a detail of db2 is at most 1.4 where values are in [0, 1]
+_BINS_IN_ONE = 1 << 18  # error of the median: at most 2**-18, a quarter of a 16-bit level
+_MOST_BINS = 3 << 17  # the largest detail of db2 is 1.4 for values in [0, 1]
 _PERHAPS_ZERO = 2e-6  # twice the error of a detail in float32
-_IN_ORDER = (0, 1, 2, 3)  # in which pywt adds up what its taps give
-_AT_OVERHANG = (2, 1, 0, 3)  # likewise where but one tap lies within the picture: it begins at the edge
-_CHUNK_ROWS = 16  # of details, at a time: their values stay in a processor's cache
+_IN_ORDER = (0, 1, 2, 3)  # the order in which pywt adds the products of its taps
+_AT_OVERHANG = (2, 1, 0, 3)  # the order if only one tap lies within the picture: it begins at the edge
+_CHUNK_ROWS = 16  # details at a time; their values fit into a processor's cache
 
 
 def empty_histogram(channels: int) -> Counts:
-    """Counts of nothing yet, for :func:`count_details` to be added to: (C, bins)."""
+    """An empty histogram, (C, bins), to which :func:`count_details` adds."""
     return np.zeros((channels, _MOST_BINS), np.int64)
 
 
 def count_details(window: Window, image: int) -> list[Counts]:
-    """For each channel, how many of the window's finest diagonal details are of which size, exact zeros left out.
+    """Histograms, by channel, of the sizes of the window's finest diagonal details, without exact zeros.
 
     The details are those of ``pywt.dwtn(channel, "db2")["dd"]`` of the whole picture to the last bit, so that the same
-    ones are zero; number k along an axis belongs to the window that holds pixel 2 k, or to the last. The counts end
-    with the largest detail found.
+    ones are zero. Number k along an axis belongs to the window that contains pixel 2 k, or to the last window. The
+    histograms end with the largest detail found.
     """
     own, whole = window.own, window.whole
     top, bottom = _details(own.y, own.height, whole.height)
@@ -49,15 +49,15 @@ def count_details(window: Window, image: int) -> list[Counts]:
 
 
 def _details(first: int, size: int, whole: int) -> tuple[int, int]:
-    """The details along an axis of ``whole`` px, from the first to before the last, of a window's rows or columns."""
+    """The range of details, along an axis of ``whole`` px, that belongs to a window's rows or columns."""
     end = first + size
     return -(-first // 2), (whole + 3) // 2 if end == whole else -(-end // 2)
 
 
 def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
-    """The sizes of the details of (2 h + 2, 2 w + 2) values, (h, w).
+    """The absolute details, (h, w), of (2 h + 2, 2 w + 2) values.
 
-    They are worked out in float32, and again as pywt does it where they may be 0.
+    They are computed in float32, and again in pywt's precision where they may be 0.
     """
     sizes = np.abs(_high_pass(values, overhangs))
     perhaps = sizes < _PERHAPS_ZERO
@@ -66,7 +66,7 @@ def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
         return sizes
     at_overhang = (overhangs[0] and perhaps[-1].any()) or (overhangs[1] and perhaps[:, -1].any())
     if count > sizes.size // 16 or at_overhang:
-        # Only those, so that no value depends on what else is in the chunk.
+        # Only these, so that no value depends on the rest of the chunk.
         sizes[perhaps] = np.abs(_high_pass(values.astype(np.float64), overhangs)[perhaps])
         return sizes
     rows, columns = np.nonzero(perhaps)
@@ -86,7 +86,7 @@ def _counted(sizes: Values) -> Counts:
 
 
 def _high_pass(values: NDArray[_Float], overhangs: tuple[bool, bool]) -> NDArray[_Float]:
-    """Every second row and column through the wavelet's high pass, (h, w) of (2 h + 2, 2 w + 2), in pywt's order."""
+    """High-pass filters every second row and column, (h, w) of (2 h + 2, 2 w + 2), in pywt's order of addition."""
     rows, columns = (size // 2 - 1 for size in values.shape)
     down = _weighted([values[k::2][:rows] for k in range(4)], _IN_ORDER)
     if overhangs[0]:
@@ -99,7 +99,7 @@ def _high_pass(values: NDArray[_Float], overhangs: tuple[bool, bool]) -> NDArray
 
 
 def _weighted(four: Sequence[NDArray[_Float]], taps: tuple[int, ...]) -> NDArray[_Float]:
-    """The sum of four values, the last of them with the first tap, added up in the order of ``taps``."""
+    """The weighted sum of four values, the last of them with the first tap, added in the order of ``taps``."""
     first, *others = ((four[3 - tap], four[0].dtype.type(_high_pass_weights()[tap])) for tap in taps)
     added: NDArray[_Float] = first[0] * first[1]
     for values, weight in others:
@@ -115,9 +115,10 @@ def _high_pass_weights() -> tuple[float, ...]:
 
 
 def estimate_sigma(counts: Counts) -> float | None:
-    """The median of what was counted, (C, bins), as a Gaussian's standard deviation: the mean of the channels.
+    """The standard deviation of a Gaussian with the median of the histograms (C, bins), averaged over channels.
 
-    None where a channel has no details. In the median's bin they are taken to lie evenly, in the lowest one to be 0.
+    None if a channel has no details. Within the median's bin, details are assumed to be evenly distributed; in the
+    lowest bin they count as 0.
     """
     medians = [_median(channel) for channel in counts]
     found = [median for median in medians if median is not None]
@@ -135,7 +136,7 @@ def _median(counts: Counts) -> float | None:
 
 
 def _ranked(counts: Counts, ends: Counts, rank: int) -> float:
-    """The detail before which ``rank`` others come."""
+    """The detail with rank ``rank``, counted from 0."""
     place = int(np.searchsorted(ends, rank, side="right"))
     if place == 0:
         return 0.0

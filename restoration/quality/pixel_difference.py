@@ -1,4 +1,4 @@
-"""How far two pictures of one size are apart, sample by sample."""
+"""The difference of two pictures of one size, sample by sample."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from restoration.errors import ImageError
 from restoration.image import Source
 
-_BAND_PIXELS = 1 << 20  # as many are compared at a time
+_BAND_PIXELS = 1 << 20  # pixels compared at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelDifference:
-    """The largest and the mean absolute difference of all samples, in shares of the range from 0 to 1."""
+    """The largest and the mean absolute difference of all samples, on a scale from 0 to 1."""
 
     largest: float
     mean: float

@@ -26,7 +26,7 @@ ComparedWith = Literal["source", "reference", "stage_input", "style"]
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The value of a metric; if there is none, ``value`` is None and ``detail`` the reason."""
+    """The value of a metric; without a value, ``detail`` holds the reason."""
 
     metric: str
     value: float | None
@@ -48,18 +48,18 @@ def score(
     area: Area | None = None,
     threads: int | None = None,
 ) -> list[Score]:
-    """Computes all scores of a derivative, those of its source that apply, and comparisons with a reference.
+    """Computes all scores of a derivative, the applicable scores of its source, and comparisons with a reference.
 
-    Each picture is read by the calling thread, in windows, twice, and a few times more for a style; memory hardly grows
-    with its size.
+    The calling thread reads each picture in windows, twice, and a few times more for a style; memory hardly grows with
+    the picture's size.
 
     Args:
         derivative: the restored picture.
         source: the picture that it was made from, of the same size.
         reference: a clean picture of the same scene; one of another size or kind is reported as not compared.
-        style: how a styled derivative was made; then each stage is scored, and the kept content and the distance to
-            the style's pictures are measured.
-        area: the rectangle that is scored, by default the whole picture. The noise is always that of the whole picture.
+        style: how a styled derivative was made; adds scores of each stage, of the kept content, and of the distance to
+            the style's pictures.
+        area: the rectangle to score, by default the whole picture. The noise is always that of the whole picture.
         threads: the number of threads, by default one for each core that the process may use, at most 8. Values don't
             depend on it.
 
@@ -67,9 +67,9 @@ def score(
         ImageError: an image can't be read, derivative and source differ in size or channels, or the area is outside.
     """
     info = source.info
-    if (objection := _objection(derivative.info, info, "source")) is not None:
+    if (objection := _mismatch_reason(derivative.info, info, "source")) is not None:
         raise ImageError(f"a derivative can't be scored against its source: {objection}")
-    objection = None if reference is None else _objection(info, reference.info, "reference")
+    objection = None if reference is None else _mismatch_reason(info, reference.info, "reference")
     if area is not None:
         area.check_within(info)
     images: dict[Which, Source] = {"source": source, "derivative": derivative}
@@ -84,38 +84,48 @@ def score(
         area=area or Area(x=0, y=0, width=info.width, height=info.height),
         threads=threads or min(count_cores(), _MOST_THREADS),
     )
-    scores = list(_against(sums, derivative, source, image="derivative", compared_with="source"))
-    scores += _overdone(sums, derivative, source)
+    scores = list(_comparison_scores(sums, derivative, source, image="derivative", compared_with="source"))
+    scores += _overprocessing_scores(sums, derivative, source)
     for image, picture in images.items():
         if objection is not None:
             scores += _not_compared(picture, image=image, reason=objection)
         elif reference is not None:
-            scores += _against(sums, picture, reference, image=image, compared_with="reference")
+            scores += _comparison_scores(sums, picture, reference, image=image, compared_with="reference")
     for image, picture in images.items():
-        scores += _described(sums, picture, image=image, noise_detail=None if area is None else "of the whole picture")
+        scores += _no_reference_scores(
+            sums, picture, image=image, noise_detail=None if area is None else "of the whole picture"
+        )
     if style is not None:
-        scores += _of_stages(sums, derivative, source, style)
-        scores += _of_style(derivative, source, style, sums.area)
+        scores += _stage_scores(sums, derivative, source, style)
+        scores += _style_scores(derivative, source, style, sums.area)
     return scores
 
 
-def _of_stages(sums: MetricSums, derivative: Source, source: Source, style: StyleEvaluation) -> Iterator[Score]:
+def _stage_scores(sums: MetricSums, derivative: Source, source: Source, style: StyleEvaluation) -> Iterator[Score]:
     """Compares the input and output of each stage, if they are known.
 
-    Blended styles have one result, that of the last of them.
+    Blended styles share one result, which is scored for the last of them.
     """
     last, restored = len(style.recipe.stages) - 1, len(style.recipe.stages) - len(style.recipe.styles) - 1
     if style.content is None:
-        yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "stage_input", last)
+        yield from _similarity_scores(
+            sums, ("derivative", "source"), derivative, source, "derivative", "stage_input", last
+        )
     else:
         if restored == 0:
-            yield from _alike(sums, ("source", "content"), style.content, source, "derivative", "stage_input", restored)
-        yield from _alike(sums, ("source", "content"), style.content, source, "derivative", "source", restored)
-        yield from _alike(sums, ("derivative", "content"), derivative, style.content, "derivative", "stage_input", last)
-    yield from _alike(sums, ("derivative", "source"), derivative, source, "derivative", "source", last)
+            yield from _similarity_scores(
+                sums, ("source", "content"), style.content, source, "derivative", "stage_input", restored
+            )
+        yield from _similarity_scores(
+            sums, ("source", "content"), style.content, source, "derivative", "source", restored
+        )
+        yield from _similarity_scores(
+            sums, ("derivative", "content"), derivative, style.content, "derivative", "stage_input", last
+        )
+    yield from _similarity_scores(sums, ("derivative", "source"), derivative, source, "derivative", "source", last)
 
 
-def _of_style(derivative: Source, source: Source, style: StyleEvaluation, area: Area) -> Iterator[Score]:
+def _style_scores(derivative: Source, source: Source, style: StyleEvaluation, area: Area) -> Iterator[Score]:
     """Content kept by the style, and distances to the style's training pictures."""
     kept = content_ssim(derivative, source, area)
     yield Score(
@@ -141,7 +151,7 @@ def _of_style(derivative: Source, source: Source, style: StyleEvaluation, area: 
             )
 
 
-def _objection(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
+def _mismatch_reason(info: ImageInfo, other: ImageInfo, name: str) -> str | None:
     """The reason why ``other`` can't be compared with a picture, or None."""
     if (info.width, info.height) != (other.width, other.height):
         return f"{name} is {other.width}x{other.height}, the picture {info.width}x{info.height}: not compared"
@@ -164,11 +174,11 @@ def _not_compared(picture: Source, *, image: Which, reason: str) -> Iterator[Sco
         )
 
 
-def _against(
+def _comparison_scores(
     sums: MetricSums, picture: Source, other: Source, *, image: Which, compared_with: ComparedWith
 ) -> Iterator[Score]:
     """PSNR and SSIM of one picture against another and, against the source, the share of changed pixels."""
-    yield from _alike(sums, (image, compared_with), picture, other, image, compared_with)
+    yield from _similarity_scores(sums, (image, compared_with), picture, other, image, compared_with)
     if compared_with == "source":
         share = sums.of("changed", image, compared_with) / (sums.area.width * sums.area.height)
         yield Score(
@@ -178,12 +188,12 @@ def _against(
             compared_with=compared_with,
             colour_space=picture.info.colour_space,
             implementation=_own("luma changed by more than 8/255"),
-            detail=_profiled(picture, other, compared_with),
+            detail=_profile_note(picture, other, compared_with),
         )
 
 
-def _overdone(sums: MetricSums, derivative: Source, source: Source) -> Iterator[Score]:
-    """Possible losses: smoothed texture and filled-in features."""
+def _overprocessing_scores(sums: MetricSums, derivative: Source, source: Source) -> Iterator[Score]:
+    """Scores for overprocessing: smoothed texture and filled-in features."""
 
     def made(metric: str, value: float | None, implementation: str) -> Score:
         return Score(
@@ -205,7 +215,7 @@ def _overdone(sums: MetricSums, derivative: Source, source: Source) -> Iterator[
     yield made("filled_places", places, "connected cells of 16 px with pixels filled in")
 
 
-def _alike(
+def _similarity_scores(
     sums: MetricSums,
     names: tuple[str, str],
     picture: Source,
@@ -226,7 +236,7 @@ def _alike(
             compared_with=compared_with,
             colour_space=info.colour_space,
             implementation=implementation,
-            detail=reason or _profiled(picture, other, compared_with),
+            detail=reason or _profile_note(picture, other, compared_with),
         )
 
     error = sums.of("error", *names) / (area.width * area.height * info.colour_channels)
@@ -242,14 +252,16 @@ def _alike(
         yield made("ssim", None, _ssim_implementation(), "smaller than 11 px: not compared")
 
 
-def _profiled(picture: Source, other: Source, name: str) -> str | None:
+def _profile_note(picture: Source, other: Source, name: str) -> str | None:
     """A note that two pictures have different colour profiles."""
     if picture.info.icc_profile == other.info.icc_profile:
         return None
     return f"the {name.replace('_', ' ')} is in {other.info.colour_space}"
 
 
-def _described(sums: MetricSums, picture: Source, *, image: Which, noise_detail: str | None) -> Iterator[Score]:
+def _no_reference_scores(
+    sums: MetricSums, picture: Source, *, image: Which, noise_detail: str | None
+) -> Iterator[Score]:
     """The metrics without a comparison image."""
 
     def made(metric: str, value: float | None, implementation: str, detail: str | None = None) -> Score:
@@ -262,14 +274,14 @@ def _described(sums: MetricSums, picture: Source, *, image: Which, noise_detail:
             detail="flat, or too small" if value is None else detail,
         )
 
-    yield made("noise_sigma", sums.noise(image), _like("estimate_sigma"), noise_detail)
-    yield made("blur_effect", _blur_effect(sums, image), _like("blur_effect"))
+    yield made("noise_sigma", sums.noise(image), _implementation("estimate_sigma"), noise_detail)
+    yield made("blur_effect", _blur_effect(sums, image), _implementation("blur_effect"))
     yield made("contrast", math.sqrt(sums.moments("luma", image)[1]), _own("standard deviation of luma"))
     yield made("colourfulness", _colourfulness(sums, picture, image), _own("Hasler and Süsstrunk 2003"))
 
 
 def _blur_effect(sums: MetricSums, image: Which) -> float | None:
-    """The larger, over both axes, of the share of edges that stays when the picture is blurred again."""
+    """The larger, over both axes, of the share of edges that remains when the picture is blurred again."""
     shares = []
     for axis in (0, 1):
         edges = sums.of(f"edges_{axis}", image)
@@ -290,17 +302,17 @@ def _colourfulness(sums: MetricSums, picture: Source, image: Which) -> float:
 
 
 @cache
-def _like(function: str) -> str:
-    """The implementation label: computed as by scikit-image on the whole picture."""
+def _implementation(function: str) -> str:
+    """The implementation label: as computed by a scikit-image function on the whole picture."""
     return f"scikit-image {version('scikit-image')} {function}, in bands"
 
 
 def _psnr_implementation() -> str:
-    return _like("peak_signal_noise_ratio")
+    return _implementation("peak_signal_noise_ratio")
 
 
 def _ssim_implementation() -> str:
-    return _like("structural_similarity (Gaussian weights, sigma 1.5, population covariance)")
+    return _implementation("structural_similarity (Gaussian weights, sigma 1.5, population covariance)")
 
 
 def _own(what: str) -> str:

@@ -1,7 +1,7 @@
 """Smoothing detection: the blocks of a picture that lost more detail than its own grain accounts for.
 
-The grain is taken from the picture's flattest blocks of similar lightness. A texture that was taken for grain, such as
-gravel, grass or cloth, loses more than that.
+The grain is estimated in the picture's flattest blocks of similar lightness. A texture that a model mistook for grain,
+such as gravel, grass or cloth, loses more than that.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from restoration.quality.block_metrics import BlockLuma, smoothed_luma
 from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
 
 CELL_PX = 16
-"""Cells are squares of this side; a block is two by two of them, so that blocks lie 16 px apart."""
+"""The side of a cell in px. A block is two by two cells, so blocks are 16 px apart."""
 
 Cells = NDArray[np.float32]
-"""(3, rows, columns): of each cell the mean of the luma's high-pass, of its square, and of the luma."""
+"""(3, rows, columns): for each cell the mean of the luma's high-pass, of its square, and of the luma."""
 
-_FEWEST_BLOCKS = 20  # of a quarter of lightness that has its own grain level
+_FEWEST_BLOCKS = 20  # in a quarter of lightness with its own grain level
 _PERCENTILE = 5
 _GRAIN_FACTOR, _LEAST_LOSS = 2.0, 1 / 255
 
 
 def _means(cells: int) -> Values:
-    """The matrix that takes the mean of each cell's rows, (cells, 16 * cells)."""
+    """The matrix that averages the rows of each cell, (cells, 16 * cells)."""
     matrix: Values = np.repeat(np.eye(cells, dtype=np.float32), CELL_PX, axis=1) / np.float32(CELL_PX)
     return matrix
 
@@ -35,12 +35,12 @@ _MEAN_OF_COLUMNS = np.ascontiguousarray(_means(BLOCK_COLUMNS // CELL_PX).T)
 
 
 def empty_cells(width: int, height: int) -> Cells:
-    """Cells without values yet, for an area of this size in px."""
+    """Cells without values for an area of this size in px."""
     return np.zeros((3, height // CELL_PX, width // CELL_PX), np.float32)
 
 
 def measure_cells(luma: BlockLuma, smooth: Values, block: Block) -> Cells:
-    """The cells of a block that lie wholly in the area, of its luma (80, 528) with the halo and the smoothed (64, 512).
+    """Measures the cells that lie entirely in the area, from luma (80, 528) with the halo and smoothed luma (64, 512).
 
     The high-pass is the luma less its Gaussian of sigma 1.5 px.
     """
@@ -53,23 +53,24 @@ def measure_cells(luma: BlockLuma, smooth: Values, block: Block) -> Cells:
 
 
 def place_cells(whole: Cells, part: Cells, block: Block) -> None:
-    """Writes the cells of a block, from :func:`measure_cells`, to their place in those of the whole area."""
+    """Copies the cells of a block, from :func:`measure_cells`, to their place in the area's cells."""
     top, left = block.y // CELL_PX, block.x // CELL_PX
     whole[:, top : top + part.shape[1], left : left + part.shape[2]] = part
 
 
 def smoothed_share(source: Cells, derivative: Cells) -> float | None:
-    """The share of :func:`smoothed_blocks`. None if the area is smaller than a block."""
+    """The share of :func:`smoothed_blocks`, or None if the area is smaller than a block."""
     smoothed = smoothed_blocks(source, derivative)
     return float(np.mean(smoothed)) if smoothed.size else None
 
 
 def smoothed_blocks(source: Cells, derivative: Cells) -> NDArray[np.bool_]:
-    """Which blocks of 32 x 32 px, every 16 px, lost detail beyond the source's grain, (rows, columns) of the blocks.
+    """Whether each block of 32 x 32 px, every 16 px, lost detail beyond the source's grain, (rows, columns) of the
+    blocks.
 
-    A block is smoothed where ``sqrt(max(0, before² - after²)) > 2 * grain + 1/255``, of the deviations of the high-pass
+    A block is smoothed if ``sqrt(max(0, before² - after²)) > 2 * grain + 1/255``, with the deviations of the high-pass
     before and after. The grain is the 5th percentile of the deviations before, over all blocks of the same quarter of
-    lightness, or over all blocks where that quarter has fewer than 20.
+    lightness, or over all blocks if that quarter has fewer than 20.
     """
     before, lightness = _deviations(source), _of_blocks(source[2])
     after = _deviations(derivative)
@@ -115,7 +116,7 @@ def _deviations(cells: Cells) -> NDArray[np.float64]:
 
 
 def _of_blocks(cells: Cells) -> NDArray[np.float64]:
-    """The means of two by two cells each, (rows - 1, columns - 1)."""
+    """The means of two by two cells, (rows - 1, columns - 1)."""
     rows = cells[:-1].astype(np.float64) + cells[1:]
     means: NDArray[np.float64] = (rows[:, :-1] + rows[:, 1:]) / 4
     return means

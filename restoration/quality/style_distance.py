@@ -1,4 +1,4 @@
-"""Style distance: how far a styled derivative's statistics are from those of the style's pictures."""
+"""Style distance: the difference between a styled derivative's statistics and those of the style's pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from restoration.image import Area, Crop, Source
 from restoration.model_folders import ModelCard
 from restoration.recipe import Recipe
 
-_LEAST_SPREAD = 0.02  # of a statistic: what is more alike than this is equal
+_LEAST_SPREAD = 0.02  # lower limit of a statistic's standard deviation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,8 @@ class StyleEvaluation:
 
     Attributes:
         recipe: its recipe.
-        content: what the styles were applied to, of the derivative's size and kind; None where that is the source.
-        cards: of the recipe's styles, in its order.
+        content: the input of the styles, of the derivative's size and kind; None if that is the source.
+        cards: the model cards of the recipe's styles, in its order.
     """
 
     recipe: Recipe
@@ -30,12 +30,13 @@ class StyleEvaluation:
 
 
 def style_distances(picture: Source, area: Area, card: ModelCard) -> Mapping[str, float]:
-    """How far a picture is, within ``area``, from those of a style: ``style_colour_distance`` and ``..._texture_...``.
+    """The distance of a picture, within ``area``, from a style: ``style_colour_distance`` and
+    ``style_texture_distance``.
 
-    Each is the root mean square, in the spreads that the style's own pictures have, of how far the picture's statistics
-    are from their means: 0 is the style's mean, and about 1 what its own pictures are. Colour is mean, spread and
-    covariance in Lab, texture the detail at three scales, of values in sRGB; see
-    :mod:`restoration.picture_statistics`. Empty if the version lacks any of these statistics.
+    Each is the root mean square of the differences from the mean statistics of the style's pictures, in standard
+    deviations over those pictures. 0 is the style's mean; the style's own pictures have about 1. Colour is mean,
+    deviation and covariance in Lab, texture is detail at three scales, both of values in sRGB; see
+    :mod:`restoration.picture_statistics`. Empty if the model version lacks any of these statistics.
 
     Raises:
         ImageError: the picture can't be read.
