@@ -1,4 +1,4 @@
-"""Strokes follow contours, are as noise is, and depend on what is near alone."""
+"""Strokes follow contours, have the statistics of noise, and depend only on nearby pixels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_strokes_run_along_contours() -> None:
         assert (across if upright else down) > 5 * (down if upright else across)
 
 
-def test_strokes_are_of_mean_0_and_spread_1_and_independent_of_each_other() -> None:
+def test_strokes_have_mean_0_deviation_1_and_are_independent() -> None:
     drawn = brush_strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())
     assert drawn.shape == (1, STROKE_PLANES, SIZE, SIZE)
     assert drawn.mean().abs() < 0.2
@@ -35,14 +35,14 @@ def test_strokes_are_of_mean_0_and_spread_1_and_independent_of_each_other() -> N
     assert correlations.abs().max() < 0.2
 
 
-def test_in_flat_areas_strokes_have_a_direction_too() -> None:
+def test_strokes_have_a_direction_in_flat_areas() -> None:
     drawn = brush_strokes(torch.full((1, 1, SIZE, SIZE), 0.5), noise())[0, 0]
     windows = drawn.unfold(0, 16, 16).unfold(1, 16, 16)
     down, across = (windows.diff(dim=axis).square().mean(dim=(2, 3)) for axis in (2, 3))
     assert (torch.log(across / down).abs() > 0.7).float().mean() > 0.3
 
 
-def test_no_stroke_depends_on_a_pixel_beyond_its_reach() -> None:
+def test_strokes_depend_only_on_pixels_within_their_receptive_field() -> None:
     luma, grain = torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1)), noise()
     before = brush_strokes(luma, grain)
     edge = SIZE // 2

@@ -1,4 +1,4 @@
-"""The map of what changed: what it marks as changed and as filled in, and what it doesn't."""
+"""The change map: the pixels that it marks as changed and as filled in, and those that it doesn't."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _photograph() -> Pixels:
 
 
 def _damaged(clean: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
-    """White and black lines of 1 to 4 px and dust, and where they are."""
+    """The picture with white and black lines of 1 to 4 px and dust, and the mask of the damage."""
     damage = np.zeros(clean.shape, np.bool_)
     damage[:, 40:41] = damage[:, 90:92] = damage[120:123, :] = damage[200:204, :] = True
     rows = np.arange(256)
@@ -39,7 +39,7 @@ def _damaged(clean: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
     return np.where(damage, np.where(clean > 0.5, 0.0, 1.0), clean), damage
 
 
-def test_nothing_is_marked_where_nothing_changed() -> None:
+def test_unchanged_pixels_are_not_marked() -> None:
     found = _map(_photograph(), _photograph())
 
     assert (found.changed_pixels, found.filled_pixels, found.factor) == (0, 0, 1)
@@ -47,7 +47,7 @@ def test_nothing_is_marked_where_nothing_changed() -> None:
     assert not found.change.any()
 
 
-def test_damage_that_was_mended_is_filled_in_and_nothing_else_is() -> None:
+def test_only_repaired_damage_is_marked_as_filled_in() -> None:
     clean = _photograph()
     damaged, damage = _damaged(clean)
     found = _map(damaged, clean)
@@ -57,7 +57,7 @@ def test_damage_that_was_mended_is_filled_in_and_nothing_else_is() -> None:
     assert found.filled_pixels == found.filled.sum()
 
 
-def test_damage_that_is_still_there_is_not_filled_in() -> None:
+def test_remaining_damage_is_not_marked_as_filled_in() -> None:
     damaged, _ = _damaged(_photograph())
     softer = 0.9 * damaged + 0.05
 
@@ -65,7 +65,7 @@ def test_damage_that_is_still_there_is_not_filled_in() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.06, 0.12])
-def test_grain_that_was_taken_away_is_changed_and_not_filled_in(noise: float) -> None:
+def test_removed_grain_is_changed_but_not_filled_in(noise: float) -> None:
     clean = _photograph()
     noisy = clean + np.random.default_rng(1).normal(0, noise, clean.shape)
     found = _map(noisy, clean)
@@ -74,16 +74,16 @@ def test_grain_that_was_taken_away_is_changed_and_not_filled_in(noise: float) ->
     assert found.filled_pixels < 2e-4 * clean.size
 
 
-def test_mended_damage_is_found_under_grain() -> None:
+def test_repaired_damage_is_found_in_grain() -> None:
     clean = _photograph()
     damaged, damage = _damaged(clean)
     found = _map(damaged + np.random.default_rng(1).normal(0, 0.04, clean.shape), clean)
 
     assert (found.filled & damage).sum() > 0.6 * damage.sum()
-    assert (found.filled & ~damage).sum() < 0.4 * damage.sum()  # reduced pixels beside lines
+    assert (found.filled & ~damage).sum() < 0.4 * damage.sum()  # adjacent pixels at a reduced size
 
 
-def test_tones_that_shift_as_a_whole_are_changed_and_not_filled_in() -> None:
+def test_a_global_tone_shift_is_changed_but_not_filled_in() -> None:
     clean = _photograph()
     found = _map(0.6 * clean + 0.3, clean)
 
@@ -109,7 +109,7 @@ def test_noise_in_clipped_shadows_is_not_filled_in() -> None:
     assert found.filled_pixels < 2e-5 * black.size
 
 
-def test_what_counts_as_changed_is_what_the_changed_share_counts() -> None:
+def test_changed_pixels_equal_those_of_the_changed_share() -> None:
     rng = np.random.default_rng(2)
     levels = rng.integers(0, 240, (70, 90, 3)).astype(np.uint8)
     moved = (levels + rng.integers(0, 16, levels.shape)).astype(np.uint8)
@@ -119,7 +119,7 @@ def test_what_counts_as_changed_is_what_the_changed_share_counts() -> None:
     assert change_map(source, derivative).changed_pixels == round((share or 0) * 70 * 90)
 
 
-def test_a_thin_scratch_stays_visible_however_much_the_map_is_reduced() -> None:
+def test_a_thin_scratch_is_visible_at_every_reduction() -> None:
     clean = np.full((300, 1000), 0.4)
     scratched = clean.copy()
     scratched[:, 500] = 0.9
@@ -131,7 +131,7 @@ def test_a_thin_scratch_stays_visible_however_much_the_map_is_reduced() -> None:
     assert found.filled_pixels == 300
 
 
-def test_wide_damage_is_found_where_the_picture_is_large() -> None:
+def test_wide_damage_is_found_in_large_pictures() -> None:
     clean = np.full((512, 1024), 0.4)
     scratched = clean.copy()
     scratched[:, 500:520] = 0.9
@@ -140,7 +140,7 @@ def test_wide_damage_is_found_where_the_picture_is_large() -> None:
     assert _map(scratched, clean, width_px=128).filled[:, 63].all()
 
 
-def test_windows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_map_does_not_depend_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     clean = np.tile(_photograph(), (2, 2))
     damaged, _ = _damaged(clean[:256, :384])
     source = np.tile(damaged, (2, 2)) + np.random.default_rng(1).normal(0, 0.02, clean.shape)
@@ -167,7 +167,7 @@ def test_a_picture_of_any_shape_has_a_map(shape: tuple[int, ...]) -> None:
 
 def test_memory_does_not_grow_with_the_picture() -> None:
     class Tall:
-        """A source of any height that holds no pixels."""
+        """A source of any height without pixels in memory."""
 
         def __init__(self, height: int) -> None:
             self.info = replace(Picture.from_array(np.zeros((1, 100), np.uint8)).info, height=height)
@@ -188,7 +188,7 @@ def test_memory_does_not_grow_with_the_picture() -> None:
     assert peaks[1] < 1.2 * peaks[0]
 
 
-def test_a_change_is_the_mean_around_a_point_so_that_grain_shows_evenly() -> None:
+def test_changes_are_averaged_so_that_grain_is_uniform() -> None:
     clean = np.full((200, 300), 0.5)
     noisy = clean + np.random.default_rng(1).choice((-0.06, 0.06), clean.shape)
     found = _map(noisy, clean)
@@ -197,7 +197,7 @@ def test_a_change_is_the_mean_around_a_point_so_that_grain_shows_evenly() -> Non
     assert np.allclose(_map(clean, noisy, width_px=100).change, 0.06, atol=1e-4)
 
 
-def test_the_picture_of_it_tells_the_size_of_a_change_and_what_was_filled_in_by_colour() -> None:
+def test_colours_show_the_size_of_a_change_and_filled_pixels() -> None:
     derivative = np.full((64, 320), 0.4)
     source = derivative.copy()
     for band, levels in enumerate((0, 2, 6, 12, 24, 48)):
@@ -214,6 +214,6 @@ def test_the_picture_of_it_tells_the_size_of_a_change_and_what_was_filled_in_by_
     assert (scratch == (0xE6, 0x61, 0x00)).all(), "a point wider than it is"
 
 
-def test_pictures_of_two_sizes_have_no_map() -> None:
+def test_pictures_of_different_sizes_are_refused() -> None:
     with pytest.raises(ImageError, match="4x3 and 4x4"):
         _map(np.zeros((3, 4)), np.zeros((4, 4)))

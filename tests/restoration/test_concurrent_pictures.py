@@ -1,4 +1,4 @@
-"""Pictures that are restored at the same time share one network and come out as they do alone."""
+"""Concurrent pictures that share one network give the same pixels as sequential ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from restoration import Execution, LoadedModels, Picture, restore, restore_array, shipped_recipe, shipped_versions
 from restoration.image import ArraySink
 
-ROUNDS = 15  # the first use of a freshly loaded network is where threads could meet
+ROUNDS = 15  # threads could conflict at the first use of a freshly loaded network
 
 
-def test_pictures_that_share_a_network_come_out_as_each_does_alone() -> None:
+def test_concurrent_pictures_give_the_same_pixels_as_sequential_ones() -> None:
     recipe = shipped_recipe("denoise-deblur")
     (folder,) = (each for each in shipped_versions() if each.card.weights_sha256 == recipe.stages[0].weights_sha256)
     pictures = [

@@ -1,4 +1,4 @@
-"""A GPU restores as the CPU does. These tests run only where torch finds a CUDA device."""
+"""A GPU gives the same results as the CPU. These tests run only if torch finds a CUDA device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _restored(device: str) -> NDArray[Any]:
     return restore_array(picture, shipped_recipe("denoise-deblur"), models=models)
 
 
-def test_a_gpu_gives_the_pixels_of_the_cpu_to_within_one_8_bit_level() -> None:
+def test_gpu_and_cpu_pixels_differ_by_at_most_one_8_bit_level() -> None:
     difference = np.abs(_restored("cuda").astype(float) - _restored("cpu")) / 65535
 
     assert difference.max() <= MAX_DIFFERENCE

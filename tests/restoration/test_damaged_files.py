@@ -1,4 +1,4 @@
-"""Files that are broken or of a kind that isn't carried: pixels are kept where they are good, all else is said."""
+"""Damaged and unsupported files: valid pixels are read, and everything else is reported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ UNSUPPORTED: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("kind", UNSUPPORTED)
-def test_what_is_not_carried_faithfully_is_refused_with_reason_and_remedy(tmp_path: Path, kind: str) -> None:
+def test_unsupported_kinds_are_refused_with_reason_and_remedy(tmp_path: Path, kind: str) -> None:
     UNSUPPORTED[kind](tmp_path / "scan")
     (path,) = tmp_path.iterdir()
     for read in (inspect, Picture.open):
@@ -71,7 +71,7 @@ def test_what_is_not_carried_faithfully_is_refused_with_reason_and_remedy(tmp_pa
 
 
 def damaged(kind: str, path: Path) -> None:
-    """Writes a file whose pixels can't all be had."""
+    """Writes a file whose pixels can't all be decoded."""
     picture = Image.fromarray(COLOUR)
     form = {"t": "TIFF", "j": "JPEG", "p": "PNG"}[kind[0]]
     options = {"compression": "tiff_lzw"} if kind == "tiff, compressed" else {}
@@ -87,8 +87,8 @@ def damaged(kind: str, path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), form=st.sampled_from(["TIFF", "JPEG", "PNG"]))
-def test_whatever_a_byte_is_changed_to_one_error_tells_of_it(data: st.DataObject, form: str) -> None:
-    """One bad scan must not stop a batch: nothing but an ImageError comes out."""
+def test_any_changed_byte_gives_a_picture_or_an_image_error(data: st.DataObject, form: str) -> None:
+    """One damaged scan must not stop a batch: only an ImageError may be raised."""
     scan = bytearray(encoded(form))
     for _ in range(data.draw(st.integers(1, 4))):
         scan[data.draw(st.integers(0, min(len(scan), 700) - 1))] = data.draw(st.sampled_from([0, 1, 2, 127, 255]))
@@ -111,7 +111,7 @@ def encoded(form: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["tiff, cut", "jpeg, cut", "png, cut", "tiff, compressed", "png, overwritten"])
-def test_damaged_pixels_are_an_error_and_never_a_guess(tmp_path: Path, kind: str) -> None:
+def test_damaged_pixels_raise_an_error(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "scan"
     damaged(kind, path)
     with pytest.raises(UnreadableImageError, match="scan: "), Picture.open(path) as picture:
@@ -122,7 +122,7 @@ def test_damaged_pixels_are_an_error_and_never_a_guess(tmp_path: Path, kind: str
     "data",
     [b"", b"II*\0", b"II*\0\xff\xff\xff\x7f", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"MM\0*" + bytes(400), b"no"],
 )
-def test_what_only_begins_as_an_image_is_unreadable(tmp_path: Path, data: bytes) -> None:
+def test_a_file_with_only_an_image_signature_is_unreadable(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "scan.tif"
     path.write_bytes(data)
     with pytest.raises(UnreadableImageError, match=r"scan\.tif: "):
@@ -142,7 +142,7 @@ def jpeg_with(path: Path, *, exif: bytes | None = None, profile: bytes | None = 
         b"II*\0\x08\0\0\0\x01\0\x1a\x01\x05\0\x01\0\0\0\xff\xff\xff\x0f",
     ],
 )
-def test_corrupt_exif_is_left_out_and_said_and_the_pixels_are_kept(tmp_path: Path, exif: bytes) -> None:
+def test_corrupt_exif_is_left_out_and_reported(tmp_path: Path, exif: bytes) -> None:
     jpeg_with(tmp_path / "scan.jpg", exif=exif)
     jpeg_with(tmp_path / "clean.jpg")
     with Picture.open(tmp_path / "scan.jpg") as picture, Picture.open(tmp_path / "clean.jpg") as clean:
@@ -152,9 +152,7 @@ def test_corrupt_exif_is_left_out_and_said_and_the_pixels_are_kept(tmp_path: Pat
 
 @pytest.mark.parametrize("form", ["TIFF", "JPEG", "PNG"])
 @pytest.mark.parametrize("profile", [b"nonsense", SRGB[:200]])
-def test_a_corrupt_profile_is_left_out_and_said_and_the_pixels_are_kept(
-    tmp_path: Path, form: str, profile: bytes
-) -> None:
+def test_a_corrupt_profile_is_left_out_and_reported(tmp_path: Path, form: str, profile: bytes) -> None:
     path = tmp_path / "scan"
     Image.fromarray(COLOUR).save(path, form, icc_profile=profile)
     with Picture.open(path) as picture:
@@ -175,7 +173,7 @@ def test_a_profile_in_several_parts_is_joined_and_one_with_a_part_missing_is_lef
     assert any("ICC profile" in problem for problem in found.problems)
 
 
-def test_a_png_block_with_a_wrong_checksum_is_left_out_and_said_nowhere_else(
+def test_a_png_chunk_with_a_wrong_checksum_is_left_out_and_reported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "scan.png"
@@ -192,7 +190,7 @@ def test_a_png_block_with_a_wrong_checksum_is_left_out_and_said_nowhere_else(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_nonsensical_orientation_is_said_and_the_picture_is_read_as_stored(tmp_path: Path) -> None:
+def test_an_invalid_orientation_is_reported_and_ignored(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     tiff(path, GREY, photometric="minisblack", extratags=[(274, 3, 1, 9, True)])
     found = inspect(path)
@@ -200,7 +198,7 @@ def test_a_nonsensical_orientation_is_said_and_the_picture_is_read_as_stored(tmp
     assert any("orientation" in problem for problem in found.problems)
 
 
-def test_a_preview_in_the_file_is_no_second_picture_but_is_said(tmp_path: Path) -> None:
+def test_a_preview_is_reported_and_is_not_a_second_picture(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     with tifffile.TiffWriter(path) as writer:
         writer.write(GREY[::5, ::5], photometric="minisblack", metadata=None)
@@ -210,7 +208,7 @@ def test_a_preview_in_the_file_is_no_second_picture_but_is_said(tmp_path: Path) 
         assert picture.info.problems == ("a preview of 10x8 px in the file isn't carried",)
 
 
-def test_colour_that_a_tiff_states_without_a_profile_is_carried(tmp_path: Path) -> None:
+def test_colour_tags_of_a_tiff_without_a_profile_are_copied(tmp_path: Path) -> None:
     tiff(tmp_path / "scan.tif", GREY, photometric="minisblack", extratags=[(318, 5, 2, (3127, 10000, 329, 1000), True)])
     info = inspect(tmp_path / "scan.tif")
     assert info.problems == ()
@@ -228,7 +226,7 @@ def iptc(*texts: tuple[int, bytes]) -> bytes:
     return b"".join(struct.pack(">BBBH", 0x1C, 2, number, len(text)) + text for number, text in texts)
 
 
-def test_what_xmp_iptc_and_exif_say_is_read_from_a_tiff(tmp_path: Path) -> None:
+def test_xmp_iptc_and_exif_are_read_from_a_tiff(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     block = iptc((5, b"Boats"), (120, b"Three boats on the beach"))
     tags = [(700, 7, len(XMP), XMP, True), (33723, 7, len(block), block, True)]
@@ -241,7 +239,7 @@ def test_what_xmp_iptc_and_exif_say_is_read_from_a_tiff(tmp_path: Path) -> None:
     assert found.problems == ()
 
 
-def test_what_xmp_and_exif_say_is_read_from_a_jpeg_and_a_png(tmp_path: Path) -> None:
+def test_xmp_and_exif_are_read_from_a_jpeg_and_a_png(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[315] = "Repro studio"
     exif.get_ifd(34665)[36867] = "2012:01:02 03:04:05"
@@ -259,13 +257,13 @@ def test_what_xmp_and_exif_say_is_read_from_a_jpeg_and_a_png(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("packet", [b"<x:xmpmeta", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"])
-def test_a_broken_or_hostile_xmp_block_is_left_out_and_said(tmp_path: Path, packet: bytes) -> None:
+def test_a_corrupt_or_malicious_xmp_block_is_left_out_and_reported(tmp_path: Path, packet: bytes) -> None:
     path = tmp_path / "scan.tif"
     tiff(path, GREY, photometric="minisblack", extratags=[(700, 7, len(packet), packet, True)])
     assert any("XMP" in problem for problem in inspect(path).problems)
 
 
-def test_an_iptc_block_that_ends_too_soon_gives_what_came_before(tmp_path: Path) -> None:
+def test_a_truncated_iptc_block_is_read_up_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     block = iptc((5, b"Boats")) + b"\x1c\x02\x78\x00\xffThree"
     tiff(path, GREY, photometric="minisblack", extratags=[(33723, 7, len(block), block, True)])

@@ -1,4 +1,4 @@
-"""The ageing model: seeded, bounded, and honest about what a restoration may undo."""
+"""The ageing model: reproducible, bounded, and with the intended restoration targets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_same_seed_ages_a_picture_the_same_way(seed: int, monochrome: bool) 
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_aged_pictures_are_pictures(seed: int) -> None:
+def test_aged_pictures_are_valid_pictures(seed: int) -> None:
     rng = np.random.default_rng(seed)
     ageing = replace(sample_ageing(rng), clip=True)
     pair = age_picture(PHOTOGRAPH, ageing, rng)
@@ -62,7 +62,7 @@ def test_aged_pictures_are_pictures(seed: int) -> None:
     assert pair.damage.shape == PHOTOGRAPH.shape[:2]
 
 
-def test_nothing_happening_changes_nothing() -> None:
+def test_default_parameters_change_nothing() -> None:
     pair = age_picture(PHOTOGRAPH, Ageing(), np.random.default_rng(0))
     np.testing.assert_array_equal(pair.aged, PHOTOGRAPH)
     np.testing.assert_array_equal(pair.target, PHOTOGRAPH)
@@ -76,7 +76,7 @@ def test_the_target_keeps_fading_and_loses_grain() -> None:
     assert pair.aged.mean() == pytest.approx(pair.target.mean(), abs=0.01)
 
 
-def test_fading_lifts_black_lowers_white_and_takes_blue_from_the_whites() -> None:
+def test_fading_lightens_black_darkens_white_and_yellows() -> None:
     black, white = np.zeros((64, 64, 3), np.float32), np.ones((64, 64, 3), np.float32)
     fading = Fading(density_loss=0.4, flare=0.2, yellowing=0.3)
     assert fade(black, fading).min() > 0.1
@@ -85,14 +85,14 @@ def test_fading_lifts_black_lowers_white_and_takes_blue_from_the_whites() -> Non
     assert faded_white[..., 2].mean() < faded_white[..., 1].mean() < faded_white[..., 0].mean()
 
 
-def test_noise_has_the_stated_spread() -> None:
+def test_noise_has_the_stated_deviation() -> None:
     noisy = add_noise(GREY_FIELD, np.random.default_rng(1), sigma=25 / 255)
     assert (noisy - GREY_FIELD).std() == pytest.approx(25 / 255, rel=0.02)
     grey_noise = add_noise(GREY_FIELD, np.random.default_rng(1), sigma=25 / 255, colour=0.0) - GREY_FIELD
     np.testing.assert_allclose(grey_noise[..., 0], grey_noise[..., 2], atol=1e-6)
 
 
-def test_grain_is_correlated_over_its_size_and_dies_away_in_white() -> None:
+def test_grain_is_correlated_over_its_size_and_vanishes_in_white() -> None:
     rng = np.random.default_rng(2)
     grain = add_grain(GREY_FIELD, rng, strength=0.1, size_px=1.2, colour=0.0) - GREY_FIELD
     plane = grain[..., 0]
@@ -129,7 +129,7 @@ def test_softness_lowers_the_gradient() -> None:
     assert np.abs(np.diff(luma(softened), axis=1)).mean() < 0.6 * np.abs(np.diff(luma(PHOTOGRAPH), axis=1)).mean()
 
 
-def test_damage_covers_what_its_mask_says_and_nothing_else() -> None:
+def test_damage_changes_only_the_pixels_of_its_mask() -> None:
     ageing = Ageing(damage=Damage(scratches=8, hairs=4, specks=30, folds=2, seed=5))
     pair = age_picture(PHOTOGRAPH, ageing, np.random.default_rng(6))
     assert pair.damage.max() > 0.4
@@ -137,7 +137,7 @@ def test_damage_covers_what_its_mask_says_and_nothing_else() -> None:
     assert np.abs(pair.aged - PHOTOGRAPH)[pair.damage > 0.5].mean() > 0.1
 
 
-def test_a_scanned_mask_is_laid_over_the_picture() -> None:
+def test_a_scanned_mask_is_applied_to_the_picture() -> None:
     mask = np.zeros((40, 40), np.float32)
     mask[10:14, 5:30] = 1
     ageing = Ageing(damage=Damage(mask=mask, mask_offset=(0, 0), lightness=1.0))
@@ -175,13 +175,13 @@ def test_a_scan_is_sharpened_with_its_grain_and_only_the_grain_is_repaired() -> 
     assert spread[0] > 1.3 * spread[1]
 
 
-def test_what_is_asked_for_is_mostly_there() -> None:
+def test_requested_repairs_mostly_match_present_defects() -> None:
     asked_in_vain, count = 0, 400
     for seed in range(count):
         rng = np.random.default_rng(seed)
         ageing = sample_ageing(rng)
         asked_in_vain += not set(sample_repair(rng, ageing)) & set(ageing.defects)
-    assert 0 < asked_in_vain < 0.1 * count  # a few, so that a model learns to do nothing where there is nothing
+    assert 0 < asked_in_vain < 0.1 * count  # a few, so that a model learns to change nothing if the defect is absent
 
     assert Ageing().defects == ()
     worn = Ageing(jpeg_quality=50, damage=Damage(hairs=1), vignette=0.1, fading=Fading(yellowing=0.1))

@@ -1,4 +1,4 @@
-"""What is recorded of the device that does the work."""
+"""The record of the device."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import torch
 from restoration.execution import convolution_library
 
 
-def test_the_library_that_does_the_convolutions_is_named_with_its_version() -> None:
+def test_the_convolution_library_is_recorded_with_its_version() -> None:
     assert re.fullmatch(r"oneDNN \d+(\.\d+)+|native", convolution_library(torch.device("cpu")))

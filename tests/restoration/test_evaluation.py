@@ -63,7 +63,7 @@ def _samples(case: Case, picture: Array) -> list[tuple[Array, Array]]:
 
 
 @pytest.mark.parametrize("picture", [COLOUR, GREY], ids=["colour", "grey"])
-def test_doing_nothing_scores_as_the_input_and_baselines_do_better(picture: Array) -> None:
+def test_the_identity_scores_as_the_input_and_baselines_score_better(picture: Array) -> None:
     rows = _rows(picture)
     for name in CASES:
         if "not clipped" not in name:
@@ -88,7 +88,7 @@ def test_the_clean_picture_itself_has_the_best_metrics_of_every_case(case: Case)
     assert metrics == pytest.approx({name: best[name] for name in metrics}, abs=1e-4)
 
 
-def test_doing_nothing_is_exact_on_clean_pictures_and_outside_damage() -> None:
+def test_the_identity_is_exact_on_clean_pictures_and_outside_damage() -> None:
     rows = _rows(COLOUR, with_baselines=False)
     for name in ("clean", *(name for name in CASES if "outside" in name)):
         assert rows[name, "nothing"].metrics["psnr"] is None
@@ -248,7 +248,7 @@ def test_throughput_is_compared_with_matrix_throughput_of_the_same_run() -> None
     )
 
 
-def test_a_smeared_corner_shows_in_the_kept_energy_and_a_filled_line_in_the_filled_share() -> None:
+def test_kept_energy_and_filled_share_detect_smearing_and_filling() -> None:
     texture = COLOUR.copy()
     smeared = texture.copy()
     smeared[96:, 64:112] = blur(smeared[96:, 64:112], Softness(kind="gaussian", extent_px=3))

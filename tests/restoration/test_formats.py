@@ -1,4 +1,4 @@
-"""Every row of the table of formats: what is carried arrives, and what can't be is refused with reason and remedy."""
+"""Every row of the table of formats: supported kinds are preserved, others are refused with reason and remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from restoration.image import ImageInfo, Limits, Picture, Resolution, TiffSink, 
 from tests.sample_images import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
-# Samples and bits of the first picture; RGB of 8 bits where none are named.
+# Samples and bits of the first picture; by default RGB with 8 bits.
 KINDS = {
     "TIFF 8-bit grey": (1, 8),
     "TIFF 16-bit grey": (1, 16),
@@ -56,17 +56,17 @@ def all_of(picture: Picture) -> NDArray[Any]:
 
 
 def expected(name: str) -> NDArray[Any]:
-    """The upright picture that the file of this row was made of."""
+    """The upright picture from which the file of this row was made."""
     samples, bits = KINDS.get(name, (3, 8))
     made = pixels(samples, bits).reshape(HEIGHT, WIDTH, samples)
     if name == "TIFF min-is-white":
         made = 255 - made
-    is_turned = name.startswith("JPEG") or name == "PNG 8-bit"  # they say EXIF orientation 6
+    is_turned = name.startswith("JPEG") or name == "PNG 8-bit"  # with EXIF orientation 6
     return np.rot90(made, -1) if is_turned else made
 
 
 @pytest.mark.parametrize("name", CARRIED)
-def test_a_kind_that_is_carried_arrives_in_a_derivative(tmp_path: Path, name: str) -> None:
+def test_supported_kinds_are_preserved_in_a_derivative(tmp_path: Path, name: str) -> None:
     (tmp_path / "scan").write_bytes(CARRIED[name]())
     wanted = expected(name)
     with Picture.open(tmp_path / "scan") as picture:
@@ -77,7 +77,7 @@ def test_a_kind_that_is_carried_arrives_in_a_derivative(tmp_path: Path, name: st
         assert found.shape == wanted.shape
         assert found.dtype == wanted.dtype
         if "JPEG" in name:
-            assert np.abs(found.astype(int) - wanted).mean() < 8  # the slope, without the grain that JPEG blurs
+            assert np.abs(found.astype(int) - wanted).mean() < 8  # the gradient, without the grain that JPEG blurs
         else:
             np.testing.assert_array_equal(found, wanted)
         made = inspect(tmp_path / "out.tif")
@@ -92,7 +92,7 @@ def test_a_kind_that_is_carried_arrives_in_a_derivative(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_kind_that_cannot_be_carried_is_told_and_refused_with_reason_and_remedy(tmp_path: Path, name: str) -> None:
+def test_unsupported_kinds_are_reported_and_refused_with_reason_and_remedy(tmp_path: Path, name: str) -> None:
     path = tmp_path / "scan"
     path.write_bytes(REFUSED[name]())
     (info,) = inspect_all(path)
@@ -105,12 +105,12 @@ def test_a_kind_that_cannot_be_carried_is_told_and_refused_with_reason_and_remed
         assert str(caught.value) == f"{path}: {info.refusal}"
 
 
-def test_the_documents_have_a_row_for_every_kind() -> None:
+def test_the_documentation_has_a_row_for_every_kind() -> None:
     rows = re.findall(r"^\| ([^|]+) \| (read|refused)", DOCS.read_text(), re.MULTILINE)
     assert dict(rows) == dict.fromkeys(CARRIED, "read") | dict.fromkeys(REFUSED, "refused")
 
 
-def test_each_full_size_page_of_a_tiff_is_a_picture_of_its_own(tmp_path: Path) -> None:
+def test_each_full_size_page_of_a_tiff_is_a_separate_picture(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     recto, verso = pixels(3), pixels(1, 16)
     path.write_bytes(tiff(recto[::4, ::4], recto, verso[::8, ::8], verso))
@@ -126,7 +126,7 @@ def test_each_full_size_page_of_a_tiff_is_a_picture_of_its_own(tmp_path: Path) -
             Picture.open(path, page=missing)
 
 
-def test_a_page_of_a_kind_that_cannot_be_carried_does_not_cost_the_others(tmp_path: Path) -> None:
+def test_an_unsupported_page_does_not_affect_other_pages(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     with tifffile.TiffWriter(path) as writer:
         writer.write(pixels(1) > 100, photometric="minisblack", metadata=None)
@@ -136,7 +136,7 @@ def test_a_page_of_a_kind_that_cannot_be_carried_does_not_cost_the_others(tmp_pa
         np.testing.assert_array_equal(all_of(picture)[..., 0], pixels(1))
 
 
-def test_thumbnails_that_are_marked_and_masks_are_no_pictures(tmp_path: Path) -> None:
+def test_marked_thumbnails_and_masks_are_not_pictures(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     with tifffile.TiffWriter(path) as writer:
         writer.write(pixels(1), photometric="minisblack", metadata=None)
@@ -149,7 +149,7 @@ def test_thumbnails_that_are_marked_and_masks_are_no_pictures(tmp_path: Path) ->
     }
 
 
-def test_a_jp2_tells_its_resolution_its_profile_and_how_it_is_turned(tmp_path: Path) -> None:
+def test_resolution_profile_and_orientation_are_read_from_a_jp2(tmp_path: Path) -> None:
     path = tmp_path / "scan.jp2"
     path.write_bytes(jp2(pixels(), colour=icc(SRGB), orientation=6))
     with Picture.open(path) as picture:
@@ -161,14 +161,14 @@ def test_a_jp2_tells_its_resolution_its_profile_and_how_it_is_turned(tmp_path: P
         np.testing.assert_array_equal(all_of(picture), np.rot90(pixels(), -1))
 
 
-def test_a_jp2_by_pillow_is_read_as_pillow_reads_it(tmp_path: Path) -> None:
+def test_a_jp2_written_by_pillow_has_the_pixels_that_pillow_reads(tmp_path: Path) -> None:
     path = tmp_path / "scan.jp2"
     Image.fromarray(pixels()).save(path, irreversible=True, quality_layers=[40], tile_size=(32, 32))
     with Picture.open(path) as picture, Image.open(path) as wanted:
         np.testing.assert_array_equal(all_of(picture), np.asarray(wanted))
 
 
-def test_alpha_in_a_jp2_is_told_from_colour_by_its_definition(tmp_path: Path) -> None:
+def test_alpha_in_a_jp2_is_recognised_by_its_channel_definition(tmp_path: Path) -> None:
     path = tmp_path / "scan.jp2"
     path.write_bytes(jp2(pixels(2), extra=cdef((0, 0, 1), (1, 2, 0))))
     assert inspect(path).extra_samples == ("associated alpha",)
@@ -187,7 +187,7 @@ def test_a_truncated_jp2_is_unreadable(tmp_path: Path, kept: float) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_exif_that_older_programs_wrote_into_a_png_as_text_turns_the_picture(tmp_path: Path, packed: bool) -> None:
+def test_exif_stored_as_text_in_a_png_sets_the_orientation(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "scan.png"
     exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 1, 274, 3, 1, 6, 0) + bytes(4)
     text = f"\nexif\n{len(exif):8}\n{exif.hex()}\n".encode()
@@ -210,7 +210,7 @@ WHOLE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("what", WHOLE)
-def test_what_can_only_be_decoded_whole_has_a_limit_that_is_named(tmp_path: Path, what: str) -> None:
+def test_pictures_that_must_be_decoded_whole_have_a_memory_limit(tmp_path: Path, what: str) -> None:
     path = tmp_path / "scan"
     path.write_bytes(WHOLE[what]())
     decoded_bytes = HEIGHT * WIDTH * 3
@@ -221,17 +221,17 @@ def test_what_can_only_be_decoded_whole_has_a_limit_that_is_named(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["TIFF 16-bit RGB", "TIFF striped", "TIFF big endian", "TIFF planar", "BigTIFF"])
-def test_an_uncompressed_tiff_needs_no_such_limit(tmp_path: Path, name: str) -> None:
+def test_an_uncompressed_tiff_has_no_decoding_limit(tmp_path: Path, name: str) -> None:
     (tmp_path / "scan").write_bytes(CARRIED[name]())
     assert inspect(tmp_path / "scan", limits=Limits(max_decoding_bytes=1)).refusal is None
 
 
-def test_rows_of_small_strips_need_little(tmp_path: Path) -> None:
+def test_rows_of_small_strips_need_little_memory(tmp_path: Path) -> None:
     (tmp_path / "scan").write_bytes(tiff(pixels(3, 16), compression="zlib", rowsperstrip=1))
     assert inspect(tmp_path / "scan", limits=Limits(max_decoding_bytes=8 * WIDTH * 6)).refusal is None
 
 
-def test_a_jp2_that_declares_more_than_there_can_be_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_a_jp2_with_an_impossible_size_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "scan.jp2"
     data = bytearray(jp2(pixels(1)))
     at = data.index(b"\xff\x4f\xff\x51") + 8
@@ -261,7 +261,7 @@ def rewired(data: bytes, target: int) -> bytes:
     return bytes(changed)
 
 
-def test_directories_that_lead_round_in_a_circle_are_read_once_and_said(tmp_path: Path) -> None:
+def test_a_loop_of_directories_is_read_once_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     data = tiff(pixels(1), pixels(1, 16))
     path.write_bytes(rewired(data, struct.unpack_from("<I", data, 4)[0]))
@@ -271,14 +271,14 @@ def test_directories_that_lead_round_in_a_circle_are_read_once_and_said(tmp_path
 
 
 @pytest.mark.parametrize("target", [10_000_000, 0xFFFFFFFF])
-def test_directories_that_lead_out_of_the_file_are_an_error(tmp_path: Path, target: int) -> None:
+def test_a_directory_outside_the_file_is_an_error(tmp_path: Path, target: int) -> None:
     path = tmp_path / "scan.tif"
     path.write_bytes(rewired(tiff(pixels(1)), target))
     with pytest.raises(UnreadableImageError, match="ends before its directories do"):
         inspect(path)
 
 
-def test_a_block_that_lies_outside_the_file_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_metadata_block_outside_the_file_is_left_out_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "scan.tif"
     data = bytearray(tiff(pixels()))
     (offset,) = struct.unpack_from("<I", data, 4)
@@ -294,13 +294,13 @@ def test_a_block_that_lies_outside_the_file_is_left_out_and_said(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["été 1906.tif", "two\nlines.tif", " spaces  .tif", "照片.jpg", "scan.txt", "scan"])
-def test_a_file_is_what_its_bytes_are_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_the_format_is_detected_by_bytes_and_not_by_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(CARRIED["PNG 8-bit"]())
     assert inspect(path).format == "PNG"
 
 
-def test_damaged_files_of_every_format_give_nothing_but_image_errors() -> None:
+def test_damaged_files_of_every_format_raise_only_image_errors() -> None:
     outcomes, troubles = run(seed=7, count=300, timeout_seconds=60)
     assert troubles == []
     assert sum(outcomes.values()) == 300
@@ -319,7 +319,7 @@ def facts(info: ImageInfo) -> tuple[int, int, int, int]:
     return info.width, info.height, info.bits_per_sample, info.samples_per_pixel
 
 
-def test_real_scans_of_a_library_are_read_or_refused_as_they_deserve(real_scans: Path) -> None:
+def test_real_scans_of_a_library_are_read_or_refused_correctly(real_scans: Path) -> None:
     assert facts(inspect(real_scans / "standard_adobe.tif")) == (1350, 1020, 8, 3)
     adobe = inspect(real_scans / "standard_adobe.tif")
     assert adobe.icc_description == "Adobe RGB (1998)"
@@ -336,7 +336,7 @@ def test_real_scans_of_a_library_are_read_or_refused_as_they_deserve(real_scans:
         inspect(real_scans / "invalid.tif")
 
 
-def test_every_real_file_is_read_or_an_image_error_says_why(real_scans: Path) -> None:
+def test_every_real_file_is_read_or_raises_an_image_error(real_scans: Path) -> None:
     for path in filter(Path.is_file, real_scans.rglob("*")):
         with contextlib.suppress(ImageError):
             for info in inspect_all(path):
@@ -347,12 +347,12 @@ def test_every_real_file_is_read_or_an_image_error_says_why(real_scans: Path) ->
 
 
 @pytest.mark.parametrize("name", ["standard_adobe.tif", "greyscale_gamma.tif", "no_profile.tif"])
-def test_the_pixels_of_real_scans_are_those_that_another_program_reads(real_scans: Path, name: str) -> None:
+def test_the_pixels_of_real_scans_equal_those_of_another_program(real_scans: Path, name: str) -> None:
     with Picture.open(real_scans / name) as picture, Image.open(real_scans / name) as wanted:
         np.testing.assert_array_equal(all_of(picture).squeeze(), np.asarray(wanted))
 
 
-def test_pictures_by_other_programs_that_a_dependency_carries() -> None:
+def test_pictures_of_other_programs_from_a_dependency_are_read() -> None:
     skimage = pytest.importorskip("skimage")
     folder = Path(skimage.__file__).parent / "data"
     for name in ("rocket.jpg", "chelsea.png", "moon.png", "camera.png"):

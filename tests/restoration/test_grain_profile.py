@@ -1,4 +1,4 @@
-"""The grain profile: known grain is measured right, and neither texture, clipping nor retouching deceives it."""
+"""The grain profile: measures known grain correctly despite texture, clipping and retouching."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_white_noise_on_a_photograph_is_measured_within_fifteen_per_cent(level: 
     np.testing.assert_allclose(measured, level, rtol=0.15, atol=0.3)
 
 
-def test_coarse_grain_shows_at_coarse_scales() -> None:
+def test_coarse_grain_has_high_levels_at_coarse_scales() -> None:
     flat = np.full((512, 512), 0.5, np.float32)
     white, coarse = with_noise(flat, 10 / 255), with_noise(flat, 10 / 255, size_px=1.5)
     np.testing.assert_allclose(levels(white, 4), levels(white, 1), rtol=0.15)
@@ -81,7 +81,7 @@ def test_clipped_and_retouched_places_do_not_lower_it() -> None:
         np.testing.assert_allclose(levels(one, 1), 15, rtol=0.15)
 
 
-def test_a_drawn_picture_and_a_tiny_one_have_no_grain() -> None:
+def test_drawn_and_tiny_pictures_have_no_grain() -> None:
     drawn = np.full((300, 300), 0.2, np.float32)
     drawn[100:200, 50:150] = 0.8
     assert set(measure_array_grain(drawn[None]).values()) == {0.0}
@@ -96,7 +96,7 @@ def test_colour_noise_has_chroma_levels_and_grey_noise_has_none() -> None:
     assert grey["grain_chroma_1px"] == 0
 
 
-def test_a_source_is_measured_as_the_array_it_holds_and_a_large_one_in_bounded_windows() -> None:
+def test_sources_and_arrays_are_measured_alike_and_large_ones_in_bounded_windows() -> None:
     noisy = np.rint(with_noise(photograph(), 6 / 255) * 65535).astype(np.uint16)
     profile = measure_grain(Picture.from_array(noisy))
     assert profile == measure_array_grain((noisy / np.float32(65535))[None])

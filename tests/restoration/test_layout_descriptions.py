@@ -1,4 +1,4 @@
-"""Descriptions that are about the master's file stay out of derivatives, which every reader opens."""
+"""Descriptions of the master's file layout are not copied to derivatives, which every reader opens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READERS = (("vipsheader",), ("identify", "-regard-warnings"), ("exiftool", "-val
 
 
 def derive(path: Path, out: Path) -> tuple[str, ...]:
-    """Writes the first picture of ``path`` to ``out``; returns what isn't carried."""
+    """Writes the first picture of ``path`` to ``out``; returns descriptions of the metadata that wasn't copied."""
     with Picture.open(path) as picture, TiffSink(out, picture.info) as sink:
         info = picture.info
         sink.write(0, picture.read(0, 0, info.width, info.height), picture.read_extra(0, 0, info.width, info.height))
@@ -71,7 +71,7 @@ def write_pyramid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_tifffile, write_imagej, write_ome, write_gdal, write_pyramid])
-def test_what_describes_the_layout_is_told_and_not_carried(
+def test_layout_descriptions_are_reported_and_not_copied(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Callable[[Path], None]
 ) -> None:
     write(tmp_path / "master.tif")
@@ -99,7 +99,7 @@ def test_derivatives_of_every_kind_open_in_every_reader(
     check_readers(tmp_path / "out.tif", (info.height, info.width, *samples), caplog)
 
 
-def test_a_description_of_the_picture_is_carried(tmp_path: Path) -> None:
+def test_a_description_of_the_picture_is_copied(tmp_path: Path) -> None:
     tifffile.imwrite(
         tmp_path / "master.tif", pixels(), photometric="rgb", description="Shapes of ImageJ", metadata=None
     )

@@ -1,4 +1,4 @@
-"""Any size in bounded memory: bands, memory that is full, and work that is broken off."""
+"""Pictures of any size in bounded memory: bands, out-of-memory errors, and interrupted work."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def version(tmp_path: Path) -> ModelFolder:
 
 
 class Small:
-    """A stage on a device with memory for regions of so many pixels a side, and at first for some larger ones."""
+    """A stage on a device with memory for regions of a given size, and at first for some larger ones."""
 
     def __init__(self, stage: Stage, *, most_px: int, larger: int, error: Exception) -> None:
         self.margin_px, self.multiple_px = stage.margin_px, stage.multiple_px
@@ -93,8 +93,8 @@ def large_scan() -> NDArray[Any]:
 
 @pytest.mark.parametrize("area", [None, Area(x=41, y=3, width=300, height=205)])
 @pytest.mark.parametrize("error", [DeviceMemoryError("full"), MemoryError()])
-@pytest.mark.parametrize("larger", [0, 3])  # at once, and once a row of tiles has been written
-def test_full_memory_halves_the_tiles_and_the_picture_is_made(
+@pytest.mark.parametrize("larger", [0, 3])  # at once, and after one row of tiles
+def test_out_of_memory_halves_the_tiles_and_restarts_the_picture(
     tmp_path: Path, version: ModelFolder, larger: int, error: Exception, area: Area | None
 ) -> None:
     models = ModelsOnSmallDevice(
@@ -103,13 +103,13 @@ def test_full_memory_halves_the_tiles_and_the_picture_is_made(
     source = Picture.from_array(large_scan())
     with TiffSink(tmp_path / "out.tif", source.info) as sink:
         record = restore(source, recipe_of(version), sink, models=models, picture_area=area)
-    # As if it had been made with such tiles from the first row on, so that it can be reproduced from its record.
+    # As if these tiles had been used from the first row on, so that the record reproduces the result.
     expected, same = made_of(large_scan(), recipe_of(version), models_of(version, tile_size=64), area=area)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), expected)
     assert (record.pixel_sha256, record.environment) == (same.pixel_sha256, same.environment)
     assert record.stages[0].tiles == same.stages[0].tiles
     assert record.notes[-1] == "made in tiles of 64 px, because for 128 px there was not enough memory"
-    # The shortage may have passed: the next picture begins with the tiles that were asked for.
+    # The shortage may be temporary: the next picture starts with the requested tile size.
     assert models.tile_size == models.environment.tile_size > 64
 
 
@@ -120,7 +120,7 @@ def test_full_memory_halves_the_tiles_and_the_picture_is_made(
         (MemoryError("this machine's"), "this machine's"),
     ],
 )
-def test_memory_too_full_for_the_smallest_tiles_is_an_error_and_leaves_no_file(
+def test_out_of_memory_with_the_smallest_tiles_is_an_error_and_leaves_no_file(
     tmp_path: Path, version: ModelFolder, error: Exception, reason: str
 ) -> None:
     models = ModelsOnSmallDevice(version, tile_size=200, most_px=60, larger=0, error=error)
@@ -134,7 +134,7 @@ def test_memory_too_full_for_the_smallest_tiles_is_an_error_and_leaves_no_file(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit holds on Linux only")
-def test_a_real_network_in_too_little_memory_is_told_from_a_broken_one(tmp_path: Path) -> None:
+def test_out_of_memory_is_distinguished_from_a_failing_network(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SHIPPED_IN_LITTLE_MEMORY, tmp_path / "out.tif"],
         cwd=Path(__file__).parents[2],
@@ -148,7 +148,7 @@ def test_a_real_network_in_too_little_memory_is_told_from_a_broken_one(tmp_path:
 
 
 @pytest.mark.parametrize("area", [None, Area(x=5, y=70, width=61, height=130)])
-def test_the_bands_of_a_wide_picture_are_lower_and_do_not_show(
+def test_bands_of_a_wide_picture_are_lower_without_changing_pixels(
     version: ModelFolder, area: Area | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = np.tile(scan(), (5, 1, 1))
@@ -177,7 +177,7 @@ def test_the_bands_of_a_wide_picture_are_lower_and_do_not_show(
 
 @pytest.mark.parametrize("orientation", range(5, 9))
 @pytest.mark.parametrize("layout", [{"planarconfig": "contig"}, {"planarconfig": "separate"}], ids=str)
-def test_a_large_picture_on_its_side_is_decoded_once(
+def test_a_large_rotated_picture_is_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int, layout: dict[str, Any]
 ) -> None:
     array = scan(height=150, width=70)
@@ -209,7 +209,7 @@ def test_a_large_picture_on_its_side_is_decoded_once(
 
 
 @pytest.mark.parametrize("kind", CARRIED)
-def test_outside_the_picture_area_all_samples_of_every_format_arrive_as_they_were(
+def test_samples_outside_the_picture_area_are_unchanged_for_every_format(
     tmp_path: Path, version: ModelFolder, kind: str
 ) -> None:
     (tmp_path / "scan").write_bytes(CARRIED[kind]())
@@ -229,9 +229,7 @@ def test_outside_the_picture_area_all_samples_of_every_format_arrive_as_they_wer
 
 
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt, SystemExit, ImageError])
-def test_work_that_is_broken_off_leaves_no_file(
-    tmp_path: Path, version: ModelFolder, stopped: type[BaseException]
-) -> None:
+def test_interrupted_work_leaves_no_file(tmp_path: Path, version: ModelFolder, stopped: type[BaseException]) -> None:
     def stop(done: int, _rows: int) -> None:
         if done > 64:
             raise stopped
@@ -242,8 +240,8 @@ def test_work_that_is_broken_off_leaves_no_file(
     assert not (tmp_path / "out.tif").exists()
 
 
-@pytest.mark.parametrize("width", [900, 20])  # the small one's rows are still buffered when the file is closed
-def test_a_disk_that_is_full_leaves_no_file(tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize("width", [900, 20])  # the rows of the small one are still buffered when the file is closed
+def test_a_full_disk_leaves_no_file(tmp_path: Path, width: int) -> None:
     source = Picture.from_array(scan(width=width))
     window = (0, 0, width, source.info.height)
     room, most = resource.getrlimit(resource.RLIMIT_FSIZE)

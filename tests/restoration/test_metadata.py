@@ -1,4 +1,4 @@
-"""Metadata from master to derivative: what arrives, what is made to fit, what is said, and what is added."""
+"""Metadata from master to derivative: copied, adapted, reported and added."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def exif_block() -> Image.Exif:
 
 
 @pytest.mark.parametrize("form", ["jpg", "png", "tif"])
-def test_exif_arrives_from_every_format_and_fits_the_upright_file(tmp_path: Path, form: str) -> None:
+def test_exif_is_copied_from_every_format_and_adapted_to_the_upright_file(tmp_path: Path, form: str) -> None:
     path, out = tmp_path / f"scan.{form}", tmp_path / "out.tif"
     if form == "tif":  # Pillow writes no EXIF directory into a TIFF
         Image.fromarray(COLOUR).save(tmp_path / "scan.jpg", exif=exif_block())
@@ -116,9 +116,7 @@ def test_exif_arrives_from_every_format_and_fits_the_upright_file(tmp_path: Path
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_tags_of_any_kind_arrive_value_for_value_whatever_the_byte_order(
-    tmp_path: Path, byteorder: Any, bigtiff: bool
-) -> None:
+def test_tags_of_any_type_and_byte_order_keep_their_values(tmp_path: Path, byteorder: Any, bigtiff: bool) -> None:
     given = [
         (269, 2, 0, "Album 3", True),
         (318, 5, 2, (3127, 10000, 329, 1000), True),
@@ -138,7 +136,7 @@ def test_tags_of_any_kind_arrive_value_for_value_whatever_the_byte_order(
             assert (after.value, after.dtype, after.count) == (before.value, kind, before.count)
 
 
-def test_a_packet_is_merged_and_nothing_of_the_master_is_lost(tmp_path: Path) -> None:
+def test_provenance_is_merged_into_the_masters_packet_without_loss(tmp_path: Path) -> None:
     path, out = tmp_path / "Fähre <1>.jpg", tmp_path / "out.tif"
     Image.fromarray(COLOUR).save(path, xmp=XMP)
     derive(path, out)
@@ -167,7 +165,7 @@ def test_a_packet_is_merged_and_nothing_of_the_master_is_lost(tmp_path: Path) ->
     assert told["values"] == "encoded RGB, no profile"
 
 
-def test_history_has_one_entry_a_stage(tmp_path: Path) -> None:
+def test_history_has_one_entry_per_stage(tmp_path: Path) -> None:
     path, out = tmp_path / "scan.png", tmp_path / "out.tif"
     Image.fromarray(COLOUR).save(path)
     derive(path, out, stages=(stage(strength=0.5), stage(strength=1.0)), picture_area=Area(x=1, y=2, width=3, height=4))
@@ -177,7 +175,7 @@ def test_history_has_one_entry_a_stage(tmp_path: Path) -> None:
     assert [event["stEvt:changed"] for event in events(out)] == ["/content"] * 2
 
 
-def test_the_same_record_gives_the_same_file_and_another_time_another(tmp_path: Path) -> None:
+def test_the_same_record_gives_the_same_file_and_another_time_a_different_one(tmp_path: Path) -> None:
     path = tmp_path / "scan.jpg"
     Image.fromarray(COLOUR).save(path, xmp=XMP, exif=exif_block())
     made = provenance(path, picture_area=Area(x=1, y=2, width=3, height=4))
@@ -204,15 +202,13 @@ def test_the_same_record_gives_the_same_file_and_another_time_another(tmp_path: 
         ({"strength": 1.0}, COMPOSITE),
     ],
 )
-def test_the_digital_source_type_follows_what_the_models_were_allowed(
-    parameters: dict[str, Any], expected: str
-) -> None:
+def test_the_digital_source_type_depends_on_the_models_parameters(parameters: dict[str, Any], expected: str) -> None:
     assert digital_source_type(Recipe(stages=(stage(**parameters),))) == expected
     quiet = stage(texture=0.0, repair=())
     assert digital_source_type(Recipe(stages=(quiet, stage(**parameters)))) == expected
 
 
-def test_a_style_makes_a_composite() -> None:
+def test_a_styled_picture_is_a_composite() -> None:
     style = RecipeStage(
         task="style", model="paint", version="1.0", weights_sha256="b" * 64, parameters={"texture": 0.0, "repair": ()}
     )
@@ -239,7 +235,7 @@ def described(properties: str) -> bytes:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_packet_in_several_segments_is_joined_or_its_loss_is_said(tmp_path: Path, whole: bool) -> None:
+def test_a_packet_in_several_segments_is_joined_or_its_loss_reported(tmp_path: Path, whole: bool) -> None:
     second = described("<dc:source>Negative 7</dc:source>")
     guid = hashlib.md5(second).hexdigest().upper()  # noqa: S324
     main = described(f"<xmpNote:HasExtendedXMP>{guid}</xmpNote:HasExtendedXMP><dc:title>Boats</dc:title>")
@@ -265,7 +261,7 @@ def resource(number: int, body: bytes) -> bytes:
     return b"8BIM" + struct.pack(">HHI", number, 0, len(body)) + body + bytes(len(body) % 2)
 
 
-def test_iptc_of_a_jpeg_arrives_to_the_byte_and_what_photoshop_left_is_said(tmp_path: Path) -> None:
+def test_iptc_of_a_jpeg_is_copied_byte_for_byte_and_photoshop_resources_reported(tmp_path: Path) -> None:
     block = iptc((5, b"Boats"), (25, b"sea"), (25, b"sail"), (200, b"\xff\0"))
     photoshop = b"Photoshop 3.0\0" + resource(0x040C, b"thumb") + resource(0x0404, block) + resource(2000, b"path")
     path = with_segments(tmp_path / "scan.jpg", segment(0xED, photoshop), segment(0xFE, b"made by hand"))
@@ -289,7 +285,7 @@ def test_iptc_of_a_jpeg_arrives_to_the_byte_and_what_photoshop_left_is_said(tmp_
         b"\x80\x81",
     ],
 )
-def test_a_broken_packet_costs_nothing_but_itself(tmp_path: Path, packet: bytes) -> None:
+def test_a_corrupt_packet_does_not_affect_other_data(tmp_path: Path, packet: bytes) -> None:
     tags = [(700, 7, len(packet), packet, True), (269, 2, 0, "Album 3", True)]
     tifffile.imwrite(tmp_path / "scan.tif", COLOUR, photometric="rgb", metadata=None, extratags=tags)
     (problem,) = inspect(tmp_path / "scan.tif").problems
@@ -301,19 +297,19 @@ def test_a_broken_packet_costs_nothing_but_itself(tmp_path: Path, packet: bytes)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_a_packet_in_any_encoding_of_unicode_is_read(encoding: str) -> None:
+def test_a_packet_in_any_unicode_encoding_is_read(encoding: str) -> None:
     packet = described("<dc:title>Été</dc:title>").decode().encode(encoding)
     assert Packet.parse(packet).text(DC + "title") == "Été"
 
 
-def test_a_packet_is_written_as_it_was_understood() -> None:
+def test_a_written_packet_has_the_parsed_properties() -> None:
     packet = Packet.parse(XMP)
     again = Packet.parse(packet.to_bytes())
     assert again.to_bytes() == packet.to_bytes()
     assert again.get(XMP_MM + "History") == packet.get(XMP_MM + "History")
 
 
-def test_broken_exif_tags_cost_nothing_but_themselves(tmp_path: Path) -> None:
+def test_corrupt_exif_tags_do_not_affect_other_tags(tmp_path: Path) -> None:
     exif = b"II*\0\x08\0\0\0" + struct.pack("<H", 2)
     exif += struct.pack("<HHI4s", 271, 2, 4, b"Ab\0\0") + struct.pack("<HHII", 272, 2, 4000, 1 << 30) + bytes(4)
     Image.fromarray(COLOUR).save(tmp_path / "scan.jpg", exif=b"Exif\0\0" + exif)
@@ -322,7 +318,7 @@ def test_broken_exif_tags_cost_nothing_but_themselves(tmp_path: Path) -> None:
     assert [entry.tag for entry in info.metadata.exif.image] == [271]
 
 
-def test_numbers_too_wide_for_the_file_are_said(tmp_path: Path) -> None:
+def test_numbers_too_wide_for_the_file_are_reported(tmp_path: Path) -> None:
     wide = Exif(image=(Entry(tag=65001, kind=16, count=1, data=bytes(8)),))
     info = ImageInfo(
         format="array",
@@ -338,7 +334,7 @@ def test_numbers_too_wide_for_the_file_are_said(tmp_path: Path) -> None:
     assert sink.notes == ("the tag 65001 with 64-bit numbers isn't carried: the file is not a BigTIFF",)
 
 
-def test_a_name_that_xml_cannot_hold_is_spelt_out(tmp_path: Path) -> None:
+def test_characters_that_xml_cannot_contain_are_escaped(tmp_path: Path) -> None:
     path = tmp_path / "scan.png"
     Image.fromarray(COLOUR).save(path)
     derive(path, tmp_path / "out.tif", master_name="a\x01b\udce9\n.tif")
@@ -352,7 +348,7 @@ SCANS = os.environ.get("ARCHIVE_TEST_SCANS")
 
 @pytest.mark.skipif(SCANS is None, reason="ARCHIVE_TEST_SCANS is not set")
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
-def test_a_museum_scan_arrives_whole_in_the_eyes_of_another_program(tmp_path: Path) -> None:
+def test_another_program_finds_all_metadata_of_a_museum_scan(tmp_path: Path) -> None:
     master, out = Path(str(SCANS)) / "standard_adobe.tif", tmp_path / "out.tif"
     derive(master, out)
 
@@ -377,5 +373,5 @@ def test_a_museum_scan_arrives_whole_in_the_eyes_of_another_program(tmp_path: Pa
     assert xmp["XMP-xmpMM:History"][0]["SoftwareAgent"] == "archive-restoration 1.2.3, denoise-deblur@1.0"
     assert xmp["XMP-xmpMM:DerivedFrom"]["FilePath"] == "standard_adobe.tif"
     faults = exiftool("-validate", "-warning", "-error", "-a", "-s3", out).decode().splitlines()
-    # The one fault is the master's own, in a value that is carried as it is.
+    # The one fault is in the master itself, in a value that is copied unchanged.
     assert faults == ["1 Warning", "ExifIFD tag 0xa431 SerialNumber requires ExifVersion 0230 or higher"]

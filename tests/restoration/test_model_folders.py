@@ -1,4 +1,4 @@
-"""Model cards say what a version takes and is for; weights are used only if they are the card's."""
+"""Model cards state parameters and suitability; weights are used only if they match the card."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_parameter_that_the_card_does_not_allow_is_refused(given: dict[str, An
         ({"height": 63}, "smaller than 64 px"),
     ],
 )
-def test_a_card_says_what_its_model_is_not_suited_to(facts: dict[str, Any], objection: str | None) -> None:
+def test_a_card_states_what_its_model_is_not_suited_to(facts: dict[str, Any], objection: str | None) -> None:
     known = {"polarity": None, "process": None, "width": 100, "height": 100} | facts
     assert parse_card(card()).suited_to.objection(**known) == objection
 
@@ -110,7 +110,7 @@ def test_a_card_with_a_wrong_entry_is_refused_with_the_reason(changes: dict[str,
         parse_card(card(**changes))
 
 
-def test_weights_are_loaded_if_they_are_the_card_s(tmp_path: Path) -> None:
+def test_weights_are_loaded_if_they_match_the_card(tmp_path: Path) -> None:
     version = ModelFolder.open(folder(tmp_path))
     version.check_weights()
     assert version.load_weights()["a"].tolist() == [0, 1, 2, 3]

@@ -30,7 +30,7 @@ def test_no_output_pixel_depends_on_one_beyond_the_margin(widths: tuple[int, ...
         affected = picture.grad[0].abs().sum(dim=0).nonzero()
         reach = (affected - (centre + offset)).abs().max().item()
         assert reach <= margin
-        assert reach > margin // 3  # the stated margin isn't far too large either
+        assert reach > margin // 3  # the stated margin isn't far too large
 
 
 def test_an_initial_generator_hardly_changes_the_picture() -> None:

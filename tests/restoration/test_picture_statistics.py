@@ -1,4 +1,4 @@
-"""Statistics of whole pictures: right, in bounded memory, and the same whoever reads the picture."""
+"""Statistics of whole pictures: correct, in bounded memory, independent of threads and windows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from restoration.picture_statistics import (
 
 
 class Watched:
-    """A source that notes which windows are read."""
+    """A source that records the windows that are read."""
 
     def __init__(self, source: Picture) -> None:
         self.info = source.info
@@ -44,13 +44,13 @@ def named(values: torch.Tensor) -> dict[str, float]:
     return dict(zip(STATISTIC_NAMES, values.tolist(), strict=True))
 
 
-def test_lab_is_that_of_scikit_image() -> None:
+def test_lab_equals_scikit_images() -> None:
     photograph = data.coffee()[::8, ::8].astype(np.float64) / 255
     found = rgb_to_lab(torch.from_numpy(photograph).permute(2, 0, 1).unsqueeze(0))[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(found, rgb2lab(photograph), atol=2e-3)
 
 
-def test_lab_leads_back_to_rgb_and_lightness_is_that_of_grey() -> None:
+def test_lab_converts_back_to_rgb_and_lightness_equals_that_of_grey() -> None:
     pixels = torch.rand(3, 3, 40, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(lab_to_rgb(rgb_to_lab(pixels)), pixels, rtol=0, atol=1e-4)
     grey = pixels[:, :1]
@@ -59,16 +59,16 @@ def test_lab_leads_back_to_rgb_and_lightness_is_that_of_grey() -> None:
     assert 0 <= lab_to_rgb(garish).min() <= lab_to_rgb(garish).max() <= 1
 
 
-def test_windows_of_a_picture_tell_the_same_as_the_whole() -> None:
+def test_windows_give_the_same_statistics_as_the_whole_picture() -> None:
     photograph = data.coffee()
     whole = photograph.transpose(2, 0, 1)[None].astype(np.float64) / 255
-    # The windows' sides are even, so that squares of 8 px never lie across two of them.
+    # The windows' sides are even, so squares of 8 px never span two windows.
     np.testing.assert_allclose(
         measure_statistics(Picture.from_array(photograph)).numpy(), window_statistics([whole]).numpy(), atol=2e-3
     )
 
 
-def test_a_large_picture_is_looked_at_in_so_many_windows_and_no_more() -> None:
+def test_a_large_picture_is_measured_in_a_limited_number_of_windows() -> None:
     source = Watched(Picture.from_array(np.zeros((5000, 9000), np.uint8)))
     measure_statistics(source)
     assert MOST_WINDOWS * 0.7 < len(source.windows) <= MOST_WINDOWS
@@ -80,7 +80,7 @@ def test_a_large_picture_is_looked_at_in_so_many_windows_and_no_more() -> None:
     assert max(rows) > 5000 - 2 * WINDOW_PX
 
 
-def test_a_very_long_picture_too() -> None:
+def test_a_very_long_picture_is_measured_in_a_limited_number_of_windows() -> None:
     source = Watched(Picture.from_array(np.zeros((20, 40000), np.uint8)))
     measure_statistics(source)
     assert len(source.windows) == MOST_WINDOWS
@@ -97,7 +97,7 @@ def test_a_neutral_picture_has_no_colour() -> None:
     assert found["luma_50"] == pytest.approx(np.median(data.camera()) / 255, abs=0.02)
 
 
-def test_a_toned_picture_has_its_toning_and_nothing_beside_it() -> None:
+def test_a_toned_picture_has_only_its_toning() -> None:
     grey = data.camera()[..., None] / 255
     found = named(measure_statistics(Picture.from_array(grey * [1.0, 0.9, 0.75])))
     assert found["toning_b_4"] > 0.1
@@ -110,7 +110,7 @@ def test_a_softer_picture_has_less_fine_detail() -> None:
     assert blocks["detail_2_px"] < sharp["detail_2_px"] - 1
 
 
-def test_names_are_of_the_numbers() -> None:
+def test_there_is_a_name_for_each_statistic() -> None:
     assert (
         len(measure_statistics(Picture.from_array(data.camera()))) == len(STATISTIC_NAMES) == len(set(STATISTIC_NAMES))
     )

@@ -1,4 +1,4 @@
-"""Recipes applied to pictures: what comes out, what is recorded, and what is refused."""
+"""Recipes applied to pictures: results, records and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NUMBERS = {"widths": [4, 6], "blocks": [1, 1]}
 
 
 def make_version(folder: Path, *, name: str = "tiny", seed: int = 1, fill: float | None = None) -> ModelFolder:
-    """A model version with seeded weights, or all of one value."""
+    """A model version with seeded weights, or with one value for all weights."""
     torch.manual_seed(seed)
     network = build_generator("residual-unet", NUMBERS)
     for parameter in network.parameters():
@@ -89,7 +89,7 @@ def made_of(
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_a_file_is_restored_into_a_tiff_of_its_own_kind(
+def test_a_file_is_restored_into_a_tiff_of_the_same_kind(
     tmp_path: Path, version: ModelFolder, dtype: str, samples: int
 ) -> None:
     array = scan(samples=samples, dtype=dtype)
@@ -105,14 +105,14 @@ def test_a_file_is_restored_into_a_tiff_of_its_own_kind(
     assert (written != array).mean() > 0.5
 
 
-def test_the_tile_size_does_not_show_in_the_picture(version: ModelFolder) -> None:
+def test_pixels_do_not_depend_on_the_tile_size(version: ModelFolder) -> None:
     whole, _ = made_of(scan(), recipe_of(version), models_of(version, tile_size=256))
     tiled, record = made_of(scan(), recipe_of(version), models_of(version, tile_size=16))
     assert np.abs(whole.astype(int) - tiled.astype(int)).max() <= 1
     assert record.stages[0].tiles == 15
 
 
-def test_the_same_again_gives_the_same_pixels_and_the_same_environment(version: ModelFolder) -> None:
+def test_a_repeated_run_gives_the_same_pixels_and_environment(version: ModelFolder) -> None:
     (_, first), (_, second) = (made_of(scan(), recipe_of(version), models_of(version)) for _ in range(2))
     assert first.pixel_sha256 == second.pixel_sha256
     assert first.environment == second.environment
@@ -126,14 +126,14 @@ def test_strength_0_gives_the_source_exactly(version: ModelFolder, dtype: str, s
     np.testing.assert_array_equal(made, array)
 
 
-def test_half_strength_lies_half_way(version: ModelFolder) -> None:
+def test_half_strength_is_the_mean_of_source_and_output(version: ModelFolder) -> None:
     array = scan()
     full, _ = made_of(array, recipe_of(version), models_of(version))
     half, _ = made_of(array, recipe_of(version, strength=0.5), models_of(version))
     assert np.abs((array.astype(int) + full.astype(int)) / 2 - half).max() <= 1
 
 
-def test_outside_the_picture_area_every_bit_is_the_source_s(version: ModelFolder) -> None:
+def test_pixels_outside_the_picture_area_equal_the_sources(version: ModelFolder) -> None:
     array = scan()
     area = Area(x=7, y=11, width=40, height=29)
     made, _ = made_of(array, recipe_of(version), models_of(version, tile_size=16), area=area)
@@ -156,7 +156,9 @@ def test_stages_follow_each_other_and_each_is_recorded(tmp_path: Path, version: 
     both, record = made_of(scan(), recipe_of(version, other), models)
     first, _ = made_of(scan(), recipe_of(version), models)
     second, _ = made_of(first, recipe_of(other), models)
-    assert np.abs(both.astype(int) - second.astype(int)).max() <= 2  # between the two calls stands a rounding
+    assert (
+        np.abs(both.astype(int) - second.astype(int)).max() <= 2
+    )  # the first result is rounded before the second call
     assert [(stage.index, stage.model, stage.version) for stage in record.stages] == [
         (0, "tiny", "0.1"),
         (1, "other", "0.1"),
@@ -175,7 +177,7 @@ def test_the_record_holds_the_environment_that_the_pixels_depend_on(version: Mod
     assert json.loads(json.dumps(environment)) == environment
 
 
-def test_what_of_the_source_is_not_carried_is_noted(tmp_path: Path, version: ModelFolder) -> None:
+def test_metadata_that_is_not_copied_is_noted(tmp_path: Path, version: ModelFolder) -> None:
     broken = [(34675, 7, 8, b"nonsense", True)]
     tifffile.imwrite(tmp_path / "scan.tif", scan(), photometric="rgb", metadata=None, extratags=broken)
     with Picture.open(tmp_path / "scan.tif") as source:
@@ -196,7 +198,7 @@ def test_progress_ends_at_the_last_row(version: ModelFolder) -> None:
     assert seen == [(32, 45), (45, 45)]
 
 
-def test_a_network_that_gives_no_numbers_fails_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_network_that_returns_nan_fails_and_leaves_no_file(tmp_path: Path) -> None:
     broken = make_version(tmp_path / "broken", fill=float("nan"))
     source = Picture.from_array(scan())
     with pytest.raises(OutputError, match=r"tiny@0\.1"), TiffSink(tmp_path / "out.tif", source.info) as sink:
@@ -204,7 +206,7 @@ def test_a_network_that_gives_no_numbers_fails_and_leaves_no_file(tmp_path: Path
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_weights_that_are_not_the_recipe_s_are_refused(tmp_path: Path, version: ModelFolder) -> None:
+def test_weights_that_do_not_match_the_recipe_are_refused(tmp_path: Path, version: ModelFolder) -> None:
     other = make_version(tmp_path / "retrained", seed=2)
     with pytest.raises(WeightsError, match="but the recipe asks for"):
         made_of(scan(), recipe_of(version), models_of(other))
@@ -242,9 +244,7 @@ def stage(**changes: Any) -> RecipeStage:
         (Recipe(stages=(stage(parameters={"sharpness": 1.0}),)), "sharpness"),
     ],
 )
-def test_a_recipe_that_this_software_can_not_follow_is_refused(
-    version: ModelFolder, recipe: Recipe, reason: str
-) -> None:
+def test_an_unsupported_recipe_is_refused(version: ModelFolder, recipe: Recipe, reason: str) -> None:
     with pytest.raises(RecipeError, match=reason):
         made_of(scan(), recipe, models_of(version))
 
@@ -256,14 +256,14 @@ def test_a_strength_out_of_range_is_refused(version: ModelFolder) -> None:
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "mps"])
-def test_a_device_that_is_not_there_is_refused(version: ModelFolder, device: str) -> None:
+def test_an_unavailable_device_is_refused(version: ModelFolder, device: str) -> None:
     with pytest.raises(DeviceError, match=device):
         models_of(version, device=device)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_an_array_gives_an_array_of_its_kind(version: ModelFolder, dtype: str, samples: int) -> None:
+def test_an_array_gives_an_array_of_the_same_shape_and_type(version: ModelFolder, dtype: str, samples: int) -> None:
     is_float = dtype[0] == "f"
     array = scan(samples=samples, dtype="u2" if is_float else dtype)
     if is_float:
@@ -273,7 +273,7 @@ def test_an_array_gives_an_array_of_its_kind(version: ModelFolder, dtype: str, s
     assert (made != array).any()
 
 
-def test_shipped_versions_are_used_where_no_others_are_given(
+def test_shipped_versions_are_the_default(
     tmp_path: Path, version: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("restoration.model_folders.SHIPPED", tmp_path)
@@ -286,11 +286,11 @@ def test_shipped_versions_are_used_where_no_others_are_given(
         restore_array(scan(), Recipe(stages=(stage(version="9.9"),)))
 
 
-def test_the_example_in_the_documentation_is_true() -> None:
+def test_the_example_in_the_documentation_works() -> None:
     assert doctest.testmod(restoration).failed == 0
 
 
-def test_every_public_name_is_there_and_nothing_else_is_promised() -> None:
+def test_public_names_match_the_declared_ones() -> None:
     for name in restoration.__all__:
         assert getattr(restoration, name) is not None
     assert set(restoration.__all__) <= set(dir(restoration))
@@ -298,16 +298,16 @@ def test_every_public_name_is_there_and_nothing_else_is_promised() -> None:
         _ = restoration.Pictures
 
 
-def test_a_16_bit_gradient_stays_one(version: ModelFolder) -> None:
+def test_a_16_bit_gradient_keeps_16_bits(version: ModelFolder) -> None:
     gradient = np.tile(np.arange(4096, dtype=np.uint16) * 16, (24, 1))
     made, _ = made_of(gradient, recipe_of(version, strength=0.1), models_of(version, tile_size=64))
     assert len(np.unique(made)) > 4096
     row = made[12].astype(int)
-    assert len(np.unique(row % 257)) > 200  # no step of 8 bits shows
+    assert len(np.unique(row % 257)) > 200  # no 8-bit steps
 
 
 @pytest.mark.parametrize("area", [None, Area(x=8, y=5, width=50, height=30)])
-def test_a_neutral_picture_gains_no_cast_though_it_is_stored_as_rgb(version: ModelFolder, area: Area | None) -> None:
+def test_a_neutral_picture_stored_as_rgb_gets_no_colour_cast(version: ModelFolder, area: Area | None) -> None:
     grey = scan(samples=1)
     made, record = made_of(np.stack([grey] * 3, axis=2), recipe_of(version), models_of(version), area=area)
     expected, _ = made_of(grey, recipe_of(version), models_of(version), area=area)
@@ -317,7 +317,7 @@ def test_a_neutral_picture_gains_no_cast_though_it_is_stored_as_rgb(version: Mod
     assert record.stages[0].values == "encoded RGB, no profile"
 
 
-def test_a_picture_with_one_coloured_pixel_is_no_neutral_one(version: ModelFolder) -> None:
+def test_a_picture_with_one_coloured_pixel_is_not_neutral(version: ModelFolder) -> None:
     nearly = np.stack([scan(samples=1)] * 3, axis=2)
     nearly[-1, -1, 0] += 1
     made, _ = made_of(nearly, recipe_of(version), models_of(version))

@@ -21,7 +21,7 @@ def test_the_largest_and_the_mean_difference_do_not_depend_on_bands(monkeypatch:
         assert (found.largest, found.mean) == pytest.approx(expected)
 
 
-def test_pictures_of_other_sizes_or_depths_are_not_compared() -> None:
+def test_pictures_of_different_sizes_or_depths_are_not_compared() -> None:
     one = Picture.from_array(np.zeros((4, 4), np.uint8))
     for other in (np.zeros((4, 5), np.uint8), np.zeros((4, 4), np.uint16), np.zeros((4, 4, 3), np.uint8)):
         with pytest.raises(ImageError, match="can't be compared"):

@@ -1,4 +1,4 @@
-"""Pictures in and out: what is read is what is stored, upright, and what is written carries all of it on."""
+"""Reading and writing pictures: stored samples are read upright, and derivatives preserve all properties."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def copy(source: Picture, sink: ArraySink | TiffSink, *, rows: int = 10) -> None
     ],
     ids=str,
 )
-def test_every_way_of_storing_a_tiff_gives_the_same_pixels(
+def test_every_tiff_layout_gives_the_same_pixels(
     tmp_path: Path, bits: int, samples: int, options: dict[str, Any]
 ) -> None:
     expected = pixels(samples=samples, bits=bits)
@@ -96,7 +96,7 @@ def test_every_way_of_storing_a_tiff_gives_the_same_pixels(
 
 
 @pytest.mark.parametrize("options", [{}, {"rowsperstrip": 5}, {"compression": "zlib", "tile": (16, 16)}], ids=str)
-def test_planes_stored_apart_are_read_together(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_separate_planes_are_read_together(tmp_path: Path, options: dict[str, Any]) -> None:
     expected = pixels()
     path = tmp_path / "scan.tif"
     save_tiff(path, expected.transpose(2, 0, 1), photometric="rgb", planarconfig="separate", **options)
@@ -106,7 +106,7 @@ def test_planes_stored_apart_are_read_together(tmp_path: Path, options: dict[str
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("samples", [2, 4, 5])
-def test_alpha_and_infrared_are_kept_apart_and_arrive_untouched(tmp_path: Path, bits: int, samples: int) -> None:
+def test_alpha_and_infrared_are_separate_and_copied_unchanged(tmp_path: Path, bits: int, samples: int) -> None:
     expected = pixels(samples=samples, bits=bits)
     kinds = {2: ["unassalpha"], 4: ["assocalpha"], 5: ["unassalpha", "unspecified"]}[samples]
     photometric = "minisblack" if samples == 2 else "rgb"
@@ -173,7 +173,7 @@ def test_a_picture_is_read_upright(tmp_path: Path, orientation: int, kind: str) 
         exif[274] = orientation
         Image.fromarray(samples).save(path, exif=exif, dpi=(300, 600), quality=100)
     with Image.open(path) as image:
-        # Pillow turns some TIFFs by itself when it loads them, so those are turned from their array.
+        # Pillow rotates some TIFFs when it loads them, so the expected pixels come from the array.
         as_stored = Image.fromarray(samples) if path.suffix == ".tif" else image
         as_stored.getexif()[274] = orientation
         expected = np.asarray(ImageOps.exif_transpose(as_stored))
@@ -188,7 +188,7 @@ def test_a_picture_is_read_upright(tmp_path: Path, orientation: int, kind: str) 
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_a_derivative_carries_depth_profile_and_resolution_to_the_byte(tmp_path: Path, bits: int, samples: int) -> None:
+def test_a_derivative_preserves_depth_profile_and_resolution(tmp_path: Path, bits: int, samples: int) -> None:
     expected = pixels(samples=samples, bits=bits)
     path = save_tiff(
         tmp_path / "scan.tif",
@@ -211,11 +211,11 @@ def test_a_derivative_carries_depth_profile_and_resolution_to_the_byte(tmp_path:
         assert pixel_sha256(again) == sink.pixel_sha256
 
 
-def test_a_derivative_of_over_four_gigabytes_is_a_bigtiff(tmp_path: Path) -> None:
+def test_a_derivative_larger_than_four_gigabytes_is_a_bigtiff(tmp_path: Path) -> None:
     info = ImageInfo(
         format="array", width=40_000, height=20_000, bits_per_sample=16, samples_per_pixel=3, colour_channels=3
     )
-    sink = TiffSink(tmp_path / "large.tif", info)  # a sparse file: hardly anything is written to the disk
+    sink = TiffSink(tmp_path / "large.tif", info)  # a sparse file that takes hardly any disk space
     with (tmp_path / "large.tif").open("rb") as file:
         assert file.read(4) == b"II+\0"
     sink.abort()
@@ -230,7 +230,7 @@ def test_a_tiff_sink_leaves_no_file_after_an_error_or_with_rows_missing(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tiff_sink_never_writes_over_a_file(tmp_path: Path) -> None:
+def test_a_tiff_sink_never_overwrites_a_file(tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_text("mine")
     with pytest.raises(ImageError, match="exists already"):
         TiffSink(tmp_path / "out.tif", Picture.from_array(pixels()).info)
@@ -251,7 +251,7 @@ def test_a_sink_takes_rows_once_and_in_order() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_every_value_of_an_array_comes_back_exactly(dtype: type[np.unsignedinteger[Any]], samples: int) -> None:
+def test_every_value_of_an_array_is_written_exactly(dtype: type[np.unsignedinteger[Any]], samples: int) -> None:
     every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     array = np.stack([np.roll(every, 7 * k) for k in range(samples)], axis=1).reshape(-1, 16, samples)
     array = array[..., 0] if samples == 1 else array
@@ -274,7 +274,7 @@ def test_every_value_of_an_array_comes_back_exactly(dtype: type[np.unsignedinteg
     ],
     ids=lambda array: f"{array.dtype} {array.shape}",
 )
-def test_an_array_that_is_no_picture_is_refused(array: NDArray[Any]) -> None:
+def test_an_array_that_is_not_a_picture_is_refused(array: NDArray[Any]) -> None:
     with pytest.raises(ImageError, match="array"):
         Picture.from_array(array)
 
@@ -298,7 +298,7 @@ def test_too_many_pixels_are_refused_before_any_is_decoded(tmp_path: Path, kind:
             read(path, limits=Limits(max_pixels=29 * 37 - 1))
 
 
-def test_a_declared_bomb_is_refused_by_its_header_alone(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     body = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
@@ -320,7 +320,7 @@ def test_a_file_is_opened_only_if_its_digest_is_the_expected_one(tmp_path: Path)
         Picture.open(path, expected_sha256=digest)
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+def test_a_change_of_the_file_during_reading_is_detected(tmp_path: Path) -> None:
     path = save_tiff(tmp_path / "scan.tif", pixels())
     with Picture.open(path) as picture:
         with path.open("r+b") as file:
@@ -338,7 +338,7 @@ def test_a_closed_picture_is_never_read(tmp_path: Path) -> None:
         picture.read(0, 0, 1, 1)
 
 
-def test_a_master_that_nobody_may_write_to_is_read(tmp_path: Path) -> None:
+def test_a_read_only_master_is_read(tmp_path: Path) -> None:
     path = save_tiff(tmp_path / "scan.tif", pixels())
     before = path.stat().st_mtime_ns
     path.chmod(0o400)
@@ -347,7 +347,7 @@ def test_a_master_that_nobody_may_write_to_is_read(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == before
 
 
-def test_images_are_told_by_their_bytes_or_else_by_their_name(tmp_path: Path) -> None:
+def test_images_are_recognised_by_their_bytes_or_else_by_their_name(tmp_path: Path) -> None:
     def made(name: str, data: bytes) -> Path:
         (tmp_path / name).write_bytes(data)
         return tmp_path / name
@@ -363,7 +363,7 @@ def test_images_are_told_by_their_bytes_or_else_by_their_name(tmp_path: Path) ->
     assert not looks_like_image(made("._scan.tif", b"\0\x05\x16\x07"))
 
 
-def test_looking_at_files_does_not_load_torch(tmp_path: Path) -> None:
+def test_inspecting_files_does_not_load_torch(tmp_path: Path) -> None:
     path = save_tiff(tmp_path / "scan.tif", pixels())
     program = (
         "import sys, restoration, restoration.image, restoration.model_folders, restoration.recipe\n"

@@ -19,11 +19,11 @@ def grain(shape: tuple[int, int], size_px: float, seed: int) -> Array:
 
 
 def correlation(field: Array) -> float:
-    """Of pixels beside each other."""
+    """The correlation of adjacent pixels."""
     return float(np.corrcoef(field[:, 1:].ravel(), field[:, :-1].ravel())[0, 1])
 
 
-def test_patches_come_from_flat_places_and_hold_their_grain() -> None:
+def test_patches_come_from_flat_places_and_contain_their_grain() -> None:
     scan = np.full((480, 480), 0.5, np.float32)
     scan[240:] += 0.3 * np.sign(grain((240, 480), 2.0, 1))  # objects
     patches = find_grain_patches(np.clip(scan + 0.03 * grain((480, 480), 1.0, 2), 0, 1).astype(np.float32))
@@ -34,7 +34,7 @@ def test_patches_come_from_flat_places_and_hold_their_grain() -> None:
         assert abs(correlation(patch[inner, inner]) - correlation(grain((480, 480), 1.0, 3))) < 0.12
 
 
-def test_a_cleaned_or_a_small_scan_has_none() -> None:
+def test_cleaned_and_small_scans_have_no_patches() -> None:
     assert find_grain_patches(np.full((480, 480), 0.5, np.float32)) == []
     assert find_grain_patches(0.5 + 0.03 * grain((60, 60), 1.0, 0)) == []
 
@@ -50,7 +50,7 @@ def test_a_field_has_unit_deviation_and_the_patch_s_correlation() -> None:
     assert abs(correlation(field) - correlation(patch)) < 0.05
 
 
-def test_an_ageing_with_a_patch_lays_that_grain_over_the_picture() -> None:
+def test_an_ageing_with_a_patch_adds_that_grain_to_the_picture() -> None:
     clean = np.full((256, 256, 3), 0.5, np.float32)
     patch = grain((PATCH_PX, PATCH_PX), 2.0, 5)
     pair = age_picture(clean, Ageing(grain=0.05, grain_patch=patch), np.random.default_rng(0), repair=DEFAULT_REPAIR)

@@ -1,4 +1,4 @@
-"""A recipe is named by its content: equal ones alike, different ones apart."""
+"""A recipe is identified by its content: equal recipes have equal digests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ stages = st.builds(
 )
 
 
-def test_the_name_is_the_digest_of_the_canonical_json() -> None:
+def test_the_identifier_is_the_digest_of_the_canonical_json() -> None:
     text = (
         '{"pipeline_version":1,"stages":[{"model":"denoise-deblur","parameters":{"repair":["noise","damage"],"strength":1},'
         f'"task":"restoration","version":"1.0","weights_sha256":"{"a" * 64}"}}]}}'
@@ -44,7 +44,7 @@ def test_the_name_is_the_digest_of_the_canonical_json() -> None:
     assert RECIPE.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_the_order_in_which_parameters_were_given_does_not_matter() -> None:
+def test_the_order_of_parameters_does_not_matter() -> None:
     turned = replace(STAGE, parameters=dict(reversed(list(STAGE.parameters.items()))))
     assert Recipe(stages=(turned,)).sha256 == RECIPE.sha256
 
@@ -60,7 +60,7 @@ def test_the_order_in_which_parameters_were_given_does_not_matter() -> None:
         Recipe(stages=(STAGE,), pipeline_version=2),
     ],
 )
-def test_everything_that_can_change_pixels_changes_the_name(other: Recipe) -> None:
+def test_everything_that_can_change_pixels_changes_the_identifier(other: Recipe) -> None:
     assert other.sha256 != RECIPE.sha256
 
 
@@ -70,7 +70,7 @@ def test_a_recipe_without_stages_is_refused() -> None:
 
 
 @given(st.lists(stages, min_size=1, max_size=3).map(tuple), st.none() | st.just("e" * 64))
-def test_a_recipe_comes_back_from_its_json(made: tuple[RecipeStage, ...], mask_sha256: str | None) -> None:
+def test_a_recipe_can_be_read_from_its_json(made: tuple[RecipeStage, ...], mask_sha256: str | None) -> None:
     recipe = Recipe(stages=made, mask_sha256=mask_sha256)
     again = Recipe.from_json(recipe.canonical_json())
     assert again == recipe
@@ -78,6 +78,6 @@ def test_a_recipe_comes_back_from_its_json(made: tuple[RecipeStage, ...], mask_s
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": [{}], "pipeline_version": 1}', '{"stages": 3}'])
-def test_what_is_no_recipe_is_refused(text: str) -> None:
+def test_invalid_recipes_are_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="not a recipe"):
         Recipe.from_json(text)

@@ -1,4 +1,4 @@
-"""Scores are those that scikit-image computes on the whole array, and say what they are of."""
+"""Scores equal those that scikit-image computes on whole arrays, and state what they measure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Pixels = NDArray[np.float32]
 
 
 def scene(*, height: int = 70, width: int = 53, channels: int = 3, seed: int = 1, grain: float = 0.05) -> Pixels:
-    """A picture with edges, slopes and grain, (H, W, C)."""
+    """A picture with edges, gradients and grain, (H, W, C)."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width]
     base = 0.5 + 0.3 * np.sin(rows / 9)[..., None] * np.cos(columns / 7)[..., None]
@@ -65,7 +65,7 @@ def value(scores: list[Score], metric: str, image: str, compared_with: str | Non
 
 
 def expected(made: Pixels, aged: Pixels, clean: Pixels) -> dict[tuple[str, str, str | None], float]:
-    """What scikit-image, or numpy where it has no such metric, says of whole float64 arrays."""
+    """The values of scikit-image, or of numpy for metrics that it lacks, for whole float64 arrays."""
     wholes = {"derivative": made.astype(float), "source": aged.astype(float), "reference": clean.astype(float)}
     lumas = {name: whole[..., 0] if whole.shape[2] == 1 else rgb2gray(whole) for name, whole in wholes.items()}
     found: dict[tuple[str, str, str | None], float] = {}
@@ -131,7 +131,7 @@ def triples(draw: st.DrawFn) -> tuple[Pixels, Pixels, Pixels]:
 
 @settings(max_examples=40, deadline=None)
 @given(pictures=triples(), threads=st.integers(1, 4), window=st.sampled_from([(64, 512), (128, 512), (64, 1024)]))
-def test_all_values_are_those_of_scikit_image_on_the_whole_arrays(
+def test_all_values_equal_scikit_images_on_whole_arrays(
     pictures: tuple[Pixels, Pixels, Pixels], threads: int, window: tuple[int, int]
 ) -> None:
     made, aged, clean = pictures
@@ -143,7 +143,7 @@ def test_all_values_are_those_of_scikit_image_on_the_whole_arrays(
 
 @settings(max_examples=25, deadline=None)
 @given(pictures=triples(), data=st.data(), window=st.sampled_from([(64, 512), (256, 4096)]))
-def test_scores_are_of_the_picture_area_but_the_noise_is_of_the_whole_picture(
+def test_scores_cover_the_picture_area_and_noise_the_whole_picture(
     pictures: tuple[Pixels, Pixels, Pixels], data: st.DataObject, window: tuple[int, int]
 ) -> None:
     (top, bottom), (left, right) = (
@@ -170,7 +170,7 @@ def without_noise(scores: list[Score]) -> list[Score]:
 
 @settings(max_examples=40, deadline=None)
 @given(pictures=triples())
-def test_the_wavelet_details_are_zero_where_those_of_pywavelets_are(pictures: tuple[Pixels, Pixels, Pixels]) -> None:
+def test_wavelet_details_are_zero_exactly_where_pywavelets_are(pictures: tuple[Pixels, Pixels, Pixels]) -> None:
     pixels = pictures[0]
     whole = Area(x=0, y=0, width=pixels.shape[1], height=pixels.shape[0])
     counts = count_details(Window([picture(pixels)], [], own=whole, area=whole), 0)
@@ -180,7 +180,7 @@ def test_the_wavelet_details_are_zero_where_those_of_pywavelets_are(pictures: tu
 
 
 class Watched:
-    """A picture that notes what is read of it, and by which thread."""
+    """A picture that records which windows are read, and by which thread."""
 
     def __init__(self, pixels: Pixels) -> None:
         self._picture = picture(pixels)
@@ -216,7 +216,7 @@ def test_a_reference_is_read_only_where_the_picture_area_is() -> None:
     assert sum(images[2].read_px) < pixels.size / 3
 
 
-def test_an_image_that_can_not_be_read_ends_the_scoring_with_its_error() -> None:
+def test_an_unreadable_image_ends_the_scoring_with_its_error() -> None:
     class Broken(Watched):
         def read(self, x: int, y: int, width: int, height: int) -> Pixels:
             if y > 100:
@@ -237,7 +237,7 @@ def test_a_change_of_exactly_eight_levels_does_not_count_as_changed() -> None:
     assert value(scores, "changed_share", "derivative", "source") == 0.25
 
 
-def test_identical_images_have_no_psnr_and_say_identical() -> None:
+def test_identical_images_have_no_psnr_and_the_detail_identical() -> None:
     same = picture(scene())
     found = find(score(derivative=same, source=same), "psnr", "derivative", "source")
     assert found.value is None
@@ -253,7 +253,7 @@ def test_a_flat_picture_has_no_noise_no_contrast_and_no_colourfulness_spread() -
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 2), (10, 200)])
-def test_pictures_too_small_for_a_metric_say_so_instead_of_failing(size: tuple[int, int]) -> None:
+def test_pictures_too_small_for_a_metric_get_a_reason_instead_of_a_value(size: tuple[int, int]) -> None:
     pixels = scene(height=size[0], width=size[1])
     scores = score(derivative=picture(1 - pixels), source=picture(pixels))
     found = find(scores, "ssim", "derivative", "source")
@@ -286,7 +286,7 @@ def test_every_score_names_its_colour_space_data_range_and_implementation() -> N
 
 
 def _smoothed_share(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
-    """The share as its definition says, of whole luma planes."""
+    """The share by its definition, computed on whole luma planes."""
     planes = [plane - gaussian_filter(plane, 1.5, truncate=3.5, mode="reflect") for plane in (before, after)]
     planes.append(before)
     blocks = [sliding_window_view(plane, (32, 32))[::16, ::16] for plane in planes]
@@ -321,7 +321,7 @@ def test_smoothed_texture_counts_and_removed_grain_does_not(area: Area | None) -
     assert _smoothed_share(source.astype(float), denoised.astype(float)) == 0
 
 
-def test_filled_places_are_counted_once_each() -> None:
+def test_each_filled_place_is_counted_once() -> None:
     clean = np.full((400, 700), 0.4, np.float32)
     source = clean.copy()
     source[50:350, 100:102] = 0.95  # one long scratch

@@ -1,4 +1,4 @@
-"""Colour spaces: values of a profile as sRGB's and back, and styles that mean the same colours in each."""
+"""Colour spaces: conversion by a profile to sRGB and back, and styles with the same colours in each space."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def info(profile: bytes | None, channels: int = 3) -> ImageInfo:
 
 
 def colours() -> Array:
-    """Colours that sRGB has, (1, 3, 40, 50)."""
+    """Colours within the sRGB gamut, (1, 3, 40, 50)."""
     return np.random.default_rng(1).uniform(0.1, 0.9, (1, 3, 40, 50)).astype(np.float32)
 
 
 def adobe(srgb: Array) -> Array:
-    """What scikit-image's sRGB values are in Adobe RGB (1998), by its specification."""
+    """sRGB values converted to Adobe RGB (1998), by its specification and with scikit-image."""
     to_adobe = np.array([[2.04159, -0.56501, -0.34473], [-0.96924, 1.87597, 0.04156], [0.01344, -0.11836, 1.01517]])
     linear = np.einsum("ij,hwj->hwi", to_adobe, color.rgb2xyz(srgb[0].transpose(1, 2, 0)))
     return np.asarray(linear.clip(0, 1) ** (1 / 2.19921875), np.float32).transpose(2, 0, 1)[None]
 
 
-def test_adobe_rgb_is_converted_as_its_specification_says_and_back() -> None:
+def test_adobe_rgb_is_converted_by_its_specification_and_back() -> None:
     conversion = SrgbConversion.of(info(ADOBE_RGB))
     assert conversion is not None
     srgb = colours()
@@ -53,14 +53,14 @@ def test_adobe_rgb_is_converted_as_its_specification_says_and_back() -> None:
     np.testing.assert_allclose(conversion.from_srgb(srgb, 3), adobe(srgb), atol=2.5e-3)
 
 
-def test_what_srgb_does_not_have_is_clipped() -> None:
+def test_colours_out_of_the_srgb_gamut_are_clipped() -> None:
     conversion = SrgbConversion.of(info(ADOBE_RGB))
     assert conversion is not None
     green = np.array([0, 1, 0], np.float32).reshape(1, 3, 1, 1)
     np.testing.assert_allclose(conversion.to_srgb(green).ravel(), [0, 1, 0], atol=1e-3)
 
 
-def test_grey_of_another_curve_becomes_srgbs_and_back() -> None:
+def test_grey_with_another_tone_curve_is_converted_to_srgb_and_back() -> None:
     conversion = SrgbConversion.of(info(grey_profile(1.0), channels=1))
     assert conversion is not None
     linear = np.linspace(0, 1, 20, dtype=np.float32).reshape(1, 1, 4, 5)
@@ -72,13 +72,13 @@ def test_grey_of_another_curve_becomes_srgbs_and_back() -> None:
 
 
 @pytest.mark.parametrize("profile", [None, SRGB, srgb_profile()])
-def test_srgb_and_what_has_no_profile_are_left_as_they_are(profile: bytes | None) -> None:
+def test_srgb_and_pictures_without_a_profile_are_not_converted(profile: bytes | None) -> None:
     assert SrgbConversion.of(info(profile)) is None
     assert not has_unusable_profile(info(profile))
 
 
 @pytest.mark.parametrize("profile", [b"no profile", SRGB[:200], SRGB[:16] + b"CMYK" + SRGB[20:], grey_profile(2.0)])
-def test_a_profile_that_says_nothing_of_the_values_is_told(profile: bytes) -> None:
+def test_an_unusable_profile_is_detected(profile: bytes) -> None:
     assert SrgbConversion.of(info(profile)) is None
     assert has_unusable_profile(info(profile))
 
@@ -91,7 +91,7 @@ def test_only_styles_work_in_srgb() -> None:
 
 
 def applied(picture: Picture, name: str, **parameters: float) -> tuple[Picture, list[str]]:
-    """What a shipped style makes of a picture, and the notes."""
+    """The result of a shipped style, and the notes."""
     recipe = shipped_recipe(name, **parameters)
     wanted = f"{name}@{recipe.stages[0].version}"
     folder = next(each for each in shipped_versions() if each.card.reference == wanted)
@@ -103,7 +103,7 @@ def applied(picture: Picture, name: str, **parameters: float) -> tuple[Picture, 
 
 
 def styled(picture: Picture, name: str) -> Array:
-    """The same, (1, 3, H, W), converted to sRGB."""
+    """The same result, (1, 3, H, W), converted to sRGB."""
     made, _ = applied(picture, name)
     return convert_to_srgb(made).read(0, 0, made.info.width, made.info.height)
 
@@ -113,11 +113,12 @@ def sixteen_bits(values: Array) -> NDArray[np.uint16]:
 
 
 @pytest.mark.parametrize("name", ["simulated-toned-print", "simulated-silver-print", "simulated-van-gogh"])
-def test_a_style_makes_the_same_colours_of_a_picture_in_any_space(name: str) -> None:
+def test_a_style_gives_the_same_colours_in_any_space(name: str) -> None:
     srgb = np.repeat(np.repeat(colours()[..., :8, :10], 8, axis=2), 8, axis=3)
     in_own = styled(Picture.from_array(sixteen_bits(srgb)), name)
     in_adobe = styled(Picture.from_array(sixteen_bits(adobe(srgb)), icc_profile=ADOBE_RGB), name)
-    # Half a hundredth: the specification's numbers are rounded. Unconverted, colours are several hundredths off.
+    # Half a hundredth, because the specification's numbers are rounded. Without conversion, colours differ by several
+    # hundredths.
     assert np.abs(in_adobe - in_own).mean() < 0.005
     taken_for_srgb = styled(Picture.from_array(sixteen_bits(adobe(srgb))), name)
     assert np.abs(taken_for_srgb - in_own).mean() > 0.01
@@ -128,13 +129,13 @@ def test_a_neutral_style_is_neutral_to_the_bit_in_any_space() -> None:
     assert np.ptp(made.read(0, 0, 50, 40), axis=1).max() == 0
 
 
-def test_at_strength_0_the_values_are_the_very_ones() -> None:
+def test_strength_0_keeps_the_values_exactly() -> None:
     picture = Picture.from_array(sixteen_bits(colours()), icc_profile=ADOBE_RGB)
     made, _ = applied(picture, "simulated-toned-print", strength=0.0)
     np.testing.assert_array_equal(made.read(0, 0, 50, 40), picture.read(0, 0, 50, 40))
 
 
-def test_a_grey_master_under_a_colour_style_is_taken_for_what_its_profile_says() -> None:
+def test_a_colour_style_uses_the_profile_of_a_grey_master() -> None:
     srgb = np.repeat(np.repeat(colours()[:, :1, :8, :10], 8, axis=2), 8, axis=3)
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
     in_own, said = applied(Picture.from_array(sixteen_bits(srgb)), "simulated-toned-print")
@@ -147,7 +148,7 @@ def test_a_grey_master_under_a_colour_style_is_taken_for_what_its_profile_says()
     assert np.abs(in_linear.read(0, 0, 80, 64) - in_own.read(0, 0, 80, 64)).mean() < 0.003
 
 
-def test_a_grey_master_under_a_neutral_style_keeps_its_own_curve() -> None:
+def test_a_neutral_style_keeps_the_tone_curve_of_a_grey_master() -> None:
     srgb = np.repeat(np.repeat(colours()[:, :1, :8, :10], 8, axis=2), 8, axis=3)
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
     picture = Picture.from_array(sixteen_bits(linear), icc_profile=grey_profile(1.0))
@@ -157,13 +158,13 @@ def test_a_grey_master_under_a_neutral_style_keeps_its_own_curve() -> None:
     assert np.abs(convert_to_srgb(made).read(0, 0, 80, 64)[:, :1] - in_own).mean() < 0.003
 
 
-def test_a_broken_profile_is_noted_where_a_style_needs_it() -> None:
+def test_a_corrupt_profile_is_noted_if_a_style_needs_it() -> None:
     picture = Picture.from_array(sixteen_bits(colours()), icc_profile=b"broken")
     _, said = applied(picture, "simulated-silver-print")
     assert any("can't be used" in note for note in said)
 
 
-def test_in_another_space_too_a_blend_a_mask_and_an_area_change_nothing_that_they_should_not() -> None:
+def test_blend_mask_and_area_preserve_other_pixels_in_another_space() -> None:
     source = sixteen_bits(colours())
     picture = Picture.from_array(source, icc_profile=ADOBE_RGB)
     folders = {each.card.reference: each for each in shipped_versions()}
@@ -186,7 +187,7 @@ def test_in_another_space_too_a_blend_a_mask_and_an_area_change_nothing_that_the
 
 
 @pytest.mark.parametrize("profile", [ADOBE_RGB, grey_profile(1.0)])
-def test_a_grey_master_is_compared_with_its_derivative_in_colour_as_it_looks(profile: bytes) -> None:
+def test_a_grey_master_is_compared_with_a_colour_derivative_in_srgb(profile: bytes) -> None:
     picture = Picture.from_array(sixteen_bits(colours()[:, :1]), icc_profile=profile)
     made, _ = applied(picture, "simulated-toned-print", temperature=0.0)
     shown = match_channels(picture, made.info)
@@ -194,14 +195,14 @@ def test_a_grey_master_is_compared_with_its_derivative_in_colour_as_it_looks(pro
     np.testing.assert_array_equal(shown.read(0, 0, 50, 40), convert_to_srgb(picture).read(0, 0, 50, 40))
 
 
-def test_a_neutral_rgb_master_keeps_its_space_under_a_colour_style() -> None:
+def test_a_colour_style_keeps_the_space_of_a_neutral_rgb_master() -> None:
     grey = np.repeat(colours()[:, :1], 3, axis=1)
     made, said = applied(Picture.from_array(sixteen_bits(grey), icc_profile=ADOBE_RGB), "simulated-toned-print")
     assert (made.info.icc_profile, said) == (ADOBE_RGB, [])
     assert np.ptp(made.read(0, 0, 50, 40), axis=1).max() > 0.01
 
 
-def test_values_that_are_no_numbers_are_refused_in_another_space_too(tmp_path: Path) -> None:
+def test_nan_values_are_refused_in_another_space(tmp_path: Path) -> None:
     known = next(each for each in shipped_versions() if each.card.name == "simulated-toned-print")
     weights = {name: value.float() for name, value in known.load_weights().items()}
     weights["tail.bias"] = torch.full_like(weights["tail.bias"], torch.nan)
@@ -213,7 +214,7 @@ def test_values_that_are_no_numbers_are_refused_in_another_space_too(tmp_path: P
         restore(picture, recipe, ArraySink(picture.info), models=models)
 
 
-def test_pictures_to_learn_from_are_read_in_srgb(tmp_path: Path) -> None:
+def test_training_pictures_are_read_in_srgb(tmp_path: Path) -> None:
     srgb = colours()
     path = tmp_path / "print.tif"
     tifffile.imwrite(path, sixteen_bits(adobe(srgb)), photometric="rgb", iccprofile=ADOBE_RGB)

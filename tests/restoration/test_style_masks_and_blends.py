@@ -1,4 +1,4 @@
-"""Looks: within masks, blended, and scored by what they kept."""
+"""Styles: masks, blends, and scores of the kept content."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _folder(_stage: RecipeStage) -> ModelFolder:
 
 
 def _made(array: NDArray[Any], recipe: Recipe, **options: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What the recipe makes of an array, and what its styles were applied to."""
+    """The result of a recipe for an array, and the input of its styles."""
     models = FakeModels(FakeStage(), FakeStyle(), _folder)
     picture = Picture.from_array(array)
     info = derivative_info(picture.info, recipe, models)
@@ -63,7 +63,7 @@ def _scan(height: int = 50, width: int = 70) -> NDArray[np.uint16]:
     return RNG.integers(0, 65536, (height, width, 3), dtype=np.uint16)
 
 
-def test_what_a_look_is_applied_to_is_told_apart_from_what_it_makes() -> None:
+def test_the_input_of_a_style_is_returned_separately_from_its_result() -> None:
     scan = _scan()
     after, before = _made(
         scan, Recipe(stages=(_stage("restoration"), _stage())), picture_area=Area(x=3, y=9, width=40, height=30)
@@ -76,7 +76,7 @@ def test_what_a_look_is_applied_to_is_told_apart_from_what_it_makes() -> None:
     assert np.abs(after.astype(int) - looked).max() <= 1
 
 
-def test_within_a_mask_is_the_look_and_outside_the_picture_to_the_bit() -> None:
+def test_a_mask_limits_the_style_and_keeps_other_pixels_exactly() -> None:
     scan = _scan()
     shares = np.linspace(0, 255, 70).round().astype(np.uint8)
     mask = Picture.from_array(np.repeat(shares[None], 50, axis=0))
@@ -86,7 +86,7 @@ def test_within_a_mask_is_the_look_and_outside_the_picture_to_the_bit() -> None:
     assert np.abs(after - (scan + share * (scan * [0.75, 0.7, 0.5] - scan))).max() <= 1
 
 
-def test_a_mask_is_cut_with_the_picture_area() -> None:
+def test_a_mask_is_cropped_with_the_picture_area() -> None:
     scan = _scan()
     values = np.zeros((50, 70), np.uint8)
     values[20:30, 20:40] = 255
@@ -113,7 +113,7 @@ def test_a_blend_is_the_weighted_mean_of_its_styles() -> None:
         (Recipe(stages=(_stage(),), mask_sha256=DIGEST), (50, 70, 3), ImageError),
     ],
 )
-def test_a_mask_that_does_not_go_with_recipe_and_picture_is_refused(recipe: Recipe, mask: Any, error: Any) -> None:
+def test_a_mask_that_does_not_match_recipe_and_picture_is_refused(recipe: Recipe, mask: Any, error: Any) -> None:
     given = None if mask is None else Picture.from_array(np.zeros(mask, np.uint8))
     with pytest.raises(error, match="mask"):
         _made(_scan(), recipe, mask=given)
@@ -134,17 +134,17 @@ def _content(made: NDArray[np.float64], source: NDArray[np.float64], area: Area 
     return value
 
 
-def test_content_is_what_tone_and_grain_leave() -> None:
+def test_content_similarity_ignores_tone_and_grain() -> None:
     source = _blurred(150, 130)
     toned = np.clip(0.2 + 0.6 * source**1.7 + RNG.normal(0, 0.02, source.shape), 0, 1)
     assert _content(source, source) == pytest.approx(1, abs=1e-3)
     assert _content(toned, source) > 0.97
     assert _content(np.roll(toned, 12, axis=0), source) < 0.7
-    assert _content(np.full_like(source, 0.5), source) < 0.5  # nothing is left of the picture
-    assert _content(1 - source, source) < 0.7  # nor is a negative the same
+    assert _content(np.full_like(source, 0.5), source) < 0.5  # nothing of the picture remains
+    assert _content(1 - source, source) < 0.7  # a negative has other content
 
 
-def test_content_is_the_same_in_bands_as_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_similarity_does_not_depend_on_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     source = _blurred(150, 130)
     toned = np.clip(0.1 + 0.8 * source + RNG.normal(0, 0.05, source.shape), 0, 1)
     whole = _content(toned, source)
@@ -154,7 +154,7 @@ def test_content_is_the_same_in_bands_as_of_the_whole(monkeypatch: pytest.Monkey
     steps = np.rint(one * 1023).astype(int)
     tones, which = np.unique(steps, return_inverse=True)
     means = np.bincount(which.ravel(), other.ravel()) / np.bincount(which.ravel())
-    assert (np.diff(means) < 0).any()  # a mean that falls is what the regression mends
+    assert (np.diff(means) < 0).any()  # the mean decreases; the regression corrects that
     brought = np.interp(one, tones / 1023, np.maximum.accumulate(means))
     near = structural_similarity(
         brought, other, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
@@ -162,7 +162,7 @@ def test_content_is_the_same_in_bands_as_of_the_whole(monkeypatch: pytest.Monkey
     assert whole == pytest.approx(near, abs=0.02)
 
 
-def test_a_look_on_a_small_picture_is_scored_as_far_as_can_be() -> None:
+def test_a_style_on_a_small_picture_gets_the_scores_that_are_possible() -> None:
     scan = _scan(10, 10)
     recipe = Recipe(stages=(_stage(),))
     made, _ = _made(scan, recipe)

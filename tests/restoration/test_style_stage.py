@@ -42,7 +42,7 @@ SHARE = {"default": 1.0, "range": [0.0, 1.0]}
 
 
 def network(**more: bool) -> StyleNetwork:
-    """Small, with weights large enough to show what padding, alignment and noise do."""
+    """A small network with weights large enough to show the effects of padding, alignment and noise."""
     torch.manual_seed(4)
     made = StyleNetwork(**ARCHITECTURE, **more)  # type: ignore[arg-type]
     for parameter in made.parameters():
@@ -126,7 +126,7 @@ def test_strokes_have_no_seams() -> None:
     np.testing.assert_allclose(StageSource(source, stage, tile_size=64).read(0, 0, 310, 330), whole, atol=1e-5)
 
 
-def test_a_derivative_does_not_depend_on_the_size_of_tiles(toned: ModelFolder) -> None:
+def test_a_derivative_does_not_depend_on_the_tile_size(toned: ModelFolder) -> None:
     source = scan(150, 170, 3)
     whole = LoadedModels(lambda _stage: toned, Execution(device="cpu", precision="fp32", tile_size=512))
     made = restore_array(source, recipe(toned), models=models(toned))
@@ -134,20 +134,20 @@ def test_a_derivative_does_not_depend_on_the_size_of_tiles(toned: ModelFolder) -
     assert not np.array_equal(made, source)
 
 
-def test_strength_0_gives_the_very_pixels(toned: ModelFolder) -> None:
+def test_strength_0_keeps_the_pixels_exactly(toned: ModelFolder) -> None:
     for source in (scan(40, 50, 3), scan(40, 50)):
         made = restore_array(source, recipe(toned, strength=0), models=models(toned))
         np.testing.assert_array_equal(made, source)
 
 
-def test_strength_goes_from_the_source_to_the_style(toned: ModelFolder) -> None:
+def test_strength_interpolates_between_source_and_style(toned: ModelFolder) -> None:
     source = scan(40, 50, 3).astype(np.float64) / 65535
     full = restore_array(source, recipe(toned), models=models(toned))
     half = restore_array(source, recipe(toned, strength=0.5), models=models(toned))
     np.testing.assert_allclose(half, (source + full) / 2, atol=3e-5)
 
 
-def test_under_a_neutral_style_everything_is_neutral(neutral: ModelFolder) -> None:
+def test_a_neutral_style_makes_every_picture_neutral(neutral: ModelFolder) -> None:
     colours = restore_array(scan(60, 50, 3), recipe(neutral), models=models(neutral))
     assert np.ptp(colours.astype(int), axis=2).max() <= 1
     grey = np.repeat(scan(60, 50)[..., None], 3, axis=2)
@@ -155,15 +155,13 @@ def test_under_a_neutral_style_everything_is_neutral(neutral: ModelFolder) -> No
     assert np.ptp(made, axis=2).max() == 0
 
 
-def test_under_a_neutral_style_grey_stays_grey(neutral: ModelFolder) -> None:
+def test_a_neutral_style_keeps_grey_pictures_grey(neutral: ModelFolder) -> None:
     picture = Picture.from_array(scan(60, 50))
     assert derivative_info(picture.info, recipe(neutral), models(neutral)) == picture.info
     assert restore_array(scan(60, 50), recipe(neutral), models=models(neutral)).shape == (60, 50)
 
 
-def test_under_a_toned_style_a_grey_master_becomes_rgb_with_a_profile_and_says_so(
-    toned: ModelFolder, tmp_path: Path
-) -> None:
+def test_a_toned_style_makes_a_grey_master_rgb_with_a_profile_and_a_note(toned: ModelFolder, tmp_path: Path) -> None:
     picture = Picture.from_array(scan(60, 50), icc_profile=b"a profile of grey")
     info = derivative_info(picture.info, recipe(toned), models(toned))
     with TiffSink(tmp_path / "styled.tif", info) as sink:
@@ -176,7 +174,7 @@ def test_under_a_toned_style_a_grey_master_becomes_rgb_with_a_profile_and_says_s
     assert any("sRGB" in note and "in place of its own" in note for note in record.notes)
 
 
-def test_around_a_picture_area_a_grey_master_keeps_its_values_as_rgb(toned: ModelFolder) -> None:
+def test_outside_the_picture_area_a_grey_master_keeps_its_values_as_rgb(toned: ModelFolder) -> None:
     from restoration import Area, ArraySink
 
     source = scan(80, 90)
@@ -187,7 +185,7 @@ def test_around_a_picture_area_a_grey_master_keeps_its_values_as_rgb(toned: Mode
     assert not np.array_equal(sink.array[10:60, 20:60, 0], source[10:60, 20:60])
 
 
-def test_the_record_tells_what_the_style_was_told(toned: ModelFolder) -> None:
+def test_the_record_contains_the_conditioning_inputs_of_the_style(toned: ModelFolder) -> None:
     from restoration import ArraySink
 
     picture = Picture.from_array(scan(60, 50, 3))
@@ -195,7 +193,7 @@ def test_the_record_tells_what_the_style_was_told(toned: ModelFolder) -> None:
     assert set(record.stages[0].statistics) == set(STATISTIC_NAMES)
 
 
-def test_styles_in_a_row_are_blended_by_their_weights(toned: ModelFolder, neutral: ModelFolder) -> None:
+def test_consecutive_styles_are_blended_by_their_weights(toned: ModelFolder, neutral: ModelFolder) -> None:
     source = scan(60, 50, 3).astype(np.float64) / 65535
     alone = [restore_array(source, recipe(folder), models=models(folder)) for folder in (toned, neutral)]
     stages = (toned.card.stage({"weight": 0.3}), neutral.card.stage({"weight": 0.1}))
@@ -203,7 +201,7 @@ def test_styles_in_a_row_are_blended_by_their_weights(toned: ModelFolder, neutra
     np.testing.assert_allclose(blended, 0.75 * alone[0] + 0.25 * alone[1], atol=5e-5)
 
 
-def test_styles_that_all_weigh_nothing_are_refused(toned: ModelFolder) -> None:
+def test_styles_with_a_total_weight_of_0_are_refused(toned: ModelFolder) -> None:
     with pytest.raises(RecipeError, match="weight 0"):
         restore_array(scan(20, 20, 3), recipe(toned, weight=0), models=models(toned))
 
@@ -228,7 +226,7 @@ def test_a_colour_balance_warms_a_picture_and_keeps_its_luma(neutral: ModelFolde
     np.testing.assert_array_equal(apply_colour_balance(source), source)
 
 
-def test_of_a_picture_as_a_toned_print_a_colour_for_each_lightness_is_left() -> None:
+def test_a_toned_print_has_one_colour_for_each_lightness() -> None:
     grey = np.linspace(0.02, 0.98, 6400, dtype=np.float32).reshape(80, 80)
     toned = apply_toning(grey, shadows=(0.05, 0.02, -0.04), highlights=(1.0, 0.95, 0.85)).astype(np.float64)
     for picture in (toned, np.stack([grey, grey[::-1], grey.T], axis=2).astype(np.float64)):
@@ -239,17 +237,17 @@ def test_of_a_picture_as_a_toned_print_a_colour_for_each_lightness_is_left() -> 
         by_lightness = own[0].flatten(1)[:, light.flatten().argsort()]
         assert by_lightness.diff(dim=1).abs().max() < 0.02  # one colour for each lightness
         if picture is toned:
-            assert (own - chroma).abs().mean() < 0.005  # all is kept but what six knots can't tell
+            assert (own - chroma).abs().mean() < 0.005  # everything that six knots can represent is kept
 
 
-def test_a_print_may_be_left_alone_and_colours_of_ones_own_are_taken_by_half_at_least() -> None:
+def test_a_print_style_may_change_nothing_and_a_full_colour_style_applies_at_least_half() -> None:
     doses = torch.tensor([[-30.0], [0.0], [30.0]])
     for name, expected in (("toned", [0, 0.5, 1]), ("full", [0.5, 0.75, 1])):
         palette = torch.tensor([PALETTES[name]]).expand(3, -1)
         torch.testing.assert_close(applied_share(doses, palette)[:, 0], torch.tensor(expected, dtype=torch.float32))
 
 
-def test_grain_depends_on_place_and_seed_alone() -> None:
+def test_grain_depends_only_on_position_and_seed() -> None:
     whole = grain_noise(0, 0, 50, 40, seed=7)
     np.testing.assert_array_equal(grain_noise(20, 10, 30, 30, seed=7), whole[..., 10:, 20:])
     assert not np.array_equal(grain_noise(0, 0, 50, 40, seed=8), whole)
@@ -272,12 +270,12 @@ def test_weights_without_the_styles_vector_are_refused(tmp_path: Path, toned: Mo
         LoadedModels(lambda _stage: other, CPU).load(other.card.stage({}))
 
 
-def test_a_recipe_with_a_mask_wants_it(toned: ModelFolder) -> None:
+def test_a_recipe_with_a_mask_requires_it(toned: ModelFolder) -> None:
     with pytest.raises(RecipeError, match="mask"):
         restore_array(scan(9, 9), Recipe(stages=recipe(toned).stages, mask_sha256="0" * 64), models=models(toned))
 
 
-def test_an_8_bit_file_in_colour_stays_one(toned: ModelFolder, tmp_path: Path) -> None:
+def test_an_8_bit_colour_file_stays_8_bit_colour(toned: ModelFolder, tmp_path: Path) -> None:
     Image.fromarray((scan(60, 50, 3) >> 8).astype(np.uint8)).save(tmp_path / "scan.png")
     with Picture.open(tmp_path / "scan.png") as picture, TiffSink(tmp_path / "out.tif", picture.info) as sink:
         assert derivative_info(picture.info, recipe(toned), models(toned)) == picture.info

@@ -1,4 +1,4 @@
-"""A picture worked out in tiles is the picture worked out whole."""
+"""A picture computed in tiles equals the picture computed as a whole."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAMPLES = Path(__file__).parents[2] / "sample_archive"
 
 
 class TinyUNet(nn.Module):
-    """Halves the picture and doubles it again, so that a region that begins at an odd pixel gives other values."""
+    """Downsamples and upsamples, so that a region that begins at an odd pixel gives other values."""
 
     margin_px = 8
     multiple_px = 2
@@ -57,7 +57,9 @@ def tiny() -> NetworkStage:
 
 @cache
 def residual_unet(blocks: tuple[int, ...]) -> NetworkStage:
-    """The architecture that is shipped, small, with weights large enough to show what padding and alignment do."""
+    """A small version of the shipped architecture, with weights large enough to show the effects of padding and
+    alignment.
+    """
     torch.manual_seed(8)
     network = ResidualUNet(widths=(4, 6, 5)[: len(blocks)], blocks=blocks)
     for parameter in network.parameters():
@@ -67,7 +69,7 @@ def residual_unet(blocks: tuple[int, ...]) -> NetworkStage:
 
 
 class Shift:
-    """Moves every pixel to the left: a value depends on the one that many pixels to its right."""
+    """Shifts the picture to the left: a value depends on the pixel ``margin_px`` to its right."""
 
     margin_px = 5
     multiple_px = 3
@@ -116,7 +118,7 @@ def test_tiles_equal_the_whole_for_every_size_of_picture_and_tile(
 def test_the_shipped_architecture_is_equal_in_tiles(
     data: st.DataObject, width: int, height: int, tile_size: int
 ) -> None:
-    # Of any depth, and so of any alignment and margin; most of these pictures are smaller than the margin.
+    # Any depth, and therefore any alignment and margin; most of these pictures are smaller than the margin.
     blocks = tuple(data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=3), label="blocks"))
     stage = residual_unet(blocks)
     source = picture(width=width, height=height)
@@ -152,7 +154,7 @@ def test_the_shipped_model_is_equal_in_tiles_within_the_promised_bound(name: str
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), width=sizes, height=sizes)
-def test_any_window_equals_that_of_the_whole(data: st.DataObject, width: int, height: int) -> None:
+def test_any_window_equals_that_of_the_whole_picture(data: st.DataObject, width: int, height: int) -> None:
     source = picture(width=width, height=height)
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(x + 1, width)), data.draw(st.integers(y + 1, height))
@@ -169,19 +171,19 @@ def test_two_stages_in_tiles_equal_two_stages_on_the_whole() -> None:
     np.testing.assert_allclose(whole(chained), expected, atol=1e-5)
 
 
-def test_between_two_stages_every_row_is_worked_out_once() -> None:
+def test_between_two_stages_every_row_is_computed_once() -> None:
     source = picture(width=60, height=200)
     first = StageSource(source, tiny(), tile_size=20)
     second = StageSource(RowCache(first), residual_unet((1, 1)), tile_size=20)
     made = np.concatenate([second.read(0, top, 60, 20) for top in range(0, 200, 20)], axis=2)
     expected = whole(StageSource(StageSource(source, tiny(), tile_size=256), residual_unet((1, 1)), tile_size=256))
     np.testing.assert_allclose(made, expected, atol=1e-5)
-    # Without rows kept, each of the thirty tiles would ask for its margins anew, nine tiles and more.
+    # Without cached rows, each of the thirty tiles would compute its margins again: nine tiles and more.
     assert first.tiles <= 3 * (200 // 20 + 2)
 
 
 class Counting:
-    """A source that knows how often each row of it was read."""
+    """A source that counts how often each of its rows is read."""
 
     def __init__(self, source: Picture) -> None:
         self.info = source.info
@@ -198,14 +200,14 @@ class Counting:
 
 @settings(max_examples=40, deadline=None)
 @given(windows=st.lists(st.tuples(st.integers(0, 19), st.integers(1, 9), st.integers(0, 6)), min_size=1, max_size=9))
-def test_rows_that_are_kept_are_those_of_the_source(windows: list[tuple[int, int, int]]) -> None:
+def test_cached_rows_equal_those_of_the_source(windows: list[tuple[int, int, int]]) -> None:
     source = picture(width=7, height=28)
     rows: Source = RowCache(source)
     for y, height, x in windows:
         np.testing.assert_array_equal(rows.read(x, y, 7 - x, height), source.read(x, y, 7 - x, height))
 
 
-def test_windows_that_go_downwards_read_each_row_once() -> None:
+def test_windows_that_move_downwards_read_each_row_once() -> None:
     source = Counting(picture(width=7, height=28))
     rows = RowCache(source)
     for top in range(0, 20, 4):
@@ -215,7 +217,7 @@ def test_windows_that_go_downwards_read_each_row_once() -> None:
     assert rows.read_extra(0, 0, 7, 2).shape == (2, 7, 0)
 
 
-def test_the_area_of_a_picture_is_worked_out_as_a_picture_of_its_own() -> None:
+def test_a_picture_area_is_computed_like_a_separate_picture() -> None:
     source = picture(width=30, height=30)
     area = Area(x=3, y=5, width=20, height=17)
     alone = Picture.from_array((source.read(3, 5, 20, 17)[0].transpose(1, 2, 0)).astype(np.float32))
@@ -223,7 +225,7 @@ def test_the_area_of_a_picture_is_worked_out_as_a_picture_of_its_own() -> None:
     np.testing.assert_array_equal(ours, whole(StageSource(alone, tiny(), tile_size=8)))
 
 
-def test_a_picture_that_is_no_multiple_is_continued_by_its_reflection() -> None:
+def test_a_picture_whose_size_is_not_a_multiple_is_padded_by_reflection() -> None:
     seen: list[Values] = []
 
     class Watching(Faulty):
@@ -240,7 +242,7 @@ def test_a_picture_that_is_no_multiple_is_continued_by_its_reflection() -> None:
 
 
 @pytest.mark.parametrize("strength", [0.25, 0.5, 1.0])
-def test_strength_goes_in_a_straight_line_from_the_source_to_the_output(strength: float) -> None:
+def test_strength_interpolates_linearly_between_source_and_output(strength: float) -> None:
     source = picture(width=21, height=13)
     before = source.read(0, 0, 21, 13)
     output = whole(StageSource(source, tiny(), tile_size=8))
@@ -248,7 +250,7 @@ def test_strength_goes_in_a_straight_line_from_the_source_to_the_output(strength
     np.testing.assert_allclose(blended, before + strength * (output - before), atol=1e-6)
 
 
-def test_strength_0_is_exactly_the_source_and_does_not_ask_the_network() -> None:
+def test_strength_0_is_exactly_the_source_and_does_not_call_the_network() -> None:
     source = picture(width=21, height=13)
     staged = StageSource(source, Faulty(float("nan")), tile_size=8, strength=0)
     np.testing.assert_array_equal(whole(staged), source.read(0, 0, 21, 13))
@@ -256,12 +258,12 @@ def test_strength_0_is_exactly_the_source_and_does_not_ask_the_network() -> None
     assert staged.tiles == 0
 
 
-def test_values_stay_within_what_can_be_stored() -> None:
+def test_values_are_clipped_to_the_storable_range() -> None:
     assert whole(StageSource(picture(width=4, height=4), Faulty(1.7), tile_size=8)).max() == 1
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), None])
-def test_output_that_is_no_picture_is_an_error_that_names_the_stage(broken: float | None) -> None:
+def test_invalid_output_is_an_error_that_names_the_stage(broken: float | None) -> None:
     staged = StageSource(picture(width=9, height=9), Faulty(broken), tile_size=8, name="denoise@9.9")
     with pytest.raises(OutputError, match=r"denoise@9\.9"):
         whole(staged)
@@ -283,7 +285,7 @@ def test_a_window_outside_the_picture_is_refused() -> None:
         StageSource(picture(width=9, height=9), tiny()).read(5, 5, 5, 1)
 
 
-def test_a_neutral_picture_stays_neutral_through_a_network_that_colours() -> None:
+def test_a_neutral_picture_stays_neutral_with_a_network_that_adds_colour() -> None:
     class Sepia(nn.Module):
         def forward(self, picture: Tensor) -> Tensor:
             return picture * torch.tensor([1.2, 1.0, 0.8]).reshape(1, 3, 1, 1)
@@ -293,7 +295,7 @@ def test_a_neutral_picture_stays_neutral_through_a_network_that_colours() -> Non
     np.testing.assert_allclose(stage(grey), grey, atol=1e-6)
 
 
-def test_bfloat16_is_close_to_float32_and_repeats_itself_exactly() -> None:
+def test_bfloat16_is_close_to_float32_and_reproducible() -> None:
     torch.manual_seed(7)
     network = TinyUNet()
     execution = Execution(device="cpu", precision="bf16").resolved()
@@ -319,7 +321,7 @@ def test_bfloat16_is_close_to_float32_and_repeats_itself_exactly() -> None:
         (RuntimeError("a mistake of the network"), RuntimeError),
     ],
 )
-def test_a_failing_device_is_told_from_a_failing_network(raised: Exception, expected: type[Exception]) -> None:
+def test_a_device_failure_is_distinguished_from_a_network_error(raised: Exception, expected: type[Exception]) -> None:
     class Failing(nn.Module):
         def forward(self, _given: torch.Tensor) -> torch.Tensor:
             raise raised

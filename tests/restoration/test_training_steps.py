@@ -1,4 +1,4 @@
-"""Losses, single training steps of both networks, and widened networks."""
+"""Losses, single training steps of both networks, and network widening."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from restoration.training.restoration_gan import RestorationGAN
 pytestmark = pytest.mark.slow
 
 
-def test_losses_are_zero_where_nothing_differs_and_fall_towards_the_target() -> None:
+def test_losses_are_zero_for_equal_pictures_and_decrease_towards_the_target() -> None:
     torch.manual_seed(0)
     target = torch.rand(1, 3, 16, 16)
     assert pixel_loss(target, target).item() == pytest.approx(0, abs=1e-6)
