@@ -34,17 +34,19 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE|DIR",
-    help="The file, or - for standard output; of iiif a folder. An earlier export there is replaced.",
+    help="File to write, or - for standard output; a folder for iiif. An earlier export there is replaced.",
 )
 @click.option(
     "--rows",
     type=click.Choice(["items", "masters", "derivatives"]),
-    help="What a row of csv, xlsx or jsonl is about; items unless told otherwise.",
+    help="Subject of each row of csv, xlsx or jsonl. Default: items.",
 )
-@click.option("--fields", metavar="a,b,c", help="Which fields of csv, xlsx or jsonl, in which order; else all.")
-@click.option("--bom", is_flag=True, help="Start the CSV with a byte order mark, by which Excel recognises UTF-8.")
-@click.option("--base-url", metavar="URL", help="Of iiif: where the folder and the image services are published.")
-@click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
+@click.option("--fields", metavar="a,b,c", help="Fields of csv, xlsx or jsonl, in this order. Default: all.")
+@click.option("--bom", is_flag=True, help="Start the CSV with a byte order mark, so that Excel recognises UTF-8.")
+@click.option(
+    "--base-url", metavar="URL", help="Address at which the iiif folder and the image services are published."
+)
+@click.option("--include-restricted", is_flag=True, help="Include items with restricted or sensitive access.")
 @pass_context
 def export(
     context: Context,
@@ -57,11 +59,11 @@ def export(
     base_url: str | None,
     include_restricted: bool,
 ) -> None:
-    """Write what the catalogue knows of the items that QUERY finds, for another system.
+    """Export the catalogue's data about the items that QUERY finds, for another system.
 
     csv, xlsx and jsonl have one row per item, master or derivative; premis (PREMIS 3 XML), prov (PROV-JSON, or PROV-N
     if FILE ends with .provn) and iiif (manifests and a collection) describe whole items. All are ordered by accession
-    number. Only items whose access is open enter them, unless you say otherwise.
+    number. Only items with open access are included, unless you add --include-restricted.
     """
     from archive.export.export_run import export_documents, export_table
 

@@ -31,7 +31,7 @@ _PLACES_SHOWN = 8
         "archive ingest /scans/2024 --metadata export.xlsx --mapping mapping.toml",
         "archive ingest /scans/2024 --manifest /scans/2024/SHA256SUMS",
     ),
-    partly="done, but some files were refused, or are missing",
+    partly="some files were refused or are missing, or the tables have problems",
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
@@ -108,10 +108,10 @@ def ingest(
         dry_run=dry_run,
         progress=make_progress(),
     )
+    print_ingest(report, verbose=verbose)
     if problems is not None:
         messages = {"note": report.notes, "refused": report.failures, "passed over": report.passed_over}
         write_problems(problems, report.problems, messages)
-    print_ingest(report, verbose=verbose)
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 
 

@@ -1,4 +1,4 @@
-"""``archive mapping``: which of a museum's columns is which of ours."""
+"""``archive mapping``: mapping files, which assign a museum's columns to fields."""
 
 from __future__ import annotations
 
@@ -25,18 +25,24 @@ def mapping() -> None:
     ),
 )
 @click.argument("spreadsheet", metavar="SPREADSHEET", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--sheet", metavar="NAME", help="Which sheet of an Excel workbook; else the first.")
+@click.option("--sheet", metavar="NAME", help="Sheet of an Excel workbook. Default: the first one.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="MAPPING.toml",
-    help="The new file; else standard output.",
+    help="File to create. Default: standard output.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="text is the mapping file.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="text: the mapping file. json: its suggestions as data.",
+)
 def suggest(spreadsheet: Path, sheet: str | None, output: Path | None, form: str) -> None:
     """Suggest a mapping file for a table, CSV or Excel.
 
-    Each line says how sure it is and why. Check it, then give it to `archive ingest --mapping`.
+    Each line states its certainty and the reason. Check them, then use the file with `archive ingest --mapping`.
     """
     from archive.ingest.mapping_suggestion import suggest_mapping, write_suggestion
 

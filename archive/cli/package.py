@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -33,42 +33,42 @@ CONTENTS = ("derivatives", "masters")
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The package: a folder that isn't there, or an unfinished package of the same request, which is finished.",
+    help="Folder to create. An unfinished package of the same request is completed.",
 )
 @click.option(
     "--layout",
     required=True,
     type=click.Choice(["bagit", "archivematica"]),
-    help="A BagIt bag (RFC 8493), or a transfer for Archivematica.",
+    help="bagit: a BagIt bag (RFC 8493). archivematica: a transfer for Archivematica.",
 )
 @click.option(
     "--contents",
     type=ChoiceList(CONTENTS),
     default=CONTENTS,
     metavar="derivatives,masters",
-    help="Which files; both unless told otherwise. Of derivatives, those that are current.",
+    help="Files to include; of derivatives the current ones. Default: both.",
 )
 @click.option(
     "--sign/--no-sign",
     default=None,
-    help="Sign the derivatives with Content Credentials; else as `sign` in archive.toml says.",
+    help="Sign the derivatives with Content Credentials. Default: `sign` in archive.toml.",
 )
-@click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
+@click.option("--include-restricted", is_flag=True, help="Include items with restricted or sensitive access.")
 @pass_context
 def package(
     context: Context,
     query: str | None,
     output: Path,
-    layout: str,
+    layout: Literal["bagit", "archivematica"],
     contents: tuple[str, ...],
     include_restricted: bool,
     sign: bool | None,
 ) -> None:
-    """Make a folder of the items that QUERY finds, which a preservation system takes as it is.
+    """Package the items that QUERY finds for a preservation system.
 
-    It holds masters, current derivatives, and metadata: PREMIS, and of a bag PROV and spreadsheets. Files are linked
-    where the volume allows it, else copied, and each is compared with the catalogue. If it is interrupted, run the same
-    command again. Only items whose access is open enter it, unless you say otherwise.
+    The package contains masters, current derivatives and metadata: PREMIS, and in a bag also PROV and spreadsheets.
+    Files are linked where the volume allows it, else copied, and each is compared with the catalogue. If the command is
+    interrupted, run it again. Only items with open access are included, unless you add --include-restricted.
     """
     from archive.package.package_run import make_package
 
@@ -77,7 +77,7 @@ def package(
         catalogue,
         query,
         output,
-        "bagit" if layout == "bagit" else "archivematica",
+        layout,
         contents=contents,
         include_restricted=include_restricted,
         copy_derivative=_signer(catalogue) if (catalogue.settings.sign if sign is None else sign) else None,

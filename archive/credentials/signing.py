@@ -21,6 +21,7 @@ from archive.catalogue.schema.vocabularies import EventType
 from archive.credentials.credentials_folder import Credentials, algorithm_of, as_pem, fingerprint, name_of
 from archive.credentials.manifest import manifest_definition, master_ingredient
 from archive.errors import CredentialsError, FixityError, StorageError
+from archive.image_limits import image_limits
 from archive.storage import check_file, digest_file, flush_file, publish, temporary_path
 from restoration.image import Picture, Provenance, pixel_sha256
 from restoration.recipe import Recipe
@@ -36,7 +37,6 @@ class SignedCopy:
 
     path: Path
     sha256: str
-    derivative_sha256: str
 
 
 def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_id: int, target: Path) -> SignedCopy:
@@ -74,7 +74,8 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
         master_sha256=derivative.master_sha256,
         recipe=Recipe.from_json(derivative.recipe.canonical_json),
     )
-    with Picture.open(source) as picture:
+    limits = image_limits(catalogue.settings)
+    with Picture.open(source, limits=limits) as picture:
         definition = manifest_definition(
             provenance,
             picture.info,
@@ -85,7 +86,7 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
     temporary = temporary_path(target, uuid4().hex)
     try:
         _embed(credentials, definition, provenance, source, temporary, master, _TYPES.get(derivative.master.format))
-        with Picture.open(temporary) as signed:
+        with Picture.open(temporary, limits=limits) as signed:
             if pixel_sha256(signed) != derivative.pixel_sha256:
                 raise CredentialsError(f"{source} can't be signed: the signed copy has other pixels")
         sha256, _ = digest_file(temporary)
@@ -105,7 +106,7 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
             derivative=session.get_one(Derivative, derivative_id),
             at=catalogue.now(session),
         )
-    return SignedCopy(path=target, sha256=sha256, derivative_sha256=derivative.sha256)
+    return SignedCopy(path=target, sha256=sha256)
 
 
 def keep_or_sign(catalogue: Catalogue, credentials: Credentials, derivative: Derivative, target: Path) -> str:

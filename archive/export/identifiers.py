@@ -29,6 +29,13 @@ def derivative_identifier(derivative: Derivative) -> str:
     return _identifier("derivative", derivative.master_sha256, page, derivative.recipe.sha256, derivative.sha256)
 
 
+def subject_identifier(item: Item, master: Master | None, derivative: Derivative | None) -> str:
+    """Of what an event is about: the derivative, else the master, else the item."""
+    if derivative is not None:
+        return derivative_identifier(derivative)
+    return item_identifier(item) if master is None else master_identifier(master)
+
+
 def event_identifier(event: Event, about: str) -> str:
     """Of an event: its number, type and time, and the identifier of the object that it is about."""
     return _identifier("event", str(event.id), event.type, event.at.isoformat(), about)

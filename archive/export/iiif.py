@@ -63,7 +63,7 @@ class _Image:
         }
 
 
-def write_iiif(records: Iterable[ItemRecord], folder: Path, base_url: str = DEFAULT_BASE_URL) -> int:
+def write_iiif(records: Iterable[ItemRecord], folder: Path, base_url: str = DEFAULT_BASE_URL) -> None:
     """Writes ``collection.json`` and per item ``manifests/<slug>.json``, ``premis/<slug>.xml``, ``prov/<slug>.json``.
 
     Args:
@@ -71,24 +71,20 @@ def write_iiif(records: Iterable[ItemRecord], folder: Path, base_url: str = DEFA
         folder: where; an earlier IIIF export there is replaced as a whole.
         base_url: the address at which ``folder`` will be published; image services are ``<base_url>/iiif/3/…``.
 
-    Returns:
-        How many manifests were written.
-
     Raises:
         StorageError: ``folder`` holds something else.
     """
     base_url = base_url.rstrip("/")
-    count = 0
     with new_folder(folder, ("collection.json", "manifests", "premis", "prov")) as made:
         for name in ("manifests", "premis", "prov"):
             (made / name).mkdir()
         with (made / "collection.json").open("x", encoding="utf-8", newline="") as collection:
             collection.write(_collection_head(base_url))
+            separator = "\n"
             for record in records:
-                collection.write(("," if count else "") + "\n" + _json(_write_item(record, made, base_url)))
-                count += 1
+                collection.write(separator + _json(_write_item(record, made, base_url)))
+                separator = ",\n"
             collection.write("\n]}\n")
-    return count
 
 
 def make_manifest(record: ItemRecord, base_url: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from archive.errors import StorageError
-from archive.storage import flush_file, make_folder, publish, temporary_path
+from archive.storage import flush_file, publish, temporary_path
 
 STANDARD_OUTPUT = Path("-")
 
@@ -36,7 +36,6 @@ def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
             f"{output} exists and its name does not end with {' or '.join(suffixes)}, so it is not replaced. "
             "Name another file"
         )
-    make_folder(output.absolute().parent)
     temporary = temporary_path(output.absolute(), "export")
     try:
         with temporary.open("wb") as file:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, ModelVersion
-from archive.catalogue.schema.vocabularies import Access, AgentType, EventType
+from archive.catalogue.schema.vocabularies import AgentType, EventType
 from archive.errors import UsageError
 from archive.export.identifiers import (
     agent_identifier,
@@ -22,9 +22,10 @@ from archive.export.identifiers import (
     item_identifier,
     master_identifier,
     model_identifier,
+    subject_identifier,
 )
 from archive.export.item_records import ItemRecord
-from archive.export.rights import license_of
+from archive.export.rights import RESTRICTIONS, license_of
 from archive.export.xml_text import escape_xml
 
 _HEAD = (
@@ -47,7 +48,6 @@ _EVENT_CODES = {
 }
 # The vocabulary's word for an event that the catalogue calls otherwise. It has none for a person's review.
 _EVENT_TERMS = {EventType.DERIVATION: "creation", EventType.RELOCATION: "transfer"}
-_RESTRICTIONS = {Access.OPEN: "Allow", Access.RESTRICTED: "Disallow", Access.SENSITIVE: "Conditional"}
 _AGENT_CODES = {AgentType.PERSON: "per", AgentType.SOFTWARE: "sof"}
 _ON_A_LINE = ("object", "event", "agent", "rights")
 _IMAGE_PROPERTIES = ("width", "height", "bits_per_sample", "samples_per_pixel", "ppi", "icc_profile", "page")
@@ -124,7 +124,8 @@ class _Writer:
             master = masters.get(event.master_id or 0)
             linked = self._linked_objects(record, event, master, derivative)
             if linked:
-                yield self._event(event, _event_identifier(event, record.item, master, derivative), linked, derivative)
+                about = subject_identifier(record.item, master, derivative)
+                yield self._event(event, event_identifier(event, about), linked, derivative)
 
     def agents(self) -> Iterator[str]:
         for _, agent in sorted(self._agents.items()):
@@ -249,7 +250,7 @@ def _master_object(master: Master, name: str, represents: str) -> str:
 
 def _derivative_object(derivative: Derivative, name: str, represents: str, event: Event | None) -> str:
     master = derivative.master
-    made_by = None if event is None else _event_identifier(event, master.item, master, derivative)
+    made_by = None if event is None else event_identifier(event, derivative_identifier(derivative))
     version = derivative.environment.get("software_version")
     application = _created_by("archive-restoration", version, derivative.created_at.isoformat())
     return _element(
@@ -297,7 +298,7 @@ def _rights(item: Item, linked: list[str]) -> str:
             _identifier("rightsStatement", item_identifier(item)),
             _text("rightsBasis", basis),
             told,
-            _element("rightsGranted", _text("act", "disseminate"), _text("restriction", _RESTRICTIONS[item.access])),
+            _element("rightsGranted", _text("act", "disseminate"), _text("restriction", RESTRICTIONS[item.access])),
             *(_link("linkingObject", value, None) for value in linked),
         ),
     )
@@ -311,15 +312,6 @@ def _files(record: ItemRecord) -> Iterator[ScanFile]:
 
 def _file_identifier(file: ScanFile) -> str:
     return master_identifier(file) if isinstance(file, Master) else derivative_identifier(file)
-
-
-def _event_identifier(event: Event, item: Item, master: Master | None, derivative: Derivative | None) -> str:
-    about = item_identifier(item)
-    if derivative is not None:
-        about = derivative_identifier(derivative)
-    elif master is not None:
-        about = master_identifier(master)
-    return event_identifier(event, about)
 
 
 def _event_type(event_type: EventType) -> str:

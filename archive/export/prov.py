@@ -24,6 +24,7 @@ from archive.export.identifiers import (
     master_identifier,
     model_identifier,
     recipe_identifier,
+    subject_identifier,
 )
 from archive.export.item_records import ItemRecord
 
@@ -126,11 +127,7 @@ class _Writer:
         derivatives = {derivative.id: derivative for derivative in record.derivatives}
         for event in record.events:
             derivative = derivatives.get(event.derivative_id or 0)
-            about = item_identifier(record.item)
-            if derivative is not None:
-                about = derivative_identifier(derivative)
-            elif event.master_id in masters:
-                about = master_identifier(masters[event.master_id])
+            about = subject_identifier(record.item, masters.get(event.master_id or 0), derivative)
             yield from self._event(event, about, derivative)
 
     def _event(self, event: Event, about: str, derivative: Derivative | None) -> Iterator[ProvRecord]:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+from archive.catalogue.schema.vocabularies import Access
+
+RESTRICTIONS = {Access.OPEN: "Allow", Access.RESTRICTED: "Disallow", Access.SENSITIVE: "Conditional"}
+"""An item's access as what may be done with it, in the words of PREMIS and Archivematica."""
+
 _CREATIVE_COMMONS = re.compile(r"CC[ -]?(BY(?:-(?:NC|SA|ND))*)(?:[ -](\d\.\d))?", re.IGNORECASE)
 _KNOWN_URI = re.compile(
     r"https?://(creativecommons\.org/(?:licenses|publicdomain)/\S+|rightsstatements\.org/(?:vocab|page)/\S+)"

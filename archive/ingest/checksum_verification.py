@@ -54,7 +54,7 @@ def digest_and_compare(path: Path, sums: Sequence[Checksum]) -> tuple[str, int]:
     """SHA-256 (hex) and size in bytes of a file that has all of its ``sums``, read in one pass.
 
     Raises:
-        SumDiffersError: its bytes don't have one of them.
+        ChecksumMismatchError: its bytes don't have one of them.
         StorageError: the file changed while it was read.
         OSError: it can't be read.
     """

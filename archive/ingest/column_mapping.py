@@ -160,9 +160,10 @@ def _texts(content: Mapping[str, Any], table: str, known: tuple[str, ...] | None
     return {name: value.strip() for name, value in entries.items()}
 
 
-def _check(name: str, value: str, table: str) -> None:
+def _check(name: str, value: str, table: str) -> Any:
+    """The value as its column has it."""
     try:
-        check_value(name, value)
+        return check_value(name, value)
     except ValueError as error:
         raise ValueError(f"[{table}] {name}: {value!r} {error}") from error
 
@@ -205,6 +206,5 @@ def _file_names(content: Mapping[str, Any]) -> FileNamePattern | None:
     views = content.get("views", {})
     if not isinstance(views, dict):
         raise ValueError("[files.views] must be a table")  # noqa: TRY004 - a message for the user
-    for value in views.values():
-        _check("view", str(value), "files.views")
-    return FileNamePattern(pattern=compiled, views={fold_value(key): View(value) for key, value in views.items()})
+    checked = {fold_value(key): _check("view", str(value), "files.views") for key, value in views.items()}
+    return FileNamePattern(pattern=compiled, views=checked)

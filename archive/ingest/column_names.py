@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 _NAMES: Mapping[str, str] = {
     "filename": (
@@ -114,6 +115,7 @@ class ColumnMatch:
     reason: str
 
 
+@lru_cache(maxsize=10_000)
 def fold_header(header: str) -> str:
     """A header without case, accents, punctuation and surrounding space, as headers are compared."""
     decomposed = unicodedata.normalize("NFKD", header.casefold())

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from archive.catalogue.edtf_dates import date_range
 from archive.ingest.date_words import (
@@ -111,12 +112,17 @@ _DOUBT = re.compile(
     r"(?P<rest>.+?)\s?(?:\(\?\)|\[\?\]|\?)|(?:probably|possibly|perhaps|vermutlich|wahrscheinlich|vielleicht|wohl|"
     r"probablement|peut-etre|probablemente|posiblemente|quizas|waarschijnlijk|vermoedelijk|mogelijk)\s(?P<word>.+)"
 )
-_LIMITS: Mapping[str, str] = {"before": alternatives(BEFORE), "until": alternatives(UNTIL)}
-_LIMITS = {**_LIMITS, "after": alternatives(AFTER), "from": alternatives(FROM)}
+_LIMITS: Mapping[str, str] = {
+    "before": alternatives(BEFORE),
+    "until": alternatives(UNTIL),
+    "after": alternatives(AFTER),
+    "from": alternatives(FROM),
+}
 _LIMIT = re.compile("|".join(rf"(?P<{name}>(?:{words})\s(?P<{name}_rest>.+))" for name, words in _LIMITS.items()))
 _MAYBE_EDTF = re.compile(r"[12]\d{3}-\d{2}|-.*")  # which may be a range of years, or lack its beginning
 
 
+@lru_cache(maxsize=65_536)
 def read_date(text: str, *, day_first: bool | None = None, is_edtf: bool = True) -> DateReading:
     """Read one date.
 

@@ -12,7 +12,7 @@ from archive.errors import IngestError
 from archive.ingest.checksum_verification import Checksum, digest_and_compare
 from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
-from restoration.errors import ImageError
+from restoration.errors import ImageError, UnreadableImageError
 from restoration.image import Depth, ImageInfo, Limits, find_damage, inspect_all
 
 SHEET_NAME = "items.csv"
@@ -103,7 +103,7 @@ def examine_file(
 
     Raises:
         IngestError: it is damaged, and not accepted so.
-        SumDiffersError: its bytes don't have one of its sums.
+        ChecksumMismatchError: its bytes don't have one of its sums.
         IngestError: it changed meanwhile, or its name can't be kept.
         StorageError: it changed while it was digested.
         ImageError: it can't be read as an image, or is too large.
@@ -111,7 +111,10 @@ def examine_file(
     """
     if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
         raise IngestError(f"its path is longer than {_LONGEST_PATH_BYTES} bytes: shorten it")
-    before = Identity.of(path.stat())
+    status = path.stat()
+    if status.st_size == 0 and not sums:
+        raise UnreadableImageError("it is empty")
+    before = Identity.of(status)
     sha256, size = digest_and_compare(path, sums)
     pictures = None
     if not known(sha256):

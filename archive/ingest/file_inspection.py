@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master
 from archive.errors import IngestError
+from archive.image_limits import image_limits
 from archive.ingest.checksum_verification import Checksum
 from archive.ingest.file_discovery import DAMAGED, Check, Scan, examine_file, inspect_image
 from archive.ingest.recorder import RecordedFile, Recorder
@@ -19,7 +21,7 @@ from archive.ingest.row_matching import FileMetadata
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.storage import check_file
 from restoration.errors import ImageError
-from restoration.image import Limits, find_damage, looks_like_image
+from restoration.image import find_damage, looks_like_image
 
 
 class NotAnImageError(Exception):
@@ -37,6 +39,12 @@ class InspectedFile:
     """Cells of its row that were left out."""
 
 
+class _RecordedMaster(NamedTuple):
+    path: str
+    accession_number: str
+    unsupported: str | None
+
+
 def inspect_file(
     catalogue: Catalogue,
     recorder: Recorder,
@@ -50,7 +58,7 @@ def inspect_file(
 
     Raises:
         NotAnImageError: neither its bytes nor its name are an image's.
-        SumDiffersError: its bytes don't have one of its sums.
+        ChecksumMismatchError: its bytes don't have one of its sums.
         IngestError: its row names a file that is not an image, or the file changed meanwhile.
         StorageError: it changed while it was digested.
         ImageError: it can't be read as an image, or is too large.
@@ -63,16 +71,16 @@ def inspect_file(
     problem = _check_reference(catalogue, entry)
     if problem is not None:
         entry = replace(entry, reference=None)
-    scan = examine_file(
-        path,
-        root,
-        sums=sums,
-        known=lambda sha256: _is_settled(catalogue, sha256),
-        limits=_limits(catalogue),
-        check=check,
-    )
+    recorded: list[_RecordedMaster] = []
+
+    def is_settled(sha256: str) -> bool:
+        recorded.extend(_recorded_masters(catalogue, sha256))
+        return _is_settled(recorded)
+
+    scan = examine_file(path, root, sums=sums, known=is_settled, limits=image_limits(catalogue.settings), check=check)
     problems = () if problem is None else (problem,)
-    return InspectedFile(scan=scan, entry=entry, holder=_holder(catalogue, recorder, scan), problems=problems)
+    holder = _holder(catalogue, recorder, scan, recorded)
+    return InspectedFile(scan=scan, entry=entry, holder=holder, problems=problems)
 
 
 def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem | None:
@@ -80,7 +88,7 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
     if entry.row is None or entry.reference is None:
         return None
     try:
-        refusal = inspect_image(entry.reference, limits=_limits(catalogue))[0].refusal
+        refusal = inspect_image(entry.reference, limits=image_limits(catalogue.settings))[0].refusal
         problem = None if refusal is None else f"can't be used: {refusal}"
     except FileNotFoundError:
         problem = "is not there"
@@ -88,48 +96,36 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
         problem = f"can't be used: {error}"
     if problem is None:
         return None
-    return TableProblem(
-        kind=ProblemKind.REFERENCE,
-        table=str(entry.row.sheet),
-        line=entry.row.line,
-        column="reference",
-        value=os.path.relpath(entry.reference, entry.row.sheet.parent),
-        advice=problem,
-    )
+    value = os.path.relpath(entry.reference, entry.row.sheet.parent)
+    return entry.row.problem(ProblemKind.REFERENCE, "reference", value, problem)
 
 
 def find_pixel_damage(catalogue: Catalogue, path: Path) -> str | None:
     """What is broken in an image file, all of whose pixels are decoded; None where nothing is, or it can't be read."""
     try:
-        return find_damage(path, depth="pixels", limits=_limits(catalogue))
+        return find_damage(path, depth="pixels", limits=image_limits(catalogue.settings))
     except OSError as error:
         return f"it can't be read: {error.strerror}"
 
 
-def _limits(catalogue: Catalogue) -> Limits:
-    settings = catalogue.settings
-    return Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
-
-
-def _recorded(catalogue: Catalogue, sha256: str) -> tuple[str, str] | None:
-    """The stored path and accession number of the masters of these bytes, which have both in common."""
+def _recorded_masters(catalogue: Catalogue, sha256: str) -> list[_RecordedMaster]:
+    """The masters of these bytes, which have path and accession number in common."""
+    wanted = select(Master.path, Item.accession_number, Master.unsupported).join(Item).where(Master.sha256 == sha256)
     with catalogue.reading() as session:
-        wanted = select(Master.path, Item.accession_number).join(Item).where(Master.sha256 == sha256).limit(1)
-        found = session.execute(wanted).one_or_none()
-    return None if found is None else (found.path, found.accession_number)
+        return [_RecordedMaster(*row) for row in session.execute(wanted)]
 
 
-def _is_settled(catalogue: Catalogue, sha256: str) -> bool:
+def _is_settled(recorded: Sequence[_RecordedMaster]) -> bool:
     """Whether nothing more is to be learned from the bytes: newer software may carry a kind that older couldn't."""
-    with catalogue.reading() as session:
-        refusals = session.scalars(select(Master.unsupported).where(Master.sha256 == sha256)).all()
-    return bool(refusals) and not any(refusal and not refusal.startswith(DAMAGED) for refusal in refusals)
+    reasons = [master.unsupported for master in recorded if master.unsupported is not None]
+    return bool(recorded) and all(reason.startswith(DAMAGED) for reason in reasons)
 
 
-def _holder(catalogue: Catalogue, recorder: Recorder, scan: Scan) -> RecordedFile | None:
-    recorded = _recorded(catalogue, scan.sha256)
-    if recorded is None or recorded[0] == str(scan.path):
+def _holder(
+    catalogue: Catalogue, recorder: Recorder, scan: Scan, recorded: Sequence[_RecordedMaster]
+) -> RecordedFile | None:
+    if not recorded or recorded[0].path == str(scan.path):
         return None
-    stored, number = recorded
+    stored, number, _ = recorded[0]
     problem = None if recorder.is_confirmed(scan.sha256) else check_file(catalogue.path_of(stored), scan.sha256)
     return RecordedFile(stored=stored, accession_number=number, problem=None if problem is None else problem.detail)

@@ -86,7 +86,7 @@ def update_master(
         try:
             free_sequence(session, master.item, row.sequence, entry, at=at, free=before)
         except SequenceTakenError as error:
-            problems.append(cell_problem(row, ProblemKind.SEQUENCE, "sequence", str(row.sequence), str(error)))
+            problems.append(row.problem(ProblemKind.SEQUENCE, "sequence", str(row.sequence), str(error)))
             master.sequence = before
         else:
             master.sequence = row.sequence
@@ -161,17 +161,12 @@ def take_picture_area(row: Row, master: Master, problems: list[TableProblem]) ->
         set_picture_area(master, row.picture_area)
 
 
-def cell_problem(row: Row, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
-    """A problem of one cell of a row."""
-    return TableProblem(kind=kind, table=str(row.sheet), line=row.line, column=column, value=value, advice=advice)
-
-
 def _check_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> bool:
     area, width, height = row.picture_area, master.width, master.height
     if area is None or (area.x + area.width <= width and area.y + area.height <= height):
         return True
     advice = f"(x y w h) reaches out of the picture of {width}x{height} px"
-    problems.append(cell_problem(row, ProblemKind.PICTURE_AREA, "picture_area", _area_text(area) or "", advice))
+    problems.append(row.problem(ProblemKind.PICTURE_AREA, "picture_area", _area_text(area) or "", advice))
     return False
 
 

@@ -21,7 +21,6 @@ from archive.ingest.checksum_verification import ChecksumMismatchError
 from archive.ingest.file_discovery import Scan
 from archive.ingest.metadata_updates import (
     SequenceTakenError,
-    cell_problem,
     free_sequence,
     next_free_sequence,
     rename_item,
@@ -68,7 +67,6 @@ class FileOutcome:
 
     action: Literal["added", "unchanged", "duplicate", "moved", "updated"]
     detail: str
-    changes: list[str] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     problems: tuple[TableProblem, ...] = ()
     """Cells of its row that can't be applied."""
@@ -131,7 +129,7 @@ class Recorder:
             outcome = self._move(session, known, scan, entry, holder, place)
         changes = [] if known is None else self._judge_again(session, scan) + self._found_again(session, scan)
         if changes and outcome.action in ("unchanged", "duplicate"):
-            outcome = replace(outcome, action="updated", detail="; ".join(changes), changes=changes)
+            outcome = replace(outcome, action="updated", detail="; ".join(changes))
         if scan.sums:
             detail = f"{scan.path}: {'; '.join(each.confirmation() for each in scan.sums)}"
             self._record_check(session, scan.sha256, EventOutcome.SUCCESS, detail)
@@ -210,8 +208,8 @@ class Recorder:
                 record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, master=about, at=at)
         changes = of_item + of_master
         if changes and action == "unchanged":
-            return FileOutcome(action="updated", detail="; ".join(changes), changes=changes)
-        return FileOutcome(action=action, detail="; ".join([detail, *changes]), changes=changes)
+            return FileOutcome(action="updated", detail="; ".join(changes))
+        return FileOutcome(action=action, detail="; ".join([detail, *changes]))
 
     def _move(
         self,
@@ -303,9 +301,7 @@ class Recorder:
             try:
                 free_sequence(session, item, stated, entry, at=at, free=free)
             except SequenceTakenError as error:
-                self._problems.append(
-                    cell_problem(entry.row, ProblemKind.SEQUENCE, "sequence", str(stated), str(error))
-                )
+                self._problems.append(entry.row.problem(ProblemKind.SEQUENCE, "sequence", str(stated), str(error)))
             else:
                 return stated
         taken = entry.facts.reserved | set(session.scalars(select(Master.sequence).where(Master.item_id == item.id)))

@@ -189,7 +189,7 @@ def _settle_column(number: str, column: str, paths: list[Path], usable: dict[Pat
     for path in stating:
         row = usable[path]
         advice = f"{_places([usable[each] for each in stating])} are about {number} and differ ({stated}): {remedy}"
-        matched.problems.append(_problem(row, ProblemKind.DISAGREEMENT, column, row.item[key], advice))
+        matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, row.item[key], advice))
         item = {name: value for name, value in row.item.items() if name not in (column, key)}
         usable[path] = replace(row, item=item | {"access": strictest} if strictest else item)
 
@@ -207,7 +207,7 @@ def _settle_sequences(
         advice = f"{_places([usable[path] for path in same])} give {number} the same sequence: give each its own"
         reserved.discard(sequence)
         for path in same:
-            matched.problems.append(_problem(usable[path], ProblemKind.SEQUENCE, "sequence", str(sequence), advice))
+            matched.problems.append(usable[path].problem(ProblemKind.SEQUENCE, "sequence", str(sequence), advice))
             usable[path] = replace(usable[path], sequence=None)
 
 
@@ -239,12 +239,8 @@ def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
     )
 
 
-def _problem(row: Row, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
-    return TableProblem(kind=kind, table=str(row.sheet), line=row.line, column=column, value=value, advice=advice)
-
-
 def _row_problem(row: Row, reason: str) -> TableProblem:
-    return _problem(row, ProblemKind.ROW, "", row.filename, reason)
+    return row.problem(ProblemKind.ROW, "", row.filename, reason)
 
 
 def _complaint(row: Row) -> str:

@@ -62,6 +62,10 @@ class Row:
         """The file that the row is about, as written."""
         return self.sheet.parent / self.filename
 
+    def problem(self, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
+        """What is wrong with one of its cells, or, without a column, with the row."""
+        return TableProblem(kind=kind, table=str(self.sheet), line=self.line, column=column, value=value, advice=advice)
+
 
 @dataclass(kw_only=True)
 class Spreadsheet:

@@ -52,13 +52,12 @@ def open_table(path: Path, *, sheet: str | None = None, known: Collection[str] =
     Raises:
         IngestError: it can't be read at all. Reading its rows can raise it too.
     """
+    notes: list[str] = []
     if path.suffix.lower() in WORKBOOK_SUFFIXES:
-        notes: list[str] = []
         return _with_header(path, read_workbook(path, sheet, notes), notes)
     if sheet is not None:
         raise IngestError(f"{path} is not an Excel workbook and has no sheets: leave out --sheet")
     encoding = detect_encoding(path)
-    notes = []
     rows = _csv_rows(path, encoding, known)
     return _with_header(path, rows if encoding.is_utf8 else _with_sample(rows, path, encoding, notes), notes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from archive.errors import IngestError
 
 _QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
+# A damaged workbook; SyntaxError is an XML parser's.
+_UNREADABLE = (LookupError, ValueError, SyntaxError, EOFError, zlib.error, zipfile.BadZipFile)
 _ZEROS = re.compile(r"0+")
 
 
@@ -34,14 +37,9 @@ def read_workbook(path: Path, sheet: str | None, notes: list[str]) -> Iterator[t
             warnings.simplefilter("ignore")  # about parts of the workbook that hold no cells
             workbook = load_workbook(path, read_only=True, data_only=True)
             formulas = load_workbook(path, read_only=True) if _has_formulas(path) else None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, *_UNREADABLE) as error:
         raise IngestError(f"{path} can't be read as an Excel workbook: {error}") from error
-    names = [worksheet.title for worksheet in workbook.worksheets]
-    if sheet is not None and sheet not in names:
-        raise IngestError(f"{path} has no sheet {sheet!r}; its sheets are: {', '.join(names)}")
-    name = sheet or names[0]
-    if sheet is None and len(names) > 1:
-        notes.append(f"{path}: the first of its {len(names)} sheets was read, {name!r}; --sheet names another")
+    name = _sheet_name(path, [worksheet.title for worksheet in workbook.worksheets], sheet, notes)
     worksheet = workbook[name]
     worksheet.reset_dimensions()
     lacking = 0
@@ -56,7 +54,7 @@ def read_workbook(path: Path, sheet: str | None, notes: list[str]) -> Iterator[t
                 )
             if any(cells):
                 yield number, cells
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise IngestError(f"{path}, sheet {name!r} can't be read: {error}") from error
     finally:
         workbook.close()
@@ -66,6 +64,16 @@ def read_workbook(path: Path, sheet: str | None, notes: list[str]) -> Iterator[t
         notes.append(
             f"{path}: {lacking:,} formulas have no stored value and were read as empty: save it with Excel once"
         )
+
+
+def _sheet_name(path: Path, names: list[str], wanted: str | None, notes: list[str]) -> str:
+    if not names:
+        raise IngestError(f"{path} has no sheet with cells")
+    if wanted is not None and wanted not in names:
+        raise IngestError(f"{path} has no sheet {wanted!r}; its sheets are: {', '.join(names)}")
+    if wanted is None and len(names) > 1:
+        notes.append(f"{path}: the first of its {len(names)} sheets was read, {names[0]!r}; --sheet names another")
+    return wanted or names[0]
 
 
 def _has_formulas(path: Path) -> bool:

@@ -18,12 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from archive.catalogue.schema.tables import Derivative, Item, Master
-from archive.catalogue.schema.vocabularies import Access
 from archive.export.item_records import ItemRecord
-from archive.export.premis import Scope, write_premis
-from archive.export.rights import license_of
+from archive.export.premis import ScanFile, Scope, write_premis
+from archive.export.rights import RESTRICTIONS, license_of
 from archive.failpoints import failpoint
-from archive.package.layout import PackageMetadata, ScanFile, files_of
+from archive.package.layout import PackageMetadata, files_of
 from archive.storage import slug
 
 _UNFINISHED_OBJECTS = "objects.unfinished"
@@ -40,7 +39,6 @@ _DUBLIN_CORE = {
     "dc.rights": "rights",
 }
 _RIGHTS = ("file", "basis", "terms", "note", "grant_act", "grant_restriction")
-_RESTRICTIONS = {Access.OPEN: "Allow", Access.RESTRICTED: "Disallow", Access.SENSITIVE: "Conditional"}
 
 
 class ArchivematicaLayout:
@@ -121,7 +119,7 @@ def _rights_of(item: Item) -> dict[str, str]:
         "terms": terms or "",
         "note": item.rights or f"access: {item.access}",
         "grant_act": "disseminate",
-        "grant_restriction": _RESTRICTIONS[item.access],
+        "grant_restriction": RESTRICTIONS[item.access],
     }
 
 

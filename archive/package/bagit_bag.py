@@ -24,11 +24,11 @@ from archive import SOFTWARE_NAME, __version__
 from archive.catalogue.schema.tables import Master, Root
 from archive.export.csv_file import write_csv
 from archive.export.item_records import ItemRecord, is_current
-from archive.export.premis import Scope, recorded_path, write_premis
+from archive.export.premis import ScanFile, Scope, recorded_path, write_premis
 from archive.export.prov import write_prov_json
 from archive.export.table_rows import FIELDS, RowKind, make_rows
 from archive.failpoints import failpoint
-from archive.package.layout import PackageMetadata, ScanFile, write_lines
+from archive.package.layout import PackageMetadata, write_lines
 from archive.storage import digest_file
 
 _DECLARATION = "bagit.txt"

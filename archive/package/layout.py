@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Derivative, Master
 from archive.export.item_records import ItemRecord, is_current
-
-ScanFile = Master | Derivative
+from archive.export.premis import ScanFile
 
 
 @dataclass(kw_only=True)

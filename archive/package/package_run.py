@@ -13,10 +13,11 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative
 from archive.errors import FixityError, UsageError
 from archive.export.item_records import ItemRecord, count_items, count_restricted, stream_items
+from archive.export.premis import ScanFile
 from archive.failpoints import failpoint
 from archive.package.archivematica import ArchivematicaLayout
 from archive.package.bagit_bag import BagLayout
-from archive.package.layout import Layout, PackageCounts, PackageMetadata, ScanFile, files_of
+from archive.package.layout import Layout, PackageCounts, PackageMetadata, files_of
 from archive.package.package_state import PackageRequest, unfinished_package
 from archive.package.payload_copy import DerivativeCopier, link_or_copy
 from archive.progress_reporting import NoProgress, Progress

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from archive.display import Record
+from archive.image_limits import image_limits
 from archive.settings import Settings
-from restoration.image import Area, Limits, Picture
+from restoration.image import Area, Picture
 
 PREVIEW_WIDTH_PX = 1200
 _THUMBNAIL_PX = 160  # the longer side
@@ -30,7 +31,7 @@ def open_before_and_after(settings: Settings, master: Record, derivative: Record
         ImageError: one isn't a picture that is read here.
         OSError: one can't be read.
     """
-    limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
+    limits = image_limits(settings)
     with (
         Picture.open(Path(master["path"]), page=master["page"], limits=limits) as before,
         Picture.open(Path(derivative["path"]), limits=limits) as after,

@@ -76,7 +76,7 @@ def read_record(catalogue: Catalogue, session: Session, derivative_id: int) -> D
         sha256=row.sha256,
         pixel_sha256=row.pixel_sha256,
         master_path=catalogue.path_of(row.master.path),
-        master_folder=Path(row.master.root.path) if Path(row.master.path).is_absolute() else None,
+        master_folder=catalogue.path_of(row.master.root.path) if Path(row.master.path).is_absolute() else None,
         provenance=provenance,
         mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
         versions={(stage.version.model.name, stage.version.version): stage.version for stage in row.recipe.stages},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,11 @@ from archive.batches.running.task_processing import write_derivative
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import ModelVersion
 from archive.errors import ModelRegistryError
+from archive.image_limits import image_limits
 from archive.reproduction.derivative_record import DerivativeRecord
 from archive.storage import digest_file
 from restoration.errors import DeviceError, RecipeError
-from restoration.image import Limits, Picture
+from restoration.image import Picture
 from restoration.model_folders import ModelFolder
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import Environment
@@ -67,10 +68,7 @@ class Remaker:
                 f"{PIPELINE_VERSION}: use software version {record.environment.get('software_version')}"
             )
         models = self._loaded_models(record)
-        limits = Limits(
-            max_pixels=self._catalogue.settings.max_pixels,
-            max_decoding_bytes=self._catalogue.settings.max_decoding_bytes,
-        )
+        limits = image_limits(self._catalogue.settings)
         with Picture.open(
             record.master_path,
             page=record.provenance.master_page,
@@ -121,11 +119,5 @@ class Remaker:
             try:
                 execution.resolved()
             except DeviceError:
-                return Execution(
-                    device="cpu",
-                    precision=execution.precision,
-                    tile_size=execution.tile_size,
-                    threads=execution.threads,
-                    seed=execution.seed,
-                )
+                return replace(execution, device="cpu")
         return execution

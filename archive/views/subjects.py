@@ -18,9 +18,10 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import Access
 from archive.errors import NotFoundError
+from archive.image_limits import image_limits
 from archive.settings import Settings
 from restoration.errors import ImageError
-from restoration.image import Limits, Picture, Source
+from restoration.image import Picture, Source
 from restoration.image.stored_pixels import Samples
 
 DIFFERENCE_GAIN = 4.0
@@ -109,8 +110,7 @@ def open_source(settings: Settings, subject: Subject) -> Iterator[Source]:
 
 def open_picture(settings: Settings, file: PictureFile) -> Picture:
     """The picture of one file, its bytes compared with the digest; raises as :func:`open_source` does."""
-    limits = Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes)
-    return Picture.open(file.path, page=file.page, limits=limits, expected_sha256=file.sha256)
+    return Picture.open(file.path, page=file.page, limits=image_limits(settings), expected_sha256=file.sha256)
 
 
 class Difference:

@@ -23,7 +23,7 @@ _TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _READ_CHUNKS = _COLOUR_CHUNKS | _TEXT_CHUNKS | {b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"tRNS", b"acTL"}
 _XMP = b"XML:com.adobe.xmp\0"
 _EXIF_TEXTS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-_PIXEL_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND"})
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _PALETTE = 3
 _SAMPLES = {0: 1, 2: 3, _PALETTE: 1, 4: 2, 6: 4}  # by colour type
 _CENTIMETRES_PER_METRE = 100
@@ -68,7 +68,7 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
         decoded_bytes = width * height * samples * bits // 8
         needed = decoded_bytes + 2 * os.fstat(file.fileno()).st_size  # the file is copied without metadata
         limits.check_decoding(f"a PNG of {width}x{height} px", needed)
-        pixels = WholePixels(lambda: _decode(file), shape=(height, width, samples))
+        pixels = WholePixels(lambda: decode_png(file), shape=(height, width, samples))
     return (StoredImage(info=info, pixels=pixels, orientation=orientation),)
 
 
@@ -172,8 +172,12 @@ def _xmp(chunk: bytes, problems: list[str]) -> bytes | None:
         return None
 
 
-def _decode(file: BinaryIO) -> Samples:
-    """Decodes the pixels from a copy of the file without metadata, because libpng prints warnings about metadata."""
+def decode_png(file: BinaryIO) -> Samples:
+    """Decodes the pixels from a copy of the file without metadata, because libpng prints warnings about metadata.
+
+    Raises:
+        UnreadableImageError: they are damaged.
+    """
     file.seek(0)
     kept = [file.read(8)]
     while len(head := file.read(8)) == 8:

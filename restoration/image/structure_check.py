@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from PIL import JpegImagePlugin, PngImagePlugin
+from PIL import JpegImagePlugin
 from tifffile import TIFF, TiffFile, TiffPage
 
 from restoration.errors import ImageError, UnreadableImageError
 from restoration.image.format_detection import find_format
 from restoration.image.image_info import Limits
 from restoration.image.jp2 import decode_whole
+from restoration.image.png import decode_png, open_png
 
 Depth = Literal["structure", "pixels"]
 
@@ -200,10 +201,8 @@ def _decode_jpeg(file: BinaryIO, limits: Limits) -> None:
 
 
 def _decode_png(file: BinaryIO, limits: Limits) -> None:
-    file.seek(0)
-    with PngImagePlugin.PngImageFile(file) as image:  # also decodes palettes and low bit depths
-        limits.check_size(*image.size)
-        image.load()
+    open_png(file, limits=limits)  # checks the size
+    decode_png(file)
 
 
 def _decode_jp2(file: BinaryIO, limits: Limits) -> None:  # noqa: ARG001 - its header was checked when it was opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from restoration.image import Limits, find_damage
 from tests.sample_images import CARRIED, REFUSED
@@ -42,6 +43,15 @@ def test_changed_pixels_are_found_by_one_of_the_checks(tmp_path: Path, name: str
     path = tmp_path / "scan"
     path.write_bytes(content)
     assert find_damage(path, depth="pixels", limits=Limits()) is not None
+
+
+def test_a_broken_block_of_metadata_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "scan.png"
+    Image.new("RGB", (8, 8)).save(path, dpi=(300, 300))
+    content = path.read_bytes()
+    at = content.index(b"pHYs") + 5
+    path.write_bytes(content[:at] + b"\x55" + content[at + 1 :])
+    assert find_damage(path, depth="pixels", limits=Limits()) is None
 
 
 def test_a_file_that_is_not_an_image_is_not_checked(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from archive.batches.running.task_processing import process_task
 from archive.batches.worker_limits import MAX_IN_FLIGHT_PIXELS, MAX_IN_FLIGHT_TASKS
 from archive.catalogue import Catalogue
 from archive.errors import BatchError
+from archive.image_limits import image_limits
 from archive.storage import temporary_path
-from restoration.image import Limits
 from restoration.pipeline.loaded_models import LoadedModels
 
 if TYPE_CHECKING:
@@ -181,14 +181,13 @@ class WorkerPool:
                 task.start(self._process, self._finished)
 
     def _process(self, task: InFlightTask) -> TaskResult:
-        settings = self._catalogue.settings
         path = temporary_path(task.claim.final, task.claim.token)
         try:
             return process_task(
                 task.claim,
                 self._models,
                 temporary=path,
-                limits=Limits(max_pixels=settings.max_pixels, max_decoding_bytes=settings.max_decoding_bytes),
+                limits=image_limits(self._catalogue.settings),
                 threads=self._threads,
                 check_still_wanted=lambda: self._check_still_wanted(task),
                 scheduler=lambda call: self._device.run(task.priority, lambda: self._run_on_device(task, call)),

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 
 import pytest
-from hypothesis import given
+from edtf import parse_edtf
+from edtf.parser.edtf_exceptions import EDTFParseException
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive.catalogue.edtf_dates import EARLIEST_DAY, LATEST_DAY, date_range
@@ -50,6 +53,34 @@ def test_what_is_no_edtf_date_is_refused(text: str) -> None:
 def test_a_range_that_runs_backwards_is_refused() -> None:
     with pytest.raises(ValueError, match="ends before it starts"):
         date_range("1930/1920")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(r"[12][0-9]{3}(-(0[1-9]|1[0-2])(-[0-3][0-9])?)?[~?%]?", fullmatch=True),
+            st.from_regex(r"[12]([0-9]{2}X|[0-9]XX)[~?%]?", fullmatch=True),
+        ),
+        min_size=1,
+        max_size=2,
+    )
+)
+def test_simple_dates_are_read_as_the_library_reads_them(dates: list[str]) -> None:
+    text = "/".join(dates)
+    try:
+        parsed = parse_edtf(text)
+        expected = [
+            m.tm_year * 10_000 + m.tm_mon * 100 + m.tm_mday for m in (parsed.lower_strict(), parsed.upper_strict())
+        ]
+        valid = expected[0] <= expected[1] and all(date.fromisoformat(each[:10]) for each in dates if len(each) >= 10)
+    except (EDTFParseException, ValueError):
+        valid = False
+    if valid:
+        assert list(date_range(text)) == expected
+    else:
+        with pytest.raises(ValueError, match=r"EDTF|ends before"):
+            date_range(text)
 
 
 @given(st.text(alphabet="0123456789X~?%-/.,[]{}YTES:Z ", max_size=15))

@@ -134,6 +134,17 @@ def test_an_absent_share_is_one_trouble_and_leaves_no_event(restored: SmallArchi
     assert events(restored, "1906.1") == []
 
 
+def test_a_share_that_lies_elsewhere_on_this_machine_is_found(
+    restored: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = restored.scans.with_name("mounted here")
+    restored.scans.rename(here)
+    machine = restored.home / "machine.toml"
+    machine.write_text(f'[roots]\n"{restored.scans}" = "{here}"\n')
+    monkeypatch.setenv("ARCHIVE_MACHINE_SETTINGS", str(machine))
+    assert outcomes(restored.done("reproduce").output) == ["identical"] * 2
+
+
 def test_other_pixels_are_different_here_and_within_a_tolerance_on_another_device(several: SmallArchive) -> None:
     several.done("reproduce")
     catalogue = catalogue_of(several)

@@ -75,6 +75,31 @@ def test_lists_checks_and_exports_say_so(withdrawn: SmallArchive, tmp_path: Path
         find_subject(Catalogue.open(load_settings(withdrawn.home)), f"derivative-{withdrawn_id}", tuple(Access))
 
 
+def test_an_interrupted_withdrawal_is_completed_with_its_views(
+    restored: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(derivative(restored)["path"])
+    with monkeypatch.context() as patched:
+        patched.setattr("archive.withdrawal.remove_views", _interrupt)
+        with pytest.raises(_InterruptedError):
+            restored.run(*withdraw(restored), "--reason", REASON, "--reviewer", "A. Curator")
+    view = restored.home / "views" / "ab" / "abcdef.1.tif"
+    view.parent.mkdir(parents=True)
+    view.write_bytes(b"a view")
+    restored.done(*withdraw(restored), "--reason", REASON, "--reviewer", "A. Curator")
+    assert not view.exists()
+    assert not path.exists()
+    assert restored.show("1906.1")["events"][-1]["type"] == "deletion"
+
+
+class _InterruptedError(Exception):
+    """The process dies."""
+
+
+def _interrupt(_settings: object) -> None:
+    raise _InterruptedError
+
+
 def test_no_batch_makes_it_again(withdrawn: SmallArchive) -> None:
     for command in (["restore"], ["restore", "accession_number:1906.1"], ["rerun", "accession_number:1906.1"]):
         withdrawn.done(*command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -136,6 +137,30 @@ def test_the_same_export_as_a_workbook(catalogue: Catalogue, plates: Path, take:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("damage", ["cut off", "changed"])
+def test_a_damaged_workbook_is_refused_with_its_name(plates: Path, take: Take, damage: str) -> None:
+    workbook = openpyxl.Workbook()
+    assert workbook.active is not None
+    for row in [HEADERS, *ROWS * 50]:
+        workbook.active.append(row)
+    path = plates / "export.xlsx"
+    workbook.save(path)
+    sheet = "xl/worksheets/sheet1.xml"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+        start = archive.getinfo(sheet).header_offset + 30 + len(sheet)
+    if damage == "cut off":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part[: len(part) // 2] if name == sheet else part)
+    else:
+        content = bytearray(path.read_bytes())
+        content[start : start + 20] = b"\xff" * 20
+        path.write_bytes(content)
+    with pytest.raises(IngestError, match=r"export\.xlsx.* can't be read"):
+        take(metadata=path, mapping=write_mapping(plates.parent))
+
+
 def test_a_foreign_table_without_a_mapping_is_not_taken_in_silence(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
 ) -> None:
@@ -253,7 +278,7 @@ def test_scans_without_a_row_are_described_by_their_names(
     mapping = write_mapping(
         scans.parent,
         "[files]\npattern = '(?P<accession_number>.+?)_(?P<sequence>\\d+)(?P<view>[rv])?'\n"
-        '[files.views]\nr = "recto"\nv = "verso"\n',
+        '[files.views]\nr = "recto"\nv = "Verso"\n',
     )
     report = take(mapping=mapping)
     assert (report.added, report.failures, report.problems) == (4, [], [])
