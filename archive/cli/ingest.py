@@ -132,12 +132,12 @@ def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
     click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
     _print(report.passed_over, "{} passed over", "file", verbose=verbose)
     _print(report.rows_without_files, "{} without a file", "row", verbose=verbose)
-    no_rows = [(path, "no row names it") for path in report.files_without_rows]
-    _print(no_rows, "{} without a row", "image", verbose=verbose)
-    no_sums = [(path, "not listed") for path in report.files_without_sums]
-    _print(no_sums, "{} not in the manifest", "image", verbose=verbose)
-    missing = [(path, "not found") for path in report.missing]
-    _print(missing, "{} of the manifest not found", "file", verbose=verbose)
+    for paths, heading, what in (
+        (report.files_without_rows, "{} without a row", "image"),
+        (report.files_without_sums, "{} not in the manifest", "image"),
+        (report.missing, "{} of the manifest not found", "file"),
+    ):
+        _print([(path, "") for path in paths], heading, what, verbose=verbose)
     _print(report.notes, "{}", "note", verbose=verbose)
     _print_problems(report, verbose=verbose)
     _print(report.failures, "{} refused", "file", verbose=verbose)

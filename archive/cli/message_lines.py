@@ -14,7 +14,7 @@ def print_messages(heading: str, messages: Sequence[tuple[str, str]], *, verbose
 
     Args:
         heading: the first line, which says what they are about and how many they are.
-        messages: the messages. The name may be empty.
+        messages: the messages. The name may be empty, and the text where the heading says it all.
         verbose: print each of them; the json log format always does.
         all_with: how to see all of them, printed if some are not shown.
     """
@@ -34,13 +34,14 @@ def print_groups(groups: Iterable[MessageGroup], *, all_with: str) -> None:
     for group in groups:
         names = [name for name in group.names if name]
         if group.count == 1:
-            emit(f"  {escape_control_characters(': '.join((*names, group.text)))}")
+            emit(f"  {escape_control_characters(': '.join(filter(None, (*names, group.text))))}")
             continue
-        emit(f"  {group.count:,} x {escape_control_characters(group.text)}")
+        if group.text:
+            emit(f"  {group.count:,} x {escape_control_characters(group.text)}")
         more = group.count - len(group.names)
         hidden += more
         if names:
             shown = ", ".join(names) + (f" and {more:,} more" if more else "")
-            emit(f"      {escape_control_characters(shown)}")
+            emit(f"  {'    ' if group.text else ''}{escape_control_characters(shown)}")
     if hidden:
         emit(f"  All of them: {all_with}")

@@ -138,6 +138,10 @@ def test_an_ingest_groups_what_it_says_and_tells_all_of_it_on_request(small: Sma
     assert "broken2.tif and 2 more\n  All of them: --verbose, or --problems FILE.csv\n" in answer.errors
     assert "broken4.tif" not in answer.errors
     assert f"{table} line 2: gone.tif: is not there" in answer.errors
+    write_scan(small.scans / "new1.tif", seed=1)
+    write_scan(small.scans / "new2.tif", seed=2)
+    named = f"2 images without a row:\n  {small.scans / 'new1.tif'}, {small.scans / 'new2.tif'}\n"
+    assert named in small.run("ingest", small.scans, "--dry-run").errors
 
     problems = tmp_path / "problems.csv"
     told = small.run("ingest", small.scans, "--verbose", "--problems", problems).errors
