@@ -82,19 +82,19 @@ class ReportEntry:
 
     @property
     def headline(self) -> list[str]:
-        """The most important scores in one line, by what the derivative was compared with."""
-        of_whole = [
-            score
+        """PSNR and SSIM in one line, by what the derivative was compared with."""
+        shown = {
+            (score["compared_with"], score["image"], score["metric"]): format_score_value(score)
             for score in self.derivative["quality"]
-            if score["image"] == ScoredImage.DERIVATIVE and score["stage"] is None
-        ]
+            if score["stage"] is None
+        }
         parts = []
         for compared_with, name in ((ComparedWith.REFERENCE, "clean reference"), (ComparedWith.SOURCE, "scan")):
-            found = [
-                f"{score['metric'].upper()} {format_score_value(score)}"
-                for score in of_whole
-                if score["compared_with"] == compared_with and score["metric"] in ("psnr", "ssim")
-            ]
+            found = []
+            for metric in ("psnr", "ssim"):
+                if value := shown.get((compared_with, ScoredImage.DERIVATIVE, metric)):
+                    of_scan = shown.get((compared_with, ScoredImage.SOURCE, metric))
+                    found.append(f"{metric.upper()} {value}" + (f" (scan {of_scan})" if of_scan else ""))
             if found:
                 parts.append(f"{', '.join(found)} against the {name}")
         return parts

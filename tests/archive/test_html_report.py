@@ -181,7 +181,9 @@ def test_the_scores_are_in_one_line_and_the_table_is_folded_away(catalogue: Cata
     text = _written(catalogue, tmp_path / "report.html")
     (line,) = re.findall(r'<p class="scores">(.*)</p>', text)
     assert re.fullmatch(
-        r"PSNR [\d.]+ dB, SSIM [\d.]+ against the clean reference · PSNR [\d.]+ dB, SSIM [\d.]+ against the scan", line
+        r"PSNR [\d.]+ dB \(scan [\d.]+ dB\), SSIM [\d.]+ \(scan [\d.]+\) against the clean reference · "
+        r"PSNR [\d.]+ dB, SSIM [\d.]+ against the scan",
+        line,
     )
     assert text.index("<details>\n<summary>All scores") < text.index("<caption>Quality scores")
 
