@@ -185,7 +185,7 @@ def _catalogue(items: int, agent: int) -> Iterator[Rows]:
         derivatives = _add_masters(rows, random, item_id, derivatives, agent)
         while batches <= derivatives // _BATCH:
             batches += 1
-            rows["batches"].append((batches, "restore", "{}", _WRITTEN_AT, agent))
+            rows["batches"].append((batches, "restore", "{}", 0, _WRITTEN_AT, agent))
         yield rows
 
 
@@ -227,7 +227,7 @@ def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, age
         path = f"derivatives/{item_id}/{item_id}_001_{kind}_{recipe}.tif"
         batch, digest = derivatives // _BATCH + 1, _digest(path)
         made = (batch, kind, path, digest, digest, 50_000_000, _digest(f"{master_id}"), _ENVIRONMENT, "[]", "[]")
-        rows["derivatives"].append((derivatives, master_id, recipe + 1, *made, _WRITTEN_AT, None))
+        rows["derivatives"].append((derivatives, master_id, recipe + 1, *made, _WRITTEN_AT, None, False))
         rows["tasks"].append((batch, master_id, recipe + 1, "done", 1, None, derivatives))
         rows["events"].append(("derivation", _WRITTEN_AT, "success", agent, None, master_id, derivatives))
         scores = [(name, against, round(least + span * random.random(), 4)) for name, against, least, span in _METRICS]
@@ -281,7 +281,7 @@ def _scan(master_id: int, item_id: int, sequence: int, view: str) -> tuple[Any, 
 
 # The columns of each table, in the order of the rows.
 _COLUMNS = {
-    "batches": "id kind options created_at agent_id",
+    "batches": "id kind options priority created_at agent_id",
     "items": "id accession_number title creator date date_earliest date_latest description place process polarity "
     "access collection extra created_at",
     "item_words": "field word item_id position",
@@ -289,7 +289,7 @@ _COLUMNS = {
     "samples_per_pixel ingested_at last_task_status refusal current_restored_id current_styled_id "
     "current_restored_recipe_id current_styled_recipe_id psnr_source ssim_source",
     "derivatives": "id master_id recipe_id batch_id kind path sha256 pixel_sha256 size master_sha256 environment "
-    "stage_records notes created_at verified_at",
+    "stage_records notes created_at verified_at is_trial",
     "tasks": "batch_id master_id recipe_id status attempts error derivative_id",
     "quality_scores": "derivative_id metric value image compared_with colour_space data_range implementation",
     "reviews": "derivative_id sha256 decision agent_id at",

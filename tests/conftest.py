@@ -7,6 +7,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -49,16 +50,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             parameters is not None and "postgresql" in map(str, parameters.params.values())
         ):
             item.add_marker(pytest.mark.postgres)
-    if not Path(CHROMIUM).exists():
-        for item in items:
-            if item.get_closest_marker("browser"):
-                item.add_marker(pytest.mark.skip(reason=f"no {CHROMIUM}"))
-    if on_gpu := [item for item in items if item.get_closest_marker("cuda")]:
+    _skip(items, "browser", None if Path(CHROMIUM).exists() else f"no {CHROMIUM}")
+    _skip(items, "ray", None if find_spec("ray") else "Ray is not installed")
+    if any(item.get_closest_marker("cuda") for item in items):
         import torch
 
-        if not torch.cuda.is_available():
-            for item in on_gpu:
-                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        _skip(items, "cuda", None if torch.cuda.is_available() else "no CUDA device")
+
+
+def _skip(items: list[pytest.Item], marker: str, reason: str | None) -> None:
+    """Skips the tests with the marker, if there is a reason."""
+    for item in items:
+        if reason and item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

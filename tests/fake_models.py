@@ -167,7 +167,7 @@ class FakeModelLoader:
         if self.gate is not None and calls == 0:
             passed = self.gate / str(os.getpid())
             passed.touch()
-            wait_until(lambda: not passed.exists())
+            wait_until(lambda: not passed.exists(), seconds=300)
 
 
 def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:
@@ -185,6 +185,7 @@ def work(
     pause_seconds: float = 0.0,
     gate: Path | None = None,
     workers: int = 1,
+    ray: str | None = None,
     loader: FakeModelLoader | None = None,
 ) -> None:
     """Runs a batch; exits with code 130 if it was interrupted.
@@ -197,6 +198,7 @@ def work(
         gate: at its first tile the stage creates this file and waits until it is removed. At that time the maximum
             number of tasks is in flight, and nothing accesses the database.
         workers: the number of worker processes; several need a ``loader``.
+        ray: the address of a Ray cluster that does the work; it needs a ``loader``.
         loader: loads the stage and replaces the other options.
     """
     all_are_in_flight = threading.Event()
@@ -217,7 +219,7 @@ def work(
     catalogue = Catalogue.open(load_settings(home))
     with mock.patch.object(WorkerPool, "next_finished", signal_then_wait):
         loader_of_one = lambda _folder_of, _execution: FakeModels(FakeStage(wait))  # noqa: E731
-        result = run_batch(catalogue, batch_id, workers=workers, make_models=loader or loader_of_one)
+        result = run_batch(catalogue, batch_id, workers=workers, ray=ray, make_models=loader or loader_of_one)
     sys.exit(130 if result.interrupted else 0)
 
 

@@ -121,7 +121,10 @@ def list_items(
 
 
 def list_batches(session: Session, batch_id: int | None = None) -> Iterator[dict[str, Any]]:
-    """Batches by id, all or one: id, created_at, status, recipes and tasks (counted), counts by status, operator."""
+    """Batches by id, all or one.
+
+    Keys: id, created_at, status, recipes and tasks (counted), the count of each status, priority, operator.
+    """
     statement = _batch_statement()
     for row in session.execute(statement if batch_id is None else statement.where(Batch.id == batch_id)):
         yield _batch_object(row)
@@ -158,6 +161,7 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
         select(
             Batch.id,
             Batch.created_at,
+            Batch.priority,
             Agent.name.label("operator"),
             func.count(Task.recipe_id.distinct()).label("recipes"),
             func.count(Task.id).label("tasks"),
@@ -166,7 +170,7 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
         )
         .outerjoin(Task, Task.batch_id == Batch.id)
         .outerjoin(Agent, Agent.id == Batch.operator_id)
-        .group_by(Batch.id, Batch.created_at, Agent.name)
+        .group_by(Batch.id, Batch.created_at, Batch.priority, Agent.name)
         .order_by(Batch.id)
     )
 
@@ -180,6 +184,7 @@ def _batch_object(row: Any) -> dict[str, Any]:
         "recipes": row.recipes,
         "tasks": row.tasks,
         **{status.value: count for status, count in counts.items()},
+        "priority": row.priority,
         "operator": row.operator,
     }
 

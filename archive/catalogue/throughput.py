@@ -46,7 +46,7 @@ def measure_throughput(session: Session, *which: ColumnElement[bool]) -> Through
         .order_by(Task.id.desc())
         .limit(_NEWEST_TASKS)
     ).all()
-    seconds = _covered_seconds((began, ended) for began, ended, _ in rows if began and ended)
+    seconds = covered_seconds((began, ended) for began, ended, _ in rows if began and ended)
     if not seconds:
         return None
     pixels = sum(pixels for _, _, pixels in rows)
@@ -93,7 +93,7 @@ def stage_seconds(session: Session, batch_id: int) -> list[dict[str, Any]]:
     return [{"stage": name, "seconds": seconds[name], "masters": masters[name]} for name in seconds]
 
 
-def _covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
+def covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
     """How long at least one of the spans was going on."""
     covered, until = 0.0, None
     for began, ended in sorted(spans):

@@ -16,6 +16,7 @@ from archive.cli.options import (
     command,
     device_options,
     epilog,
+    operation_options,
     pass_context,
     worker_options,
 )
@@ -45,6 +46,7 @@ FIELDS = (
     "failed",
     "skipped",
     "cancelled",
+    "priority",
     "operator",
 )
 WORKER_FIELDS = ("host", "process", "device", "accession_number", "sequence", "since", "last_heartbeat")
@@ -143,6 +145,7 @@ def cancel(context: Context, batch_id: int) -> None:
 @click.option("--until", metavar="HH:MM", help="Start no more masters from this time of day on.")
 @device_options
 @worker_options
+@operation_options
 @pass_context
 def resume(
     context: Context,
@@ -151,19 +154,31 @@ def resume(
     device: str | None,
     precision: str | None,
     workers: WorkerCount,
+    ray: str | None,
+    priority: int | None,
+    notify: str | None,
+    metrics: str | None,
 ) -> int:
     """Run a planned batch, or continue an interrupted one.
 
-    Several processes may work on one batch, on one machine (--workers) or on several that share the home and a
-    PostgreSQL database.
+    Several processes may work on one batch, on one machine (--workers) or on several (--ray, or by hand) that share the
+    home and a PostgreSQL database.
     """
+    catalogue = context.catalogue()
+    if priority is not None:
+        from archive.batches.priority import set_priority
+
+        set_priority(catalogue, batch_id, priority)
     return run_and_report(
-        context.catalogue(),
+        catalogue,
         batch_id,
         device=device,
         precision=precision,
         until=_time_of_day(until) if until else None,
         workers=workers,
+        ray=ray,
+        notify=notify,
+        metrics=metrics,
     )
 
 

@@ -215,15 +215,45 @@ def device_options(function: Function) -> Function:
 
 
 def worker_options(function: Function) -> Function:
-    """--workers: how many processes work on the batch."""
-    return click.option(
+    """--workers and --ray: how many processes work on the batch, and where."""
+    ray = click.option(
+        "--ray",
+        metavar="auto|ADDRESS",
+        help="Work on the nodes of a Ray cluster; auto is the one that this machine belongs to. "
+        "--workers then counts for each node.",
+    )
+    workers = click.option(
         "--workers",
         type=WorkerCountType(),
         metavar="auto|N",
         default="auto",
         show_default=True,
         help="How many processes work on the batch; auto is 1 on a CPU, and as many as keep each GPU busy.",
-    )(function)
+    )
+    return workers(ray(function))
+
+
+def operation_options(function: Function) -> Function:
+    """--priority, --notify and --metrics: how a batch runs beside others, and who is told of it."""
+    priority = click.option(
+        "--priority",
+        type=click.IntRange(0, 9),
+        metavar="0..9",
+        help="Urgency; the workers of less urgent batches work on this one first. Default: 0.",
+    )
+    notify = click.option(
+        "--notify",
+        metavar="COMMAND",
+        help="Command to run at the end, at the first failed master, and if no master is finished for ten times the "
+        "usual time; it gets a JSON object on standard input.",
+    )
+    metrics = click.option(
+        "--metrics",
+        metavar="FILE|PORT",
+        help="Write metrics in Prometheus text format into FILE, or serve them at PORT of this machine "
+        "(ADDRESS:PORT for others).",
+    )
+    return priority(notify(metrics(function)))
 
 
 class WorkerCountType(click.ParamType["int | Literal['auto']"]):

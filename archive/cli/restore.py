@@ -16,6 +16,7 @@ from archive.cli.options import (
     Context,
     command,
     device_options,
+    operation_options,
     pass_context,
     query_argument,
     worker_options,
@@ -116,6 +117,7 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @device_options
 @worker_options
+@operation_options
 @_sample_options
 @_plan_options
 @pass_context
@@ -171,6 +173,7 @@ def restore(
 @click.option("--model", metavar="REF", help="Version to use. Default: the @approved version.")
 @device_options
 @worker_options
+@operation_options
 @_plan_options
 @pass_context
 def rerun(context: Context, /, query: str | None, **options: Any) -> int:
@@ -195,13 +198,17 @@ def _plan_and_run(
     device: str | None,
     precision: str | None,
     workers: WorkerCount,
+    ray: str | None,
+    priority: int | None,
+    notify: str | None,
+    metrics: str | None,
     **options: Any,
 ) -> int:
     if plan_only and dry_run:
         raise click.UsageError("--plan writes a batch, --dry-run writes nothing. Use only one of them")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
-    if not plan_only and not dry_run:
+    if not plan_only and not dry_run and ray is None:  # the nodes have other devices
         from archive.batches.running.runner import check_device
 
         check_device(catalogue, options["device"], options["precision"])
@@ -222,10 +229,14 @@ def _plan_and_run(
         print_plan(written, query, err=not plan_only and written.batch_id is not None)
     if written.batch_id is None:
         return EXIT_DONE
+    if priority is not None:
+        from archive.batches.priority import set_priority
+
+        set_priority(catalogue, written.batch_id, priority)
     if plan_only:
         click.echo(f"batch {written.batch_id} is planned. Run it with `archive batch resume {written.batch_id}`")
         return EXIT_DONE
-    return run_and_report(catalogue, written.batch_id, workers=workers)
+    return run_and_report(catalogue, written.batch_id, workers=workers, ray=ray, notify=notify, metrics=metrics)
 
 
 def _confirm(plan: Plan, query: str | None) -> bool:
@@ -250,21 +261,27 @@ def run_and_report(
     precision: str | None = None,
     until: time | None = None,
     workers: WorkerCount = "auto",
+    ray: str | None = None,
+    notify: str | None = None,
+    metrics: str | None = None,
 ) -> int:
     """Runs a batch and prints its outcome; returns the exit code."""
     try:
+        from archive.batches.running.batch_monitor import monitor_batch
         from archive.batches.running.runner import run_batch
 
-        result = run_batch(
-            catalogue,
-            batch_id,
-            device=device,
-            precision=precision,
-            until=until,
-            workers=workers,
-            progress=make_progress(),
-            set_up_worker=log_setup(),
-        )
+        with monitor_batch(catalogue, batch_id, notify=notify, metrics=metrics):
+            result = run_batch(
+                catalogue,
+                batch_id,
+                device=device,
+                precision=precision,
+                until=until,
+                workers=workers,
+                ray=ray,
+                progress=make_progress(),
+                set_up_worker=log_setup(),
+            )
     except KeyboardInterrupt:  # before the first task; later interruptions are part of the result
         click.echo(f"interrupted: continue with `archive batch resume {batch_id}`", err=True)
         return EXIT_INTERRUPTED

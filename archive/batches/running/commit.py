@@ -52,6 +52,7 @@ class TaskResult:
     stage_records: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     scores: Sequence[Score]
+    step_seconds: Mapping[str, float]  # on the clock: read, restore (of which device), score, digest
 
 
 def commit_derivative(catalogue: Catalogue, claim: Claim, result: TaskResult) -> TaskStatus:
@@ -226,6 +227,7 @@ def _write_rows(
     session.add(derivative)
     session.flush()
     task.derivative_id = derivative.id
+    task.step_seconds = dict(result.step_seconds)
     finish_task(catalogue, session, task, TaskStatus.DONE)
     record_event(
         session,

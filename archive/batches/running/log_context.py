@@ -9,9 +9,9 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from archive.batches.running.claims import Claim
 
 
-def batch_context(batch_id: int, *, worker: str | None = None) -> AbstractContextManager[None]:
-    """Log lines inside this context belong to the batch; they name the worker if there are several."""
-    named = {} if worker is None else {"worker": worker}
+def batch_context(batch_id: int, *, worker: str | None = None, node: str | None = None) -> AbstractContextManager[None]:
+    """Log lines inside this context belong to the batch; they name the worker and the node if there are several."""
+    named = {key: value for key, value in (("worker", worker), ("node", node)) if value is not None}
     return bound_contextvars(batch=batch_id, task=None, item=None, stage=None, **named)
 
 

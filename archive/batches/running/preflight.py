@@ -17,6 +17,7 @@ from restoration.errors import DeviceError, ModelError, RecipeError
 from restoration.model_folders import ModelFolder
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.recipe import PIPELINE_VERSION
+from restoration.recipe import Recipe as FullRecipe
 from restoration.recipe import RecipeStage as Stage
 
 if TYPE_CHECKING:
@@ -32,14 +33,12 @@ def make_execution(catalogue: Catalogue, device: str, precision: str, threads: i
     return Execution(device=device, precision=precision, tile_size=catalogue.settings.tile_size, threads=threads)
 
 
-def load_batch_models(
-    catalogue: Catalogue, batch_id: int, execution: Execution, make_models: ModelLoader
-) -> LoadedModels:
-    """Checks and loads the models of the batch's open tasks.
+def check_batch_models(catalogue: Catalogue, batch_id: int) -> tuple[list[FullRecipe], list[ModelFolder]]:
+    """The recipes of the batch's open tasks and the checked files of their models.
 
     Raises:
         ModelRegistryError: weights are missing or changed.
-        BatchError: the device is not available, or the batch was planned for another pipeline version.
+        BatchError: the batch was planned for another pipeline version.
     """
     with catalogue.reading() as session:
         open_recipes = select(Task.recipe_id).where(*open_tasks(batch_id))
@@ -56,13 +55,23 @@ def load_batch_models(
             f"cancel it with `archive batch cancel {batch_id}`, and plan it again with `archive restore` or "
             "`archive rerun`"
         )
-    folders: dict[tuple[str, str], ModelFolder] = {}
-    for version in versions:
-        try:
-            folder = model_registry.checked_folder(catalogue, version)
-        except ModelRegistryError as error:
-            raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_resume_hint(batch_id)}") from error
-        folders[folder.card.name, folder.card.version] = folder
+    try:
+        return recipes, [model_registry.checked_folder(catalogue, version) for version in versions]
+    except ModelRegistryError as error:
+        raise ModelRegistryError(f"batch {batch_id} can't be run: {error}. {_resume_hint(batch_id)}") from error
+
+
+def load_batch_models(
+    catalogue: Catalogue, batch_id: int, execution: Execution, make_models: ModelLoader
+) -> LoadedModels:
+    """Checks and loads the models of the batch's open tasks.
+
+    Raises:
+        ModelRegistryError: weights are missing or changed.
+        BatchError: the device is not available, or the batch was planned for another pipeline version.
+    """
+    recipes, checked = check_batch_models(catalogue, batch_id)
+    folders = {(folder.card.name, folder.card.version): folder for folder in checked}
     try:
         models = make_models(lambda stage: folders[stage.model, stage.version], execution)
         for recipe in recipes:

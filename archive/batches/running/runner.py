@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
+from archive.batches.priority import mark_begun
 from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
 from archive.batches.running.interruption import Interruption
 from archive.batches.running.preflight import ModelLoader, make_execution
+from archive.batches.running.ray_supervisor import supervise_on_ray
 from archive.batches.running.supervisor import supervise
 from archive.batches.running.worker_count import WorkerCount, place_workers
 from archive.batches.running.worker_loop import WorkerOptions, count_open_tasks, work_on_batch
@@ -32,6 +34,7 @@ def run_batch(
     precision: str | None = None,
     until: time | None = None,
     workers: WorkerCount = 1,
+    ray: str | None = None,
     progress: Progress | None = None,
     set_up_worker: Callable[[], None] = no_setup,
     make_models: ModelLoader = LoadedModels,
@@ -50,6 +53,7 @@ def run_batch(
         precision: overrides the precision in the batch's options.
         until: a local time of day from which on no more tasks are claimed.
         workers: the number of worker processes; with several, this process only supervises them.
+        ray: the address of a Ray cluster whose nodes do the work, each with so many workers.
         progress: is informed of each finished master.
         set_up_worker: the first function that each worker process calls; must be picklable.
         make_models: loads the models; must be picklable if there are several workers.
@@ -68,11 +72,22 @@ def run_batch(
         precision = precision or batch.options["precision"]
     interrupted = False
     if open_count := count_open_tasks(catalogue, batch_id):
+        retry_while_unavailable(catalogue, lambda: mark_begun(catalogue, batch_id))
         stop_at = None if until is None else next_occurrence(until, clock())
         options = WorkerOptions(device=device, precision=precision, stop_at=stop_at)
-        placed = place_workers(workers, options, open_count)
         listener = progress or NoProgress()
-        if len(placed) == 1:
+        if ray is not None:
+            interrupted = supervise_on_ray(
+                catalogue,
+                batch_id,
+                options,
+                address=ray,
+                workers=workers,
+                progress=listener,
+                make_models=make_models,
+                set_up_worker=set_up_worker,
+            )
+        elif len(placed := place_workers(workers, options, open_count)) == 1:
             stop = Interruption(listener.interrupted)
             interrupted = work_on_batch(
                 catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models, clock=clock

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from archive import SOFTWARE_NAME
@@ -62,8 +63,8 @@ def process_task(
         RestorationError: the master or the result is not a valid picture, or the master changed.
         OSError: a file can't be read or written.
     """
-
-    set_stage_context("read")
+    steps = _StepTimer()
+    steps.begin("read")
     failpoint("read")
     with (
         Picture.open(
@@ -71,7 +72,7 @@ def process_task(
         ) as picture,
         _style_input_path(claim) as style_input,
     ):
-        set_stage_context("restore")
+        steps.begin("restore")
         provenance = _provenance(claim, models, picture.info)
         master = _CheckedSource(picture, check_still_wanted)
         record, not_carried = write_derivative(
@@ -87,11 +88,11 @@ def process_task(
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
-        set_stage_context("score")
+        steps.begin("score")
         scores, reference, notes = _compute_scores(claim, models, master, temporary, style_input, limits, threads)
         # Last, so that the check covers everything that was read for pixels or scores.
         picture.verify_unchanged()
-    set_stage_context("digest")
+    steps.begin("digest")
     sha256, size_bytes = digest_file(temporary)
     if claim.lost is not None and claim.lost.provenance and sha256 != claim.lost.sha256:
         temporary.unlink()
@@ -106,6 +107,7 @@ def process_task(
         )
     # Before the commit, which locks the task: other processes would wait for the disk.
     flush_file(temporary)
+    steps.end()
     return TaskResult(
         temporary=temporary,
         sha256=sha256,
@@ -115,7 +117,28 @@ def process_task(
         stage_records=[asdict(stage) for stage in record.stages],
         notes=[*record.notes, *not_carried, *notes],
         scores=scores,
+        step_seconds=steps.seconds | {"device": sum(stage.seconds for stage in record.stages)},
     )
+
+
+class _StepTimer:
+    """Measures how long each step of a task takes; log lines belong to the current step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._current = ""
+        self._began = 0.0
+
+    def begin(self, step: str) -> None:
+        """Ends the current step and begins the next one."""
+        self.end()
+        self._current, self._began = step, perf_counter()
+        set_stage_context(step)
+
+    def end(self) -> None:
+        """Ends the current step."""
+        if self._current:
+            self.seconds[self._current] = perf_counter() - self._began
 
 
 @contextmanager

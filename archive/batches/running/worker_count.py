@@ -32,18 +32,8 @@ def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) ->
         return [options]
     gpus = _gpus(options.device)
     cores = count_cores()
-    most = max(1, machine_memory() // WORKER_MEMORY_BYTES)
-    if requested == "auto":
-        per_gpu = max(1, min(cores // _CORES_PER_WORKER // len(gpus), _MOST_PER_GPU)) if gpus else 1
-        enough = -(-tasks // MAX_IN_FLIGHT_TASKS)
-        count = max(1, min(per_gpu * max(1, len(gpus)), most, enough))
-    else:
-        if requested > most:
-            raise UsageError(
-                f"{requested} workers may need {requested * WORKER_MEMORY_BYTES >> 30} GiB of memory together, and "
-                f"this machine has {machine_memory() >> 30} GiB. Give --workers {most} at most"
-            )
-        count = max(1, min(requested, tasks))
+    per_machine = count_workers(requested, gpus=len(gpus), cores=cores, memory=machine_memory())
+    count = max(1, min(per_machine, -(-tasks // MAX_IN_FLIGHT_TASKS) if requested == "auto" else tasks))
     if count == 1:
         return [options]
     return [
@@ -55,6 +45,23 @@ def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) ->
         )
         for index in range(count)
     ]
+
+
+def count_workers(requested: WorkerCount, *, gpus: int, cores: int, memory: int, machine: str = "this machine") -> int:
+    """How many workers run on a machine with so many GPUs and cores, and so much memory in bytes.
+
+    Raises:
+        UsageError: more are requested than the memory holds.
+    """
+    most = max(1, memory // WORKER_MEMORY_BYTES)
+    if requested == "auto":
+        return min(gpus * max(1, min(cores // _CORES_PER_WORKER // gpus, _MOST_PER_GPU)) if gpus else 1, most)
+    if requested > most:
+        raise UsageError(
+            f"{requested} workers may need {requested * WORKER_MEMORY_BYTES >> 30} GiB of memory together, and "
+            f"{machine} has {memory >> 30} GiB. Give --workers {most} at most"
+        )
+    return requested
 
 
 def machine_memory() -> int:

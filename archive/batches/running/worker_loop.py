@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
-from time import sleep
+from time import monotonic, sleep
 
 from sqlalchemy import func, select
 
 from archive.batches.planning.disk_space import require_disk_space
+from archive.batches.priority import find_more_urgent_batch
 from archive.batches.running.claims import (
     Claim,
     claim_next,
@@ -30,14 +32,15 @@ from archive.catalogue import Catalogue
 from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.throughput import measure_open_work
-from archive.errors import BatchError
+from archive.errors import ArchiveError, BatchError
 from archive.failpoints import failpoint
-from archive.progress_reporting import Progress
+from archive.progress_reporting import NoProgress, Progress
 from restoration.pipeline.loaded_models import LoadedModels
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 1.0  # between two checks of the tasks that other processes hold
+_SECONDS_BETWEEN_LOOKS = 1.0  # for more urgent batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,8 @@ class WorkerOptions:
     precision: str
     threads: int | None = None  # of torch and of the scores; None for the default of one worker per machine
     stop_at: datetime | None = None  # local time; from then on no task is claimed
-    name: str | None = None  # in log lines, where several workers write them
+    name: str | None = None  # in log lines, where several workers write them,
+    node: str | None = None  # on several machines
 
 
 def work_on_batch(
@@ -60,8 +64,12 @@ def work_on_batch(
     progress: Progress,
     make_models: ModelLoader = LoadedModels,
     clock: Callable[[], datetime] = datetime.now,
+    is_help: bool = False,
 ) -> bool:
     """Runs the pre-flight checks, then works on the batch's tasks; returns whether ``stop`` ended the run.
+
+    While a more urgent batch that somebody has begun has pending tasks, it works on those first. With ``is_help`` it
+    was begun for that: it leaves as soon as no task is pending.
 
     Raises:
         ModelRegistryError: weights are missing or changed; no task was started.
@@ -72,6 +80,23 @@ def work_on_batch(
     models = load_batch_models(catalogue, batch_id, execution, make_models)
     require_source_folders(catalogue, batch_id)
     require_disk_space(catalogue, batch_id, open_tasks(batch_id))
+    stop_at = options.stop_at
+
+    def time_is_up() -> bool:
+        return stop_at is not None and clock() >= stop_at
+
+    def help_batch(more_urgent: int) -> None:
+        work_on_batch(
+            catalogue,
+            more_urgent,
+            options,
+            stop=stop,
+            progress=NoProgress(),
+            make_models=make_models,
+            clock=clock,
+            is_help=True,
+        )
+
     loop = _WorkerLoop(
         catalogue=catalogue,
         batch_id=batch_id,
@@ -81,16 +106,34 @@ def work_on_batch(
         stop=stop,
         threads=options.threads,
         device=_describe_device(options.device, models),
+        help_batch=help_batch,
+        is_help=is_help,
     )
-    stop_at = options.stop_at
-    with batch_context(batch_id, worker=options.name):
-        return loop.run(lambda: stop_at is not None and clock() >= stop_at)
+    with batch_context(batch_id, worker=options.name, node=options.node):
+        return loop.run(time_is_up)
 
 
 def _describe_device(requested: str, models: LoadedModels) -> str:
     """The device's name, with its number where one of several GPUs was asked for."""
     named = models.environment.device
     return f"{requested} {named.removeprefix('cuda ')}" if requested.startswith("cuda:") else named
+
+
+@dataclass(kw_only=True)
+class _MoreUrgentBatches:
+    """Looks now and then for a batch to help."""
+
+    cannot_be_helped: set[int] = field(default_factory=set)
+    found: int | None = None
+    next_look: float = 0.0
+
+    def find(self, catalogue: Catalogue, batch_id: int) -> int | None:
+        """The batch to help, as of the last look."""
+        if monotonic() >= self.next_look:
+            found = retry_while_unavailable(catalogue, lambda: find_more_urgent_batch(catalogue, batch_id))
+            self.found = None if found in self.cannot_be_helped else found
+            self.next_look = monotonic() + _SECONDS_BETWEEN_LOOKS
+        return self.found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +148,9 @@ class _WorkerLoop:
     stop: StopRequest
     threads: int | None
     device: str  # for `archive batch show`
+    help_batch: Callable[[int], None]
+    is_help: bool
+    urgent: _MoreUrgentBatches = field(default_factory=_MoreUrgentBatches)
 
     def run(self, time_is_up: Callable[[], bool]) -> bool:
         """Processes tasks until none is left or the run should stop; returns whether it was interrupted."""
@@ -114,7 +160,7 @@ class _WorkerLoop:
         self.progress.start(tasks, "masters", work=pixels)
         try:
             with (
-                self.stop as stop,
+                nullcontext(self.stop) if self.is_help else self.stop as stop,
                 Heartbeat(self.catalogue) as heartbeat,
                 WorkerPool(self.catalogue, self.models, heartbeat, stop=stop, threads=self.threads) as pool,
             ):
@@ -143,18 +189,34 @@ class _WorkerLoop:
     def _step(self, pool: WorkerPool) -> bool:
         """Starts a task, records an outcome, or waits for other processes; returns False when the batch is finished."""
         claim = None
-        if not pool.full:
+        urgent = self.urgent.find(self.catalogue, self.batch_id)
+        if urgent is not None and not len(pool):
+            self._help(urgent)
+            return True
+        if urgent is None and not pool.full:
             claim = retry_while_unavailable(self.catalogue, self._claim)
         if claim is not None:
             self._start_task(claim, pool)
         elif len(pool):
             self._record_next_outcome(pool)
+        elif self.is_help:
+            return False
         elif retry_while_unavailable(self.catalogue, lambda: count_open_tasks(self.catalogue, self.batch_id)):
             # Other processes hold them, or are about to claim them.
             sleep(min(_LONGEST_WAIT_SECONDS, self.catalogue.settings.lease_seconds / 10))
         else:
             return False
         return True
+
+    def _help(self, urgent: int) -> None:
+        """Works on a more urgent batch. What is wrong with that one does not concern this one."""
+        _log.info("helping a more urgent batch", extra={"helped": urgent})
+        self.urgent.next_look = 0.0
+        try:
+            self.help_batch(urgent)
+        except ArchiveError as error:
+            _log.warning("batch %d is more urgent, but can't be helped: %s", urgent, error)
+            self.urgent.cannot_be_helped.add(urgent)
 
     def _claim(self) -> Claim | None:
         return claim_next(self.catalogue, self.batch_id, device=self.device)

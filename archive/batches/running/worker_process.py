@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import Connection
+from typing import Protocol
 
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.preflight import ModelLoader
@@ -25,6 +26,8 @@ class Report(Enum):
     SETTLED = "settled"  # a task has ended; with the accession number
     FAILED = "failed"  # with the error that stops the batch
     ENDED = "ended"  # the batch is done, or it was asked to stop
+    STARTED = "started"  # on another machine; with its lease holder
+    LOGGED = "logged"  # on another machine; with a line of its standard error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +78,16 @@ def _listen(supervisor: Connection, stop: StopRequest) -> None:
         stop.ask()
 
 
+class ReportChannel(Protocol):
+    """The worker's end of what leads to the supervisor."""
+
+    def send(self, obj: tuple[Report, object], /) -> None: ...
+
+
 class ReportingProgress:
     """Progress of one worker, as reports to the supervisor."""
 
-    def __init__(self, supervisor: Connection) -> None:
+    def __init__(self, supervisor: ReportChannel) -> None:
         self._supervisor = supervisor
 
     def send(self, report: Report, value: object = None) -> None:

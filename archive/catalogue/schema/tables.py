@@ -229,7 +229,9 @@ class Batch(Table):
     kind: Mapped[BatchKind] = mapped_column(enum_column(BatchKind))
     query: Mapped[str | None] = mapped_column(Text)
     options: Mapped[dict[str, Any]]  # device, precision; of a sample its size, seed, and what its sheet may show
+    priority: Mapped[int] = mapped_column(default=0)  # workers help more urgent batches first
     created_at: Mapped[datetime]
+    begun_at: Mapped[datetime | None]  # when it was first run
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))  # the software that planned it
     operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))  # the person who asked for it
 
@@ -277,6 +279,7 @@ class Task(Table):
     derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    step_seconds: Mapped[dict[str, float] | None] = mapped_column(JSON)  # read, restore, device, score, digest
 
     batch: Mapped[Batch] = relationship(back_populates="tasks")
     master: Mapped[Master] = relationship()

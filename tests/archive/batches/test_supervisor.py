@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from archive.batches.running import supervisor, worker_count
+from archive.batches.running import supervised_batch, worker_count
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.batches.running.worker_count import place_workers
 from archive.batches.running.worker_loop import WorkerOptions
@@ -110,7 +110,7 @@ def test_workers_that_crash_again_and_again_stop_the_batch_and_name_the_masters(
     workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = _prepare(workshop, 2)
-    monkeypatch.setattr(supervisor, "_CRASHES_PER_WORKER", 1)
+    monkeypatch.setattr(supervised_batch, "CRASHES_PER_WORKER", 1)
     with pytest.raises(BatchError, match=rf"SIGKILL while it worked on N0\d \(1\).*batch resume {batch_id}"):
         _run(workshop, batch_id, loader=FakeModelLoader(always_kill=True))
     assert workshop.statuses(batch_id) == [TaskStatus.PENDING] * 2

@@ -187,9 +187,10 @@ def test_batches_are_counted_and_told_with_their_failures(catalogue: Catalogue) 
         "failed": 2,
         "skipped": 0,
         "cancelled": 0,
+        "priority": 0,
         "operator": "An Operator",
     }
-    assert list(listed[0])[-7:-1] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
+    assert list(listed[0])[-8:-2] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
     assert [(each["id"], each["status"]) for each in listed[1:]] == [
         (failed.id, "failed"),
         (waiting.id, "pending"),
