@@ -44,12 +44,17 @@ def current(context: Context) -> None:
 @command("check", examples=("archive db check",))
 @pass_context
 def check(context: Context) -> int:
-    """Check that the schema is up to date and that all constraints hold."""
+    """Check that the schema is up to date and that all constraints hold.
+
+    Where statistics are missing or much space is unused, the command says what to run. That is advice, not a problem.
+    """
     from archive.catalogue.schema import migration
 
     problems = migration.check(context.settings)
     for problem in problems:
         click.echo(problem)
+    for advice in migration.advise(context.settings):
+        click.echo(f"advice: {advice}")
     if not problems:
         click.echo("no problems found in the database")
     return EXIT_FAILED if problems else EXIT_DONE

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
 from archive.catalogue.engines import make_engine, read_engine, refuse_absent_database, write_engine
-from archive.catalogue.schema import description_tables, review_tables, revision
+from archive.catalogue.schema import description_tables, maintenance, review_tables, revision
 from archive.catalogue.schema.column_types import Table
 from archive.errors import HomeError
 from archive.settings import Settings
@@ -84,6 +84,16 @@ def check(settings: Settings) -> list[str]:
             f"the schema differs from the software's: {each!r}" for each in compare_metadata(context, _METADATA)
         ]
         return differences + _broken_constraints(connection)
+
+
+def advise(settings: Settings) -> list[str]:
+    """What to run so that the database stays quick and small, in words.
+
+    Raises:
+        HomeError: the database is absent or can't be opened.
+    """
+    with _reading(settings) as connection:
+        return maintenance.advise(connection)
 
 
 def _broken_constraints(connection: Connection) -> list[str]:
