@@ -1,4 +1,4 @@
-"""Batches: a set of masters to restore is planned as rows, then run, and each outcome recorded in one transaction.
+"""Batches: plans the restoration of a set of masters as rows, runs them, and records each outcome in one transaction.
 
 ``planning`` writes a batch with its tasks and needs neither torch nor pixels. ``running`` claims the tasks, processes a
 few at a time and commits each derivative: its file and its rows in one transaction.

@@ -1,4 +1,4 @@
-"""Limits on what one worker process has in flight, and on the memory that it may use."""
+"""Limits on the in-flight tasks and the memory of one worker process."""
 
 from __future__ import annotations
 
@@ -12,5 +12,6 @@ Memory per picture grows with its width, and some formats can only be decoded as
 """
 
 WORKER_MEMORY_BYTES = 3 * 1024**3
-"""What one worker needs at most, as ``benchmarks/memory.py`` checks. Workers together stay within the machine's memory.
+"""The maximum memory of one worker, as ``benchmarks/memory.py`` checks. All workers together must fit into the
+machine's memory.
 """

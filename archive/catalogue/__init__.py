@@ -1,4 +1,4 @@
-"""The catalogue: what is known of every item, master, derivative, model and event."""
+"""The catalogue: the database of items, masters, derivatives, models and events."""
 
 from __future__ import annotations
 

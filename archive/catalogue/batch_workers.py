@@ -1,4 +1,4 @@
-"""Who works on the running tasks of a batch, since when, and with what last sign of life."""
+"""The workers of a batch: who processes which task, since when, and the last heartbeat."""
 
 from __future__ import annotations
 

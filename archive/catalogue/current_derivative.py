@@ -64,7 +64,7 @@ def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Dec
 def image_score(
     derivative_id: SQLColumnExpression[Any], metric: str, image: ScoredImage = ScoredImage.DERIVATIVE
 ) -> ScalarSelect[float]:
-    """A score of a whole derivative, or of its source, by itself or against the source; NULL without one."""
+    """A score of a whole derivative or of its source, by itself or against the source; NULL if there is none."""
     return (
         select(QualityScore.value)
         .where(
@@ -90,9 +90,9 @@ def outdated_recipes() -> Select[int]:
 
 
 def lock_masters(session: Session, which: ColumnElement[bool]) -> None:
-    """Locks the masters ``which`` selects, and with them the state of their derivatives, until the transaction ends.
+    """Locks the masters that ``which`` selects, with the state of their derivatives, until the transaction ends.
 
-    All writers take these locks before those of derivatives, and in the order of ids, so that none waits in a circle.
+    All writers take these locks before those of derivatives, and in the order of ids, so that no deadlock occurs.
     SQLite has one writer at a time and needs no locks.
     """
     session.execute(select(Master.id).where(which).order_by(Master.id).with_for_update(of=Master)).all()
@@ -107,10 +107,10 @@ def update_current_derivatives(session: Session, master: Master) -> None:
 
 
 def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
-    """Applies the rule to the masters ``which`` selects, in the database; rows that stay as they are, are not written.
+    """Applies the rule to the masters that ``which`` selects, in the database; writes only rows that change.
 
-    The headline scores on a master's row are those of its current restored derivative. Where ``which`` selects few
-    masters, lock them first, so that what other transactions change about them is seen.
+    The headline scores on a master's row are those of its current restored derivative. If ``which`` selects few
+    masters, lock them first, so that concurrent changes to them are visible.
     """
     session.flush()
     for kind, current_id, current_recipe_id in (
@@ -141,9 +141,9 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
 
 
 def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:
-    """Lets the derivatives ``which`` selects count as made by a full run at the time ``at``, and applies the rule.
+    """Marks the derivatives that ``which`` selects as counting from ``at``, as if a full run had made them then.
 
-    Their masters are locked first.
+    Locks their masters first, and applies the rule to them.
     """
     of_these = Master.id.in_(select(Derivative.master_id).where(which.self_group()))
     lock_masters(session, of_these)

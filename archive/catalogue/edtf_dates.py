@@ -1,4 +1,4 @@
-"""Dates of photographs in EDTF, and the range of days that each may mean."""
+"""Dates of photographs in EDTF, and the range of days that a date covers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EARLIEST_DAY = -99_999_999
 LATEST_DAY = 99_999_999
 
 _LONGEST = 200
-# No other letters are in EDTF, and a year has four digits: what can't be a date is told before the slow parser sees it.
+# EDTF has no other letters, and a year has four digits. This check rejects invalid dates before the slow parser runs.
 _POSSIBLE = re.compile(r"(?!\d{1,3}(?![\dX]))[\dX~?%/.,\[\]{}YTESZ:+ -]+")
 _SIMPLE = re.compile(
     r"(?P<year>[1-9]\d{3})(?:-(?P<month>0[1-9]|1[0-2])(?:-(?P<day>\d{2}))?)?[~?%]?"
@@ -26,17 +26,17 @@ _WHOLE_DAY = re.compile(r"(?<![\dX-])\d{4}-\d{2}-\d{2}(?!\d)")
 
 @lru_cache(maxsize=65_536)
 def date_range(edtf: str) -> tuple[int, int]:
-    """The first and the last day that ``edtf`` may mean, each ``year * 10000 + month * 100 + day``.
+    """The first and the last day that ``edtf`` covers, each ``year * 10000 + month * 100 + day``.
 
-    ``1906~`` is all of 1906 and ``190X`` ten years. An end that is open or unknown (``1906/..``, ``/1910``) reaches to
-    :data:`EARLIEST_DAY` or :data:`LATEST_DAY`, and so do years before -9999 and after 9999.
+    ``1906~`` is all of 1906, and ``190X`` ten years. An open or unknown end (``1906/..``, ``/1910``) is
+    :data:`EARLIEST_DAY` or :data:`LATEST_DAY`, and so are years before -9999 and after 9999.
 
     Raises:
         ValueError: it is not a valid EDTF date, names a day that does not exist, or ends before it starts.
     """
     text = edtf.strip()
     start, slash, end = text.partition("/")
-    if slash:  # the library gives an unknown end ten years; what is unknown may as well be further off
+    if slash:  # the library assumes ten years for an unknown end, which may be further away
         text = f"{start or '..'}/{end or '..'}"
     if text in ("", "../..") or len(text) > _LONGEST or not _POSSIBLE.fullmatch(text):
         raise ValueError(_complaint(edtf))
@@ -44,7 +44,7 @@ def date_range(edtf: str) -> tuple[int, int]:
         for day in _WHOLE_DAY.findall(text):
             date.fromisoformat(day)
         first, last = _simple_range(text) or _parsed_range(text)
-    # The library answers some inputs that are no dates with errors of its inner workings.
+    # For some invalid dates the library raises internal errors.
     except (_parser()[1], ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(_complaint(edtf)) from error
     if last < first:
@@ -53,9 +53,9 @@ def date_range(edtf: str) -> tuple[int, int]:
 
 
 def _simple_range(text: str) -> tuple[int, int] | None:
-    """The range of a year, month, day, decade or century, or from one to another; None of anything else.
+    """The range of a year, month, day, decade or century, or of an interval of these; None for any other date.
 
-    Nearly all dates are such, and the library takes a hundred times as long for them.
+    Nearly all dates have these forms, and the library is a hundred times slower.
     """
     start, slash, end = text.partition("/")
     if slash and "X" in text:
@@ -83,7 +83,7 @@ def _simple_date(text: str) -> tuple[int, int] | None:
 
 
 def _parsed_range(text: str) -> tuple[int, int]:
-    """The range of any date, by the library."""
+    """The range of any date, computed by the library."""
     parsed = _parser()[0](text)
     return _day(parsed.lower_strict()), _day(parsed.upper_strict())
 
@@ -104,9 +104,9 @@ def _day(moment: time.struct_time | float) -> int:
 
 @cache
 def _parser() -> tuple[Callable[[str], Any], type[Exception]]:
-    """The library's parser and its error, loaded only where a date is to be read: it takes a tenth of a second."""
+    """The library's parser and its error class, imported only when needed because that takes a tenth of a second."""
     with warnings.catch_warnings():
-        # The grammar names groups in a way that newer versions of pyparsing remark on.
+        # Newer versions of pyparsing warn about the grammar's group names.
         warnings.filterwarnings("ignore", message=r"warn_\w+:", category=UserWarning)
         from edtf import parse_edtf
         from edtf.parser.edtf_exceptions import EDTFParseException

@@ -26,13 +26,13 @@ _NETWORK_FILE_SYSTEMS = re.compile(
 
 
 def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
-    """The engine of the home's database.
+    """Creates the engine of the home's database.
 
-    A connection lives as long as its session: none goes stale over a long night, none is left open at the end.
-    ``migrating`` leaves foreign keys unchecked on SQLite, where changing a table means to copy and drop it.
+    A connection lives only as long as its session, so no idle connection is left open. ``migrating`` disables foreign
+    key checks on SQLite, where a table is changed by copying and dropping it.
 
     Raises:
-        HomeError: the URL is not one, or SQLite would lie on a network file system.
+        HomeError: the URL is not valid, or the SQLite file would be on a network file system.
     """
     path = settings.sqlite_path
     if path is None:
@@ -42,7 +42,7 @@ def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
             raise HomeError("the database URL can't be read: it must be postgresql+psycopg://user@host/name") from error
         return create_engine(url, poolclass=NullPool)
     refuse_network_file_system(path)
-    # URL.create takes the path as it is, whatever characters it holds.
+    # URL.create accepts any characters in the path.
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite_migration if migrating else _prepare_sqlite)
@@ -51,10 +51,10 @@ def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
 
 
 def refuse_absent_database(settings: Settings) -> None:
-    """Refuses a home whose SQLite file isn't there, which connecting would make.
+    """Checks that the home's SQLite file exists; connecting would create it.
 
     Raises:
-        HomeError: it isn't; the message names `archive init`.
+        HomeError: it does not exist; the message names `archive init`.
     """
     path = settings.sqlite_path
     if path is not None and not path.exists():
@@ -62,21 +62,21 @@ def refuse_absent_database(settings: Settings) -> None:
 
 
 def read_engine(engine: Engine) -> Engine:
-    """``engine`` for transactions that only read, each of one state of the catalogue through all of its questions."""
+    """``engine`` for read-only transactions, each with a consistent snapshot of the catalogue."""
     if engine.dialect.name == "sqlite":
         return engine
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def write_engine(engine: Engine) -> Engine:
-    """``engine`` for transactions that write; on SQLite, which has one writer at a time, each waits at its start."""
+    """``engine`` for write transactions. SQLite has one writer at a time: each transaction waits at its start."""
     return engine.execution_options(**{_WRITES: True})
 
 
 @contextmanager
 def private_copy(engine: Engine) -> Iterator[Engine]:
-    """An engine of a copy of the SQLite database, which nobody else sees and which is gone at the end."""
-    with closing(sqlite3.connect("")) as copy:  # without a name it lies in the folder for temporary files
+    """An engine for a private temporary copy of the SQLite database."""
+    with closing(sqlite3.connect("")) as copy:  # an empty name means a temporary file
         with engine.connect() as connection:
             original: Any = connection.connection.driver_connection
             original.backup(copy)
@@ -87,17 +87,17 @@ def private_copy(engine: Engine) -> Iterator[Engine]:
 
 
 def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None:
-    """Refuses ``path`` as an SQLite database where its folder lies on a network file system.
+    """Checks that the folder of ``path``, an SQLite database, is not on a network file system.
 
-    SQLite's locks and shared memory can't be relied on there. ``mountinfo`` is the text of ``/proc/self/mountinfo``.
+    SQLite's locks and shared memory are unreliable there. ``mountinfo`` is the text of ``/proc/self/mountinfo``.
 
     Raises:
-        HomeError: it does; the message names PostgreSQL.
+        HomeError: it is on a network file system; the message names PostgreSQL.
     """
     if mountinfo is None:
         try:
             mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:  # no Linux: nothing is known about mounts
+        except OSError:  # not Linux: mounts are unknown
             return
     kind = _file_system(Path(os.path.realpath(path)), mountinfo)
     if kind is not None and _NETWORK_FILE_SYSTEMS.fullmatch(kind):
@@ -108,14 +108,14 @@ def refuse_network_file_system(path: Path, mountinfo: str | None = None) -> None
 
 
 def _file_system(path: Path, mountinfo: str) -> str | None:
-    """The type of the file system that ``path`` lies on; of mounts at one place the last covers the others."""
+    """The type of the file system of ``path``; the last mount at a mount point hides the earlier ones."""
     found: tuple[int, str] | None = None
     for line in mountinfo.splitlines():
         mount, _, source = line.partition(" - ")
         fields = mount.split(" ")
         if len(fields) < 5 or not source:
             continue
-        # Spaces and the like are written as three octal digits.
+        # Spaces and similar characters are written as three octal digits.
         point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
         if path.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
             found = len(point.parts), source.split(" ")[0]
@@ -128,11 +128,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _prepare_sqlite_migration(connection: Any, _record: object) -> None:
-    # Python's own way of beginning transactions begins them too late: _begin_sqlite does it.
+    # Python begins transactions too late; _begin_sqlite does it.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -32768")  # kibibytes; of a large catalogue 2 MiB hold next to nothing
+    connection.execute("PRAGMA cache_size = -32768")  # kibibytes; the default, 2 MiB, is too small for large catalogues
 
 
 def _begin_sqlite(connection: Connection) -> None:

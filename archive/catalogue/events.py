@@ -14,20 +14,20 @@ from archive.catalogue.schema.vocabularies import AgentType, EventType, Outcome
 
 
 def software_agent(session: Session) -> Agent:
-    """This software at its version, as an agent."""
+    """The agent for this version of the software."""
     return _agent(session, AgentType.SOFTWARE, SOFTWARE_NAME, __version__)
 
 
 def person_agent(session: Session, name: str) -> Agent:
-    """The person of that name, as an agent."""
+    """The agent for the person with this name."""
     return _agent(session, AgentType.PERSON, name, "")
 
 
 def operator_agent(session: Session) -> Agent:
-    """The person on whose behalf the session's catalogue is written to (:attr:`archive.settings.Settings.operator`).
+    """The agent for the operator, on whose behalf the session writes (:attr:`archive.settings.Settings.operator`).
 
-    It is ``--operator``, else ``ARCHIVE_OPERATOR``, else the login name. A server that works for several people opens
-    its sessions from :meth:`archive.catalogue.Catalogue.on_behalf_of`.
+    It is ``--operator``, else ``ARCHIVE_OPERATOR``, else the login name. A server for several people opens its sessions
+    with :meth:`archive.catalogue.Catalogue.on_behalf_of`.
     """
     return person_agent(session, session.info["operator"])
 
@@ -45,11 +45,11 @@ def record_event(
     derivative: Derivative | None = None,
     version: ModelVersion | None = None,
 ) -> Event:
-    """Adds an event about the objects named; without an ``agent`` it was this software.
+    """Adds an event about the given objects; the default agent is this software.
 
-    The session's operator is recorded beside the agent.
+    The session's operator is recorded too.
     """
-    session.flush()  # objects that are new get their ids
+    session.flush()  # new objects get their ids
     event = Event(
         type=event_type,
         at=at,
@@ -74,6 +74,6 @@ def _agent(session: Session, agent_type: AgentType, name: str, version: str) -> 
     try:
         with session.begin_nested():
             session.add(agent)
-    except IntegrityError:  # another process was quicker
+    except IntegrityError:  # another process added it first
         return session.scalars(wanted).one()
     return agent

@@ -57,7 +57,7 @@ _SCORE_FIELDS = (
 
 
 def get_item_details(catalogue: Catalogue, session: Session, accession_number: str) -> dict[str, Any]:
-    """The item with its masters by sequence, derivatives by id, and events in the order in which they happened.
+    """Returns the item with its masters by sequence, derivatives by id, and events in chronological order.
 
     Its status is that of its first restorable master. Paths are absolute, times UTC in ISO 8601.
 
@@ -102,7 +102,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
 
 
 def describe_master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
-    """One of the masters of :func:`get_item_details`."""
+    """One of the masters in :func:`get_item_details`."""
     area = {"x": master.area_x, "y": master.area_y, "width": master.area_width, "height": master.area_height}
     return {
         "id": master.id,
@@ -120,7 +120,7 @@ def describe_master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
 
 
 def list_comments(session: Session, derivative_ids: Collection[int]) -> dict[int, list[dict[str, Any]]]:
-    """The comments on each derivative in the order in which they were made: place (px), text, author, at."""
+    """The comments on each derivative in chronological order: place (px), text, author, at."""
     found = session.scalars(
         select(Comment)
         .where(Comment.derivative_id.in_(derivative_ids))
@@ -140,7 +140,7 @@ def list_comments(session: Session, derivative_ids: Collection[int]) -> dict[int
 
 
 def describe_derivative(catalogue: Catalogue, derivative: Derivative, comments: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of the derivatives of :func:`get_item_details`, with its comments as :func:`list_comments` gives them."""
+    """One of the derivatives in :func:`get_item_details`, with its comments from :func:`list_comments`."""
     master = derivative.master
     recipe = json.loads(derivative.recipe.canonical_json)
     return {
@@ -165,7 +165,7 @@ def describe_derivative(catalogue: Catalogue, derivative: Derivative, comments: 
             "sha256": derivative.recipe.sha256,
             "pipeline_version": recipe["pipeline_version"],
             "stages": [{name: stage[name] for name in _STAGE_FIELDS} for stage in recipe["stages"]],
-            **{name: recipe[name] for name in ("mask_sha256",) if name in recipe},  # as in the recipe itself
+            **{name: recipe[name] for name in ("mask_sha256",) if name in recipe},  # only if the recipe has it
         },
         "environment": {name: derivative.environment.get(name) for name in _ENVIRONMENT_FIELDS},
         "quality": [_score(score) for score in derivative.scores],

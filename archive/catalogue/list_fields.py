@@ -1,4 +1,4 @@
-"""The further fields of lists, which are read only where they are asked for."""
+"""Additional fields of lists, which are read only on request."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _DERIVATIVE = {
 
 
 def further_columns(names: Collection[str], current: Any) -> list[ColumnElement[Any]]:
-    """The labelled columns of further fields; ``current`` is the alias of the current restored derivative."""
+    """The labelled columns of additional fields; ``current`` is the alias of the current restored derivative."""
     known = _known_columns(current)
     wanted = ["extra" if name.startswith(EXTRA_PREFIX) else name for name in names]
     return [known[name].label(name) for name in dict.fromkeys(wanted) if name in known]
 
 
 def plain_values(row: Mapping[Any, Any], names: Collection[str], path_of: Callable[[str], Path]) -> dict[str, Any]:
-    """The row as a list shows it: paths absolute, times in ISO 8601, the museum's own columns by their names."""
+    """The row's values for a list: absolute paths, times in ISO 8601, the museum's own columns by their names."""
     values = {name: _plain(value) for name, value in row.items()}
     for name in ("path", "master_path"):
         if values.get(name) is not None:
@@ -94,4 +94,4 @@ def _newest_review() -> dict[str, Any]:
 
 
 FURTHER_FIELDS = tuple(_known_columns(Derivative))
-"""Their names, in the order of the help; ``extra.COLUMN`` names a column of the museum's own."""
+"""The names of the additional fields, in the order of the help; ``extra.COLUMN`` is one of the museum's own columns."""

@@ -1,4 +1,4 @@
-"""Rows of lists about items, masters and derivatives, streamed as they are read."""
+"""Rows of lists of items, masters and derivatives, read as a stream."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _SCORES = tuple(
 def stream_items(
     session: Session, node: QueryNode, limit: int | None, further: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """The rows of :func:`archive.catalogue.listings.list_items`."""
+    """Streams the rows of :func:`archive.catalogue.listings.list_items`."""
     first_match = _first_match(node)
     selected = derivative_predicate(node) if selects_derivatives(node) else None
     statement = _list_statement(first_match, selected, further)
     if limit is None:
         statement = choose_access_path(session, node, statement, matches=true())
-    else:  # details are read for the items on the page only
+    else:  # details are read only for the items on the page
         page = choose_access_path(session, node, select(Item.id), matches=first_match.is_not(None))
         page = page.correlate(None).limit(limit)
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
@@ -59,7 +59,7 @@ def stream_items(
 
 
 def _states_of_several(session: Session, node: QueryNode, rows: Sequence[Mapping[Any, Any]]) -> dict[int, list[_State]]:
-    """The states of the matching restorable masters of the items that have several masters, by item."""
+    """The states of the matching restorable masters, by item, of the items that have several masters."""
     ids = [row["id"] for row in rows if row["masters"] > 1]
     states: dict[int, list[_State]] = defaultdict(list)
     if ids:
@@ -74,7 +74,7 @@ def _states_of_several(session: Session, node: QueryNode, rows: Sequence[Mapping
 
 
 def _least_far(states: Sequence[_State]) -> _State:
-    """The status and the review of an item as a whole: those of the master that is least far."""
+    """The status and the review of a whole item: those of the least advanced master."""
     statuses, reviews = ({state[place] for state in states} for place in (0, 1))
     status = next((known for known in _LEAST_FAR_FIRST if known in statuses), None)
     review = (
@@ -184,7 +184,7 @@ def select_derivative_ids(node: QueryNode, kind: DerivativeKind | None) -> Selec
 
 
 def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
-    """The rows of :func:`archive.catalogue.listings.list_masters`."""
+    """Streams the rows of :func:`archive.catalogue.listings.list_masters`."""
     count = select(func.count(Derivative.id)).where(Derivative.master_id == Master.id).scalar_subquery()
     statement = (
         select(
@@ -207,7 +207,7 @@ def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iter
 
 
 def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
-    """The rows of :func:`archive.catalogue.listings.list_derivatives`."""
+    """Streams the rows of :func:`archive.catalogue.listings.list_derivatives`."""
     newest = select(func.max(Review.id)).where(Review.derivative_id == Derivative.id).correlate(Derivative)
     first = select(func.min(RecipeStage.position)).where(RecipeStage.recipe_id == Derivative.recipe_id)
     reviewer, operator = aliased(Agent), aliased(Agent)
@@ -259,7 +259,7 @@ def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> 
 
 
 def _matching_derivatives(node: QueryNode) -> Select[int]:
-    """The ids of the derivatives for which the query holds, conditions that can be about one being about it."""
+    """The ids of the derivatives that match the query; all conditions that can apply to one apply to it."""
     return (
         select(Derivative.id)
         .join(Master, Master.id == Derivative.master_id)

@@ -13,9 +13,9 @@ from archive.errors import NotFoundError
 
 
 def list_model_versions(session: Session) -> list[dict[str, Any]]:
-    """All model versions, by name and in the order of their registration.
+    """Lists all model versions, by name and in the order of registration.
 
-    Each has name, version, task, aliases, weights_sha256, registered_at and derivatives (how many it took part in).
+    Each has name, version, task, aliases, weights_sha256, registered_at and derivatives (the number made with it).
     """
     used = dict(
         session.execute(
@@ -43,10 +43,10 @@ def list_model_versions(session: Session) -> list[dict[str, Any]]:
 
 
 def find_version(session: Session, reference: str, *, default_alias: str = APPROVED) -> ModelVersion:
-    """The version that ``name``, ``name@version`` or ``name@alias`` names; a bare name means ``default_alias``.
+    """Finds the version for ``name``, ``name@version`` or ``name@alias``; a bare name means ``default_alias``.
 
     Raises:
-        NotFoundError: there is none; the message lists what is known.
+        NotFoundError: there is none; the message lists the known ones.
     """
     name, _, wanted = reference.partition("@")
     model = (

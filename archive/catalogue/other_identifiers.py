@@ -1,4 +1,4 @@
-"""Identifiers of items beside their accession numbers."""
+"""Identifiers of items besides their accession numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archive.catalogue.schema.tables import Item
 
 
 def get_identifiers(session: Session, item_ids: Collection[int]) -> Mapping[int, Mapping[str, Sequence[str]]]:
-    """The identifiers of items: by the item's id and the scheme, in the order of their values."""
+    """The identifiers of items, by item id and scheme, sorted by value."""
     found: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     rows = session.scalars(
         select(ItemIdentifier)
@@ -26,7 +26,7 @@ def get_identifiers(session: Session, item_ids: Collection[int]) -> Mapping[int,
 
 
 def set_identifiers(session: Session, item: Item, scheme: str, values: Sequence[str]) -> Sequence[str] | None:
-    """Give an item exactly these identifiers of one scheme; returns those before, or None if nothing changed."""
+    """Replaces an item's identifiers of one scheme; returns the previous ones, or None if nothing changed."""
     session.flush()
     before = get_identifiers(session, [item.id]).get(item.id, {}).get(scheme, [])
     if sorted(before) == sorted(values):

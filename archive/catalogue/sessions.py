@@ -20,18 +20,18 @@ from archive.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """An open catalogue. Its sessions may be used from several threads, each its own."""
+    """An open catalogue. Several threads may use it, each with its own session."""
 
     settings: Settings
     engine: Engine
 
     @classmethod
     def open(cls, settings: Settings, *, check_schema: bool = True) -> Catalogue:
-        """The catalogue of a home, which ``archive init`` has made.
+        """Opens the catalogue of a home that ``archive init`` has created.
 
         Raises:
-            HomeError: the database is absent, can't be reached, lies as SQLite on a network file system, or its schema
-                is not the one that this software works with.
+            HomeError: the database does not exist or can't be reached, the SQLite file is on a network file system, or
+                its schema is not the one that this software needs.
         """
         refuse_absent_database(settings)
         engine = make_engine(settings)
@@ -50,24 +50,24 @@ class Catalogue:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session that writes: all of it is committed at the end, or none of it after an error.
+        """A read-write session: commits everything at the end, or nothing after an error.
 
-        SQLite has one writer at a time: this waits for its turn at the start, not in the middle.
+        SQLite has one writer at a time: the session waits for its turn at the start, not in the middle.
         """
         with self._session(write_engine(self.engine)) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that sees the catalogue as it is at its first question, and that can't write."""
+        """A read-only session with a snapshot of the catalogue as of its first query."""
         with self._session(read_engine(self.engine)) as session:
             yield session
 
     @contextmanager
     def trying(self) -> Iterator[Session]:
-        """A session that writes, all of which is taken back at the end.
+        """A read-write session whose changes are rolled back at the end.
 
-        On SQLite, which has one writer at a time, that is a copy of the catalogue, so that nobody has to wait for it.
+        On SQLite, which has one writer at a time, it uses a copy of the catalogue, so that nobody has to wait.
         """
         is_sqlite = self.engine.dialect.name == "sqlite"
         with (
@@ -77,7 +77,7 @@ class Catalogue:
             yield session
 
     def now(self, session: Session) -> datetime:
-        """The time by the database's clock, which all machines that work on the catalogue share."""
+        """The current time by the database's clock, which all machines share."""
         if self.engine.dialect.name == "sqlite":
             written: str = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
             return datetime.fromisoformat(written).replace(tzinfo=UTC)
@@ -85,13 +85,13 @@ class Catalogue:
         return moment.astimezone(UTC)
 
     def on_behalf_of(self, operator: str) -> Catalogue:
-        """The same catalogue, written to by another person: see :func:`archive.catalogue.events.operator_agent`."""
+        """The same catalogue with another operator, see :func:`archive.catalogue.events.operator_agent`."""
         return replace(self, settings=replace(self.settings, operator=operator))
 
     def path_of(self, stored: str) -> Path:
-        """The absolute path of what a row's ``path`` names: below the home where it is relative.
+        """The absolute path for a row's ``path``: relative ones are below the home.
 
-        A folder of masters may lie elsewhere on this machine, see ``Settings.roots``.
+        A folder of masters may have another location on this machine, see ``Settings.roots``.
         """
         path = self.settings.home / stored
         for recorded, local in self.settings.roots:

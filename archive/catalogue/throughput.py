@@ -15,27 +15,27 @@ from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import Derivative, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 
-_NEWEST_TASKS = 1000  # what was measured long ago says little about what comes
+_NEWEST_TASKS = 1000  # older measurements don't predict current throughput
 _ROWS_AT_A_TIME = 1000
 
 PIXELS = cast(Master.width, BigInteger) * Master.height
-"""The pixels of a master, which may be more than a plain integer of PostgreSQL holds."""
+"""The pixels of a master; the product may exceed PostgreSQL's INTEGER."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """How fast the newest done tasks went, by however many processes were at work."""
+    """The throughput of the most recent done tasks of all processes together."""
 
     masters_per_hour: float
     megapixels_per_second: float
 
     def seconds_for(self, pixels: int) -> float:
-        """How long so many pixels take."""
+        """The estimated time for a number of pixels."""
         return pixels / 1e6 / self.megapixels_per_second
 
 
 def measure_throughput(session: Session, *which: ColumnElement[bool]) -> Throughput | None:
-    """The pace of the newest done ones of the tasks in question, or None where none is done.
+    """The throughput of the most recent done tasks among those selected, or None if none is done.
 
     Time without in-flight tasks does not count, and overlapping tasks count once.
     """
@@ -54,7 +54,7 @@ def measure_throughput(session: Session, *which: ColumnElement[bool]) -> Through
 
 
 def tasks_of_models(names: Iterable[str]) -> ColumnElement[bool]:
-    """The tasks whose recipe has a stage of one of these models, of whatever version."""
+    """The tasks whose recipe has a stage of one of these models, in any version."""
     return Task.recipe_id.in_(
         select(RecipeStage.recipe_id)
         .join(ModelVersion, RecipeStage.version_id == ModelVersion.id)
@@ -64,21 +64,21 @@ def tasks_of_models(names: Iterable[str]) -> ColumnElement[bool]:
 
 
 class OpenWork(NamedTuple):
-    """The tasks of a batch that are pending or running, and the pixels of their masters."""
+    """The total pixels of the batch's pending and running tasks."""
 
     tasks: int
     pixels: int
 
 
 def measure_open_work(session: Session, batch_id: int) -> OpenWork:
-    """Counts the batch's open tasks and their pixels."""
+    """The network time of each stage in the batch: stage, seconds, and masters."""
     counted = select(func.count(Task.id), func.sum(PIXELS)).join(Master, Task.master_id == Master.id)
     tasks, pixels = session.execute(counted.where(*open_tasks(batch_id))).one()
     return OpenWork(tasks=tasks, pixels=int(pixels or 0))
 
 
 def stage_seconds(session: Session, batch_id: int) -> list[dict[str, Any]]:
-    """How long each stage's network worked in the batch: stage, seconds, and masters."""
+    """The total time covered by at least one of the spans."""
     seconds: Counter[str] = Counter()
     masters: Counter[str] = Counter()
     records = session.scalars(

@@ -32,21 +32,21 @@ _Key = tuple[ComparedWith | None, str]
 
 
 def compare_versions(session: Session, a: str, b: str, query: str | None = None) -> dict[str, Any]:
-    """What the scores say of version ``b`` beside version ``a``, over the masters that both restored.
+    """Compares version ``b`` with version ``a`` by the scores of the masters that both restored.
 
-    Of each master and version the newest restored derivative that is not rejected is taken, else the newest. A
-    difference is B minus A. Rows are read as a stream; of each score, its differences are kept in memory.
+    For each master and version it uses the newest restored derivative that is not rejected, else the newest one. A
+    difference is B minus A. Rows are streamed; only the differences of each score are kept in memory.
 
     Returns:
         ``a`` and ``b`` (name@version), ``query``, ``masters`` (restored by both), ``masters_a`` and ``masters_b`` (by
-        either one), ``recipes`` (``a`` and ``b`` in words, and of how many ``masters``), and ``scores``. Of these come
-        first the measures of quality (against a clean reference), then those of change (against the master), then
-        those of the derivative by itself. Each has ``metric``, ``compared_with``, ``measure_of`` (``quality``,
-        ``change``, ``derivative``), ``better`` (``higher``, or None where neither is), ``n``, ``left_out`` (masters of
-        which one version has no value, or which were compared with two different references), ``mean_a``, ``mean_b``,
-        ``mean``, ``median`` and ``standard_deviation`` of the differences (of a sample: None of one), ``share_better``
-        and ``share_worse`` (of B; None where nothing is better), ``implementations``, and ``worst``: the few masters
-        where B does worst, or is furthest from A where nothing is better.
+        either one), ``recipes`` (labels ``a`` and ``b`` with the number of ``masters``), and ``scores``: first measures
+        of quality (against a clean reference), then of change (against the master), then of the derivative itself. Each
+        score has ``metric``, ``compared_with``, ``measure_of`` (``quality``, ``change``, ``derivative``), ``better``
+        (``higher``, or None if the metric has no better direction), ``n``, ``left_out`` (masters without a value of one
+        version, or compared with two different references), ``mean_a``, ``mean_b``, ``mean``, ``median`` and
+        ``standard_deviation`` of the differences (None for a single one), ``share_better`` and ``share_worse`` (of B;
+        None without a better direction), ``implementations``, and ``worst``: a few masters where B is worst, or differs
+        most if there is no better direction.
 
     Raises:
         NotFoundError: there is no such version, or no master that both restored.
@@ -82,10 +82,10 @@ def _restoring(version: ModelVersion) -> str:
 
 
 def _pairs(a: ModelVersion, b: ModelVersion, wanted: ColumnElement[bool] | None) -> Subquery:
-    """Of each master the ids of the derivatives that stand for ``a`` and for ``b``; NULL where there is none.
+    """For each master the ids of the derivatives that represent ``a`` and ``b``; NULL if there is none.
 
-    What both had a part in stands for neither. It is grouped and not joined, since a database that has no statistics
-    would join many rows with many, one by one.
+    A derivative in which both versions took part represents neither. The query groups instead of joining, because a
+    database without statistics would use a slow nested loop for the join.
     """
     by_a, by_b = (Derivative.recipe_id.in_(_recipes_of(version)) for version in (a, b))
     side = case((by_a, literal("a")), else_=literal("b"))
@@ -106,7 +106,9 @@ def _recipes_of(version: ModelVersion) -> Select[int]:
 
 
 def _recipes(session: Session, pairs: Subquery) -> tuple[list[dict[str, Any]], list[int]]:
-    """By which recipes masters were restored by both, the most frequent first; and how many by each version."""
+    """The recipes by which both versions restored masters, most frequent first, and the number of masters of each
+    version.
+    """
     by_a, by_b = aliased(Derivative), aliased(Derivative)
     rows = session.execute(
         select(by_a.recipe_id, by_b.recipe_id, func.count())
@@ -124,7 +126,7 @@ def _recipes(session: Session, pairs: Subquery) -> tuple[list[dict[str, Any]], l
 
 
 class _Paired:
-    """One score of the derivatives of A and B, and what is gathered of its differences."""
+    """One score of both versions' derivatives, and the collected differences."""
 
     def __init__(self, metric: str, compared_with: ComparedWith | None) -> None:
         self.metric = metric
@@ -204,11 +206,11 @@ def _paired(session: Session, pairs: Subquery) -> list[_Paired]:
 
 
 def _rows(session: Session, pairs: Subquery) -> Iterator[Any]:
-    """The scores of the pairs' whole derivatives, as a stream."""
+    """Streams the scores of the pairs' whole derivatives."""
     by_a, by_b = aliased(Derivative), aliased(Derivative)
     score_a, score_b = aliased(QualityScore), aliased(QualityScore)
     same_score = and_(
-        # Not by the index of metrics: a derivative has few scores, a metric has one per derivative.
+        # Not by the index of metrics: a derivative has few scores, but a metric has one per derivative.
         without_index(score_b.metric) == without_index(score_a.metric),
         score_b.compared_with.is_not_distinct_from(score_a.compared_with),
         *_of_whole_derivative(score_b),
@@ -243,7 +245,7 @@ def _rows(session: Session, pairs: Subquery) -> Iterator[Any]:
 
 
 def _reference(derivative: type[Derivative]) -> ColumnElement[str]:
-    """The SHA-256 of the clean reference that it was compared with."""
+    """The SHA-256 of the clean reference used for the score."""
     found: ColumnElement[str] = derivative.environment["reference"]["sha256"].as_string()
     return found
 
@@ -255,15 +257,15 @@ def _of_whole_derivative(score: type[QualityScore]) -> tuple[ColumnElement[bool]
 def _nothing_in_common(
     versions: tuple[ModelVersion, ModelVersion], names: list[str], counts: list[int], query: str | None
 ) -> str:
-    """A message that no master was restored by both versions, with the commands that change that."""
+    """A message that no master was restored by both versions, with the commands that change this."""
     which = f" that the query {query!r} finds" if query is not None else ""
     query_argument = f"{shlex.quote(query)} " if query is not None else ""
     if not any(counts):
         commands = [f"`archive restore {query_argument}--model {name}`" for name in names]
         return f"neither {names[0]} nor {names[1]} restored any master{which}: run {' and '.join(commands)} first"
-    # What has more stays as it is; the other one is to catch up.
+    # The version with fewer masters should catch up.
     missing = 1 if counts[0] >= counts[1] else 0
-    # A rerun keeps the parameters, so that nothing else differs, and is of one model.
+    # A rerun keeps the parameters and therefore requires the same model.
     command = "rerun" if versions[0].model_id == versions[1].model_id else "restore"
     return (
         f"no master{which} was restored by both {names[0]} ({counts[0]:,}) and {names[1]} ({counts[1]:,}): "

@@ -1,4 +1,4 @@
-"""Planning a repair: derivatives whose files are missing or changed, to be recreated from their records."""
+"""Plans a repair: missing or changed derivatives are recreated from their records."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from archive.catalogue.schema.vocabularies import BatchKind, FileFault
 
 
 def plan_repair(catalogue: Catalogue, query: str | None = None, *, device: str = "auto") -> int | None:
-    """Plans to recreate the missing and changed derivatives of the masters that match ``query``.
+    """Plans to recreate the lost derivatives of the masters that match ``query``.
 
     Args:
-        catalogue: where the last check marked the files as missing or changed.
-        query: which masters; None for all.
-        device: where the networks run; ``auto`` runs on the CPU if all lost derivatives were made on one, so that the
+        catalogue: the catalogue, in which the last check marked files as missing or changed.
+        query: selects masters; None for all.
+        device: where the networks run; ``auto`` means the CPU if all lost derivatives were made on a CPU, so that the
             bytes can be the same.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Batches in a process of their own, which goes on when the one that started it ends."""
+"""Runs batches in a separate process that continues when its parent ends."""
 
 from __future__ import annotations
 

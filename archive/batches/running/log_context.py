@@ -1,4 +1,4 @@
-"""Log context: the batch, task, item and stage that each log line of a batch contains."""
+"""Log context: the batch, task, item and stage in each log line of a batch."""
 
 from __future__ import annotations
 

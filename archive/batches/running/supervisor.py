@@ -1,6 +1,6 @@
-"""Supervisor of worker processes: starts and restarts them, shows their common progress and passes Ctrl-C on.
+"""The supervisor of worker processes: starts and restarts them, shows their common progress and forwards Ctrl-C.
 
-Workers claim tasks from the catalogue themselves. The supervisor hands out no tasks, so none is lost if it dies.
+Workers claim tasks from the catalogue themselves. The supervisor assigns no tasks, so nothing is lost if it dies.
 """
 
 from __future__ import annotations
@@ -41,15 +41,12 @@ def supervise(
     make_models: ModelLoader,
     set_up_worker: Callable[[], None],
 ) -> bool:
-    """Runs a worker process for each of ``workers`` until the batch is done or has to stop.
+    """Runs ``workers`` until the batch is done or must stop; returns whether Ctrl-C ended the run.
 
-    A worker that crashes is restarted, unless workers crash repeatedly without any task done in between.
-
-    Returns:
-        Whether Ctrl-C ended the run.
+    A crashed worker is restarted, unless workers crash repeatedly without a finished task in between.
 
     Raises:
-        ArchiveError: the error of the first worker that failed; the others have finished their in-flight tasks.
+        ArchiveError: raised by a worker; the others have finished their in-flight tasks.
         BatchError: workers crashed too often.
     """
     jobs = [
@@ -72,21 +69,21 @@ class _Worker:
     def __init__(self, job: WorkerJob) -> None:
         self.job = job
         self.working = False  # whether it may hold tasks
-        self.ended = False  # whether it reported its end
-        self.asked = 0  # how often it was asked to stop
+        self.ended = False  # whether it has reported its end
+        self.asked = 0  # the number of stop requests sent to it
         self.connection, theirs = _processes.Pipe()
         name = f"worker-{job.options.name}"
         self.process: SpawnProcess = _processes.Process(target=run_worker, args=(job, theirs), name=name, daemon=True)
-        resource_tracker.ensure_running()  # else the first start does it, and unblocks the signal
+        resource_tracker.ensure_running()  # otherwise the first start does it, and unblocks the signal
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:  # the mask is inherited: no Ctrl-C can reach the worker before it ignores them
+        try:  # the mask is inherited, so no Ctrl-C can reach the worker before it ignores the signal
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
 
     def ask_to_stop(self, times: int) -> None:
-        """Asks until it was asked ``times`` times; terminates a worker that holds no tasks yet."""
+        """Ensures that this number of stop requests was sent; a worker that holds no tasks yet is ended."""
         if not self.working:
             self.ended = True
             self.process.terminate()
@@ -96,7 +93,7 @@ class _Worker:
                 self.connection.send(None)
 
     def end(self, until: float) -> None:
-        """Waits for the process to end, and kills it at the monotonic time ``until``."""
+        """Waits for the process, and kills it at the time ``until``."""
         self.process.join(max(0.0, until - monotonic()))
         if self.process.is_alive():
             self.process.kill()
@@ -105,7 +102,7 @@ class _Worker:
 
 
 class _Supervision:
-    """The run of one batch by several worker processes. None of them outlives the context."""
+    """Runs one batch with several worker processes. None of them outlives the context."""
 
     def __init__(self, catalogue: Catalogue, jobs: Sequence[WorkerJob], progress: Progress) -> None:
         self._jobs = jobs
@@ -128,7 +125,7 @@ class _Supervision:
         self._batch.end()
 
     def run(self) -> bool:
-        """Starts the workers and monitors them until the last has ended; returns whether Ctrl-C ended the run."""
+        """Starts the workers and supervises them until the last one has ended; returns whether Ctrl-C ended the run."""
         _log.info("workers started", extra={"workers": len(self._jobs)})
         try:
             with Interruption(self._progress.interrupted) as stop:

@@ -1,4 +1,4 @@
-"""How many workers run on this machine, on which device each, and with how many threads."""
+"""The number of workers on this machine, and the device and thread count of each."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from restoration.processor_cores import count_cores
 
 WorkerCount = int | Literal["auto"]
 
-_CORES_PER_WORKER: Final = 2  # what one worker keeps busy beside a GPU
+_CORES_PER_WORKER: Final = 2  # that one worker uses besides a GPU
 _MOST_PER_GPU: Final = 8
 _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
 
 def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) -> list[WorkerOptions]:
-    """The options of each worker: GPUs in turn, and an equal share of the processor cores.
+    """The options of each worker: GPUs in turn, and equal shares of the processor cores.
 
-    ``auto`` is one worker on a CPU; on GPUs it is as many for each as the cores and the memory allow. There are never
-    more workers than ``tasks``, and ``auto`` gives each of them several.
+    ``auto`` is one worker on a CPU; on GPUs it is as many per GPU as cores and memory allow. There are never more
+    workers than ``tasks``, and ``auto`` plans several tasks per worker.
 
     Raises:
-        UsageError: the machine has less memory than so many workers may need.
+        UsageError: the machine has too little memory for this number of workers.
     """
     if requested == 1:
         return [options]
@@ -75,11 +75,11 @@ def machine_memory() -> int:
 
 
 def _gpus(device: str) -> list[str]:
-    """The GPUs that workers share; empty on a CPU. A device that names its GPU stays with it."""
+    """The GPUs that workers share; empty for a CPU. A device with a GPU number is not shared with others."""
     if device == "cpu":
         return []
     if device not in ("auto", "cuda"):
         return [device]
-    from restoration.execution import count_gpus  # brings torch
+    from restoration.execution import count_gpus  # imports torch
 
     return [f"cuda:{index}" for index in range(count_gpus())]

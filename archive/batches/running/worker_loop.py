@@ -1,4 +1,4 @@
-"""The loop of one worker: claim a task, process it, commit its outcome, until the batch is done or has to stop."""
+"""The loop of one worker: claims a task, processes it and commits its outcome, until the batch is done or must stop."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _SECONDS_BETWEEN_LOOKS = 1.0  # for more urgent batches
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """How one worker runs: on which device, with how many threads, until when."""
+    """How one worker runs: its device, its threads, and its stop time."""
 
     device: str  # as in ``Execution``
     precision: str
     threads: int | None = None  # of torch and of the scores; None for the default of one worker per machine
     stop_at: datetime | None = None  # local time; from then on no task is claimed
-    name: str | None = None  # in log lines, where several workers write them,
+    name: str | None = None  # for log lines, if there are several workers,
     node: str | None = None  # on several machines
 
 
@@ -114,7 +114,7 @@ def work_on_batch(
 
 
 def _describe_device(requested: str, models: LoadedModels) -> str:
-    """The device's name, with its number where one of several GPUs was asked for."""
+    """The device's name, with its number if a particular GPU was requested."""
     named = models.environment.device
     return f"{requested} {named.removeprefix('cuda ')}" if requested.startswith("cuda:") else named
 
@@ -240,6 +240,6 @@ class _WorkerLoop:
 
 
 def count_open_tasks(catalogue: Catalogue, batch_id: int) -> int:
-    """How many tasks of the batch are pending or running."""
+    """The number of pending and running tasks in the batch."""
     with catalogue.reading() as session:
         return session.scalar(select(func.count(Task.id)).where(*open_tasks(batch_id))) or 0

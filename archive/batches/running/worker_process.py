@@ -1,4 +1,4 @@
-"""A worker process: runs the worker loop, reports to the supervisor through a pipe and obeys what comes back."""
+"""A worker process: runs the worker loop, reports to the supervisor through a pipe and handles its stop requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from archive.settings import Settings
 
 
 class Report(Enum):
-    """What a worker reports to the supervisor."""
+    """Types of reports to the supervisor, each with one value."""
 
     WORKING = "working"  # pre-flight checks passed
     SETTLED = "settled"  # a task has ended; with the accession number
@@ -32,7 +32,7 @@ class Report(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerJob:
-    """All that a worker process needs to know; picklable."""
+    """Everything that a worker process needs; picklable."""
 
     settings: Settings
     batch_id: int
@@ -42,14 +42,14 @@ class WorkerJob:
 
 
 def no_setup() -> None:
-    """Nothing to do at the start of a worker process."""
+    """Does nothing; the default setup of a worker process."""
 
 
 def run_worker(job: WorkerJob, supervisor: Connection) -> None:
     """The main function of a worker process.
 
-    Ctrl-C on a terminal reaches every process of the group; only the supervisor acts on it. Where the supervisor is
-    gone, in-flight tasks are finished and the worker ends.
+    Ctrl-C on a terminal reaches every process of the group; only the supervisor handles it. If the supervisor dies, the
+    worker finishes its in-flight tasks and ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -67,7 +67,7 @@ def run_worker(job: WorkerJob, supervisor: Connection) -> None:
 
 
 def _listen(supervisor: Connection, stop: StopRequest) -> None:
-    """Each message asks to stop; so does the supervisor's end."""
+    """Treats each message, and the supervisor's end, as a stop request."""
     while not stop.immediate:
         try:
             supervisor.recv()

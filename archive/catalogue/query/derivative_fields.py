@@ -1,6 +1,6 @@
-"""The query fields that are about derivatives: who made them, when, in which batch, and what was decided about them.
+"""Query fields about derivatives: who made them, when, in which batch, and the decisions about them.
 
-Each gives a condition on a row of ``derivatives`` and, with it, the masters that have such a derivative.
+Each field gives a condition on a row of ``derivatives``, and one on masters that have such a derivative.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _itself(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class DerivativeNumber:
-    """A number of a derivative; ``on_derivative`` makes a condition on it from one on the number."""
+    """A number of a derivative; ``on_derivative`` converts a condition on the number to one on the derivative."""
 
     number: SQLColumnExpression[Any]
     read: Callable[[Term], float]
@@ -66,7 +66,7 @@ class DerivativeNumber:
 
 @dataclass(frozen=True)
 class DerivativeTime:
-    """A moment, in UTC: a day such as 2026-11-01, or a time such as 2026-11-01T18:30."""
+    """A time in UTC: a day such as 2026-11-01, or a time such as 2026-11-01T18:30."""
 
     moment: SQLColumnExpression[Any]
     on_derivative: Callable[[ColumnElement[bool]], ColumnElement[bool]]
@@ -92,7 +92,9 @@ class DerivativeTime:
 
 @dataclass(frozen=True)
 class DerivativeText(FieldWithoutRanges):
-    """Text that is compared by code point, with wildcards; ``prefix`` also finds what starts with the value."""
+    """Text that is compared by code point, with wildcards; with ``prefix``, a value also matches texts that start with
+    it.
+    """
 
     text: SQLColumnExpression[Any]
     on_derivative: Callable[[ColumnElement[bool]], ColumnElement[bool]]
@@ -107,7 +109,7 @@ class DerivativeText(FieldWithoutRanges):
 
 
 class DecisionField(FieldWithoutRanges):
-    """What the newest review of a derivative decided: ``accepted``, ``rejected`` or ``none``."""
+    """The newest decision about a derivative: ``accepted``, ``rejected`` or ``none``."""
 
     def equals(self, term: Term) -> QueryNode:
         known = (Decision.ACCEPTED.value, Decision.REJECTED.value, _NO_DECISION)
@@ -122,7 +124,7 @@ class DecisionField(FieldWithoutRanges):
 
 
 def _period(text: str) -> tuple[datetime, datetime]:
-    """The first moment of a day or a time, and the first one after it."""
+    """The start of a day or a time, and the start of the next one."""
     try:
         if _DAY.fullmatch(text):
             day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)

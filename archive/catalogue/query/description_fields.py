@@ -1,4 +1,4 @@
-"""Query fields of the museum's own description: its identifiers and its own columns."""
+"""Query fields for the museum's own description: its identifiers and its own columns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class IdentifierField(FieldWithoutRanges):
 
 @dataclass(frozen=True)
 class ExtraField(TextField):
-    """A column of the museum's own, kept as extra metadata: matches whole words, as other text does."""
+    """One of the museum's own columns, stored as extra metadata; matches whole words, like other text fields."""
 
     def present(self) -> QueryNode:
         has_words = exists().where(ItemWord.item_id == Item.id, ItemWord.field.in_(self.names))
@@ -45,7 +45,7 @@ _IDENTIFIER = IdentifierField()
 
 
 def find_field(name: str) -> Field | None:
-    """The field of this name; ``extra.Subjects`` is the museum's own column Subjects."""
+    """The field with this name; ``extra.Subjects`` is the museum's own column Subjects."""
     if name in FIELDS:
         return FIELDS[name]
     if name.startswith(_EXTRA) and name != _EXTRA:

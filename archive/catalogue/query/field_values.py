@@ -1,4 +1,4 @@
-"""The values in a query, what a field does with them, and how they are read."""
+"""Values in a query: their types, and the conversion to numbers and conditions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, and_
 from archive.catalogue.query.query_tree import QueryNode
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")  # what fits a database's integer
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")  # fits a database integer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Field(Protocol):
 
 
 class FieldWithoutRanges:
-    """The base of fields whose values have no order."""
+    """Base class of fields whose values have no order."""
 
     takes_negative = False
     cost = 5
@@ -60,7 +60,7 @@ class FieldWithoutRanges:
 
 
 def in_range(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[Term], Any]) -> ColumnElement[bool]:
-    """The condition that ``column``, as ``read`` reads values of it, is within the bounds.
+    """The condition that ``column`` is within the bounds, which ``read`` converts to its type.
 
     Raises:
         ValueError: the range ends before it starts.
@@ -78,10 +78,10 @@ def in_range(column: SQLColumnExpression[Any], bounds: Bounds, read: Callable[[T
 
 
 def read_number(term: Term) -> float:
-    """The finite number that a value is.
+    """Converts a value to a finite number.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: it is not a number.
     """
     if not _NUMBER.fullmatch(term.text) or not math.isfinite(value := float(term.text)):
         raise ValueError(f"{term.text!r} is not a number")
@@ -89,10 +89,10 @@ def read_number(term: Term) -> float:
 
 
 def read_whole_number(term: Term) -> int:
-    """The whole number that a value is.
+    """Converts a value to an integer.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: it is not an integer.
     """
     if not _WHOLE_NUMBER.fullmatch(term.text):
         raise ValueError(f"{term.text!r} is not a whole number")

@@ -137,7 +137,9 @@ class ChoiceField(FieldWithoutRanges):
 
 @dataclass(frozen=True)
 class ReviewField(ChoiceField):
-    """What was decided; ``none`` asks for current restored derivatives without a decision, which ``*`` leaves out."""
+    """The newest decision; ``none`` matches current restored derivatives without a decision, which ``*`` does not
+    match.
+    """
 
     def present(self) -> QueryNode:
         return self._any_of([condition for value, condition in self.conditions.items() if value != "none"])
@@ -229,7 +231,7 @@ class RelatedNumber:
 
 @dataclass(frozen=True)
 class HeadlineScore(NumberField):
-    """A score of the current restored derivative that is repeated on its master's row."""
+    """A score of the current restored derivative, which is duplicated on its master's row."""
 
     name: str
 
@@ -311,7 +313,7 @@ def _decision_condition(decision: Decision) -> Condition:
 
 
 def _was_decided(decision: Decision | None) -> ColumnElement[bool]:
-    """What the newest review of a derivative decided; None if there is none, or it was undone."""
+    """The newest decision about a derivative; None if it has none, or the decision was undone."""
     return func.coalesce(newest_decision(Derivative.id), "") == (decision or "")
 
 
@@ -324,7 +326,7 @@ IMAGE_METRICS = ("noise_sigma", "blur_effect", "contrast", "colourfulness")
 OTHER_METRICS = (*IMAGE_METRICS, *CHANGE_METRICS)
 
 FREE_TEXT = TextField(("title", "description"))
-"""The field of words that name no field."""
+"""The field for words without a field name."""
 
 FIELDS: dict[str, Field] = {
     "id": NumberField(Item.id, read_whole_number),

@@ -1,4 +1,4 @@
-"""Parser of the query language: Lucene syntax, as in Solr, to a query tree."""
+"""Parser of the query language: converts Lucene syntax, as in Solr, to a query tree."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class _Translator:
 
     def _translate_field(self, node: tree.SearchField, depth: int) -> QueryNode:
         name = node.name
-        if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's way to ask for all
+        if name == "*" and isinstance(node.expr, tree.Word) and node.expr.value == "*":  # Solr's syntax for everything
             return _ALL
         field = find_field(re.sub(r"\\(.)", r"\1", name))
         if field is None:

@@ -18,9 +18,10 @@ class Condition:
     row_predicate: ColumnElement[bool] | None = None
     """An equivalent predicate that is faster when it is evaluated for one given item."""
     of_derivative: ColumnElement[bool] | None = None
-    """The same about one row of ``derivatives``, if the condition can be about a derivative."""
+    """The same condition on one row of ``derivatives``, if it can apply to a derivative."""
     selects_derivatives: bool = False
-    """Whether it is about derivatives in any case, such as a batch's; else ``predicate`` is about the current one."""
+    """Whether it always applies to derivatives, such as a batch's; otherwise ``predicate`` applies to the current one.
+    """
     is_indexed: bool = True
     """Whether an index finds the matching items, so that they can be counted without a full scan."""
     is_clustered: bool = False
@@ -55,7 +56,7 @@ QueryNode = Condition | And | Or | Not
 
 
 def selects_derivatives(node: QueryNode) -> bool:
-    """Whether the query is about derivatives that it selects, and not about the current ones of masters."""
+    """Whether the query selects derivatives, instead of using the current ones of masters."""
     match node:
         case Condition():
             return node.selects_derivatives
@@ -68,9 +69,9 @@ def selects_derivatives(node: QueryNode) -> bool:
 
 
 def derivative_predicate(node: QueryNode) -> ColumnElement[bool] | None:
-    """The query's conditions on a derivative, as a predicate on its row; None if the query has none.
+    """The query's conditions on a derivative, as a predicate on its row; None if it has none.
 
-    Other conditions of an And are left out: they hold for the derivative's master anyway.
+    Other conditions of an And are left out, because they apply to the derivative's master anyway.
     """
     match node:
         case Condition():
@@ -87,10 +88,10 @@ def derivative_predicate(node: QueryNode) -> ColumnElement[bool] | None:
 
 
 def about_one_derivative(node: QueryNode) -> QueryNode:
-    """``node`` with the conditions on derivatives in each And joined into one, so that one derivative fulfils them all.
+    """Joins the derivative conditions of each And into one, so that a single derivative must fulfil all of them.
 
-    ``batch:3 AND decision:accepted`` finds masters of which batch 3 made a derivative that was accepted, and not those
-    of which another one was.
+    ``batch:3 AND decision:accepted`` finds masters with an accepted derivative of batch 3, and not masters with a
+    derivative of batch 3 and another accepted one.
     """
     match node:
         case And():
@@ -131,7 +132,8 @@ def to_sql(node: QueryNode, *, per_row: bool = False, of_derivative: bool = Fals
 
     Args:
         node: the query tree.
-        of_derivative: the statement also joins ``Derivative``, and conditions that can be about it are about its row.
+        of_derivative: the statement also joins ``Derivative``; conditions that can apply to a derivative apply to its
+            row.
         per_row: use each condition's ``row_predicate``, because the statement evaluates it for one given item.
     """
     match node:

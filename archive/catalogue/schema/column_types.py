@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Float, Integer, MetaData, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
 
-# BIGINT on PostgreSQL; SQLite's own rowid integer needs the plain name to count up by itself.
+# BIGINT on PostgreSQL; SQLite autoincrements only a column of type INTEGER.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 # Compared and ordered by code point on both databases.
 ExactText = Text().with_variant(Text(collation="C"), "postgresql")
@@ -17,7 +17,7 @@ Digest = String(64)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite keeps no zone, so it is taken off on the way in and put back on the way out."""
+    """A time in UTC. SQLite stores no time zone, so it is removed before writing and added after reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -36,7 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def enum_column(kind: type[StrEnum]) -> Enum:
-    """A column type that holds the values of ``kind`` as text, with a check constraint named after it."""
+    """A text column type for the values of ``kind``, with a check constraint named after it."""
     return Enum(
         kind,
         native_enum=False,

@@ -1,4 +1,4 @@
-"""Tables of the museum's own description: its identifiers, and the mappings by which its tables were read."""
+"""Tables of the museum's own description: its identifiers, and the mappings for its spreadsheets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archive.catalogue.schema.column_types import Digest, ExactText, Id, Table
 
 
 class ItemIdentifier(Table):
-    """An identifier that the museum gives an item beside its accession number, such as an ARK or a URI."""
+    """An identifier that the museum uses for an item besides its accession number, such as an ARK or a URI."""
 
     __tablename__ = "item_identifiers"
     __table_args__ = (Index("ix_item_identifiers_value_item_id", "value", "item_id"),)
@@ -22,7 +22,7 @@ class ItemIdentifier(Table):
 
 
 class ColumnMappingText(Table):
-    """A mapping file that an ingest has used; events name it by its digest."""
+    """A mapping file that an ingest has used; events refer to it by its digest."""
 
     __tablename__ = "column_mappings"
 

@@ -1,4 +1,4 @@
-"""The database's schema: brought to head and checked by Alembic, which no other part of the catalogue loads."""
+"""Migrations: upgrades and checks the database's schema with Alembic, which only this module imports."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from archive.catalogue.schema.column_types import Table
 from archive.errors import HomeError
 from archive.settings import Settings
 
-# All tables: each of these modules adds its own to the shared metadata when it is imported.
+# Importing these modules adds their tables to the shared metadata.
 _TABLE_MODULES = (description_tables, review_tables)
 _METADATA = Table.metadata
 
 
 def head() -> str:
-    """The revision that this software works with."""
+    """The schema revision that this software needs."""
     return revision.head()
 
 
 def current(settings: Settings) -> str | None:
-    """The database's revision, or None where it has no tables yet.
+    """The database's revision, or None if it has no tables yet.
 
     Raises:
-        HomeError: the database is absent or can't be opened.
+        HomeError: the database does not exist or can't be opened.
     """
     with _reading(settings) as connection:
         return revision.current(connection)
 
 
 def upgrade(settings: Settings) -> None:
-    """Brings the database to :func:`head`, in one transaction; an absent SQLite file is made.
+    """Upgrades the database to :func:`head`, in one transaction; creates a missing SQLite file.
 
     Raises:
-        HomeError: the database can't be opened or brought there; it is left as it was.
+        HomeError: the database can't be opened or upgraded; it is not changed.
     """
     with _migrating(settings) as connection:
         found = revision.current(connection)
@@ -58,20 +58,20 @@ def upgrade(settings: Settings) -> None:
 
 
 def downgrade(settings: Settings, revision_wanted: str) -> None:
-    """Takes the database back to an older revision, or with ``"base"`` to no tables at all, in one transaction.
+    """Downgrades the database to an older revision, or with ``"base"`` to no tables, in one transaction.
 
     Raises:
-        HomeError: the database can't be opened or taken there; it is left as it was.
+        HomeError: the database can't be opened or downgraded; it is not changed.
     """
     with _migrating(settings) as connection:
         command.downgrade(_config(connection), revision_wanted)
 
 
 def check(settings: Settings) -> list[str]:
-    """What is wrong with the database, in words: not at head, tables other than the software's, broken constraints.
+    """Describes the schema's problems: not at head, unknown tables, broken constraints.
 
     Raises:
-        HomeError: the database is absent or can't be opened.
+        HomeError: the database does not exist or can't be opened.
     """
     with _reading(settings) as connection:
         found = revision.current(connection)
@@ -118,7 +118,7 @@ def _migrating(settings: Settings) -> Iterator[Connection]:
 
 @contextmanager
 def _reading(settings: Settings) -> Iterator[Connection]:
-    """For looking only: nothing is made, and no batch at work has to wait."""
+    """A read-only connection: creates nothing, and no running batch has to wait."""
     refuse_absent_database(settings)
     with _transaction(read_engine(make_engine(settings))) as connection:
         yield connection

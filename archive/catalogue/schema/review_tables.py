@@ -1,4 +1,4 @@
-"""Tables of the review in the browser: accounts, queues that reviewers share, and comments on a place."""
+"""Tables of the review in the browser: accounts, shared queues, and comments on an area."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class User(Table):
 
 
 class ReviewQueue(Table):
-    """A list of derivatives to be reviewed, fixed when the queue is opened."""
+    """A list of derivatives to review, fixed when the queue is opened."""
 
     __tablename__ = "review_queues"
 
@@ -38,7 +38,7 @@ class ReviewQueue(Table):
 
 
 class ReviewQueueEntry(Table):
-    """One derivative of a queue. A claim keeps other reviewers from it until the claim expires."""
+    """One derivative in a queue. A claim reserves it for one reviewer until the claim expires."""
 
     __tablename__ = "review_queue_entries"
     __table_args__ = (Index("ix_review_queue_entries_derivative_id", "derivative_id"),)

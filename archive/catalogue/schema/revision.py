@@ -1,4 +1,4 @@
-"""Which schema a database has and which one this software works with, told without loading Alembic."""
+"""The schema revisions of a database and of this software, without importing Alembic."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from archive.bundled_files import migrations_folder
 
 @cache
 def head() -> str:
-    """The newest revision: migrations are files ``<four digits>_<what>.py``, and the digits are the revision."""
+    """The newest revision. Migration files are named ``<four digits>_<topic>.py``; the digits are the revision."""
     return max(path.name[:4] for path in (migrations_folder() / "versions").glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
 def current(connection: Connection) -> str | None:
-    """The database's revision, or None where no migration has been made yet."""
+    """The database's revision, or None before the first migration."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

@@ -1,8 +1,8 @@
 """The catalogue's tables, typed, the same on SQLite and PostgreSQL.
 
-Accession numbers and paths are compared by code point on both databases (PostgreSQL's collation ``C``), so that lists
-have one order. Times are UTC. A date of a photograph is kept as written, as EDTF and as the range of days it covers,
-each day an integer ``year * 10000 + month * 100 + day``.
+Accession numbers and paths are compared by code point on both databases (PostgreSQL's collation ``C``), so lists have
+the same order. Times are UTC. The date of a photograph is stored as written, as EDTF, and as the range of days that it
+covers, each day an integer ``year * 10000 + month * 100 + day``.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class Item(Table):
 
 
 class ItemWord(Table):
-    """A folded word at its position in one of an item's text fields: what whole-word and phrase queries look in.
+    """A folded word at its position in one of an item's text fields, for whole-word and phrase queries.
 
-    Words are folded without case and accents by :func:`archive.catalogue.query.text_index.fold_words`, the same way on
-    both databases.
+    :func:`archive.catalogue.query.text_index.fold_words` removes case and accents, in the same way for both databases.
     """
 
     __tablename__ = "item_words"
@@ -77,7 +76,7 @@ class ItemWord(Table):
 
 
 class Root(Table):
-    """A folder that masters were ingested from; its absence is an unmounted share, not so many lost scans."""
+    """A folder from which masters were ingested; if it is missing, a share is unmounted, and its scans are not lost."""
 
     __tablename__ = "roots"
 
@@ -86,9 +85,9 @@ class Root(Table):
 
 
 class Master(Table):
-    """One ingested scan: a file, or one of the pictures in it, which share the file's path and digest.
+    """One ingested scan: a file, or one of the pictures in a file, which share its path and digest.
 
-    ``current_*`` and the headline scores follow the derivatives and reviews.
+    ``current_*`` and the headline scores are derived from the derivatives and reviews.
     """
 
     __tablename__ = "masters"
@@ -106,8 +105,8 @@ class Master(Table):
     sequence: Mapped[int]
     view: Mapped[View] = mapped_column(enum_column(View))
     root_id: Mapped[int] = mapped_column(Id, ForeignKey("roots.id"), index=True)
-    path: Mapped[str] = mapped_column(ExactText)  # absolute; below the home (a copy) relative to it
-    page: Mapped[int] = mapped_column(default=1)  # which of the file's pictures, from 1; previews don't count
+    path: Mapped[str] = mapped_column(ExactText)  # absolute; for a copy in the home relative to it
+    page: Mapped[int] = mapped_column(default=1)  # the picture's number in the file, from 1; previews don't count
     sha256: Mapped[str] = mapped_column(Digest)  # of the file
     size: Mapped[int] = mapped_column(BigInteger)  # bytes
     format: Mapped[str] = mapped_column(String(16))
@@ -126,13 +125,13 @@ class Master(Table):
     captured_by: Mapped[str | None] = mapped_column(Text)
     ingested_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]
-    file_fault: Mapped[FileFault | None] = mapped_column(enum_column(FileFault))  # as the last check found it
+    file_fault: Mapped[FileFault | None] = mapped_column(enum_column(FileFault))  # the result of the last check
     last_task_status: Mapped[TaskStatus | None] = mapped_column(enum_column(TaskStatus))
-    unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be carried faithfully, if it can't
-    refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan left it out; from the start if unsupported
+    unsupported: Mapped[str | None] = mapped_column(Text)  # why its kind can't be preserved faithfully, if so
+    refusal: Mapped[str | None] = mapped_column(Text)  # why the last plan excluded it; set at ingest if unsupported
     current_restored_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True))
     current_styled_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id", use_alter=True), index=True)
-    # The recipes of these two, repeated here so that an index leads from a model version to what it is current for.
+    # The recipes of these two derivatives, duplicated here so that an index finds the masters of a model version.
     current_restored_recipe_id: Mapped[int | None] = mapped_column(Id)
     current_styled_recipe_id: Mapped[int | None] = mapped_column(Id)
     psnr_source: Mapped[float | None]
@@ -180,7 +179,7 @@ class ModelVersion(Table):
 
 
 class ModelAlias(Table):
-    """A movable name for a model version; ``approved`` is the one that a museum runs."""
+    """A movable name for a model version; ``approved`` marks the version in use."""
 
     __tablename__ = "model_aliases"
 
@@ -193,7 +192,7 @@ class ModelAlias(Table):
 
 
 class Recipe(Table):
-    """A recipe as canonical JSON (RFC 8785); its SHA-256 names it."""
+    """A recipe as canonical JSON (RFC 8785), identified by its SHA-256."""
 
     __tablename__ = "recipes"
 
@@ -206,7 +205,7 @@ class Recipe(Table):
 
 
 class RecipeStage(Table):
-    """Which model version a recipe's stage uses: what ``model:`` and ``style:`` queries and staleness look at."""
+    """The model version of a recipe's stage, for ``model:`` and ``style:`` queries and for staleness."""
 
     __tablename__ = "recipe_stages"
 
@@ -214,21 +213,21 @@ class RecipeStage(Table):
     position: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[StageTask] = mapped_column(enum_column(StageTask))
     version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
-    strength: Mapped[float | None]  # its parameter of this name, repeated here for queries
+    strength: Mapped[float | None]  # its parameter of this name, duplicated for queries
 
     recipe: Mapped[Recipe] = relationship(back_populates="stages")
     version: Mapped[ModelVersion] = relationship()
 
 
 class Batch(Table):
-    """One request to restore a set of masters. Its status follows from its tasks."""
+    """One request to restore a set of masters. Its status is derived from its tasks."""
 
     __tablename__ = "batches"
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[BatchKind] = mapped_column(enum_column(BatchKind))
     query: Mapped[str | None] = mapped_column(Text)
-    options: Mapped[dict[str, Any]]  # device, precision; of a sample its size, seed, and what its sheet may show
+    options: Mapped[dict[str, Any]]  # device, precision; for a sample size, seed and the access shown on its sheet
     priority: Mapped[int] = mapped_column(default=0)  # workers help more urgent batches first
     created_at: Mapped[datetime]
     begun_at: Mapped[datetime | None]  # when it was first run
@@ -241,12 +240,12 @@ class Batch(Table):
 
     @property
     def is_trial(self) -> bool:
-        """Whether its derivatives are not current by themselves."""
+        """Whether its derivatives don't become current automatically."""
         return bool(self.options.get("trial") or "sample" in self.options)
 
     @property
     def adopts_trials(self) -> bool:
-        """Whether derivatives of trials count from now on where it asks for their recipe; a repair changes no state."""
+        """Whether it makes derivatives of trials count if it asks for their recipe; a repair doesn't."""
         return not self.is_trial and self.kind is not BatchKind.REPAIR
 
 
@@ -269,11 +268,11 @@ class Task(Table):
     status: Mapped[TaskStatus] = mapped_column(enum_column(TaskStatus))
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_expires_at: Mapped[datetime | None]
-    lease_host: Mapped[str | None] = mapped_column(ExactText)  # which machine since which boot holds it,
-    lease_pid: Mapped[int | None]  # in which process
-    lease_started: Mapped[int | None] = mapped_column(BigInteger)  # that was started then, in ticks since the boot
-    lease_device: Mapped[str | None] = mapped_column(Text)  # where its networks run
-    lease_renewed_at: Mapped[datetime | None]  # the holder's last sign of life
+    lease_host: Mapped[str | None] = mapped_column(ExactText)  # the machine and boot of the holder,
+    lease_pid: Mapped[int | None]  # its process id
+    lease_started: Mapped[int | None] = mapped_column(BigInteger)  # and the process's start time, in ticks since boot
+    lease_device: Mapped[str | None] = mapped_column(Text)  # the device of its networks
+    lease_renewed_at: Mapped[datetime | None]  # the holder's last heartbeat
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
     derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"))

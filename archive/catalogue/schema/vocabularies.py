@@ -1,4 +1,4 @@
-"""The closed vocabularies of the catalogue: what a column with a choice may hold."""
+"""The catalogue's closed vocabularies: the allowed values of columns."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class BatchKind(StrEnum):
 
 
 class FileFault(StrEnum):
-    """What is wrong with a recorded file, as the last check found it."""
+    """The problem of a recorded file, as found by the last check."""
 
     MISSING = "missing"
     CHANGED = "changed"
     LOST = "lost"
-    """It was recreated with other bytes, as another derivative: it is not looked for any more."""
+    """It was recreated with other bytes, as another derivative: it is no longer checked."""
 
 
 class TaskStatus(StrEnum):
@@ -69,11 +69,11 @@ class Decision(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     UNDONE = "undone"
-    """An earlier decision was taken back: the derivative counts as not reviewed."""
+    """An earlier decision was undone: the derivative counts as not reviewed."""
 
 
 class Role(StrEnum):
-    """What an account of the web server may do; each may also do what those before it may."""
+    """Roles of web accounts; each role includes the rights of the roles before it."""
 
     VIEWER = "viewer"
     REVIEWER = "reviewer"
@@ -88,7 +88,7 @@ class AgentType(StrEnum):
 
 
 class EventType(StrEnum):
-    """PREMIS 3 event types where it has one (id.loc.gov/vocabulary/preservation/eventType), else our own."""
+    """PREMIS 3 event types (id.loc.gov/vocabulary/preservation/eventType), or our own if it has none."""
 
     INGESTION = "ingestion"
     METADATA_MODIFICATION = "metadata modification"
