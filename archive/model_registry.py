@@ -101,7 +101,7 @@ def add_version(catalogue: Catalogue, folder: Path) -> ModelVersion:
 
 
 def demo_style() -> str | None:
-    """The shipped style by which a newcomer is shown a look: a toning if there is one. None where none is shipped.
+    """The shipped style for demonstrations: a toning if there is one. None if no style is shipped.
 
     Raises:
         ModelRegistryError: a shipped version is damaged.

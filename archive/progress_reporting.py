@@ -25,7 +25,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
     def start(self, total: int, what: str, *, work: int | None = None) -> None:
         pass

@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=int, nargs="+", default=[24, 100, 400, 1000])
     parser.add_argument("--layout", choices=LAYOUTS, default="striped")
-    parser.add_argument("--style", metavar="NAME", help="simulate this look after the restoration")
+    parser.add_argument("--style", metavar="NAME", help="apply this style after the restoration")
     parser.add_argument("--no-scores", action="store_true", help="restore only")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--tile-size", type=int, help="other tiles than those that are used by themselves")

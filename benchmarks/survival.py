@@ -59,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scans", type=Path, help="a folder of pictures; else small ones are made")
     parser.add_argument("--model", default="denoise-deblur", help="which model restores --scans")
-    parser.add_argument("--style", metavar="REF", help="simulate this look after the restoration")
+    parser.add_argument("--style", metavar="REF", help="apply this style after the restoration")
     parser.add_argument("--postgresql", action="store_true", help="on a PostgreSQL of its own; else SQLite")
     parser.add_argument("--folder", type=Path, help="where the homes are made; else the system's temporary folder")
     return parser.parse_args()

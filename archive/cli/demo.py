@@ -47,7 +47,7 @@ def demo(context: Context, folder: Path | None) -> int:
     plan = plan_restore(catalogue, None, model="denoise-deblur")
     print_plan(plan, err=False)
     code = EXIT_DONE if plan.batch_id is None else run_and_report(catalogue, plan.batch_id)
-    code = max(code, _simulate_a_look(catalogue))
+    code = max(code, _apply_a_style(catalogue))
     _print_gains(catalogue)
     report = settings.home / REPORT_NAME
     write_report(catalogue, None, report, include_restricted=False)
@@ -56,8 +56,8 @@ def demo(context: Context, folder: Path | None) -> int:
     return code
 
 
-def _simulate_a_look(catalogue: Catalogue) -> int:
-    """Gives one restored item a look, where a style is shipped; the exit code."""
+def _apply_a_style(catalogue: Catalogue) -> int:
+    """Applies a style to one restored item, if a style is shipped; returns the exit code."""
     from archive.batches.planning.planner import StyleRequest, plan_restore
     from archive.catalogue.listings import list_items
     from archive.model_registry import demo_style
@@ -78,7 +78,7 @@ def _simulate_a_look(catalogue: Catalogue) -> int:
 
 
 def _print_gains(catalogue: Catalogue) -> None:
-    """How much nearer the derivatives are to the clean references than the aged scans were."""
+    """Prints how much closer to the clean references the derivatives are than the aged scans."""
     from archive.report import mean_gain, quality_gains
 
     found = quality_gains(catalogue, None)

@@ -1,7 +1,7 @@
 """IIIF Presentation 3: a manifest per item and a collection of them (https://iiif.io/api/presentation/3.0/).
 
 A manifest has one canvas per master. A restored master is painted with a choice of the restored derivative and the
-scan, so that a viewer can switch between them; a derivative in which a look was simulated is in no manifest.
+scan, so that a viewer can switch between them; styled derivatives are in no manifest.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class ArchivematicaLayout:
         if isinstance(file, Master):
             return self._master_path(file) if "masters" in self._contents else None
         if "derivatives" not in self._contents or file.id != file.master.current_restored_id:
-            return None  # a simulated look is not an access copy of the photograph
+            return None  # a styled derivative is not an access copy of the photograph
         if "masters" not in self._contents:
             return f"{_OBJECTS}/{_folder(file.master)}/{PurePosixPath(file.path).name}"
         if _first_of_file(file.master) is not file.master:

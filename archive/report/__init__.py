@@ -1,4 +1,4 @@
-"""What people look at: the report, and the contact sheets of samples. Each is one HTML file that needs no network."""
+"""The report and the contact sheets of samples. Each is one HTML file that needs no network."""
 
 from __future__ import annotations
 

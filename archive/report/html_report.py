@@ -25,7 +25,7 @@ from restoration.errors import ImageError
 
 
 class ReportCounts(NamedTuple):
-    """How much a report shows: of so many items, so many restored masters, and so many with a simulated look."""
+    """What a report shows: the numbers of items, of restored masters, and of styled derivatives (``looks``)."""
 
     items: int
     masters: int
@@ -53,7 +53,7 @@ class EntryPictures:
     thumbnail: str
     width: int
     height: int
-    changes: ChangeMapView | None  # None for a look, which changes all of a picture
+    changes: ChangeMapView | None  # None for a style, which changes the whole picture
     crops: Sequence[CropPair]
 
 

@@ -1,4 +1,4 @@
-"""Masks: a look for a part of each picture, in files that are named after the masters."""
+"""Masks: a style for a part of each picture, in files that are named after the masters."""
 
 from __future__ import annotations
 

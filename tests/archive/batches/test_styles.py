@@ -1,4 +1,4 @@
-"""Looks: planned alone or after a restoration, blended, and recorded so that nobody takes them for a restoration."""
+"""Styles: planned alone or after a restoration, blended, and recorded so that nobody takes them for a restoration."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_each_stage_is_scored_against_what_it_was_given_and_the_master(workshop:
     assert _value(scores, "psnr", "source") == _value(scores, "psnr", "source", 1)
     # Both stages only shift tones.
     assert _value(scores, "content_ssim", "source") == pytest.approx(1, abs=0.01)
-    assert workshop.masters()[0].psnr_source is None  # a look is nobody's restoration
+    assert workshop.masters()[0].psnr_source is None  # a styled derivative is not a restoration
 
 
 def test_a_grey_master_with_a_profile_is_scored_and_told_of_in_the_spaces_that_were_worked_in(workshop: Any) -> None:

@@ -83,7 +83,7 @@ def test_quality_comes_first_and_only_quality_is_better_or_worse(catalogue: Cata
         ("noise_sigma", "derivative", None),
     ]
     assert [score["share_worse"] for score in scores] == [1.0, 1.0, None, None]
-    assert all(score["standard_deviation"] is None for score in scores), "of one difference there is no spread"
+    assert all(score["standard_deviation"] is None for score in scores), "a single difference has no deviation"
 
 
 def test_the_worst_are_few_and_where_nothing_is_better_the_furthest_apart(catalogue: Catalogue) -> None:

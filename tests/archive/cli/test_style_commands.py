@@ -29,17 +29,17 @@ def styled(restored: SmallArchive, tmp_path: Path) -> SmallArchive:
 def test_a_look_is_made_and_told_apart_from_the_restoration(styled: SmallArchive, tmp_path: Path) -> None:
     answer = styled.done("restore", "accession_number:1906.1", "--style", TONED, "--style-strength", "0.8")
     assert "a simulated look: simulated-sepia-print 1.0 (brightness 0, strength 0.8" in answer.errors
-    restored, look = styled.show("1906.1")["derivatives"]
-    assert (restored["kind"], look["kind"], look["current"]) == ("restored", "styled", True)
-    assert [stage["task"] for stage in look["recipe"]["stages"]] == ["restoration", "style"]
-    assert "mask_sha256" not in look["recipe"]
+    restored, derivative = styled.show("1906.1")["derivatives"]
+    assert (restored["kind"], derivative["kind"], derivative["current"]) == ("restored", "styled", True)
+    assert [stage["task"] for stage in derivative["recipe"]["stages"]] == ["restoration", "style"]
+    assert "mask_sha256" not in derivative["recipe"]
     assert {"content_ssim", "style_colour_distance", "style_texture_distance"} <= {
-        score["metric"] for score in look["quality"]
+        score["metric"] for score in derivative["quality"]
     }
     (listed,) = styled.done("list", "status:styled", "--format", "json").json()
     assert (listed["status"], listed["path"], listed["derivatives"]) == ("restored", restored["path"], 2)
     text = styled.done("show", "1906.1").output
-    assert f"Derivative {look['id']}, a look was simulated, current" in text
+    assert f"Derivative {derivative['id']}, a look was simulated, current" in text
     assert "psnr of the derivative after stage 2 against the stage's input" in text
     assert "which simulates a look" in text
     report = tmp_path / "report.html"
@@ -47,7 +47,7 @@ def test_a_look_is_made_and_told_apart_from_the_restoration(styled: SmallArchive
     page = report.read_text(encoding="utf-8")
     assert page.index("Digitally restored by") < page.index("Simulated looks") < page.index("A look was simulated by")
     assert page.count("what changed in") == page.count('class="changes"') == 1
-    styled.done("review", "1906.1", "--accept", "--derivative", str(look["id"]), "--reviewer", "A. Curator")
+    styled.done("review", "1906.1", "--accept", "--derivative", str(derivative["id"]), "--reviewer", "A. Curator")
     assert styled.show("1906.1")["derivatives"][0]["current"]
     styled.done("verify")
 
@@ -56,8 +56,8 @@ def test_strength_nought_leaves_the_picture_as_it_is(styled: SmallArchive) -> No
     styled.done("restore", "accession_number:1906.1", "--model", "none", "--style", TONED, "--style-strength", "0")
     styled.done("restore", "accession_number:1906.2", "--model", "none", "--style", TONED, "--style-strength", "0")
     for number, scan in (("1906.1", "a.tif"), ("1906.2", "b.tif")):
-        look = styled.show(number)["derivatives"][-1]
-        assert np.array_equal(tifffile.imread(look["path"]), tifffile.imread(styled.scans / scan))
+        derivative = styled.show(number)["derivatives"][-1]
+        assert np.array_equal(tifffile.imread(derivative["path"]), tifffile.imread(styled.scans / scan))
 
 
 def test_a_blend_with_its_own_colours_within_masks(styled: SmallArchive, tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def test_a_blend_with_its_own_colours_within_masks(styled: SmallArchive, tmp_pat
     assert "To do: 1 master with a simulated look within a mask: simulated-grey-print 1.0" in tried
     assert f"1  no mask in {masks}: 1906.2 (1)" in tried
     styled.done("restore", "--model", "none", *how)
-    look = styled.show("1906.1")["derivatives"][-1]
-    assert [stage["parameters"]["weight"] for stage in look["recipe"]["stages"]] == [0.25, 0.75]
-    assert {stage["parameters"]["temperature"] for stage in look["recipe"]["stages"]} == {0.5}
-    assert len(look["recipe"]["mask_sha256"]) == 64
-    before, after = tifffile.imread(styled.scans / "a.tif"), tifffile.imread(look["path"])
+    derivative = styled.show("1906.1")["derivatives"][-1]
+    assert [stage["parameters"]["weight"] for stage in derivative["recipe"]["stages"]] == [0.25, 0.75]
+    assert {stage["parameters"]["temperature"] for stage in derivative["recipe"]["stages"]} == {0.5}
+    assert len(derivative["recipe"]["mask_sha256"]) == 64
+    before, after = tifffile.imread(styled.scans / "a.tif"), tifffile.imread(derivative["path"])
     assert np.array_equal(after[:, :24], before[:, :24])
     assert not np.array_equal(after[:, 24:], before[:, 24:])
 

@@ -1,4 +1,4 @@
-"""Withdrawn, lost and trial derivatives meet, on SQLite and PostgreSQL: a withdrawn one is never made again."""
+"""Withdrawn, lost and trial derivatives meet, on SQLite and PostgreSQL: a withdrawn one is never recreated."""
 
 from __future__ import annotations
 
