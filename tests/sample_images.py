@@ -23,6 +23,10 @@ XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.
 IPTC = b"\x1c\x02\x05\x00\x05Boats\x1c\x02\x78\x00\x05Three"
 
 
+COLOURS = np.random.default_rng(7).integers(0, 256, (256, 3)).astype(np.uint16)
+"""The colours of the palettes, red, green and blue."""
+
+
 def pixels(samples: int = 3, bits: int = 8) -> NDArray[Any]:
     """(HEIGHT, WIDTH, samples), or (HEIGHT, WIDTH) where there is one: a slope with grain."""
     random = np.random.default_rng(bits * 10 + samples)
@@ -61,6 +65,15 @@ def by_pillow(form: str, picture: NDArray[Any], mode: str | None = None, **optio
     profile = SRGB if picture.ndim == 3 and mode is None else None
     converted = image.convert(mode) if mode else image
     converted.save(file, form, **({"exif": exif, "icc_profile": profile, "dpi": (300, 300)} | options))
+    return file.getvalue()
+
+
+def palette_png(**options: Any) -> bytes:
+    """A PNG whose samples are numbers of ``COLOURS``."""
+    image = Image.fromarray(pixels(1)).convert("P")
+    image.putpalette(COLOURS.astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", dpi=(300, 300), **options)
     return file.getvalue()
 
 
@@ -150,6 +163,8 @@ CARRIED: dict[str, Callable[[], bytes]] = {
     "PNG 8-bit": lambda: by_pillow("PNG", pixels()),
     "PNG 16-bit": lambda: bytes(imagecodecs.png_encode(pixels(3, 16))),
     "PNG 16-bit grey with alpha": lambda: bytes(imagecodecs.png_encode(pixels(2, 16))),
+    "TIFF palette": lambda: tiff(pixels(1), photometric="palette", colormap=COLOURS.T * 257, iccprofile=SRGB),
+    "PNG palette": lambda: palette_png(),
     "JP2 8-bit grey": lambda: jp2(pixels(1)),
     "JP2 8-bit RGB": lambda: jp2(pixels(), colour=icc(SRGB)),
     "JP2 16-bit RGB": lambda: jp2(pixels(3, 16)),
@@ -158,24 +173,20 @@ CARRIED: dict[str, Callable[[], bytes]] = {
 """What is read and carried, by the row of the table in docs/reference/formats.md."""
 
 
-def _palette_png() -> bytes:
-    return by_pillow("PNG", pixels(), "P")
-
-
 def _animated_png() -> bytes:
     return by_pillow("PNG", pixels(1), save_all=True, append_images=[Image.fromarray(255 - pixels(1))])
 
 
 REFUSED: dict[str, Callable[[], bytes]] = {
     "TIFF bilevel": lambda: tiff(pixels(1) > 100, photometric="minisblack"),
-    "TIFF palette": lambda: tiff(pixels(1), photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
+    "TIFF palette of 16 bits": lambda: tiff(pixels(1), photometric="palette", colormap=COLOURS.T * 255 + 1),
     "TIFF CMYK": lambda: tiff(pixels(4), photometric="separated"),
     "TIFF CIELab": lambda: tiff(pixels(), photometric="cielab"),
     "TIFF floating point": lambda: tiff(np.full((HEIGHT, WIDTH), np.nan, np.float32)),
     "TIFF 32-bit": lambda: tiff(pixels(1).astype(np.uint32)),
     "TIFF signed": lambda: tiff(pixels(1).astype(np.int16)),
     "JPEG CMYK": lambda: by_pillow("JPEG", pixels(), "CMYK"),
-    "PNG palette": _palette_png,
+    "PNG palette with transparency": lambda: palette_png(transparency=3),
     "PNG 1-bit": lambda: by_pillow("PNG", pixels(1), "1"),
     "PNG transparent colour": lambda: by_pillow("PNG", pixels(1), transparency=3),
     "PNG animated": _animated_png,

@@ -28,7 +28,9 @@ class FileFinder:
 
     def __init__(self, files: Mapping[Path, Path]) -> None:
         self._exact = {str(path): path for path in files}
-        self._composed = {unicodedata.normalize("NFC", text): path for text, path in self._exact.items()}
+        self._composed = {
+            unicodedata.normalize("NFC", text): path for text, path in self._exact.items() if not text.isascii()
+        }
         self._roots = {root.resolve(): root for root in dict.fromkeys(files.values())}
         self._real_folders: dict[Path, Path] = {}
 

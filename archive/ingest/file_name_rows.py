@@ -36,8 +36,6 @@ def rows_of_names(mapping: ColumnMapping, files: Sequence[Path], *, stated: set[
             accession_number=number,
             sequence=None if number in unclear else sequence,
             view=view,
-            item={},
-            extra={},
         )
 
 

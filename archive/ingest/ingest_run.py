@@ -94,23 +94,23 @@ def ingest(
     recorder = Recorder(
         catalogue,
         stated={row.accession_number for row in rows if row.accession_number is not None},
-        with_rows={str(path) for path in matched.entries},
+        with_rows={str(path) for path in matched.rows},
         told_by="" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})",
     )
     run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, has_rows=bool(rows))
     references = matched.references | _known_references(catalogue)
     # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
-    work = dict(matched.entries)
+    work = list(matched.rows)
     for path in found.files:
-        if path not in work and path not in matched.refused:
+        if path not in matched.rows and path not in matched.refused:
             if path in references:
                 run.pass_over(path, "a reference")
             else:
-                work[path] = FileMetadata()
+                work.append(path)
     progress = progress or NoProgress()
     progress.start(len(work), "files")
     try:
-        run.take(((path, found.files[path], entry) for path, entry in work.items()), progress)
+        run.take(((path, found.files[path], matched.describe(path)) for path in work), progress)
     finally:
         progress.finish()
     report.lines.sort()

@@ -8,7 +8,7 @@ guess. Only of access the strictest value counts.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from archive.ingest.spreadsheet import Row, place_word
 from archive.ingest.table_problems import ProblemKind, TableProblem
 
 _MOST_NOTES = 10  # of one reason
+_MOST_ITEMS = 1000  # whose metadata is kept for their further files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class FileMetadata:
 class MatchedRows:
     """The rows, given to the files that they name."""
 
-    entries: dict[Path, FileMetadata] = field(default_factory=dict)
+    rows: dict[Path, Row] = field(default_factory=dict)
     """In the order of the rows, from which scans without a sequence get theirs."""
     refused: dict[Path, str] = field(default_factory=dict)
     """Files whose row can't be used, with the reason; the file may not be there."""
@@ -61,6 +62,31 @@ class MatchedRows:
     """Clean images that rows compare scans with: not masters themselves."""
     problems: list[TableProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    items: dict[str, list[Path]] = field(default_factory=dict)
+    """The files with usable rows, by accession number."""
+    reserved: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """The sequences that rows state, by accession number."""
+    reference_files: dict[Path, Path] = field(default_factory=dict)
+    """By what rows call them."""
+    _facts: OrderedDict[str, ItemMetadata] = field(default_factory=OrderedDict)
+
+    def describe(self, path: Path) -> FileMetadata:
+        """What is stated of a file, by its row and by the other rows of its photograph."""
+        row = self.rows.get(path)
+        if row is None:
+            return FileMetadata()
+        reference = None if row.reference is None else self.reference_files[row.reference]
+        return FileMetadata(row=row, reference=reference, facts=self._describe_item(path, row.accession_number))
+
+    def _describe_item(self, path: Path, number: str | None) -> ItemMetadata:
+        if number is None:
+            return _facts({path: self.rows[path]}, set())
+        if number not in self._facts:
+            rows = {each: self.rows[each] for each in self.items[number]}
+            self._facts[number] = _facts(rows, self.reserved.get(number, set()))
+            if len(self._facts) > _MOST_ITEMS:
+                self._facts.popitem(last=False)
+        return self._facts[number]
 
 
 def match_rows(
@@ -77,8 +103,7 @@ def match_rows(
     finder = FileFinder(found.files)
     by_file: dict[Path, list[Row]] = defaultdict(list)
     unmatched: list[Row] = []
-    references: dict[Path, Path] = {}
-    reserved: dict[str, set[int]] = defaultdict(set)
+    references, reserved = matched.reference_files, matched.reserved
     for row in rows:
         if row.accession_number is not None and row.sequence is not None:
             reserved[row.accession_number].add(row.sequence)
@@ -95,15 +120,8 @@ def match_rows(
         alone = [path for path in found.files if path not in by_file and path not in matched.references]
         for row in derive(alone):
             by_file[row.target].append(row)
-    usable = _usable(by_file, matched)
-    _settle_contradictions(usable, reserved, matched)
-    facts = _facts_of_items(usable, reserved)
-    for path, row in usable.items():
-        matched.entries[path] = FileMetadata(
-            row=row,
-            reference=None if row.reference is None else references[row.reference],
-            facts=_facts({path: row}, set()) if row.accession_number is None else facts[row.accession_number],
-        )
+    matched.rows = _usable(by_file, matched)
+    _settle_contradictions(matched)
     return matched
 
 
@@ -146,7 +164,7 @@ def _usable(by_file: Mapping[Path, list[Row]], matched: MatchedRows) -> dict[Pat
 
 def _content(row: Row) -> str:
     """What a row says of its file, whatever its place and its spelling of the name."""
-    return repr(replace(row, line=0, filename="", cell_problems=()))
+    return repr(replace(row, line=0, filename="", cell_problems=(), contents=row.contents.load()))
 
 
 def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None:
@@ -164,39 +182,40 @@ def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None
     matched.without_files.append((f"{row.where}: {row.filename}", f"{state}{hint}"))
 
 
-def _settle_contradictions(usable: dict[Path, Row], reserved: dict[str, set[int]], matched: MatchedRows) -> None:
-    items: dict[str, list[Path]] = defaultdict(list)
-    for path, row in usable.items():
+def _settle_contradictions(matched: MatchedRows) -> None:
+    for path, row in matched.rows.items():
         if row.accession_number is not None:
-            items[row.accession_number].append(path)
-    for number, paths in items.items():
+            matched.items.setdefault(row.accession_number, []).append(path)
+    for number, paths in matched.items.items():
         if len(paths) > 1:
+            items = {path: matched.rows[path].item for path in paths}
             for column in ITEM_COLUMNS:
-                _settle_column(number, column, paths, usable, matched)
-            _settle_sequences(number, paths, usable, reserved[number], matched)
+                _settle_column(number, column, items, matched)
+            _settle_sequences(number, paths, matched)
 
 
-def _settle_column(number: str, column: str, paths: list[Path], usable: dict[Path, Row], matched: MatchedRows) -> None:
+def _settle_column(number: str, column: str, items: dict[Path, Mapping[str, str]], matched: MatchedRows) -> None:
     """Leave a value out that the rows of an item don't agree on; of access, the strictest counts."""
     key = "date_text" if column == "date" else column
-    stating = [path for path in paths if key in usable[path].item]
-    values = dict.fromkeys(usable[path].item[key] for path in stating)
+    stating = [path for path, item in items.items() if key in item]
+    values = dict.fromkeys(items[path][key] for path in stating)
     if len(values) < 2:
         return
+    rows = matched.rows
     stated = " and ".join(repr(value[:80]) for value in values)
     strictest = max(values, key=[*map(str, Access)].index) if column == "access" else None
     remedy = f"{strictest} counts" if strictest else "make them agree, or state it once"
     for path in stating:
-        row = usable[path]
-        advice = f"{_places([usable[each] for each in stating])} are about {number} and differ ({stated}): {remedy}"
-        matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, row.item[key], advice))
-        item = {name: value for name, value in row.item.items() if name not in (column, key)}
-        usable[path] = replace(row, item=item | {"access": strictest} if strictest else item)
+        row = rows[path]
+        advice = f"{_places([rows[each] for each in stating])} are about {number} and differ ({stated}): {remedy}"
+        matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, items[path][key], advice))
+        item = {name: value for name, value in items[path].items() if name not in (column, key)}
+        items[path] = item | {"access": strictest} if strictest else item
+        rows[path] = replace(row, contents=replace(row.contents.load(), item=items[path]))
 
 
-def _settle_sequences(
-    number: str, paths: list[Path], usable: dict[Path, Row], reserved: set[int], matched: MatchedRows
-) -> None:
+def _settle_sequences(number: str, paths: list[Path], matched: MatchedRows) -> None:
+    usable, reserved = matched.rows, matched.reserved[number]
     by_sequence: dict[int, list[Path]] = defaultdict(list)
     for path in paths:
         if (sequence := usable[path].sequence) is not None:
@@ -211,25 +230,20 @@ def _settle_sequences(
             usable[path] = replace(usable[path], sequence=None)
 
 
-def _facts_of_items(rows: Mapping[Path, Row], reserved: Mapping[str, set[int]]) -> dict[str, ItemMetadata]:
-    items: dict[str, dict[Path, Row]] = defaultdict(dict)
-    for path, row in rows.items():
-        if row.accession_number is not None:
-            items[row.accession_number][path] = row
-    return {number: _facts(of_item, reserved.get(number, set())) for number, of_item in items.items()}
-
-
 def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
     extra: dict[str, list[str]] = defaultdict(list)
     identifiers: dict[str, dict[str, None]] = defaultdict(dict)
+    item: dict[str, str] = {}
     for row in rows.values():
-        for name, value in row.extra.items():
+        contents = row.contents.load()
+        item |= contents.item
+        for name, value in contents.extra.items():
             if value not in extra[name]:
                 extra[name].append(value)
-        for scheme, values in row.identifiers.items():
+        for scheme, values in contents.identifiers.items():
             identifiers[scheme] |= dict.fromkeys(values)
     return ItemMetadata(
-        item={column: value for row in rows.values() for column, value in row.item.items()},
+        item=item,
         extra={name: "; ".join(values) for name, values in extra.items()},
         identifiers={scheme: tuple(values) for scheme, values in identifiers.items()},
         mapped_headers=frozenset().union(*(row.mapped_headers for row in rows.values())),

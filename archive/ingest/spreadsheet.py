@@ -8,7 +8,7 @@ refused as a whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from archive.ingest.column_mapping import ColumnMapping, fill_template, fold_val
 from archive.ingest.column_names import fold_header, match_column, nearest
 from archive.ingest.date_rules import read_date
 from archive.ingest.field_definitions import COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
+from archive.ingest.row_store import RowContents, RowStore, StoredContents
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES, Table, open_table
 from restoration.image import Area
@@ -37,11 +38,8 @@ class Row:
     view: View | None = None
     picture_area: Area | None = None
     reference: Path | None = None
-    item: Mapping[str, str]
-    """Of :data:`ITEM_COLUMNS`, those that are stated; ``date_text`` is a date as written, ``date`` its EDTF."""
-    extra: Mapping[str, str]
-    identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By scheme."""
+    contents: RowContents | StoredContents = RowContents()  # noqa: RUF009  (frozen)
+    """What it says of the photograph; read by :attr:`item` and the others with each use."""
     mapped_headers: frozenset[str] = frozenset()
     """The museum's headers, folded, that are mapped: they aren't extra metadata any more."""
     has_doubtful_access: bool = False
@@ -49,6 +47,16 @@ class Row:
     problems: tuple[str, ...] = ()
     """Why the row can't be used; empty as a rule."""
     cell_problems: tuple[TableProblem, ...] = ()
+
+    @property
+    def item(self) -> Mapping[str, str]:
+        """Of :data:`ITEM_COLUMNS`, those that are stated; ``date_text`` is a date as written, ``date`` its EDTF."""
+        return self.contents.load().item
+
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """The cells of other columns, by their headers."""
+        return self.contents.load().extra
 
     @property
     def where(self) -> str:
@@ -105,6 +113,7 @@ class _Columns:
 
     def __init__(self, table: Table, mapping: ColumnMapping | None) -> None:
         self._path = table.path
+        self._store = RowStore()
         self._mapping = mapping
         self._headers = table.headers
         self._width = None if table.path.suffix.lower() in WORKBOOK_SUFFIXES else table.width
@@ -225,9 +234,13 @@ class _Columns:
             view=checked.get("view"),
             picture_area=checked.get("picture_area"),
             reference=None if reference is None else self._path.parent / reference,
-            item={name: checked[name] for name in (*ITEM_COLUMNS, "date_text") if name in checked},
-            extra=self._extras(line, cells, wrong),
-            identifiers=self._identifiers_of(cells),
+            contents=self._store.keep(
+                RowContents(
+                    item={name: checked[name] for name in (*ITEM_COLUMNS, "date_text") if name in checked},
+                    extra=self._extras(line, cells, wrong),
+                    identifiers=self._identifiers_of(cells),
+                )
+            ),
             mapped_headers=self._mapped,
             has_doubtful_access=any(problem.kind is ProblemKind.ACCESS for problem in wrong),
             problems=tuple(refused),

@@ -15,7 +15,7 @@ from restoration.errors import UnreadableImageError
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import Limits, Resolution
 from restoration.image.metadata_reader import MetadataBlocks, make_resolution, read_exif
-from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
+from restoration.image.stored_pixels import PALETTE_NOTE, RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 
 _MAX_METADATA_BYTES = 64 * 1024 * 1024
 _COLOUR_CHUNKS = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP"})
@@ -41,6 +41,9 @@ def open_png(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage]:
     width, height, bits, colour_type = _header(chunks)
     limits.check_size(width, height)
     samples, refusal = _SAMPLES[colour_type], _refusal(chunks, bits, colour_type)
+    if colour_type == _PALETTE and refusal is None:
+        samples, bits = 3, 8
+        problems.append(PALETTE_NOTE)
     blocks = MetadataBlocks(
         exif=_exif(chunks, problems), xmp=_xmp(chunks.get(b"iTXt", b""), problems), problems=problems
     )
@@ -112,13 +115,13 @@ def _header(chunks: dict[bytes, bytes]) -> tuple[int, int, int, int]:
 
 
 def _refusal(chunks: dict[bytes, bytes], bits: int, colour_type: int) -> str | None:
-    if colour_type == _PALETTE:
-        return "a PNG with a palette: convert it to RGB or grey, and save it as TIFF"
     if b"tRNS" in chunks:
         return "a PNG with a transparent colour: save it with an alpha channel, or without"
     if b"acTL" in chunks:
         return "an animated PNG: save its picture by itself"
-    return None if bits in (8, 16) else f"a PNG of {bits} bits a sample: save it with 8 or 16"
+    return (
+        None if bits in (8, 16) or colour_type == _PALETTE else f"a PNG of {bits} bits a sample: save it with 8 or 16"
+    )
 
 
 def _exif(chunks: dict[bytes, bytes], problems: list[str]) -> bytes | None:

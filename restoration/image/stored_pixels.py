@@ -18,6 +18,9 @@ from restoration.image.orientation import UPRIGHT, Orientation
 
 _SPOOLED_ROWS = 64
 
+PALETTE_NOTE = "the colours of its palette were read as 8-bit RGB"
+"""What is said of a picture whose stored samples are numbers of colours."""
+
 Samples = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, as stored."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,9 +21,7 @@ from restoration.image.png import decode_png, open_png
 Depth = Literal["structure", "pixels"]
 
 _BLOCK_BYTES = 1 << 20
-_OVERLAP = 1
 # In JPEG entropy-coded data, FF begins a marker unless a stuffed 00, a restart or a fill byte follows.
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _SOT, _SOD, _EOC = b"\xff\x90", b"\xff\x93", b"\xff\xd9"
 
@@ -79,21 +76,21 @@ def _check_jpeg(file: BinaryIO) -> None:
             raise UnreadableImageError("the JPEG ends inside a block: it is truncated")
         position += 2 + length
         if head[1] == _SOS:
-            position = _next_marker(file, position)
+            if not _has_end(file, position, size):
+                raise UnreadableImageError("the JPEG ends before its last scan does: it is truncated")
+            return
 
 
-def _next_marker(file: BinaryIO, start: int) -> int:
-    """The offset of the next marker in coded data."""
-    file.seek(start)
-    before = b""
-    offset = start
-    while block := file.read(_BLOCK_BYTES):
-        data = before + block
-        if found := _JPEG_MARKER.search(data):
-            return offset - len(before) + found.start()
-        offset += len(block)
-        before = data[-_OVERLAP:]
-    raise UnreadableImageError("the JPEG ends before its last scan does: it is truncated")
+def _has_end(file: BinaryIO, start: int, size: int) -> bool:
+    """Whether an end marker follows on coded data, which holds none itself: looked for from the end of the file."""
+    stop = size
+    while stop > start:
+        begin = max(start, stop - _BLOCK_BYTES)
+        file.seek(begin)
+        if file.read(stop - begin).rfind(bytes((0xFF, _EOI))) >= 0:
+            return True
+        stop = begin + 1 if begin > start else start  # the marker may lie across two blocks
+    return False
 
 
 def _check_png(file: BinaryIO) -> None:

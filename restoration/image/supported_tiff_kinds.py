@@ -6,12 +6,12 @@ from typing import Any
 
 from tifffile import COMPRESSION, TIFF, TiffPage
 
-from restoration.image.tiff_pixels import JPEG_COMPRESSIONS
+from restoration.image.tiff_pixels import JPEG_COMPRESSIONS, palette_colours
 
-WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, _PALETTE, MASK, _SEPARATED, YCBCR = range(7)
+WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, PALETTE, MASK, _SEPARATED, YCBCR = range(7)
 _DNG_VERSION = 50706
 _REMEDIES = {
-    _PALETTE: "a palette picture: convert it to RGB or grey",
+    PALETTE: "a palette picture whose colours 8 bits don't hold exactly: convert it to RGB or grey",
     MASK: "a transparency mask: name the picture that it belongs to",
     _SEPARATED: "a CMYK picture: convert it to RGB with its profile",
     YCBCR: "a YCbCr picture that isn't JPEG-compressed: convert it to RGB",
@@ -55,6 +55,8 @@ def unsupported_reason(page: TiffPage) -> str | None:
 def _refused_photometric(page: TiffPage) -> str | None:
     photometric = int(page.photometric)
     if photometric in (WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB):
+        return None
+    if photometric == PALETTE and palette_colours(page) is not None:
         return None
     if photometric == YCBCR and page.compression in JPEG_COMPRESSIONS:
         return None

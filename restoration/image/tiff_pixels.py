@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage
 
 from restoration.errors import UnreadableImageError
@@ -131,6 +132,32 @@ class TiffPixels:
         if count > 0:
             raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class PaletteColours:
+    """A picture stored as numbers of colours, read as 8-bit RGB."""
+
+    def __init__(self, pixels: StoredPixels, colours: NDArray[np.uint8]) -> None:
+        self._pixels = pixels
+        self._colours = colours
+
+    def read(self, x: int, y: int, width: int, height: int) -> Samples:
+        colours: Samples = self._colours[self._pixels.read(x, y, width, height)[..., 0]]
+        return colours
+
+
+def palette_colours(page: TiffPage) -> NDArray[np.uint8] | None:
+    """The colours of a page's palette as 8-bit RGB, (colours, 3); None where 8 bits don't hold them exactly.
+
+    TIFF has 16 bits per value; programs write 8-bit ones times 257, times 256, or as they are.
+    """
+    if page.colormap is None or page.bitspersample != 8 or page.samplesperpixel != 1:
+        return None
+    stored = np.asarray(page.colormap).T
+    for factor in (257, 256):
+        if not (stored % factor).any():
+            return (stored // factor).astype(np.uint8)
+    return stored.astype(np.uint8) if stored.max() <= 255 else None
 
 
 class Inverted:

@@ -14,10 +14,18 @@ from restoration.image.exif import read_exif_of_tiff
 from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits
 from restoration.image.metadata_reader import MetadataBlocks, read_resolution
-from restoration.image.stored_pixels import RefusedPixels, SpooledPixels, StoredImage, StoredPixels
-from restoration.image.supported_tiff_kinds import MASK, RGB, WHITE_IS_ZERO, YCBCR, bits_per_sample, unsupported_reason
+from restoration.image.stored_pixels import PALETTE_NOTE, RefusedPixels, SpooledPixels, StoredImage, StoredPixels
+from restoration.image.supported_tiff_kinds import (
+    MASK,
+    PALETTE,
+    RGB,
+    WHITE_IS_ZERO,
+    YCBCR,
+    bits_per_sample,
+    unsupported_reason,
+)
 from restoration.image.tiff_directories import read_directories
-from restoration.image.tiff_pixels import Inverted, TiffPixels
+from restoration.image.tiff_pixels import Inverted, PaletteColours, TiffPixels, palette_colours
 
 # tifffile logs what it finds unusual; this package checks and reports the relevant problems itself.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -63,6 +71,8 @@ def _open_page(
     refusal = unsupported_reason(page)
     channels = max(1, page.samplesperpixel - len(page.extrasamples)) if refusal else _colour_channels(page)
     tags = _tags(page, problems)
+    if refusal is None and page.photometric == PALETTE:
+        problems.append(PALETTE_NOTE)
     if 330 in tags:
         problems.append("further pictures in the TIFF (SubIFDs: smaller copies, as a rule) aren't carried")
     exif, capture = read_exif_of_tiff(file, page, problems)
@@ -96,6 +106,9 @@ def _open_page(
         pixels = stored = TiffPixels(file, tiff, page, limits)
         if orientation.transpose and stored.costly_across:
             pixels = SpooledPixels(stored, width=page.imagewidth, height=page.imagelength)
+        colours = palette_colours(page) if page.photometric == PALETTE else None
+        if colours is not None:
+            pixels = PaletteColours(pixels, colours)
         if page.photometric == WHITE_IS_ZERO:
             pixels = Inverted(pixels)
     return StoredImage(info=info, pixels=pixels, orientation=orientation)
@@ -134,6 +147,8 @@ def _is_smaller_copy(page: TiffPage, largest: TiffPage) -> bool:
 
 
 def _colour_channels(page: TiffPage) -> int:
+    if page.photometric == PALETTE:
+        return 3
     channels = 3 if page.photometric in (RGB, YCBCR) else 1
     if page.samplesperpixel < channels:
         raise UnreadableImageError(f"the TIFF says RGB but has {page.samplesperpixel} samples a pixel")

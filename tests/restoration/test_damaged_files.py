@@ -45,10 +45,11 @@ UNSUPPORTED: dict[str, Callable[[Path], None]] = {
     "bilevel": lambda path: tiff(path, GREY > 100, photometric="minisblack"),
     "floating point": lambda path: tiff(path, GREY.astype(np.float32), photometric="minisblack"),
     "32 bits": lambda path: tiff(path, GREY.astype(np.uint32), photometric="minisblack"),
-    "palette": lambda path: tiff(path, GREY, photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
+    "palette": lambda path: tiff(
+        path, GREY, photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)
+    ),
     "CMYK": lambda path: tiff(path, np.dstack([COLOUR, GREY]), photometric="separated"),
     "CIELab": lambda path: tiff(path, COLOUR, photometric="cielab"),
-    "a palette": lambda path: Image.fromarray(GREY).convert("P").save(path, "PNG"),
     "1 bits": lambda path: Image.fromarray(GREY > 100).save(path, "PNG"),
     "transparent colour": lambda path: Image.fromarray(GREY).save(path, "PNG", transparency=3),
     "animated": lambda path: animated_png(path.with_suffix(".png")),

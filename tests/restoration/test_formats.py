@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.fuzz_images import run
 from restoration.errors import ImageError, ImageTooLargeError, UnreadableImageError, UnsupportedImageError
 from restoration.image import ImageInfo, Limits, Picture, Resolution, TiffSink, inspect, inspect_all
-from tests.sample_images import CARRIED, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
+from tests.sample_images import CARRIED, COLOURS, HEIGHT, REFUSED, SRGB, WIDTH, cdef, icc, jp2, pixels, tiff, with_chunk
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
 # Samples and bits of the first picture; by default RGB with 8 bits.
@@ -57,6 +57,9 @@ def all_of(picture: Picture) -> NDArray[Any]:
 
 def expected(name: str) -> NDArray[Any]:
     """The upright picture from which the file of this row was made."""
+    if "palette" in name:
+        colours: NDArray[Any] = COLOURS.astype(np.uint8)[pixels(1)]
+        return colours
     samples, bits = KINDS.get(name, (3, 8))
     made = pixels(samples, bits).reshape(HEIGHT, WIDTH, samples)
     if name == "TIFF min-is-white":

@@ -108,7 +108,7 @@ def test_the_pictures_of_a_file_are_verified_by_one_reading(
         assert None not in session.scalars(select(Master.verified_at)).all()
 
 
-@pytest.mark.parametrize("name", ["TIFF bilevel", "TIFF floating point", "TIFF CMYK", "JPEG CMYK", "PNG palette"])
+@pytest.mark.parametrize("name", ["TIFF bilevel", "TIFF floating point", "TIFF CMYK", "JPEG CMYK", "PNG 1-bit"])
 def test_a_kind_that_cannot_be_carried_is_catalogued_with_the_reason(
     catalogue: Catalogue, scans: Path, take: Take, name: str
 ) -> None:
