@@ -27,6 +27,7 @@ from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words
 from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import APPROVED, DerivativeKind, StageTask
+from archive.model_registry import set_alias
 from restoration.model_folders import ModelCard, parse_card
 from restoration.recipe import Recipe as RecipeContent
 
@@ -105,13 +106,13 @@ def build(catalogue: Catalogue, items: int) -> None:
 
 
 def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
-    """Moves the model's approved alias, which decides what is stale, or with None removes it."""
+    """Moves the model's approved alias, as a person does, so that current derivatives follow; None removes it."""
+    if version is not None:
+        set_alias(catalogue, model, version, APPROVED, "A. Curator")
+        return
     with catalogue.session() as session:
         row = session.scalars(select(Model).where(Model.name == model)).one()
         session.execute(delete(ModelAlias).where(ModelAlias.model_id == row.id))
-        for each in row.versions:
-            if each.version == version:
-                session.add(ModelAlias(model_id=row.id, alias=APPROVED, version_id=each.id))
 
 
 def _add_models(session: Session) -> None:
