@@ -234,7 +234,7 @@ def worker_options(function: Function) -> Function:
 
 
 def operation_options(function: Function) -> Function:
-    """--priority, --notify and --metrics: how a batch runs beside others, and who is told of it."""
+    """--priority, --notify and --metrics: the batch's order among others, and its monitoring."""
     priority = click.option(
         "--priority",
         type=click.IntRange(0, 9),

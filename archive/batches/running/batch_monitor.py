@@ -1,4 +1,4 @@
-"""Monitoring of a batch while it runs: metrics for Prometheus, and a command that is told what a person should know."""
+"""Monitoring of a batch while it runs: metrics for Prometheus, and a command for notifications."""
 
 from __future__ import annotations
 

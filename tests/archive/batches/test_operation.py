@@ -74,7 +74,7 @@ def test_an_urgent_batch_that_can_not_be_run_does_not_hold_up_the_others(
 
 
 def _noting(file: Path) -> str:
-    """A command that adds what it is told to the file, one line each."""
+    """A command that appends each notification to the file, one per line."""
     code = f"import sys; open({str(file)!r}, 'a').write(sys.stdin.read() + '\\n')"
     return shlex.join([sys.executable, "-c", code])
 

@@ -171,7 +171,7 @@ def test_each_file_that_cannot_be_read_has_a_reason_of_its_own(
     make_scan("secret.tif", 2)
     (scans / "empty.tif").touch()
     (scans / "cut.tif").write_bytes(good[:-300])
-    (scans / "text.tif").write_text("This is no picture.")
+    (scans / "text.tif").write_text("This is not a picture.")
     (scans / "gif.tif").write_bytes(b"GIF89a" + bytes(20))
     (scans / "gone.tif").symlink_to(scans / "nowhere.tif")
     (scans / "round.tif").symlink_to(scans / "round.tif")
