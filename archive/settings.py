@@ -8,7 +8,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from archive.errors import HomeError
 
@@ -64,7 +64,7 @@ class Settings:
     """When the pictures made for looking are prepared: ``demand``, at the first look; ``batch``, after each batch."""
     views_gigabytes: int = 20
     """How much disk space the pictures made for looking, below ``views/``, may take."""
-    compression: str = "none"
+    compression: Literal["none", "deflate"] = "none"
     """How the pixels of derivatives are stored: ``none``, or ``deflate``, without loss; recorded with each of them."""
     sign: bool = False
     """Whether packages hold signed copies of derivatives unless the command says otherwise."""

@@ -124,7 +124,7 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         accession_number=master.item.accession_number,
         sequence=master.sequence,
         description=_describe_item(master.item),
-        compression="deflate" if catalogue.settings.compression == "deflate" else "none",
+        compression=catalogue.settings.compression,
         recipe=recipe,
         mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
         kind=task.recipe.kind,
