@@ -92,7 +92,7 @@ class Call:
         """A field of the form without spaces around it; empty if it is missing.
 
         Raises:
-            UsageError: it is longer than :data:`MAXIMUM_TEXT`.
+            UsageError: it is longer than :data:`MAXIMUM_TEXT`, or has a null character, which PostgreSQL refuses.
         """
         return self._text(name, self.form.get(name, ""))
 
@@ -104,6 +104,8 @@ class Call:
         text = text.strip()
         if len(text) > self.MAXIMUM_TEXT:
             raise UsageError(f"{name} has {len(text)} characters. Use at most {self.MAXIMUM_TEXT}")
+        if "\0" in text:
+            raise UsageError(f"{name} has a null character. Remove it")
         return text
 
     def may(self, role: Role) -> bool:

@@ -49,7 +49,8 @@ function describe(picture) {
   link.href = `/derivatives/${picture.derivative}`;
   link.textContent = picture.accession_number;
   title.replaceChildren(link);
-  /** @type {HTMLElement} */ (document.getElementById("entry-subtitle")).textContent = picture.title ?? "";
+  /** @type {HTMLElement} */ (document.getElementById("entry-subtitle")).textContent =
+    [picture.title, picture.sequence > 1 ? `${viewer.texts.scan} ${picture.sequence}` : ""].filter(Boolean).join(" · ");
   for (const [group, scores] of Object.entries(picture.scores)) {
     const body = /** @type {HTMLElement} */ (document.getElementById(`scores_${group}`));
     body.replaceChildren(...scores.map(describeScore));

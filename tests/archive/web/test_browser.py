@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from sqlalchemy import select
 
 from archive.accounts import add_account
@@ -138,6 +138,33 @@ def test_a_picture_is_looked_at_in_every_way(page: Page, running: RunningServer)
     page.locator("#comment-text").fill("the railing")
     page.get_by_role("button", name="Save the comment").click()
     expect(page.locator("#comments")).to_contain_text("the railing")
+
+
+def test_a_late_answer_does_not_replace_what_is_shown(page: Page, running: RunningServer) -> None:
+    page.goto(f"{running.base}/derivatives/1")
+    page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
+    held: list[Route] = []
+    page.route("**/views/difference-1", held.append, times=1)
+    page.keyboard.press("d")
+    while not held:
+        page.wait_for_timeout(50)
+    page.keyboard.press("x")
+    page.wait_for_load_state("networkidle")
+    before = page.locator(".pane.after").screenshot()
+    held[0].continue_()
+    page.wait_for_timeout(1500)
+    assert page.locator(".pane.after").screenshot() == before
+
+
+def test_a_failed_change_map_is_requested_again(page: Page, running: RunningServer) -> None:
+    page.goto(f"{running.base}/derivatives/1")
+    page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
+    page.route("**/changes", lambda route: route.fulfill(body="no JSON"), times=1)
+    page.keyboard.press("c")
+    expect(page.locator(".preparing")).to_contain_text("can't be shown")
+    page.keyboard.press("g")
+    expect(page.locator(".announce")).not_to_be_empty(timeout=30_000)
+    expect(page.locator(".preparing")).to_be_hidden()
 
 
 def test_two_reviewers_share_a_queue(
