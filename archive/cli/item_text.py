@@ -83,6 +83,10 @@ def _derivative(derivative: Record) -> Iterator[str]:
     else:
         reason = f": {escape_control_characters(review['reason'])}" if review["reason"] else ""
         yield f"    {review['decision']} by {escape_control_characters(review['reviewer'])}, {review['at']}{reason}"
+    for comment in derivative["comments"]:
+        place = _area([comment[name] for name in ("x", "y", "width", "height")])
+        text = escape_control_characters(f"{comment['author']}, {comment['at']}: {comment['text']}")
+        yield f"    comment on {place} by {text}"
     yield from _scores(derivative["quality"])
 
 

@@ -108,6 +108,14 @@ class Call:
             raise UsageError(f"{name} has a null character. Remove it")
         return text
 
+    @property
+    def this_page(self) -> str:
+        """The path to load this page again, for another language; the start page if a form was sent or a token used."""
+        url = self.request.url
+        if self.request.method != "GET" or "token" in self.request.query_params:
+            return "/"
+        return f"{url.path}?{url.query}" if url.query else url.path
+
     def may(self, role: Role) -> bool:
         """Whether the account has at least ``role``, and the server takes changes if the role is for changes."""
         return self.user.may(role) and not (self.state.options.read_only and role is not Role.VIEWER)

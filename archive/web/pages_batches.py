@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -26,26 +27,23 @@ _open_streams: set[object] = set()
 
 
 def batches_page(call: Call) -> Response:
-    """All batches, and for managers the form that plans one."""
-    return call.page(
-        "batches.html",
-        batches=browse_batches(call.state.catalogue),
-        may_run=call.may(Role.MANAGER),
-        plan=None,
-        query="",
-    )
-
-
-def plan(call: Call) -> Response:
-    """Shows what a batch of a query would do, or plans it and starts it in a process of its own."""
-    query = call.field("query")
-    is_start = call.field("start") == "yes"
-    planned = plan_restore(call.catalogue, query or None, model=_MODEL, dry_run=not is_start)
-    if is_start and planned.batch_id is not None:
-        run_in_background(call.catalogue.settings, planned.batch_id)
-        return RedirectResponse(f"/batches/{planned.batch_id}", 303)
+    """All batches, and for managers the form that plans one; with a query in the address, its plan."""
+    query, may_run = call.parameter("plan"), call.may(Role.MANAGER)
+    planned = None
+    if may_run and "plan" in call.request.query_params:
+        planned = plan_restore(call.catalogue, query or None, model=_MODEL, dry_run=True)
     batches = browse_batches(call.state.catalogue)
-    return call.page("batches.html", batches=batches, may_run=True, plan=planned, query=query)
+    return call.page("batches.html", batches=batches, may_run=may_run, plan=planned, query=query)
+
+
+def start_batch(call: Call) -> Response:
+    """Plans a batch and starts it in a process of its own."""
+    query = call.field("query")
+    planned = plan_restore(call.catalogue, query or None, model=_MODEL)
+    if planned.batch_id is None:
+        return RedirectResponse("/batches?" + urlencode({"plan": query}), 303)
+    run_in_background(call.catalogue.settings, planned.batch_id)
+    return RedirectResponse(f"/batches/{planned.batch_id}", 303)
 
 
 def report(call: Call) -> Response:
@@ -92,7 +90,7 @@ async def _events(call: Call, batch_id: int) -> AsyncIterator[str]:
 
 ENDPOINTS = (
     Endpoint(path="/batches", page=batches_page),
-    Endpoint(path="/batches/plan", page=plan, method="POST", role=Role.MANAGER),
+    Endpoint(path="/batches", page=start_batch, method="POST", role=Role.MANAGER),
     Endpoint(path="/report", page=report),
     Endpoint(path="/batches/{batch_id}", page=batch_page),
     Endpoint(path="/batches/{batch_id}/events", page=batch_events),

@@ -287,10 +287,15 @@ export class PictureViewer {
 
   /** @param {string} mode */
   setMode(mode) {
+    const { viewport } = this.main;
+    const isWhole = Math.abs(viewport.getZoom() / viewport.getHomeZoom() - 1) < 0.01;
     this.mode = mode;
     this.root.dataset.mode = mode;
     this.main.forceResize();
     this.second.forceResize();
+    if (isWhole && this.picture !== null) {
+      this.whole(true);
+    }
     this.attempt(() => this.update());
   }
 

@@ -7,6 +7,7 @@ import { fill, onKey, pageData, request } from "./server.js";
 const RENEW_CLAIM_MS = 60_000;
 const { queue: texts, review: words } = pageData("queue-texts");
 const viewer = new PictureViewer();
+const scanWord = pageData("texts").scan;
 const queueId = /** @type {HTMLElement} */ (document.getElementById("queue")).dataset.queue;
 const message = /** @type {HTMLElement} */ (document.getElementById("message"));
 const reasons = document.getElementById("reasons");
@@ -50,7 +51,7 @@ function describe(picture) {
   link.textContent = picture.accession_number;
   title.replaceChildren(link);
   /** @type {HTMLElement} */ (document.getElementById("entry-subtitle")).textContent =
-    [picture.title, picture.sequence > 1 ? `${viewer.texts.scan} ${picture.sequence}` : ""].filter(Boolean).join(" · ");
+    [picture.title, picture.sequence > 1 ? `${scanWord} ${picture.sequence}` : ""].filter(Boolean).join(" · ");
   for (const [group, scores] of Object.entries(picture.scores)) {
     const body = /** @type {HTMLElement} */ (document.getElementById(`scores_${group}`));
     body.replaceChildren(...scores.map(describeScore));

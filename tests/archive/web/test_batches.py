@@ -46,11 +46,16 @@ def test_failures_of_hidden_items_are_only_counted(server: Server, archive: Smal
 
 def test_a_plan_is_shown_to_managers_before_it_is_started(server: Server) -> None:
     manager = server.logged_in()
-    assert manager.submit("/batches/plan", query="accession_number:1906.1")[0] == 200
-    status, text = manager.submit("/batches/plan", query="accession_number:1906.1 view:verso")
-    assert (status, "Nothing to do" in text) == (200, True)
-    assert manager.submit("/batches/plan", query="colour:red")[0] == 400
-    assert server.logged_in(Role.REVIEWER, "B").submit("/batches/plan", query="")[0] == 403
+    path = "/batches?plan=accession_number:1906.1"
+    answer = manager.get(path)
+    assert "Nothing to do" in answer.text
+    assert f'name="next" value="{path}"' in answer.text  # another language shows the same plan
+    assert manager.get("/batches?plan=colour:red").status_code == 400
+    reviewer = server.logged_in(Role.REVIEWER, "B")
+    assert "Nothing to do" not in reviewer.get(path).text
+    assert reviewer.submit("/batches", query="")[0] == 403
+    nothing = manager.post("/batches", data={"query": "title:bridge", "csrf_token": manager.csrf_token()})
+    assert nothing.headers["location"] == "/batches?plan=title%3Abridge"
 
 
 def test_the_report_of_a_query_holds_open_items_only(server: Server) -> None:
@@ -65,9 +70,7 @@ def test_a_planned_batch_runs_in_a_process_of_its_own(server: Server, archive: S
     write_scan(archive.home / "scans" / "f.tif", seed=11)
     archive.done("ingest", archive.home / "scans" / "f.tif", "--copy")
     browser = server.logged_in()
-    answer = browser.post(
-        "/batches/plan", data={"query": "accession_number:f", "start": "yes", "csrf_token": browser.csrf_token()}
-    )
+    answer = browser.post("/batches", data={"query": "accession_number:f", "csrf_token": browser.csrf_token()})
     assert (answer.status_code, answer.headers["location"]) == (303, "/batches/5")
     assert "event: end" in browser.get("/batches/5/events").text
     found = archive.done("batch", "show", "5", "--format", "json").json()

@@ -144,7 +144,7 @@ def test_a_late_answer_does_not_replace_what_is_shown(page: Page, running: Runni
     page.goto(f"{running.base}/derivatives/1")
     page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
     held: list[Route] = []
-    page.route("**/views/difference-1", held.append, times=1)
+    page.route("**/views/difference-1", lambda route: held.append(route), times=1)
     page.keyboard.press("d")
     while not held:
         page.wait_for_timeout(50)

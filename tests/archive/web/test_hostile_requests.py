@@ -23,7 +23,7 @@ QUERIES = st.sampled_from(
 VALID = st.sampled_from(
     ["1", "2", "master-1", "derivative-4", "full", "max", "0", "default.jpg", "accepted", "style.css"]
 )
-PARAMETERS = ("query", "after", "with", "token")
+PARAMETERS = ("query", "after", "with", "plan", "token")
 FIELDS = (
     *("name", "password", "language", "next", "decision", "reason", "other_reason", "text"),
     *("x", "y", "width", "height", "query", "sort_by", "first", "skipped", "shown", "after"),
