@@ -149,7 +149,7 @@ def test_a_late_answer_does_not_replace_what_is_shown(page: Page, running: Runni
     while not held:
         page.wait_for_timeout(50)
     page.keyboard.press("x")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)  # the slider's picture is complete then
     before = page.locator(".pane.after").screenshot()
     held[0].continue_()
     page.wait_for_timeout(1500)
