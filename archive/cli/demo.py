@@ -11,8 +11,9 @@ from archive.cli.ingest import print_ingest
 from archive.cli.init import make_home
 from archive.cli.options import Context, command, pass_context
 from archive.cli.output_formats import print_table
+from archive.cli.plan_text import print_plan
 from archive.cli.progress_bar import make_progress
-from archive.cli.restore import PARTLY, print_plan, run_and_report
+from archive.cli.restore import PARTLY, run_and_report
 from archive.errors import EXIT_DONE
 
 if TYPE_CHECKING:

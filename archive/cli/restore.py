@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +21,15 @@ from archive.cli.options import (
     query_argument,
     worker_options,
 )
-from archive.cli.output_formats import describe_empty_result, escape_control_characters, format_duration, pluralise
+from archive.cli.output_formats import escape_control_characters, pluralise
+from archive.cli.plan_text import print_plan
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
 from archive.message_groups import group_messages
 
 if TYPE_CHECKING:
-    from archive.batches.planning.plan_builder import Exclusion, Plan
-    from archive.batches.planning.sampling import DrawnSample
+    from archive.batches.planning.plan_builder import Plan
     from archive.batches.running.runner import BatchResult
     from archive.batches.running.worker_count import WorkerCount
     from archive.catalogue import Catalogue
@@ -208,10 +208,10 @@ def _plan_and_run(
         raise click.UsageError("--plan writes a batch, --dry-run writes nothing. Use only one of them")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
-    if not plan_only and not dry_run and ray is None:  # the nodes have other devices
+    if not plan_only and not dry_run:
         from archive.batches.running.runner import check_device
 
-        check_device(catalogue, options["device"], options["precision"])
+        check_device(catalogue, options["device"], options["precision"], ray=ray is not None)
     if dry_run:
         preview = plan(catalogue, query, dry_run=True, **options)
         print_plan(preview, query, err=False)
@@ -353,60 +353,3 @@ def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:
         return f"batch {batch_id} was already cancelled. `archive restore` plans its masters again"
     again = ". `archive restore` tries the failed masters again" if result.failed else ""
     return f"batch {batch_id} was already finished; it has no open tasks{again}"
-
-
-def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
-    """Prints the plan and its exclusions with reasons, on standard error or on standard output."""
-    for line in _plan_lines(plan, query):
-        if err:
-            emit(line)
-        else:
-            click.echo(line)
-
-
-def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
-    for recipe, n in plan.recipes.items():
-        yield f"To do: {pluralise(n, 'master')} with {recipe}"
-    if plan.drawn_sample is not None:
-        yield from _sample_lines(plan.drawn_sample)
-    if not plan.tasks:
-        is_unmatched = query is not None and not plan.already_made and not plan.exclusions
-        yield f"Nothing to do: {describe_empty_result(query, 'no master')}" if is_unmatched else "Nothing to do"
-    else:
-        yield from _resource_lines(plan)
-    if plan.made_again:
-        yield f"Of these, {pluralise(plan.made_again, 'derivative')} recreated: the file is lost"
-    if plan.already_made:
-        yield f"Already done: {pluralise(plan.already_made, 'master')}"
-    if plan.adopted:
-        yield f"Of these, {plan.adopted:,} made by a trial: they count from now on"
-    if plan.exclusions:
-        yield "Left out:"
-        for reason, exclusion in plan.exclusions.items():
-            yield escape_control_characters(f"  {exclusion.masters:,}  {reason}{_format_examples(exclusion)}")
-            if exclusion.option:
-                yield f"       Use `{exclusion.option}` to include {'it' if exclusion.masters == 1 else 'them'}"
-
-
-def _resource_lines(plan: Plan) -> Iterator[str]:
-    for volume in plan.volumes:
-        yield f"{'Disk space needed' if volume.fits else 'Not enough disk space'}: {volume}"
-    if plan.hours is None:
-        yield "Estimated time: unknown (no earlier run with this model)"
-    else:
-        yield f"Estimated time: {format_duration(plan.hours * 3600)} (from the throughput of earlier batches)"
-
-
-def _sample_lines(drawn: DrawnSample) -> Iterator[str]:
-    from archive.batches.planning.sampling import describe_traits
-
-    yield f"Sample: {len(drawn.masters):,} of {pluralise(drawn.candidates, 'master')}, drawn with seed {drawn.seed}:"
-    for master in drawn.masters:
-        yield escape_control_characters(f"  {master.name}  {'; '.join(describe_traits(master))}")
-
-
-def _format_examples(exclusion: Exclusion) -> str:
-    """``: 1906.1 (2), 1906.2 (2), 1906.5 (1) and 9 more``."""
-    further = exclusion.masters - len(exclusion.examples)
-    named = ", ".join(exclusion.examples)
-    return f": {named}{f' and {further:,} more' if further else ''}" if named else ""

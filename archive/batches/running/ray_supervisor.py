@@ -60,10 +60,7 @@ def supervise_on_ray(
             often.
         ArchiveError: as the worker raised it that met it.
     """
-    if catalogue.settings.sqlite_path is not None:
-        raise UsageError("--ray needs a catalogue in PostgreSQL. SQLite serves one machine only")
-    if options.device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--ray places workers on GPUs by itself. Give --device cuda instead of {options.device}")
+    check_ray_usage(catalogue, options.device)
     job = WorkerJob(
         settings=catalogue.settings, batch_id=batch_id, options=options, make_models=make_models, set_up=set_up_worker
     )
@@ -75,6 +72,18 @@ def supervise_on_ray(
         _RaySupervision(ray, catalogue, job, workers, progress) as supervision,
     ):
         return supervision.run()
+
+
+def check_ray_usage(catalogue: Catalogue, device: str) -> None:
+    """Checks what is known without a cluster, before a batch is written.
+
+    Raises:
+        UsageError: the catalogue is in SQLite, or a GPU is named.
+    """
+    if catalogue.settings.sqlite_path is not None:
+        raise UsageError("--ray needs a catalogue in PostgreSQL. SQLite serves one machine only")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--ray places workers on GPUs by itself. Give --device cuda instead of {device}")
 
 
 @contextmanager

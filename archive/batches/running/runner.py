@@ -11,7 +11,7 @@ from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
 from archive.batches.running.interruption import Interruption
 from archive.batches.running.preflight import ModelLoader, make_execution
-from archive.batches.running.ray_supervisor import supervise_on_ray
+from archive.batches.running.ray_supervisor import check_ray_usage, supervise_on_ray
 from archive.batches.running.supervisor import supervise
 from archive.batches.running.worker_count import WorkerCount, place_workers
 from archive.batches.running.worker_loop import WorkerOptions, count_open_tasks, work_on_batch
@@ -100,12 +100,16 @@ def run_batch(
     return replace(result, was_over=not open_count)
 
 
-def check_device(catalogue: Catalogue, device: str, precision: str) -> None:
-    """Checks before a batch is written that a device given by name is available.
+def check_device(catalogue: Catalogue, device: str, precision: str, *, ray: bool = False) -> None:
+    """Checks before a batch is written that it can be run: on a device given by name, or with ``ray`` on a cluster.
 
     Raises:
-        BatchError: it is not available.
+        BatchError: the device is not available.
+        UsageError: the catalogue can't be used, or the device can't be named, on a cluster.
     """
+    if ray:
+        check_ray_usage(catalogue, device)
+        return
     if device in ("auto", "cpu"):  # always available: loading torch would only cost time
         return
     try:

@@ -211,3 +211,26 @@ def test_durations_are_told_as_people_do() -> None:
         "3 h 20 min",
         "111 h 7 min",
     ]
+
+
+def test_a_cluster_on_sqlite_is_refused_before_a_batch_is_written(small: SmallArchive) -> None:
+    write_scan(small.scans / "N1.tif")
+    small.done("ingest", small.scans)
+    answer = small.run("restore", "--ray", "auto")
+    assert answer.code == 2
+    assert "PostgreSQL" in answer.errors
+    assert small.done("batch", "list", "--format", "json").json() == []
+
+
+def test_a_batch_is_planned_with_a_priority_and_its_end_is_told(planned: SmallArchive, tmp_path: Path) -> None:
+    metrics, told = tmp_path / "archive.prom", tmp_path / "told"
+    planned.done("batch", "resume", "1", "--priority", "3", "--metrics", metrics, "--notify", f"tee {told}")
+    (batch,) = planned.done("batch", "list", "--format", "json").json()
+    assert (batch["done"], batch["priority"]) == (2, 3)
+    assert 'archive_batch_tasks{batch="1",state="done"} 2.0' in metrics.read_text()
+    ended = json.loads(told.read_text())
+    assert (ended["event"], ended["outcome"], ended["tasks"]["done"]) == ("ended", "done", 2)
+    write_scan(planned.scans / "N3.tif", seed=3)
+    planned.done("ingest", planned.scans)
+    planned.done("restore", "--plan", "--priority", "7")
+    assert planned.done("batch", "list", "--format", "json").json()[1]["priority"] == 7

@@ -1,0 +1,72 @@
+"""The description of a plan as text: tasks, exclusions with reasons, disk space and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from archive.cli.logging_setup import emit
+from archive.cli.output_formats import describe_empty_result, escape_control_characters, format_duration, pluralise
+
+if TYPE_CHECKING:
+    from archive.batches.planning.plan_builder import Exclusion, Plan
+    from archive.batches.planning.sampling import DrawnSample
+
+
+def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
+    """Prints the plan and its exclusions with reasons, on standard error or on standard output."""
+    for line in _plan_lines(plan, query):
+        if err:
+            emit(line)
+        else:
+            click.echo(line)
+
+
+def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
+    for recipe, n in plan.recipes.items():
+        yield f"To do: {pluralise(n, 'master')} with {recipe}"
+    if plan.drawn_sample is not None:
+        yield from _sample_lines(plan.drawn_sample)
+    if not plan.tasks:
+        is_unmatched = query is not None and not plan.already_made and not plan.exclusions
+        yield f"Nothing to do: {describe_empty_result(query, 'no master')}" if is_unmatched else "Nothing to do"
+    else:
+        yield from _resource_lines(plan)
+    if plan.made_again:
+        yield f"Of these, {pluralise(plan.made_again, 'derivative')} recreated: the file is lost"
+    if plan.already_made:
+        yield f"Already done: {pluralise(plan.already_made, 'master')}"
+    if plan.adopted:
+        yield f"Of these, {plan.adopted:,} made by a trial: they count from now on"
+    if plan.exclusions:
+        yield "Left out:"
+        for reason, exclusion in plan.exclusions.items():
+            yield escape_control_characters(f"  {exclusion.masters:,}  {reason}{_format_examples(exclusion)}")
+            if exclusion.option:
+                yield f"       Use `{exclusion.option}` to include {'it' if exclusion.masters == 1 else 'them'}"
+
+
+def _resource_lines(plan: Plan) -> Iterator[str]:
+    for volume in plan.volumes:
+        yield f"{'Disk space needed' if volume.fits else 'Not enough disk space'}: {volume}"
+    if plan.hours is None:
+        yield "Estimated time: unknown (no earlier run with this model)"
+    else:
+        yield f"Estimated time: {format_duration(plan.hours * 3600)} (from the throughput of earlier batches)"
+
+
+def _sample_lines(drawn: DrawnSample) -> Iterator[str]:
+    from archive.batches.planning.sampling import describe_traits
+
+    yield f"Sample: {len(drawn.masters):,} of {pluralise(drawn.candidates, 'master')}, drawn with seed {drawn.seed}:"
+    for master in drawn.masters:
+        yield escape_control_characters(f"  {master.name}  {'; '.join(describe_traits(master))}")
+
+
+def _format_examples(exclusion: Exclusion) -> str:
+    """``: 1906.1 (2), 1906.2 (2), 1906.5 (1) and 9 more``."""
+    further = exclusion.masters - len(exclusion.examples)
+    named = ", ".join(exclusion.examples)
+    return f": {named}{f' and {further:,} more' if further else ''}" if named else ""
