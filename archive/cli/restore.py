@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit, is_json, log_setup
-from archive.cli.message_lines import print_groups
+from archive.cli.batch_result_text import print_batch_result
+from archive.cli.logging_setup import emit, log_setup
 from archive.cli.options import (
     ChoiceList,
     Context,
@@ -21,19 +21,16 @@ from archive.cli.options import (
     query_argument,
     worker_options,
 )
-from archive.cli.output_formats import escape_control_characters, pluralise
+from archive.cli.output_formats import pluralise
 from archive.cli.plan_text import print_plan
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
-from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY
-from archive.message_groups import group_messages
+from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from archive.batches.planning.plan_builder import Plan
-    from archive.batches.running.runner import BatchResult
     from archive.batches.running.worker_count import WorkerCount
     from archive.catalogue import Catalogue
-    from archive.catalogue.batch_lookup import Failure
 
 PARTLY = "some masters failed, or the batch is not finished"
 _PARAMETERS = ("strength", "texture", "repair")
@@ -308,48 +305,3 @@ def _write_sheets(catalogue: Catalogue, batch_id: int) -> None:
         if sheet.not_open:
             left_out = pluralise(sheet.not_open, "master")
             emit(f"{left_out} of the sample left out of the sheet: access not open", batch=batch_id)
-
-
-def print_batch_result(batch_id: int, result: BatchResult) -> int:
-    """Prints the result of a batch, with failures on standard error; returns the exit code."""
-    cancelled = f", {result.cancelled:,} cancelled" if result.cancelled else ""
-    click.echo(
-        f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
-    )
-    if result.failures:
-        _print_failures(batch_id, result.failures)
-    if result.with_notes:
-        emit(f"{pluralise(result.with_notes, 'derivative')} with notes:", batch=batch_id)
-        print_groups(
-            result.notes,
-            all_with=f"`archive list batch:{batch_id} --rows derivatives --fields accession_number,sequence,notes`",
-        )
-    if result.interrupted:
-        emit(f"interrupted: continue with `archive batch resume {batch_id}`", batch=batch_id)
-        return EXIT_INTERRUPTED
-    if result.pending:
-        open_masters = pluralise(result.pending, "master")
-        emit(f"{open_masters} not started: continue with `archive batch resume {batch_id}`", batch=batch_id)
-    if result.was_over:
-        emit(_describe_finished_batch(batch_id, result), batch=batch_id)
-    return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
-
-
-def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:
-    """Prints failures by kind; in the json log format one by one."""
-    emit(f"{pluralise(len(failures), 'master')} failed:", batch=batch_id)
-    named = [(f"{failure.accession_number} ({failure.sequence})", failure.reason) for failure in failures]
-    if not is_json():
-        print_groups(group_messages(named), all_with=f"`archive batch show {batch_id}`")
-        return
-    for failure, (name, reason) in zip(failures, named, strict=True):
-        line = escape_control_characters(f"{name}: {reason}")
-        emit(line, batch=batch_id, item=failure.accession_number, reason=reason)
-
-
-def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:
-    """That a batch was at its end already, and what to do with what it has not written."""
-    if result.cancelled:
-        return f"batch {batch_id} was already cancelled. `archive restore` plans its masters again"
-    again = ". `archive restore` tries the failed masters again" if result.failed else ""
-    return f"batch {batch_id} was already finished; it has no open tasks{again}"
