@@ -198,7 +198,7 @@ def _plain(value: Any, archive: SmallArchive) -> Any:
         return {
             key: _plain(each, archive)
             for key, each in value.items()
-            if not (key in ("id", "at", "batch", "seconds") or key.endswith(("_id", "_at")))
+            if not (key in ("id", "at", "batch", "seconds") or key.endswith(("_id", "_at", "_seconds")))
         }
     if isinstance(value, list | tuple):
         return [_plain(each, archive) for each in value]
