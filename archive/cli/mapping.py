@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from archive.cli.logging_setup import emit
-from archive.cli.options import ArchiveGroup, command, epilog
-from archive.cli.output_formats import as_json
+from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context
+from archive.cli.output_formats import as_json, escape_control_characters
 from archive.errors import UsageError
 
 
@@ -59,4 +59,43 @@ def suggest(spreadsheet: Path, sheet: str | None, output: Path | None, form: str
     emit(f"{output} was written: check each line, then give it to `archive ingest --mapping`")
 
 
+@command("list", examples=("archive mapping list", "archive mapping list --format json"))
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Output format.")
+@pass_context
+def list_(context: Context, form: str) -> None:
+    """List the mapping files that ingests have used."""
+    from archive.ingest.kept_mappings import list_mappings
+
+    rows = [
+        {
+            "sha256": each.sha256,
+            "name": each.name,
+            "first_used_at": each.first_used_at.isoformat(timespec="seconds"),
+        }
+        for each in list_mappings(context.catalogue())
+    ]
+    if form == "json":
+        click.echo(as_json(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(escape_control_characters(f"{row['sha256'][:12]}  {row['first_used_at']}  {row['name']}"))
+    if not rows:
+        emit("no ingest has used a mapping file")
+
+
+@command("show", examples=("archive mapping show 5d41402abc4b > mapping.toml",))
+@click.argument("sha256", metavar="SHA256")
+@pass_context
+def show(context: Context, sha256: str) -> None:
+    """Print a mapping file as an ingest used it.
+
+    SHA256 is its digest, or the first digits of it, as the item's history and `archive mapping list` show it.
+    """
+    from archive.ingest.kept_mappings import find_mapping
+
+    click.echo(find_mapping(context.catalogue(), sha256).text, nl=False)
+
+
 mapping.add_command(suggest)
+mapping.add_command(list_)
+mapping.add_command(show)
