@@ -141,10 +141,10 @@ def test_a_picture_is_looked_at_in_every_way(page: Page, running: RunningServer)
 
 
 def test_a_late_answer_does_not_replace_what_is_shown(page: Page, running: RunningServer) -> None:
-    page.goto(f"{running.base}/derivatives/1")
-    page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
     held: list[Route] = []
     page.route("**/views/difference-1", lambda route: held.append(route), times=1)
+    page.goto(f"{running.base}/derivatives/1")
+    page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
     page.keyboard.press("d")
     while not held:
         page.wait_for_timeout(50)
@@ -157,11 +157,11 @@ def test_a_late_answer_does_not_replace_what_is_shown(page: Page, running: Runni
 
 
 def test_a_failed_change_map_is_requested_again(page: Page, running: RunningServer) -> None:
+    page.route("**/changes", lambda route: route.fulfill(body="no JSON"), times=1)
     page.goto(f"{running.base}/derivatives/1")
     page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
-    page.route("**/changes", lambda route: route.fulfill(body="no JSON"), times=1)
     page.keyboard.press("c")
-    expect(page.locator(".preparing")).to_contain_text("can't be shown")
+    expect(page.locator(".preparing")).to_contain_text("can't be shown", timeout=30_000)
     page.keyboard.press("g")
     expect(page.locator(".announce")).not_to_be_empty(timeout=30_000)
     expect(page.locator(".preparing")).to_be_hidden()
