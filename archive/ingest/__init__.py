@@ -1,4 +1,4 @@
-"""Ingest: from files of scans, and what items.csv says of them, to checked masters in the catalogue."""
+"""Ingest: records files of scans, with the metadata from ``items.csv``, as checked masters in the catalogue."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Reading the sums that came with scans, as sha256sum and md5sum write and check them.
+r"""Reads checksum manifests, in the formats of sha256sum and md5sum.
 
 A line names one file: ``<hex>  name`` or ``<hex> *name``, or, as with ``--tag``, ``SHA256 (name) = <hex>``. A line that
-begins with a backslash has backslash, newline and carriage return in the name written as ``\\\\``, ``\\n`` and ``\\r``.
-Names are relative to the manifest's folder, or absolute. Blank lines and those that begin with ``#`` say nothing.
+begins with a backslash has backslash, newline and carriage return in the name written as ``\\``, ``\n`` and ``\r``.
+Names are relative to the manifest's folder, or absolute. Blank lines and lines that begin with ``#`` are ignored.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _ESCAPED = {"\\": "\\", "n": "\n", "r": "\r"}
 
 @dataclass(kw_only=True)
 class ManifestChecksums:
-    """The sums of one manifest, given to the files that they are about."""
+    """The checksums of one manifest, matched with the files that they belong to."""
 
     of_files: dict[Path, list[Checksum]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
-    """Files that are listed and not there."""
+    """Listed files that don't exist."""
     elsewhere: int = 0
-    """How many files are listed that lie outside the paths given, or are hidden."""
+    """The number of listed files that are hidden or lie outside the ingested paths."""
 
 
 def read_manifest(path: Path) -> list[Checksum]:
-    """All sums of a manifest, in order.
+    """All checksums of a manifest, in order.
 
     Raises:
         IngestError: it can't be read, or a line isn't understood.
@@ -66,7 +66,7 @@ def read_manifest(path: Path) -> list[Checksum]:
 
 
 def match_checksums(sums: Sequence[Checksum], found: DiscoveredFiles) -> ManifestChecksums:
-    """Give each sum to its file among those found.
+    """Matches each checksum with its file among the discovered ones.
 
     Raises:
         IngestError: there are sums, and none is of a file that was found.
@@ -88,7 +88,7 @@ def match_checksums(sums: Sequence[Checksum], found: DiscoveredFiles) -> Manifes
 
 
 def _sum(manifest: Path, line: int, text: str) -> Checksum:
-    """The sum in one line.
+    """Parses the checksum in one line.
 
     Raises:
         ValueError: it isn't understood; the message says why.

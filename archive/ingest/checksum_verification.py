@@ -1,4 +1,4 @@
-"""The sums that a scan came with, and whether its bytes have them."""
+"""Compares a scan's bytes with the checksums that were delivered with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _IN_WORDS: Mapping[Algorithm, str] = {"sha256": "SHA-256", "md5": "MD5"}
 
 
 class ChecksumMismatchError(IngestError):
-    """A file's bytes, of the digest ``sha256``, don't have a sum that came with them."""
+    """A file's bytes, whose digest is ``sha256``, don't match a checksum that was delivered with it."""
 
     def __init__(self, message: str, *, sha256: str) -> None:
         super().__init__(message)
@@ -22,26 +22,26 @@ class ChecksumMismatchError(IngestError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checksum:
-    """One sum, as a line of the manifest states it of a file."""
+    """One checksum of a file, from a line of a manifest."""
 
     manifest: Path
     line: int
     target: Path
-    """The file that it is about, as written."""
+    """The file that it belongs to, as written."""
     algorithm: Algorithm
     value: str  # hex, in small letters
 
     @property
     def where(self) -> str:
-        """The line's place, in words."""
+        """The location of the line as text."""
         return f"{self.manifest.name} line {self.line}"
 
     def confirmation(self) -> str:
-        """What was found where the bytes have this sum, in words."""
+        """The message for bytes that match this checksum."""
         return f"{_IN_WORDS[self.algorithm]} {self.value}, as in {self.where}"
 
     def complaint(self, found: str) -> str | None:
-        """What is wrong with bytes that have the sum ``found``, in words; None where nothing is."""
+        """The message for bytes with the checksum ``found``; None if it matches."""
         if found == self.value:
             return None
         return (
@@ -51,7 +51,7 @@ class Checksum:
 
 
 def digest_and_compare(path: Path, sums: Sequence[Checksum]) -> tuple[str, int]:
-    """SHA-256 (hex) and size in bytes of a file that has all of its ``sums``, read in one pass.
+    """SHA-256 (hex) and size in bytes of a file that matches all of its ``sums``, read in one pass.
 
     Raises:
         ChecksumMismatchError: its bytes don't have one of them.

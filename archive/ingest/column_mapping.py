@@ -1,4 +1,4 @@
-"""The mapping file, which says once per museum which of its columns is which of ours."""
+"""The mapping file, which assigns a museum's columns to fields of the catalogue."""
 
 from __future__ import annotations
 
@@ -23,56 +23,56 @@ _LONGEST_SCHEME = 64
 
 @dataclass(frozen=True, kw_only=True)
 class FileNamePattern:
-    """What a file's name tells of a scan without a row."""
+    """The pattern by which file names give metadata for scans without a row."""
 
     pattern: re.Pattern[str]
-    """Of the whole name without its extension."""
+    """It must match the whole name without its extension."""
     views: Mapping[str, View] = field(default_factory=dict)
-    """By what the group ``view`` holds, folded."""
+    """The view by the text of the group ``view``, folded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnMapping:
-    """A mapping file, checked. Headers are those of the museum, folded."""
+    """A validated mapping file. Headers are those of the museum, folded."""
 
     path: Path
     text: str
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Ours to theirs."""
+    """The museum's header by the catalogue's column."""
     templates: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By our column and their value, folded: our value."""
+    """The catalogue's value by its column and the museum's value, folded."""
     identifiers: Mapping[str, str] = field(default_factory=dict)
-    """The scheme, such as ark, to their column."""
+    """The museum's header by scheme, such as ark."""
     day_first: bool | None = None
     separator: str | None = None
     files: FileNamePattern | None = None
 
     @property
     def sha256(self) -> str:
-        """Of the file's text, in hex."""
+        """The digest of the file's text, in hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def headers(self) -> list[str]:
-        """All headers that the mapping names, as written."""
+        """All headers that occur in the mapping, as written."""
         in_templates = [name for template in self.templates.values() for name in template_headers(template)]
         return list(dict.fromkeys([*self.columns.values(), *in_templates, *self.identifiers.values()]))
 
     @property
     def mapped(self) -> set[str]:
-        """Our columns that it tells of."""
+        """The catalogue's columns that the mapping sets."""
         return {*self.columns, *self.templates, *self.constants}
 
 
 def template_headers(template: str) -> list[str]:
-    """The headers that a template names, as written."""
+    """The headers in a template, as written."""
     return [name.strip() for name in _PLACEHOLDER.findall(template)]
 
 
 def fill_template(template: str, cells: Mapping[str, str]) -> str | None:
-    """The template with the cells by folded header; None where one of them is empty."""
+    """The template filled with the cells by folded header; None if one of them is empty."""
     names = template_headers(template)
     if any(not cells.get(fold_header(name)) for name in names):
         return None
@@ -80,12 +80,12 @@ def fill_template(template: str, cells: Mapping[str, str]) -> str | None:
 
 
 def fold_value(value: str) -> str:
-    """A value as value tables compare it: without regard to case and spaces around it."""
+    """A value as value tables compare it: case and surrounding spaces are ignored."""
     return " ".join(value.casefold().split())
 
 
 def read_mapping(path: Path) -> ColumnMapping:
-    """Read and check a mapping file.
+    """Reads and validates a mapping file.
 
     Raises:
         IngestError: it can't be read, or says something that can't be done; the message names it.
@@ -161,7 +161,7 @@ def _texts(content: Mapping[str, Any], table: str, known: tuple[str, ...] | None
 
 
 def _check(name: str, value: str, table: str) -> Any:
-    """The value as its column has it."""
+    """The validated value of a column."""
     try:
         return check_value(name, value)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""The names that museums give to our columns, and which of ours a header probably is.
+"""Recognises a museum's column headers: the catalogue's column that a header probably means.
 
-English, German, French, Spanish and Dutch names; elements of Dublin Core, LIDO and Spectrum; and the columns that the
-exports of TMS, CollectiveAccess, ResourceSpace, MuseumPlus and Omeka S have as a rule.
+Known are English, German, French, Spanish and Dutch names; elements of Dublin Core, LIDO and Spectrum; and the usual
+columns of the exports of TMS, CollectiveAccess, ResourceSpace, MuseumPlus and Omeka S.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ _PREFIX = re.compile(r"^(?:dc|dcterms|lido|spectrum|ca objects?|tms|omeka|o|s|sc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnMatch:
-    """Which of our columns a header probably is; ``certainty`` is from 0 to 1."""
+    """The catalogue's column that a header probably means; ``certainty`` is in [0, 1]."""
 
     column: str
     certainty: float
@@ -127,7 +127,7 @@ _BY_NAME = {fold_header(name): column for column, names in _NAMES.items() for na
 
 
 def match_column(header: str) -> ColumnMatch | None:
-    """Our column that a header of a museum's table probably is; None where no name is near."""
+    """The catalogue's column that a museum's header probably means; None if no known name is similar."""
     folded = fold_header(header)
     if not folded:
         return None
@@ -147,12 +147,12 @@ def match_column(header: str) -> ColumnMatch | None:
 
 
 def is_identifier(header: str) -> bool:
-    """Whether a header is usual for a persistent or system identifier."""
+    """Whether a header usually names a persistent or system identifier."""
     return _IDENTIFIERS.fullmatch(fold_header(header)) is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one of ``known`` that is spelt most like ``name``, if any is near."""
+    """The one of ``known`` with the most similar spelling; None if none is similar."""
     by_fold = {fold_header(each): each for each in known}
     near = difflib.get_close_matches(fold_header(name), by_fold, n=1, cutoff=0.6)
     return by_fold[near[0]] if near else None

@@ -1,7 +1,7 @@
-"""Rules that turn dates as museums write them, in five languages, into EDTF.
+"""Rules that convert dates as museums write them, in five languages, to EDTF.
 
-:func:`read_date` gives EDTF only where one rule is sure. What no rule is sure of stays text, with advice on how to
-write it. docs/reference/dates.md lists the rules; the languages are English, German, French, Spanish and Dutch.
+:func:`read_date` returns EDTF only if one rule is certain. Otherwise the date stays text, with advice on how to write
+it. docs/reference/dates.md lists the rules; the languages are English, German, French, Spanish and Dutch.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _LONGEST_SHORT_RANGE = 50  # years
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DateReading:
-    """How a date was read."""
+    """The result of parsing a date."""
 
     edtf: str | None
-    """None where the text says that the date is unknown, or where no rule is sure."""
+    """None if the text says that the date is unknown, or if no rule is certain."""
     is_sure: bool
     advice: str = ""
-    """What to write instead; empty where the rule is sure."""
+    """What to write instead; empty if the rule is certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _Point:
 
 
 class _UnsureError(Exception):
-    """No rule is sure; the message is the advice."""
+    """No rule is certain; the message is the advice."""
 
 
 _ADVICE = "write it in EDTF, such as 1906, 1906-05, 1906-05-12, 1906~ (about), 190X or 1905/1908"

@@ -123,7 +123,7 @@ CENTURY_PARTS: Mapping[str, tuple[int, int, bool]] = {
 
 
 def fold_date(text: str) -> str:
-    """``text`` in small letters, without accents, with one kind of each dash, quotation mark and space."""
+    """``text`` in lower case, without accents, with one kind of dash, quotation mark and space."""
     plain = unicodedata.normalize("NFC", text).translate(_DASHES).casefold().replace("ß", "ss")
     decomposed = unicodedata.normalize("NFD", plain)
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))

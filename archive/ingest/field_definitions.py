@@ -1,4 +1,4 @@
-"""The columns that ingest knows, and how the value of a cell is read and checked."""
+"""The columns that ingest knows, and how the value of a cell is parsed and validated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LARGEST_SEQUENCE = 999_999
 
 
 def check_value(name: str, value: str) -> Any:
-    """The value of a cell that isn't empty, as its column has it; a date is read elsewhere.
+    """The parsed value of a non-empty cell. Dates are parsed elsewhere.
 
     Raises:
         ValueError: it isn't allowed there; the message goes on after the value.

@@ -1,4 +1,4 @@
-"""Finding the files below the paths that are to be ingested, and examining one of them without the catalogue."""
+"""Finds the files below the ingested paths, and examines single files without using the catalogue."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LONGEST_PATH_BYTES = 2000  # what a database's index holds
 
 @dataclass(kw_only=True)
 class DiscoveredFiles:
-    """What lies below the paths given, in a stable order: folder by folder, names by code point."""
+    """The files below the given paths, in a stable order: folder by folder, names by code point."""
 
     files: dict[Path, Path] = field(default_factory=dict)
-    """Each file with the folder that it was found from; in order."""
+    """Each file with the ingested folder that contains it, in order."""
     sheets: list[Path] = field(default_factory=list)
     """Each items.csv that lies in an ingested folder."""
     neighbours: list[Path] = field(default_factory=list)
-    """Each items.csv beside a file that was given by itself: only the rows of given files matter."""
+    """Each items.csv beside a single ingested file; only the rows of ingested files are used."""
     hidden: list[Path] = field(default_factory=list)
     """Files and folders whose names start with a dot."""
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -41,7 +41,7 @@ class DiscoveredFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """How a scan is checked, and whether one that fails is taken in all the same."""
+    """How thoroughly a scan is checked, and whether a damaged one is accepted."""
 
     depth: Depth = "structure"
     accept_damaged: bool = False
@@ -49,20 +49,20 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """One file as it was found to be, all from the same unchanged bytes."""
+    """The state of one file, all from the same unchanged bytes."""
 
     path: Path
     root: Path
     sha256: str
     size: int  # bytes
     pictures: tuple[ImageInfo, ...] | None
-    """Those in the file, without their colour profiles; None where the catalogue holds the bytes already."""
+    """The pictures in the file, without their colour profiles; None if the catalogue has these bytes already."""
     sums: Sequence[Checksum] = ()
-    """Those that came with the file; its bytes have them."""
+    """The checksums delivered with the file; its bytes match them."""
 
 
 def discover_files(paths: Sequence[Path], home: Path) -> DiscoveredFiles:
-    """All files below ``paths`` but hidden ones and those that a home keeps for itself.
+    """All files below ``paths``, except hidden ones and the files that belong to a home.
 
     A link to a folder is followed, unless the folder lies below ``paths`` anyway (as every loop does).
 
@@ -99,7 +99,7 @@ def examine_file(
     limits: Limits,
     check: Check,
 ) -> Scan:
-    """Digest a file, compare it with its ``sums`` and, unless its digest is ``known``, check the pictures in it.
+    """Digests a file, compares it with its ``sums`` and, unless its digest is ``known``, checks the pictures in it.
 
     Raises:
         IngestError: it is damaged, and not accepted so.
@@ -132,7 +132,7 @@ def examine_file(
 
 
 def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:
-    """What each picture in the file is; whatever a decoder stumbles over becomes an error of this one file.
+    """The metadata of each picture in the file; any error of a decoder becomes an error of this file.
 
     Raises:
         ImageError: it can't be read as an image, or is too large.
@@ -147,7 +147,7 @@ def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:
 
 
 def _absolute(path: Path) -> Path:
-    """The path as the user knows it: links are kept, since shares are mounted behind them."""
+    """The absolute path as the user knows it: links are kept, since shares are mounted behind them."""
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
@@ -175,12 +175,12 @@ def _trouble_of_link(path: Path) -> str:
 
 
 def printable_path(path: Path) -> str:
-    """The path as text, with bytes that are no UTF-8 written as ``\\xff``."""
+    """The path as text, with bytes that are not valid UTF-8 written as ``\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found: DiscoveredFiles) -> Iterator[Path]:
-    """The files of one folder and those below it, each folder once."""
+    """The files of a folder and its subfolders, each folder once."""
     real = folder.resolve()
     if real in seen:
         return
@@ -205,7 +205,7 @@ def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found:
 
 
 def _kept_by_a_home(folder: Path, home: Path, names: set[str]) -> tuple[str, ...]:
-    """What is passed over in a folder that is a home, of this catalogue or another: its own files are no masters."""
+    """Whether a path belongs to a home, of this catalogue or another; a home's own files are not masters."""
     if folder == home or SETTINGS_NAME in names:
         return (*_OF_A_HOME, SETTINGS_NAME, *(name for name in names if name.startswith("catalogue.db")))
     return ()

@@ -1,4 +1,4 @@
-"""All that must be known of one file before it can be recorded, gathered outside of any writing transaction."""
+"""Inspects a file before it is recorded, outside of any writing transaction."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class NotAnImageError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class InspectedFile:
-    """One scan, what is stated of it, and how it is with the recorded file where that is another one."""
+    """One scan, its metadata, and the state of the recorded file if that is another file."""
 
     scan: Scan
     entry: FileMetadata
     holder: RecordedFile | None
     problems: tuple[TableProblem, ...] = ()
-    """Cells of its row that were left out."""
+    """Cells of its row that were ignored."""
 
 
 class _RecordedMaster(NamedTuple):
@@ -54,7 +54,7 @@ def inspect_file(
     sums: Sequence[Checksum],
     check: Check,
 ) -> InspectedFile:
-    """Read one file, compare it with the ``sums`` that it came with, and inspect it.
+    """Reads one file, compares it with its delivered checksums ``sums``, and inspects it.
 
     Raises:
         NotAnImageError: neither its bytes nor its name are an image's.
@@ -84,7 +84,7 @@ def inspect_file(
 
 
 def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem | None:
-    """What is wrong with the reference image that a row names, if anything."""
+    """The problem of the reference image that a row names, if there is one."""
     if entry.row is None or entry.reference is None:
         return None
     try:
@@ -101,7 +101,7 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
 
 
 def find_pixel_damage(catalogue: Catalogue, path: Path) -> str | None:
-    """What is broken in an image file, all of whose pixels are decoded; None where nothing is, or it can't be read."""
+    """Decodes all pixels of an image file and describes the damage; None if there is none, or the file can't be read."""
     try:
         return find_damage(path, depth="pixels", limits=image_limits(catalogue.settings))
     except OSError as error:
@@ -109,14 +109,14 @@ def find_pixel_damage(catalogue: Catalogue, path: Path) -> str | None:
 
 
 def _recorded_masters(catalogue: Catalogue, sha256: str) -> list[_RecordedMaster]:
-    """The masters of these bytes, which have path and accession number in common."""
+    """The recorded masters with these bytes; they share path and accession number."""
     wanted = select(Master.path, Item.accession_number, Master.unsupported).join(Item).where(Master.sha256 == sha256)
     with catalogue.reading() as session:
         return [_RecordedMaster(*row) for row in session.execute(wanted)]
 
 
 def _is_settled(recorded: Sequence[_RecordedMaster]) -> bool:
-    """Whether nothing more is to be learned from the bytes: newer software may carry a kind that older couldn't."""
+    """Whether the bytes need no new inspection; newer software may support a kind that older software couldn't."""
     reasons = [master.unsupported for master in recorded if master.unsupported is not None]
     return bool(recorded) and all(reason.startswith(DAMAGED) for reason in reasons)
 

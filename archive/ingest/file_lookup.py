@@ -1,4 +1,4 @@
-"""Finding the file that a row means, by how the row spells its name."""
+"""Finds the file that a row refers to, from the spelling in the row."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_COMPARED = 20_000
 
 
 class FileFinder:
-    """Finds a file by how a row spells its path.
+    r"""Finds a file by the path in a row.
 
-    Tried in turn: as written; with accents composed otherwise (macOS); with ``\\`` for ``/`` (Windows); and through the
-    real name of its folder, where the sheet was named by another way than the scans.
+    These are tried in turn: the path as written; with accents composed otherwise (macOS); with ``\`` for ``/``
+    (Windows); and through the resolved name of its folder, if the sheet was given by another path than the scans.
     """
 
     def __init__(self, files: Mapping[Path, Path]) -> None:
@@ -56,17 +56,17 @@ class FileFinder:
 
 
 class NearMatch(NamedTuple):
-    """The only file that a name fits which isn't spelt exactly as the file is."""
+    """The only file that a name fits, spelt differently."""
 
     path: Path
     reason: str
 
 
 class LenientFinder:
-    """Finds the one file that a row can mean, of those that no row names exactly.
+    """Finds the one file that a row can mean, among the files that no row names exactly.
 
-    Other case, spaces, composition of accents, folders further up, and a missing or another extension are tried. Where
-    more than one file fits, none is found.
+    Differences in case, spaces, composition of accents, parent folders, and a missing or another extension are allowed.
+    If more than one file fits, none is returned.
     """
 
     def __init__(self, files: Mapping[Path, Path], named: Collection[Path]) -> None:
@@ -99,7 +99,7 @@ class LenientFinder:
         return None
 
     def suggest(self, filename: str) -> list[str]:
-        """The names of files that are spelt most like a row's; only for the first rows, since it takes long."""
+        """The file names with the most similar spelling; only for the first rows, because the search is slow."""
         parts = _parts(filename)
         if not parts or self._suggested >= _MOST_SUGGESTIONS:
             return []
@@ -110,10 +110,10 @@ class LenientFinder:
         return [self._by_stem[name][0].name for name in near if self._by_stem[name]]
 
     def _fits(self, path: Path, folders: Sequence[str], filename: str, sheet_folder: Path) -> bool:
-        """Whether the folders that the row names are the last ones of the path.
+        r"""Whether the folders in the row are the last ones of the path.
 
-        Of a path on another machine (C:\\Scans\\1906\\a.tif), one folder that agrees is enough, or none for a file that
-        lies in the folder that is ingested.
+        For a path of another machine (C:\Scans\1906\a.tif), one matching folder is enough, or none if the file lies
+        directly in the ingested folder.
         """
         root = self._roots[path]
         has_neighbours = root.is_relative_to(sheet_folder) or sheet_folder.is_relative_to(root)
@@ -135,6 +135,6 @@ def _without_suffix(name: str) -> str:
 
 
 def _parts(filename: str) -> list[str]:
-    """The folded folders and the name that a row spells, without a drive."""
+    """The folded folders and the name of a path in a row, without a drive."""
     text = re.sub(r"^[A-Za-z]:", "", filename.strip()).replace("\\", "/")
     return [_fold(part) for part in os.path.normpath(text).split("/") if part.strip() not in ("", ".", "..")]

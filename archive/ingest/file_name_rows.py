@@ -1,4 +1,4 @@
-"""Rows for scans that no table names, made from their file names by the mapping's pattern."""
+"""Makes rows for scans without one, from their file names and the mapping's pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archive.ingest.spreadsheet import Row
 
 
 def rows_of_names(mapping: ColumnMapping, files: Sequence[Path], *, stated: set[tuple[str, int]]) -> Iterator[Row]:
-    """A row for each file whose name fits the mapping's pattern, in the order of the scans.
+    """A row for each file whose name matches the mapping's pattern, in the order of the scans.
 
     Args:
         mapping: with the pattern; without one there are no rows.

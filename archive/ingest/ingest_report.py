@@ -1,4 +1,4 @@
-"""What an ingest did, or would do."""
+"""The result of an ingest or of a dry run."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from archive.ingest.table_problems import TableProblem
 
 @dataclass(kw_only=True)
 class IngestReport:
-    """Counts and lists, filled while the ingest goes on. Every file is in exactly one of the counts and failures."""
+    """Counts and lists, filled during the ingest. Every file is in exactly one of the counts or failures."""
 
     dry_run: bool
     added: int = 0
     unchanged: int = 0
-    """Masters that the catalogue holds just as they were met."""
+    """Masters that are in the catalogue already, unchanged."""
     duplicates: int = 0
-    """Files of the same bytes as a master whose recorded file is still there."""
+    """Files with the same bytes as a master whose recorded file still exists."""
     moved: int = 0
     """Masters whose bytes were found at another path than the recorded one, which doesn't hold them any more."""
     updated: int = 0
     """Known masters whose row has changed the record."""
     passed_over: list[tuple[str, str]] = field(default_factory=list)
-    """Path and reason: hidden files, files that are no images, and references."""
+    """Path and reason: hidden files, files that are not images, and references."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Path and reason: of a file, of a row (the path that it names), or of a folder."""
     rows_without_files: list[tuple[str, str]] = field(default_factory=list)
     """Place of the row with the file that it names, and what is known of the file."""
     files_without_rows: list[str] = field(default_factory=list)
-    """Images that no row names, where there are rows at all."""
+    """Images that no row names, if there are any rows."""
     checked: int = 0
-    """Files whose bytes have the sums that the manifest states."""
+    """Files whose bytes match the manifest's checksums."""
     missing: list[str] = field(default_factory=list)
-    """Files that the manifest lists and that are not there."""
+    """Files that the manifest lists and that don't exist."""
     files_without_sums: list[str] = field(default_factory=list)
-    """Images that the manifest doesn't list; they are taken in all the same."""
+    """Images that the manifest doesn't list; they are ingested nevertheless."""
     problems: list[TableProblem] = field(default_factory=list)
-    """What is wrong in the tables: cells that were left out, rows and columns that can't be used."""
+    """Problems of the tables: ignored cells, and rows and columns that can't be used."""
     notes: list[tuple[str, str]] = field(default_factory=list)
     """What else a person should know, after what it is about (a path, a row, or nothing): broken metadata that was left
     out, rows of duplicates that were not used."""
     lines: list[str] = field(default_factory=list)
-    """In a dry run, what would happen to each file, one line a file."""
+    """In a dry run, what would happen to each file, one line per file."""

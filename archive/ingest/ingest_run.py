@@ -1,8 +1,8 @@
-"""The course of an ingest: find the files, match them with rows, then examine and record one after the other.
+"""The steps of an ingest: find the files, match them with rows, then examine and record each one.
 
-Each scan is examined outside of any transaction and recorded in one of its own, so that an interrupted ingest keeps
-what it has done, holds nobody up, and can simply be run again. A dry run examines all scans first, then records them in
-one transaction that is taken back: it decides by the same code, and nothing is written.
+Each scan is examined outside of any transaction and recorded in a transaction of its own. So an interrupted ingest
+keeps what it has recorded, blocks nobody, and can be repeated. A dry run examines all scans first, then records them in
+one transaction that is rolled back: the same code decides, and nothing is written.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def ingest(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Take scans into the catalogue, with what a museum's table says of them.
+    """Adds scans to the catalogue, with their metadata from a museum's table.
 
     Args:
         catalogue: where they are recorded.
@@ -141,7 +141,7 @@ class _Run:
         self._token = uuid4().hex
 
     def take(self, work: _Work, progress: Progress) -> None:
-        """Examine and record each file; in a dry run, all in a transaction that is taken back."""
+        """Examines and records each file; in a dry run, all in a transaction that is rolled back."""
         evidence = self._examined(work, progress)
         if not self._report.dry_run:
             self._record_all(evidence, self._record)
@@ -156,7 +156,7 @@ class _Run:
             self._record_all(gathered, decide)
 
     def pass_over(self, path: Path, reason: str) -> None:
-        """Count a file that is not to be a master; where it came with a sum, it must have it all the same."""
+        """Counts a file that does not become a master; its checksum, if it has one, is verified nevertheless."""
         try:
             if sums := self._sums_of(path):
                 digest_and_compare(path, sums)
@@ -172,7 +172,7 @@ class _Run:
         return () if self._sums is None else self._sums.get(path, ())
 
     def _examined(self, work: _Work, progress: Progress) -> Iterator[InspectedFile]:
-        """What is found out about each file, but for those that are passed over or fail."""
+        """The inspection of each file, except of those that are skipped or fail."""
         for path, root, entry in work:
             try:
                 evidence = inspect_file(
@@ -199,9 +199,10 @@ class _Run:
             progress.advance(note=path.name)
 
     def _record_all(self, evidence: Iterable[InspectedFile], record: Callable[[InspectedFile], FileOutcome]) -> None:
-        """Record one after the other; scans under the path of another wait until that may have moved away.
+        """Records the scans one after the other; a scan at the path of another one waits, since that one may have
+        moved.
 
-        That is how files look after a renumbering: 002.tif is now 003.tif, and 001.tif is 002.tif.
+        Files look like that after a renumbering: 002.tif is now 003.tif, and 001.tif is 002.tif.
         """
         waiting = self._try_each(evidence, record)
         while waiting:
@@ -215,7 +216,7 @@ class _Run:
     def _try_each(
         self, evidence: Iterable[InspectedFile], record: Callable[[InspectedFile], FileOutcome]
     ) -> list[tuple[InspectedFile, ChangedError]]:
-        """Record what can be recorded, and return what has to wait."""
+        """Records what can be recorded, and returns what has to wait."""
         waiting = []
         for one in evidence:
             try:
@@ -233,7 +234,7 @@ class _Run:
         return waiting
 
     def _record(self, evidence: InspectedFile) -> FileOutcome:
-        """Record one scan in a transaction of its own; a copy is flushed beforehand and published within."""
+        """Records one scan in a transaction of its own; a copy is flushed before it and published in it."""
         place = self._place(evidence)
         try:
             if place.final is not None:
@@ -250,7 +251,7 @@ class _Run:
         return self._recorder.record(session, evidence.scan, evidence.entry, evidence.holder, place)
 
     def _place(self, evidence: InspectedFile) -> Destination:
-        """Where the master is going to be recorded, should it be new or move."""
+        """The path to record for a master that is new or moves."""
         scan, holder = evidence.scan, evidence.holder
         is_known = scan.pictures is None
         if not self._copy or (is_known and (holder is None or holder.problem is None)):
@@ -311,7 +312,7 @@ def _rows_of_names(mapping: ColumnMapping | None, rows: Sequence[Row], files: Se
 
 
 def _keep_mapping(catalogue: Catalogue, mapping: ColumnMapping) -> None:
-    """Keep the mapping's text, which events name by its digest."""
+    """Stores the mapping's text, which events refer to by its digest."""
     with catalogue.session() as session:
         if session.scalar(select(ColumnMappingText.id).where(ColumnMappingText.sha256 == mapping.sha256)) is None:
             kept = ColumnMappingText(sha256=mapping.sha256, name=mapping.path.name, text=mapping.text)
@@ -328,7 +329,7 @@ def _known_references(catalogue: Catalogue) -> set[Path]:
 def _sums(
     manifest: Path | None, found: DiscoveredFiles, report: IngestReport
 ) -> Mapping[Path, Sequence[Checksum]] | None:
-    """The sums of each file that was found; None without a manifest."""
+    """The checksums of each discovered file; None without a manifest."""
     if manifest is None:
         return None
     matched = match_checksums(read_manifest(manifest.absolute()), found)
@@ -340,7 +341,7 @@ def _sums(
 
 
 def _check_sheets(sheets: Iterable[Path], sums: Mapping[Path, Sequence[Checksum]] | None) -> None:
-    """Raise where a sheet is not what it was: none of its rows can be trusted then."""
+    """Raises an error if a table changed during the ingest, since none of its rows can be trusted then."""
     for sheet in sheets:
         if sums is not None and sheet in sums:
             try:

@@ -1,4 +1,4 @@
-"""The mapping files that ingests have used, as the catalogue keeps them."""
+"""The stored mapping files of earlier ingests."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from archive.errors import NotFoundError, UsageError
 
 
 def list_mappings(catalogue: Catalogue) -> Sequence[ColumnMappingText]:
-    """All of them, by their first use."""
+    """All stored mapping files, by their first use."""
     with catalogue.reading() as session:
         return session.scalars(select(ColumnMappingText).order_by(ColumnMappingText.id)).all()
 
 
 def find_mapping(catalogue: Catalogue, sha256: str) -> ColumnMappingText:
-    """The one whose SHA-256 begins with ``sha256``.
+    """The mapping file whose SHA-256 begins with ``sha256``.
 
     Raises:
         NotFoundError: there is none.

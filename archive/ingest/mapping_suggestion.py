@@ -1,4 +1,4 @@
-"""A mapping file suggested for a museum's table, from its headers and the values below them."""
+"""Suggests a mapping file for a museum's table, from its headers and values."""
 
 from __future__ import annotations
 
@@ -48,30 +48,30 @@ _CHOICE_WORDS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnSuggestion:
-    """What a column of the table probably is."""
+    """The probable meaning of a column."""
 
     header: str
     target: str
-    """One of our columns, ``identifiers`` or ``extra``."""
+    """One of the catalogue's columns, ``identifiers`` or ``extra``."""
     certainty: float
-    """From 0 to 1."""
+    """In [0, 1]."""
     reason: str
     samples: Sequence[str]
     values: Mapping[str, str | None] = field(default_factory=dict)
-    """Their values with ours; None where ours isn't known."""
+    """The museum's values with the catalogue's; None where that is unknown."""
     day_first: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MappingSuggestion:
-    """The suggestions of a table, one a column, and what a person should know of how it was read."""
+    """The suggestions for a table, one per column, and notes on how it was read."""
 
     table: Path
     columns: Sequence[ColumnSuggestion]
     notes: Sequence[str]
 
     def as_object(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The suggestion as plain JSON values."""
         return {
             "table": str(self.table),
             "columns": [
@@ -90,7 +90,7 @@ class MappingSuggestion:
 
 
 def suggest_mapping(table: Path, *, sheet: str | None = None) -> MappingSuggestion:
-    """Suggest a mapping for a table, of which the first 5,000 rows are read.
+    """Suggests a mapping for a table, from its first 5,000 rows.
 
     Raises:
         IngestError: the table can't be read.
@@ -142,7 +142,7 @@ def _share(values: Iterable[str], looks_like_it: Any) -> float:
 
 
 def _choices(target: str, values: Counter[str]) -> dict[str, str | None]:
-    """Their values of a column of choices, each with ours; those that are ours already need no entry."""
+    """The museum's values of a column of choices, each with the catalogue's; equal values need no entry."""
     words = _CHOICE_WORDS.get(target)
     if words is None or len(values) > _MOST_CHOICES:
         return {}
@@ -151,7 +151,7 @@ def _choices(target: str, values: Counter[str]) -> dict[str, str | None]:
 
 
 def _day_first(values: Iterable[str]) -> bool | None:
-    """The order of numbers such as 25/12/1906, where some of them can only be in one order."""
+    """The order of day and month in numbers such as 25/12/1906, if some of them are possible in one order only."""
     found = [(int(match[1]), int(match[2])) for value in values if (match := _SLASHED.fullmatch(value.strip()))]
     if any(first > 12 for first, _ in found) and not any(second > 12 for _, second in found):
         return True
@@ -161,7 +161,9 @@ def _day_first(values: Iterable[str]) -> bool | None:
 
 
 def _without_rivals(guesses: Sequence[ColumnSuggestion]) -> list[ColumnSuggestion]:
-    """The guesses, of those for one of our columns only the surest; the others are kept as extra metadata."""
+    """The guesses with only the most certain one for each of the catalogue's columns; the others are kept as extra
+    metadata.
+    """
     best: dict[str, ColumnSuggestion] = {}
     for guess in guesses:
         if guess.target in COLUMNS and (guess.target not in best or guess.certainty > best[guess.target].certainty):
@@ -180,7 +182,7 @@ def _without_rivals(guesses: Sequence[ColumnSuggestion]) -> list[ColumnSuggestio
 
 
 def write_suggestion(suggestion: MappingSuggestion) -> str:
-    """The mapping file, with a comment on each column: how sure it is and why."""
+    """The mapping file, with a comment on each column: its certainty and the reason."""
     return "\n".join(_lines(suggestion)) + "\n"
 
 
@@ -242,7 +244,7 @@ def _one_line(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string, of which JSON's strings are a part."""
+    """A TOML basic string; JSON strings are a subset of them."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -1,6 +1,6 @@
-"""Bringing a known item and master up to what a row states, with an event that tells each field's old and new value.
+"""Updates a known item and master from a row, with an event that lists each field's old and new value.
 
-An empty cell states nothing and so erases nothing: a spreadsheet with three columns is not a wish to lose the others.
+An empty cell changes nothing: a spreadsheet with three columns doesn't erase the other fields.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from restoration.image import Area
 
 
 class SequenceTakenError(IngestError):
-    """The sequence that a row states is another master's."""
+    """The sequence in a row belongs to another master."""
 
 
 def update_item(session: Session, item: Item, facts: ItemMetadata) -> list[str]:
-    """Set what is stated of an item; returns ``field: old -> new`` of each value that was another before."""
+    """Sets the stated fields of an item; returns ``field: old -> new`` of each changed value."""
     changes = []
     words_before = {name: getattr(item, name) for name in TEXT_FIELDS}, item.extra
     for column, value in facts.item.items():
@@ -55,12 +55,12 @@ def update_item(session: Session, item: Item, facts: ItemMetadata) -> list[str]:
 
 
 def _would_open(item: Item, column: str, facts: ItemMetadata) -> bool:
-    """Whether an access that could not be read, and so counts as restricted, would open a sensitive item."""
+    """Whether an unreadable access value, which counts as restricted, would open a sensitive item."""
     return column == "access" and facts.has_doubtful_access and item.access is Access.SENSITIVE
 
 
 def _set_date(item: Item, text: str, edtf: str | None) -> list[str]:
-    """Set a date in its words and in EDTF; without EDTF, the words say that there is none, or aren't understood."""
+    """Sets a date's text and EDTF; without EDTF, the date is unknown or could not be parsed."""
     changes = _set(item, "date", edtf)
     of_text = _set(item, "date_text", text)
     item.date_earliest, item.date_latest = (None, None) if edtf is None else date_range(edtf)
@@ -70,9 +70,9 @@ def _set_date(item: Item, text: str, edtf: str | None) -> list[str]:
 def update_master(
     session: Session, master: Master, entry: FileMetadata, *, at: datetime, problems: list[TableProblem]
 ) -> list[str]:
-    """Set what is stated of a known master; returns ``field: old -> new`` of each value that was another before.
+    """Sets the stated fields of a known master; returns ``field: old -> new`` of each changed value.
 
-    A sequence that is another master's, and a picture area that reaches out of the picture, are left out and added to
+    A sequence that belongs to another master, and a picture area that exceeds the picture, are ignored and added to
     ``problems``.
     """
     row, changes = entry.row, []
@@ -104,13 +104,13 @@ def update_master(
 
 
 def rename_item(session: Session, item: Item, row: Row, stated: set[str]) -> list[str]:
-    """Give an item the accession number that the row of one of its masters states, where it is another.
+    """Gives an item the accession number in the row of one of its masters, if it differs.
 
-    The item keeps its id and everything that hangs on it. Refused is what wouldn't be a renaming: the number is another
-    item's already, or the item's present number is still ``stated`` by other rows.
+    The item keeps its id and all related records. The renaming is refused if the new number belongs to another item, or
+    if the present number is still ``stated`` by other rows.
 
     Raises:
-        IngestError: as said.
+        IngestError: the renaming is refused.
     """
     wanted, present = row.accession_number, item.accession_number
     if wanted is None or wanted == present:
@@ -130,9 +130,9 @@ def rename_item(session: Session, item: Item, row: Row, stated: set[str]) -> lis
 
 
 def free_sequence(session: Session, item: Item, sequence: int, entry: FileMetadata, *, at: datetime, free: int) -> None:
-    """Give the master of an item that has the ``sequence`` of another's row the number ``free`` instead.
+    """Gives the master with the ``sequence`` of another master's row the number ``free`` instead.
 
-    That is done, and leaves an event, only where its own row states another number, which it gets in its turn.
+    This happens, and is recorded as an event, only if its own row states another number, which it gets in its turn.
 
     Raises:
         SequenceTakenError: the number is its own.
@@ -156,7 +156,7 @@ def next_free_sequence(session: Session, item: Item) -> int:
 
 
 def take_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> None:
-    """Write a row's picture area into a master's columns; one that reaches out of the picture is a problem instead."""
+    """Sets a master's picture area from a row; an area that exceeds the picture is a problem instead."""
     if row.picture_area is not None and _check_picture_area(row, master, problems):
         set_picture_area(master, row.picture_area)
 
@@ -171,7 +171,7 @@ def _check_picture_area(row: Row, master: Master, problems: list[TableProblem]) 
 
 
 def set_picture_area(master: Master, area: Area) -> None:
-    """Write the picture area into a master's columns."""
+    """Sets the columns of a master's picture area."""
     master.area_x, master.area_y, master.area_width, master.area_height = area.x, area.y, area.width, area.height
 
 

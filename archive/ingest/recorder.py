@@ -1,4 +1,4 @@
-"""The catalogue's side of ingesting one scan: what its row of the catalogue is, becomes, or why it can't be."""
+"""Records an inspected scan in the catalogue: adds or updates its master and item, or explains the refusal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from restoration.image import ImageInfo
 
 
 class ChangedError(IngestError):
-    """The catalogue holds other bytes under the file's path. ``renamed``: it holds the file's under another path."""
+    """The catalogue has other bytes under the file's path. ``renamed``: it has the file's bytes under another path."""
 
     def __init__(self, message: str, *, renamed: bool) -> None:
         super().__init__(message)
@@ -44,17 +44,17 @@ class ChangedError(IngestError):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedFile:
-    """Where the catalogue says that a scan's bytes lie, if not where the scan was met, and how it is with that file."""
+    """The recorded file with a scan's bytes, if it is another file, and its state."""
 
     stored: str
     accession_number: str
     problem: str | None
-    """None where it holds the bytes; else what is wrong, in words."""
+    """None if it has the bytes; else the problem as text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """The path under which a master is going to be recorded; a copy that is to be published there first."""
+    """The path under which a master will be recorded, and the copy to publish there first."""
 
     stored: str  # absolute; of a copy relative to the home
     temporary: Path | None = None
@@ -63,7 +63,7 @@ class Destination:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOutcome:
-    """What became of one file."""
+    """The result for one file."""
 
     action: Literal["added", "unchanged", "duplicate", "moved", "updated"]
     detail: str
@@ -73,14 +73,14 @@ class FileOutcome:
 
 
 def accession_number(path: Path, entry: FileMetadata) -> str:
-    """The accession number that a new scan gets: its row's, else its file's stem (accents composed)."""
+    """The accession number of a new scan: from its row, else its file's stem (accents composed)."""
     if entry.row is not None and entry.row.accession_number is not None:
         return entry.row.accession_number
     return unicodedata.normalize("NFC", path.stem)
 
 
 class Recorder:
-    """Records scans one by one, each in a session of the caller's; knows what this run has seen so far."""
+    """Records scans one by one, each in the caller's session; remembers what this run has seen."""
 
     def __init__(self, catalogue: Catalogue, *, stated: set[str], with_rows: set[str], told_by: str = "") -> None:
         """Starts a run.
@@ -100,13 +100,13 @@ class Recorder:
         self._described: set[str] = set()
 
     def is_confirmed(self, sha256: str) -> bool:
-        """Whether the recorded file of these bytes was read, or recorded, in this run."""
+        """Whether the recorded file with these bytes was read or recorded in this run."""
         return sha256 in self._confirmed
 
     def record(
         self, session: Session, scan: Scan, entry: FileMetadata, holder: RecordedFile | None, place: Destination
     ) -> FileOutcome:
-        """Write what follows from one scan.
+        """Records one scan.
 
         Raises:
             ChangedError: the catalogue holds other bytes under the scan's path.
@@ -137,7 +137,7 @@ class Recorder:
         return replace(outcome, problems=tuple(self._problems))
 
     def record_difference(self, session: Session, path: Path, error: ChecksumMismatchError) -> None:
-        """Leave the event, where bytes are held, that a file of them has not the sum that it came with."""
+        """Records an event if the catalogue has the bytes, that a file with them doesn't match its checksum."""
         self._record_check(session, error.sha256, EventOutcome.FAILURE, f"{path}: {error}")
 
     def _record_check(self, session: Session, sha256: str, outcome: EventOutcome, detail: str) -> None:
@@ -146,7 +146,7 @@ class Recorder:
             record_event(session, EventType.FIXITY_CHECK, outcome=outcome, detail=detail, master=master, at=at)
 
     def _judge_again(self, session: Session, scan: Scan) -> list[str]:
-        """Bring known masters up to what this software can carry, where an older one could less (or more)."""
+        """Updates whether this software supports known masters that another version inspected."""
         refusals = {info.page: info.refusal for info in scan.pictures or ()}
         changes = []
         for master in session.scalars(select(Master).where(Master.sha256 == scan.sha256).order_by(Master.page)):
@@ -160,7 +160,7 @@ class Recorder:
         return changes
 
     def _found_again(self, session: Session, scan: Scan) -> list[str]:
-        """Takes the mark off masters that a check had found missing or changed: their bytes are here."""
+        """Removes the mark from masters that a check had found missing or changed: their bytes are here."""
         at = self._catalogue.now(session)
         marked = select(Master).where(Master.sha256 == scan.sha256, Master.file_fault.is_not(None))
         changes = []
@@ -180,9 +180,9 @@ class Recorder:
         return holder.problem is None
 
     def _second(self, session: Session, known: Master, scan: Scan, entry: FileMetadata) -> FileOutcome:
-        """A second file of bytes that the recorded file still holds.
+        """Handles a second file with the bytes of an existing recorded file.
 
-        Its row says nothing about the master where the recorded file has one too, or another row has spoken already.
+        Its row is ignored if the recorded file has a row too, or if another row was used already.
         """
         held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
         is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and known.path not in self._with_rows)
@@ -194,7 +194,7 @@ class Recorder:
     def _describe(
         self, session: Session, master: Master, entry: FileMetadata, action: Literal["unchanged", "moved"], detail: str
     ) -> FileOutcome:
-        """Bring a known master and its item up to what its row states."""
+        """Updates a known master and its item from its row."""
         self._described.add(master.sha256)
         if entry.row is None:
             return FileOutcome(action=action, detail=detail)
@@ -266,7 +266,7 @@ class Recorder:
         )
 
     def _new_master(self, session: Session, item: Item, scan: Scan, entry: FileMetadata, info: ImageInfo) -> Master:
-        """The master of one picture in a file; what a row says of a place or of a number is about the first of them."""
+        """The master of one picture in a file; a row's picture area and sequence apply to the first picture."""
         row = entry.row
         if info.page > 1:
             entry = replace(entry, row=None, reference=None)
@@ -295,7 +295,7 @@ class Recorder:
         return master
 
     def _sequence(self, session: Session, item: Item, entry: FileMetadata) -> int:
-        """The sequence that a row states, else the first that is neither taken nor stated by another row."""
+        """The sequence in a row, else the first one that is neither taken nor stated by another row."""
         if entry.row is not None and (stated := entry.row.sequence) is not None:
             at, free = self._catalogue.now(session), next_free_sequence(session, item)
             try:
@@ -317,13 +317,13 @@ class Recorder:
 
 
 def _settle(place: Destination, scan: Scan) -> None:
-    """Put a copy under its final name before a row says that it is there."""
+    """Publishes a copy before a row refers to it."""
     if place.temporary is not None and place.final is not None:
         publish_once(place.temporary, place.final, sha256=scan.sha256)
 
 
 def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:
-    """Title and description from IPTC or XMP where nothing else has told them."""
+    """Sets title and description from IPTC or XMP if nothing else states them."""
     changes = []
     for name, value in (("title", _clean(info.title)), ("description", _clean(info.description))):
         if value is not None and getattr(item, name) is None:
@@ -335,7 +335,7 @@ def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:
 
 
 def _clean(text: str | None) -> str | None:
-    """Embedded text as every database takes it: without NUL and halves of characters."""
+    """Embedded text that every database accepts: without NUL characters and lone surrogates."""
     if text is None:
         return None
     return text.replace("\0", "").encode("utf-8", "replace").decode().strip() or None

@@ -1,8 +1,8 @@
-"""Which row belongs to which file, and what the rows of one item say together.
+"""Matches rows with files, and combines the rows of an item.
 
-Refused here are rows with problems of their own, and files that several rows name. Where the rows of one item
-contradict each other, neither value is used and the problem is reported: which of them is right is not for software to
-guess. Only of access the strictest value counts.
+Rows with problems, and files that several rows name, are refused. If the rows of one item contradict each other,
+neither value is used and the problem is reported; software should not guess which one is right. For access, the
+strictest value counts.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _MOST_ITEMS = 1000  # whose metadata is kept for their further files
 
 @dataclass(frozen=True, kw_only=True)
 class ItemMetadata:
-    """What is stated of an item, by all of its rows together."""
+    """The metadata of an item, from all of its rows."""
 
     item: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
-    """Extra columns may be about the single scans: where rows differ, their values stand side by side."""
+    """Extra columns may describe single scans: if rows differ, all of their values are kept."""
     identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mapped_headers: frozenset[str] = frozenset()
     has_doubtful_access: bool = False
@@ -42,7 +42,7 @@ class ItemMetadata:
 
 @dataclass(frozen=True, kw_only=True)
 class FileMetadata:
-    """What is stated about one file; nothing at all where it has no row."""
+    """The metadata of one file; empty if it has no row."""
 
     row: Row | None = None
     reference: Path | None = None
@@ -51,7 +51,7 @@ class FileMetadata:
 
 @dataclass(kw_only=True)
 class MatchedRows:
-    """The rows, given to the files that they name."""
+    """The rows, matched with their files."""
 
     rows: dict[Path, Row] = field(default_factory=dict)
     """In the order of the rows, from which scans without a sequence get theirs."""
@@ -67,11 +67,11 @@ class MatchedRows:
     reserved: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     """The sequences that rows state, by accession number."""
     reference_files: dict[Path, Path] = field(default_factory=dict)
-    """By what rows call them."""
+    """By the path in the row."""
     _facts: OrderedDict[str, ItemMetadata] = field(default_factory=OrderedDict)
 
     def describe(self, path: Path) -> FileMetadata:
-        """What is stated of a file, by its row and by the other rows of its photograph."""
+        """The metadata of a file, from its row and from the other rows of its photograph."""
         row = self.rows.get(path)
         if row is None:
             return FileMetadata()
@@ -92,7 +92,9 @@ class MatchedRows:
 def match_rows(
     rows: Iterable[Row], found: DiscoveredFiles, *, derive: Callable[[list[Path]], Iterable[Row]] | None = None
 ) -> MatchedRows:
-    """Give each row to its file. Rows of a sheet beside a single given file are looked at only for given files.
+    """Matches each row with its file.
+
+    Rows of a sheet beside a single ingested file are used only for ingested files.
 
     Args:
         rows: of all sheets.
@@ -128,7 +130,7 @@ def match_rows(
 def _match_leniently(
     unmatched: list[Row], by_file: dict[Path, list[Row]], found: DiscoveredFiles, matched: MatchedRows
 ) -> None:
-    """Give rows whose names aren't spelt as any file's to the one file that fits."""
+    """Matches rows with differently spelt names, if exactly one file fits."""
     if not unmatched:
         return
     finder = LenientFinder(found.files, by_file.keys())
@@ -147,7 +149,7 @@ def _match_leniently(
 
 
 def _usable(by_file: Mapping[Path, list[Row]], matched: MatchedRows) -> dict[Path, Row]:
-    """The one row of each file that has one, without problems; a row that comes again unchanged counts once."""
+    """The row of each file that has exactly one row without problems; an unchanged repetition counts once."""
     usable: dict[Path, Row] = {}
     for path, named in by_file.items():
         matched.problems += [problem for row in named for problem in row.cell_problems]
@@ -163,12 +165,12 @@ def _usable(by_file: Mapping[Path, list[Row]], matched: MatchedRows) -> dict[Pat
 
 
 def _content(row: Row) -> str:
-    """What a row says of its file, whatever its place and its spelling of the name."""
+    """The contents of a row without its position and the spelling of the file name."""
     return repr(replace(row, line=0, filename="", cell_problems=(), contents=row.contents.load()))
 
 
 def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None:
-    """A row whose file isn't among those found; it is refused all the same where it is wrong in itself."""
+    """Reports a row whose file was not found; a row with problems of its own is refused as well."""
     matched.problems += row.cell_problems
     if row.problems:
         key = row.target if row.filename else row.sheet
@@ -195,7 +197,7 @@ def _settle_contradictions(matched: MatchedRows) -> None:
 
 
 def _settle_column(number: str, column: str, items: dict[Path, Mapping[str, str]], matched: MatchedRows) -> None:
-    """Leave a value out that the rows of an item don't agree on; of access, the strictest counts."""
+    """Removes a value on which the rows of an item disagree; for access, the strictest value counts."""
     key = "date_text" if column == "date" else column
     stating = [path for path, item in items.items() if key in item]
     values = dict.fromkeys(items[path][key] for path in stating)
@@ -262,7 +264,7 @@ def _complaint(row: Row) -> str:
 
 
 def _places(rows: list[Row]) -> str:
-    """The places of several rows: ``/scans/items.csv lines 3 and 9``."""
+    """The positions of several rows: ``/scans/items.csv lines 3 and 9``."""
     if len({row.sheet for row in rows}) == 1:
         lines = " and ".join(str(row.line) for row in rows)
         return f"{rows[0].sheet} {place_word(rows[0].sheet)}s {lines}"

@@ -1,4 +1,4 @@
-"""What the rows of a table say, kept in a temporary file, so that a large table doesn't fill the memory."""
+"""Stores the contents of rows in a temporary file, so that a large table doesn't fill the memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowContents:
-    """What a row says of a photograph."""
+    """The metadata in a row."""
 
     item: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class RowContents:
 
 
 class RowStore:
-    """A temporary file without a name that holds the contents of rows."""
+    """An anonymous temporary file with the contents of rows."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with this object)
@@ -31,7 +31,7 @@ class RowStore:
         self._end = 0
 
     def keep(self, contents: RowContents) -> StoredContents:
-        """Write contents; gives what reads them again."""
+        """Writes contents; returns an object that reads them again."""
         data = pickle.dumps((contents.item, contents.extra, contents.identifiers), pickle.HIGHEST_PROTOCOL)
         self._file.seek(self._end)
         self._file.write(data)
@@ -40,7 +40,7 @@ class RowStore:
         return stored
 
     def read(self, offset: int) -> RowContents:
-        """The contents that were written there."""
+        """The contents at a location."""
         self._file.seek(offset)
         item, extra, identifiers = pickle.load(self._file)  # noqa: S301  (written by this process)
         return RowContents(item=item, extra=extra, identifiers=identifiers)
@@ -48,7 +48,7 @@ class RowStore:
 
 @dataclass(frozen=True, slots=True)
 class StoredContents:
-    """The contents of a row in a store."""
+    """The location of a row's contents in a store."""
 
     store: RowStore
     offset: int

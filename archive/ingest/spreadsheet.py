@@ -1,8 +1,7 @@
-"""Reading a museum's table of scans: its columns resolved, and each cell checked by itself.
+"""Reads a museum's table of scans: resolves its columns and validates each cell.
 
-A wrong cell costs that cell: it is left out and reported with its row, column, value and what is allowed. A row that
-names no file, or whose cells have slipped into other columns, isn't used. A table without a column of file names is
-refused as a whole.
+An invalid cell is ignored and reported with its row, column, value and the allowed values. A row that names no file, or
+whose cells are shifted into other columns, isn't used. A table without a column of file names is refused as a whole.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _KNOWN = {fold_header(name) for name in COLUMNS}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What one row says of one scan. Empty cells say nothing: they are None, or absent from the mappings."""
+    """The row of one scan. Empty cells are None, or absent from the mappings."""
 
     sheet: Path
     line: int
@@ -43,14 +42,14 @@ class Row:
     mapped_headers: frozenset[str] = frozenset()
     """The museum's headers, folded, that are mapped: they aren't extra metadata any more."""
     has_doubtful_access: bool = False
-    """Whether the access could not be read and counts as restricted."""
+    """Whether the access value was unreadable and counts as restricted."""
     problems: tuple[str, ...] = ()
-    """Why the row can't be used; empty as a rule."""
+    """Why the row can't be used; usually empty."""
     cell_problems: tuple[TableProblem, ...] = ()
 
     @property
     def item(self) -> Mapping[str, str]:
-        """Of :data:`ITEM_COLUMNS`, those that are stated; ``date_text`` is a date as written, ``date`` its EDTF."""
+        """The stated values of :data:`ITEM_COLUMNS`; ``date_text`` is a date as written, ``date`` its EDTF."""
         return self.contents.load().item
 
     @property
@@ -60,24 +59,24 @@ class Row:
 
     @property
     def where(self) -> str:
-        """The row's place, in words; a row without one was made from a file's name."""
+        """The row's position as text; a row that was made from a file name has none."""
         if not self.line:
             return f"the file name pattern of {self.sheet}"
         return f"{self.sheet} {place_word(self.sheet)} {self.line}"
 
     @property
     def target(self) -> Path:
-        """The file that the row is about, as written."""
+        """The file of the row, as written."""
         return self.sheet.parent / self.filename
 
     def problem(self, kind: ProblemKind, column: str, value: str, advice: str) -> TableProblem:
-        """What is wrong with one of its cells, or, without a column, with the row."""
+        """A problem of one of its cells or, without a column, of the row."""
         return TableProblem(kind=kind, table=str(self.sheet), line=self.line, column=column, value=value, advice=advice)
 
 
 @dataclass(kw_only=True)
 class Spreadsheet:
-    """A table as it was read."""
+    """A table that was read."""
 
     rows: list[Row]
     problems: list[TableProblem]
@@ -86,12 +85,12 @@ class Spreadsheet:
 
 
 def place_word(table: Path) -> str:
-    """What the numbers of a table count: lines of a text, rows of a workbook."""
+    """The unit in which positions in a table are counted: lines of a text, rows of a workbook."""
     return "row" if table.suffix.lower() in WORKBOOK_SUFFIXES else "line"
 
 
 def read_spreadsheet(path: Path, *, mapping: ColumnMapping | None = None, sheet: str | None = None) -> Spreadsheet:
-    """All rows of a table that aren't blank, in order.
+    """All non-blank rows of a table, in order.
 
     Args:
         path: a CSV file or Excel workbook.
@@ -140,7 +139,7 @@ class _Columns:
         self._tell_unrecognised()
 
     def _resolve(self, mapping: ColumnMapping | None) -> dict[str, int]:
-        """Our columns to the index of theirs; a column that has our own name needs no mapping."""
+        """The index of the museum's column by the catalogue's column; equal names need no mapping."""
         columns = {} if mapping is None else {ours: self._find(h, "columns") for ours, h in mapping.columns.items()}
         taken = {
             *columns.values(),
@@ -180,7 +179,7 @@ class _Columns:
         )
 
     def _tell_unrecognised(self) -> None:
-        """Name each column that is only kept; without a mapping, one that seems to be one of ours is a problem."""
+        """Reports each column that is only kept; without a mapping, one that resembles a known column is a problem."""
         in_templates = {fold_header(name) for each in self._templates.values() for name in template_headers(each)}
         told = {*self._columns, *self._templates, *self._constants}
         kept = []
@@ -203,7 +202,7 @@ class _Columns:
             )
 
     def row(self, line: int, cells: Sequence[str]) -> Row:
-        """One row, each of its cells checked."""
+        """One row with validated cells."""
         wrong: list[TableProblem] = []
         refused = []
         if self._width is not None and any(cells[self._width :]):
@@ -261,7 +260,7 @@ class _Columns:
         return {**self._constants, **{name: value for name, value in values.items() if value}}
 
     def _check(self, name: str, value: str, line: int, wrong: list[TableProblem]) -> dict[str, Any]:
-        """The checked value by its name; of a date also its words.
+        """The validated value by its name; for a date also its text.
 
         Raises:
             ValueError: it isn't allowed.
@@ -315,7 +314,9 @@ class _Columns:
         return f"the file name {template!r} can't be made: one of its columns is empty"
 
     def _header(self, name: str) -> str:
-        """The museum's own name of our column; ours where a template or a constant makes it."""
+        """The museum's header for one of the catalogue's columns; the column's own name if a template or a constant
+        sets it.
+        """
         index = self._columns.get(name)
         if index is None:
             return name

@@ -1,4 +1,4 @@
-"""What is wrong with the cells, rows and columns of a table: each with its place, and what would be right."""
+"""Problems of the cells, rows and columns of a table, each with its position and the allowed values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableProblem:
-    """One problem; ``column`` is empty where it is about a whole row, ``line`` 1 where it is about a column."""
+    """One problem; ``column`` is empty for a whole row, ``line`` is 1 for a whole column."""
 
     kind: ProblemKind
     table: str
@@ -38,19 +38,19 @@ class TableProblem:
 
     @property
     def message(self) -> str:
-        """The problem without its place: ``column date: '19O6' ...``."""
+        """The problem without its position: ``column date: '19O6' ...``."""
         parts = [f"column {self.column}" if self.column else "", repr(self.value[:80]) if self.value else ""]
         return f"{': '.join(part for part in parts if part)} {self.advice}".strip()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProblemGroup:
-    """The problems of one kind, with those of the same column, value and advice taken together."""
+    """The problems of one kind; those with the same column, value and advice are combined."""
 
     kind: ProblemKind
     count: int
     entries: Sequence[tuple[TableProblem, Sequence[int]]]
-    """Each with the numbers of its rows; the most frequent first."""
+    """Each problem with the numbers of its rows; the most frequent first."""
 
 
 def group_problems(problems: Iterable[TableProblem]) -> Iterator[ProblemGroup]:

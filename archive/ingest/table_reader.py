@@ -1,6 +1,6 @@
-"""Reading tables of any kind, row by row: CSV with any usual separator and encoding, and Excel workbooks.
+"""Reads tables row by row: CSV with any common separator and encoding, and Excel workbooks.
 
-A table whose quoting is broken is refused as a whole, since none of its rows can be trusted then.
+A table with broken quoting is refused as a whole, since none of its rows can be trusted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST_CELL = 16 * 1024 * 1024  # characters
 
 @dataclass(kw_only=True)
 class Table:
-    """A table whose rows are read once, as they are asked for."""
+    """A table whose rows are read once, on demand."""
 
     path: Path
     headers: list[str]
@@ -38,11 +38,11 @@ class Table:
     rows: Iterator[tuple[int, Sequence[str]]]
     """The number of each row that isn't blank, as a spreadsheet or text editor shows it, and its cells, stripped."""
     notes: list[str] = field(default_factory=list)
-    """What a person should know of how it was read; complete when all rows were read."""
+    """Notes on how it was read; complete when all rows were read."""
 
 
 def open_table(path: Path, *, sheet: str | None = None, known: Collection[str] = ()) -> Table:
-    """Open a table and read its header: the first row that isn't blank.
+    """Opens a table and reads its header: the first row that isn't blank.
 
     Args:
         path: a CSV file or an Excel workbook.
@@ -112,7 +112,7 @@ def _csv_rows(path: Path, encoding: TextEncoding, known: Collection[str]) -> Ite
 
 
 def _stated_separator(sample: str) -> tuple[str | None, int]:
-    """The separator that Excel's first line ``sep=;`` states, and how many lines that takes."""
+    """The separator in Excel's first line ``sep=;``, and the number of lines that this takes."""
     first = sample.split("\n", 1)[0].strip("\r").strip('"')
     if len(first) == 5 and first.lower().startswith("sep="):
         return first[4], 1
@@ -120,7 +120,9 @@ def _stated_separator(sample: str) -> tuple[str | None, int]:
 
 
 def _separator(sample: str, known: Collection[str]) -> str:
-    """The separator with which the header names most known columns, then with which most rows are as wide as it."""
+    """The separator with which the header has the most known columns; among equals, with which the most rows have its
+    width.
+    """
 
     def fitness(separator: str) -> tuple[int, int, int]:
         rows = _sample_rows(sample, separator)
@@ -144,7 +146,7 @@ def _sample_rows(sample: str, separator: str) -> list[list[str]]:
 def _with_sample(
     rows: Iterator[tuple[int, list[str]]], path: Path, encoding: TextEncoding, notes: list[str]
 ) -> Iterator[tuple[int, list[str]]]:
-    """The rows, with a note on the first cell that shows whether the encoding was recognised."""
+    """The rows, with a note on the first cell that shows whether the encoding was detected correctly."""
     headers: list[str] = []
     for number, cells in rows:
         headers = headers or list(cells)

@@ -1,4 +1,4 @@
-"""Which encoding a text file is in: UTF-8, UTF-16, Windows-1252 or Mac Roman."""
+"""Detects the encoding of a text file: UTF-8, UTF-16, Windows-1252 or Mac Roman."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _USUAL = frozenset("äöüßéèêëàâáãåçîïíôóõûùúñæœøÄÖÜ
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextEncoding:
-    """An encoding by its Python codec and by its usual name."""
+    """An encoding: its Python codec and its usual name."""
 
     codec: str
     name: str
@@ -38,10 +38,10 @@ _MAC = TextEncoding(codec="mac_roman", name="Mac Roman")
 
 
 def detect_encoding(path: Path) -> TextEncoding:
-    """The encoding of a text file, which is read once, in blocks.
+    """Detects the encoding of a text file, which is read once, in blocks.
 
-    What is valid UTF-8 is UTF-8. Of the two encodings of one byte a character, the one is taken in which more of the
-    characters are usual in European texts; a person must see a sample of what came of it.
+    Valid UTF-8 is UTF-8. Of the two single-byte encodings, the one is chosen in which more of the characters are usual
+    in European texts; a person must check a sample of the result.
 
     Raises:
         IngestError: the file can't be read.
@@ -88,7 +88,9 @@ def _utf16_without_mark(head: bytes) -> TextEncoding | None:
 
 
 def _likeness(sample: bytes, encoding: TextEncoding) -> float:
-    """The share of pairs of characters that look like text: usual ones, and no capital after a small letter."""
+    """The share of pairs of characters that are typical of text: usual characters, and no capital after a lower-case
+    letter.
+    """
     try:
         pairs = sample.decode(encoding.codec).split(" ")
     except UnicodeDecodeError:

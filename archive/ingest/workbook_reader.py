@@ -1,4 +1,4 @@
-"""Reading a sheet of an Excel workbook, its cells as a person sees them."""
+"""Reads a sheet of an Excel workbook, its cells as Excel displays them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ZEROS = re.compile(r"0+")
 
 
 def read_workbook(path: Path, sheet: str | None, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """The number and the cells of each row of a sheet that isn't blank.
+    """The number and the cells of each non-blank row of a sheet.
 
     Args:
         path: the workbook.
@@ -90,7 +90,7 @@ def _has_formulas(path: Path) -> bool:
 
 
 def _text(cell: Any) -> str:
-    """A cell's value as the sheet shows it; dates in ISO 8601, as far as their format shows them."""
+    """A cell's value as the sheet displays it; dates in ISO 8601, with the precision of their format."""
     value = cell.value
     if value is None:
         return ""
