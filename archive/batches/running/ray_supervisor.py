@@ -322,10 +322,8 @@ class _RaySupervision:
     def _after_crash(self, worker: _Worker, error: Exception) -> None:
         """Starts a crashed worker again, unless its node is lost."""
         self._remove(worker)
-        holder = worker.holder
-        tasks = "" if holder is None else self._batch.describe_tasks(holder.host, holder.pid)
         reason = str(error).partition("\n")[0]
-        how = f"on node {worker.node.name} ended unexpectedly{tasks}: {reason}"
+        how = f"on node {worker.node.name} ended unexpectedly: {reason}"
         _log.warning("worker %s %s", worker.job.options.name, how)
         self._batch.record_crash(how)
         worker.crashes += 1

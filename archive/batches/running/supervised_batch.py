@@ -7,13 +7,14 @@ from datetime import datetime
 from time import monotonic
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from archive.batches.running.claims import reclaim_lost_tasks
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.worker_loop import count_open_tasks
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_lookup import open_tasks
 from archive.catalogue.schema.tables import Item, Master, Task
 from archive.catalogue.throughput import OpenWork, measure_open_work
 from archive.errors import ArchiveError, BatchError
@@ -23,6 +24,7 @@ POLL_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 10.0  # from the request to stop at once until a worker is killed
 CRASHES_PER_WORKER: Final = 3  # without a task done in between
 
+_MOST_NAMES: Final = 5  # of masters in a message
 _SHARE_OF_POLLING: Final = 0.05  # of the time, at most, goes into counting open tasks
 
 
@@ -65,21 +67,6 @@ class SupervisedBatch:
         self._last_crash = how
         self._reclaim_tasks()
 
-    def describe_tasks(self, host: str, process: int | None) -> str:
-        """Which masters the process had in flight, as the end of a sentence; empty where it had none."""
-        statement = (
-            select(Item.accession_number, Master.sequence)
-            .select_from(Task)
-            .join(Master, Task.master_id == Master.id)
-            .join(Item, Master.item_id == Item.id)
-            .where(Task.batch_id == self._batch_id, Task.lease_host == host, Task.lease_pid == process)
-            .order_by(Item.accession_number, Master.sequence)
-        )
-        with suppress(*DATABASE_UNAVAILABLE), self._catalogue.reading() as session:
-            names = [f"{number} ({sequence})" for number, sequence in session.execute(statement)]
-            return f" while it worked on {', '.join(names)}" if names else ""
-        return ""
-
     def may_restart(self, workers: int, stop: StopRequest) -> bool:
         """Whether a crashed worker, one of so many, is started again."""
         wanted = not stop.requested and self.error is None and not self._is_time_up()
@@ -115,10 +102,28 @@ class SupervisedBatch:
         if self._crashes and not self._is_time_up() and count_open_tasks(self._catalogue, self._batch_id):
             raise BatchError(
                 f"batch {self._batch_id} stopped, because its workers crashed {self._crashes} times in a row; the last "
-                f"one {self._last_crash}. Look at those masters and at the memory, then run "
-                f"`archive batch resume {self._batch_id}`, with fewer --workers where memory was full"
+                f"one {self._last_crash}. {self._advice()}, then run `archive batch resume {self._batch_id}`, with "
+                "fewer --workers where memory was full"
             )
         return False
+
+    def _advice(self) -> str:
+        """What to look at: the memory, and the masters whose open tasks were begun most often."""
+        of_batch = open_tasks(self._batch_id)
+        most = select(func.max(Task.attempts)).where(*of_batch, Task.attempts > 0).scalar_subquery()
+        statement = (
+            select(Item.accession_number, Master.sequence)
+            .select_from(Task)
+            .join(Master, Task.master_id == Master.id)
+            .join(Item, Master.item_id == Item.id)
+            .where(*of_batch, Task.attempts == most)
+            .order_by(Item.accession_number, Master.sequence)
+            .limit(_MOST_NAMES)
+        )
+        with self._catalogue.reading() as session:
+            names = [f"{number} ({sequence})" for number, sequence in session.execute(statement)]
+        masters = f" and at the masters begun most often: {', '.join(names)}" if names else ""
+        return f"Look at the memory{masters}"
 
     def _measure(self) -> OpenWork:
         with self._catalogue.reading() as session:

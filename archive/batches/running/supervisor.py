@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Self
 
 from archive.batches.running.interruption import Interruption
-from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.log_context import batch_context
 from archive.batches.running.preflight import ModelLoader
 from archive.batches.running.supervised_batch import GRACE_SECONDS, POLL_SECONDS, SupervisedBatch
@@ -172,8 +171,7 @@ class _Supervision:
 
     def _after_crash(self, worker: _Worker, stop: Interruption) -> None:
         """Restarts a crashed worker, unless the run ends or workers crashed too often."""
-        tasks = self._batch.describe_tasks(LeaseHolder.this_process().host, worker.process.pid)
-        how = f"{_exit_reason(worker.process.exitcode)}{tasks}"
+        how = _exit_reason(worker.process.exitcode)
         _log.warning("worker %s %s", worker.job.options.name, how)
         self._batch.record_crash(how)
         if self._batch.may_restart(len(self._jobs), stop):
