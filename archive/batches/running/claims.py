@@ -260,9 +260,8 @@ def reclaim_lost_tasks(catalogue: Catalogue, batch_id: int) -> int:
         names = {task.id: f"{task.master.item.accession_number} ({task.master.sequence})" for task in lost}
         released = _release(session, [task.id for task in lost], [task.lease_token or "" for task in lost])
     if released:
-        _log.warning(
-            "returned to pending, because their worker died or its lease expired: %s", ", ".join(map(names.__getitem__, released))
-        )
+        masters = ", ".join(names[task_id] for task_id in released)
+        _log.warning("returned to pending, because their worker died or its lease expired: %s", masters)
     return len(released)
 
 
