@@ -17,6 +17,7 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 if TYPE_CHECKING:
     from archive.ingest import IngestReport
+    from archive.ingest.table_problems import TableProblem
 
 
 _PROBLEMS_SHOWN = 10  # of each kind
@@ -66,7 +67,7 @@ _PLACES_SHOWN = 8
     "--problems",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.csv",
-    help="Write each problem, note, refused and passed-over file to this file, one per line.",
+    help="Write each problem, note, refused, missing and passed-over file to this file, one per line.",
 )
 @click.option("--verbose", is_flag=True, help="List every message. Default: by kind, with counts and first names.")
 @pass_context
@@ -110,9 +111,19 @@ def ingest(
     )
     print_ingest(report, verbose=verbose)
     if problems is not None:
-        messages = {"note": report.notes, "refused": report.failures, "passed over": report.passed_over}
-        write_problems(problems, report.problems, messages)
+        write_problems(problems, [*report.problems, *report.rows_without_files], _messages_by_kind(report))
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
+
+
+def _messages_by_kind(report: IngestReport) -> dict[str, list[tuple[str, str]]]:
+    return {
+        "note": report.notes,
+        "refused": report.failures,
+        "passed over": report.passed_over,
+        "image without a row": [(path, "") for path in report.files_without_rows],
+        "image not in the manifest": [(path, "") for path in report.files_without_sums],
+        "file of the manifest not found": [(path, "") for path in report.missing],
+    }
 
 
 def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
@@ -130,8 +141,11 @@ def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
         "as in the manifest": report.checked,
     }
     click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
+    if report.dry_run:
+        emit("This was a dry run: nothing was written. Leave out --dry-run to do it.")
     _print(report.passed_over, "{} passed over", "file", verbose=verbose)
-    _print(report.rows_without_files, "{} without a file", "row", verbose=verbose)
+    without_files = [(f"{_place(row)}: {row.value}", row.advice) for row in report.rows_without_files]
+    _print(without_files, "{} without a file", "row", verbose=verbose)
     for paths, heading, what in (
         (report.files_without_rows, "{} without a row", "image"),
         (report.files_without_sums, "{} not in the manifest", "image"),
@@ -141,6 +155,17 @@ def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
     _print(report.notes, "{}", "note", verbose=verbose)
     _print_problems(report, verbose=verbose)
     _print(report.failures, "{} refused", "file", verbose=verbose)
+
+
+def _place(problem: TableProblem, lines: Sequence[int] = ()) -> str:
+    """The table and the first of the rows that a problem is about: ``export.csv 12 lines 5, 9, ...``."""
+    from archive.ingest import place_word
+
+    word = place_word(Path(problem.table))
+    if len(lines) < 2:
+        return f"{problem.table} {word} {problem.line}"
+    places = ", ".join(map(str, lines[:_PLACES_SHOWN])) + (", ..." if len(lines) > _PLACES_SHOWN else "")
+    return f"{problem.table} {len(lines):,} {word}s {places}"
 
 
 def _print(messages: Sequence[tuple[str, str]], heading: str, what: str, *, verbose: bool) -> None:
@@ -159,8 +184,6 @@ def _print_problems(report: IngestReport, *, verbose: bool) -> None:
         emit(f"  {group.count:,} x {group.kind}")
         shown = group.entries if report.dry_run or verbose else group.entries[:_PROBLEMS_SHOWN]
         for problem, lines in shown:
-            places = ", ".join(map(str, lines[:_PLACES_SHOWN])) + (", ..." if len(lines) > _PLACES_SHOWN else "")
-            row = "row" if len(lines) == 1 else f"{len(lines):,} rows"
-            emit(f"    {escape_control_characters(f'{problem.table} {row} {places}: {problem.message}')}")
+            emit(f"    {escape_control_characters(f'{_place(problem, lines)}: {problem.message}')}")
         if hidden := len(group.entries) - len(shown):
             emit(f"    and {hidden:,} more: --verbose, or --problems FILE.csv")

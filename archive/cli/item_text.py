@@ -8,19 +8,16 @@ from typing import Any
 from archive.cli.output_formats import escape_control_characters
 from archive.display import Record, describe_grain, describe_kind, describe_recipe, describe_score, format_score_value
 
+_LABEL_WIDTHS = (13, 30)
+"""Of the column of labels: least and most."""
+
 _NESTED = ("masters", "derivatives", "events", "identifiers")
 
 
 def item_lines(item: Record) -> Iterator[str]:
     """The lines of ``archive show``; ``item`` is the object that its JSON form prints."""
     yield escape_control_characters(str(item["accession_number"]))
-    for name, value in item.items():
-        if name not in (*_NESTED, "accession_number", "extra") and value not in (None, ""):
-            yield f"  {name.replace('_', ' ') + ':':<14}{escape_control_characters(str(value))}"
-    for scheme, values in (item.get("identifiers") or {}).items():
-        yield f"  {escape_control_characters(scheme) + ':':<14}{escape_control_characters('; '.join(values))}"
-    for name, value in (item.get("extra") or {}).items():
-        yield f"  {escape_control_characters(str(name)) + ':':<14}{escape_control_characters(str(value))}"
+    yield from _metadata(item)
     for master in item["masters"]:
         yield ""
         yield from _master(master)
@@ -32,6 +29,19 @@ def item_lines(item: Record) -> Iterator[str]:
     yield "History"
     for event in item["events"]:
         yield from _event(event)
+
+
+def _metadata(item: Record) -> Iterator[str]:
+    own = ((name, value) for name, value in item.items() if name not in (*_NESTED, "accession_number", "extra"))
+    labelled = [
+        *((name.replace("_", " "), str(value)) for name, value in own if value not in (None, "")),
+        *((scheme, "; ".join(values)) for scheme, values in (item.get("identifiers") or {}).items()),
+        *((str(name), str(value)) for name, value in (item.get("extra") or {}).items()),
+    ]
+    least, most = _LABEL_WIDTHS
+    width = max(least, min(most, max(len(label) + 1 for label, _ in labelled)))
+    for label, value in labelled:
+        yield f"  {escape_control_characters(label) + ':':<{width}} {escape_control_characters(value)}"
 
 
 def _master(master: Record) -> Iterator[str]:

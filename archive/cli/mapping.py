@@ -46,7 +46,7 @@ def suggest(spreadsheet: Path, sheet: str | None, output: Path | None, form: str
     """
     from archive.ingest.mapping_suggestion import suggest_mapping, write_suggestion
 
-    suggestion = suggest_mapping(spreadsheet.absolute(), sheet=sheet)
+    suggestion = suggest_mapping(spreadsheet, sheet=sheet)
     text = as_json(suggestion.as_object(), indent=2) + "\n" if form == "json" else write_suggestion(suggestion)
     if output is None:
         click.echo(text, nl=False)

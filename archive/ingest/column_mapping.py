@@ -96,9 +96,9 @@ def read_mapping(path: Path) -> ColumnMapping:
     except OSError as error:
         raise IngestError(f"{path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise IngestError(f"{path} is not UTF-8: save it as UTF-8") from error
+        raise IngestError(f"{path} is not a mapping file in UTF-8: `archive mapping suggest` writes one") from error
     except tomllib.TOMLDecodeError as error:
-        raise IngestError(f"{path} is not a valid TOML file: {error}") from error
+        raise IngestError(f"{path} is not a valid TOML file: {error}. `archive mapping suggest` writes one") from error
     try:
         return _checked(path, text, content)
     except ValueError as error:

@@ -69,7 +69,7 @@ def discover_files(paths: Sequence[Path], home: Path) -> DiscoveredFiles:
     Raises:
         IngestError: a path doesn't exist, or is one of the home's own folders.
     """
-    roots = [_absolute(path) for path in paths]
+    roots = [absolute_path(path) for path in paths]
     for given, path in zip(paths, roots, strict=True):
         if not path.exists():
             raise IngestError(f"{given} does not exist: nothing was ingested")
@@ -146,7 +146,7 @@ def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:
         raise ImageError(f"it can't be read as an image: {type(error).__name__}: {error}") from error
 
 
-def _absolute(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """The absolute path as the user knows it: links are kept, since shares are mounted behind them."""
     return path.resolve() if ".." in path.parts else path.absolute()
 

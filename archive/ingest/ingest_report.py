@@ -25,8 +25,9 @@ class IngestReport:
     """Path and reason: hidden files, files that are not images, and references."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Path and reason: of a file, of a row (the path that it names), or of a folder."""
-    rows_without_files: list[tuple[str, str]] = field(default_factory=list)
-    """Place of the row with the file that it names, and what is known of the file."""
+    rows_without_files: list[TableProblem] = field(default_factory=list)
+    """Rows that name a file that isn't among those found, with what is known of it. They are no problem of the table:
+    a table of a whole collection names scans that lie elsewhere."""
     files_without_rows: list[str] = field(default_factory=list)
     """Images that no row names, if there are any rows."""
     checked: int = 0

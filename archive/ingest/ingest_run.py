@@ -23,7 +23,14 @@ from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
 from archive.ingest.checksum_verification import Checksum, ChecksumMismatchError, digest_and_compare
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
-from archive.ingest.file_discovery import SHEET_NAME, Check, DiscoveredFiles, Scan, discover_files, printable_path
+from archive.ingest.file_discovery import (
+    Check,
+    DiscoveredFiles,
+    Scan,
+    absolute_path,
+    discover_files,
+    printable_path,
+)
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
 from archive.ingest.file_name_rows import rows_of_names
 from archive.ingest.ingest_report import IngestReport
@@ -36,6 +43,9 @@ from restoration.errors import ImageError
 
 _OF_ONE_FILE = (IngestError, StorageError, ImageError, OSError)
 """What is wrong with one file; anything else is wrong with the archive, and stops the ingest."""
+
+_TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
+_UNREAD_TABLE = "a table that was not read: to use its rows, name it with --metadata"
 
 _Work = Iterable[tuple[Path, Path, FileMetadata]]
 """Files, each with the folder that it was found from and what is stated of it."""
@@ -77,9 +87,11 @@ def ingest(
     report = IngestReport(dry_run=dry_run)
     found = discover_files(paths, catalogue.settings.home)
     sums = _sums(manifest, found, report)
-    sheets = [metadata.absolute()] if metadata is not None else [*found.sheets, *found.neighbours]
+    sheets = [absolute_path(metadata)] if metadata is not None else [*found.sheets, *found.neighbours]
     _check_sheets(sheets, sums)
     chosen = read_mapping(mapping) if mapping is not None else None
+    if chosen is not None and chosen.files is None and not sheets:
+        raise IngestError(f"{mapping} is about a table, and none was read: name the table with --metadata")
     rows = _read_rows(sheets, chosen, sheet, report)
     matched = match_rows(rows, found, derive=partial(_rows_of_names, chosen, rows))
     report.problems += matched.problems
@@ -97,7 +109,7 @@ def ingest(
         with_rows={str(path) for path in matched.rows},
         told_by="" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})",
     )
-    run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, has_rows=bool(rows))
+    run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, tables=sheets, has_rows=bool(rows))
     references = matched.references | _known_references(catalogue)
     # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
     work = list(matched.rows)
@@ -129,8 +141,10 @@ class _Run:
         *,
         check: Check,
         copy: bool,
+        tables: Sequence[Path],
         has_rows: bool,
     ) -> None:
+        self._tables = frozenset(tables)
         self._check = check
         self._catalogue = catalogue
         self._recorder = recorder
@@ -168,6 +182,12 @@ class _Run:
         if self._report.dry_run:
             self._report.lines.append(f"{path}: passed over: {reason}")
 
+    def _describe_other(self, path: Path) -> str:
+        """What a file is that is not an image."""
+        if path in self._tables:
+            return "a spreadsheet"
+        return _UNREAD_TABLE if path.suffix.lower() in _TABLE_SUFFIXES else "not an image"
+
     def _sums_of(self, path: Path) -> Sequence[Checksum]:
         return () if self._sums is None else self._sums.get(path, ())
 
@@ -179,7 +199,7 @@ class _Run:
                     self._catalogue, self._recorder, path, root, entry, self._sums_of(path), self._check
                 )
             except NotAnImageError:
-                self.pass_over(path, "a spreadsheet" if path.name == SHEET_NAME else "not an image")
+                self.pass_over(path, self._describe_other(path))
             except _OF_ONE_FILE as error:
                 self._fail(path, error)
                 if isinstance(error, ChecksumMismatchError) and not self._report.dry_run:
@@ -332,7 +352,7 @@ def _sums(
     """The checksums of each discovered file; None without a manifest."""
     if manifest is None:
         return None
-    matched = match_checksums(read_manifest(manifest.absolute()), found)
+    matched = match_checksums(read_manifest(absolute_path(manifest)), found)
     report.missing += matched.missing
     if matched.elsewhere:
         listed = f"{matched.elsewhere:,} of the files that {manifest} lists"

@@ -235,8 +235,9 @@ def _further_tables(suggestion: MappingSuggestion) -> Iterator[str]:
 
 
 def _why(suggestion: ColumnSuggestion) -> str:
-    samples = f"; such as {', '.join(map(repr, suggestion.samples[:2]))}" if suggestion.samples else "; empty"
-    return _one_line(f"{suggestion.certainty:.0%} sure: {suggestion.reason}{samples}")
+    samples = ", ".join(f"'{each}'" for each in suggestion.samples[:2])
+    shown = f"such as {samples}" if samples else "empty"
+    return _one_line(f"{suggestion.certainty:.0%} sure: {suggestion.reason}; {shown}")
 
 
 def _one_line(text: str) -> str:

@@ -57,7 +57,7 @@ class MatchedRows:
     """In the order of the rows, from which scans without a sequence get theirs."""
     refused: dict[Path, str] = field(default_factory=dict)
     """Files whose row can't be used, with the reason; the file may not be there."""
-    without_files: list[tuple[str, str]] = field(default_factory=list)
+    without_files: list[TableProblem] = field(default_factory=list)
     references: set[Path] = field(default_factory=set)
     """Clean images that rows compare scans with: not masters themselves."""
     problems: list[TableProblem] = field(default_factory=list)
@@ -139,7 +139,7 @@ def _match_leniently(
         near = finder.find(row.filename, row.sheet.parent) if row.filename and not row.problems else None
         if near is not None:
             by_file[near.path].append(row)
-            told[near.reason].append(f"{row.where}: {row.filename!r} was taken for {near.path}")
+            told[near.reason].append(f"{row.where}: '{row.filename}' was taken for {near.path}")
         else:
             _note_missing(row, matched, finder)
     for reason, notes in told.items():
@@ -181,7 +181,7 @@ def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None
     state = "lies outside the paths given, or is hidden" if os.path.exists(row.target) else "is not there"  # noqa: PTH110
     near = finder.suggest(row.filename)
     hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    matched.without_files.append((f"{row.where}: {row.filename}", f"{state}{hint}"))
+    matched.without_files.append(row.problem(ProblemKind.NO_FILE, "", row.filename, f"{state}{hint}"))
 
 
 def _settle_contradictions(matched: MatchedRows) -> None:

@@ -16,7 +16,7 @@ from archive.errors import IngestError
 from archive.ingest.column_mapping import ColumnMapping, fill_template, fold_value, template_headers
 from archive.ingest.column_names import fold_header, match_column, nearest
 from archive.ingest.date_rules import read_date
-from archive.ingest.field_definitions import COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
+from archive.ingest.field_definitions import CHOICES, COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
 from archive.ingest.row_store import RowContents, RowStore, StoredContents
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES, Table, open_table
@@ -220,7 +220,9 @@ class _Columns:
                 if name in ("filename", "accession_number"):  # without its number the scan would be another photograph
                     refused.append(f"column {self._header(name)}: {value[:80]!r} {error}")
                 else:
-                    wrong.append(self._problem(ProblemKind.VALUE, line, self._header(name), value, str(error)))
+                    wrong.append(
+                        self._problem(ProblemKind.VALUE, line, self._header(name), value, self._advice(name, error))
+                    )
         if "filename" not in values:
             refused.append(self._names_no_file())
         reference = checked.get("reference")
@@ -279,12 +281,17 @@ class _Columns:
         except ValueError as error:
             if name != "access":
                 raise
-            wrong.append(self._problem(ProblemKind.ACCESS, line, self._header(name), value, str(error)))
+            wrong.append(self._problem(ProblemKind.ACCESS, line, self._header(name), value, self._advice(name, error)))
             return {name: Access.RESTRICTED}
         separator = self._mapping.separator if self._mapping else None
         if separator is not None and name in REPEATABLE:
             checked = "; ".join(_split(value, separator))
         return {name: checked}
+
+    def _advice(self, name: str, error: ValueError) -> str:
+        """What would be right in a cell, or in the mapping."""
+        translatable = self._mapping is not None and name in CHOICES
+        return f"{error}; correct it, or translate it in [values.{name}] of the mapping" if translatable else str(error)
 
     def _extras(self, line: int, cells: Sequence[str], wrong: list[TableProblem]) -> dict[str, str]:
         extras = {}

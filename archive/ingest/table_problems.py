@@ -23,6 +23,7 @@ class ProblemKind(StrEnum):
     REFERENCE = "reference image not usable, left out"
     COLUMN = "column not recognised, kept as extra metadata"
     ROW = "row not usable"
+    NO_FILE = "row without a file"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,7 @@ class TableProblem:
     @property
     def message(self) -> str:
         """The problem without its position: ``column date: '19O6' ...``."""
-        parts = [f"column {self.column}" if self.column else "", repr(self.value[:80]) if self.value else ""]
+        parts = [f"column {self.column}" if self.column else "", f"'{self.value[:80]}'" if self.value else ""]
         return f"{': '.join(part for part in parts if part)} {self.advice}".strip()
 
 

@@ -16,12 +16,19 @@ from archive.errors import IngestError
 from archive.ingest.column_names import fold_header
 from archive.ingest.text_encoding import TextEncoding, detect_encoding
 from archive.ingest.workbook_reader import read_workbook
+from restoration.image import looks_like_image
 
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm")
 _SEPARATORS = ",;\t|"
 _SAMPLE_CHARACTERS = 64 * 1024
 _SAMPLE_ROWS = 20
 _LARGEST_CELL = 16 * 1024 * 1024  # characters
+_OTHER_KINDS = {
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook (.xls)",
+    b"PK\x03\x04": "a ZIP file, such as a workbook of another program",
+    b"%PDF": "a PDF",
+}
+"""What people give for a table, by its first bytes."""
 
 
 @dataclass(kw_only=True)
@@ -36,7 +43,8 @@ class Table:
     repeated: Mapping[str, str]
     """Headers that come more than once, by their folded form."""
     rows: Iterator[tuple[int, Sequence[str]]]
-    """The number of each row that isn't blank, as a spreadsheet or text editor shows it, and its cells, stripped."""
+    """The number of each row that isn't blank, and its cells, stripped. A row of a workbook has the number that a
+    spreadsheet program shows; one of a CSV, that of its first line in a text editor."""
     notes: list[str] = field(default_factory=list)
     """Notes on how it was read; complete when all rows were read."""
 
@@ -57,6 +65,7 @@ def open_table(path: Path, *, sheet: str | None = None, known: Collection[str] =
         return _with_header(path, read_workbook(path, sheet, notes), notes)
     if sheet is not None:
         raise IngestError(f"{path} is not an Excel workbook and has no sheets: leave out --sheet")
+    _refuse_other_files(path)
     encoding = detect_encoding(path)
     rows = _csv_rows(path, encoding, known)
     return _with_header(path, rows if encoding.is_utf8 else _with_sample(rows, path, encoding, notes), notes)
@@ -65,12 +74,28 @@ def open_table(path: Path, *, sheet: str | None = None, known: Collection[str] =
 def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]], notes: list[str]) -> Table:
     filled = ((number, cells) for number, cells in rows if any(cells))
     _, header = next(filled, (0, []))
+    if not header:
+        raise IngestError(f"{path} is empty: export the table again, with its header row")
     width = len(header)
     while header and not header[-1]:
         header.pop()
     folded = [fold_header(name) for name in header]
     repeated = {fold: header[folded.index(fold)] for fold in folded if fold and folded.count(fold) > 1}
     return Table(path=path, headers=_distinct(header), width=width, repeated=repeated, rows=filled, notes=notes)
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raise where a file is not a text table, with what to do instead."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+        other = next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), None)
+        if other is None and looks_like_image(path):
+            other = "an image"
+    except OSError as error:
+        raise IngestError(f"{path} can't be read: {error.strerror}") from error
+    if other is not None:
+        raise IngestError(f"{path} is {other}, not a table in CSV or Excel's .xlsx: save the table as one of these")
 
 
 def _distinct(headers: Sequence[str]) -> list[str]:

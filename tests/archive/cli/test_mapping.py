@@ -1,8 +1,12 @@
-"""``archive mapping list`` and ``show``: the mapping files that ingests have used."""
+"""``archive mapping``: a mapping suggested for a table, and those that ingests have used."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
+
+import pytest
 
 from tests.small_archive import SmallArchive, write_scan
 
@@ -26,3 +30,35 @@ def test_the_mapping_of_an_ingest_is_listed_and_printed_as_it_was(small: SmallAr
     missing = small.run("mapping", "show", "ffff")
     assert missing.code == 2
     assert "archive mapping list" in missing.errors
+
+
+def test_a_suggested_mapping_takes_a_museums_export_in_as_it_is(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("F_12_v.tif", "F_12_r.tif", "F_13_v.tif")):
+        write_scan(small.scans / "1906" / name, seed=seed)
+    (small.home.parent / "export.csv").write_text(
+        "Inv.-Nr.;Dateipfad;Seite;Titel;Datierung;Zugang;Objektbezeichnung\r\n"
+        'F 12;Z:\\Scans\\1906\\F_12_v.tif;Vorderseite;"Straße ""im""\r\nSommer";ca. 1906;frei;Fotografie\r\n'
+        "F 12;Z:\\Scans\\1906\\F_12_r.tif;Rückseite;;;;\r\n"
+        "F 13;Z:\\Scans\\1906\\F_13_v.tif;Vorderseite;Mühle;12.05.1906;gesperrt;Fotografie\r\n",
+        encoding="cp1252",
+        newline="",
+    )
+    monkeypatch.chdir(small.home)
+    table, mapping = os.path.join("..", "export.csv"), Path("mapping.toml")  # noqa: PTH118 - as a person types it
+    small.done("mapping", "suggest", table, "--output", mapping)
+    assert "'Z:\\Scans\\1906\\F_12_v.tif'" in mapping.read_text(encoding="utf-8")
+    planned = small.done("ingest", small.scans, "--metadata", table, "--mapping", mapping, "--dry-run")
+    assert "nothing was written. Leave out --dry-run" in planned.errors
+    told = small.done("ingest", small.scans, "--metadata", table, "--mapping", mapping).errors
+    assert f"{small.home.parent / 'export.csv'} was read as Windows-1252" in told
+    assert "'Z:\\Scans\\1906\\F_12_v.tif' was taken for" in told
+    listed = small.done("list", "--fields", "accession_number,date,date_text,access", "--format", "csv").output
+    assert listed.splitlines()[1:] == ["F 12,1906~,ca. 1906,open", "F 13,1906-05-12,12.05.1906,restricted"]
+    shown = small.done("show", "F 12").output
+    assert "  Objektbezeichnung: Fotografie\n" in shown
+    assert [line.split(":")[0] for line in shown.splitlines() if line.startswith("Master")] == [
+        "Master 1, recto",
+        "Master 2, verso",
+    ]

@@ -148,7 +148,7 @@ def test_an_ingest_groups_what_it_says_and_tells_all_of_it_on_request(small: Sma
     assert [f"broken{number}.tif: " in told for number in range(5)] == [True] * 5
     with problems.open(encoding="utf-8", newline="") as file:
         kinds = Counter(row["kind"] for row in csv.DictReader(file))
-    assert kinds == {"passed over": 7, "refused": 5}
+    assert kinds == {"passed over": 7, "refused": 5, "row without a file": 1, "image without a row": 2}
 
 
 def test_a_batch_groups_its_failures_and_notes_by_kind(small: SmallArchive) -> None:

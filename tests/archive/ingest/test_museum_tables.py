@@ -188,6 +188,7 @@ def test_wrong_cells_are_reported_by_kind_and_cost_only_themselves(
     report = take(metadata=table, mapping=mapping)
     assert (report.added, report.failures) == (4, [])
     assert report.problems == planned.problems
+    assert "translate it in [values.view]" in next(each.advice for each in report.problems if each.value == "oben")
     groups = {group.kind.name: (group.count, group.entries[0][1]) for group in group_problems(report.problems)}
     assert groups == {"DATE_AS_TEXT": (2, [2, 4]), "VALUE": (1, [5]), "ACCESS": (1, [4])}
     assert [row[4:] for row in described(catalogue)][1:3] == [
@@ -256,7 +257,7 @@ def test_names_are_matched_where_exactly_one_file_fits(
     assert [str(Path(path).relative_to(scans)) for path in found] == ([file] if file else [])
     assert bool(report.rows_without_files) is (file is None)
     if spelt == "a_1.tif":
-        assert "Did you mean 'a_01.tif'" in report.rows_without_files[0][1]
+        assert "Did you mean 'a_01.tif'" in report.rows_without_files[0].advice
 
 
 def test_a_name_that_fits_two_files_is_not_guessed(
@@ -317,7 +318,7 @@ def test_templates_constants_and_repeated_values(
         ("[dates]\nday_first = 1\n", "must be true or false"),
         ("[files]\npattern = '(.+)'\n", "needs a group"),
         ("[files]\npattern = '('\n", "not a valid regular expression"),
-        ("[columns\n", "not a valid TOML file"),
+        ("[columns\n", "not a valid TOML file.*archive mapping suggest"),
     ],
 )
 def test_a_mapping_that_cannot_be_used_is_refused_with_the_place(
@@ -325,6 +326,17 @@ def test_a_mapping_that_cannot_be_used_is_refused_with_the_place(
 ) -> None:
     with pytest.raises(IngestError, match=complaint):
         take(metadata=write_csv(plates), mapping=write_mapping(plates.parent, text))
+
+
+def test_a_mapping_of_columns_needs_a_table(plates: Path, take: Take) -> None:
+    with pytest.raises(IngestError, match="name the table with --metadata"):
+        take(mapping=write_mapping(plates.parent))
+
+
+def test_a_table_given_as_the_mapping_is_refused_with_what_writes_one(plates: Path, take: Take) -> None:
+    table = write_csv(plates)
+    with pytest.raises(IngestError, match=r"export\.csv is not a mapping file.*archive mapping suggest"):
+        take(metadata=table, mapping=table)
 
 
 def test_a_row_that_comes_twice_counts_once(

@@ -79,7 +79,8 @@ def test_rows_tell_items_views_and_order(
         "m.tif": ("1906.1", 1, "detail"),
         "alone.tif": ("alone", 1, "recto"),
     }
-    assert report.rows_without_files == [(f"{table} line 5: gone.tif", "is not there")]
+    (missing,) = report.rows_without_files
+    assert (missing.table, missing.line, missing.value, missing.advice) == (str(table), 5, "gone.tif", "is not there")
     assert [Path(path).name for path in report.files_without_rows] == ["alone.tif"]
     with catalogue.reading() as session:
         item = session.scalars(select(Item).where(Item.accession_number == "1906.1")).one()
@@ -214,7 +215,16 @@ def test_sheets_of_subfolders_are_read_and_metadata_replaces_them_all(
     assert take(dry_run=True).lines[0] == f"{scans}/box/a.tif: added: as 'from-box', sequence 1, recto"
     report = take(metadata=other)
     assert held(catalogue)["a.tif"][0] == "from-list"
-    assert report.rows_without_files == [(f"{other} line 3: ../elsewhere.tif", "is not there")]
+    assert [(row.table, row.line) for row in report.rows_without_files] == [(str(other), 3)]
+
+
+def test_tables_that_were_not_read_are_named(scans: Path, make_scan: MakeScan, take: Take) -> None:
+    make_scan("a.tif")
+    (scans / "export.csv").write_text("File;Title\na.tif;Mill\n")
+    (scans / "items.csv").write_text("filename\na.tif\n")
+    reasons = {Path(path).name: reason for path, reason in take(dry_run=True).passed_over}
+    assert "--metadata" in reasons["export.csv"]
+    assert reasons["items.csv"] == "a spreadsheet"
 
 
 def test_a_single_file_is_taken_with_its_row_and_without_the_others(

@@ -101,7 +101,10 @@ def test_a_row_needs_a_filename(tmp_path: Path) -> None:
     [
         (b"file;title\na.tif;x\n", "no column `filename`; its columns are: file, title"),
         (b"file,title\na.tif,x\n", "no column `filename`; its columns are: file, title"),
-        (b"", "no column `filename`; its columns are: none"),
+        (b"", "is empty"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", r"an old Excel workbook .*save the table as"),
+        (b"PK\x03\x04\x14\0\0\0", r"a ZIP file, .*save the table as"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0", r"an image, .*save the table as"),
         (b"filename,title,Title\n", "more than one column title"),
         (b'filename,title\na.tif,"x\nb.tif,y\n', "check the quotation marks"),
     ],
