@@ -67,7 +67,7 @@ class Settings:
     compression: Literal["none", "deflate"] = "none"
     """How the pixels of derivatives are stored: ``none``, or ``deflate``, without loss; recorded with each of them."""
     sign: bool = False
-    """Whether packages hold signed copies of derivatives unless the command says otherwise."""
+    """Whether derivatives that packages and exports hand over are signed copies, unless the command says otherwise."""
     rejection_reasons: tuple[str, ...] = (
         "a face or a text was changed",
         "details were invented",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from archive.catalogue import Catalogue
     from archive.credentials.credentials_folder import Credentials
+    from archive.export.file_copy import DerivativeCopier
 
 PASSPHRASE_VARIABLE = "ARCHIVE_CREDENTIALS_PASSPHRASE"  # noqa: S105  (its name)
 
@@ -240,6 +241,24 @@ def load_credentials() -> Credentials:
     folder = default_folder()
     load_chain(folder)
     return load(folder, passphrase=_passphrase("Passphrase of the key") if needs_passphrase(folder) else None)
+
+
+def derivative_signer(catalogue: Catalogue, *, sign: bool | None) -> DerivativeCopier | None:
+    """What puts signed copies of derivatives into an export or package; None where they are not to be signed.
+
+    Args:
+        catalogue: holds the derivatives.
+        sign: as the command says; None leaves it to ``sign`` in ``archive.toml``.
+
+    Raises:
+        CredentialsError: there are no credentials, or they can't be used.
+    """
+    if not (catalogue.settings.sign if sign is None else sign):
+        return None
+    from archive.credentials.signing import keep_or_sign
+
+    credentials = load_credentials()
+    return lambda derivative, target: keep_or_sign(catalogue, credentials, derivative, target)
 
 
 def _passphrase(question: str, *, confirm: bool = False) -> str | None:

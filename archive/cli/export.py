@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from archive.cli.credentials import derivative_signer
 from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, pluralise
+from archive.cli.progress_bar import make_progress
+
+if TYPE_CHECKING:
+    from archive.export.handed_over_files import FileHandover
 
 Format = Literal["csv", "xlsx", "jsonl", "premis", "prov", "iiif"]
 RowKind = Literal["items", "masters", "derivatives"]
@@ -25,6 +30,7 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
         "archive export --format csv --output items.csv",
         "archive export 'batch:3' --format jsonl --rows derivatives --output - --fields accession_number,path,reviewer",
         "archive export 'review:accepted' --format iiif --output iiif --base-url https://images.example.org",
+        "archive export 'collection:Lange' --format xlsx --rows derivatives --sign --output for-the-press.xlsx",
     ),
 )
 @query_argument
@@ -46,6 +52,14 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
 @click.option(
     "--base-url", metavar="URL", help="Address at which the iiif folder and the image services are published."
 )
+@click.option(
+    "--files", is_flag=True, help="Also copy the current derivatives: into FILE's name with -files, or DIR/files."
+)
+@click.option(
+    "--sign/--no-sign",
+    default=None,
+    help="Sign these copies with Content Credentials; --sign implies --files. Default: `sign` in archive.toml.",
+)
 @click.option("--include-restricted", is_flag=True, help="Include items with restricted or sensitive access.")
 @pass_context
 def export(
@@ -57,17 +71,21 @@ def export(
     fields: str | None,
     bom: bool,
     base_url: str | None,
+    files: bool,
+    sign: bool | None,
     include_restricted: bool,
 ) -> None:
     """Export the catalogue's data about the items that QUERY finds, for another system.
 
     csv, xlsx and jsonl have one row per item, master or derivative; premis (PREMIS 3 XML), prov (PROV-JSON, or PROV-N
     if FILE ends with .provn) and iiif (manifests and a collection) describe whole items. All are ordered by accession
-    number. Only items with open access are included, unless you add --include-restricted.
+    number. With --files or --sign, copies of the derivatives go with them. Only items with open access are included,
+    unless you add --include-restricted.
     """
-    from archive.export.export_run import export_documents, export_table
+    from archive.export.export_run import export_documents, export_table, files_folder
 
     _check_options(form, rows=rows, fields=fields, bom=bom, base_url=base_url)
+    handover = _handover(context, output, sign=sign) if files or sign else None
     if form == "csv" or form == "xlsx" or form == "jsonl":
         counts = export_table(
             context.catalogue(),
@@ -78,17 +96,37 @@ def export(
             fields=None if fields is None else tuple(name.strip() for name in fields.split(",") if name.strip()),
             include_restricted=include_restricted,
             byte_order_mark=bom,
+            handover=handover,
         )
         told = pluralise(counts.rows, "row")
     else:
         counts = export_documents(
-            context.catalogue(), query, form, output, base_url=base_url, include_restricted=include_restricted
+            context.catalogue(),
+            query,
+            form,
+            output,
+            base_url=base_url,
+            include_restricted=include_restricted,
+            handover=handover,
         )
         told = pluralise(counts.items, "item")
     emit(f"{output}: {told}")
+    if handover is not None:
+        signed = "" if handover.copy_derivative is None else "signed "
+        emit(f"{files_folder(output, form)}: {pluralise(counts.files, f'{signed}copy', f'{signed}copies')}")
     report_left_out(counts.restricted)
     if not counts.items and not counts.restricted:
         emit(describe_empty_result(query))
+
+
+def _handover(context: Context, output: Path, *, sign: bool | None) -> FileHandover:
+    from archive.export.handed_over_files import FileHandover
+    from archive.export.output_file import STANDARD_OUTPUT
+
+    if output == STANDARD_OUTPUT:
+        raise click.UsageError("copies of derivatives need a folder: name a file with --output FILE instead of -")
+    copy_derivative = derivative_signer(context.catalogue(), sign=sign)
+    return FileHandover(copy_derivative=copy_derivative, progress=make_progress())
 
 
 def report_left_out(restricted: int) -> None:

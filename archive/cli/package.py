@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
+from archive.cli.credentials import derivative_signer
 from archive.cli.export import report_left_out
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
 from archive.cli.output_formats import pluralise
 from archive.cli.progress_bar import make_progress
-
-if TYPE_CHECKING:
-    from archive.catalogue import Catalogue
-    from archive.package.payload_copy import DerivativeCopier
 
 CONTENTS = ("derivatives", "masters")
 
@@ -80,7 +77,7 @@ def package(
         layout,
         contents=contents,
         include_restricted=include_restricted,
-        copy_derivative=_signer(catalogue) if (catalogue.settings.sign if sign is None else sign) else None,
+        copy_derivative=derivative_signer(catalogue, sign=sign),
         progress=make_progress(),
     )
     emit(f"{output}: {pluralise(made.items, 'item')}, {pluralise(made.files, 'file')}")
@@ -90,12 +87,3 @@ def package(
             "and no simulated look"
         )
     report_left_out(made.restricted)
-
-
-def _signer(catalogue: Catalogue) -> DerivativeCopier:
-    """Puts signed copies of derivatives into a package."""
-    from archive.cli.credentials import load_credentials
-    from archive.credentials.signing import keep_or_sign
-
-    credentials = load_credentials()
-    return lambda derivative, target: keep_or_sign(catalogue, credentials, derivative, target)

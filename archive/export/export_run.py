@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from archive.catalogue import Catalogue
 from archive.errors import UsageError
 from archive.export.csv_file import write_csv
-from archive.export.iiif import DEFAULT_BASE_URL, write_iiif
-from archive.export.item_records import ItemRecord, count_restricted, stream_items
+from archive.export.handed_over_files import (
+    NO_FILES,
+    DerivativeChoice,
+    FileHandover,
+    HandedOverFiles,
+    hand_over_files,
+)
+from archive.export.iiif import DEFAULT_BASE_URL, FILES, IIIF_CONTENTS, derivatives_in_manifest, write_iiif
+from archive.export.item_records import ItemRecord, count_items, count_restricted, current_derivatives, stream_items
 from archive.export.jsonl_file import write_jsonl
-from archive.export.output_file import STANDARD_OUTPUT, open_output, text_writer
+from archive.export.output_file import STANDARD_OUTPUT, check_output, open_output, text_writer
+from archive.export.output_folder import check_folder
 from archive.export.premis import write_premis
 from archive.export.prov import write_prov_json, write_prov_n
-from archive.export.table_rows import FIELDS, RowKind, make_rows
+from archive.export.table_rows import COPY_FIELDS, FIELDS, RowKind, derivatives_in_rows, make_rows
 from archive.export.xlsx_file import write_xlsx
 
 TableFormat = Literal["csv", "xlsx", "jsonl"]
@@ -37,6 +46,8 @@ class ExportCounts:
 
     items: int = 0
     rows: int = 0
+    files: int = 0
+    """Copies of derivatives that are handed over with it."""
     restricted: int = 0
     """Items that the query finds and that were left out, because their access is not open."""
 
@@ -51,6 +62,7 @@ def export_table(
     fields: Sequence[str] | None = None,
     include_restricted: bool = False,
     byte_order_mark: bool = False,
+    handover: FileHandover | None = None,
 ) -> ExportCounts:
     """Writes one row per item, master or derivative.
 
@@ -63,20 +75,26 @@ def export_table(
         fields: which, in which order; None for all of :data:`archive.export.table_rows.FIELDS`.
         include_restricted: also items whose access is restricted or sensitive.
         byte_order_mark: start a CSV with one, by which Excel recognises UTF-8.
+        handover: also copies of the current derivatives that the rows are about, in the folder :func:`files_folder`.
 
     Raises:
         QueryError: the query has a mistake.
         UsageError: a field is not one of these rows, or an Excel sheet can't hold them.
         StorageError: the file can't be written.
+        FixityError: derivatives to be handed over are missing or changed.
     """
-    chosen = tuple(fields or FIELDS[rows])
-    if unknown := [field for field in chosen if field not in FIELDS[rows]]:
-        raise UsageError(f"rows of {rows} have no {', '.join(unknown)}. Their fields are {', '.join(FIELDS[rows])}")
-    counts = ExportCounts()
+    known = FIELDS[rows] if handover is None else (*FIELDS[rows], *COPY_FIELDS)
+    chosen = tuple(fields or known)
+    if unknown := [field for field in chosen if field not in known]:
+        raise UsageError(f"rows of {rows} have no {', '.join(unknown)}. Their fields are {', '.join(known)}")
+    check_output(output, _SUFFIXES[form])
+    choose = partial(derivatives_in_rows, kind=rows)
+    copies = _hand_over(catalogue, query, files_folder(output, form), choose, handover, include_restricted)
+    counts = ExportCounts(files=len(copies.digests))
     with catalogue.reading() as session:
         counts.restricted = 0 if include_restricted else count_restricted(session, query)
         records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
-        found = (row for record in records for row in make_rows(catalogue, record, rows))
+        found = (row for record in records for row in make_rows(catalogue, record, rows, copies))
         numbered = _count_rows(found, counts)
         with open_output(output, _SUFFIXES[form]) as file:
             if form == "xlsx":
@@ -96,6 +114,7 @@ def export_documents(
     *,
     base_url: str | None = None,
     include_restricted: bool = False,
+    handover: FileHandover | None = None,
 ) -> ExportCounts:
     """Writes PREMIS, PROV or IIIF about whole items: all masters of each item that has a matching one.
 
@@ -106,20 +125,28 @@ def export_documents(
         output: the file, or ``-`` for standard output; of IIIF a folder.
         base_url: of IIIF, the address at which the folder will be published.
         include_restricted: also items whose access is restricted or sensitive.
+        handover: also copies of the current derivatives, in the folder :func:`files_folder`; of IIIF the restored ones.
 
     Raises:
         QueryError: the query has a mistake.
         UsageError: PREMIS of nothing, or IIIF to standard output.
         StorageError: the file or folder can't be written.
+        FixityError: derivatives to be handed over are missing or changed.
     """
     if form == "iiif" and output == STANDARD_OUTPUT:
         raise UsageError("IIIF is written as a folder of files. Name one with --output DIR")
-    counts = ExportCounts()
-    with catalogue.reading() as session:
+    if form == "iiif":
+        check_folder(output, IIIF_CONTENTS)
+    else:
+        check_output(output, _SUFFIXES[form])
+    choose = derivatives_in_manifest if form == "iiif" else current_derivatives
+    copies = _hand_over(catalogue, query, files_folder(output, form), choose, handover, include_restricted)
+    counts = ExportCounts(files=len(copies.digests))
+    with catalogue.reading() as session:  # signatures of the copies are events that it sees
         counts.restricted = 0 if include_restricted else count_restricted(session, query)
         records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
         if form == "iiif":
-            write_iiif(records, output, base_url or DEFAULT_BASE_URL)
+            write_iiif(records, output, base_url or DEFAULT_BASE_URL, copies)
             return counts
         with open_output(output, _SUFFIXES[form]) as file, text_writer(file) as text:
             if form == "premis":
@@ -129,6 +156,29 @@ def export_documents(
             else:
                 write_prov_json(records, text)
     return counts
+
+
+def files_folder(output: Path, form: TableFormat | DocumentFormat) -> Path:
+    """The folder of the copies of derivatives that are handed over with an export to ``output``."""
+    return output / FILES if form == "iiif" else output.with_name(f"{output.stem}-files")
+
+
+def _hand_over(
+    catalogue: Catalogue,
+    query: str | None,
+    folder: Path,
+    choose: DerivativeChoice,
+    handover: FileHandover | None,
+    include_restricted: bool,
+) -> HandedOverFiles:
+    if handover is None:
+        return NO_FILES
+    with catalogue.reading() as session:
+        handover.progress.start(count_items(session, query, include_restricted=include_restricted), "items")
+    try:
+        return hand_over_files(catalogue, query, folder, choose, handover, include_restricted=include_restricted)
+    finally:
+        handover.progress.finish()
 
 
 def _counted(records: Iterator[ItemRecord], counts: ExportCounts) -> Iterator[ItemRecord]:

@@ -7,6 +7,7 @@ scan, so that a viewer can switch between them; styled derivatives are in no man
 from __future__ import annotations
 
 import json
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import DerivativeKind
 from archive.display import describe_recipe
+from archive.export.handed_over_files import NO_FILES, HandedOverFiles
 from archive.export.item_records import ItemRecord, current_derivative
 from archive.export.output_folder import new_folder
 from archive.export.premis import write_premis
@@ -26,6 +28,10 @@ _CONTEXT = "http://iiif.io/api/presentation/3/context.json"
 _THUMBNAIL_PX = 256
 DEFAULT_BASE_URL = "http://127.0.0.1:8600"
 """Where ``archive serve`` answers by itself."""
+FILES = "files"
+"""The folder of copies of derivatives that are handed over with the manifests."""
+IIIF_CONTENTS = ("collection.json", "manifests", "premis", "prov", FILES)
+"""What an export may hold at its top."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,31 +69,42 @@ class _Image:
         }
 
 
-def write_iiif(records: Iterable[ItemRecord], folder: Path, base_url: str = DEFAULT_BASE_URL) -> None:
+def write_iiif(
+    records: Iterable[ItemRecord], folder: Path, base_url: str = DEFAULT_BASE_URL, copies: HandedOverFiles = NO_FILES
+) -> None:
     """Writes ``collection.json`` and per item ``manifests/<slug>.json``, ``premis/<slug>.xml``, ``prov/<slug>.json``.
 
     Args:
         records: the items.
         folder: where; an earlier IIIF export there is replaced as a whole.
         base_url: the address at which ``folder`` will be published; image services are ``<base_url>/iiif/3/…``.
+        copies: of derivatives, which are in :data:`FILES` within ``folder`` already; canvases lead to them.
 
     Raises:
         StorageError: ``folder`` holds something else.
     """
     base_url = base_url.rstrip("/")
-    with new_folder(folder, ("collection.json", "manifests", "premis", "prov")) as made:
+    kept = FILES if copies.digests else None
+    with new_folder(folder, IIIF_CONTENTS, kept=kept) as made:
         for name in ("manifests", "premis", "prov"):
             (made / name).mkdir()
         with (made / "collection.json").open("x", encoding="utf-8", newline="") as collection:
             collection.write(_collection_head(base_url))
             separator = "\n"
             for record in records:
-                collection.write(separator + _json(_write_item(record, made, base_url)))
+                collection.write(separator + _json(_write_item(record, made, base_url, copies)))
                 separator = ",\n"
             collection.write("\n]}\n")
 
 
-def make_manifest(record: ItemRecord, base_url: str) -> dict[str, Any]:
+def derivatives_in_manifest(record: ItemRecord) -> Iterator[Derivative]:
+    """The restored derivatives that the canvases of an item show."""
+    for master in record.masters:
+        if (restored := current_derivative(master, DerivativeKind.RESTORED)) is not None:
+            yield restored
+
+
+def make_manifest(record: ItemRecord, base_url: str, copies: HandedOverFiles = NO_FILES) -> dict[str, Any]:
     """The manifest of one item."""
     item = record.item
     name = slug(item.accession_number)
@@ -102,7 +119,7 @@ def make_manifest(record: ItemRecord, base_url: str) -> dict[str, Any]:
             _see_also(f"{base_url}/prov/{name}.json", "application/json", "PROV-JSON", "http://www.w3.org/ns/prov#"),
         ],
         "thumbnail": _shown(record.masters[0], base_url).thumbnail(),
-        "items": [_canvas(master, base_url, name) for master in record.masters],
+        "items": [_canvas(master, base_url, name, copies) for master in record.masters],
     }
     if item.description:
         manifest["summary"] = _text(item.description)
@@ -116,10 +133,10 @@ def make_manifest(record: ItemRecord, base_url: str) -> dict[str, Any]:
     return manifest
 
 
-def _write_item(record: ItemRecord, folder: Path, base_url: str) -> dict[str, Any]:
+def _write_item(record: ItemRecord, folder: Path, base_url: str, copies: HandedOverFiles) -> dict[str, Any]:
     """Writes the files of one item; returns its entry in the collection."""
     name = slug(record.item.accession_number)
-    manifest = make_manifest(record, base_url)
+    manifest = make_manifest(record, base_url, copies)
     with (folder / "manifests" / f"{name}.json").open("x", encoding="utf-8", newline="") as file:
         file.write(_json(manifest, indent=1) + "\n")
     with (folder / "premis" / f"{name}.xml").open("x", encoding="utf-8", newline="") as file:
@@ -134,7 +151,7 @@ def _collection_head(base_url: str) -> str:
     return _json({**head, "label": _text("Photographs", language="en")})[:-1] + ', "items": ['
 
 
-def _canvas(master: Master, base_url: str, name: str) -> dict[str, Any]:
+def _canvas(master: Master, base_url: str, name: str, copies: HandedOverFiles) -> dict[str, Any]:
     canvas = f"{base_url}/manifests/{name}/canvas/{master.sequence}"
     restored = current_derivative(master, DerivativeKind.RESTORED)
     scan = _Image.of(base_url, master).body("Scan")
@@ -158,7 +175,18 @@ def _canvas(master: Master, base_url: str, name: str) -> dict[str, Any]:
         "height": master.height,
         "thumbnail": _shown(master, base_url).thumbnail(),
         "items": [{"id": f"{canvas}/page", "type": "AnnotationPage", "items": [painting]}],
+        **_rendering(restored, base_url, copies),
     }
+
+
+def _rendering(restored: Derivative | None, base_url: str, copies: HandedOverFiles) -> dict[str, Any]:
+    """The copy of a derivative as a file to download, if there is one."""
+    path, _ = copies.describe(restored)
+    if path is None:
+        return {}
+    label = "Digitally restored, TIFF with Content Credentials" if copies.signed else "Digitally restored, TIFF"
+    file = {"id": f"{base_url}/{urllib.parse.quote(path)}", "type": "Image", "format": "image/tiff"}
+    return {"rendering": [{**file, "label": _text(label, language="en")}]}
 
 
 def _shown(master: Master, base_url: str) -> _Image:

@@ -77,6 +77,11 @@ def current_derivative(master: Master, kind: DerivativeKind) -> Derivative | Non
     return next((derivative for derivative in master.derivatives if derivative.id == current_id), None)
 
 
+def current_derivatives(record: ItemRecord) -> Iterator[Derivative]:
+    """The derivatives of an item that are current, restored and styled ones."""
+    return filter(is_current, record.derivatives)
+
+
 def stream_items(session: Session, query: str | None, *, include_restricted: bool) -> Iterator[ItemRecord]:
     """Streams the items that have a matching master, by accession number.
 

@@ -26,16 +26,10 @@ def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
     Raises:
         StorageError: ``output`` is a folder, or a file that can't be an export.
     """
+    check_output(output, suffixes)
     if output == STANDARD_OUTPUT:
         yield from _standard_output()
         return
-    if output.is_dir():
-        raise StorageError(f"{output} is a folder. Name the file to write, such as {output / f'export{suffixes[0]}'}")
-    if output.exists() and output.suffix.lower() not in suffixes:
-        raise StorageError(
-            f"{output} exists and its name does not end with {' or '.join(suffixes)}, so it is not replaced. "
-            "Name another file"
-        )
     temporary = temporary_path(output.absolute(), "export")
     try:
         with temporary.open("wb") as file:
@@ -44,6 +38,23 @@ def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
         publish(temporary, output.absolute(), replace=True)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(output: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuses an output that :func:`open_output` would refuse.
+
+    Raises:
+        StorageError: ``output`` is a folder, or a file that can't be an export.
+    """
+    if output == STANDARD_OUTPUT:
+        return
+    if output.is_dir():
+        raise StorageError(f"{output} is a folder. Name the file to write, such as {output / f'export{suffixes[0]}'}")
+    if output.exists() and output.suffix.lower() not in suffixes:
+        raise StorageError(
+            f"{output} exists and its name does not end with {' or '.join(suffixes)}, so it is not replaced. "
+            "Name another file"
+        )
 
 
 @contextmanager

@@ -8,13 +8,14 @@ the derivation. Elements have the prefix ``premis``, which Archivematica's impor
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, ModelVersion
 from archive.catalogue.schema.vocabularies import AgentType, EventType
 from archive.errors import UsageError
+from archive.export.file_copy import FileCopy
 from archive.export.identifiers import (
     agent_identifier,
     derivative_identifier,
@@ -66,6 +67,8 @@ class Scope:
 
     locate: Callable[[ScanFile], str | None] = recorded_path
     """The ``originalName`` of a file; None leaves the file out."""
+    signed: Mapping[int, FileCopy] = field(default_factory=dict)
+    """The signed copies that a package holds in the place of derivatives, by derivative id."""
     entities: bool = True
     """Whether items are objects of their own; without them, events of an item are linked to its files."""
 
@@ -114,7 +117,9 @@ class _Writer:
             if isinstance(file, Master):
                 yield _master_object(file, name, self._representation(record.item))
             else:
-                yield _derivative_object(file, name, self._representation(record.item), events.get(file.id))
+                yield _derivative_object(
+                    file, name, self._representation(record.item), events.get(file.id), self.scope.signed.get(file.id)
+                )
 
     def events(self, record: ItemRecord) -> Iterator[str]:
         masters = {master.id: master for master in record.masters}
@@ -248,7 +253,9 @@ def _master_object(master: Master, name: str, represents: str) -> str:
     )
 
 
-def _derivative_object(derivative: Derivative, name: str, represents: str, event: Event | None) -> str:
+def _derivative_object(
+    derivative: Derivative, name: str, represents: str, event: Event | None, signed: FileCopy | None
+) -> str:
     master = derivative.master
     made_by = None if event is None else event_identifier(event, derivative_identifier(derivative))
     version = derivative.environment.get("software_version")
@@ -259,7 +266,8 @@ def _derivative_object(derivative: Derivative, name: str, represents: str, event
         _property("role", f"{derivative.kind} derivative"),
         _property("recipe", derivative.recipe.sha256),
         _property("pixel SHA-256", derivative.pixel_sha256),
-        _characteristics(derivative, "TIFF", application),
+        _property("SHA-256 before signing", None if signed is None else derivative.sha256),
+        _characteristics(signed or derivative, "TIFF", application),
         _text("originalName", name),
         represents,
         _related("derivation", "has source", master_identifier(master), made_by),
@@ -267,7 +275,7 @@ def _derivative_object(derivative: Derivative, name: str, represents: str, event
     )
 
 
-def _characteristics(file: ScanFile, format_name: str, application: str) -> str:
+def _characteristics(file: ScanFile | FileCopy, format_name: str, application: str) -> str:
     return _element(
         "objectCharacteristics",
         _element("fixity", _text("messageDigestAlgorithm", "SHA-256"), _text("messageDigest", file.sha256)),

@@ -10,7 +10,8 @@ from archive.catalogue.item_details import ITEM_FIELDS, describe_derivative, des
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import ComparedWith, DerivativeKind, ScoredImage, StageTask
 from archive.display import LIST_FIELDS
-from archive.export.item_records import ItemRecord, current_derivative
+from archive.export.handed_over_files import NO_FILES, HandedOverFiles
+from archive.export.item_records import ItemRecord, current_derivative, is_current
 
 RowKind = Literal["items", "masters", "derivatives"]
 
@@ -37,19 +38,40 @@ FIELDS: dict[RowKind, tuple[str, ...]] = {
     "derivatives": _DERIVATIVE_FIELDS,
 }
 """The fields of each kind of row, in their order."""
+COPY_FIELDS = ("copy", "copy_sha256")
+"""Further fields of an export whose derivatives are handed over with it: the copy's path beside the table."""
 
 
-def make_rows(catalogue: Catalogue, record: ItemRecord, kind: RowKind) -> Iterator[dict[str, Any]]:
+def make_rows(
+    catalogue: Catalogue, record: ItemRecord, kind: RowKind, copies: HandedOverFiles = NO_FILES
+) -> Iterator[dict[str, Any]]:
     """The rows of one item: itself, or the masters that the query found, or the derivatives of these."""
     if kind == "items":
-        yield _item_row(catalogue, record)
+        shown = current_derivative(record.first_match, DerivativeKind.RESTORED)
+        yield {**_item_row(catalogue, record), **_copy_fields(copies, shown)}
         return
     for master in record.matching_masters:
         if kind == "masters":
-            yield _master_row(catalogue, record, master)
+            shown = current_derivative(master, DerivativeKind.RESTORED)
+            yield {**_master_row(catalogue, record, master), **_copy_fields(copies, shown)}
         else:
             for derivative in master.derivatives:
-                yield _derivative_row(catalogue, record, derivative)
+                yield {**_derivative_row(catalogue, record, derivative), **_copy_fields(copies, derivative)}
+
+
+def derivatives_in_rows(record: ItemRecord, kind: RowKind) -> Iterator[Derivative]:
+    """The current derivatives that the rows of an item are about, or say of the item or master how it is restored."""
+    if kind == "derivatives":
+        for master in record.matching_masters:
+            yield from filter(is_current, master.derivatives)
+        return
+    for master in [record.first_match] if kind == "items" else record.matching_masters:
+        if (shown := current_derivative(master, DerivativeKind.RESTORED)) is not None:
+            yield shown
+
+
+def _copy_fields(copies: HandedOverFiles, derivative: Derivative | None) -> dict[str, str | None]:
+    return dict(zip(COPY_FIELDS, copies.describe(derivative), strict=True))
 
 
 def _item_row(catalogue: Catalogue, record: ItemRecord) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class ArchivematicaLayout:
         with (folder / "metadata" / "rights.csv").open("w", encoding="utf-8", newline="") as file:
             _write_rows(file, _RIGHTS, self._rights(metadata))
         with (folder / "metadata" / "premis.xml").open("w", encoding="utf-8", newline="") as file:
-            write_premis(metadata.records(), file, Scope(locate=self.locate, entities=False))
+            write_premis(metadata.records(), file, Scope(locate=self.locate, signed=metadata.signed, entities=False))
         failpoint("package_end")
         (folder / _UNFINISHED_OBJECTS).rename(folder / _OBJECTS)
 

@@ -21,7 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive import SOFTWARE_NAME, __version__
-from archive.catalogue.schema.tables import Master, Root
+from archive.catalogue.schema.tables import Derivative, Master, Root
 from archive.export.csv_file import write_csv
 from archive.export.item_records import ItemRecord, is_current
 from archive.export.premis import ScanFile, Scope, recorded_path, write_premis
@@ -37,6 +37,8 @@ _TAG_MANIFEST = "tagmanifest-sha256.txt"
 _TAG_FILES = ("bag-info.txt", _MANIFEST)
 _METADATA = "metadata"
 _LINE_LENGTH = 79
+SIGNED_FIELD = "signed_sha256"
+"""The digest of the signed copy at ``path``, where ``sha256`` is that of the derivative; in bags of signed copies."""
 
 
 class BagLayout:
@@ -85,11 +87,13 @@ class BagLayout:
     def _write_metadata(self, folder: Path, metadata: PackageMetadata) -> None:
         folder.mkdir(exist_ok=True)
         for kind in FIELDS:
-            fields = tuple(name for name in FIELDS[kind] if (kind, name) != ("items", "path"))
+            fields = [name for name in FIELDS[kind] if (kind, name) != ("items", "path")]
+            if kind == "derivatives" and metadata.signed:
+                fields.append(SIGNED_FIELD)
             with (folder / f"{kind}.csv").open("w", encoding="utf-8", newline="") as file:
                 write_csv(self._rows(metadata, kind), fields, file)
         with (folder / "premis.xml").open("w", encoding="utf-8", newline="") as file:
-            write_premis(metadata.records(), file, Scope(locate=self._place))
+            write_premis(metadata.records(), file, Scope(locate=self._place, signed=metadata.signed))
         with (folder / "prov.json").open("w", encoding="utf-8", newline="") as file:
             write_prov_json(metadata.records(), file)
 
@@ -102,7 +106,8 @@ class BagLayout:
                 yield from rows
             else:
                 for file, row in zip(_described(record, kind), rows, strict=True):
-                    yield {**row, "path": self.locate(file)}
+                    signed = metadata.signed.get(file.id) if isinstance(file, Derivative) else None
+                    yield {**row, "path": self.locate(file), SIGNED_FIELD: signed and signed.sha256}
 
 
 def _described(record: ItemRecord, kind: RowKind) -> Iterator[ScanFile]:

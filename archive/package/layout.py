@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from archive.catalogue import Catalogue
+from archive.export.file_copy import FileCopy
 from archive.export.item_records import ItemRecord, is_current
 from archive.export.premis import ScanFile
 
@@ -36,6 +37,8 @@ class PackageMetadata:
     query: str | None
     at: datetime
     counts: PackageCounts
+    signed: Mapping[int, FileCopy]
+    """The copies that the package holds in the place of derivatives, by derivative id; empty if it isn't signed."""
 
 
 class Layout(Protocol):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TextIO
 
-from sqlalchemy.orm import Session
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Derivative
+from archive.catalogue.schema.tables import Derivative, Event
+from archive.catalogue.schema.vocabularies import EventType
 from archive.errors import FixityError, UsageError
+from archive.export.file_copy import DerivativeCopier, FileCopy, describe_problems, link_or_copy
 from archive.export.item_records import ItemRecord, count_items, count_restricted, stream_items
 from archive.export.premis import ScanFile
 from archive.failpoints import failpoint
@@ -19,12 +23,10 @@ from archive.package.archivematica import ArchivematicaLayout
 from archive.package.bagit_bag import BagLayout
 from archive.package.layout import Layout, PackageCounts, PackageMetadata, files_of
 from archive.package.package_state import PackageRequest, unfinished_package
-from archive.package.payload_copy import DerivativeCopier, link_or_copy
 from archive.progress_reporting import NoProgress, Progress
 
 LayoutName = Literal["bagit", "archivematica"]
 CONTENTS = ("derivatives", "masters")
-_PROBLEMS_SHOWN = 20
 
 
 def make_package(
@@ -83,10 +85,35 @@ def make_package(
             finally:
                 progress.finish()
             metadata = PackageMetadata(
-                catalogue=catalogue, records=records, query=query, at=catalogue.now(session), counts=counts
+                catalogue=catalogue,
+                records=lambda: _with_signatures(catalogue, records(), filler.signed),
+                query=query,
+                at=catalogue.now(session),
+                counts=counts,
+                signed=filler.signed,
             )
             structure.finish(folder, metadata)
     return counts
+
+
+def _with_signatures(
+    catalogue: Catalogue, records: Iterator[ItemRecord], signed: Mapping[int, FileCopy]
+) -> Iterator[ItemRecord]:
+    """The records with the events of the signatures that were made since the catalogue was read for the package."""
+    for record in records:
+        known = {event.id for event in record.events}
+        copied = [derivative.id for derivative in record.derivatives if derivative.id in signed]
+        if not copied:
+            yield record
+            continue
+        with catalogue.reading() as session:
+            found = session.scalars(
+                select(Event)
+                .where(Event.derivative_id.in_(copied), Event.type == EventType.SIGNATURE)
+                .order_by(Event.id)
+                .options(joinedload(Event.agent), joinedload(Event.operator))
+            ).all()
+        yield replace(record, events=[*record.events, *(event for event in found if event.id not in known)])
 
 
 class _Filler:
@@ -105,6 +132,8 @@ class _Filler:
         self._layout = layout
         self._copy_derivative = copy_derivative
         self._counts = counts
+        self.signed: dict[int, FileCopy] = {}
+        """The signed copies by derivative id."""
         self._placed: set[str] = set()
         self._problems: list[str] = []
 
@@ -120,7 +149,7 @@ class _Filler:
                 self._counts.items += 1
                 progress.advance(1, record.item.accession_number)
         if self._problems:
-            raise FixityError(_describe_problems(self._folder, self._problems))
+            raise FixityError(describe_problems(f"the package {self._folder} is not finished", self._problems))
         self._remove_others()
 
     def _place(self, file: ScanFile, manifest: TextIO) -> None:
@@ -134,6 +163,7 @@ class _Filler:
         try:
             if isinstance(file, Derivative) and self._copy_derivative is not None:
                 sha256 = self._copy_derivative(file, target)
+                self.signed[file.id] = FileCopy(sha256=sha256, size=target.stat().st_size)
             else:
                 sha256 = link_or_copy(self._catalogue.path_of(file.path), target, file.sha256)
         except FixityError as error:
@@ -174,12 +204,3 @@ def _nothing(session: Session, query: str | None, *, include_restricted: bool) -
     if restricted:
         return f"nothing to package: the access of all {restricted:,} items found is not open. Add --include-restricted"
     return "nothing to package: no item is found, or none has what --contents asks for"
-
-
-def _describe_problems(folder: Path, problems: list[str]) -> str:
-    shown = "".join(f"\n  {problem}" for problem in problems[:_PROBLEMS_SHOWN])
-    more = f"\n  and {len(problems) - _PROBLEMS_SHOWN:,} more" if len(problems) > _PROBLEMS_SHOWN else ""
-    return (
-        f"the package {folder} is not finished, because files are broken:{shown}{more}\n"
-        "Bring them back from a backup (`archive verify` checks them), then run the same command again"
-    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +19,13 @@ from PIL import Image
 from archive.catalogue import Catalogue
 from archive.cli.credentials import PASSPHRASE_VARIABLE
 from archive.credentials.certificates import make_credentials
-from archive.credentials.credentials_folder import FOLDER_VARIABLE, Credentials, as_pem, load, load_trusted
+from archive.credentials.credentials_folder import FOLDER_VARIABLE, as_pem, load, load_trusted
 from archive.credentials.signing import sign_derivative
 from archive.credentials.verification import verify_file
 from archive.errors import CredentialsError
 from archive.settings import load_settings
-from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
-
-TAKEN_AT = "2010:09:22 10:12:24"
-PASSPHRASE = "open sesame"  # noqa: S105
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signed:
-    """An archive whose derivatives were signed, with the credentials and the copies."""
-
-    archive: SmallArchive
-    credentials: Credentials
-    folder: Path
-
-    @property
-    def copy(self) -> Path:
-        return next(self.folder.glob("A_*.tif"))
-
-    @property
-    def derivative(self) -> Path:
-        return Path(self.archive.show("A")["derivatives"][0]["path"])
-
-
-@pytest.fixture(scope="module")
-def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signed]:
-    folder = tmp_path_factory.mktemp("signed")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(FOLDER_VARIABLE, str(folder / "credentials"))
-        environment.setenv(PASSPHRASE_VARIABLE, PASSPHRASE)
-        archive = SmallArchive(home=folder / "home", scans=folder / "scans")
-        assert command("init", archive.home).code == 0
-        archive.done("model", "add", write_model(folder / "model", ends=2))
-        archive.done("model", "alias", MODEL, "9.0", "approved", "--reviewer", "A. Curator")
-        archive.scans.mkdir()
-        _write_scan_with_exif(archive.scans / "A.jpg")
-        write_scan(archive.scans / "B.tif", seed=2, bits=16, grey=True)
-        (archive.scans / "items.csv").write_text("filename,access\nA.jpg,open\nB.tif,restricted\n")
-        archive.done("ingest", archive.scans)
-        archive.done("restore", "--texture", "0")
-        assert command("credentials", "init", "--organisation", "City Museum").code == 0
-        archive.done("credentials", "sign", "--output", folder / "copies")
-        credentials = load(folder / "credentials", passphrase=PASSPHRASE)
-        yield Signed(archive=archive, credentials=credentials, folder=folder / "copies")
+from tests.archive.credentials.conftest import PASSPHRASE, TAKEN_AT, Signed
+from tests.small_archive import MODEL, change_one_byte, command
 
 
 @pytest.fixture
@@ -305,23 +262,3 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path, monkeypatch: py
     assert answer.code == 1
     assert "the key doesn't belong to the certificate of Studio, Museum" in answer.errors
     assert not (tmp_path / "credentials").exists()
-
-
-def test_packages_hold_signed_copies_where_the_settings_say_so(signed: Signed, tmp_path: Path) -> None:
-    (signed.archive.home / "archive.toml").write_text("sign = true\n")
-    package = ["package", "accession_number:A", "--layout", "bagit"]
-    signed.archive.done(*package, "--output", tmp_path / "bag")
-    (copy,) = (tmp_path / "bag" / "data" / "derivatives").rglob("*.tif")
-    assert verify_file(copy, signed.credentials.chain[-1:]).passed
-    assert hashlib.sha256(copy.read_bytes()).hexdigest() in (tmp_path / "bag" / "manifest-sha256.txt").read_text()
-    signed.archive.done(*package, "--no-sign", "--output", tmp_path / "plain")
-    (plain,) = (tmp_path / "plain" / "data" / "derivatives").rglob("*.tif")
-    assert plain.read_bytes() == signed.derivative.read_bytes()
-
-
-def _write_scan_with_exif(path: Path) -> None:
-    """A JPEG, as Pillow writes no EXIF directory into a TIFF."""
-    exif = Image.Exif()
-    exif.get_ifd(34665)[36867] = TAKEN_AT
-    pixels = np.random.default_rng(1).integers(60, 190, (40, 48, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path, exif=exif, dpi=(300, 300), quality=95)

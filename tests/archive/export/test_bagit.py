@@ -12,9 +12,9 @@ from pathlib import Path
 import bagit
 import pytest
 
+from archive.export.file_copy import link_or_copy
 from archive.failpoints import FAILPOINT_VARIABLE
 from archive.package.bagit_bag import _wrapped
-from archive.package.payload_copy import link_or_copy
 from archive.storage import digest_file
 from tests.small_archive import SmallArchive, change_one_byte
 

@@ -26,7 +26,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def test_collection_and_manifests_are_valid_by_the_schema(museum: SmallArchive, tmp_path: Path, schemas: Path) -> None:
-    _export(museum, tmp_path / "iiif", "--include-restricted")
+    _export(museum, tmp_path / "iiif", "--include-restricted", "--files")
     validator = jsonschema.Draft7Validator(_read(schemas / "iiif_presentation_3.json"))
 
     files = [tmp_path / "iiif" / "collection.json", *(tmp_path / "iiif" / "manifests").iterdir()]

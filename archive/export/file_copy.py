@@ -1,7 +1,8 @@
-"""Putting a file of the archive into a package: as a reflink or hard link where the volume allows it, else as a copy.
+"""Putting a file of the archive into an export or package.
 
-A file is in its place only with all its bytes, and is read back there and compared with the catalogue's digest. A file
-that is there already, from a run that was interrupted, is compared and kept.
+It is a reflink or hard link where the volume allows it, else a copy. A file is in its place only with all its bytes,
+and is read back there and compared with the catalogue's digest. A file that is there already, from a run that was
+interrupted, is compared and kept.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from archive.catalogue.schema.tables import Derivative
@@ -17,7 +19,7 @@ from archive.errors import FixityError
 from archive.storage import check_file, copy_checked, make_folder
 
 DerivativeCopier = Callable[[Derivative, Path], str]
-"""Puts a derivative at a path of a package and returns the SHA-256 of what lies there, such as a signed copy.
+"""Puts a derivative, such as a signed copy of it, at a path of an export or package; returns the SHA-256 of that file.
 
 The path may hold what an interrupted run left there.
 """
@@ -25,6 +27,15 @@ The path may hold what an interrupted run left there.
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file, copied when either is written
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _TOKEN = "package"  # noqa: S105
+_PROBLEMS_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileCopy:
+    """A file that was put into an export or package."""
+
+    sha256: str
+    size: int  # bytes
 
 
 def link_or_copy(source: Path, target: Path, sha256: str) -> str:
@@ -32,7 +43,7 @@ def link_or_copy(source: Path, target: Path, sha256: str) -> str:
 
     Args:
         source: the file.
-        target: its place in a package; the folder is made if need be.
+        target: its place in an export or package; the folder is made if need be.
         sha256: the bytes that it must hold.
 
     Returns:
@@ -60,6 +71,21 @@ def link_or_copy(source: Path, target: Path, sha256: str) -> str:
         raise FixityError(f"{source} is not what the catalogue holds: {problem.detail}")
     copy_checked(source, target, _TOKEN, sha256=sha256)
     return sha256
+
+
+def describe_problems(what: str, problems: Sequence[str]) -> str:
+    """A message with the first problems of files that can't be handed over, and what to do.
+
+    Args:
+        what: the consequence, such as ``"nothing is exported"``.
+        problems: one text per file.
+    """
+    shown = "".join(f"\n  {problem}" for problem in problems[:_PROBLEMS_SHOWN])
+    more = f"\n  and {len(problems) - _PROBLEMS_SHOWN:,} more" if len(problems) > _PROBLEMS_SHOWN else ""
+    return (
+        f"{what}, because files are broken:{shown}{more}\n"
+        "Bring them back from a backup (`archive verify` checks them), then run the same command again"
+    )
 
 
 def _link(source: Path, target: Path) -> bool:
