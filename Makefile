@@ -27,10 +27,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-sample: $(READY)  ## Make the scans of sample_archive anew
+sample: $(READY)  ## Recreate the scans of sample_archive
 	$(BIN)/python sample_archive/make.py
 
-docs: $(READY)  ## Make docs/reference/commands.md and the sheets in docs anew
+docs: $(READY)  ## Regenerate docs/reference/commands.md and the sheets in docs
 	$(BIN)/python docs/make_commands.py
 	$(BIN)/python docs/make_ageing_sheet.py
 	$(BIN)/python docs/make_style_sheet.py

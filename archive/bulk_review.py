@@ -47,7 +47,7 @@ class PlannedDecision:
 
 @dataclass(kw_only=True)
 class ReviewPlan:
-    """The decisions to record, and the number of those that are left out because they stand already."""
+    """The decisions to record, and the number of those that are omitted because they are recorded already."""
 
     decisions: list[PlannedDecision] = field(default_factory=list)
     decided_before: int = 0

@@ -1,4 +1,4 @@
-"""Where the files that travel with the software lie: inside an installed wheel, or at the top of a source tree."""
+"""Locates the files that are distributed with the software: in an installed wheel, or at the top of a source tree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def migrations_folder() -> Path:
 
 
 def sample_archive_folder() -> Path:
-    """The folder of small scans with known originals that ``archive demo`` works on."""
+    """The folder of small scans with known originals that ``archive demo`` uses."""
     return _resource("sample_archive")
 
 

@@ -34,7 +34,7 @@ class ArchiveError(Exception):
 
 
 class UsageError(ArchiveError):
-    """The command was asked for something that it can't understand or that isn't there."""
+    """The user asked for something invalid or nonexistent."""
 
     exit_code = EXIT_USAGE
 
@@ -56,11 +56,11 @@ class IngestError(ArchiveError):
 
 
 class StorageError(ArchiveError):
-    """A file can't be stored without breaking the rule that files are written once."""
+    """A file can't be stored without replacing another one, or can't be written."""
 
 
 class FixityError(ArchiveError):
-    """Bytes on disk are missing or aren't those that the catalogue holds the digest of."""
+    """Bytes on disk are missing or don't match their recorded digest."""
 
 
 class CredentialsError(ArchiveError):
@@ -68,7 +68,7 @@ class CredentialsError(ArchiveError):
 
 
 class ModelRegistryError(ArchiveError):
-    """A model version can't be registered, or its weights aren't what the catalogue says."""
+    """A model version can't be registered, or its weights don't match the catalogue."""
 
 
 class ViewError(ArchiveError):
@@ -76,4 +76,4 @@ class ViewError(ArchiveError):
 
 
 class BatchError(ArchiveError):
-    """A batch can't be planned, or has to stop as a whole."""
+    """A batch can't be planned, or must stop as a whole."""

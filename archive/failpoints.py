@@ -16,7 +16,7 @@ PACKAGE_FAILPOINT_NAMES = ("package_file", "package_end")
 
 
 class Failpoint:
-    """One armed place. It fails once: what comes after the n-th time goes on."""
+    """One armed failpoint. It fails once, at the n-th time; later ones pass."""
 
     def __init__(self, text: str) -> None:
         """Reads ``name[:n][:kill|error=<errno>]``.
@@ -42,7 +42,7 @@ class Failpoint:
         self._lock = threading.Lock()
 
     def reached(self) -> None:
-        """Counts, and fails the n-th time."""
+        """Counts the calls, and fails at the n-th."""
         with self._lock:
             self.left -= 1
             is_here = self.left == 0
@@ -62,6 +62,6 @@ armed: Failpoint | None = Failpoint(os.environ[FAILPOINT_VARIABLE]) if FAILPOINT
 
 
 def failpoint(name: str) -> None:
-    """Says that the place ``name`` is reached; does nothing unless it is armed."""
+    """Marks the place ``name``; fails only if it is armed."""
     if armed is not None and armed.name == name:
         armed.reached()

@@ -121,7 +121,7 @@ def verify_files(
 
 
 def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
-    """Of each kind its number, id, stored path, digest and last check of what is due."""
+    """Selects, for one kind, the number, id, stored path, digest and last check of the files that are due."""
     page = aliased(Master)
     # The first picture of a file represents the file.
     first_page = select(func.min(page.page)).where(page.path == Master.path).scalar_subquery()
@@ -167,7 +167,7 @@ def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
 
 
 def _oldest_due(wanted: _Wanted, limit: int) -> Select[*tuple[Any, ...]]:
-    """The first ``limit`` of what is due, the oldest check first: as many of each kind are read in order."""
+    """The first ``limit`` files that are due, the oldest check first; as many of each kind are read in order."""
     first: list[Select[*tuple[Any, ...]]] = []
     for files in _due(wanted):
         _, row_id, _, _, checked = files.selected_columns
@@ -181,7 +181,7 @@ def _oldest_due(wanted: _Wanted, limit: int) -> Select[*tuple[Any, ...]]:
 
 
 def _next_page(catalogue: Catalogue, wanted: _Wanted, limit: int) -> list[_Due]:
-    """The next files; those that were checked before have a later check by now."""
+    """The next files; those that were checked already have a later check by now."""
     with catalogue.reading() as session:
         rows = session.execute(_oldest_due(wanted, limit)).all()
     return [
@@ -258,7 +258,7 @@ def _record(session: Session, due: _Due, problem: FileProblem | None, at: dateti
 
 
 def _mark(session: Session, row: Master | Derivative, trouble: FileProblem | None) -> None:
-    """Marks a file that is missing or changed, or takes the mark away; an unreadable file keeps the mark it has."""
+    """Marks a missing or changed file, or removes the mark; an unreadable file keeps its present mark."""
     if trouble is not None and trouble.problem not in ("missing", "changed"):
         return
     fault = None if trouble is None else FileFault(trouble.problem)
@@ -270,7 +270,7 @@ def _mark(session: Session, row: Master | Derivative, trouble: FileProblem | Non
 
 
 def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
-    """The weights that lie in the home, or should: those of versions that a derivative was made with."""
+    """The weights that belong in the home: those of versions that made a derivative."""
     used = exists().where(RecipeStage.version_id == ModelVersion.id, RecipeStage.recipe_id == Derivative.recipe_id)
     versions = session.execute(select(ModelVersion.id, Model.name, ModelVersion.version, used).join(Model))
     paths = {}
@@ -282,7 +282,7 @@ def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
 
 
 def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> list[tuple[int, Path, int]]:
-    """Id, folder and number of wanted masters of each root that is gone; see :func:`check_root`."""
+    """The id, folder and number of wanted masters of each missing root; see :func:`check_root`."""
     absent = []
     for root in session.scalars(select(Root).order_by(Root.path)).all():
         wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse_condition(query))

@@ -1,4 +1,4 @@
-"""How large a picture may be, as the settings of an archive say."""
+"""The size limits of pictures, from the settings of an archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Message groups: many messages of a few kinds, counted by kind, each with its first names."""
+"""Message groups: messages counted by kind, each kind with its first names."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Model versions and their aliases in the catalogue, and their files below the home.
 
 A version is registered once and never changed: the catalogue holds its whole card and the digest of its weights. Its
-files are copied into ``<home>/models/<name>/<version>/`` on first use and from then on checked against the catalogue.
-Which version a museum runs is a person's decision: an alias is moved by :func:`set_alias` only.
+files are copied to ``<home>/models/<name>/<version>/`` on first use and from then on checked against the catalogue. A
+person decides which version a museum uses: only :func:`set_alias` moves an alias.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class VersionProblem:
-    """What :func:`verify_versions` found wrong with one registered version."""
+    """A problem that :func:`verify_versions` found with a registered version."""
 
     reference: str  # name@version
     path: Path
@@ -50,10 +50,10 @@ class VersionProblem:
 
 
 def register_shipped(catalogue: Catalogue) -> list[str]:
-    """Registers the versions that this software ships; returns ``name@version`` of those that were new.
+    """Registers the versions that this software ships; returns ``name@version`` of the new ones.
 
-    Of a model new to the catalogue the highest version becomes ``@approved``; the aliases of a model that the
-    catalogue knows already are left alone.
+    The highest version of a model that is new to the catalogue becomes ``@approved``; the aliases of known models don't
+    change.
 
     Raises:
         ModelRegistryError: a shipped version is damaged, or the catalogue holds another one of the same name.
@@ -74,10 +74,10 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
 
 
 def add_version(catalogue: Catalogue, folder: Path) -> ModelVersion:
-    """Registers the version in ``folder`` and copies it below the home, so that the folder may go away.
+    """Registers the version in ``folder`` and copies it to the home, so that the folder may be deleted.
 
-    It becomes ``@approved`` only where its model has no such alias yet. Adding a registered version again changes
-    nothing, but brings back its copy where that is lost.
+    It becomes ``@approved`` only if its model has no such alias yet. Adding a registered version again changes nothing,
+    except that a lost copy is restored.
 
     Raises:
         ModelRegistryError: the folder holds no valid version, or the catalogue holds another one of the same name.
@@ -111,7 +111,7 @@ def demo_style() -> str | None:
 
 
 def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
-    """Makes ``name@alias`` mean ``name@version`` from now on, as an event of the person who decided it.
+    """Makes ``name@alias`` refer to ``name@version`` from now on, and records the person's decision as an event.
 
     Raises:
         UsageError: the alias or the version is malformed, or the person's name is empty.
@@ -133,7 +133,7 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
 def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     """The checked files of ``version`` below the home, copied there on first use.
 
-    The card is the catalogue's, whatever lies beside the weights by now.
+    The card is always the catalogue's, not the one beside the weights.
 
     Raises:
         ModelRegistryError: the files are nowhere to be found, or are not those that were registered.
@@ -151,15 +151,15 @@ def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
     if problem := _problem(kept / WEIGHTS_NAME, version):
         raise ModelRegistryError(
             f"{card.reference} can't be used: {problem}. Bring the file back from a copy, or "
-            "move it away: it is copied anew if the folder that the version came from is still there"
+            "move it away: it is copied again if the folder that the version came from is still there"
         )
     return ModelFolder(path=kept, card=card)
 
 
 def verify_versions(catalogue: Catalogue) -> list[VersionProblem]:
-    """Checks every registered version's files against its card and the catalogue; an empty list is good news.
+    """Checks every registered version's files against its card and the catalogue; returns the problems.
 
-    A version that was never used has no copy below the home yet: its files are checked where they were registered.
+    A version that was never used has no copy below the home yet; its files are checked where they were registered.
     """
     with catalogue.reading() as session:
         versions = list(session.scalars(select(ModelVersion).order_by(ModelVersion.id)))
@@ -268,7 +268,7 @@ def _register(catalogue: Catalogue, session: Session, folder: ModelFolder, *, st
 
 
 def _require_same(known: ModelVersion, card: ModelCard) -> None:
-    """A version that is registered never changes its meaning; the wording of its card may."""
+    """Checks that a registered version is unchanged; only the wording of its card may differ."""
 
     def meaning(of: ModelCard) -> tuple[Any, ...]:
         return of.weights_sha256, of.architecture, of.network, of.stage({})
@@ -287,9 +287,9 @@ def _version(session: Session, name: str, version: str) -> ModelVersion:
 
 
 def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> None:
-    """Makes ``alias`` mean ``version`` and records it; does nothing where it does already.
+    """Makes ``alias`` refer to ``version`` and records it, unless it does already.
 
-    The approved version decides which derivatives are current: those of the model's masters are chosen anew.
+    The approved version decides which derivatives are current, so those of the model's masters are chosen again.
     """
     row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
     if row is None:
@@ -324,7 +324,7 @@ def _kept_folder(catalogue: Catalogue, card: ModelCard) -> Path:
 
 
 def _sources(catalogue: Catalogue, version: ModelVersion, card: ModelCard) -> Iterator[Path]:
-    """Folders that hold the version's files: where it was registered from, or where the software lies today."""
+    """Folders that contain the version's files: where it was registered from, or the software's own folder."""
     candidates: Iterable[Path] = (
         catalogue.path_of(version.folder),
         *(folder.path for folder in _shipped() if folder.card.reference == card.reference),
@@ -333,7 +333,7 @@ def _sources(catalogue: Catalogue, version: ModelVersion, card: ModelCard) -> It
 
 
 def _copy(source: Path, kept: Path, version: ModelVersion) -> None:
-    """Copies a version's files that are not below the home yet; the weights last, since they tell a whole copy."""
+    """Copies a version's missing files to the home; the weights last, since their presence marks a complete copy."""
     token = uuid4().hex
     try:
         for name in (CARD_NAME, WEIGHTS_NAME):

@@ -22,7 +22,7 @@ PAGE_SIZE = 48
 
 @dataclass(frozen=True, kw_only=True)
 class ItemCard:
-    """An item in a list, with the ids of the pictures to show."""
+    """An item in a list, with the ids of its pictures."""
 
     record: Record
     """As in ``archive list``."""

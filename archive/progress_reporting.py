@@ -1,4 +1,4 @@
-"""How long work tells whoever started it how far it has come."""
+"""Progress reporting: the interface between long work and its display."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ class Progress(Protocol):
     """A progress listener: a bar on a terminal, lines in a log, or nothing."""
 
     def start(self, total: int, what: str, *, work: int | None = None) -> None:
-        """``total`` steps of ``what`` (a plural noun, such as ``"masters"``) are about to begin.
+        """Starts ``total`` steps of ``what`` (a plural noun, such as ``"masters"``).
 
         The remaining time is estimated by ``work``, of any unit, if the steps differ in size.
         """
 
     def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
-        """``n`` more steps and ``work`` are done; ``note`` says what the last one was, or is empty."""
+        """Reports that ``n`` more steps and ``work`` are done; ``note`` describes the last one, or is empty."""
 
     def interrupted(self) -> None:
-        """The work was asked to stop and finishes its current step first; called from a signal handler."""
+        """Reports that the work will stop after its current step; called from a signal handler."""
 
     def finish(self) -> None:
-        """No more steps will come, whether or not all were made."""
+        """Reports that no more steps follow, whether or not all were done."""
 
 
 class NoProgress:

@@ -1,4 +1,4 @@
-"""Promotion: a person lets the results of a trial, or of an earlier run, be current."""
+"""Promotion: a person makes the results of a trial, or of an earlier run, current."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 500  # ids in one statement, below every database's limit on variables
 
 @dataclass(frozen=True, kw_only=True)
 class Promotion:
-    """What a promotion came to, in derivatives of the batch."""
+    """The result of a promotion, in derivatives of the batch."""
 
     promoted: int
     """That are current now, and were not before."""
@@ -32,9 +32,9 @@ class Promotion:
 
 
 def promote_batch(catalogue: Catalogue, query: str | None, batch_id: int, *, reviewer: str) -> Promotion:
-    """Lets the derivatives that a batch made of the masters that match ``query`` count as the newest, by a person.
+    """Makes a batch's derivatives of the masters that match ``query`` count as the newest, by a person's decision.
 
-    Acceptance, rejection and the approved version still come first: see
+    Acceptance, rejection and the approved version still take precedence: see
     :mod:`archive.catalogue.current_derivative`.
 
     Raises:

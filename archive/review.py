@@ -25,9 +25,10 @@ def record_decision(
     reason: str | None = None,
     reviewer: str,
 ) -> Review:
-    """Accepts or rejects a derivative of the item, or takes its decision back: the one named, else its current one.
+    """Accepts or rejects a derivative of the item, or withdraws the decision: the named derivative, else its current
+    one.
 
-    The file's bytes are checked first, so that the decision is about what the reviewer has in front of them.
+    The file's bytes are checked first, so that the decision is about the bytes that the reviewer has seen.
 
     Raises:
         UsageError: a rejection without a reason, nothing to take back, no reviewer, or several masters have a current

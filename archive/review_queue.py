@@ -59,7 +59,7 @@ class QueueState:
 
 
 def sort_orders() -> tuple[str, ...]:
-    """What a queue can be ordered by: the accession number, or a measure with its worst values first."""
+    """The possible orders of a queue: the accession number, or a measure with its worst values first."""
     return (BY_ACCESSION_NUMBER, *CHANGE_METRICS, NOISE_REMOVED, *IMAGE_METRICS)
 
 
@@ -95,7 +95,7 @@ def open_queue(catalogue: Catalogue, query: str, sort_by: str) -> int:
 
 
 def queue_state(catalogue: Catalogue, queue_id: int, account: Account) -> QueueState:
-    """How far a queue is, counting what ``account`` may see.
+    """The progress of a queue, counting the entries that ``account`` may see.
 
     Raises:
         NotFoundError: there is no such queue.
@@ -116,7 +116,7 @@ def queue_state(catalogue: Catalogue, queue_id: int, account: Account) -> QueueS
 
 
 def list_queues(catalogue: Catalogue, account: Account, *, limit: int = 10) -> list[QueueState]:
-    """The newest queues that hold something ``account`` may see, newest first."""
+    """The newest queues with entries that ``account`` may see, newest first."""
     with catalogue.reading() as session:
         ids = session.scalars(select(ReviewQueue.id).order_by(ReviewQueue.id.desc()).limit(limit)).all()
     states = [queue_state(catalogue, queue_id, account) for queue_id in ids]

@@ -25,7 +25,7 @@ _CHOICES = {"views": ("demand", "batch"), "compression": ("none", "deflate")}
 
 
 def default_operator() -> str:
-    """The person at work: ``ARCHIVE_OPERATOR``, else the login name, else the user id where the system has no name."""
+    """The person who works: ``ARCHIVE_OPERATOR``, else the login name, else the user id if the system has no name."""
     if named := os.environ.get(OPERATOR_VARIABLE, "").strip():
         return named
     try:
@@ -79,14 +79,14 @@ class Settings:
 
     @property
     def sqlite_path(self) -> Path | None:
-        """The database's file, absolute, or None on PostgreSQL."""
+        """The absolute path of the database file, or None on PostgreSQL."""
         if not self.database_url.startswith(SQLITE_PREFIX):
             return None
         return self.home / self.database_url.removeprefix(SQLITE_PREFIX)
 
 
 def find_home(explicit: Path | None) -> Path:
-    """The home to work in: ``explicit``, else ``ARCHIVE_HOME``, else the nearest folder upward with ``archive.toml``.
+    """The home to use: ``explicit``, else ``ARCHIVE_HOME``, else the nearest parent folder with ``archive.toml``.
 
     Raises:
         HomeError: the folder is not an archive home.
@@ -195,7 +195,7 @@ def _is_valid(value: Any, kind: type[Any]) -> bool:
 
 
 def create_home(home: Path, *, database: str | None) -> Settings:
-    """Makes ``home`` a home with ``database`` written in its ``archive.toml``; an existing home is left as it is.
+    """Creates a home with ``database`` in its ``archive.toml``; an existing home is not changed.
 
     Raises:
         HomeError: the folder can't be made, the URL can't be used, or the home exists with another database.

@@ -1,4 +1,4 @@
-"""The state of a whole archive in numbers: how far it is, how much disk it takes, and when it was last looked after."""
+"""The state of a whole archive in numbers: progress, disk use, and the last verification."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def _count(session: Session, condition: ColumnElement[bool]) -> int:
 
 
 def _master_bytes(session: Session) -> int:
-    """Each file once, whatever number of pictures it holds."""
+    """The size of all files of masters; a file with several pictures counts once."""
     return int(session.scalar(select(func.sum(Master.size)).where(Master.page == 1)) or 0)
 
 
 def _last_verify(session: Session) -> dict[str, Any]:
-    """When a file was last checked, how long ago the oldest check is, and how many files were never checked."""
+    """The time of the last check, the age of the oldest one in days, and the number of files never checked."""
     at = session.scalar(select(func.max(Event.at)).where(Event.type == EventType.FIXITY_CHECK))
     expected = ((Master, true()), (Derivative, _HAS_FILE))
     oldest = [session.scalar(select(func.min(table.verified_at)).where(which)) for table, which in expected]
@@ -101,7 +101,7 @@ def _batch(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """The size of all files in a folder and those below it; what can't be read counts as nothing."""
+    """The size of all files in a folder and its subfolders; unreadable files count as nothing."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:

@@ -1,13 +1,13 @@
-"""Files that are written once: where they lie in the home, how they are published, and how they are digested.
+"""Files that are written once: their paths in the home, their publication, and their digests.
 
-A finished file never appears under its final name half written, and never takes the place of another: it is written
-under a temporary name in the same folder, flushed to the disk, and then published by a hard link (or a rename that
-refuses to replace), after which the folder is flushed too.
+A finished file never appears under its final name half written, and never replaces another file. It is written under a
+temporary name in the same folder, flushed to the disk, and then published by a hard link (or a rename that refuses to
+replace); then the folder is flushed too.
 
-The slug of an accession number does not by itself promise uniqueness: ``LC/1`` has the slug ``LC-1-2a9f53``, which
-another item may bear as its literal accession number; six hexadecimal digits can collide; and a file system without
-regard to case takes ``A1`` for ``a1``. Nothing is ever written over for that: publishing refuses a name that is taken,
-the catalogue's paths are unique, and copies of masters carry their own digest in their name.
+The slug of an accession number is not necessarily unique: ``LC/1`` has the slug ``LC-1-2a9f53``, which another item may
+have as its literal accession number; six hexadecimal digits can collide; and a file system that ignores case treats
+``A1`` as ``a1``. No file is ever overwritten because of that: publishing refuses an existing name, the catalogue's
+paths are unique, and the names of masters' copies contain their digest.
 """
 
 from __future__ import annotations
@@ -73,11 +73,11 @@ class FileProblem(NamedTuple):
 
 
 def slug(accession_number: str) -> str:
-    """The name that an accession number has in the home: safe as a file name on any system, at most 87 characters.
+    """The form of an accession number that is a safe file name on any system, at most 87 characters.
 
-    An accession number of ``A-Z a-z 0-9 . _ -``, at most 80 long and not starting with a dot, is its own slug. Else
-    other characters become ``-``, the whole is cut to 80, and ``-`` with 6 hex digits of the SHA-256 of its UTF-8
-    bytes is added.
+    An accession number of ``A-Z a-z 0-9 . _ -``, at most 80 characters long and not starting with a dot, is its own
+    slug. Otherwise other characters become ``-``, the result is cut to 80 characters, and ``-`` with 6 hex digits of
+    the SHA-256 of its UTF-8 bytes is added.
     """
     if _PLAIN_SLUG.fullmatch(accession_number):
         return accession_number
@@ -90,7 +90,7 @@ def derivative_path(
 ) -> str:
     """The path of a derivative, relative to the home.
 
-    With ``master_sha256``: where it goes if that place is taken, by the derivative of a master that was renumbered.
+    With ``master_sha256``: the alternative path if that one is taken by the derivative of a renumbered master.
     """
     name = slug(item.accession_number)
     of_master = f"-{master_sha256[:8]}" if master_sha256 else ""
@@ -100,8 +100,8 @@ def derivative_path(
 def master_copy_path(accession_number: str, sha256: str, suffix: str) -> str:
     """The path of a copied master, relative to the home.
 
-    The name holds the digest and not the sequence, which a later spreadsheet may change. ``suffix`` (``.tif``) is the
-    original's, left out where it is not plain.
+    The name contains the digest and not the sequence, which a later spreadsheet may change. ``suffix`` (``.tif``) is
+    the original's, omitted if it contains unusual characters.
     """
     name = slug(accession_number)
     return f"{MASTERS}/{name}/{name}_{sha256[:16]}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
@@ -225,8 +225,8 @@ def check_file(path: Path, sha256: str) -> FileProblem | None:
 def check_root(folder: Path, wanted: Iterable[Path]) -> str | None:
     """Checks whether a whole folder is missing, such as an unmounted share; returns the reason as text, or None.
 
-    It is gone where it is absent, or where more than one file is wanted from it and none of them is there, whatever
-    else may lie in a mount point. A single missing file is reported for that file.
+    A folder is missing if it doesn't exist, or if more than one file is wanted from it and none of them exists,
+    whatever else a mount point contains. A single missing file is reported for that file.
 
     Args:
         folder: the root that files were ingested from.

@@ -1,7 +1,7 @@
 """Withdrawal: a derivative's bytes are removed for legal or ethical reasons, and its record is kept as a tombstone.
 
 The tombstone keeps identifiers, digests, recipe, reason, person and time. A withdrawn derivative is never current, and
-no batch makes it again. A person can lift the withdrawal; the derivative is then recreated from its record.
+no batch recreates it. A person can lift the withdrawal; the derivative is then recreated from its record.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from restoration.errors import RestorationError
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawal:
-    """A withdrawn derivative, and what a person still has to look at."""
+    """A withdrawn derivative, and what a person still has to check."""
 
     path: Path
     """Where its file was."""
@@ -42,9 +42,9 @@ class Withdrawal:
 def withdraw_derivative(
     catalogue: Catalogue, accession_number: str, derivative_id: int, *, reason: str, person: str
 ) -> Withdrawal:
-    """Removes a derivative's file and all views made for looking, and keeps its record.
+    """Removes a derivative's file and all of its views, and keeps its record.
 
-    Doing it again completes a withdrawal that was interrupted before the file was removed.
+    A repeated withdrawal completes one that was interrupted before the file was removed.
 
     Raises:
         NotFoundError: the item has no such derivative.
@@ -94,9 +94,9 @@ def withdraw_derivative(
 def lift_withdrawal(
     catalogue: Catalogue, accession_number: str, derivative_id: int, *, reason: str, person: str
 ) -> Path:
-    """Makes a withdrawn derivative again from its record, and lets it be current again; its path.
+    """Recreates a withdrawn derivative from its record, so that it can be current again; returns its path.
 
-    A file that was brought back to its place with the recorded bytes is taken as it is.
+    If its file exists again with the recorded bytes, it is kept.
 
     Raises:
         NotFoundError: the item has no such derivative.

@@ -1,6 +1,6 @@
 """Makes the sample archive: small scans with known originals, aged by the degradation model with fixed seeds.
 
-Run it as ``python sample_archive/make.py`` to make everything anew beside this file, or name another folder. The
+Run it as ``python sample_archive/make.py`` to recreate everything beside this file, or name another folder. The
 photographs are those that scikit-image carries in its wheel under free terms (see its ``skimage.data``), each with its
 rights in ``items.csv``. They are modern pictures: their ageing is simulated, and the catalogue says so.
 """

@@ -56,7 +56,7 @@ def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:
 
 
 def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:
-    """That a batch was at its end already, and what to do with what it has not written."""
+    """The message for a batch that had ended already, and what to do with its unfinished tasks."""
     if result.cancelled:
         return f"batch {batch_id} was already cancelled. `archive restore` plans its masters again"
     again = ". `archive restore` tries the failed masters again" if result.failed else ""

@@ -21,7 +21,7 @@ _FURTHEST = 3  # of each score that has no better and worse
 
 
 def print_comparison(found: Record) -> None:
-    """Prints what :func:`archive.catalogue.listings.compare_versions` gives."""
+    """Prints the result of :func:`archive.catalogue.listings.compare_versions`."""
     click.echo(f"A: {found['a']}, which restored {pluralise(found['masters_a'], 'master')}")
     click.echo(f"B: {found['b']}, which restored {pluralise(found['masters_b'], 'master')}")
     which = (

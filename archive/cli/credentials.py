@@ -210,7 +210,7 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
 
 
 def _sign_all(catalogue: Catalogue, derivatives: tuple[tuple[int, str], ...], output: Path) -> tuple[int, int]:
-    """Signs and prints each; how many were signed, and how many failed."""
+    """Signs each derivative and prints the result; returns the numbers of signed and failed ones."""
     from archive.credentials.signing import sign_derivative
 
     loaded, progress, signed = load_credentials(), make_progress(), 0
@@ -231,7 +231,7 @@ def _sign_all(catalogue: Catalogue, derivatives: tuple[tuple[int, str], ...], ou
 
 
 def load_credentials() -> Credentials:
-    """The museum's credentials; asks for the passphrase if the key has one and the environment doesn't give it.
+    """The museum's credentials; asks for the passphrase if the key has one and the environment doesn't contain it.
 
     Raises:
         CredentialsError: there are none, or they can't be used.

@@ -79,7 +79,7 @@ def _apply_a_style(catalogue: Catalogue) -> int:
 
 
 def _print_gains(catalogue: Catalogue) -> None:
-    """Prints how much closer to the clean references the derivatives are than the aged scans."""
+    """Prints how much closer the derivatives are to the clean references than the aged scans."""
     from archive.report import mean_gain, quality_gains
 
     found = quality_gains(catalogue, None)

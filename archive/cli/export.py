@@ -130,14 +130,14 @@ def _handover(context: Context, output: Path, *, sign: bool | None) -> FileHando
 
 
 def report_left_out(restricted: int) -> None:
-    """Says how many items were left out because of their access, if any were."""
+    """Reports how many items were omitted because of their access, if any."""
     if restricted:
         are = "is" if restricted == 1 else "are"
         emit(f"{pluralise(restricted, 'item')} {are} left out: access is not open. --include-restricted takes them in")
 
 
 def _check_options(form: Format, *, rows: RowKind | None, fields: str | None, bom: bool, base_url: str | None) -> None:
-    """Refuses options that the format has no use for, instead of passing over them in silence."""
+    """Refuses options that the format can't use, rather than ignoring them."""
     if form not in TABLES:
         for name, value in (("rows", rows), ("fields", fields)):
             if value is not None:

@@ -41,7 +41,7 @@ def init(context: Context, folder: Path | None, database: str | None) -> None:
 
 
 def make_home(context: Context, folder: Path, database: str | None) -> tuple[Settings, list[str]]:
-    """A home with its database at head and the shipped models registered; what is there already is kept."""
+    """Creates a home with its database at head and the shipped models registered; existing parts are kept."""
     from archive.catalogue import Catalogue
     from archive.catalogue.schema import migration
     from archive.model_registry import register_shipped

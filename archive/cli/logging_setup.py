@@ -48,12 +48,12 @@ def is_json() -> bool:
 
 
 def log_setup() -> Callable[[], None]:
-    """What a worker process calls to log as this process does; picklable."""
+    """The logging setup for a worker process, equal to this process's; picklable."""
     return partial(set_log_format, "json" if is_json() else "text")
 
 
 def emit(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
-    """Writes ``text`` to standard error; in the json format with ``facts`` as further keys."""
+    """Writes ``text`` to standard error; in the json format with ``facts`` as additional keys."""
     if is_json():
         _log.log(level, "%s", text.strip(), extra=facts)
     else:

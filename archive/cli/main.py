@@ -1,4 +1,4 @@
-"""``archive``: the group of all commands and the one place where errors become a message and an exit code."""
+"""``archive``: the group of all commands, and the conversion of errors to messages and exit codes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def print_messages(heading: str, messages: Sequence[tuple[str, str]], *, verbose
 
 
 def print_groups(groups: Iterable[MessageGroup], *, all_with: str) -> None:
-    """Prints groups of messages on standard error, below a heading that was printed before."""
+    """Prints groups of messages on standard error, below a heading that is printed already."""
     hidden = 0
     for group in groups:
         names = [name for name in group.names if name]

@@ -1,4 +1,4 @@
-"""Shared by all commands: lazy loading, the home, global options and common parameter types."""
+"""Parts shared by all commands: lazy loading, the home, global options and common parameter types."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def query_argument(function: Function) -> Function:
 
 
 def device_options(function: Function) -> Function:
-    """--device and --precision: how pixels are computed, not which pixels."""
+    """--device and --precision: they affect speed, not the recipe."""
     precision = click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16"]),

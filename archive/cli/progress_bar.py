@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar:
-    """A progress bar on standard error, with a note beside it. Its length and the time left follow the work."""
+    """A progress bar on standard error with a note. Its length and the remaining time are proportional to the work."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None

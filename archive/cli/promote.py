@@ -21,7 +21,7 @@ def promote(context: Context, query: str | None, batch_id: int, reviewer: str | 
     """Make the results of a trial, or of an earlier batch, current.
 
     They count as if the batch had been run now, for the masters that QUERY finds, else for all of the batch. An
-    accepted derivative stays current, and one by the approved version comes before others. Nothing is made anew.
+    accepted derivative stays current, and one by the approved version comes before others. Nothing is recreated.
     """
     from archive.promotion import promote_batch
 

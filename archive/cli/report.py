@@ -38,9 +38,9 @@ def report(context: Context, query: str | None, output: Path, include_restricted
     shown = write_report(
         context.catalogue(), query, output, include_restricted=include_restricted, with_crops=not no_crops
     )
-    looks = f", {pluralise(shown.looks, 'simulated look')}" if shown.looks else ""
+    styled = f", {pluralise(shown.styled, 'simulated look')}" if shown.styled else ""
     click.echo(
-        f"{output.absolute()}: {pluralise(shown.items, 'item')}, {pluralise(shown.masters, 'restored master')}{looks}"
+        f"{output.absolute()}: {pluralise(shown.items, 'item')}, {pluralise(shown.masters, 'restored master')}{styled}"
     )
     if not shown.items:
         which = "no master" if include_restricted else "no master of open access"

@@ -1,4 +1,4 @@
-"""Where credentials come from: a chain that the museum makes itself, or one that an authority issued."""
+"""Creates or imports credentials: a certificate chain that the museum makes itself, or one from an authority."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PKCS12_SUFFIXES = {".p12", ".pfx"}
 
 
 def make_credentials(organisation: str, name: str) -> Credentials:
-    """A chain of a root and the signer's certificate, of P-256 keys, valid for ten years.
+    """Creates a root and the signer's certificate, with P-256 keys, valid for ten years.
 
-    The root's key is thrown away: nobody can ever issue another certificate under this root.
+    The root's key is discarded, so nobody can issue another certificate under this root.
 
     Args:
         organisation: the museum.

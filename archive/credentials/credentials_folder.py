@@ -29,7 +29,7 @@ _LEAST_RSA_BITS = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """A certificate chain, the signer's own first, and the key of the signer's certificate."""
+    """A certificate chain, the signer's own first, and the private key of the signer's certificate."""
 
     chain: tuple[x509.Certificate, ...]
     key: PrivateKey
@@ -65,7 +65,8 @@ def default_folder() -> Path:
 
 
 def save(credentials: Credentials, folder: Path, *, passphrase: str | None, replace: bool = False) -> None:
-    """Writes chain and key, the key readable by its owner only, and puts the chain's last certificate on the list.
+    """Writes chain and key, the key readable by its owner only, and adds the chain's last certificate to the trust
+    list.
 
     Args:
         credentials: what is written, checked before.
@@ -114,7 +115,7 @@ def load(folder: Path, *, passphrase: str | None) -> Credentials:
 
 
 def load_chain(folder: Path) -> tuple[x509.Certificate, ...]:
-    """The certificate chain in ``folder``, for which no passphrase is needed.
+    """The certificate chain in ``folder``; no passphrase is needed.
 
     Raises:
         CredentialsError: there is none.
@@ -126,7 +127,7 @@ def load_chain(folder: Path) -> tuple[x509.Certificate, ...]:
 
 
 def load_trusted(folder: Path) -> tuple[x509.Certificate, ...]:
-    """The certificates that the museum trusts; empty if it keeps no list.
+    """The certificates that the museum trusts; empty without a trust list.
 
     Raises:
         CredentialsError: the list can't be read.
@@ -173,7 +174,7 @@ def read_key(data: bytes, *, name: str, passphrase: str | None) -> PrivateKey:
 
 
 def algorithm_of(key: object) -> str:
-    """C2PA's name for the algorithm that a key signs with.
+    """C2PA's name for the signature algorithm of a key.
 
     Raises:
         CredentialsError: there is none.
@@ -188,7 +189,7 @@ def algorithm_of(key: object) -> str:
 
 
 def name_of(certificate: x509.Certificate) -> str:
-    """Whose certificate it is: common name and organisation."""
+    """The subject of a certificate: common name and organisation."""
     found = [
         str(attribute.value)
         for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
@@ -212,7 +213,7 @@ def _public_bytes(holder: PrivateKey | x509.Certificate) -> bytes:
 
 
 def _write(path: Path, data: bytes, *, mode: int) -> None:
-    """Writes a file that has its permissions from its first byte on."""
+    """Writes a file that has its permissions from the first byte."""
     temporary = path.with_name(f".{path.name}.partial")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

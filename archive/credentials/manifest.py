@@ -1,4 +1,4 @@
-"""The C2PA manifest of a derivative: what it was made from, by which stages, and digests that name later changes."""
+"""The C2PA manifest of a derivative: its ingredients, its stages as actions, and digests that reveal later changes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def manifest_definition(
 
 
 def master_ingredient(provenance: Provenance) -> dict[str, Any]:
-    """The master, of which the derivative was made."""
+    """The master of the derivative."""
     return {
         "title": provenance.master_name,
         "relationship": "parentOf",

@@ -1,4 +1,4 @@
-"""Which derivatives are handed over as signed copies, and under which names."""
+"""Selects the derivatives for signed copies, and the copies' file names."""
 
 from __future__ import annotations
 

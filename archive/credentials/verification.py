@@ -1,4 +1,4 @@
-"""Verifying a signed file: who signed it, whether the museum trusts them, and what changed since."""
+"""Verifies a signed file: the signer, whether the museum trusts them, and later changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What a file's Content Credentials say. Without a signature, ``signer`` is None."""
+    """The content of a file's Content Credentials. Without a signature, ``signer`` is None."""
 
     path: Path
     signer: str | None = None
@@ -105,7 +105,7 @@ def _derivative_assertion(manifest: Mapping[str, Any]) -> Mapping[str, Any] | No
 
 
 def _changes(path: Path, recorded: Mapping[str, Any] | None) -> Iterator[str]:
-    """What differs from the digests in the signed manifest."""
+    """The differences from the digests in the signed manifest."""
     if recorded is None:
         yield "the file was changed after it was signed; what of it can't be told"
         return

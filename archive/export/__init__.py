@@ -1,4 +1,4 @@
-"""Exports: what the catalogue knows of items, written for other systems; one module per format.
+"""Exports: the catalogue's data about items, written for other systems; one module per format.
 
-Every export is a stream in the order of accession numbers. The same catalogue gives the same bytes.
+Every export is a stream ordered by accession number. The same catalogue gives the same bytes.
 """

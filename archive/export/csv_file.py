@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-# What a spreadsheet program may take for the start of a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# Characters that a spreadsheet program may interpret as the start of a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 

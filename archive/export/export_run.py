@@ -42,7 +42,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
 
 @dataclass(kw_only=True)
 class ExportCounts:
-    """How much an export holds."""
+    """The numbers of exported and omitted items."""
 
     items: int = 0
     rows: int = 0

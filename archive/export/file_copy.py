@@ -1,8 +1,7 @@
-"""Putting a file of the archive into an export or package.
+"""Copies a file of the archive into an export or package: as a reflink or hard link if the volume allows it.
 
-It is a reflink or hard link where the volume allows it, else a copy. A file is in its place only with all its bytes,
-and is read back there and compared with the catalogue's digest. A file that is there already, from a run that was
-interrupted, is compared and kept.
+Otherwise the bytes are copied. A file has its final name only with all its bytes; it is read again there and compared
+with the catalogue's digest. An existing file, from an interrupted run, is compared and kept.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class FileCopy:
 
 
 def link_or_copy(source: Path, target: Path, sha256: str) -> str:
-    """Puts the bytes of ``source`` at ``target``.
+    """Creates ``target`` with the bytes of ``source``.
 
     Args:
         source: the file.
@@ -89,7 +88,7 @@ def describe_problems(what: str, problems: Sequence[str]) -> str:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Makes a reflink, else a hard link; False where the volume allows neither."""
+    """Makes a reflink, else a hard link; False if the volume allows neither."""
     return _reflink(source, target) or _hard_link(source, target)
 
 

@@ -1,7 +1,7 @@
 """Identifiers for objects, events and agents outside of the catalogue.
 
-They are UUIDs (version 5) of what identifies a thing, so that every export names it alike, and that two museums'
-exports don't give one identifier to two things.
+They are UUIDs (version 5) of the attributes that identify an object. So every export uses the same identifier for it,
+and exports of two museums never use one identifier for two objects.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def derivative_identifier(derivative: Derivative) -> str:
 
 
 def subject_identifier(item: Item, master: Master | None, derivative: Derivative | None) -> str:
-    """Of what an event is about: the derivative, else the master, else the item."""
+    """Of the object of an event: the derivative, else the master, else the item."""
     if derivative is not None:
         return derivative_identifier(derivative)
     return item_identifier(item) if master is None else master_identifier(master)
 
 
 def event_identifier(event: Event, about: str) -> str:
-    """Of an event: its number, type and time, and the identifier of the object that it is about."""
+    """Of an event: its number, type and time, and the identifier of its object."""
     return _identifier("event", str(event.id), event.type, event.at.isoformat(), about)
 
 

@@ -36,7 +36,7 @@ IIIF_CONTENTS = ("collection.json", "manifests", "premis", "prov", FILES)
 
 @dataclass(frozen=True, kw_only=True)
 class _Image:
-    """A picture that an image service gives."""
+    """A picture of an image service."""
 
     service: str
     width: int  # px
@@ -190,7 +190,7 @@ def _rendering(restored: Derivative | None, base_url: str, copies: HandedOverFil
 
 
 def _shown(master: Master, base_url: str) -> _Image:
-    """What a viewer shows first."""
+    """The picture that a viewer shows first."""
     return _Image.of(base_url, current_derivative(master, DerivativeKind.RESTORED) or master)
 
 

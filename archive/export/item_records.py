@@ -1,4 +1,4 @@
-"""Reading items with all that belongs to them, a few at a time, so that an export of any size needs the same memory."""
+"""Reads items with all related records, a few at a time, so that the memory of an export doesn't depend on its size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ITEMS_AT_A_TIME = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ItemRecord:
-    """One item with its masters by sequence, their derivatives by id, and the events of all of them by id."""
+    """One item with its masters by sequence, their derivatives by id, and their events by id."""
 
     item: Item
     masters: Sequence[Master]
@@ -72,7 +72,7 @@ def is_current(derivative: Derivative) -> bool:
 
 
 def current_derivative(master: Master, kind: DerivativeKind) -> Derivative | None:
-    """The current derivative of a kind, from the derivatives that are loaded already."""
+    """The current derivative of a kind, from the loaded derivatives."""
     current_id = master.current_restored_id if kind is DerivativeKind.RESTORED else master.current_styled_id
     return next((derivative for derivative in master.derivatives if derivative.id == current_id), None)
 
@@ -85,7 +85,7 @@ def current_derivatives(record: ItemRecord) -> Iterator[Derivative]:
 def stream_items(session: Session, query: str | None, *, include_restricted: bool) -> Iterator[ItemRecord]:
     """Streams the items that have a matching master, by accession number.
 
-    The session should be used for nothing else meanwhile: it forgets each group of items before it reads the next.
+    The session should be used for nothing else meanwhile: it discards each group of items before it reads the next.
 
     Args:
         session: a reading session.
@@ -103,7 +103,7 @@ def stream_items(session: Session, query: str | None, *, include_restricted: boo
 
 
 def count_items(session: Session, query: str | None, *, include_restricted: bool) -> int:
-    """How many items :func:`stream_items` gives."""
+    """The number of items of :func:`stream_items`."""
     found = select(Item.id).join(Master).where(parse_condition(query))
     if not include_restricted:
         found = found.where(Item.access == Access.OPEN)
@@ -111,7 +111,7 @@ def count_items(session: Session, query: str | None, *, include_restricted: bool
 
 
 def count_restricted(session: Session, query: str | None) -> int:
-    """How many items a query finds whose access is not open."""
+    """The number of items that a query finds and whose access is not open."""
     found = select(Item.id).join(Master).where(parse_condition(query), Item.access != Access.OPEN)
     return session.scalar(select(func.count()).select_from(found.distinct().subquery())) or 0
 

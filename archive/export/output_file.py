@@ -1,4 +1,4 @@
-"""Where an export goes: a file that appears whole or not at all, or standard output."""
+"""The output of an export: a file that appears complete or not at all, or standard output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STANDARD_OUTPUT = Path("-")
 
 @contextmanager
 def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
-    """A binary file to write to, which gets its name when the block ends without an error.
+    """A binary file that gets its name when the block ends without an error.
 
     Args:
         output: the file, or ``-`` for standard output. An earlier export there is replaced.
@@ -59,7 +59,7 @@ def check_output(output: Path, suffixes: tuple[str, ...]) -> None:
 
 @contextmanager
 def text_writer(file: BinaryIO, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """Text onto a binary file, which stays open; line ends are written as they are given."""
+    """A text layer on a binary file, which stays open; line ends are not converted."""
     text = io.TextIOWrapper(cast("io.BytesIO", file), encoding=encoding, errors="backslashreplace", newline="")
     try:
         yield text

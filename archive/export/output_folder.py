@@ -1,4 +1,4 @@
-"""An export that is a folder: it appears whole or not at all."""
+"""An export to a folder, which appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_folder(folder: Path, contents: tuple[str, ...]) -> None:
 
 @contextmanager
 def new_folder(folder: Path, contents: tuple[str, ...], *, kept: str | None = None) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of ``folder`` when the block ends without an error.
+    """An empty folder that replaces ``folder`` when the block ends without an error.
 
     Args:
         folder: absent, empty, or an earlier export, which is replaced as a whole.

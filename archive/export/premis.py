@@ -1,8 +1,8 @@
 """PREMIS 3: preservation metadata as one XML document (https://www.loc.gov/standards/premis/v3/).
 
-Items are intellectual entities, masters and derivatives are files, and what happened to them are events with their
-agents: people, this software, and each model version with the digest of its weights. The recipe is in the event of
-the derivation. Elements have the prefix ``premis``, which Archivematica's import looks for.
+Items are intellectual entities, masters and derivatives are files. Events have their agents: people, this software, and
+each model version with the digest of its weights. The event of a derivation contains the recipe. Elements have the
+prefix ``premis``, which Archivematica's import requires.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def recorded_path(file: ScanFile) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """Which objects a document describes."""
+    """The objects that a document describes."""
 
     locate: Callable[[ScanFile], str | None] = recorded_path
     """The ``originalName`` of a file; None leaves the file out."""
@@ -151,7 +151,7 @@ class _Writer:
     def _linked_objects(
         self, record: ItemRecord, event: Event, master: Master | None, derivative: Derivative | None
     ) -> list[tuple[str, str | None]]:
-        """The identifiers and roles of the objects that an event is about, as far as the document has them."""
+        """The identifiers and roles of an event's objects, if the document contains them."""
         files: list[tuple[ScanFile, str | None]]
         if derivative is not None and event.type is EventType.DERIVATION:
             files = [(derivative, "outcome"), (derivative.master, "source")]
@@ -292,7 +292,7 @@ def _created_by(name: str | None, version: str | None, at: str | None) -> str:
 
 
 def _rights(item: Item, linked: list[str]) -> str:
-    """The item's rights as it states them, and its access as what may be done with it."""
+    """The item's rights text, and its access as permitted acts."""
     license_terms = license_of(item.rights)
     if license_terms is not None:
         basis, told = "license", _element("licenseInformation", _text("licenseTerms", license_terms))

@@ -1,4 +1,4 @@
-"""W3C PROV: who made what from what, as PROV-JSON or PROV-N (https://www.w3.org/TR/prov-overview/).
+"""W3C PROV: the provenance of items, as PROV-JSON or PROV-N (https://www.w3.org/TR/prov-overview/).
 
 Items, masters, derivatives and recipes are entities; a recipe is the plan of the derivation that used it. Events are
 activities. People, this software and the model versions are agents.
@@ -111,7 +111,7 @@ def _statements(records: Iterable[ItemRecord]) -> Iterator[ProvRecord]:
 
 @dataclass(kw_only=True)
 class _Writer:
-    """Makes the statements; agents and recipes, which many items share, are stated once."""
+    """Makes the statements; agents and recipes, which many items share, are written once."""
 
     _stated: set[str] = field(default_factory=set)
 

@@ -1,4 +1,4 @@
-"""Rights statements: which of the texts that museums write are licences that other systems know."""
+"""Rights statements: recognises the texts that are licences with a URI."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PUBLIC_DOMAIN = re.compile(r"public domain", re.IGNORECASE)
 
 
 def rights_uri(rights: str | None) -> str | None:
-    """The URI at Creative Commons or RightsStatements.org that a rights text names, or None.
+    """The URI at Creative Commons or RightsStatements.org for a rights text, or None.
 
-    ``CC0``, ``CC BY-SA 4.0`` and ``public domain`` are understood as well as the URIs themselves. A licence without a
-    version is not guessed.
+    ``CC0``, ``CC BY-SA 4.0`` and ``public domain`` are recognised, and the URIs themselves. A licence without a version
+    is not guessed.
     """
     text = (rights or "").strip()
     if found := _KNOWN_URI.fullmatch(text):
@@ -36,7 +36,7 @@ def rights_uri(rights: str | None) -> str | None:
 
 
 def license_of(rights: str | None) -> str | None:
-    """A rights text that is a licence of Creative Commons, with its URI; None for any other text."""
+    """The URI of a Creative Commons licence for a rights text; None for any other text."""
     uri = rights_uri(rights)
     if uri is None or "rightsstatements.org" in uri or rights is None:
         return None

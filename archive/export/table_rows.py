@@ -118,7 +118,9 @@ def _derivative_row(catalogue: Catalogue, record: ItemRecord, derivative: Deriva
 
 
 def _outcome(record: ItemRecord, master: Master) -> dict[str, Any]:
-    """What ``archive list`` says of a master: status, model, scores and review of the current restored derivative."""
+    """The fields of ``archive list`` about a master: status, model, scores and review of the current restored
+    derivative.
+    """
     return {
         "status": record.statuses[master.id],
         **_first_model(current_derivative(master, DerivativeKind.RESTORED)),
@@ -137,7 +139,7 @@ def _first_model(derivative: Derivative | None) -> dict[str, str | None]:
 
 
 def _scores(derivative: Derivative) -> dict[str, float | None]:
-    """The headline scores of a derivative, as the query fields name them; None where there is none."""
+    """The headline scores of a derivative, named like the query fields; None where one is missing."""
     values: dict[str, float | None] = dict.fromkeys((*_SCORES, *_SHARES))
     for score in derivative.scores:
         if score.image is not ScoredImage.DERIVATIVE or score.stage is not None:

@@ -1,4 +1,4 @@
-"""Text that may stand in an XML document."""
+"""Escaping of text for XML documents."""
 
 from __future__ import annotations
 

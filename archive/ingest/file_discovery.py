@@ -170,7 +170,7 @@ def _trouble_of_link(path: Path) -> str:
         path.stat()
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return "it is a link that leads round to itself: make it anew, or remove it"
+            return "it is a link to itself. Replace or remove it"
     return "it is a link to a file that isn't there"
 
 
@@ -214,7 +214,7 @@ def _kept_by_a_home(folder: Path, home: Path, names: set[str]) -> tuple[str, ...
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads round to itself
+    except OSError:  # a link to itself
         return False
 
 

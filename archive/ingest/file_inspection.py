@@ -101,7 +101,7 @@ def _check_reference(catalogue: Catalogue, entry: FileMetadata) -> TableProblem 
 
 
 def find_pixel_damage(catalogue: Catalogue, path: Path) -> str | None:
-    """Decodes all pixels of an image file and describes the damage; None without any, or if it can't be read."""
+    """Decodes all pixels of an image file and describes the damage; None if there is none, or it can't be read."""
     try:
         return find_damage(path, depth="pixels", limits=image_limits(catalogue.settings))
     except OSError as error:

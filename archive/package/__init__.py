@@ -1,1 +1,1 @@
-"""Packages: masters and derivatives with their metadata, in a folder that another system takes as it is."""
+"""Packages: masters and derivatives with their metadata, in a folder for another system."""

@@ -42,7 +42,7 @@ _RIGHTS = ("file", "basis", "terms", "note", "grant_act", "grant_restriction")
 
 
 class ArchivematicaLayout:
-    """A transfer. It is whole once its objects have their folder's name, which they get last."""
+    """A transfer. It is complete once its objects have their folder's final name, which they get last."""
 
     payload = _UNFINISHED_OBJECTS
 
@@ -98,7 +98,7 @@ class ArchivematicaLayout:
                 yield file, path
 
     def _dublin_core(self, metadata: PackageMetadata) -> Iterator[dict[str, str]]:
-        """One row per original; Archivematica describes originals, and access copies by them."""
+        """One row per original; Archivematica describes access copies by their originals."""
         for record in metadata.records():
             for file, path in self._files(record):
                 if isinstance(file, Derivative) and "masters" in self._contents:
@@ -128,12 +128,12 @@ def _folder(master: Master) -> str:
 
 
 def _first_of_file(master: Master) -> Master:
-    """The first of an item's masters that are pictures of the same file."""
+    """The first of an item's masters from the same file."""
     return next(each for each in master.item.masters if each.path == master.path)
 
 
 def _write_rows(file: TextIO, fields: tuple[str, ...], rows: Iterator[dict[str, str]]) -> None:
-    # Read by a program and kept as metadata: nothing is put in front of text that a spreadsheet takes for a formula.
+    # Read by a program and kept as metadata: text that looks like a formula is not escaped.
     writer = csv.DictWriter(file, fields, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

@@ -42,7 +42,7 @@ SIGNED_FIELD = "signed_sha256"
 
 
 class BagLayout:
-    """A bag. It is whole once it has its declaration, ``bagit.txt``, which is written last."""
+    """A bag. It is complete once it has its declaration, ``bagit.txt``, which is written last."""
 
     payload = "data"
 
@@ -98,7 +98,7 @@ class BagLayout:
             write_prov_json(metadata.records(), file)
 
     def _rows(self, metadata: PackageMetadata, kind: RowKind) -> Iterator[Mapping[str, object]]:
-        """The rows of whole items; paths of masters and derivatives are those in the bag, none of what is not in it."""
+        """The rows of whole items, with the paths in the bag; files that are not in it have no row."""
         for record in metadata.records():
             whole = replace(record, matching_ids=frozenset(master.id for master in record.masters))
             rows = make_rows(metadata.catalogue, whole, kind)
@@ -111,12 +111,12 @@ class BagLayout:
 
 
 def _described(record: ItemRecord, kind: RowKind) -> Iterator[ScanFile]:
-    """The files that the rows of a kind are about, in their order."""
+    """The files of the rows of a kind, in their order."""
     yield from record.masters if kind == "masters" else record.derivatives
 
 
 def _root_names(session: Session) -> dict[int, str]:
-    """A name for each folder that was ingested: its own, with its number where several have the same."""
+    """A name for each ingested folder: its own, with a number if several have the same."""
     roots = session.execute(select(Root.id, Root.path)).all()
     names = {root_id: PurePosixPath(path).name or "root" for root_id, path in roots}
     uses = Counter(name.casefold() for name in names.values())
@@ -140,7 +140,7 @@ def _bag_info(metadata: PackageMetadata) -> Iterator[str]:
 
 
 def _wrapped(line: str) -> str:
-    """A line of ``bag-info.txt``, folded onto lines that begin with a space."""
+    """A line of ``bag-info.txt``, folded into lines that begin with a space."""
     lines = [""]
     for word in line.split(" "):
         if lines[-1] and len(lines[-1]) + 1 + len(word) > _LINE_LENGTH:

@@ -1,4 +1,4 @@
-"""What the layouts of packages share: which files go in, where, and what is written beside them."""
+"""The common parts of package layouts: the included files, their paths, and the metadata beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archive.export.premis import ScanFile
 
 @dataclass(kw_only=True)
 class PackageCounts:
-    """How much a package holds."""
+    """The numbers of packaged and omitted objects."""
 
     items: int = 0
     files: int = 0
@@ -29,7 +29,7 @@ class PackageCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageMetadata:
-    """What a layout writes its metadata from."""
+    """The data from which a layout writes its metadata."""
 
     catalogue: Catalogue
     records: Callable[[], Iterator[ItemRecord]]
@@ -48,10 +48,10 @@ class Layout(Protocol):
     """The folder of the payload, relative to the package."""
 
     def begin(self, folder: Path) -> None:
-        """Undoes what made the package whole, where an earlier run died just before its end."""
+        """Marks the package as incomplete again, if an earlier run was killed just before its end."""
 
     def locate(self, file: ScanFile) -> str | None:
-        """The path of a file in the package; None leaves it out."""
+        """The path of a file in the package; None omits it."""
 
     def manifest(self, folder: Path) -> Path:
         """The list of the payload's digests, as ``sha256sum`` writes it."""
@@ -60,11 +60,11 @@ class Layout(Protocol):
         """One line of the manifest, with its line end."""
 
     def finish(self, folder: Path, metadata: PackageMetadata) -> None:
-        """Writes the metadata, and last what makes the package whole."""
+        """Writes the metadata, and last the file that marks the package as complete."""
 
 
 def files_of(record: ItemRecord) -> Iterator[ScanFile]:
-    """The masters of an item, and the derivatives that are current, each master before its derivatives."""
+    """The masters of an item and their current derivatives, each master before its derivatives."""
     for master in record.masters:
         yield master
         yield from (derivative for derivative in master.derivatives if is_current(derivative))

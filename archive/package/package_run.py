@@ -1,4 +1,4 @@
-"""Making a package: files first, then metadata, last what makes it whole, so that it can be interrupted."""
+"""Writes a package: files first, then metadata, last the mark of completeness, so that it can be interrupted."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _with_signatures(
 
 
 class _Filler:
-    """Puts the files of a package into their places."""
+    """Copies the files of a package to their places."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class _Filler:
         self._problems: list[str] = []
 
     def fill(self, records: Iterator[ItemRecord], progress: Progress) -> None:
-        """Places all files and writes the manifest; tells of all that is broken at once."""
+        """Copies all files and writes the manifest; reports all broken files together."""
         (self._folder / self._layout.payload).mkdir(exist_ok=True)
         manifest_path = self._layout.manifest(self._folder)
         manifest_path.parent.mkdir(exist_ok=True)
@@ -176,12 +176,12 @@ class _Filler:
         manifest.write(self._layout.manifest_line(path, sha256))
 
     def _target(self, path: str) -> Path:
-        """Where a file lies while the package is made: the payload may have another name until it is whole."""
+        """The path of a file during the packaging: the payload folder may have another name until it is complete."""
         _, _, below = path.partition("/")
         return self._folder / self._layout.payload / below
 
     def _remove_others(self) -> None:
-        """Removes what an interrupted run left: half copies, and files that the catalogue has since replaced."""
+        """Removes the files of an interrupted run: half copies, and files that the catalogue has replaced since."""
         payload = self._folder / self._layout.payload
         wanted = {str(self._target(path)) for path in self._placed}
         for parent, folders, names in os.walk(payload, topdown=False):

@@ -1,4 +1,4 @@
-"""The state of a package that is being made: which request it is of, and who works on it."""
+"""The state of an unfinished package: its request, and the process that works on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEGINNING = f".{STATE_NAME}.partial"
 
 @dataclass(frozen=True, kw_only=True)
 class PackageRequest:
-    """What a package is made of. A package is gone on with only by the same request."""
+    """The request of a package. Only the same request continues an unfinished package."""
 
     query: str | None
     layout: str
@@ -30,7 +30,7 @@ class PackageRequest:
 
 @contextmanager
 def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
-    """Begins a package in ``folder``, or goes on with the unfinished one there; it is finished when the block ends.
+    """Begins a package in ``folder``, or continues the unfinished one there; it is finished when the block ends.
 
     Raises:
         StorageError: ``folder`` exists and is not an unfinished package of the same request, or another process works
@@ -51,7 +51,7 @@ def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a folder is absent or empty, or empty as after an interruption at the very start."""
+    """Whether a folder is absent or empty, or contains only what an interruption at the very start leaves."""
     return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= {_BEGINNING})
 
 

@@ -1,4 +1,4 @@
-"""The map of what changed in a derivative, as a page shows it."""
+"""The change map of a derivative, as a page shows it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEGEND = {
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeMapView:
-    """The map of one derivative, and what it says in numbers."""
+    """The change map of one derivative, and its figures."""
 
     url: str
     """A data URL of a PNG."""
@@ -43,7 +43,7 @@ class ChangeMapView:
 
 
 def render_change_map(scan: Source, restored: Source, picture_area: Record | None, recipe: Record) -> ChangeMapView:
-    """What changed between a scan and its derivative, made by ``recipe`` within ``picture_area``.
+    """Renders the changes between a scan and its derivative, made by ``recipe`` within ``picture_area``.
 
     Raises:
         ImageError: the two differ in size, or can't be decoded.
@@ -61,7 +61,7 @@ def render_change_map(scan: Source, restored: Source, picture_area: Record | Non
 
 
 def repairs_damage(recipe: Record) -> bool:
-    """Whether a stage of ``recipe``, one of ``archive show``'s, repairs damage: one that isn't told what to, may."""
+    """Whether a stage of ``recipe``, one of ``archive show``'s, repairs damage; a stage without a request may."""
     return any(
         "damage" in stage["parameters"].get("repair", ["damage"])
         for stage in recipe["stages"]

@@ -1,4 +1,4 @@
-"""Contact sheets: crops of a sample at 100 %, before and after, so that settings are judged before a night is spent."""
+"""Contact sheets: crops of a sample at 100 %, before and after, to judge settings before a long batch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ContactSheet:
 
 
 class _Tried(NamedTuple):
-    """An ended task of the sample."""
+    """A finished task of the sample."""
 
     accession_number: str
     sequence: int
@@ -58,7 +58,7 @@ class SheetEntry:
 
     @property
     def scores(self) -> list[tuple[str, str]]:
-        """PSNR and SSIM in words, of what is shown against the master and, where it is known, the clean reference."""
+        """PSNR and SSIM as text, against the master and, if it is known, the clean reference."""
         return [
             (describe_score(score), format_score_value(score))
             for score in (self.derivative["quality"] if self.derivative else ())
@@ -104,7 +104,7 @@ def _write_sheet(
         sheet=sheet,
         recipe=describe_recipe(json.loads(recipes[0].canonical_json)),
         recipe_sha256=recipe_sha256,
-        is_look=recipes[0].kind is DerivativeKind.STYLED,
+        is_styled=recipes[0].kind is DerivativeKind.STYLED,
         batch=batch,
         made_at=catalogue.now(session).isoformat(),
     )
@@ -129,7 +129,7 @@ def _tried(session: Session, batch: Batch, recipes: Sequence[Recipe]) -> list[_T
 
 
 def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) -> Iterator[SheetEntry]:
-    """One at a time, since each holds its crops."""
+    """The entries one at a time, since each contains its crops."""
     for tried in shown:
         item = get_item_details(catalogue, session, tried.accession_number)
         master = next(each for each in item["masters"] if each["sequence"] == tried.sequence)

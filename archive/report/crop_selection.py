@@ -63,7 +63,7 @@ def select_crops(picture: Source, area: Area) -> list[CropLocation]:
 
 
 def _starts(room: int) -> list[int]:
-    """Where windows begin that have so much room to move, in px."""
+    """The positions of windows along an axis with so much room to move, in px."""
     return sorted({round(step * room / (_PROBES - 1)) for step in range(_PROBES)})
 
 
@@ -78,7 +78,7 @@ def _measure(values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _shared(one: Area, other: Area) -> float:
-    """The overlap of two windows of the same size, as a share of one."""
+    """The overlap of two windows of the same size, as a share of one window."""
     width = min(one.x, other.x) + one.width - max(one.x, other.x)
     height = min(one.y, other.y) + one.height - max(one.y, other.y)
     return max(0, width) * max(0, height) / (one.width * one.height)

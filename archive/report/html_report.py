@@ -25,16 +25,16 @@ from restoration.errors import ImageError
 
 
 class ReportCounts(NamedTuple):
-    """What a report shows: the numbers of items, of restored masters, and of styled derivatives (``looks``)."""
+    """The numbers of items, restored masters and styled derivatives in a report."""
 
     items: int
     masters: int
-    looks: int
+    styled: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityGain:
-    """How much nearer to its clean reference a derivative is than its master: PSNR in dB, SSIM at most 1."""
+    """The improvement of a derivative over its master, both compared with the clean reference: PSNR in dB, SSIM."""
 
     accession_number: str
     sequence: int
@@ -46,7 +46,7 @@ class QualityGain:
 
 @dataclass(frozen=True, kw_only=True)
 class EntryPictures:
-    """What a report shows of one derivative."""
+    """The pictures of one derivative in a report."""
 
     before: str  # data URLs of JPEGs
     after: str
@@ -68,7 +68,7 @@ class ReportEntry:
     problem: str | None  # why there are no pictures
 
     @property
-    def is_look(self) -> bool:
+    def is_styled(self) -> bool:
         return bool(self.derivative["kind"] == DerivativeKind.STYLED)
 
     @property
@@ -77,7 +77,7 @@ class ReportEntry:
 
     @property
     def scores(self) -> list[tuple[str, str, Record]]:
-        """Subject, value, and all else that is known of each score."""
+        """Subject, value and all other facts of each score."""
         return [(describe_score(score), format_score_value(score), score) for score in self.derivative["quality"]]
 
     @property
@@ -107,7 +107,7 @@ class ReportEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class ContentsLine:
-    """An entry in the report's list of contents, with what the list can be filtered by."""
+    """An entry in the report's table of contents, with the values by which it can be filtered."""
 
     number: int
     name: str
@@ -116,7 +116,7 @@ class ContentsLine:
     thumbnail: str | None
     review: str
     is_filled: bool  # whether the change map marks filled-in places
-    is_look: bool
+    is_styled: bool
 
 
 def write_report(
@@ -143,7 +143,7 @@ def write_report(
         }
         restored, styled = (_named(session, chosen) for chosen in of_kinds.values())
         items = {accession_number for accession_number, _ in (*restored, *styled)}
-        shown = ReportCounts(items=len(items), masters=len(restored), looks=len(styled))
+        shown = ReportCounts(items=len(items), masters=len(restored), styled=len(styled))
         contents: list[ContentsLine] = []
         found = _entries(catalogue, session, (*restored, *styled), with_crops=with_crops)
         with rendered_parts(output, "report_entry.html", _noting_contents(found, contents)) as articles:
@@ -154,7 +154,7 @@ def write_report(
                 articles=articles,
                 items=shown.items,
                 masters=shown.masters,
-                looks=shown.looks,
+                styled=shown.styled,
                 legend=LEGEND,
                 query=query,
                 mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
@@ -164,7 +164,7 @@ def write_report(
 
 
 def quality_gains(catalogue: Catalogue, query: str | None) -> list[QualityGain]:
-    """The gains of the restored derivatives that ``query`` is about, where a clean reference is known.
+    """The gains of the restored derivatives that ``query`` selects, if a clean reference is known.
 
     Raises:
         QueryError: the query has a mistake.
@@ -174,7 +174,7 @@ def quality_gains(catalogue: Catalogue, query: str | None) -> list[QualityGain]:
 
 
 def mean_gain(found: Sequence[QualityGain]) -> tuple[int, float, float] | None:
-    """Of how many pictures, and the mean gain in PSNR (dB) and in SSIM; None where no reference is known."""
+    """The number of pictures, and the mean gain in PSNR (dB) and in SSIM; None if no reference is known."""
     if not found:
         return None
     return (
@@ -185,13 +185,13 @@ def mean_gain(found: Sequence[QualityGain]) -> tuple[int, float, float] | None:
 
 
 def _chosen(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
-    """The ids of the derivatives of a kind that ``query`` is about: those that it selects, else the current ones."""
+    """The ids of the derivatives of a kind that ``query`` selects, else the current ones of its masters."""
     chosen: Select[Any] = select_derivatives(query, kind=kind)
     return chosen if include_restricted else chosen.where(Item.access == Access.OPEN)
 
 
 def _named(session: Session, chosen: Select[Any]) -> list[tuple[str, int]]:
-    """Accession numbers, and ids of derivatives."""
+    """Selects accession numbers and ids of derivatives."""
     rows = session.execute(chosen.with_only_columns(Item.accession_number, Derivative.id))
     return [(accession_number, derivative_id) for accession_number, derivative_id in rows]
 
@@ -223,7 +223,7 @@ def _gains(session: Session, chosen: Select[Any]) -> list[QualityGain]:
 
 def _noting_contents(entries: Iterable[ReportEntry], contents: list[ContentsLine]) -> Iterator[dict[str, Any]]:
     """The values for each entry's template; adds the entry's line to ``contents``."""
-    first_look = True
+    first_styled = True
     for number, entry in enumerate(entries, start=1):
         changes = entry.pictures.changes if entry.pictures else None
         contents.append(
@@ -235,22 +235,22 @@ def _noting_contents(entries: Iterable[ReportEntry], contents: list[ContentsLine
                 thumbnail=entry.pictures.thumbnail if entry.pictures else None,
                 review=entry.review,
                 is_filled=bool(changes and changes.filled),
-                is_look=entry.is_look,
+                is_styled=entry.is_styled,
             )
         )
         yield {
             "entry": entry,
             "line": contents[-1],
-            "begins_looks": entry.is_look and first_look,
+            "begins_styled": entry.is_styled and first_styled,
             "legend": LEGEND,
         }
-        first_look = first_look and not entry.is_look
+        first_styled = first_styled and not entry.is_styled
 
 
 def _entries(
     catalogue: Catalogue, session: Session, found: Sequence[tuple[str, int]], *, with_crops: bool
 ) -> Iterator[ReportEntry]:
-    """One at a time, because each holds its pictures."""
+    """The entries one at a time, because each contains its pictures."""
     item: Record = {"accession_number": None}
     for accession_number, derivative_id in found:
         if item["accession_number"] != accession_number:

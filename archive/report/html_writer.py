@@ -1,4 +1,4 @@
-"""HTML files: templates, and a writer that puts a page in the place of an earlier one and of nothing else."""
+"""Writes HTML files from templates; a page replaces only an earlier page of this software."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARK_WITHIN_BYTES = 512
 
 
 def write_page(output: Path, template: str, **values: Any) -> None:
-    """Fills the template into ``output``, piece by piece; what is not finished leaves nothing behind.
+    """Renders the template to ``output``, piece by piece; an error leaves no file.
 
     Raises:
         UsageError: ``output`` isn't named as an HTML file.
@@ -33,9 +33,9 @@ def write_page(output: Path, template: str, **values: Any) -> None:
 
 @contextmanager
 def rendered_parts(output: Path, template: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[Iterator[str]]:
-    """Fills the template once for each of ``entries`` into a temporary file beside ``output``, for a page around them.
+    """Renders the template for each of ``entries`` to a temporary file beside ``output``, for a page around them.
 
-    So a page can begin with what is only known once all entries are read, and no more than one of them is in memory.
+    So a page can begin with facts that are known only after all entries are read, with one of them in memory at a time.
 
     Raises:
         StorageError: the file can't be written.

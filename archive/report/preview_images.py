@@ -1,4 +1,4 @@
-"""Pictures for people: of 8 bits and in sRGB, as a browser shows them right, written into the page itself."""
+"""Preview images: 8-bit sRGB, as a browser displays them correctly, embedded in the page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BAND_PX = 64  # rows of the reduced picture that are read at once
 
 @contextmanager
 def open_before_and_after(settings: Settings, master: Record, derivative: Record) -> Iterator[tuple[Picture, Picture]]:
-    """A master and its derivative, as ``archive show`` tells of them, opened.
+    """Opens a master and its derivative, given as in ``archive show``.
 
     Raises:
         ImageError: one isn't a picture that is read here.
@@ -59,7 +59,7 @@ def thumbnail_data_url(image: Image.Image) -> str:
 
 
 def jpeg_data_url(image: Image.Image) -> str:
-    """An image as a JPEG, as a ``data:`` URL."""
+    """An image as a JPEG, in a ``data:`` URL."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return _data_url("jpeg", buffer)
@@ -77,14 +77,14 @@ def crop_data_url(picture: Picture, area: Area) -> str:
 
 
 def png_data_url(image: Image.Image) -> str:
-    """An image as it is, as a PNG, as a ``data:`` URL."""
+    """An unchanged image as a PNG, in a ``data:`` URL."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return _data_url("png", buffer)
 
 
 def _reduced(picture: Picture) -> Image.Image:
-    """The picture averaged by the whole number that leaves it just wider than a preview, read in bands."""
+    """The picture, averaged by the whole-number factor that leaves it just wider than a preview; read in bands."""
     factor = max(1, picture.info.width // PREVIEW_WIDTH_PX)
     factor = min(factor, picture.info.height)
     width, height = picture.info.width // factor, picture.info.height // factor
@@ -98,7 +98,7 @@ def _reduced(picture: Picture) -> Image.Image:
 
 
 def _in_eight_bits(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Encoded values in [0, 1] as whole numbers of 8 bits."""
+    """Encoded values in [0, 1] as 8-bit integers."""
     return np.rint(values * 255).astype(np.uint8)
 
 
@@ -109,7 +109,7 @@ def _image(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    """The image as a browser shows it right; as it is where it has no profile, or one that can't be used."""
+    """The image converted to sRGB; unchanged if it has no usable profile."""
     if icc_profile is None:
         return image
     try:

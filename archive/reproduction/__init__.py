@@ -1,4 +1,4 @@
-"""Reproduction: derivatives are recreated from their records alone and compared with what was recorded."""
+"""Reproduction: derivatives are recreated from their records alone and compared with the recorded digests."""
 
 from __future__ import annotations
 

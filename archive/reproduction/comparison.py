@@ -1,4 +1,4 @@
-"""Comparing a derivative that was recreated with the one that was recorded."""
+"""Compares a recreated derivative with the recorded one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAME = ("software_version", "torch_version", "device", "instruction_set", "prec
 
 
 class Result(StrEnum):
-    """What came of making a derivative again."""
+    """The result of a reproduction."""
 
     IDENTICAL = "identical"
     IDENTICAL_PIXELS = "identical pixels"
@@ -33,7 +33,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The result, and in words what it rests on."""
+    """The result, and its explanation as text."""
 
     result: Result
     detail: str
@@ -50,8 +50,8 @@ class Comparison:
 def compare(record: DerivativeRecord, remade: Remade) -> Comparison:
     """Compares the files' digests, else the pixels' digests, else the pixels.
 
-    Pixels may differ within 16 steps of 8 bits, and 1 on average, where another device, library or version of the
-    software made them again. Otherwise they must be identical.
+    Pixels may differ by up to 16 steps of 8 bits, and by 1 on average, if the device, a library or the software has
+    another version. Otherwise they must be identical.
 
     Raises:
         RestorationError: the recorded file can't be decoded.
@@ -87,6 +87,6 @@ def _in_steps(difference: float) -> float:
 
 
 def _changes(recorded: Any, now: Environment) -> list[str]:
-    """Which parts of the environment differ from the recorded one, by name."""
+    """The names of the parts of the environment that differ from the recorded ones."""
     current = now.as_dict()
     return [name.replace("_", " ") for name in _SAME if recorded.get(name) != current[name]]

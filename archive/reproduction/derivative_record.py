@@ -1,4 +1,4 @@
-"""The record of a derivative: everything that making it again needs, read from the catalogue."""
+"""The record of a derivative, from the catalogue: everything that is needed to recreate it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from restoration.image import Provenance
 
 @dataclass(frozen=True, kw_only=True)
 class DerivativeRecord:
-    """One derivative as the catalogue records it."""
+    """One derivative as recorded in the catalogue."""
 
     id: int
     accession_number: str

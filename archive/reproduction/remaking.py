@@ -1,4 +1,4 @@
-"""Making one derivative again from its record, into a file of its own."""
+"""Recreates one derivative from its record, as a file of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Remade:
-    """A derivative that was recreated."""
+    """A recreated derivative."""
 
     path: Path
     sha256: str
@@ -36,9 +36,9 @@ class Remade:
 
 
 class Remaker:
-    """Makes derivatives again, each with the precision, tile size, threads and seed of its record.
+    """Recreates derivatives, each with the precision, tile size, threads and seed of its record.
 
-    The networks are kept from one derivative to the next while these settings stay the same.
+    The networks are kept for the next derivative if these settings stay the same.
     """
 
     def __init__(self, catalogue: Catalogue, *, device: str | None = None) -> None:
@@ -54,7 +54,7 @@ class Remaker:
         self._versions: dict[tuple[str, str], ModelVersion] = {}
 
     def remake(self, record: DerivativeRecord, path: Path) -> Remade:
-        """Makes the derivative again as ``path``, which must not exist.
+        """Recreates the derivative as ``path``, which must not exist.
 
         Raises:
             ModelRegistryError: weights are missing or changed.
@@ -88,7 +88,7 @@ class Remaker:
             self._folder(stage)  # before torch is loaded, and so that its reason is the registry's
         execution = self._execution_of(record)
         if self._models is None or execution != self._execution:
-            # Built anew even if it was there before: torch's number of threads is set when it is built.
+            # Built again even if it exists: torch's number of threads is set when it is built.
             self._models, self._execution = LoadedModels(self._folder, execution), execution
         return self._models
 

@@ -1,7 +1,7 @@
-"""Reproducing derivatives: which ones, in which order, and the event that each leaves.
+"""Reproduces derivatives: selects and orders them, and records an event for each.
 
-The oldest reproduction comes first, those that were never reproduced before all. Each result is committed at once, so
-that a run can be interrupted and continued.
+The oldest reproduction comes first; derivatives that were never reproduced precede all others. Each result is committed
+at once, so that a run can be interrupted and continued.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FAILURES = (Result.DIFFERENT, Result.NOT_MADE)
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """One derivative and what came of making it again."""
+    """One derivative and the result of its reproduction."""
 
     record: DerivativeRecord
     comparison: Comparison
@@ -42,7 +42,7 @@ class Reproduction:
 
 @dataclass(kw_only=True)
 class ReproductionReport:
-    """What a run found."""
+    """The counts of a run."""
 
     counts: Counter[Result] = field(default_factory=Counter)
     absent_folders: Counter[Path] = field(default_factory=Counter)
@@ -50,7 +50,7 @@ class ReproductionReport:
 
     @property
     def failed(self) -> bool:
-        """Whether a derivative is different, can't be made, or was left out."""
+        """Whether a derivative is different, can't be recreated, or was omitted."""
         return bool(self.absent_folders) or any(self.counts[result] for result in _FAILURES)
 
 
@@ -63,9 +63,9 @@ def reproduce_derivatives(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Reproduction]:
-    """Makes derivatives again, one after the other, compares each with its record and records an event.
+    """Recreates derivatives one after the other, compares each with its record and records an event.
 
-    The files are made in a temporary folder (``TMPDIR``) and removed after the comparison.
+    The files are written to a temporary folder (``TMPDIR``) and removed after the comparison.
 
     Args:
         catalogue: whose derivatives are recreated.

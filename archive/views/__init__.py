@@ -1,1 +1,1 @@
-"""Views: pictures reduced and cut into tiles for a browser, kept below the home, and the IIIF Image API on them."""
+"""Views: pictures reduced and cut into tiles for a browser, stored below the home, and their IIIF Image API."""

@@ -244,7 +244,7 @@ def _identify(state: ServerState, request: Request) -> tuple[Account | None, str
         return None, f"login:{request.cookies.get('archive_login', '')}"
     if session.by_token:
         return session.account, cookie
-    # Read anew, so that a removed account or another role counts at once.
+    # Read again, so that a removed account or another role counts at once.
     return find_account(state.catalogue, session.account.name), cookie
 
 

@@ -312,7 +312,7 @@ class Derivative(Table):
     withdrawal_reason: Mapped[str | None] = mapped_column(Text)
     file_fault: Mapped[FileFault | None] = mapped_column(enum_column(FileFault))  # as the last check found it
     is_trial: Mapped[bool] = mapped_column(default=False)  # made by a trial only: not current by itself
-    promoted_at: Mapped[datetime | None]  # when a person, or a full run of its recipe, let it count anew
+    promoted_at: Mapped[datetime | None]  # when a person, or a full run of its recipe, let it count as new
 
     master: Mapped[Master] = relationship(back_populates="derivatives", foreign_keys=[master_id])
     withdrawn_by: Mapped[Agent | None] = relationship(foreign_keys=[withdrawn_by_id])

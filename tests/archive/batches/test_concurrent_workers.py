@@ -198,9 +198,7 @@ def test_a_batch_tells_who_works_on_what_and_when_it_gave_a_sign_of_life(worksho
 def test_only_what_is_certain_is_taken_for_dead() -> None:
     here = LeaseHolder.this_process()
     assert not here.is_known_dead()
-    assert LeaseHolder(
-        host=here.host, pid=here.pid, started=here.started + 1
-    ).is_known_dead()  # its number was given anew
+    assert LeaseHolder(host=here.host, pid=here.pid, started=here.started + 1).is_known_dead()  # its number was reused
     assert LeaseHolder(host=here.host, pid=2**22 + 1, started=1).is_known_dead()
     assert not LeaseHolder(host="another machine", pid=2**22 + 1, started=1).is_known_dead()
 

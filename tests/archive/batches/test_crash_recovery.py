@@ -227,7 +227,7 @@ def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(workshop: Any, 
     batch_id = _prepare(workshop, 3)
     workshop.set(database_wait_seconds=60)
     (server,) = (each for folder, each in PostgresServer._instances.items() if str(folder) in database_url)
-    # Started anew only when the batch has noticed.
+    # Restarted only when the batch has noticed.
     start = threading.Timer(1, server.ensure_postgres_running)
 
     def restart(calls: int) -> None:

@@ -193,7 +193,7 @@ def test_each_file_that_cannot_be_read_has_a_reason_of_its_own(
         "text.tif": "its first bytes aren't those of an image",
         "gif.tif": "a GIF file: save it as TIFF, JP2, JPEG or PNG",
         "gone.tif": "it is a link to a file that isn't there",
-        "round.tif": "it is a link that leads round to itself: make it anew, or remove it",
+        "round.tif": "it is a link to itself. Replace or remove it",
     }
     assert "it is truncated" in found["cut.tif"]
 

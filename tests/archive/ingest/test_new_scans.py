@@ -265,7 +265,7 @@ def test_links_that_lead_in_circles_are_survived(
     assert report.duplicates == 0
     assert reasons(report) == {
         "dangling.tif": "it is a link to a file that isn't there",
-        "round.tif": "it is a link that leads round to itself: make it anew, or remove it",
+        "round.tif": "it is a link to itself. Replace or remove it",
     }
 
 
