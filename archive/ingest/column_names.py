@@ -18,7 +18,7 @@ _NAMES: Mapping[str, str] = {
         "file name|file|filename|image file|image filename|image|digital file|media file|media|original filename|"
         "scan|scan file|scan name|dateiname|datei|bilddatei|bild|scandatei|dateipfad|pfad|path|file path|"
         "nom de fichier|fichier|nom du fichier|image numerique|nombre de archivo|archivo|nombre del archivo|"
-        "fichero|bestandsnaam|bestand|file_name|media url|original file|resourcefile|representation|"
+        "digitalisat|fichero|bestandsnaam|bestand|file_name|media url|original file|resourcefile|representation|"
         "ca object representations media"
     ),
     "accession_number": (
@@ -37,12 +37,12 @@ _NAMES: Mapping[str, str] = {
     ),
     "view": (
         "view|side|aspect|image view|view type|image type|representation type|seite|ansicht|aufnahmeseite|face|"
-        "vue|cote vue|recto verso|recto/verso|lado|vista|cara|zijde|aanzicht|kant"
+        "bildseite|vue|cote vue|recto verso|recto/verso|lado|vista|cara|zijde|aanzicht|kant"
     ),
     "title": (
         "title|object title|object name title|name|caption|work title|titel|objekttitel|bildtitel|bezeichnung|"
-        "titre|intitule|legende|titulo|denominacion|dc title|dcterms title|title display|preferred label|"
-        "preferred labels|appellation"
+        "bildlegende|bildunterschrift|titre|intitule|legende|titulo|denominacion|dc title|"
+        "dcterms title|title display|preferred label|preferred labels|appellation"
     ),
     "creator": (
         "creator|photographer|maker|artist|author|artist/maker|artist maker|artist display|constituent|"
@@ -86,7 +86,8 @@ _NAMES: Mapping[str, str] = {
     ),
     "access": (
         "access|access status|access rights|restriction|restrictions|visibility|public access|publication status|"
-        "zugang|zuganglichkeit|freigabe|sperrvermerk|veroffentlichung|acces|communicabilite|diffusion|acceso|"
+        "zugang|zuganglichkeit|freigabe|offentlich zuganglich|sperrvermerk|gesperrt|sperre|sperrung|vertraulich|"
+        "veroffentlichung|acces|communicabilite|diffusion|statut de diffusion|restricted|confidential|embargo|acceso|"
         "restricciones|toegang|toegankelijkheid|openbaarheid|dcterms accessrights|is public|public"
     ),
     "collection": (

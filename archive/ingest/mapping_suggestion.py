@@ -31,9 +31,9 @@ _CHOICE_WORDS: Mapping[str, Mapping[str, str]] = {
         "target": "target|farbkarte|colour chart|color chart|mire|carta de color|kleurkaart",
     },
     "access": {
-        "open": "open|public|frei|offen|öffentlich|freigegeben|ja|yes|libre|public domain|abierto|público|openbaar|"
+        "open": "open|public|frei|offen|öffentlich|freigegeben|libre|public domain|abierto|público|openbaar|"
         "vrij|published",
-        "restricted": "restricted|gesperrt|gesperrte|intern|nein|no|nicht öffentlich|"
+        "restricted": "restricted|gesperrt|gesperrte|intern|nicht öffentlich|"
         "restreint|interne|restringido|interno|"
         "beperkt|gesloten|private|unpublished|closed",
         "sensitive": "sensitive|sensibel|vertraulich|sensible|"
@@ -44,6 +44,13 @@ _CHOICE_WORDS: Mapping[str, Mapping[str, str]] = {
         "negative": "negative|negativ|négatif|negativo|negatief|neg",
     },
 }
+
+_YES = frozenset(["yes", "y", "true", "ja", "wahr", "oui", "vrai", "sí", "si", "verdadero", "waar"])
+_NO = frozenset(["no", "n", "false", "nein", "falsch", "non", "faux", "falso", "nee", "onwaar"])
+_BLOCKING_HEADER = re.compile(
+    r"sperr|restrict|restring|restrei|confid|vertraul|vertrouw|embargo|closed|gesloten|beperk"
+)
+"""Headers of access, folded, whose yes keeps a photograph closed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +138,7 @@ def _guess(header: str, values: Counter[str]) -> ColumnSuggestion:
         certainty=round(certainty, 2),
         reason=reason,
         samples=samples,
-        values=_choices(target, values),
+        values=_choices(target, header, values),
         day_first=_day_first(values) if target == "date" else None,
     )
 
@@ -141,12 +148,16 @@ def _share(values: Iterable[str], looks_like_it: Any) -> float:
     return sum(found) / len(found) if found else 0.0
 
 
-def _choices(target: str, values: Counter[str]) -> dict[str, str | None]:
+def _choices(target: str, header: str, values: Counter[str]) -> dict[str, str | None]:
     """The museum's values of a column of choices, each with the catalogue's; equal values need no entry."""
     words = _CHOICE_WORDS.get(target)
     if words is None or len(values) > _MOST_CHOICES:
         return {}
     ours = {fold_value(word): name for name, spellings in words.items() for word in spellings.split("|")}
+    if target == "access":
+        blocks = _BLOCKING_HEADER.search(fold_header(header)) is not None
+        ours |= dict.fromkeys(_YES, "restricted" if blocks else "open")
+        ours |= dict.fromkeys(_NO, "open" if blocks else "restricted")
     return {value: ours.get(fold_value(value)) for value in values if fold_value(value) not in set(CHOICES[target])}
 
 

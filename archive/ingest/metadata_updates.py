@@ -198,7 +198,7 @@ def _set(row: Item | Master, name: str, value: Any) -> list[str]:
 
 
 def _change(name: str, before: Any, after: Any) -> str:
-    return f"{name}: {'(empty)' if before is None else before} -> {after}"
+    return f"{name}: {'(empty)' if before is None else before} -> {'(empty)' if after is None else after}"
 
 
 def _area_text(area: Area | None) -> str | None:

@@ -381,6 +381,18 @@ def test_a_suggested_mapping_takes_the_export_in_as_it_is(
 
 
 @pytest.mark.parametrize(
+    ("header", "closes"),
+    [("Öffentlich zugänglich", "nein"), ("Sperrvermerk", "ja"), ("Restricted", "yes"), ("Public", "no")],
+)
+def test_yes_and_no_of_an_access_column_are_read_by_its_header(tmp_path: Path, header: str, closes: str) -> None:
+    opens = {"nein": "ja", "ja": "nein", "yes": "no", "no": "yes"}[closes]
+    table = tmp_path / "export.csv"
+    table.write_text(f"Datei;{header}\na.tif;{closes}\nb.tif;{opens}\n", encoding="utf-8")
+    (access,) = (each for each in suggest_mapping(table).columns if each.target == "access")
+    assert access.values == {closes: "restricted", opens: "open"}
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         "ObjectNumber|Title|Artist Display|Dated|Medium|CreditLine=accession_number|title|creator|date|process|",
@@ -390,6 +402,7 @@ def test_a_suggested_mapping_takes_the_export_in_as_it_is(
         "Inventarnummer|Bildtitel|Fotograf/in|Datierung|Technik=accession_number|title|creator|date|process",
         "Numéro d'inventaire|Titre|Photographe|Date de prise de vue|Lieu=accession_number|title|creator|date|place",
         "N.º de inventario|Título|Fotógrafo|Fecha|Procedimiento=accession_number|title|creator|date|process",
+        "Signatur|Digitalisat|Bildseite|Bildlegende|Sperrvermerk=accession_number|filename|view|title|access",
         "Inventarisnummer|Titel|Fotograaf|Datering|Toegang=accession_number|title|creator|date|access",
     ],
 )
