@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -63,6 +64,33 @@ def process_task(
         RestorationError: the master or the result is not a valid picture, or the master changed.
         OSError: a file can't be read or written.
     """
+    attempt = partial(
+        _restore_and_score,
+        models=models,
+        temporary=temporary,
+        limits=limits,
+        threads=threads,
+        check_still_wanted=check_still_wanted,
+        scheduler=scheduler,
+    )
+    result = attempt(claim)
+    if claim.lost is not None and claim.lost.provenance and result.sha256 != claim.lost.sha256:
+        temporary.unlink()
+        result = attempt(replace(claim, lost=None))
+    return result
+
+
+def _restore_and_score(
+    claim: Claim,
+    *,
+    models: LoadedModels,
+    temporary: Path,
+    limits: Limits,
+    threads: int | None,
+    check_still_wanted: Callable[[], None],
+    scheduler: NetworkScheduler,
+) -> TaskResult:
+    """One attempt of :func:`process_task`."""
     steps = _StepTimer()
     steps.begin("read")
     failpoint("read")
@@ -94,17 +122,6 @@ def process_task(
         picture.verify_unchanged()
     steps.begin("digest")
     sha256, size_bytes = digest_file(temporary)
-    if claim.lost is not None and claim.lost.provenance and sha256 != claim.lost.sha256:
-        temporary.unlink()
-        return process_task(
-            replace(claim, lost=None),
-            models,
-            temporary=temporary,
-            limits=limits,
-            threads=threads,
-            check_still_wanted=check_still_wanted,
-            scheduler=scheduler,
-        )
     # Before the commit, which locks the task: other processes would wait for the disk.
     flush_file(temporary)
     steps.end()
