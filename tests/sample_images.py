@@ -182,6 +182,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "TIFF palette of 16 bits": lambda: tiff(pixels(1), photometric="palette", colormap=COLOURS.T * 255 + 1),
     "TIFF CMYK": lambda: tiff(pixels(4), photometric="separated"),
     "TIFF CIELab": lambda: tiff(pixels(), photometric="cielab"),
+    "TIFF YCbCr, uncompressed": lambda: tiff(pixels(), photometric="ycbcr"),
     "TIFF floating point": lambda: tiff(np.full((HEIGHT, WIDTH), np.nan, np.float32)),
     "TIFF 32-bit": lambda: tiff(pixels(1).astype(np.uint32)),
     "TIFF signed": lambda: tiff(pixels(1).astype(np.int16)),

@@ -21,7 +21,7 @@ from archive.errors import NotFoundError
 from archive.image_limits import image_limits
 from archive.settings import Settings
 from restoration.errors import ImageError
-from restoration.image import Picture, Source
+from restoration.image import Picture, Source, open_for_display
 from restoration.image.stored_pixels import Samples
 
 DIFFERENCE_GAIN = 4.0
@@ -109,8 +109,8 @@ def open_source(settings: Settings, subject: Subject) -> Iterator[Source]:
 
 
 def open_picture(settings: Settings, file: PictureFile) -> Picture:
-    """The picture of one file, its bytes compared with the digest; raises as :func:`open_source` does."""
-    return Picture.open(file.path, page=file.page, limits=image_limits(settings), expected_sha256=file.sha256)
+    """The picture of one file for display, its bytes compared with the digest; raises as :func:`open_source` does."""
+    return open_for_display(file.path, page=file.page, limits=image_limits(settings), expected_sha256=file.sha256)
 
 
 class Difference:

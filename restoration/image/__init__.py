@@ -6,6 +6,7 @@ with the reason; nothing is converted silently.
 
 from __future__ import annotations
 
+from restoration.image.display_decoding import open_for_display
 from restoration.image.format_detection import inspect, inspect_all, looks_like_image
 from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
 from restoration.image.metadata_digests import metadata_digests
@@ -46,6 +47,7 @@ __all__ = [
     "inspect_all",
     "looks_like_image",
     "metadata_digests",
+    "open_for_display",
     "pixel_sha256",
     "srgb_profile",
     "stage_source_type",

@@ -44,6 +44,8 @@ class StoredImage:
     info: ImageInfo
     pixels: StoredPixels
     orientation: Orientation = UPRIGHT
+    directory: int | None = None
+    """Of a TIFF, the index of the picture's directory."""
 
 
 class RefusedPixels:

@@ -8,16 +8,17 @@ from tifffile import COMPRESSION, TIFF, TiffPage
 
 from restoration.image.tiff_pixels import JPEG_COMPRESSIONS, palette_colours
 
-WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, PALETTE, MASK, _SEPARATED, YCBCR = range(7)
+WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, PALETTE, MASK, SEPARATED, YCBCR = range(7)
 _DNG_VERSION = 50706
+_CIELAB_REMEDY = "a CIELab picture: convert it to 16-bit RGB with a wide profile, such as eciRGB v2 or ProPhoto RGB"
 _REMEDIES = {
     PALETTE: "a palette picture whose colours 8 bits don't hold exactly: convert it to RGB or grey",
     MASK: "a transparency mask: name the picture that it belongs to",
-    _SEPARATED: "a CMYK picture: convert it to RGB with its profile",
+    SEPARATED: "a CMYK picture: convert it to RGB with its profile",
     YCBCR: "a YCbCr picture that isn't JPEG-compressed: convert it to RGB",
-    8: "a CIELab picture: convert it to RGB with a profile",
-    9: "a CIELab picture: convert it to RGB with a profile",
-    10: "a CIELab picture: convert it to RGB with a profile",
+    8: _CIELAB_REMEDY,
+    9: _CIELAB_REMEDY,
+    10: _CIELAB_REMEDY,
     32803: "a camera raw picture: develop it to a 16-bit TIFF",
     34892: "a camera raw picture: develop it to a 16-bit TIFF",
 }

@@ -111,7 +111,7 @@ def _open_page(
             pixels = PaletteColours(pixels, colours)
         if page.photometric == WHITE_IS_ZERO:
             pixels = Inverted(pixels)
-    return StoredImage(info=info, pixels=pixels, orientation=orientation)
+    return StoredImage(info=info, pixels=pixels, orientation=orientation, directory=page.index)
 
 
 def _full_size(pages: list[TiffPage], problems: list[str]) -> list[TiffPage]:

@@ -97,6 +97,17 @@ def test_the_views_used_longest_ago_make_room(settings: Settings, tmp_path: Path
     assert left == {subjects[0].key, subjects[3].key}
 
 
+def test_a_picture_of_a_kind_that_is_not_restored_is_shown(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "cmyk.tif"
+    tifffile.imwrite(path, np.full((40, 30, 4), (255, 0, 0, 0), np.uint8), photometric="separated")
+    file = PictureFile(path=path, sha256=digest_file(path)[0])
+    subject = Subject(identifier="master-1", accession_number="1", width=30, height=40, files=(file,))
+    store = ViewStore(settings)
+    pixels = store.pyramid(subject, wait_seconds=60).read(0, 0, 0, 30, 40)
+    assert np.abs(pixels[20, 15].astype(int) - (0, 255, 255)).max() < 6
+    store.close()
+
+
 def test_a_damaged_view_is_made_again_and_a_missing_file_is_told(settings: Settings, tmp_path: Path) -> None:
     store = ViewStore(settings)
     subject = _subject(tmp_path, 1)
