@@ -44,7 +44,7 @@ def main() -> None:
     arguments = _arguments()
     with ExitStack() as stack:
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="large-")))
-        catalogue = _catalogue(arguments, folder, stack)
+        catalogue = open_large_catalogue(arguments.database, arguments.items, folder, stack)
         print(f"{arguments.items:,} items on {catalogue.engine.dialect.name}\n")
         _time_pages(catalogue, arguments.repeats)
         _time_others(catalogue, arguments.repeats, arguments.items)
@@ -61,20 +61,23 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _catalogue(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Catalogue:
-    """The catalogue in ``folder``, built if the folder is empty."""
+def open_large_catalogue(database: str, items: int, folder: Path, stack: ExitStack) -> Catalogue:
+    """The catalogue in ``folder``, built with so many items if the folder is empty.
+
+    ``database`` is ``sqlite``, ``postgresql`` or a URL. A server in the folder runs until ``stack`` closes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    database = {"sqlite": None, "postgresql": ""}.get(arguments.database, arguments.database)
-    if database == "":
-        database = _server(folder / "server", stack)
+    url = {"sqlite": None, "postgresql": ""}.get(database, database)
+    if url == "":
+        url = _server(folder / "server", stack)
     home = folder / "home"
     if home.exists():
         catalogue = Catalogue.open(load_settings(home))
     else:
-        settings = create_home(home, database=database)
+        settings = create_home(home, database=url)
         migration.upgrade(settings)
         catalogue = Catalogue.open(settings)
-        seconds, _ = _seconds(lambda: build(catalogue, arguments.items))
+        seconds, _ = _seconds(lambda: build(catalogue, items))
         print(f"built in {seconds:.0f} s")
     _approve_as_usual(catalogue)
     return catalogue
@@ -124,6 +127,8 @@ def _queries(catalogue: Catalogue) -> Iterator[str | None]:
         f'title:"{rare[0]} {rare[1]}"',
         "title:harb*",
         "title:*arbou*",
+        "title:*qqq",
+        f"title:*{rare[0][1:]}",
     )
     yield from ("description:street", f"description:{rare[1]}", "description:*", "NOT title:street")
     yield from (f"creator:{_creator(catalogue)}", "creator:unknown", "creator:dorothea", "place:paris")

@@ -16,7 +16,7 @@ from itertools import accumulate, islice
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
@@ -25,7 +25,16 @@ from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words
 from archive.catalogue.schema.column_types import Table
-from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion, Recipe, RecipeStage, Root
+from archive.catalogue.schema.tables import (
+    DistinctWord,
+    ItemWord,
+    Model,
+    ModelAlias,
+    ModelVersion,
+    Recipe,
+    RecipeStage,
+    Root,
+)
 from archive.catalogue.schema.vocabularies import APPROVED, DerivativeKind, StageTask
 from archive.model_registry import set_alias
 from restoration.model_folders import ModelCard, parse_card
@@ -99,6 +108,8 @@ def build(catalogue: Catalogue, items: int) -> None:
         with connection.begin():
             for index in indexes:
                 index.create(connection)
+            words = select(ItemWord.field, ItemWord.word).distinct()
+            connection.execute(insert(DistinctWord).from_select(["field", "word"], words))
             _count_ids_on(connection)
     if catalogue.engine.dialect.name == "postgresql":
         with catalogue.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

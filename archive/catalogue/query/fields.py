@@ -32,6 +32,7 @@ from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
 from archive.catalogue.schema.tables import (
     Derivative,
+    DistinctWord,
     Item,
     ItemWord,
     Master,
@@ -68,14 +69,22 @@ class TextField(FieldWithoutRanges):
         return Condition(
             predicate=Item.id.in_(self._select_item_ids(words)),
             row_predicate=Item.id.in_(self._select_item_ids(words, per_row=True)) if wild else None,
-            is_indexed=len(words) == 1 and not wildcards.starts_with_wildcard(words[0]),
+            is_indexed=len(words) == 1,
         )
 
     def _select_item_ids(self, words: list[str], *, per_row: bool = False) -> Select[Any]:
         """Selects the ids of items with these words; ``per_row`` keeps the database from using the word index."""
         first = aliased(ItemWord)
         field = without_index(first.field) if per_row else first.field
-        found = select(first.item_id).where(field.in_(self.names), wildcards.matches(first.word, words[0]))
+        matches_first = wildcards.matches(first.word, words[0])
+        if not per_row and len(words) == 1 and wildcards.starts_with_wildcard(words[0]):
+            # No index finds the items, but there are few distinct words, and an index finds the items of each.
+            matches_first = first.word.in_(
+                select(DistinctWord.word).where(
+                    DistinctWord.field.in_(self.names), wildcards.matches(DistinctWord.word, words[0])
+                )
+            )
+        found = select(first.item_id).where(field.in_(self.names), matches_first)
         for distance, word in enumerate(words[1:], start=1):
             next_word = aliased(ItemWord)
             found = found.join(

@@ -18,7 +18,7 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
 
 from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode
-from archive.catalogue.schema.tables import Item, Master, RecipeStage
+from archive.catalogue.schema.tables import DistinctWord, Item, Master, RecipeStage
 
 FEW_ITEMS = 5_000
 """Up to this count, items are looked up and sorted quickly; with more matches a scan soon finds the first fifty."""
@@ -27,6 +27,8 @@ MANY_ITEMS = 20_000
 
 _MAX_LISTED_RECIPES = 100
 _RECIPE_COLUMNS = frozenset(RecipeStage.__table__.columns.recipe_id.base_columns)
+_MAX_LISTED_WORDS = 1_000
+_WORD_COLUMNS = frozenset(DistinctWord.__table__.columns.word.base_columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,11 @@ def _lookups_with_few_matches(session: Session, node: QueryNode) -> dict[int, _I
     conditions = list(_indexed_conditions(node))
     if not conditions:
         return {}
-    selects = [_select_item_ids(session, condition) for condition in conditions]
+    found = [(condition, _select_item_ids(session, condition)) for condition in conditions]
+    known = [(condition, ids) for condition, ids in found if ids is not None]
+    if not known:
+        return {}
+    conditions, selects = zip(*known, strict=True)
     limited = [
         ids.limit(_max_matches(condition) + 1).subquery() for condition, ids in zip(conditions, selects, strict=True)
     ]
@@ -128,14 +134,27 @@ def _choose_lookup(node: QueryNode, lookups: dict[int, _IndexLookup]) -> _IndexL
             return None
 
 
-def _select_item_ids(session: Session, condition: Condition) -> Select[Any]:
-    """Selects the ids of the items that match ``condition``; an id may appear several times."""
+def _select_item_ids(session: Session, condition: Condition) -> Select[Any] | None:
+    """Selects the ids of the items that match ``condition``; an id may appear several times.
+
+    None if its pattern matches so many words that it is likely to match many items.
+    """
+    too_many = False
+
+    def list_words(element: Any, **_: Any) -> ColumnElement[bool] | None:
+        nonlocal too_many
+        if not _is_in_selection(element) or not _WORD_COLUMNS & _selected_column(element).base_columns:
+            return None
+        words = session.scalars(element.right.element.limit(_MAX_LISTED_WORDS + 1)).all()
+        too_many |= len(words) > _MAX_LISTED_WORDS
+        listed: ColumnElement[bool] = element.left.in_(words)
+        return listed
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
         if not _is_in_selection(element):
             return None
         selection: Select[Any] = element.right.element
-        (key,) = selection.selected_columns
+        key = _selected_column(element)
         if _RECIPE_COLUMNS & key.base_columns:
             recipes = session.scalars(selection.limit(_MAX_LISTED_RECIPES + 1)).all()
             if len(recipes) <= _MAX_LISTED_RECIPES:  # with literal ids PostgreSQL estimates the matches correctly
@@ -146,9 +165,20 @@ def _select_item_ids(session: Session, condition: Condition) -> Select[Any]:
         joined: ColumnElement[bool] = key == element.left
         return joined
 
-    predicate = visitors.replacement_traverse(condition.predicate, {}, replace)
+    # First, as these selections are inside others. With literal words PostgreSQL estimates the matches correctly.
+    predicate = visitors.replacement_traverse(condition.predicate, {}, list_words)
+    if too_many:
+        return None
+    predicate = visitors.replacement_traverse(predicate, {}, replace)
     uses_masters = any(_is_of_masters(element) for element in visitors.iterate(condition.predicate))
     return select(Master.item_id if uses_masters else Item.id).where(predicate).correlate(None)
+
+
+def _selected_column(element: Any) -> ColumnElement[Any]:
+    """The column of the selection in ``... IN (SELECT column ...)``."""
+    selection: Select[Any] = element.right.element
+    (column,) = selection.selected_columns
+    return column
 
 
 def _is_of_masters(element: Any) -> bool:

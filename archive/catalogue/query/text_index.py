@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Set
 
 from sqlalchemy import delete, insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER, has_wildcard
-from archive.catalogue.schema.tables import Item, ItemWord
+from archive.catalogue.schema.tables import DistinctWord, Item, ItemWord
 
 TEXT_FIELDS = ("title", "description", "creator", "place", "process", "date_text")
 
@@ -59,3 +61,12 @@ def index_item_words(session: Session, item: Item) -> None:
     ]
     if rows:
         session.execute(insert(ItemWord), rows)
+        _add_distinct_words(session, {(field, word) for field, text in texts.items() for word in fold_words(text)})
+
+
+def _add_distinct_words(session: Session, words: Set[tuple[str, str]]) -> None:
+    """Adds the words, with their fields, that no item had so far."""
+    insert_new = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    # In one order, so that two processes with the same new words never wait for each other.
+    rows = [{"field": field, "word": word} for field, word in sorted(words)]
+    session.execute(insert_new(DistinctWord).on_conflict_do_nothing(), rows)

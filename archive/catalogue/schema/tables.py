@@ -75,6 +75,18 @@ class ItemWord(Table):
     position: Mapped[int] = mapped_column(primary_key=True)
 
 
+class DistinctWord(Table):
+    """A word that occurs in a text field of some item; patterns that start with a wildcard are matched with these.
+
+    A word remains here when no item has it any more: then its look-up finds nothing.
+    """
+
+    __tablename__ = "distinct_words"
+
+    field: Mapped[str] = mapped_column(String(16), primary_key=True)
+    word: Mapped[str] = mapped_column(ExactText, primary_key=True)
+
+
 class Root(Table):
     """A folder from which masters were ingested; if it is missing, a share is unmounted, and its scans are not lost."""
 

@@ -53,6 +53,7 @@ FURTHER = (
     "mother",
     "psnr_reference:*",
     "model:*",
+    "title:*arbour",
     "migrant NOT status:stale",
     "creator:lange OR view:verso",
     "review:*",
@@ -105,9 +106,9 @@ def test_the_longest_unchecked_files_are_found_by_index(catalogue: Catalogue) ->
 
 
 @pytest.mark.parametrize("few", [-1, 2, 5_000])
-@pytest.mark.parametrize("max_listed_recipes", [0, 100])
+@pytest.mark.parametrize("max_listed", [0, 100])
 def test_however_it_is_read_a_list_holds_the_same(
-    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int, max_listed_recipes: int
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, few: int, max_listed: int
 ) -> None:
     with catalogue.session() as session:
         old = add_version(session, approved=True)
@@ -123,7 +124,8 @@ def test_however_it_is_read_a_list_holds_the_same(
         add_version(session, "denoise-deblur@1.1", approved=True)
     monkeypatch.setattr(query_planner, "FEW_ITEMS", few)
     monkeypatch.setattr(query_planner, "MANY_ITEMS", few)
-    monkeypatch.setattr(query_planner, "_MAX_LISTED_RECIPES", max_listed_recipes)
+    monkeypatch.setattr(query_planner, "_MAX_LISTED_RECIPES", max_listed)
+    monkeypatch.setattr(query_planner, "_MAX_LISTED_WORDS", max_listed)
     with catalogue.reading() as session:
         for limit in (None, 50):  # which take two ways
             found = {
@@ -138,6 +140,10 @@ EXPECTED = {
     "mother": "A B C D E",
     'title:"mother b"': "B",
     'title:"b mother" OR title:"e mother"': "B E",
+    "title:*other": "A B C D E",
+    "title:?": "A B C D E",
+    "*b OR title:*e": "B E",
+    "title:*x OR date_text:*6": "",
     "access:restricted": "A D E",
     "access:restricted view:verso date:1936": "A D E",
     "NOT access:restricted": "B C",

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from archive.catalogue import Catalogue
 from archive.catalogue.query.text_index import MAX_WORD_LENGTH, fold_words, index_item_words
-from archive.catalogue.schema.tables import ItemWord
+from archive.catalogue.schema.tables import DistinctWord, ItemWord
 from tests.catalogue_rows import add_item
 
 
@@ -42,3 +42,17 @@ def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
             ("place", "x" * MAX_WORD_LENGTH, 0),
         }
         assert session.scalars(select(ItemWord.word).where(ItemWord.item_id == other.id)).all() == ["other"]
+
+
+def test_each_word_of_a_field_is_once_among_the_distinct_words(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        add_item(session, "A", title="the old old title")
+        add_item(session, "B", title="old", creator="Old")
+    with catalogue.reading() as session:
+        rows = session.execute(select(DistinctWord.field, DistinctWord.word).order_by(DistinctWord.word))
+        assert sorted(map(tuple, rows)) == [
+            ("creator", "old"),
+            ("title", "old"),
+            ("title", "the"),
+            ("title", "title"),
+        ]
