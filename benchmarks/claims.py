@@ -51,13 +51,11 @@ def main() -> None:
         seconds, ended = time.monotonic() - began, os.times()
     processors = ended.children_user + ended.children_system - busy.children_user - busy.children_system
     share = [times[int(len(times) * part)] for part in (0.9, 0.99)]
-    print(
-        f"{options.workers} workers, {len(times)} claims in {seconds:.0f} s, {len(times) / options.seconds:.1f} a second"
-    )
+    rate = len(times) / options.seconds
+    print(f"{options.workers} workers, {len(times)} claims in {seconds:.0f} s, {rate:.1f} a second")
     print(f"claim: median {statistics.median(times):.1f} ms, 90 % {share[0]:.1f} ms, 99 % {share[1]:.1f} ms")
-    print(
-        f"processor time of the workers {1000 * processors / len(times):.1f} ms a claim; load {os.getloadavg()[0]:.0f}"
-    )
+    each, load = 1000 * processors / len(times), os.getloadavg()[0]
+    print(f"processor time of the workers {each:.1f} ms for a claim and a release; load {load:.0f}")
 
 
 def _options() -> argparse.Namespace:

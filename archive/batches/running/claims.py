@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from archive.batches.recipe_rows import read_recipe
@@ -37,6 +37,11 @@ _NO_LEASE: Final = {
     "lease_device": None,
     "lease_renewed_at": None,
 }
+
+_EXISTS: Final = Derivative.file_fault.is_(None)
+_LOST: Final = and_(
+    Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)), Derivative.withdrawn_at.is_(None)
+)
 
 _CREDIT_COLUMNS = (("credit",), ("credit", "line"))  # folded names of the museum's own columns
 
@@ -107,13 +112,12 @@ def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> C
 
 
 def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str | None) -> Claim:
-    master = session.execute(
-        select(Master).where(Master.id == task.master_id).options(joinedload(Master.item))
-    ).scalar_one()
-    existing = existing_derivative(session, task)
-    lost = None if existing is not None else lost_derivative(session, task)
-    stored = _choose_path(session, task.recipe, master) if lost is None else lost.path
-    recipe = read_recipe(task.recipe)
+    # Few statements, because each one is a round trip to the database.
+    of_task = select(Master, Recipe).select_from(Task).join(Task.master).join(Task.recipe).where(Task.id == task.id)
+    master, recipe_row = session.execute(of_task.options(joinedload(Master.item))).one()
+    existing, lost = _earlier_derivatives(session, task)
+    stored = _choose_path(session, recipe_row, master) if lost is None else lost.path
+    recipe, now = read_recipe(recipe_row), catalogue.now(session)
     claim = Claim(
         task_id=task.id,
         token=uuid4().hex,
@@ -130,8 +134,8 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         compression=catalogue.settings.compression,
         recipe=recipe,
         mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
-        kind=task.recipe.kind,
-        started_at=catalogue.now(session),
+        kind=recipe_row.kind,
+        started_at=now,
         stored_path=stored,
         final=catalogue.path_of(stored),
         already_made=existing is not None,
@@ -141,7 +145,7 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str 
         holder = LeaseHolder.this_process()
         task.status, task.lease_token = TaskStatus.RUNNING, claim.token
         task.lease_host, task.lease_pid, task.lease_started = holder.host, holder.pid, holder.started
-        task.lease_expires_at = lease_expiry(catalogue, session)
+        task.lease_expires_at = lease_expiry(catalogue, now)
         task.lease_device, task.lease_renewed_at = device, claim.started_at
         task.attempts += 1
         task.error, task.started_at = None, claim.started_at
@@ -159,30 +163,28 @@ def _choose_path(session: Session, recipe: Recipe, master: Master) -> str:
     return derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256, master_sha256=master.sha256)
 
 
+def _earlier_derivatives(session: Session, task: Task) -> tuple[int | None, Derivative | None]:
+    """The :func:`existing_derivative` of the task or, without one, its :func:`lost_derivative`; by one statement."""
+    found = session.scalars(select(Derivative).where(_is_of_task(task), or_(_EXISTS, _LOST))).all()
+    existing = next((derivative.id for derivative in found if derivative.file_fault is None), None)
+    return existing, None if existing is not None else next(iter(found), None)
+
+
 def existing_derivative(session: Session, task: Task) -> int | None:
     """The id of an existing derivative of the task's recipe and master, made by any batch.
 
     One whose file is missing or changed does not count.
     """
-    return session.scalar(
-        select(Derivative.id).where(
-            Derivative.master_id == task.master_id,
-            Derivative.recipe_id == task.recipe_id,
-            Derivative.file_fault.is_(None),
-        )
-    )
+    return session.scalar(select(Derivative.id).where(_is_of_task(task), _EXISTS))
 
 
 def lost_derivative(session: Session, task: Task) -> Derivative | None:
     """The derivative of the task's recipe and master whose file is missing or changed, if there is one."""
-    return session.scalar(
-        select(Derivative).where(
-            Derivative.master_id == task.master_id,
-            Derivative.recipe_id == task.recipe_id,
-            Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)),
-            Derivative.withdrawn_at.is_(None),
-        )
-    )
+    return session.scalar(select(Derivative).where(_is_of_task(task), _LOST))
+
+
+def _is_of_task(task: Task) -> ColumnElement[bool]:
+    return and_(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
 
 
 def _recorded_area(lost: Derivative, master: Master) -> Area | None:

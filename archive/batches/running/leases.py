@@ -16,7 +16,6 @@ from uuid import uuid4
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Task
@@ -59,9 +58,9 @@ class LeaseHolder:
             return False
 
 
-def lease_expiry(catalogue: Catalogue, session: Session) -> datetime:
-    """The expiry time of a lease that is taken or extended now, by the database's clock."""
-    return catalogue.now(session) + timedelta(seconds=catalogue.settings.lease_seconds)
+def lease_expiry(catalogue: Catalogue, now: datetime) -> datetime:
+    """The expiry time of a lease that is taken or extended at ``now``, by the database's clock."""
+    return now + timedelta(seconds=catalogue.settings.lease_seconds)
 
 
 class Heartbeat:
@@ -125,11 +124,10 @@ def _extend_leases(catalogue: Catalogue, tokens: set[str]) -> set[str]:
         held = (Task.lease_token.in_(tokens), Task.status == TaskStatus.RUNNING)
         # Locked before the clock is read, because time passes while we wait for another process's lock.
         ids = session.scalars(select(Task.id).where(*held).with_for_update()).all()
-        unexpired = (Task.id.in_(ids), *held, Task.lease_expires_at > catalogue.now(session))
+        now = catalogue.now(session)
+        unexpired = (Task.id.in_(ids), *held, Task.lease_expires_at > now)
         extend = (
-            update(Task)
-            .where(*unexpired)
-            .values(lease_expires_at=lease_expiry(catalogue, session), lease_renewed_at=catalogue.now(session))
+            update(Task).where(*unexpired).values(lease_expires_at=lease_expiry(catalogue, now), lease_renewed_at=now)
         )
         return {token for token in session.scalars(extend.returning(Task.lease_token)) if token is not None}
 

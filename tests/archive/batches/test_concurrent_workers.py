@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import event, select, text, update
 
 from archive.batches.running.cancellation import cancel_batch
 from archive.batches.running.claims import LeaseLostError, claim_next, reclaim_lost_tasks, release_claims
@@ -247,6 +247,19 @@ def test_a_claim_looks_at_no_more_tasks_than_it_takes(workshop: Any) -> None:
     assert "ix_tasks_batch_id_status_attempts_id" in plan
     assert "B-TREE" not in plan
     assert "Sort" not in plan
+
+
+def test_a_claim_takes_few_statements_each_of_which_is_a_round_trip(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(workshop.catalogue.engine, "before_cursor_execute", note)
+    assert claim_next(workshop.catalogue, batch_id)
+    event.remove(workshop.catalogue.engine, "before_cursor_execute", note)
+    assert len([each for each in statements if each.startswith(("SELECT", "UPDATE"))]) == 6, statements
 
 
 def test_masters_on_which_a_process_died_come_last(workshop: Any) -> None:
