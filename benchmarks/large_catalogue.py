@@ -46,6 +46,9 @@ NEVER_USED = "0.3"
 RARE_MODEL = "mend-prints"
 """Another model: version 1.0 has a few derivatives, version 2.0 none."""
 
+SCANS = "/scans"
+"""The folder of the masters, as recorded. The text of a master's file is its id, that of a derivative's its path."""
+
 _AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
 _WRITTEN_AT = "2026-05-04 12:00:00.000000"  # in the format that both databases read
 _CHUNK = 20_000  # items per commit
@@ -287,7 +290,7 @@ def _history(random: Random) -> tuple[list[int], str | None, str | None]:
 
 
 def _scan(master_id: int, item_id: int, sequence: int, view: str) -> tuple[Any, ...]:
-    name, digest = f"/scans/{item_id // 1000}/{master_id}.tif", _digest(f"{master_id}")
+    name, digest = f"{SCANS}/{item_id // 1000}/{master_id}.tif", _digest(f"{master_id}")
     return (master_id, item_id, sequence, view, 1, name, 1, digest, 60_000_000, "TIFF", 6_000, 4_000, 8, 1, _WRITTEN_AT)
 
 
