@@ -12,7 +12,7 @@ import threading
 
 FAILPOINT_VARIABLE = "ARCHIVE_FAILPOINT"
 FAILPOINT_NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
-PACKAGE_FAILPOINT_NAMES = ("package_file", "package_end")
+OTHER_FAILPOINT_NAMES = ("package_file", "package_end", "withdrawal_tombstone", "withdrawal_file")
 
 
 class Failpoint:
@@ -29,14 +29,14 @@ class Failpoint:
         action = rest.pop(0) if rest else "kill"
         kind, _, error = action.partition("=")
         if (
-            self.name not in (*FAILPOINT_NAMES, *PACKAGE_FAILPOINT_NAMES)
+            self.name not in (*FAILPOINT_NAMES, *OTHER_FAILPOINT_NAMES)
             or rest
             or kind not in ("kill", "error")
             or (kind == "error") != bool(error)
         ):
             raise ValueError(
                 f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], "
-                f"name one of {', '.join((*FAILPOINT_NAMES, *PACKAGE_FAILPOINT_NAMES))}"
+                f"name one of {', '.join((*FAILPOINT_NAMES, *OTHER_FAILPOINT_NAMES))}"
             )
         self.error = error
         self._lock = threading.Lock()

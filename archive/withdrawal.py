@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
@@ -20,11 +20,18 @@ from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType, FileFault
 from archive.errors import FixityError, NotFoundError, UsageError
+from archive.failpoints import failpoint
 from archive.reproduction.derivative_record import read_record
 from archive.reproduction.remaking import Remaker
 from archive.storage import check_file, flush_file, publish, temporary_path
 from archive.views.view_store import remove_views
 from restoration.errors import RestorationError
+
+_DELETION = exists().where(
+    Event.derivative_id == Derivative.id,
+    Event.type == EventType.DELETION,
+    Event.at >= Derivative.withdrawn_at,  # not that of an earlier withdrawal, which was lifted
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +51,7 @@ def withdraw_derivative(
 ) -> Withdrawal:
     """Removes a derivative's file and all of its views, and keeps its record.
 
-    A repeated withdrawal completes one that was interrupted before the file was removed.
+    The tombstone comes first. A repeated withdrawal, or :func:`complete_withdrawals`, completes an interrupted one.
 
     Raises:
         NotFoundError: the item has no such derivative.
@@ -56,7 +63,7 @@ def withdraw_derivative(
     with catalogue.session() as session:
         derivative, master = _find(session, accession_number, derivative_id, lock=True)
         path = catalogue.path_of(derivative.path)
-        if derivative.withdrawn_at is not None and not path.exists():
+        if derivative.withdrawn_at is not None and not path.exists() and _is_recorded(session, derivative):
             raise UsageError(f"derivative {derivative_id} is withdrawn already: `archive show` names the reason")
         if derivative.withdrawn_at is None:
             derivative.withdrawn_at = catalogue.now(session)
@@ -65,23 +72,10 @@ def withdraw_derivative(
             if derivative.file_fault is not FileFault.LOST:  # no file is expected any more, so none is missing
                 derivative.file_fault = None
             update_current_derivatives(session, master)
-    # Views first, because a withdrawal can be repeated as long as the file exists. The file only now: one that is gone
-    # without its tombstone would look lost, and would be recreated.
-    remove_views(catalogue.settings)
-    path.unlink(missing_ok=True)
-    with suppress(OSError):  # the item may have other derivatives
-        path.parent.rmdir()
-    with catalogue.session() as session:
-        derivative, master = _find(session, accession_number, derivative_id)
-        record_event(
-            session,
-            EventType.DELETION,
-            detail=f"withdrawn, SHA-256 {derivative.sha256}: {derivative.withdrawal_reason}",
-            agent=derivative.withdrawn_by,
-            master=master,
-            derivative=derivative,
-            at=catalogue.now(session),
-        )
+    failpoint("withdrawal_tombstone")
+    _complete(catalogue, derivative_id)
+    with catalogue.reading() as session:
+        derivative, _ = _find(session, accession_number, derivative_id)
         signatures = session.scalars(
             select(Event.detail)
             .where(Event.derivative_id == derivative_id, Event.type == EventType.SIGNATURE)
@@ -89,6 +83,52 @@ def withdraw_derivative(
         ).all()
         sheets = sorted((catalogue.settings.home / "samples").glob(f"batch-{derivative.batch_id}_*.html"))
     return Withdrawal(path=path, signed_copies=tuple(map(str, signatures)), contact_sheets=tuple(sheets))
+
+
+def complete_withdrawals(catalogue: Catalogue) -> list[Path]:
+    """Completes the withdrawals that were interrupted after the tombstone; the paths of their files.
+
+    Raises:
+        OSError: a file can't be removed.
+    """
+    with catalogue.reading() as session:
+        interrupted = session.scalars(
+            select(Derivative.id).where(Derivative.withdrawn_at.is_not(None), ~_DELETION).order_by(Derivative.id)
+        ).all()
+    return [_complete(catalogue, derivative_id) for derivative_id in interrupted]
+
+
+def _complete(catalogue: Catalogue, derivative_id: int) -> Path:
+    """Removes the views and the file of a derivative that has its tombstone, and records the deletion; its path."""
+    with catalogue.reading() as session:
+        path = catalogue.path_of(session.get_one(Derivative, derivative_id).path)
+    # Views first, because a withdrawal can be repeated as long as the file exists. The file only after the tombstone:
+    # one that is gone without it would look lost, and would be recreated.
+    remove_views(catalogue.settings)
+    was_there = path.exists()
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # the item may have other derivatives
+        path.parent.rmdir()
+    failpoint("withdrawal_file")
+    with catalogue.session() as session:
+        derivative = session.get_one(Derivative, derivative_id)
+        lock_masters(session, Master.id == derivative.master_id)
+        if was_there or not _is_recorded(session, derivative):  # another process may have completed it
+            record_event(
+                session,
+                EventType.DELETION,
+                detail=f"withdrawn, SHA-256 {derivative.sha256}: {derivative.withdrawal_reason}",
+                agent=derivative.withdrawn_by,
+                master=session.get_one(Master, derivative.master_id),
+                derivative=derivative,
+                at=catalogue.now(session),
+            )
+    return path
+
+
+def _is_recorded(session: Session, derivative: Derivative) -> bool:
+    """Whether the removal of a withdrawn derivative's file is in the history."""
+    return bool(session.scalar(select(_DELETION).where(Derivative.id == derivative.id)))
 
 
 def lift_withdrawal(

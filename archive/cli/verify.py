@@ -46,12 +46,16 @@ def verify(
     The command reads masters, derivatives and weights and compares their SHA-256. Files that were checked longest ago
     come first. Each check is recorded in the history. Broken files are listed on standard output, one per line, and
     marked: a derivative whose file is missing or changed is not current until it is found or recreated. `archive
-    restore` recreates lost derivatives, too. `archive list status:lost` lists the marked ones.
+    restore` recreates lost derivatives, too. `archive list status:lost` lists the marked ones. Withdrawals that were
+    interrupted are completed first.
     """
     from archive.fixity import verify_files as check
     from archive.ingest.file_inspection import find_pixel_damage
+    from archive.withdrawal import complete_withdrawals
 
     catalogue = context.catalogue()
+    for path in complete_withdrawals(catalogue):
+        emit(f"an interrupted withdrawal is completed: {escape_control_characters(str(path))}")
     report = check(
         catalogue,
         query,

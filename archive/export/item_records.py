@@ -126,12 +126,20 @@ def _stream(session: Session, statement: Select[int, int]) -> Iterator[ItemRecor
     for item_id, master_id in zip(item_ids, master_ids, strict=True):
         if item_id not in matches and len(matches) == _ITEMS_AT_A_TIME:
             yield from _load(session, matches)
-            session.expunge_all()
+            _forget(session)
             matches = {}
         matches.setdefault(item_id, set()).add(master_id)
     if matches:
         yield from _load(session, matches)
-        session.expunge_all()
+        _forget(session)
+
+
+def _forget(session: Session) -> None:
+    """Frees the loaded objects at once."""
+    # They refer to each other. Expired, they no longer do, and none is left to the cyclic garbage collector: memory
+    # would grow, and on Python 3.11 the collector crashes where it frees such objects while others are loaded.
+    session.expire_all()
+    session.expunge_all()
 
 
 def _load(session: Session, matches: dict[int, set[int]]) -> Iterator[ItemRecord]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Access
 from archive.errors import NotFoundError
+from archive.failpoints import FAILPOINT_VARIABLE
 from archive.settings import load_settings
 from archive.views.subjects import find_subject
 from tests.small_archive import SmallArchive, change_one_byte
@@ -98,6 +102,41 @@ class _InterruptedError(Exception):
 
 def _interrupt(_settings: object) -> None:
     raise _InterruptedError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["withdrawal_tombstone", "withdrawal_file"])
+@pytest.mark.parametrize("completed_by", ["withdraw", "verify"])
+def test_a_killed_withdrawal_is_completed_with_its_event(restored: SmallArchive, place: str, completed_by: str) -> None:
+    path = Path(derivative(restored)["path"])
+    arguments = [*withdraw(restored), "--reason", REASON, "--reviewer", "A. Curator"]
+    killed = subprocess.run(
+        [sys.executable, "-m", "archive", "--home", str(restored.home), *arguments],
+        check=False,
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {FAILPOINT_VARIABLE: place},
+        capture_output=True,
+    )
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert path.exists() == (place == "withdrawal_tombstone")
+    if completed_by == "verify":
+        assert f"an interrupted withdrawal is completed: {path}" in restored.done("verify").errors
+        assert "interrupted" not in restored.done("verify").errors
+    else:
+        restored.done(*withdraw(restored), "--reason", "another reason")
+    assert not path.exists()
+    (event,) = (each for each in restored.show("1906.1")["events"] if each["type"] == "deletion")
+    assert event["agent"]["name"] == "A. Curator"
+    assert REASON in event["detail"]
+    assert restored.run(*withdraw(restored), "--reason", "again").code == 2
+
+
+def test_a_second_withdrawal_is_recorded_too(withdrawn: SmallArchive) -> None:
+    withdrawn.done(*withdraw(withdrawn), "--lift", "--reason", "they agreed")
+    withdrawn.done(*withdraw(withdrawn), "--reason", "they changed their minds")
+    events = [each["type"] for each in withdrawn.show("1906.1")["events"]]
+    assert events.count("deletion") == 2
+    assert "interrupted" not in withdrawn.done("verify").errors
 
 
 def test_no_batch_makes_it_again(withdrawn: SmallArchive) -> None:
