@@ -16,12 +16,13 @@ from archive.export.item_records import ItemRecord, current_derivative, is_curre
 RowKind = Literal["items", "masters", "derivatives"]
 
 _SCORES = ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
+_PEOPLE = ("operator", "reviewer", "reviewed_at")
 _SHARES = ("smoothed_share", "filled_share", "filled_places")
 _MASTER_FIELDS = (
     *("id", "accession_number", "title", "creator", "date", "rights", "access", "collection", "sequence", "view"),
     *("path", "page", "sha256", "size", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi"),
     *("icc_profile", "picture_area", "captured_at", "captured_by", "ingested_at", "verified_at", "status", "model"),
-    *("version", *_SCORES, "review", "derivatives"),
+    *("version", *_SCORES, "review", *_PEOPLE, "derivatives"),
 )
 _DERIVATIVE_FIELDS = (
     *("id", "accession_number", "master", "master_sha256", "kind", "path", "sha256", "pixel_sha256", "created_at"),
@@ -32,6 +33,7 @@ _DERIVATIVE_FIELDS = (
 FIELDS: dict[RowKind, tuple[str, ...]] = {
     "items": (
         *LIST_FIELDS,
+        *_PEOPLE,
         *(name for name in (*ITEM_FIELDS, "identifiers", "extra") if name not in LIST_FIELDS),
     ),
     "masters": _MASTER_FIELDS,
@@ -118,14 +120,27 @@ def _derivative_row(catalogue: Catalogue, record: ItemRecord, derivative: Deriva
 
 
 def _outcome(record: ItemRecord, master: Master) -> dict[str, Any]:
-    """The fields of ``archive list`` about a master: status, model, scores and review of the current restored
-    derivative.
-    """
+    """Status of a master; model, scores, review and people of its current restored derivative."""
+    restored = current_derivative(master, DerivativeKind.RESTORED)
     return {
         "status": record.statuses[master.id],
-        **_first_model(current_derivative(master, DerivativeKind.RESTORED)),
+        **_first_model(restored),
         **{name: getattr(master, name) for name in _SCORES},
         "review": record.reviews[master.id],
+        **_people(restored, decided=record.reviews[master.id] is not None),
+    }
+
+
+def _people(derivative: Derivative | None, *, decided: bool) -> dict[str, str | None]:
+    """Who ran the restoration, and who made the decision about it, if there is one."""
+    if derivative is None:
+        return dict.fromkeys(_PEOPLE)
+    operator = derivative.operator or derivative.batch.operator
+    newest = derivative.reviews[-1] if decided else None
+    return {
+        "operator": operator.name if operator else None,
+        "reviewer": newest.agent.name if newest else None,
+        "reviewed_at": newest.at.isoformat(timespec="seconds") if newest else None,
     }
 
 

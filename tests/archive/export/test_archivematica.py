@@ -111,14 +111,6 @@ def test_premis_events_survive_the_import(museum: SmallArchive, tmp_path: Path, 
     assert {"archive-restoration", "denoise-deblur", "B. Operator", "C. Reviewer"} <= names
 
 
-def test_restricted_items_enter_only_when_asked_for(museum: SmallArchive, tmp_path: Path) -> None:
-    _package(museum, tmp_path / "open")
-    for path in (tmp_path / "open" / "metadata").iterdir():
-        assert "1906.2" not in path.read_text(encoding="utf-8")
-        assert "1906.3" not in path.read_text(encoding="utf-8")
-    assert "objects/1906.3/001/c.tif" in _package(museum, tmp_path / "all", "--include-restricted")
-
-
 def test_derivatives_alone_are_objects(museum: SmallArchive, tmp_path: Path) -> None:
     (path,) = _package(museum, tmp_path / "transfer", "--contents", "derivatives")
 

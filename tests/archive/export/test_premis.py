@@ -104,15 +104,6 @@ def test_rights_state_the_licence_and_what_may_be_shown(museum: SmallArchive, tm
     assert "In copyright" in _texts(root, ".//p:otherRightsNote")
 
 
-def test_restricted_items_enter_only_when_asked_for(museum: SmallArchive, tmp_path: Path) -> None:
-    without = _export(museum, tmp_path / "without.xml")
-    assert {"1906.1", "1906.4"} <= set(_texts(without, ".//p:objectIdentifierValue"))
-    for secret in ("1906.2", "1906.3", "A house", "A grave", "b.tif", "c.tif"):
-        assert secret not in (tmp_path / "without.xml").read_text(encoding="utf-8")
-    within = _export(museum, tmp_path / "within.xml", "--include-restricted")
-    assert {"1906.2", "1906.3"} <= set(_texts(within, ".//p:objectIdentifierValue"))
-
-
 def test_the_same_catalogue_gives_the_same_bytes(museum: SmallArchive, tmp_path: Path) -> None:
     for name in ("a.xml", "b.xml"):
         _export(museum, tmp_path / name)

@@ -64,18 +64,6 @@ def test_a_document_can_be_written_and_read_again(museum: SmallArchive, tmp_path
     assert ProvDocument.deserialize(content=document.serialize(format="json"), format="json") == document
 
 
-def test_restricted_items_enter_only_when_asked_for(museum: SmallArchive, tmp_path: Path) -> None:
-    for name in ("prov.json", "prov.provn"):
-        museum.done("export", "--format", "prov", "--output", tmp_path / name)
-        text = (tmp_path / name).read_text(encoding="utf-8")
-        assert "1906.1" in text
-        assert not any(secret in text for secret in ("1906.2", "1906.3", "A house", "A grave"))
-        museum.done("export", "--format", "prov", "--include-restricted", "--output", tmp_path / name)
-        text = (tmp_path / name).read_text(encoding="utf-8")
-        assert "A house" in text
-        assert "A grave" in text
-
-
 def test_the_same_catalogue_gives_the_same_bytes(museum: SmallArchive, tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         _export(museum, tmp_path / name)

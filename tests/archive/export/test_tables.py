@@ -37,26 +37,6 @@ def test_csv_has_one_row_per_open_item_with_all_fields(museum: SmallArchive, tmp
     assert "2 items are left out: access is not open" in answer.errors
 
 
-def test_restricted_items_enter_tables_only_when_asked_for(museum: SmallArchive, tmp_path: Path) -> None:
-    for form in ("csv", "jsonl", "xlsx"):
-        for rows in ("items", "masters", "derivatives"):
-            file = tmp_path / f"{rows}.{form}"
-            options = ("--format", form, "--rows", rows, "--fields", "accession_number", "--output", file)
-            museum.done("export", *options)
-            assert set(_column(file)) <= {"1906.1", "1906.4"}
-            museum.done("export", *options, "--include-restricted")
-            assert {"1906.2", "1906.3"} < set(_column(file))
-
-
-def _column(file: Path) -> list[str]:
-    """The only column of an export."""
-    if file.suffix == ".csv":
-        return [row["accession_number"] for row in _csv(file)]
-    if file.suffix == ".jsonl":
-        return [json.loads(line)["accession_number"] for line in file.read_text().splitlines()]
-    return [str(value) for (value,) in openpyxl.load_workbook(file).active.iter_rows(min_row=2, values_only=True)]
-
-
 def test_text_that_could_be_a_formula_is_defused_in_csv(museum: SmallArchive, tmp_path: Path) -> None:
     museum.done("export", "--format", "csv", "--fields", "title", "--output", tmp_path / "t.csv")
 
