@@ -77,7 +77,8 @@ def browse_items(
         QueryError: the query has a mistake.
     """
     with catalogue.reading() as session:
-        records = list(list_items(session, query, limit, access=account.access, after=after))
+        found = list_items(session, query, limit, access=account.access, after=after, further=["date_text"])
+        records = list(found)
         masters: dict[int, tuple[int, int | None]] = {}
         rows = session.execute(
             select(Master.item_id, Master.id, Master.current_restored_id)

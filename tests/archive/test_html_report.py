@@ -56,9 +56,9 @@ def archive(tmp_path: Path) -> SmallArchive:
     write_scan(small.scans / "b.tif", seed=2)
     write_scan(small.scans / "references" / "a.tif", seed=3)
     (small.scans / "items.csv").write_text(
-        "filename,accession_number,title,access,reference,rights\n"
-        "a.tif,1906.1,<script>alert('1906')</script>,open,references/a.tif,CC0\n"
-        "b.tif,1906.2,Hidden,restricted,,CC0\n",
+        "filename,accession_number,title,access,reference,rights,date\n"
+        "a.tif,1906.1,<script>alert('1906')</script>,open,references/a.tif,CC0,ca. 1906\n"
+        "b.tif,1906.2,Hidden,restricted,,CC0,\n",
         encoding="utf-8",
     )
     small.done("ingest", small.scans)
@@ -99,6 +99,10 @@ def test_it_shows_before_and_after_under_a_slider_for_keyboards_and_readers(
     assert slider["aria-label"]
     assert "← only afteronly before →" in page.text
     assert page.named("html")[0]["lang"] == "en"
+
+
+def test_it_has_the_date_in_the_words_of_the_table(catalogue: Catalogue, tmp_path: Path) -> None:
+    assert " · ca. 1906" in _Elements(_written(catalogue, tmp_path / "report.html")).text
 
 
 def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
