@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -10,9 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from archive.catalogue import Catalogue
+from archive.settings import create_home
 from archive.web.application import ENDPOINTS
 from archive.web.guarded_endpoint import CSRF_HEADER
+from archive.web.server_state import ServerOptions
 from tests.archive.web.conftest import Server
+from tests.catalogue_rows import add_batch, add_derivative, add_item, add_version
 
 HOSTILE = st.text(max_size=30) | st.sampled_from(
     ["", "..", "../../etc/passwd", "%2e%2e%2f", "-1", "0", "9" * 18, "9" * 40, "1e9", "'; --", "\x00", "é", "*"]
@@ -31,10 +37,39 @@ FIELDS = (
 HEADERS = ("accept", "accept-language", "host", "x-remote-user", "x-forwarded-proto", "x-forwarded-for", "cookie")
 
 
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def postgresql_server(database_url: str, tmp_path: Path) -> Iterator[Server]:
+    """A server whose catalogue has four derivatives without files."""
+    catalogue = Catalogue.open(create_home(tmp_path / "home", database=database_url))
+    with catalogue.session() as session:
+        version, batch = add_version(session, approved=True), add_batch(session)
+        for number in range(1, 5):
+            item = add_item(session, f"1906.{number}", title="A street")
+            add_derivative(session, item.masters[0], version, batch=batch)
+    server = Server(catalogue, ServerOptions())
+    yield server
+    server.views.close()
+
+
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@MANY
 @given(data=st.data())
 def test_hostile_requests_meet_no_fault_and_no_other_file(server: Server, data: Any) -> None:
+    _send_hostile_request(server, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@MANY
+@given(data=st.data())
+def test_hostile_requests_meet_no_fault_on_postgresql(postgresql_server: Server, data: Any) -> None:
+    _send_hostile_request(postgresql_server, data)
+
+
+def _send_hostile_request(server: Server, data: Any) -> None:
     endpoint = data.draw(st.sampled_from(ENDPOINTS))
     value = HOSTILE | QUERIES | VALID
     path = re.sub(
