@@ -14,6 +14,7 @@ from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
 from restoration.errors import ImageError, UnreadableImageError
 from restoration.image import Depth, ImageInfo, Limits, find_damage, inspect_all
+from restoration.image.image_info import Metadata
 
 SHEET_NAME = "items.csv"
 DAMAGED = "damaged: "
@@ -56,7 +57,7 @@ class Scan:
     sha256: str
     size: int  # bytes
     pictures: tuple[ImageInfo, ...] | None
-    """The pictures in the file, without their colour profiles; None if the catalogue has these bytes already."""
+    """The pictures in the file, without profiles and metadata blocks; None if the catalogue has these bytes already."""
     sums: Sequence[Checksum] = ()
     """The checksums delivered with the file; its bytes match them."""
 
@@ -123,7 +124,12 @@ def examine_file(
         if damage is not None and not check.accept_damaged:
             raise IngestError(f"{damage}. Fetch the file again from where it came, or take it in with --accept-damaged")
         pictures = tuple(
-            replace(info, icc_profile=None, refusal=info.refusal if damage is None else f"{DAMAGED}{damage}")
+            replace(
+                info,
+                icc_profile=None,
+                metadata=Metadata(),
+                refusal=info.refusal if damage is None else f"{DAMAGED}{damage}",
+            )
             for info in described
         )
     if Identity.of(path.stat()) != before:

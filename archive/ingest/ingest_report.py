@@ -41,5 +41,16 @@ class IngestReport:
     notes: list[tuple[str, str]] = field(default_factory=list)
     """What else a person should know, after what it is about (a path, a row, or nothing): broken metadata that was left
     out, rows of duplicates that were not used."""
-    lines: list[str] = field(default_factory=list)
-    """In a dry run, what would happen to each file, one line per file."""
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
+    """In a dry run, the path of each file that was neither refused nor passed over, and what would happen to it."""
+
+    @property
+    def lines(self) -> list[str]:
+        """In a dry run, what would happen to each file, one line per file, by path; built with each use."""
+        if not self.dry_run:
+            return []
+        others = (
+            *((path, f"passed over: {reason}") for path, reason in self.passed_over),
+            *((path, f"refused: {reason}") for path, reason in self.failures),
+        )
+        return [f"{path}: {text}" for path, text in sorted([*self.outcomes, *others])]

@@ -125,7 +125,6 @@ def ingest(
         run.take(((path, found.files[path], matched.describe(path)) for path in work), progress)
     finally:
         progress.finish()
-    report.lines.sort()
     return report
 
 
@@ -179,8 +178,6 @@ class _Run:
             self._fail(path, error)
             return
         self._report.passed_over.append((str(path), reason))
-        if self._report.dry_run:
-            self._report.lines.append(f"{path}: passed over: {reason}")
 
     def _describe_other(self, path: Path) -> str:
         """What a file is that is not an image."""
@@ -298,14 +295,12 @@ class _Run:
                 report.updated += 1
         if report.dry_run:
             told = [outcome.detail, *(each.confirmation() for each in scan.sums)]
-            report.lines.append(f"{scan.path}: {outcome.action}: {'; '.join(told)}")
+            report.outcomes.append((str(scan.path), f"{outcome.action}: {'; '.join(told)}"))
 
     def _fail(self, path: Path, error: Exception) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = reason.removeprefix(f"{path}: ")  # which stands beside it anyway
         self._report.failures.append((str(path), reason))
-        if self._report.dry_run:
-            self._report.lines.append(f"{path}: refused: {reason}")
 
 
 def _read_rows(

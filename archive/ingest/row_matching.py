@@ -102,8 +102,25 @@ def match_rows(
         derive: gives rows for files that no row names, from their names.
     """
     matched = MatchedRows()
+    by_file, unmatched = _match_exactly(rows, found, matched)
+    matched.references = set(matched.reference_files.values())
+    _match_leniently(unmatched, by_file, found, matched)
+    if derive is not None:
+        alone = [path for path in found.files if path not in by_file and path not in matched.references]
+        for row in derive(alone):
+            by_file[row.target].append(row)
+    matched.rows = _usable(by_file, matched)
+    del by_file  # much memory for a large table
+    _settle_contradictions(matched)
+    return matched
+
+
+def _match_exactly(
+    rows: Iterable[Row], found: DiscoveredFiles, matched: MatchedRows
+) -> tuple[defaultdict[Path, list[Row]], list[Row]]:
+    """Matches rows with the files that they name; returns the rows of each file, and rows without one."""
     finder = FileFinder(found.files)
-    by_file: dict[Path, list[Row]] = defaultdict(list)
+    by_file: defaultdict[Path, list[Row]] = defaultdict(list)
     unmatched: list[Row] = []
     references, reserved = matched.reference_files, matched.reserved
     for row in rows:
@@ -116,15 +133,7 @@ def match_rows(
             by_file[path].append(row)
         elif row.sheet not in found.neighbours:
             unmatched.append(row)
-    matched.references = set(references.values())
-    _match_leniently(unmatched, by_file, found, matched)
-    if derive is not None:
-        alone = [path for path in found.files if path not in by_file and path not in matched.references]
-        for row in derive(alone):
-            by_file[row.target].append(row)
-    matched.rows = _usable(by_file, matched)
-    _settle_contradictions(matched)
-    return matched
+    return by_file, unmatched
 
 
 def _match_leniently(

@@ -6,6 +6,7 @@ whose cells are shifted into other columns, isn't used. A table without a column
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,11 +227,12 @@ class _Columns:
         if "filename" not in values:
             refused.append(self._names_no_file())
         reference = checked.get("reference")
+        number = checked.get("accession_number")
         return Row(
             sheet=self._path,
             line=line,
             filename=checked.get("filename", ""),
-            accession_number=checked.get("accession_number"),
+            accession_number=None if number is None else sys.intern(number),  # of several rows as a rule
             sequence=checked.get("sequence"),
             view=checked.get("view"),
             picture_area=checked.get("picture_area"),
