@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -255,3 +256,33 @@ def test_the_server_ends_by_ctrl_c(running: RunningServer) -> None:
     assert running.address.startswith("http://127.0.0.1:")
     assert "/?token=" in running.address
     assert running.stop() in (0, 130)
+
+
+_OPEN_IN_A_VIEWER = """
+(tileSource) => new Promise((resolve, reject) => {
+  const element = document.body.appendChild(document.createElement("div"));
+  Object.assign(element.style, { position: "fixed", inset: "0", zIndex: "9" });
+  const viewer = OpenSeadragon({ element, tileSources: tileSource, drawer: "canvas", showNavigationControl: false });
+  viewer.addHandler("open-failed", (event) => reject(new Error(event.message)));
+  viewer.addHandler("open", () => {
+    const image = viewer.world.getItemAt(0);
+    const drawn = () => resolve(viewer.drawer.canvas.toDataURL());
+    image.addHandler("fully-loaded-change", () => viewer.addOnceHandler("animation-finish", drawn));
+    image.addHandler("fully-loaded-change", () => viewer.viewport.zoomBy(0.9));
+  });
+})
+"""
+
+
+def test_a_viewer_opens_scan_and_derivative_of_an_exported_manifest(
+    page: Page, archive: SmallArchive, running: RunningServer, tmp_path: Path
+) -> None:
+    archive.done("export", "--format", "iiif", "--output", tmp_path / "iiif", "--base-url", running.base)
+    manifest = json.loads((tmp_path / "iiif" / "manifests" / "1906.1.json").read_text(encoding="utf-8"))
+    choice = manifest["items"][0]["items"][0]["items"][0]["body"]
+    page.goto(f"{running.base}/derivatives/1")  # a page that has the viewer's script
+    page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
+    shown = [page.evaluate(_OPEN_IN_A_VIEWER, f"{each['service'][0]['id']}/info.json") for each in choice["items"]]
+
+    assert [each["label"]["none"][0][:18] for each in choice["items"]] == ["Digitally restored", "Scan"]
+    assert len(set(shown)) == 2, "the scan and the derivative look different"
