@@ -84,7 +84,8 @@ def _known_columns(current: Any) -> dict[str, Any]:
 
 def _newest_review() -> dict[str, Any]:
     newer = aliased(Review)
-    newest = select(func.max(newer.id)).where(newer.derivative_id == Master.current_restored_id).scalar_subquery()
+    of_current = select(func.max(newer.id)).where(newer.derivative_id == Master.current_restored_id)
+    newest = of_current.correlate(Master).scalar_subquery()
     last = select(Review.reason).where(Review.id == newest, Review.decision != Decision.UNDONE)
     return {
         "review_reason": last.scalar_subquery(),

@@ -82,7 +82,7 @@ def test_crops_are_the_pixels_of_master_and_derivative_side_by_side(archive: Sma
     assert str(archive.home / "samples") in answer.output
 
 
-def test_each_master_is_told_with_its_recipe_and_scores(archive: SmallArchive) -> None:
+def test_each_master_is_shown_with_its_recipe_and_scores(archive: SmallArchive) -> None:
     archive.done("restore", "--sample", "3", "--seed", "7", "--strength", "0.5")
     page = _page(archive, 1)
     scores = {
@@ -141,7 +141,7 @@ def test_a_dry_run_names_the_masters_and_writes_nothing(archive: SmallArchive) -
     assert [row["accession_number"] for row in archive.done("list", "batch:1", "--format", "json").json()] == named
 
 
-def test_a_failed_master_is_told_with_the_reason(archive: SmallArchive) -> None:
+def test_a_failed_master_is_listed_with_the_reason(archive: SmallArchive) -> None:
     (archive.scans / "b.tif").write_bytes(b"another file")
     assert archive.run("restore", "--sample", "3").code == 3
     page = _page(archive, 1)
@@ -150,7 +150,7 @@ def test_a_failed_master_is_told_with_the_reason(archive: SmallArchive) -> None:
     assert _pictures(page)  # of the others
 
 
-def test_a_master_that_can_not_be_read_any_more_is_told_in_its_place(archive: SmallArchive) -> None:
+def test_an_unreadable_master_is_replaced_by_its_error(archive: SmallArchive) -> None:
     archive.done("restore", "--sample", "2")
     for scan in archive.scans.glob("*.tif"):
         scan.unlink()

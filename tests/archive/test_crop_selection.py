@@ -39,7 +39,7 @@ def large(tmp_path: Path) -> Iterator[Picture]:
         yield picture
 
 
-def test_detail_the_flattest_that_is_no_black_and_the_middle_are_found(large: Picture) -> None:
+def test_the_most_detailed_the_flattest_and_a_middle_window_are_selected(large: Picture) -> None:
     found = {place.why: place.area for place in select_crops(large, _whole(large))}
     assert list(found) == ["most detail", "flattest", "middle"]
     assert 100 < found["most detail"].x < 1200
@@ -65,7 +65,7 @@ def test_it_reads_windows_and_not_the_whole_picture(large: Picture, monkeypatch:
     assert sum(width * height for width, height in reads) < large.info.width * large.info.height / 3
 
 
-def test_nothing_outside_the_picture_area_is_looked_at(large: Picture) -> None:
+def test_nothing_outside_the_picture_area_is_selected(large: Picture) -> None:
     area = Area(x=1500, y=700, width=1000, height=900)
     for place in select_crops(large, area):
         assert area.x <= place.area.x <= place.area.x + place.area.width <= area.x + area.width

@@ -83,7 +83,7 @@ def test_one_changed_byte_names_exactly_that_file(
         assert hashlib.sha256(content).hexdigest() in str(detail)
 
 
-def test_missing_and_unreadable_are_told_apart(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
+def test_missing_and_unreadable_files_are_distinguished(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
     holdings["a"].unlink()
     holdings["derivative"].unlink()
     holdings["derivative"].mkdir()

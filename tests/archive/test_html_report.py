@@ -105,7 +105,7 @@ def test_it_has_the_date_in_the_words_of_the_table(catalogue: Catalogue, tmp_pat
     assert " · ca. 1906" in _Elements(_written(catalogue, tmp_path / "report.html")).text
 
 
-def test_it_shows_what_changed_as_a_map_that_is_also_told_in_words(
+def test_the_report_shows_a_change_map_with_its_figures_as_text(
     archive: SmallArchive, catalogue: Catalogue, tmp_path: Path
 ) -> None:
     page = _Elements(_written(catalogue, tmp_path / "report.html"))
@@ -160,7 +160,7 @@ def test_damage_that_was_filled_in_is_marked_and_said_where_nobody_asked_for_it(
     ("parameters", "does"),
     [({}, True), ({"repair": ["noise", "damage"]}, True), ({"repair": ["noise"]}, False), ({"repair": "noise"}, False)],
 )
-def test_a_recipe_that_is_not_told_what_to_repair_repairs_damage_too(parameters: dict[str, object], does: bool) -> None:
+def test_a_recipe_without_a_repair_parameter_repairs_damage_too(parameters: dict[str, object], does: bool) -> None:
     stage = {"task": "restoration", "model": MODEL, "version": "1.0", "parameters": parameters}
     style = {"task": "style", "model": "autumn", "version": "1.0", "parameters": {}}
 
@@ -248,7 +248,7 @@ def test_a_query_chooses(catalogue: Catalogue, tmp_path: Path) -> None:
         write_report(catalogue, "nosuchfield:1", path)
 
 
-def test_a_picture_that_can_not_be_read_is_told_in_its_place(catalogue: Catalogue, archive: SmallArchive) -> None:
+def test_an_unreadable_picture_is_replaced_by_its_error(catalogue: Catalogue, archive: SmallArchive) -> None:
     (archive.scans / "a.tif").unlink()
     text = _written(catalogue, archive.home / "report.html")
 

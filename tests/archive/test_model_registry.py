@@ -209,7 +209,7 @@ def test_wrong_weights_are_not_copied_into_the_home(
     assert not (catalogue.settings.home / "models" / "mend" / "1.0" / "weights.safetensors").exists()
 
 
-def test_a_changed_card_is_told_by_verify(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_verify_reports_a_changed_card(catalogue: Catalogue, tmp_path: Path) -> None:
     added = model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     card = model_registry.checked_folder(catalogue, added).path / "card.json"
     card.write_text(card.read_text().replace('"minimum_size_px": 16', '"minimum_size_px": 8'))

@@ -47,7 +47,7 @@ def test_a_database_that_can_not_be_used_makes_no_home(tmp_path: Path, url: str)
     assert not (tmp_path / "home").exists()
 
 
-def test_a_file_is_no_home(tmp_path: Path) -> None:
+def test_a_file_is_not_a_home(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HomeError, match="can't be made a home"):
         create_home(tmp_path / "file", database=None)

@@ -37,7 +37,7 @@ def test_a_plain_accession_number_is_its_own_slug(number: str) -> None:
         ("A" * 300, "A" * 80),
     ],
 )
-def test_another_accession_number_is_made_plain_and_told_apart_by_its_digest(number: str, kept: str) -> None:
+def test_other_accession_numbers_become_safe_names_with_a_digest(number: str, kept: str) -> None:
     assert storage.slug(number) == f"{kept}-{digest(number.encode())[:6]}"
 
 

@@ -108,7 +108,7 @@ def test_a_picture_of_a_kind_that_is_not_restored_is_shown(settings: Settings, t
     store.close()
 
 
-def test_a_damaged_view_is_made_again_and_a_missing_file_is_told(settings: Settings, tmp_path: Path) -> None:
+def test_a_damaged_view_is_recreated_and_a_missing_file_is_reported(settings: Settings, tmp_path: Path) -> None:
     store = ViewStore(settings)
     subject = _subject(tmp_path, 1)
     store.pyramid(subject, wait_seconds=60)

@@ -45,7 +45,7 @@ def test_changed_pixels_are_found_by_one_of_the_checks(tmp_path: Path, name: str
     assert find_damage(path, depth="pixels", limits=Limits()) is not None
 
 
-def test_a_broken_block_of_metadata_is_no_damage(tmp_path: Path) -> None:
+def test_a_broken_metadata_block_is_not_damage(tmp_path: Path) -> None:
     path = tmp_path / "scan.png"
     Image.new("RGB", (8, 8)).save(path, dpi=(300, 300))
     content = path.read_bytes()

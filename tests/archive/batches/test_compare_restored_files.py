@@ -41,7 +41,7 @@ def _compared(workshop: Any, query: str | None = None) -> dict[str, Any]:
         return compare_versions(session, "mend", "mend@2.0", query)
 
 
-def test_a_better_version_is_told_by_the_references_it_comes_nearer_to(workshop: Any) -> None:
+def test_a_better_version_is_recognised_by_its_references(workshop: Any) -> None:
     workshop.model()
     for name in ("A", "B", "C"):
         workshop.master(name, with_reference=name != "C")

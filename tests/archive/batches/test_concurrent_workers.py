@@ -142,7 +142,7 @@ def _held_by(workshop: Any) -> LeaseHolder:
     return LeaseHolder(host=task.lease_host, pid=task.lease_pid, started=task.lease_started)
 
 
-def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
+def test_a_claim_records_its_holder_and_expiry(workshop: Any) -> None:
     batch_id = _prepare(workshop, 1)
     with workshop.catalogue.reading() as session:
         before = workshop.catalogue.now(session)
@@ -164,7 +164,7 @@ def test_a_claim_tells_who_holds_it_until_when(workshop: Any) -> None:
     )
 
 
-def test_a_batch_tells_who_works_on_what_and_when_it_gave_a_sign_of_life(workshop: Any) -> None:
+def test_a_batch_lists_workers_their_tasks_and_heartbeats(workshop: Any) -> None:
     batch_id = _prepare(workshop, 2)
     workshop.set(lease_seconds=2)
     claim = claim_next(workshop.catalogue, batch_id, device="cuda:1 NVIDIA H100")

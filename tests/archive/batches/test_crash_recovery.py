@@ -199,7 +199,7 @@ def test_a_connection_lost_while_an_outcome_is_recorded_loses_nothing(
 
 
 @POSTGRESQL
-def test_connections_that_the_database_ends_in_mid_batch_are_made_anew(
+def test_connections_that_the_database_closes_during_a_batch_are_reopened(
     workshop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = _prepare(workshop, 3)

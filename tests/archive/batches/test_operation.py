@@ -91,7 +91,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @SQLITE
 @pytest.mark.usefixtures("_often")
-def test_the_first_of_many_failures_and_the_end_are_told(workshop: Any, tmp_path: Path) -> None:
+def test_the_first_of_many_failures_and_the_end_are_notified(workshop: Any, tmp_path: Path) -> None:
     batch_id = workshop.prepared(*(f"A{number}" for number in range(5)))
     told = tmp_path / "told"
 
@@ -116,7 +116,7 @@ def test_the_first_of_many_failures_and_the_end_are_told(workshop: Any, tmp_path
 
 @SQLITE
 @pytest.mark.usefixtures("_often")
-def test_a_stall_is_told_once(workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stall_is_notified_once(workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_monitor, "_STALL_WITHOUT_EXPERIENCE_SECONDS", 0.2)
     batch_id = workshop.prepared("A0")
     told = tmp_path / "told"

@@ -131,7 +131,7 @@ def test_a_failing_stage_fails_its_task_and_leaves_no_file(workshop: Any, then: 
     assert len(workshop.files()) == 1
 
 
-def test_output_that_is_no_picture_is_refused(workshop: Any) -> None:
+def test_output_that_is_not_a_picture_is_refused(workshop: Any) -> None:
     class Nothing(FakeStage):
         def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
             return np.full_like(region, np.nan)
@@ -193,7 +193,7 @@ def test_what_another_batch_made_during_the_work_is_skipped_and_kept(workshop: A
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in workshop.files()] == [derivative.sha256]
 
 
-def test_progress_tells_every_task(workshop: Any) -> None:
+def test_progress_reports_every_task(workshop: Any) -> None:
     batch_id = workshop.prepared("A", "B")
     told: list[Any] = []
 

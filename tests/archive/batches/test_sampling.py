@@ -86,7 +86,7 @@ def test_a_seed_names_a_draw() -> None:
     assert draws[0] == [15, 42, 84, 132, 170]
 
 
-def test_it_says_what_masters_were_told_by() -> None:
+def test_events_name_the_mapping_of_their_metadata() -> None:
     (master,) = _candidates(1, collection="Lange", date_earliest=19361105, samples_per_pixel=3)
     assert list(describe_traits(master)) == ["Lange", "1930s", "24.0 Mpx", "16-bit colour"]
 
@@ -103,7 +103,7 @@ def test_a_sample_is_of_what_the_plan_would_take_and_counts_as_it_does(workshop_
     assert whole.drawn_sample is None
 
 
-def test_a_dry_run_tells_the_masters_that_the_batch_then_has(workshop_of_twelve: Any) -> None:
+def test_a_dry_run_lists_the_masters_of_the_later_batch(workshop_of_twelve: Any) -> None:
     sample = Sample(size=4, seed=1)
     told = _sampled(workshop_of_twelve.plan(sample=sample, dry_run=True))
     plan = workshop_of_twelve.plan(sample=sample)

@@ -104,7 +104,7 @@ def test_a_grey_master_becomes_rgb_under_a_style_that_has_colour(workshop: Any) 
     assert silver.notes == []
 
 
-def test_room_is_looked_for_as_much_as_a_look_takes(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_space_is_checked_for_a_styled_derivative(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     workshop.style(palette="neutral")
     workshop.master("A", size=(1000, 1000))
     pixels = 1000 * 1000 * 2
@@ -118,9 +118,7 @@ def test_room_is_looked_for_as_much_as_a_look_takes(workshop: Any, monkeypatch: 
         workshop.run(batch_id)
 
 
-def test_room_is_looked_for_beside_derivatives_for_what_a_look_is_applied_to(
-    workshop: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_space_is_checked_for_the_input_of_a_style(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     workshop.model()
     workshop.style(palette="neutral")
     for number in range(5):  # of which at most three are in flight
@@ -229,7 +227,7 @@ def test_each_stage_is_scored_against_what_it_was_given_and_the_master(workshop:
     assert workshop.masters()[0].psnr_source is None  # a styled derivative is not a restoration
 
 
-def test_a_grey_master_with_a_profile_is_scored_and_told_of_in_the_spaces_that_were_worked_in(workshop: Any) -> None:
+def test_a_grey_master_with_a_profile_is_scored_and_recorded_in_the_working_spaces(workshop: Any) -> None:
     workshop.model()
     workshop.style(palette="toned")
     workshop.run(_prepared_with_look(workshop, icc_profile=grey_profile(1.0)))
@@ -254,7 +252,7 @@ def _prepared_with_look(workshop: Any, **master: Any) -> int:
     return batch_id
 
 
-def test_the_distance_from_a_style_is_told_where_its_version_keeps_statistics(workshop: Any) -> None:
+def test_the_style_distance_is_scored_if_the_version_has_statistics(workshop: Any) -> None:
     workshop.style(statistics=dict.fromkeys(STATISTIC_NAMES, 0.0), spreads=dict.fromkeys(STATISTIC_NAMES, 1.0))
     workshop.style("simulated-blue")
     workshop.master("A")

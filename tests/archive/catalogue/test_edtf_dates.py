@@ -45,7 +45,7 @@ def test_a_date_covers_all_days_that_it_may_mean(edtf: str, first: int, last: in
 @pytest.mark.parametrize(
     "text", ["", "  ", "c. 1906", "1906-13", "1906-02-29", "1906-02-30/1907", "unknown", "..", "/", "../..", "1" * 300]
 )
-def test_what_is_no_edtf_date_is_refused(text: str) -> None:
+def test_an_invalid_edtf_date_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a valid EDTF date"):
         date_range(text)
 

@@ -86,7 +86,7 @@ def test_a_list_has_one_flat_row_an_item_about_its_current_restored_derivative(c
     json.dumps(rows)
 
 
-def test_an_item_is_told_of_by_its_first_match_restorable_views_first(catalogue: Catalogue) -> None:
+def test_an_item_is_represented_by_its_first_match_restorable_views_first(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         version = add_version(session)
         item = add_item(session, "A", masters=0)
@@ -110,7 +110,7 @@ def test_lists_are_limited_by_items_and_not_by_masters(catalogue: Catalogue) -> 
         assert list(list_items(session, None, limit=0)) == []
 
 
-def test_a_mistaken_query_is_told_before_anything_is_read(catalogue: Catalogue) -> None:
+def test_an_invalid_query_is_reported_before_anything_is_read(catalogue: Catalogue) -> None:
     with catalogue.reading() as session, pytest.raises(QueryError):
         list_items(session, "nonsense:1")
 
@@ -159,7 +159,7 @@ def test_a_list_says_rejected_where_nothing_is_current_after_a_rejection(catalog
         ]
 
 
-def test_batches_are_counted_and_told_with_their_failures(catalogue: Catalogue) -> None:
+def test_batches_are_counted_and_listed_with_their_failures(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         recipe = add_recipe(session, add_version(session))
         masters = {name: add_item(session, name).masters[0] for name in "CAB"}
@@ -262,3 +262,19 @@ def test_every_further_field_can_be_listed(catalogue: Catalogue) -> None:
     told = ("date_text", "extra.box_no", "identifiers", "view", "derivative_id")
     assert [first[name] for name in told] == ["um 1906", "7", "ark:/1/a", "recto", None]
     assert second["extra.box_no"] is None
+
+
+def test_review_fields_are_those_of_the_listed_master(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        version = add_version(session, approved=True)
+        first, second, third = (
+            add_derivative(session, add_item(session, name).masters[0], version) for name in ("A", "B", "C")
+        )
+        add_review(session, first, Decision.ACCEPTED, reviewer="Anna")
+        add_review(session, second, Decision.ACCEPTED, reviewer="Bo")
+        add_review(session, third, Decision.ACCEPTED, reviewer="Bo")
+        add_review(session, third, Decision.UNDONE, reviewer="Cleo")
+    with catalogue.reading() as session:
+        rows = list(list_items(session, None, further=["reviewer", "reviewed_at"]))
+    assert [row["reviewer"] for row in rows] == ["Anna", "Bo", None]
+    assert [row["reviewed_at"] is None for row in rows] == [False, False, True]

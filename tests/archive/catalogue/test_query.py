@@ -324,7 +324,7 @@ def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int,
         ("status:restored creator:Anna Pérez", "'Pérez' was looked for in title and description, not in creator"),
     ],
 )
-def test_words_after_a_value_are_told_to_be_words_of_their_own(query: str, said: str) -> None:
+def test_words_after_a_value_are_reported_as_separate_words(query: str, said: str) -> None:
     assert said in str(explain_empty_result(query))
 
 

@@ -151,7 +151,7 @@ def test_pairs_without_a_value_or_of_two_references_are_left_out_and_counted(cat
     assert (_score(found, "psnr", "source")["n"], _score(found, "psnr", "source")["left_out"]) == (2, 1)
 
 
-def test_where_no_pair_has_a_value_there_is_no_average(catalogue: Catalogue) -> None:
+def test_without_a_pair_of_values_the_average_is_missing(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         (master,) = add_item(session, "A").masters
         for version in _versions(session):

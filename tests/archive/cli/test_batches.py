@@ -84,7 +84,7 @@ def test_a_cancelled_batch_is_not_run(planned: SmallArchive) -> None:
     assert planned.run("batch", "cancel", "7").code == 2
 
 
-def test_a_batch_tells_its_pace_and_what_each_stage_took(planned: SmallArchive) -> None:
+def test_batch_show_prints_throughput_and_stage_times(planned: SmallArchive) -> None:
     before = planned.done("batch", "show", "1", "--format", "json").json()
     assert (before["rate"], before["seconds_left"], before["stages"]) == (None, None, [])
     planned.done("batch", "resume", "1")
@@ -100,7 +100,7 @@ def test_a_batch_tells_its_pace_and_what_each_stage_took(planned: SmallArchive) 
         assert told in text
 
 
-def test_a_dry_run_tells_room_and_time_and_counts_as_the_run_does(planned: SmallArchive) -> None:
+def test_a_dry_run_prints_disk_space_and_time_and_counts_like_the_run(planned: SmallArchive) -> None:
     planned.done("batch", "resume", "1")
     write_scan(planned.scans / "N3.tif", seed=3)
     planned.done("ingest", planned.scans)
@@ -202,7 +202,7 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
     assert not [name for name in names if name.startswith(".")]
 
 
-def test_durations_are_told_as_people_do() -> None:
+def test_durations_are_formatted_in_readable_units() -> None:
     assert [format_duration(seconds) for seconds in (0.4, 89, 100, 3599, 12_000, 400_000)] == [
         "0 s",
         "89 s",
@@ -222,7 +222,7 @@ def test_a_cluster_on_sqlite_is_refused_before_a_batch_is_written(small: SmallAr
     assert small.done("batch", "list", "--format", "json").json() == []
 
 
-def test_a_batch_is_planned_with_a_priority_and_its_end_is_told(planned: SmallArchive, tmp_path: Path) -> None:
+def test_a_batch_has_a_priority_and_its_end_is_notified(planned: SmallArchive, tmp_path: Path) -> None:
     metrics, told = tmp_path / "archive.prom", tmp_path / "told"
     planned.done("batch", "resume", "1", "--priority", "3", "--metrics", metrics, "--notify", f"tee {told}")
     (batch,) = planned.done("batch", "list", "--format", "json").json()

@@ -244,7 +244,7 @@ def test_training_on_no_photographs_is_one_message(tmp_path: Path) -> None:
     assert answer.errors.startswith("archive: ")
 
 
-def test_training_tells_where_the_version_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_prints_the_folder_of_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def pretend(output: Path, *, progress: Callable[..., None], **given: object) -> ModelFolder:
         assert given == {"data": None, "resume": True, "start": None, "minutes": None, "perceptual_weights": None}
         progress(7, 8, {"pixel": 0.1})
@@ -289,7 +289,7 @@ def test_an_output_that_can_not_be_written_is_one_message(restored: SmallArchive
     assert answer.errors.startswith("archive: ")
 
 
-def test_on_a_terminal_a_bar_tells_how_far_it_has_come(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_shows_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
     bar = ProgressBar()
     bar.start(2, "masters")
     bar.advance(1, "1906.1")

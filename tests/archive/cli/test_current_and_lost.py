@@ -65,7 +65,7 @@ def test_a_changed_derivative_is_repaired_and_the_changed_file_kept(museum: Smal
     assert museum.done("verify").output == ""
 
 
-def test_other_bytes_become_a_new_derivative_and_the_lost_one_is_not_looked_for(museum: SmallArchive) -> None:
+def test_other_bytes_become_a_new_derivative_and_the_lost_one_is_no_longer_expected(museum: SmallArchive) -> None:
     museum.done("review", "A", "--accept")
     path_of(museum, "A").unlink()
     museum.run("verify")

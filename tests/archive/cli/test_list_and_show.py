@@ -134,7 +134,7 @@ def test_show_json_is_the_object_of_the_contract(restored: SmallArchive) -> None
     assert set(item["events"][0]) >= {"type", "at", "outcome", "detail", "agent"}
 
 
-def test_show_tells_when_and_by_whom_a_master_was_scanned(small: SmallArchive) -> None:
+def test_show_prints_when_and_by_whom_a_master_was_scanned(small: SmallArchive) -> None:
     tifffile.imwrite(
         small.scans / "a.tif",
         np.arange(48 * 40, dtype=np.uint16).reshape(40, 48),
@@ -150,7 +150,7 @@ def test_show_tells_when_and_by_whom_a_master_was_scanned(small: SmallArchive) -
     assert "  scanned by: Scanning team\n" in text
 
 
-def test_show_tells_a_person_what_was_done_and_compared_with_what(restored: SmallArchive) -> None:
+def test_show_prints_the_history_and_what_each_score_compares(restored: SmallArchive) -> None:
     text = restored.done("show", "1906.1").output
 
     assert "A street <in summer>" in text

@@ -121,7 +121,7 @@ def test_groups_tell_the_exit_codes_of_their_commands(small: SmallArchive) -> No
         assert "\n    3   " in small.done(*arguments).output
 
 
-def test_an_ingest_groups_what_it_says_and_tells_all_of_it_on_request(small: SmallArchive, tmp_path: Path) -> None:
+def test_an_ingest_groups_its_messages_and_prints_all_on_request(small: SmallArchive, tmp_path: Path) -> None:
     for number in range(5):
         (small.scans / f"broken{number}.tif").write_bytes(b"II*\0")
         (small.scans / f"{number}.txt").write_text("no image")

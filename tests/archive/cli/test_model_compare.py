@@ -23,7 +23,7 @@ def both(small: SmallArchive, tmp_path: Path) -> SmallArchive:
     return small
 
 
-def test_the_table_tells_quality_from_change_and_names_the_worst(both: SmallArchive) -> None:
+def test_the_table_distinguishes_quality_from_change_and_names_the_worst(both: SmallArchive) -> None:
     text = both.done("model", "compare", MODEL, f"{MODEL}@9.1").output
     quality, change, alone = (
         text.index(word) for word in ("Quality, ", "Change, ", "The derivative without a comparison")

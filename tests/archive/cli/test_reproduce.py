@@ -169,7 +169,7 @@ def test_other_pixels_are_different_here_and_within_a_tolerance_on_another_devic
     assert outcomes(several.run("reproduce", wanted).output) == ["different", "identical"]
 
 
-def test_other_metadata_alone_is_told_from_other_pixels(several: SmallArchive) -> None:
+def test_changed_metadata_is_distinguished_from_changed_pixels(several: SmallArchive) -> None:
     path = next((several.home / "derivatives" / "b").glob("*_restored_*.tif"))
     with catalogue_of(several).session() as session:
         name = str(path.relative_to(several.home))

@@ -167,7 +167,7 @@ def test_a_review_that_is_not_understood_decides_nothing(restored: SmallArchive,
     assert restored.show("1906.1")["derivatives"][0]["review"] is None
 
 
-def test_a_path_may_hold_bytes_that_are_no_text(small: SmallArchive, tmp_path: Path) -> None:
+def test_a_path_may_contain_undecodable_bytes(small: SmallArchive, tmp_path: Path) -> None:
     folder = tmp_path / "scans-\udcff"
     folder.mkdir()
 

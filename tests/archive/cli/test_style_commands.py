@@ -26,7 +26,7 @@ def styled(restored: SmallArchive, tmp_path: Path) -> SmallArchive:
     return restored
 
 
-def test_a_look_is_made_and_told_apart_from_the_restoration(styled: SmallArchive, tmp_path: Path) -> None:
+def test_a_styled_derivative_is_distinguished_from_the_restoration(styled: SmallArchive, tmp_path: Path) -> None:
     answer = styled.done("restore", "accession_number:1906.1", "--style", TONED, "--style-strength", "0.8")
     assert "a simulated look: simulated-sepia-print 1.0 (brightness 0, strength 0.8" in answer.errors
     restored, derivative = styled.show("1906.1")["derivatives"]

@@ -141,7 +141,7 @@ def test_added_and_changed_metadata_of_other_kinds_are_named(signed: Signed, cha
     }
 
 
-def test_a_copy_signed_anew_by_somebody_else_names_them_untrusted(signed: Signed, tmp_path: Path) -> None:
+def test_a_copy_signed_again_by_another_person_is_untrusted(signed: Signed, tmp_path: Path) -> None:
     catalogue = Catalogue.open(load_settings(signed.archive.home))
     derivative = signed.archive.show("A")["derivatives"][0]["id"]
     other = make_credentials("Other Museum", "Photography")

@@ -124,7 +124,7 @@ def test_both_sums_of_a_file_must_agree(scans: Path, make_scan: MakeScan, take: 
     assert "its MD5 is" in take(manifest=scans / "SUMS").failures[0][1]
 
 
-def test_files_that_are_missing_and_scans_that_are_not_listed_are_told(
+def test_missing_files_and_unlisted_scans_are_reported(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
 ) -> None:
     for seed, name in enumerate(("a.tif", "gone.tif", "box/elsewhere.tif")):
@@ -169,7 +169,7 @@ def test_a_line_that_is_not_understood_stops_all_before_anything_is_ingested(
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfea\0"], ids=["empty", "UTF-16"])
-def test_a_file_that_is_no_manifest_is_refused(
+def test_a_file_that_is_not_a_manifest_is_refused(
     scans: Path, make_scan: MakeScan, take: Take, tmp_path: Path, content: bytes
 ) -> None:
     make_scan("a.tif", 1)

@@ -139,7 +139,7 @@ def test_a_kind_that_newer_software_can_carry_is_taken_in_by_the_next_ingest(
         assert changes == [f"kind: of a kind unknown then -> {master.unsupported}"]
 
 
-def test_a_limit_on_decoding_is_told_with_its_setting(catalogue: Catalogue, scans: Path, take: Take) -> None:
+def test_a_decoding_limit_is_reported_with_its_setting(catalogue: Catalogue, scans: Path, take: Take) -> None:
     home = catalogue.settings.home
     settings = home / SETTINGS_NAME
     settings.write_text(settings.read_text() + "max_decoding_bytes = 1000\n")

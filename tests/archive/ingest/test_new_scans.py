@@ -269,7 +269,7 @@ def test_links_that_lead_in_circles_are_survived(
     }
 
 
-def test_a_name_that_is_no_utf8_is_a_failure_with_a_reason(
+def test_a_name_that_is_not_utf8_is_a_failure_with_a_reason(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
 ) -> None:
     path = make_scan("a.tif", 1)

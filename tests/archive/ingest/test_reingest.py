@@ -300,7 +300,7 @@ def test_a_copy_that_was_published_without_its_row_is_adopted(
     assert list(copy.parent.iterdir()) == [copy]
 
 
-def test_a_dry_run_tells_what_would_happen_and_writes_nothing(
+def test_a_dry_run_reports_what_would_happen_and_writes_nothing(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: WriteRows, take: Take
 ) -> None:
     make_scan("known.tif", 0)

@@ -72,7 +72,7 @@ def test_accents_of_an_accession_number_are_composed(tmp_path: Path) -> None:
         ("title", "a\0b", "holds a NUL character"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_column_and_what_is_allowed(
+def test_an_invalid_value_is_reported_with_its_column_and_the_allowed_values(
     tmp_path: Path, column: str, value: str, complaint: str
 ) -> None:
     wrong, right = read(tmp_path, f"filename,{column}\na.tif,{value}\nb.tif,\n")

@@ -122,7 +122,7 @@ def test_a_queue_is_decided_by_the_keyboard(page: Page, running: RunningServer, 
     assert _reviews(catalogue) == expected
 
 
-def test_a_picture_is_looked_at_in_every_way(page: Page, running: RunningServer) -> None:
+def test_a_picture_is_compared_in_every_mode(page: Page, running: RunningServer) -> None:
     page.goto(f"{running.base}/derivatives/1")
     page.wait_for_selector("#viewer[data-shown='1']", timeout=30_000)
     for key, mode in (("v", "side_by_side"), ("d", "difference"), ("d", "slider")):
