@@ -19,6 +19,9 @@ from archive.settings import Settings
 _WRITES = "archive_writes"
 BUSY_TIMEOUT_SECONDS = 60
 
+IS_ROLLED_BACK = "is_rolled_back"
+"""The key in a session's ``info`` that says that its changes are rolled back at the end."""
+
 _NETWORK_FILE_SYSTEMS = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|coda|ceph|glusterfs|lustre|beegfs|gpfs|pvfs2|orangefs|ocfs2|gfs2|9p"
     r"|fuse\.(sshfs|ceph|glusterfs|davfs2?|rclone|s3fs|gcsfuse|smbnetfs|curlftpfs|mfs|juicefs|nfs.*|cephfs.*)|davfs2?"

@@ -12,7 +12,14 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from archive.catalogue.engines import make_engine, private_copy, read_engine, refuse_absent_database, write_engine
+from archive.catalogue.engines import (
+    IS_ROLLED_BACK,
+    make_engine,
+    private_copy,
+    read_engine,
+    refuse_absent_database,
+    write_engine,
+)
 from archive.catalogue.schema import revision
 from archive.errors import HomeError
 from archive.settings import Settings
@@ -74,6 +81,7 @@ class Catalogue:
             private_copy(self.engine) if is_sqlite else nullcontext(self.engine) as engine,
             self._session(write_engine(engine)) as session,
         ):
+            session.info[IS_ROLLED_BACK] = True
             yield session
 
     def now(self, session: Session) -> datetime:

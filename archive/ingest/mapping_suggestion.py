@@ -51,6 +51,8 @@ _BLOCKING_HEADER = re.compile(
     r"sperr|restrict|restring|restrei|confid|vertraul|vertrouw|embargo|closed|gesloten|beperk"
 )
 """Headers of access, folded, whose yes keeps a photograph closed."""
+_NEGATED_HEADER = re.compile(r"\bun\w|\b(not|no|nicht|non|kein\w*|pas|sans|sin|niet|geen|aufgehoben|lifted|expired)\b")
+_CERTAIN_HEADER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +156,18 @@ def _choices(target: str, header: str, values: Counter[str]) -> dict[str, str | 
     if words is None or len(values) > _MOST_CHOICES:
         return {}
     ours = {fold_value(word): name for name, spellings in words.items() for word in spellings.split("|")}
-    if target == "access":
+    if target == "access" and _is_plain(header):
         blocks = _BLOCKING_HEADER.search(fold_header(header)) is not None
         ours |= dict.fromkeys(_YES, "restricted" if blocks else "open")
         ours |= dict.fromkeys(_NO, "open" if blocks else "restricted")
     return {value: ours.get(fold_value(value)) for value in values if fold_value(value) not in set(CHOICES[target])}
+
+
+def _is_plain(header: str) -> bool:
+    """Whether it is certain what yes and no mean below the header; a wrong guess would open closed photographs."""
+    match = match_column(header)
+    is_certain = match is not None and match.certainty >= _CERTAIN_HEADER
+    return is_certain and _NEGATED_HEADER.search(fold_header(header)) is None
 
 
 def _day_first(values: Iterable[str]) -> bool | None:

@@ -11,6 +11,7 @@ from sqlalchemy import delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from archive.catalogue.engines import IS_ROLLED_BACK
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER, has_wildcard
 from archive.catalogue.schema.tables import DistinctWord, Item, ItemWord
 
@@ -66,7 +67,9 @@ def index_item_words(session: Session, item: Item) -> None:
 
 def _add_distinct_words(session: Session, words: Set[tuple[str, str]]) -> None:
     """Adds the words, with their fields, that no item had so far."""
+    if session.info.get(IS_ROLLED_BACK):
+        return  # other processes that add one of the words would wait for the end of this session
     insert_new = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    # In one order, so that two processes with the same new words never wait for each other.
+    # In one order, so that two processes that add the words of one item each can't deadlock.
     rows = [{"field": field, "word": word} for field, word in sorted(words)]
     session.execute(insert_new(DistinctWord).on_conflict_do_nothing(), rows)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from archive.catalogue import Catalogue
 from archive.catalogue.query.text_index import MAX_WORD_LENGTH, fold_words, index_item_words
@@ -10,7 +10,7 @@ from tests.catalogue_rows import add_item
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("written", "words"),
     [
         ("L'Été à Paris", ["l", "ete", "a", "paris"]),
         ("STRASSE Straße", ["strasse", "strasse"]),
@@ -21,8 +21,8 @@ from tests.catalogue_rows import add_item
         ("x" * 5000, ["x" * MAX_WORD_LENGTH]),
     ],
 )
-def test_words_are_folded_without_case_and_accents(text: str, words: list[str]) -> None:
-    assert fold_words(text) == words
+def test_words_are_folded_without_case_and_accents(written: str, words: list[str]) -> None:
+    assert fold_words(written) == words
 
 
 def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
@@ -56,3 +56,14 @@ def test_each_word_of_a_field_is_once_among_the_distinct_words(catalogue: Catalo
             ("title", "the"),
             ("title", "title"),
         ]
+
+
+def test_a_dry_run_blocks_nobody_with_its_new_words(catalogue: Catalogue) -> None:
+    with catalogue.trying() as trial:
+        add_item(trial, "A", title="zebra", masters=0)
+        with catalogue.session() as session:
+            if session.get_bind().dialect.name == "postgresql":
+                session.execute(text("SET LOCAL lock_timeout = '5s'"))
+            add_item(session, "B", title="zebra", masters=0)
+    with catalogue.reading() as session:
+        assert session.scalars(select(DistinctWord.word)).all() == ["zebra"]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archive.ingest.mapping_suggestion import suggest_mapping
+
+
+@pytest.mark.parametrize(
+    ("header", "closes"),
+    [("Öffentlich zugänglich", "nein"), ("Sperrvermerk", "ja"), ("Restricted", "yes"), ("Public", "no")],
+)
+def test_yes_and_no_of_an_access_column_are_read_by_its_header(tmp_path: Path, header: str, closes: str) -> None:
+    opens = {"nein": "ja", "ja": "nein", "yes": "no", "no": "yes"}[closes]
+    table = tmp_path / "export.csv"
+    table.write_text(f"Datei;{header}\na.tif;{closes}\nb.tif;{opens}\n", encoding="utf-8")
+    (access,) = (each for each in suggest_mapping(table).columns if each.target == "access")
+    assert access.values == {closes: "restricted", opens: "open"}
+
+
+@pytest.mark.parametrize("header", ["Unrestricted", "Not confidential", "No restrictions", "Sperre aufgehoben"])
+def test_yes_and_no_below_a_negated_header_are_left_to_a_person(tmp_path: Path, header: str) -> None:
+    table = tmp_path / "export.csv"
+    table.write_text(f"Datei;{header}\na.tif;yes\nb.tif;no\n", encoding="utf-8")
+    values = [each.values for each in suggest_mapping(table).columns if each.target == "access"]
+    assert values in ([], [{"yes": None, "no": None}])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "ObjectNumber|Title|Artist Display|Dated|Medium|CreditLine=accession_number|title|creator|date|process|",
+        "idno|Preferred Labels|Entities|Date Created|Access=accession_number|title|creator|date|access",
+        "dcterms:identifier|dcterms:title|dcterms:creator|dcterms:date|dcterms:spatial=accession_number|title|creator|date|place",
+        "Resource ID|Original filename|Caption|Date=identifiers|filename|title|date",
+        "Inventarnummer|Bildtitel|Fotograf/in|Datierung|Technik=accession_number|title|creator|date|process",
+        "Numéro d'inventaire|Titre|Photographe|Date de prise de vue|Lieu=accession_number|title|creator|date|place",
+        "N.º de inventario|Título|Fotógrafo|Fecha|Procedimiento=accession_number|title|creator|date|process",
+        "Signatur|Digitalisat|Bildseite|Bildlegende|Sperrvermerk=accession_number|filename|view|title|access",
+        "Inventarisnummer|Titel|Fotograaf|Datering|Toegang=accession_number|title|creator|date|access",
+    ],
+)
+def test_headers_of_usual_exports_are_recognised(tmp_path: Path, headers: str) -> None:
+    theirs, ours = headers.split("=")
+    table = tmp_path / "export.csv"
+    table.write_text(theirs.replace("|", ";") + "\n", encoding="utf-8")
+    targets = [each.target for each in suggest_mapping(table).columns]
+    for target, expected in zip(targets, ours.split("|"), strict=True):
+        assert expected in ("", target)
