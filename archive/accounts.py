@@ -11,8 +11,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.review_tables import User
 from archive.catalogue.schema.vocabularies import Access, Role
+from archive.catalogue.schema.web_review_tables import User
 from archive.errors import NotFoundError, UsageError
 
 MINIMUM_PASSWORD_LENGTH = 10

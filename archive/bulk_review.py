@@ -17,7 +17,7 @@ from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import select_derivatives
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import Decision
-from archive.display import DECISION_FIELDS
+from archive.display_labels import DECISION_FIELDS
 from archive.errors import ArchiveError, UsageError
 from archive.progress_reporting import NoProgress, Progress
 from archive.review import record_decision

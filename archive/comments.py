@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from archive.catalogue import Catalogue
 from archive.catalogue.events import person_agent
-from archive.catalogue.schema.review_tables import Comment
 from archive.catalogue.schema.tables import Derivative, Master
+from archive.catalogue.schema.web_review_tables import Comment
 from archive.errors import NotFoundError, UsageError
 
 MAXIMUM_LENGTH = 2000

@@ -20,9 +20,9 @@ from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import image_score, newest_decision
 from archive.catalogue.listings import select_derivatives
 from archive.catalogue.query.fields import CHANGE_METRICS, IMAGE_METRICS
-from archive.catalogue.schema.review_tables import ReviewQueue, ReviewQueueEntry
 from archive.catalogue.schema.tables import Derivative, Item, Master, Review
 from archive.catalogue.schema.vocabularies import DerivativeKind, ScoredImage
+from archive.catalogue.schema.web_review_tables import ReviewQueue, ReviewQueueEntry
 from archive.errors import NotFoundError, UsageError
 
 CLAIM_SECONDS = 120

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.degradation import age_picture, sample_ageing
 from restoration.degradation.real_grain import PATCH_PX, find_grain_patches
 from restoration.training.aged_pairs import images_in, read_photograph

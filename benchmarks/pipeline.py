@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from archive.batches.running import task_outcomes, task_processing, task_thread_pool
 from archive.batches.running.commit import commit_derivative
-from archive.batches.running.inference_scheduler import InferenceScheduler
+from archive.batches.running.inference_queue import InferenceScheduler
 from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings

@@ -13,7 +13,7 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from restoration.colour.toning import apply_toning, luma
+from restoration.colour.colour_operations import apply_toning, luma
 from restoration.degradation import Ageing, Damage, Fading, Softness, age_picture, sample_ageing
 
 Array = NDArray[np.float32]

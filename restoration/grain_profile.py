@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import nnls
 
-from restoration.colour.toning import LUMA_WEIGHTS
+from restoration.colour.colour_operations import LUMA_WEIGHTS
 from restoration.image import Source
 from restoration.window_sampling import sample_areas
 

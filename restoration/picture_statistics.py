@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restoration.colour.toning import LUMA_WEIGHTS
+from restoration.colour.colour_operations import LUMA_WEIGHTS
 from restoration.image import Source
 from restoration.window_sampling import sample_areas
 

@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.degradation import Ageing, Damage, Softness, age_picture
 
 Array = NDArray[np.float32]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from archive.catalogue.edtf_dates import date_range
-from archive.catalogue.query.description_fields import FIELD_NAMES
+from archive.catalogue.query.identifier_and_extra_fields import FIELD_NAMES
 from archive.catalogue.query.lucene_parser import parse_condition
 from restoration.image import Picture
 

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from archive.catalogue.other_identifiers import get_identifiers
 from archive.catalogue.query.status_predicates import RESTORABLE_FIRST, STATUS
-from archive.catalogue.schema.review_tables import Comment
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, QualityScore, Review
 from archive.catalogue.schema.vocabularies import Decision
+from archive.catalogue.schema.web_review_tables import Comment
 from archive.catalogue.sessions import Catalogue
 from archive.errors import NotFoundError
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.batch_lookup import find_batch, list_failures
+from archive.catalogue.batch_queries import find_batch, list_failures
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
-from archive.catalogue.list_rows import select_derivative_ids, stream_derivatives, stream_items, stream_masters
-from archive.catalogue.model_versions import find_version, list_model_versions
+from archive.catalogue.list_queries import select_derivative_ids, stream_derivatives, stream_items, stream_masters
+from archive.catalogue.model_version_lookup import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.query_tree import And, Condition, QueryNode
 from archive.catalogue.schema.tables import (
@@ -26,7 +26,7 @@ from archive.catalogue.schema.tables import (
 from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
 from archive.catalogue.throughput import measure_open_work, measure_throughput, stage_seconds
 from archive.catalogue.version_comparison import compare_versions
-from archive.display import LIST_FIELDS
+from archive.display_labels import LIST_FIELDS
 
 __all__ = [
     "LIST_FIELDS",
@@ -56,7 +56,7 @@ def select_masters(query: str | None) -> Select[Master]:
 
 
 def list_masters(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """Streams the matching masters, one flat object each (:data:`archive.display.MASTER_ROW_FIELDS`).
+    """Streams the matching masters, one flat object each (:data:`archive.display_labels.MASTER_ROW_FIELDS`).
 
     Raises:
         QueryError: the query has a mistake.
@@ -65,7 +65,7 @@ def list_masters(session: Session, query: str | None, limit: int | None = None) 
 
 
 def list_derivatives(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """Streams derivatives, one flat object each (:data:`archive.display.DERIVATIVE_ROW_FIELDS`).
+    """Streams derivatives, one flat object each (:data:`archive.display_labels.DERIVATIVE_ROW_FIELDS`).
 
     Conditions that can be about a derivative are about the row; others are about its master and item.
 
@@ -102,10 +102,11 @@ def list_items(
 ) -> Iterator[dict[str, Any]]:
     """Streams the items that have a matching master, one flat object each (:data:`LIST_FIELDS`).
 
-    ``further`` names fields besides: those of :data:`archive.display.FURTHER_LIST_FIELDS`, and ``extra.COLUMN``.
+    ``further`` names fields besides: those of :data:`archive.display_labels.FURTHER_LIST_FIELDS`, and ``extra.COLUMN``.
     An item is represented by its first matching master, restorable views first; of several matching ones, it has the
     status and the review of the least far. If the query selects derivatives (``batch:3``), the row is about the newest
-    of them, a current one first, and has the further keys :data:`archive.display.DERIVATIVE_KEYS`. Paths are absolute.
+    of them, a current one first, and has the further keys :data:`archive.display_labels.DERIVATIVE_KEYS`. Paths are
+    absolute.
     ``access`` limits the list to items of these kinds of access, ``after`` to those behind an accession number.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.schema.description_tables import ItemIdentifier
+from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
 from archive.catalogue.schema.tables import Item
 
 

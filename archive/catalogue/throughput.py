@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, cast, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.batch_lookup import open_tasks
+from archive.catalogue.batch_queries import open_tasks
 from archive.catalogue.schema.tables import Derivative, Master, Model, ModelVersion, RecipeStage, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 

@@ -15,12 +15,12 @@ from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, litera
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.current_derivative import newest_decision
-from archive.catalogue.model_versions import find_version
+from archive.catalogue.model_version_lookup import find_version
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.query.query_tree import without_index
 from archive.catalogue.schema.tables import Derivative, Item, Master, ModelVersion, QualityScore, Recipe, RecipeStage
 from archive.catalogue.schema.vocabularies import ComparedWith, Decision, DerivativeKind, ScoredImage, StageTask
-from archive.display import describe_recipe
+from archive.display_labels import describe_recipe
 from archive.errors import NotFoundError, UsageError
 
 _WORST = 5

@@ -29,7 +29,7 @@ from archive.cli.output_formats import (
     print_json_array,
     print_table,
 )
-from archive.cli.restore import PARTLY, run_and_report
+from archive.cli.restore_rerun import PARTLY, run_and_report
 
 if TYPE_CHECKING:
     from archive.batches.running.worker_count import WorkerCount

@@ -15,7 +15,7 @@ from archive.message_groups import group_messages
 
 if TYPE_CHECKING:
     from archive.batches.running.runner import BatchResult
-    from archive.catalogue.batch_lookup import Failure
+    from archive.catalogue.batch_queries import Failure
 
 
 def print_batch_result(batch_id: int, result: BatchResult) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from archive.cli.output_formats import escape_control_characters, pluralise, print_table
-from archive.display import Record, score_unit
+from archive.display_labels import Record, score_unit
 
 _HEADINGS = {
     "quality": "Quality, against the clean reference; higher is better",

@@ -13,7 +13,7 @@ from archive.cli.options import Context, command, pass_context
 from archive.cli.output_formats import print_table
 from archive.cli.plan_text import print_plan
 from archive.cli.progress_bar import make_progress
-from archive.cli.restore import PARTLY, run_and_report
+from archive.cli.restore_rerun import PARTLY, run_and_report
 from archive.errors import EXIT_DONE
 
 if TYPE_CHECKING:

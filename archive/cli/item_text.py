@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from archive.cli.output_formats import escape_control_characters
-from archive.display import Record, describe_grain, describe_kind, describe_recipe, describe_score, format_score_value
+from archive.display_labels import (
+    Record,
+    describe_grain,
+    describe_kind,
+    describe_recipe,
+    describe_score,
+    format_score_value,
+)
 
 _LABEL_WIDTHS = (13, 30)
 """Of the column of labels: least and most."""

@@ -9,7 +9,7 @@ import click
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
 from archive.cli.output_formats import as_json, describe_empty_result, print_rows
-from archive.display import (
+from archive.display_labels import (
     DERIVATIVE_KEYS,
     DERIVATIVE_ROW_FIELDS,
     EXTRA_PREFIX,

@@ -23,7 +23,7 @@ def promote(context: Context, query: str | None, batch_id: int, reviewer: str | 
     They count as if the batch had been run now, for the masters that QUERY finds, else for all of the batch. An
     accepted derivative stays current, and one by the approved version comes before others. Nothing is recreated.
     """
-    from archive.promotion import promote_batch
+    from archive.batch_promotion import promote_batch
 
     catalogue = context.catalogue()
     done = promote_batch(catalogue, query, batch_id, reviewer=reviewer or catalogue.settings.operator)

@@ -129,7 +129,7 @@ def _decide_one(
 def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool) -> int:
     """Shows the plan, asks on a terminal, records the decisions; the exit code."""
     from archive.bulk_review import record_plan
-    from archive.cli.restore import is_interactive
+    from archive.cli.restore_rerun import is_interactive
 
     for line in _plan_lines(plan):
         if dry_run:

@@ -86,7 +86,7 @@ def verify(
 def _repair(catalogue: Catalogue, query: str | None) -> int:
     """Recreates the derivatives that are marked as missing or changed; returns the exit code of the batch."""
     from archive.batches.planning.repair import plan_repair
-    from archive.cli.restore import run_and_report
+    from archive.cli.restore_rerun import run_and_report
 
     batch_id = plan_repair(catalogue, query)
     if batch_id is None:

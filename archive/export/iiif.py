@@ -15,7 +15,7 @@ from typing import Any
 
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import DerivativeKind
-from archive.display import describe_recipe
+from archive.display_labels import describe_recipe
 from archive.export.handed_over_files import NO_FILES, HandedOverFiles
 from archive.export.item_records import ItemRecord, current_derivative
 from archive.export.output_folder import new_folder

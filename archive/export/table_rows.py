@@ -9,7 +9,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.item_details import ITEM_FIELDS, describe_derivative, describe_master
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import ComparedWith, DerivativeKind, ScoredImage, StageTask
-from archive.display import LIST_FIELDS
+from archive.display_labels import LIST_FIELDS
 from archive.export.handed_over_files import NO_FILES, HandedOverFiles
 from archive.export.item_records import ItemRecord, current_derivative, is_current
 

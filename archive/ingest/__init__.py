@@ -5,7 +5,7 @@ from __future__ import annotations
 from archive.ingest.file_discovery import Check
 from archive.ingest.ingest_report import IngestReport
 from archive.ingest.ingest_run import ingest
-from archive.ingest.spreadsheet import place_word
+from archive.ingest.metadata_rows import place_word
 from archive.ingest.table_problems import group_problems, write_problems
 
 __all__ = ["Check", "IngestReport", "group_problems", "ingest", "place_word", "write_problems"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archive.catalogue.schema.vocabularies import View
 from archive.ingest.column_mapping import ColumnMapping, FileNamePattern, fold_value
-from archive.ingest.spreadsheet import Row
+from archive.ingest.metadata_rows import Row
 
 
 def rows_of_names(mapping: ColumnMapping, files: Sequence[Path], *, stated: set[tuple[str, int]]) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.description_tables import ColumnMappingText
+from archive.catalogue.schema.identifier_and_mapping_tables import ColumnMappingText
 from archive.catalogue.schema.tables import Master
 from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
@@ -34,9 +34,9 @@ from archive.ingest.file_discovery import (
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
 from archive.ingest.file_name_rows import rows_of_names
 from archive.ingest.ingest_report import IngestReport
+from archive.ingest.metadata_rows import Row, read_spreadsheet
 from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
 from archive.ingest.row_matching import FileMetadata, match_rows
-from archive.ingest.spreadsheet import Row, read_spreadsheet
 from archive.progress_reporting import NoProgress, Progress
 from archive.storage import copy_to_temporary, master_copy_path
 from restoration.errors import ImageError

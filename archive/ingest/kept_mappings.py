@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.description_tables import ColumnMappingText
+from archive.catalogue.schema.identifier_and_mapping_tables import ColumnMappingText
 from archive.errors import NotFoundError, UsageError
 
 

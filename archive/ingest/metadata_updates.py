@@ -20,8 +20,8 @@ from archive.catalogue.schema.tables import Item, Master
 from archive.catalogue.schema.vocabularies import Access, EventType, Polarity
 from archive.errors import IngestError
 from archive.ingest.column_names import fold_header
+from archive.ingest.metadata_rows import Row
 from archive.ingest.row_matching import FileMetadata, ItemMetadata
-from archive.ingest.spreadsheet import Row
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from restoration.image import Area
 

@@ -17,7 +17,7 @@ from archive.catalogue.schema.vocabularies import Access
 from archive.ingest.field_definitions import ITEM_COLUMNS
 from archive.ingest.file_discovery import DiscoveredFiles
 from archive.ingest.file_lookup import FileFinder, LenientFinder
-from archive.ingest.spreadsheet import Row, place_word
+from archive.ingest.metadata_rows import Row, place_word
 from archive.ingest.table_problems import ProblemKind, TableProblem
 
 _MOST_NOTES = 10  # of one reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archive.catalogue.schema.vocabularies import StageTask
-from archive.display import Record
+from archive.display_labels import Record
 from archive.report.preview_images import png_data_url
 from restoration.image import Source
 from restoration.quality.change_detection import (

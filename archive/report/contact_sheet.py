@@ -16,7 +16,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_item_details
 from archive.catalogue.schema.tables import Batch, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, TaskStatus
-from archive.display import Record, describe_recipe, describe_score, format_score_value
+from archive.display_labels import Record, describe_recipe, describe_score, format_score_value
 from archive.report.crop_pairs import CropPair, read_crop_pairs
 from archive.report.html_writer import write_page
 from archive.report.preview_images import open_before_and_after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archive.display import Record
+from archive.display_labels import Record
 from archive.report.crop_selection import CropLocation, select_crops
 from archive.report.preview_images import crop_data_url
 from restoration.image import Area, Picture

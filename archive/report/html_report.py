@@ -16,7 +16,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_item_details, select_derivatives
 from archive.catalogue.schema.tables import Derivative, Item, Master, QualityScore
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, ScoredImage
-from archive.display import Record, describe_recipe, describe_score, format_score_value
+from archive.display_labels import Record, describe_recipe, describe_score, format_score_value
 from archive.report.change_map import LEGEND, ChangeMapView, render_change_map
 from archive.report.crop_pairs import CropPair, read_crop_pairs
 from archive.report.html_writer import check_output, rendered_parts, write_page

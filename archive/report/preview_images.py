@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from archive.display import Record
+from archive.display_labels import Record
 from archive.image_limits import image_limits
 from archive.settings import Settings
 from restoration.image import Area, Picture

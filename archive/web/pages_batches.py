@@ -15,9 +15,9 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from archive.batches.planning.planner import plan_restore
 from archive.batches.running.background import run_in_background
 from archive.catalogue.schema.vocabularies import Role, TaskStatus
-from archive.page_queries import browse_batches, get_batch_page, get_batch_progress
 from archive.report import write_report
 from archive.web.guarded_endpoint import Call, Endpoint
+from archive.web_page_queries import browse_batches, get_batch_page, get_batch_progress
 
 _MODEL = "denoise-deblur"
 _EVERY_SECONDS = 2.0

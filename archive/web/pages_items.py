@@ -10,7 +10,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from archive.catalogue.schema.vocabularies import Decision, Role
 from archive.comments import add_comment
 from archive.errors import QueryError, UsageError
-from archive.page_queries import (
+from archive.review import record_decision
+from archive.web.guarded_endpoint import Call, Endpoint, login_required
+from archive.web.pages_login import log_in_by_token
+from archive.web_page_queries import (
     PAGE_SIZE,
     DerivativePage,
     browse_items,
@@ -18,9 +21,6 @@ from archive.page_queries import (
     get_derivative_page,
     get_item_page,
 )
-from archive.review import record_decision
-from archive.web.guarded_endpoint import Call, Endpoint, login_required
-from archive.web.pages_login import log_in_by_token
 
 FILTERS = (
     ("all", ""),

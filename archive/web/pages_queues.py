@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from archive.catalogue.schema.vocabularies import Decision, Role
 from archive.errors import UsageError
-from archive.page_queries import get_derivative_page, newest_batch
 from archive.review import record_decision
 from archive.review_queue import (
     QueueEntry,
@@ -21,6 +20,7 @@ from archive.review_queue import (
 )
 from archive.web.guarded_endpoint import Call, Endpoint
 from archive.web.pages_items import picture_of
+from archive.web_page_queries import get_derivative_page, newest_batch
 
 _GRID_SIZE = 24
 _MOST_SKIPPED = 1000

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.degradation.real_grain import grain_field
 
 Array = NDArray[np.float32]

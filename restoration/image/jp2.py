@@ -15,8 +15,8 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError
-from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits, Resolution
+from restoration.image.image_info_builder import upright_info
 from restoration.image.metadata_reader import MetadataBlocks, make_resolution, read_exif, read_resolution
 from restoration.image.stored_pixels import RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 

@@ -12,8 +12,8 @@ import imagecodecs
 import numpy as np
 
 from restoration.errors import UnreadableImageError
-from restoration.image.image_header import upright_info
 from restoration.image.image_info import Limits, Resolution
+from restoration.image.image_info_builder import upright_info
 from restoration.image.metadata_reader import MetadataBlocks, make_resolution, read_exif
 from restoration.image.stored_pixels import PALETTE_NOTE, RefusedPixels, Samples, StoredImage, StoredPixels, WholePixels
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.errors import ImageError
-from restoration.image.deflate_strips import DeflateStrips, rows_per_strip
+from restoration.image.deflate_strip_writer import DeflateStrips, rows_per_strip
 from restoration.image.image_info import ImageInfo
 from restoration.image.picture import Source
 from restoration.image.provenance_metadata import Provenance, derived_xmp

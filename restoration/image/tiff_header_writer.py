@@ -11,7 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 
-from restoration.image.deflate_strips import rows_per_strip
+from restoration.image.deflate_strip_writer import rows_per_strip
 from restoration.image.exif import Entry, Exif, write_directories
 from restoration.image.image_info import ImageInfo
 

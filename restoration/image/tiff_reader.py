@@ -11,8 +11,8 @@ from tifffile import TIFF, TiffFile, TiffPage
 
 from restoration.errors import ImageError, UnreadableImageError
 from restoration.image.exif import read_exif_of_tiff
-from restoration.image.image_header import upright_info
 from restoration.image.image_info import ExtraSample, Limits
+from restoration.image.image_info_builder import upright_info
 from restoration.image.metadata_reader import MetadataBlocks, read_resolution
 from restoration.image.stored_pixels import PALETTE_NOTE, RefusedPixels, SpooledPixels, StoredImage, StoredPixels
 from restoration.image.supported_tiff_kinds import (
@@ -24,7 +24,7 @@ from restoration.image.supported_tiff_kinds import (
     bits_per_sample,
     unsupported_reason,
 )
-from restoration.image.tiff_directories import read_directories
+from restoration.image.tiff_directory_check import read_directories
 from restoration.image.tiff_pixels import Inverted, PaletteColours, TiffPixels, palette_colours
 
 # tifffile logs what it finds unusual; this package checks and reports the relevant problems itself.

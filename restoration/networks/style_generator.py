@@ -13,7 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from restoration.networks.colour_mapping import (
+from restoration.networks.line_integral_convolution import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
+from restoration.networks.style_colour_mapping import (
     ColourMapper,
     ColourMapping,
     applied_share,
@@ -21,7 +22,6 @@ from restoration.networks.colour_mapping import (
     measure_toning,
     split_luma_chroma,
 )
-from restoration.networks.line_integral_convolution import STROKE_PLANES, STROKE_REACH_PX, brush_strokes
 
 
 class StyledBlock(nn.Module):
@@ -144,7 +144,7 @@ class StyleNetwork(nn.Module):
             noise: (N, 1, h, w), mean 0 and standard deviation 1, independent pixels.
             statistics: (N, statistics), of the whole pictures, see :mod:`restoration.picture_statistics`.
             style: (N, style).
-            palette: (N, 2), see :data:`restoration.networks.colour_mapping.PALETTES`.
+            palette: (N, 2), see :data:`restoration.networks.style_colour_mapping.PALETTES`.
 
         Returns:
             The same shape as ``picture``, not clamped. A pixel depends on none further away than ``margin_px``.

@@ -31,7 +31,7 @@ from restoration.image import (
     working_space,
 )
 from restoration.model_folders import ModelFolder, shipped_versions
-from restoration.pipeline.bands import write_bands
+from restoration.pipeline.band_writer import write_bands
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord, StageRecord
 from restoration.pipeline.stage_chain import StageChain, chain_stages, check_mask, check_recipe

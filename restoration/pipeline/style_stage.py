@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from restoration.colour.toning import apply_colour_balance
+from restoration.colour.colour_operations import apply_colour_balance
 from restoration.errors import WeightsError
 from restoration.execution import ResolvedExecution
 from restoration.model_folders import ModelFolder
 from restoration.networks import StyleNetwork, build_style_network
-from restoration.networks.colour_mapping import PALETTES
+from restoration.networks.style_colour_mapping import PALETTES
 from restoration.picture_statistics import STATISTIC_NAMES
 from restoration.pipeline.stages import inference
 from restoration.recipe import ParameterValue
@@ -44,8 +44,8 @@ class LoadedStyle:
             network: the style network.
             vector: the style, (style,).
             execution: device and precision; its seed is the grain's.
-            palette: the style's key in :data:`restoration.networks.colour_mapping.PALETTES`.
-            balance: see :func:`restoration.colour.toning.apply_colour_balance`.
+            palette: the style's key in :data:`restoration.networks.style_colour_mapping.PALETTES`.
+            balance: see :func:`restoration.colour.colour_operations.apply_colour_balance`.
         """
         self.execution, self.palette, self.balance = execution, palette, dict(balance or {})
         self.network = network.to(device=execution.device, dtype=torch.float32).eval()

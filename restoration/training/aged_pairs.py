@@ -19,8 +19,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from restoration.colour.colour_operations import apply_toning, luma
 from restoration.colour.srgb_adapters import convert_to_srgb
-from restoration.colour.toning import apply_toning, luma
 from restoration.degradation import DEFECTS, Ageing, age_picture, sample_ageing, sample_repair
 from restoration.degradation.image_defects import sharpen
 from restoration.degradation.real_grain import find_grain_patches
@@ -29,7 +29,7 @@ from restoration.grain_profile import GRAIN_NAMES, encode_grain, measure_array_g
 from restoration.image import Picture
 from restoration.networks import Generator
 from restoration.training.inscriptions import draw_inscriptions
-from restoration.training.thin_structures import draw_thin_structures
+from restoration.training.thin_structure_drawing import draw_thin_structures
 
 Array = NDArray[np.float32]
 

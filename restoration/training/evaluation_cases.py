@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import data
 
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.degradation import (
     DEFAULT_REPAIR,
     AgedPair,
@@ -38,7 +38,7 @@ from restoration.training.evaluation_metrics import (
     reference_metrics,
 )
 from restoration.training.inscriptions import draw_ink
-from restoration.training.thin_structures import draw_thin_structures
+from restoration.training.thin_structure_drawing import draw_thin_structures
 
 _REPAIR_WITH_DAMAGE: tuple[Defect, ...] = ("noise", "softness", "damage")
 _MAX_INPUT_DB = 40.0  # above this PSNR an aged picture has hardly aged; the case "clean" covers such pictures

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.image import Picture
 from restoration.quality import count_filled, score
 

@@ -37,7 +37,7 @@ from restoration.training.aged_pairs import (
     find_pictures,
 )
 from restoration.training.network_widening import widen_weights
-from restoration.training.precision import resolve_for_training
+from restoration.training.precision_selection import resolve_for_training
 from restoration.training.release import release
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.tensorboard_writer import TensorBoardWriter

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from restoration.colour.toning import LUMA_WEIGHTS
+from restoration.colour.colour_operations import LUMA_WEIGHTS
 from restoration.execution import autocast
 from restoration.networks import Generator
 from restoration.training.aged_pairs import AgedPairs, AgedPatches, RealDefects, TrainingPictures, batches_of

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from archive.display import describe_recipe
+from archive.display_labels import describe_recipe
 from restoration.recipe import Recipe, RecipeStage
 
 

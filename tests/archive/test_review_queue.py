@@ -11,9 +11,9 @@ from archive import review_queue
 from archive.accounts import Account
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import update_current_derivatives
-from archive.catalogue.schema.review_tables import ReviewQueueEntry
 from archive.catalogue.schema.tables import Derivative, Master, QualityScore
 from archive.catalogue.schema.vocabularies import Access, Decision, Role, ScoredImage
+from archive.catalogue.schema.web_review_tables import ReviewQueueEntry
 from archive.errors import NotFoundError, UsageError
 from archive.review_queue import claim_next, list_entries, open_queue, queue_state, sort_orders
 from tests.catalogue_rows import add_batch, add_derivative, add_item, add_review, add_version

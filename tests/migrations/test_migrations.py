@@ -14,10 +14,10 @@ from archive.catalogue.events import record_event
 from archive.catalogue.listings import select_masters
 from archive.catalogue.schema import migration
 from archive.catalogue.schema.column_types import Table
-from archive.catalogue.schema.description_tables import ColumnMappingText, ItemIdentifier
-from archive.catalogue.schema.review_tables import Comment, ReviewQueue, ReviewQueueEntry, User
+from archive.catalogue.schema.identifier_and_mapping_tables import ColumnMappingText, ItemIdentifier
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.schema.vocabularies import Decision, EventType, Role
+from archive.catalogue.schema.web_review_tables import Comment, ReviewQueue, ReviewQueueEntry, User
 from archive.settings import Settings
 from tests.catalogue_rows import AT, add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restoration.colour.toning import apply_toning, luma
+from restoration.colour.colour_operations import apply_toning, luma
 from restoration.degradation import (
     Ageing,
     Damage,

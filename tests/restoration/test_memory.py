@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from restoration.errors import DeviceMemoryError, ImageError
 from restoration.image import Area, ArraySink, Picture, TiffSink, tiff_pixels
 from restoration.model_folders import ModelFolder
-from restoration.pipeline import bands
+from restoration.pipeline import band_writer
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord
 from restoration.pipeline.restore import restore
@@ -168,8 +168,8 @@ def test_bands_of_a_wide_picture_are_lower_without_changing_pixels(
         return sink.array, record, ends
 
     expected, _, ends = made()
-    monkeypatch.setattr(bands, "_BAND_PIXELS", 70 * 71)
-    monkeypatch.setattr(bands, "_WRITTEN_PIXELS", 1000)
+    monkeypatch.setattr(band_writer, "_BAND_PIXELS", 70 * 71)
+    monkeypatch.setattr(band_writer, "_WRITTEN_PIXELS", 1000)
     lower, _, more_ends = made()
     assert len(more_ends) > len(ends)
     np.testing.assert_allclose(lower.astype(int), expected.astype(int), atol=1)

@@ -16,12 +16,12 @@ from skimage import data
 from torch import nn
 
 from restoration import Picture, Recipe, TiffSink, derivative_info, restore, restore_array
-from restoration.colour.toning import apply_colour_balance, apply_toning, luma
+from restoration.colour.colour_operations import apply_colour_balance, apply_toning, luma
 from restoration.errors import CardError, RecipeError, WeightsError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder, parse_card
 from restoration.networks import StyleNetwork
-from restoration.networks.colour_mapping import PALETTES, applied_share, measure_toning, split_luma_chroma
+from restoration.networks.style_colour_mapping import PALETTES, applied_share, measure_toning, split_luma_chroma
 from restoration.picture_statistics import STATISTIC_NAMES, window_statistics
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.style_stage import STYLE_VECTOR_NAME, LoadedStyle, grain_noise

@@ -16,7 +16,7 @@ from PIL import Image
 from skimage import data
 
 from restoration import Recipe, restore_array
-from restoration.colour.toning import apply_toning, luma
+from restoration.colour.colour_operations import apply_toning, luma
 from restoration.errors import TrainingError
 from restoration.execution import Execution
 from restoration.model_folders import ModelFolder

@@ -29,7 +29,7 @@ from restoration.networks import (
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import restore_array
 from restoration.recipe import Recipe
-from restoration.training import TrainingSettings, precision, train, trainer
+from restoration.training import TrainingSettings, precision_selection, train, trainer
 from restoration.training.aged_pairs import (
     CONDITIONS,
     PATCHES_PER_PHOTOGRAPH,
@@ -361,8 +361,10 @@ def test_phases_are_fitted_to_the_remaining_time() -> None:
 
 def test_the_faster_precision_is_selected(monkeypatch: pytest.MonkeyPatch) -> None:
     for faster in ("fp32", "bf16"):
-        monkeypatch.setattr(precision, "seconds_per_step", lambda how, _, faster=faster: how.precision != faster)
-        assert precision.resolve_for_training(Execution(device="cpu"), TINY).precision == faster
-    assert precision.resolve_for_training(CPU, TINY).precision == "fp32"
+        monkeypatch.setattr(
+            precision_selection, "seconds_per_step", lambda how, _, faster=faster: how.precision != faster
+        )
+        assert precision_selection.resolve_for_training(Execution(device="cpu"), TINY).precision == faster
+    assert precision_selection.resolve_for_training(CPU, TINY).precision == "fp32"
     monkeypatch.undo()
-    assert precision.seconds_per_step(CPU.resolved(), TINY) > 0
+    assert precision_selection.seconds_per_step(CPU.resolved(), TINY) > 0

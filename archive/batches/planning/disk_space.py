@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, func, select
 
 from archive.batches.recipe_rows import styled_recipes
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.throughput import PIXELS

@@ -28,7 +28,7 @@ from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, View
 from archive.catalogue.throughput import measure_throughput, tasks_of_models
-from archive.display import describe_recipe
+from archive.display_labels import describe_recipe
 from archive.settings import Settings
 from restoration.recipe import Recipe
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import Failure, list_failures
+from archive.catalogue.batch_queries import Failure, list_failures
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.message_groups import MessageGroup, group_messages

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from archive.batches.running.claims import count_running, reclaim_lost_tasks, remove_abandoned_batch_files
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import find_batch
+from archive.catalogue.batch_queries import find_batch
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 

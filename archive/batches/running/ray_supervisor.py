@@ -21,8 +21,8 @@ from uuid import uuid4
 from archive.batches.running.interruption import Interruption, StopRequest
 from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.log_context import batch_context
-from archive.batches.running.preflight import ModelLoader
-from archive.batches.running.ray_node import LineStream, RayWorker, check_node, software_versions
+from archive.batches.running.model_preflight import ModelLoader
+from archive.batches.running.ray_worker import LineStream, RayWorker, check_node, software_versions
 from archive.batches.running.supervised_batch import CRASHES_PER_WORKER, GRACE_SECONDS, POLL_SECONDS, SupervisedBatch
 from archive.batches.running.worker_count import WorkerCount, count_workers
 from archive.batches.running.worker_loop import WorkerOptions

@@ -10,14 +10,14 @@ from archive.batches.priority import mark_begun
 from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
 from archive.batches.running.interruption import Interruption
-from archive.batches.running.preflight import ModelLoader, make_execution
+from archive.batches.running.model_preflight import ModelLoader, make_execution
 from archive.batches.running.ray_supervisor import check_ray_usage, supervise_on_ray
 from archive.batches.running.supervisor import supervise
 from archive.batches.running.worker_count import WorkerCount, place_workers
 from archive.batches.running.worker_loop import WorkerOptions, count_open_tasks, work_on_batch
 from archive.batches.running.worker_process import no_setup
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import find_batch
+from archive.catalogue.batch_queries import find_batch
 from archive.errors import BatchError
 from archive.progress_reporting import NoProgress, Progress
 from restoration.errors import DeviceError

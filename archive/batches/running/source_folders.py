@@ -10,7 +10,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import open_tasks
+from archive.catalogue.batch_queries import open_tasks
 from archive.catalogue.schema.tables import Master, Root, Task
 from archive.errors import BatchError
 from archive.storage import MASTERS, check_root

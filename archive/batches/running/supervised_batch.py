@@ -14,7 +14,7 @@ from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.worker_loop import count_open_tasks
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import open_tasks
+from archive.catalogue.batch_queries import open_tasks
 from archive.catalogue.schema.tables import Item, Master, Task
 from archive.catalogue.throughput import OpenWork, measure_open_work
 from archive.errors import ArchiveError, BatchError

@@ -19,7 +19,7 @@ from typing import Self
 
 from archive.batches.running.interruption import Interruption
 from archive.batches.running.log_context import batch_context
-from archive.batches.running.preflight import ModelLoader
+from archive.batches.running.model_preflight import ModelLoader
 from archive.batches.running.supervised_batch import GRACE_SECONDS, POLL_SECONDS, SupervisedBatch
 from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.running.worker_process import Report, WorkerJob, run_worker

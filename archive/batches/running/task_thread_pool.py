@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Self
 from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
-from archive.batches.running.inference_scheduler import InferenceScheduler
+from archive.batches.running.inference_queue import InferenceScheduler
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import set_task_context
 from archive.batches.running.task_processing import process_task
-from archive.batches.worker_limits import MAX_IN_FLIGHT_PIXELS, MAX_IN_FLIGHT_TASKS
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_PIXELS, MAX_IN_FLIGHT_TASKS
 from archive.catalogue import Catalogue
 from archive.errors import BatchError
 from archive.image_limits import image_limits
@@ -92,7 +92,7 @@ class InFlightTask:
 
 
 class WorkerPool:
-    """Context manager that processes claimed tasks, within the limits of :mod:`archive.batches.worker_limits`.
+    """Context manager that processes claimed tasks, within the limits of :mod:`archive.batches.worker_memory_limits`.
 
     The heartbeat extends the lease of each task from :meth:`submit` to :meth:`remove`. On exit the remaining tasks are
     aborted: their threads stop, their temporary files are removed, and they return to pending.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from archive.batches.running.worker_loop import WorkerOptions
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
 from archive.errors import UsageError
 from restoration.processor_cores import count_cores
 

@@ -24,12 +24,12 @@ from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_w
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import batch_context
-from archive.batches.running.preflight import ModelLoader, load_batch_models, make_execution
+from archive.batches.running.model_preflight import ModelLoader, load_batch_models, make_execution
 from archive.batches.running.source_folders import require_source_folders
 from archive.batches.running.task_outcomes import LOST, RELEASED, TaskOutcomes
 from archive.batches.running.task_thread_pool import WorkerPool
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import open_tasks
+from archive.catalogue.batch_queries import open_tasks
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.throughput import measure_open_work
 from archive.errors import ArchiveError, BatchError

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Protocol
 
 from archive.batches.running.interruption import StopRequest
-from archive.batches.running.preflight import ModelLoader
+from archive.batches.running.model_preflight import ModelLoader
 from archive.batches.running.worker_loop import WorkerOptions, work_on_batch
 from archive.catalogue import Catalogue
 from archive.errors import ArchiveError

@@ -13,9 +13,9 @@ from luqum.thread import parse as parse_lucene
 from sqlalchemy import ColumnElement, true
 
 from archive.catalogue.query import wildcards
-from archive.catalogue.query.description_fields import FIELD_NAMES, find_field
 from archive.catalogue.query.field_values import Bounds, Field, Term
 from archive.catalogue.query.fields import FREE_TEXT, TextField
+from archive.catalogue.query.identifier_and_extra_fields import FIELD_NAMES, find_field
 from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode, about_one_derivative, to_sql
 from archive.catalogue.query.text_index import fold_words
 from archive.errors import QueryError

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from restoration import picture_statistics
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.errors import TrainingError
 from restoration.pipeline.style_stage import normalise_grain
 from restoration.training.aged_pairs import TrainingPictures, find_pictures, read_photograph

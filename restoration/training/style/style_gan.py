@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from restoration import picture_statistics
 from restoration.execution import autocast
 from restoration.networks import PatchDiscriminator
-from restoration.networks.colour_mapping import PALETTES, split_luma_chroma
+from restoration.networks.style_colour_mapping import PALETTES, split_luma_chroma
 from restoration.networks.style_generator import StyleEncoder, StyleNetwork
 from restoration.training.checkpoints import State, load_optimiser_state, optimiser_state
 from restoration.training.losses import adversarial_loss, discriminator_loss
@@ -69,7 +69,7 @@ class StyleSetStatistics:
 
     @property
     def palette(self) -> str:
-        """The style's key in :data:`restoration.networks.colour_mapping.PALETTES`."""
+        """The style's key in :data:`restoration.networks.style_colour_mapping.PALETTES`."""
         by_name = dict(zip(picture_statistics.STATISTIC_NAMES, self.mean.tolist(), strict=True))
         if by_name["chroma_beside_toning"] > _MAX_TONED_CHROMA:
             return "full"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from restoration import picture_statistics
-from restoration.colour.toning import luma
+from restoration.colour.colour_operations import luma
 from restoration.training.style.losses import FixedFeatures
 
 Array = NDArray[np.float32]

@@ -16,9 +16,9 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from archive import storage
-from archive.batches.running import commit, preflight, runner
+from archive.batches.running import commit, model_preflight, runner
 from archive.batches.running.runner import run_batch
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
@@ -134,7 +134,7 @@ def test_a_failing_device_stops_the_batch_and_marks_nothing(workshop: Any) -> No
 
 def test_a_batch_planned_for_another_pipeline_is_refused(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     batch_id = workshop.prepared("A")
-    monkeypatch.setattr(preflight, "PIPELINE_VERSION", 99)
+    monkeypatch.setattr(model_preflight, "PIPELINE_VERSION", 99)
     with pytest.raises(BatchError, match="plan it again"):
         workshop.run(batch_id)
 

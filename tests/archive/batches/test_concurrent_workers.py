@@ -17,7 +17,7 @@ from archive.batches.running.cancellation import cancel_batch
 from archive.batches.running.claims import LeaseLostError, claim_next, reclaim_lost_tasks, release_claims
 from archive.batches.running.commit import record_failure
 from archive.batches.running.leases import Heartbeat, LeaseHolder
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus

@@ -14,8 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from archive.batches.priority import find_more_urgent_batch, mark_begun, set_priority
-from archive.batches.running import batch_monitor
-from archive.batches.running.batch_monitor import BatchMonitor
+from archive.batches.running import metrics_and_notifications
+from archive.batches.running.metrics_and_notifications import BatchMonitor
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import UsageError
 from tests.fake_models import FakeStage, raising, wait_until
@@ -85,8 +85,8 @@ def _told(file: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_monitor, "_PERIOD_SECONDS", 0.05)
-    monkeypatch.setattr(batch_monitor, "_SHARE_OF_POLLING", 1.0)
+    monkeypatch.setattr(metrics_and_notifications, "_PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr(metrics_and_notifications, "_SHARE_OF_POLLING", 1.0)
 
 
 @SQLITE
@@ -117,7 +117,7 @@ def test_the_first_of_many_failures_and_the_end_are_notified(workshop: Any, tmp_
 @SQLITE
 @pytest.mark.usefixtures("_often")
 def test_a_stall_is_notified_once(workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_monitor, "_STALL_WITHOUT_EXPERIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(metrics_and_notifications, "_STALL_WITHOUT_EXPERIENCE_SECONDS", 0.2)
     batch_id = workshop.prepared("A0")
     told = tmp_path / "told"
     with BatchMonitor(workshop.catalogue, batch_id, notify=_noting(told), metrics=None):

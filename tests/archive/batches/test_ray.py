@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from archive.batches.running.ray_node import check_node, software_versions
+from archive.batches.running.ray_worker import check_node, software_versions
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.running.worker_process import WorkerJob, no_setup

@@ -21,7 +21,7 @@ from archive.batches.running.runner import BatchResult, run_batch
 from archive.batches.running.supervised_batch import SupervisedBatch
 from archive.batches.running.worker_count import place_workers
 from archive.batches.running.worker_loop import WorkerOptions
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, UsageError
 from archive.progress_reporting import NoProgress

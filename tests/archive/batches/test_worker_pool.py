@@ -14,8 +14,8 @@ from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
 from archive.batches.running import task_outcomes, task_processing, task_thread_pool
-from archive.batches.running.inference_scheduler import InferenceScheduler
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
+from archive.batches.running.inference_queue import InferenceScheduler
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError

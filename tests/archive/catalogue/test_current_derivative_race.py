@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select, text
 
+from archive.batch_promotion import promote_batch
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Master
-from archive.promotion import promote_batch
 from archive.withdrawal import withdraw_derivative
 from tests.catalogue_rows import AT, add_derivative, add_item, add_version
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import event
 
 from archive.catalogue import Catalogue
+from archive.catalogue.additional_list_fields import FURTHER_FIELDS
 from archive.catalogue.events import person_agent, record_event, software_agent
-from archive.catalogue.list_fields import FURTHER_FIELDS
 from archive.catalogue.listings import (
     LIST_FIELDS,
     find_version,
@@ -18,7 +18,7 @@ from archive.catalogue.listings import (
     list_items,
     list_model_versions,
 )
-from archive.catalogue.schema.description_tables import ItemIdentifier
+from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
 from archive.catalogue.schema.tables import ModelAlias
 from archive.catalogue.schema.vocabularies import (
     Decision,
@@ -27,7 +27,7 @@ from archive.catalogue.schema.vocabularies import (
     TaskStatus,
     View,
 )
-from archive.display import FURTHER_LIST_FIELDS
+from archive.display_labels import FURTHER_LIST_FIELDS
 from archive.errors import NotFoundError, QueryError
 from tests.catalogue_rows import (
     add_batch,

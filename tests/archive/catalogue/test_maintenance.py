@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import text
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema import maintenance, migration
+from archive.catalogue.schema import maintenance_advice, migration
 
 
 @pytest.fixture(autouse=True)
 def _small_tables_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "_LARGE_TABLE", 50)
-    monkeypatch.setattr(maintenance, "_LARGE_FILE", 20)
+    monkeypatch.setattr(maintenance_advice, "_LARGE_TABLE", 50)
+    monkeypatch.setattr(maintenance_advice, "_LARGE_FILE", 20)
 
 
 def _execute(catalogue: Catalogue, *statements: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from archive.batches.running.runner import BatchResult
-from archive.batches.worker_limits import MAX_IN_FLIGHT_TASKS
+from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.cli.batch_result_text import print_batch_result
 from archive.cli.output_formats import format_duration
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan

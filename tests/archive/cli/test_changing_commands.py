@@ -112,7 +112,7 @@ def test_on_a_terminal_restore_shows_the_plan_and_asks(
 ) -> None:
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
-    monkeypatch.setattr("archive.cli.restore.is_interactive", lambda: True)
+    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: answered)
     answer = small.done("restore")
 
@@ -124,7 +124,7 @@ def test_on_a_terminal_restore_shows_the_plan_and_asks(
 def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
-    monkeypatch.setattr("archive.cli.restore.is_interactive", lambda: True)
+    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: pytest.fail("it asked"))
 
     small.done("restore", "--yes")

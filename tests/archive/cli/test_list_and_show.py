@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from archive.cli.output_formats import cell_width, escape_control_characters, fit_column_widths, pad_cell, print_table
-from archive.display import LIST_FIELDS
+from archive.display_labels import LIST_FIELDS
 from tests.small_archive import SmallArchive, write_scan
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import select_masters
-from archive.catalogue.schema.description_tables import ColumnMappingText, ItemIdentifier
+from archive.catalogue.schema.identifier_and_mapping_tables import ColumnMappingText, ItemIdentifier
 from archive.catalogue.schema.tables import Event, Item, Master
 from archive.errors import IngestError
 from archive.ingest import IngestReport, group_problems, write_problems

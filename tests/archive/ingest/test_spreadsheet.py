@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from archive.errors import IngestError
-from archive.ingest.spreadsheet import Row, read_spreadsheet
+from archive.ingest.metadata_rows import Row, read_spreadsheet
 from restoration.image import Area
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from restoration.colour.toning import LUMA_WEIGHTS
+from restoration.colour.colour_operations import LUMA_WEIGHTS
 from restoration.picture_statistics import STATISTIC_NAMES, lab_to_rgb, lightness_of
 
 _RED, _GREEN, _BLUE = (float(weight) for weight in LUMA_WEIGHTS)

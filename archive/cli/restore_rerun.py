@@ -264,7 +264,7 @@ def run_and_report(
 ) -> int:
     """Runs a batch and prints its outcome; returns the exit code."""
     try:
-        from archive.batches.running.batch_monitor import monitor_batch
+        from archive.batches.running.metrics_and_notifications import monitor_batch
         from archive.batches.running.runner import run_batch
 
         with monitor_batch(catalogue, batch_id, notify=notify, metrics=metrics):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from archive import model_registry
 from archive.batches.recipe_rows import read_recipe
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import open_tasks
+from archive.catalogue.batch_queries import open_tasks
 from archive.catalogue.schema.tables import ModelVersion, Recipe, RecipeStage, Task
 from archive.errors import BatchError, ModelRegistryError
 from restoration.errors import DeviceError, ModelError, RecipeError

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
+from archive.catalogue.additional_list_fields import further_columns, plain_values
 from archive.catalogue.current_derivative import newest_decision, score_of
-from archive.catalogue.list_fields import further_columns, plain_values
 from archive.catalogue.query.query_planner import as_exists, choose_access_path
 from archive.catalogue.query.query_tree import QueryNode, derivative_predicate, selects_derivatives, to_sql
 from archive.catalogue.query.status_predicates import FILE_MISSING, RESTORABLE_FIRST, REVIEW, STATUS

@@ -20,7 +20,7 @@ import archive
 import restoration
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import LeaseHolder
-from archive.batches.running.preflight import check_batch_models
+from archive.batches.running.model_preflight import check_batch_models
 from archive.batches.running.source_folders import require_source_folders
 from archive.batches.running.worker_loop import work_on_batch
 from archive.batches.running.worker_process import Report, ReportingProgress, WorkerJob

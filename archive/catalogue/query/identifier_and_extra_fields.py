@@ -11,7 +11,7 @@ from archive.catalogue.query.field_values import Field, FieldWithoutRanges, Term
 from archive.catalogue.query.fields import FIELDS, TextField
 from archive.catalogue.query.query_tree import Condition, QueryNode
 from archive.catalogue.query.text_index import extra_word_field
-from archive.catalogue.schema.description_tables import ItemIdentifier
+from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
 from archive.catalogue.schema.tables import Item, ItemWord
 
 _EXTRA = "extra."

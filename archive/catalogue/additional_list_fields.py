@@ -14,10 +14,10 @@ from sqlalchemy.orm import aliased
 from archive.catalogue.current_derivative import image_score
 from archive.catalogue.query.fields import OTHER_METRICS
 from archive.catalogue.query.text_index import fold_words
-from archive.catalogue.schema.description_tables import ItemIdentifier
+from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
 from archive.catalogue.schema.tables import Agent, Derivative, Item, Master, Recipe, Review
 from archive.catalogue.schema.vocabularies import Decision
-from archive.display import EXTRA_PREFIX
+from archive.display_labels import EXTRA_PREFIX
 
 _ITEM = ("date_text", "description", "place", "process", "polarity", "rights", "access", "collection", "extra")
 _MASTER = (

@@ -14,7 +14,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_batch, get_item_details, list_batches, list_items
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review, Task
 from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
-from archive.display import Record, describe_recipe, format_score_value
+from archive.display_labels import Record, describe_recipe, format_score_value
 from archive.errors import NotFoundError
 
 PAGE_SIZE = 48

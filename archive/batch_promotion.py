@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_lookup import find_batch
+from archive.catalogue.batch_queries import find_batch
 from archive.catalogue.current_derivative import count_from_now, lock_masters
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.query.lucene_parser import parse_condition
