@@ -202,7 +202,8 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
     emit(f"{pluralise(signed, 'signed copy', 'signed copies')}{f', {failed:,} failed' if failed else ''}")
     if wanted.not_open:
         emit(
-            f"{pluralise(wanted.not_open, 'derivative')} left out: access not open; --include-restricted takes them in"
+            f"{pluralise(wanted.not_open, 'derivative')} left out: access not open. "
+            "Add --include-restricted to include them."
         )
     if query is not None and not wanted.derivatives and not wanted.not_open:
         emit(describe_empty_result(query, "no restored derivative"))

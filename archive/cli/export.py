@@ -124,7 +124,7 @@ def _handover(context: Context, output: Path, *, sign: bool | None) -> FileHando
     from archive.export.output_file import STANDARD_OUTPUT
 
     if output == STANDARD_OUTPUT:
-        raise click.UsageError("copies of derivatives need a folder: name a file with --output FILE instead of -")
+        raise click.UsageError("Copies can't be written to standard output. Give --output FILE.")
     copy_derivative = derivative_signer(context.catalogue(), sign=sign)
     return FileHandover(copy_derivative=copy_derivative, progress=make_progress())
 
@@ -133,7 +133,10 @@ def report_left_out(restricted: int) -> None:
     """Reports how many items were omitted because of their access, if any."""
     if restricted:
         are = "is" if restricted == 1 else "are"
-        emit(f"{pluralise(restricted, 'item')} {are} left out: access is not open. --include-restricted takes them in")
+        emit(
+            f"{pluralise(restricted, 'item')} {are} left out: access is not open. "
+            "Add --include-restricted to include them."
+        )
 
 
 def _check_options(form: Format, *, rows: RowKind | None, fields: str | None, bom: bool, base_url: str | None) -> None:

@@ -22,7 +22,7 @@ from archive.export.iiif import DEFAULT_BASE_URL, FILES, IIIF_CONTENTS, derivati
 from archive.export.item_records import ItemRecord, count_items, count_restricted, current_derivatives, stream_items
 from archive.export.jsonl_file import write_jsonl
 from archive.export.output_file import STANDARD_OUTPUT, check_output, open_output, text_writer
-from archive.export.output_folder import check_folder
+from archive.export.output_folder import prepare_folder
 from archive.export.premis import write_premis
 from archive.export.prov import write_prov_json, write_prov_n
 from archive.export.table_rows import COPY_FIELDS, FIELDS, RowKind, derivatives_in_rows, make_rows
@@ -136,7 +136,7 @@ def export_documents(
     if form == "iiif" and output == STANDARD_OUTPUT:
         raise UsageError("IIIF is written as a folder of files. Name one with --output DIR")
     if form == "iiif":
-        check_folder(output, IIIF_CONTENTS)
+        prepare_folder(output, IIIF_CONTENTS)
     else:
         check_output(output, _SUFFIXES[form])
     choose = derivatives_in_manifest if form == "iiif" else current_derivatives

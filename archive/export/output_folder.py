@@ -11,12 +11,14 @@ from archive.errors import StorageError
 from archive.storage import make_folder
 
 
-def check_folder(folder: Path, contents: tuple[str, ...]) -> None:
-    """Refuses a folder that :func:`new_folder` would refuse.
+def prepare_folder(folder: Path, contents: tuple[str, ...]) -> None:
+    """Brings back a folder whose replacement was interrupted, and refuses one that :func:`new_folder` would refuse.
 
     Raises:
         StorageError: ``folder`` is a file, or holds something else than ``contents``.
+        OSError: the folder can't be brought back.
     """
+    _finish_or_undo(folder.absolute(), contents)
     if folder.exists() and not folder.is_dir():
         raise StorageError(f"{folder} is a file. Name a folder to write into")
     if folder.is_dir() and (other := sorted({path.name for path in folder.iterdir()} - set(contents))):
@@ -34,21 +36,39 @@ def new_folder(folder: Path, contents: tuple[str, ...], *, kept: str | None = No
 
     Raises:
         StorageError: ``folder`` is a file, or holds something else.
+        OSError: the folder can't be replaced; the earlier export is still there.
     """
-    check_folder(folder, contents)
+    prepare_folder(folder, contents)
     folder = folder.absolute()
     make_folder(folder.parent)
-    made, replaced = (folder.with_name(f".{folder.name}.{state}") for state in ("export", "replaced"))
-    for left_over in (made, replaced):
-        shutil.rmtree(left_over, ignore_errors=True)
+    made, replaced = _neighbours(folder)
     made.mkdir()
     try:
         yield made
         if folder.exists():
-            if kept is not None:
-                (folder / kept).rename(made / kept)
             folder.rename(replaced)
+            if kept is not None:
+                (replaced / kept).rename(made / kept)
         made.rename(folder)
     finally:
-        for rest in (made, replaced):
-            shutil.rmtree(rest, ignore_errors=True)
+        _finish_or_undo(folder, contents)
+
+
+def _neighbours(folder: Path) -> tuple[Path, Path]:
+    """The hidden names of the new folder while it is made, and of the old one while it is replaced."""
+    return folder.with_name(f".{folder.name}.export"), folder.with_name(f".{folder.name}.replaced")
+
+
+def _finish_or_undo(folder: Path, contents: tuple[str, ...]) -> None:
+    """Ends a replacement that finished, failed or was killed: the old folder is removed, or gets its name back.
+
+    Before the old folder gets its name back, it gets back what the new one took over from it.
+    """
+    made, replaced = _neighbours(folder)
+    if replaced.exists() and not folder.exists():
+        for name in contents:
+            if (made / name).exists() and not (replaced / name).exists():
+                (made / name).rename(replaced / name)
+        replaced.rename(folder)
+    for rest in (made, replaced):
+        shutil.rmtree(rest, ignore_errors=True)

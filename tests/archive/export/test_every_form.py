@@ -62,7 +62,7 @@ def test_restricted_and_sensitive_items_enter_only_when_asked_for(
     assert "1906.1" in text
     for secret in ("1906.2", "1906.3", "A house", "A grave", "b.tif", "c.tif"):
         assert secret not in text
-    assert "2 items are left out: access is not open" in answer.errors
+    assert "2 items are left out: access is not open. Add --include-restricted to include them." in answer.errors
 
     museum.done(*command, "--include-restricted", "--output", tmp_path / f"all-{name}")
     text = read_everything(tmp_path / f"all-{name}")

@@ -54,4 +54,7 @@ def test_a_refused_export_makes_no_copies(museum: SmallArchive, tmp_path: Path, 
     assert answer.code == 1
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["letter.txt", "letters"]
     refused = museum.run("export", "--format", "jsonl", "--files", "--output", "-")
-    assert (refused.code, "--output FILE instead of -" in refused.errors) == (2, True)
+    assert (refused.code, "Copies can't be written to standard output. Give --output FILE." in refused.errors) == (
+        2,
+        True,
+    )
