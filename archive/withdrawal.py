@@ -86,33 +86,43 @@ def withdraw_derivative(
 
 
 def complete_withdrawals(catalogue: Catalogue) -> list[Path]:
-    """Completes the withdrawals that were interrupted after the tombstone; the paths of their files.
+    """Completes the withdrawals whose file exists or whose deletion isn't recorded; the paths of their files.
+
+    An interrupted withdrawal leaves such a file, and so does an interrupted lifting.
 
     Raises:
         OSError: a file can't be removed.
     """
     with catalogue.reading() as session:
-        interrupted = session.scalars(
-            select(Derivative.id).where(Derivative.withdrawn_at.is_not(None), ~_DELETION).order_by(Derivative.id)
+        withdrawn = session.execute(
+            select(Derivative.id, Derivative.path, _DELETION)
+            .where(Derivative.withdrawn_at.is_not(None))
+            .order_by(Derivative.id)
         ).all()
-    return [_complete(catalogue, derivative_id) for derivative_id in interrupted]
+    incomplete = [row for row, path, is_recorded in withdrawn if not is_recorded or catalogue.path_of(path).exists()]
+    return [path for row in incomplete if (path := _complete(catalogue, row)) is not None]
 
 
-def _complete(catalogue: Catalogue, derivative_id: int) -> Path:
-    """Removes the views and the file of a derivative that has its tombstone, and records the deletion; its path."""
-    with catalogue.reading() as session:
-        path = catalogue.path_of(session.get_one(Derivative, derivative_id).path)
+def _complete(catalogue: Catalogue, derivative_id: int) -> Path | None:
+    """Removes the views and the file of a derivative that has its tombstone, and records the deletion.
+
+    Returns:
+        Its path; None, and its file is kept, if the withdrawal was lifted meanwhile.
+    """
     # Views first, because a withdrawal can be repeated as long as the file exists. The file only after the tombstone:
     # one that is gone without it would look lost, and would be recreated.
     remove_views(catalogue.settings)
-    was_there = path.exists()
-    path.unlink(missing_ok=True)
-    with suppress(OSError):  # the item may have other derivatives
-        path.parent.rmdir()
-    failpoint("withdrawal_file")
     with catalogue.session() as session:
+        _lock_master(session, derivative_id)
         derivative = session.get_one(Derivative, derivative_id)
-        lock_masters(session, Master.id == derivative.master_id)
+        if derivative.withdrawn_at is None:
+            return None
+        path = catalogue.path_of(derivative.path)
+        was_there = path.exists()
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # the item may have other derivatives
+            path.parent.rmdir()
+        failpoint("withdrawal_file")
         if was_there or not _is_recorded(session, derivative):  # another process may have completed it
             record_event(
                 session,
@@ -154,6 +164,12 @@ def lift_withdrawal(
         _make_again(catalogue, derivative, path)
     with catalogue.session() as session:
         derivative, master = _find(session, accession_number, derivative_id, lock=True)
+        if derivative.withdrawn_at is None:
+            raise UsageError(f"derivative {derivative_id} is not withdrawn")
+        if check_file(path, derivative.sha256) is not None:  # another process completed the withdrawal
+            raise FixityError(
+                f"the withdrawal of derivative {derivative_id} is not lifted: {path} was removed. Lift it again"
+            )
         before = derivative.withdrawal_reason
         derivative.withdrawn_at, derivative.withdrawn_by, derivative.withdrawal_reason = None, None, None
         record_event(
@@ -192,7 +208,7 @@ def _find(
 ) -> tuple[Derivative, Master]:
     """The derivative with its master; ``lock`` keeps other writers from both until the end of the transaction."""
     if lock:
-        lock_masters(session, Master.id.in_(select(Derivative.master_id).where(Derivative.id == derivative_id)))
+        _lock_master(session, derivative_id)
     row = session.execute(
         select(Derivative, Master)
         .join(Master, Master.id == Derivative.master_id)
@@ -204,3 +220,7 @@ def _find(
             f"the item {accession_number!r} has no derivative {derivative_id}: `archive show` lists those that it has"
         )
     return row[0], row[1]
+
+
+def _lock_master(session: Session, derivative_id: int) -> None:
+    lock_masters(session, Master.id.in_(select(Derivative.master_id).where(Derivative.id == derivative_id)))

@@ -11,8 +11,9 @@ from sqlalchemy import select, text
 from archive.batch_promotion import promote_batch
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
-from archive.catalogue.schema.tables import Derivative, Master
-from archive.withdrawal import withdraw_derivative
+from archive.catalogue.schema.tables import Derivative, Event, Master
+from archive.catalogue.schema.vocabularies import EventType
+from archive.withdrawal import complete_withdrawals, withdraw_derivative
 from tests.catalogue_rows import AT, add_derivative, add_item, add_version
 
 
@@ -65,3 +66,27 @@ def test_a_change_waits_for_the_one_before_and_sees_it(
 
     with catalogue.reading() as session:
         assert session.get_one(Master, master.id).current_restored_id == made[expected].id
+
+
+def test_two_processes_that_complete_one_withdrawal_record_one_deletion(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with catalogue.session() as session:
+        derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
+    path = catalogue.path_of(derivative.path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a derivative")
+    other = threading.Thread(target=complete_withdrawals, args=(catalogue,))
+
+    def overlap(place: str) -> None:
+        if place == "withdrawal_file" and threading.current_thread() is not other:
+            other.start()
+            _wait_until_blocked(catalogue, other)
+
+    monkeypatch.setattr("archive.withdrawal.failpoint", overlap)
+    withdraw(catalogue, derivative)
+    other.join()
+
+    assert not path.exists()
+    with catalogue.reading() as session:
+        assert len(session.scalars(select(Event).where(Event.type == EventType.DELETION)).all()) == 1

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from archive import fixity
+from archive import failpoints, fixity
 from archive.catalogue import Catalogue
+from archive.failpoints import Failpoint
 from archive.settings import load_settings
 from archive.storage import check_file
-from archive.withdrawal import withdraw_derivative
+from archive.withdrawal import lift_withdrawal, withdraw_derivative
 from tests.small_archive import SmallArchive, write_scan
 
 REASON = "the family asked for it"
@@ -76,6 +77,41 @@ def test_a_derivative_that_is_withdrawn_while_it_is_checked_is_not_marked_as_los
 
     assert not Path(derivative["path"]).exists()
     assert derivatives(museum)[0]["file"] is None
+
+
+def test_a_derivative_whose_withdrawal_is_lifted_while_verify_completes_it_keeps_its_file(
+    museum: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue, (derivative,) = Catalogue.open(load_settings(museum.home)), derivatives(museum)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(failpoints, "armed", Failpoint("withdrawal_tombstone:error=EIO"))
+        withdrawal = ["withdraw", "A", "--derivative", str(derivative["id"]), "--reason", REASON]
+        assert museum.run(*withdrawal).code == 1
+
+    def lifted_meanwhile(_settings: object) -> None:
+        lift_withdrawal(catalogue, "A", derivative["id"], reason="they agreed", person="A. Curator")
+
+    monkeypatch.setattr("archive.withdrawal.remove_views", lifted_meanwhile)
+    verified = museum.done("verify")
+
+    assert "0 broken" in verified.errors
+    assert "interrupted withdrawal" not in verified.errors
+    assert Path(derivative["path"]).exists()
+    assert derivatives(museum)[0]["current"]
+    assert "deletion" not in [event["type"] for event in museum.show("A")["events"]]
+
+
+def test_verify_removes_the_file_that_a_killed_lifting_left(museum: SmallArchive) -> None:
+    path = Path(derivatives(museum)[0]["path"])
+    content = path.read_bytes()
+    withdraw(museum)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)  # recreated, and then the process was killed before it recorded the lifting
+
+    assert f"an interrupted withdrawal is completed: {path}" in museum.done("verify").errors
+
+    assert not path.exists()
+    assert derivatives(museum)[0]["withdrawn"]["reason"] == REASON
 
 
 def test_an_item_with_a_withdrawn_and_a_restored_master_is_withdrawn_as_a_whole(museum: SmallArchive) -> None:
