@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -323,7 +325,11 @@ def remove_abandoned_files(catalogue: Catalogue, final: Path) -> None:
     # Files are listed before tokens are read: a token is committed before its file is created, so that no file in use
     # is removed. Paths in the home contain no wildcard characters.
     pattern = temporary_name(final, "*")
-    found = [(path.name.split(".")[-2], path) for path in final.parent.glob(pattern)]
+    try:
+        names = os.listdir(final.parent)  # not Path.glob, which an interrupt leaves with an open folder
+    except FileNotFoundError:
+        return
+    found = [(name.split(".")[-2], final.parent / name) for name in fnmatch.filter(names, pattern)]
     if not found:
         return
     with catalogue.reading() as session:
