@@ -10,6 +10,7 @@ from typing import Literal
 
 from archive.catalogue import Catalogue
 from archive.errors import UsageError
+from archive.export.copies_folder import CopiesFolder, check_removable
 from archive.export.csv_file import write_csv
 from archive.export.handed_over_files import (
     NO_FILES,
@@ -18,7 +19,7 @@ from archive.export.handed_over_files import (
     HandedOverFiles,
     hand_over_files,
 )
-from archive.export.iiif import DEFAULT_BASE_URL, FILES, IIIF_CONTENTS, derivatives_in_manifest, write_iiif
+from archive.export.iiif import COLLECTION, DEFAULT_BASE_URL, FILES, IIIF_CONTENTS, derivatives_in_manifest, write_iiif
 from archive.export.item_records import ItemRecord, count_items, count_restricted, current_derivatives, stream_items
 from archive.export.jsonl_file import write_jsonl
 from archive.export.output_file import STANDARD_OUTPUT, check_output, open_output, text_writer
@@ -89,7 +90,7 @@ def export_table(
         raise UsageError(f"rows of {rows} have no {', '.join(unknown)}. Their fields are {', '.join(known)}")
     check_output(output, _SUFFIXES[form])
     choose = partial(derivatives_in_rows, kind=rows)
-    copies = _hand_over(catalogue, query, files_folder(output, form), choose, handover, include_restricted)
+    copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
     counts = ExportCounts(files=len(copies.digests))
     with catalogue.reading() as session:
         counts.restricted = 0 if include_restricted else count_restricted(session, query)
@@ -103,6 +104,7 @@ def export_table(
                 write = write_csv if form == "csv" else write_jsonl
                 with text_writer(file, "utf-8-sig" if byte_order_mark else "utf-8") as text:
                     write(numbered, chosen, text)
+    copies.publish()
     return counts
 
 
@@ -137,24 +139,27 @@ def export_documents(
         raise UsageError("IIIF is written as a folder of files. Name one with --output DIR")
     if form == "iiif":
         prepare_folder(output, IIIF_CONTENTS)
+        if handover is None:
+            check_removable(files_folder(output, form))
     else:
         check_output(output, _SUFFIXES[form])
     choose = derivatives_in_manifest if form == "iiif" else current_derivatives
-    copies = _hand_over(catalogue, query, files_folder(output, form), choose, handover, include_restricted)
+    copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
     counts = ExportCounts(files=len(copies.digests))
     with catalogue.reading() as session:  # signatures of the copies are events that it sees
         counts.restricted = 0 if include_restricted else count_restricted(session, query)
         records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
         if form == "iiif":
             write_iiif(records, output, base_url or DEFAULT_BASE_URL, copies)
-            return counts
-        with open_output(output, _SUFFIXES[form]) as file, text_writer(file) as text:
-            if form == "premis":
-                write_premis(records, text)
-            elif output.suffix.lower() == ".provn":
-                write_prov_n(records, text)
-            else:
-                write_prov_json(records, text)
+        else:
+            with open_output(output, _SUFFIXES[form]) as file, text_writer(file) as text:
+                if form == "premis":
+                    write_premis(records, text)
+                elif output.suffix.lower() == ".provn":
+                    write_prov_n(records, text)
+                else:
+                    write_prov_json(records, text)
+    copies.publish()
     return counts
 
 
@@ -166,7 +171,8 @@ def files_folder(output: Path, form: TableFormat | DocumentFormat) -> Path:
 def _hand_over(
     catalogue: Catalogue,
     query: str | None,
-    folder: Path,
+    form: TableFormat | DocumentFormat,
+    output: Path,
     choose: DerivativeChoice,
     handover: FileHandover | None,
     include_restricted: bool,
@@ -175,6 +181,7 @@ def _hand_over(
         return NO_FILES
     with catalogue.reading() as session:
         handover.progress.start(count_items(session, query, include_restricted=include_restricted), "items")
+    folder = CopiesFolder(files_folder(output, form), COLLECTION if form == "iiif" else output.name)
     try:
         return hand_over_files(catalogue, query, folder, choose, handover, include_restricted=include_restricted)
     finally:

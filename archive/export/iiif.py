@@ -28,9 +28,10 @@ _CONTEXT = "http://iiif.io/api/presentation/3/context.json"
 _THUMBNAIL_PX = 256
 DEFAULT_BASE_URL = "http://127.0.0.1:8600"
 """Where ``archive serve`` answers by itself."""
+COLLECTION = "collection.json"
 FILES = "files"
 """The folder of copies of derivatives that are handed over with the manifests."""
-IIIF_CONTENTS = ("collection.json", "manifests", "premis", "prov", FILES)
+IIIF_CONTENTS = (COLLECTION, "manifests", "premis", "prov", FILES)
 """What an export may hold at its top."""
 
 
@@ -84,11 +85,11 @@ def write_iiif(
         StorageError: ``folder`` holds something else.
     """
     base_url = base_url.rstrip("/")
-    kept = FILES if copies.digests else None
+    kept = None if copies.folder is None else FILES
     with new_folder(folder, IIIF_CONTENTS, kept=kept) as made:
         for name in ("manifests", "premis", "prov"):
             (made / name).mkdir()
-        with (made / "collection.json").open("x", encoding="utf-8", newline="") as collection:
+        with (made / COLLECTION).open("x", encoding="utf-8", newline="") as collection:
             collection.write(_collection_head(base_url))
             separator = "\n"
             for record in records:
