@@ -38,8 +38,10 @@ class Limits:
                 "raise max_pixels if that is right"
             )
 
-    def check_decoding(self, what: str, needed_bytes: int) -> None:
-        """Checks the memory needed to decode ``what``, a description used in the message.
+    def check_decoding(
+        self, what: str, needed_bytes: int, *, remedy: str = "save it as a TIFF that is uncompressed or tiled"
+    ) -> None:
+        """Checks the memory needed to decode ``what``; the message names it and ``remedy``.
 
         Raises:
             ImageTooLargeError: too much memory is needed.
@@ -47,8 +49,7 @@ class Limits:
         if needed_bytes > self.max_decoding_bytes:
             raise ImageTooLargeError(
                 f"{what} can only be decoded whole, which takes {_mib(needed_bytes)} MiB of memory, and "
-                f"{_mib(self.max_decoding_bytes)} are allowed: raise max_decoding_bytes, or save it as a TIFF "
-                "that is uncompressed or tiled"
+                f"{_mib(self.max_decoding_bytes)} are allowed: raise max_decoding_bytes in archive.toml, or {remedy}"
             )
 
 
