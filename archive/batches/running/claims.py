@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -326,10 +325,10 @@ def remove_abandoned_files(catalogue: Catalogue, final: Path) -> None:
     # is removed. Paths in the home contain no wildcard characters.
     pattern = temporary_name(final, "*")
     try:
-        names = os.listdir(final.parent)  # not Path.glob, which an interrupt leaves with an open folder
+        paths = list(final.parent.iterdir())  # not glob, which an interrupt leaves with an open folder
     except FileNotFoundError:
         return
-    found = [(name.split(".")[-2], final.parent / name) for name in fnmatch.filter(names, pattern)]
+    found = [(path.name.split(".")[-2], path) for path in paths if fnmatch.fnmatchcase(path.name, pattern)]
     if not found:
         return
     with catalogue.reading() as session:
