@@ -15,7 +15,7 @@ from archive.cli.output_formats import describe_empty_result, pluralise
 from archive.cli.progress_bar import make_progress
 
 if TYPE_CHECKING:
-    from archive.export.handed_over_files import FileHandover
+    from archive.export.derivative_copies import FileHandover
 
 Format = Literal["csv", "xlsx", "jsonl", "premis", "prov", "iiif"]
 RowKind = Literal["items", "masters", "derivatives"]
@@ -120,7 +120,7 @@ def export(
 
 
 def _handover(context: Context, output: Path, *, sign: bool | None) -> FileHandover:
-    from archive.export.handed_over_files import FileHandover
+    from archive.export.derivative_copies import FileHandover
     from archive.export.output_file import STANDARD_OUTPUT
 
     if output == STANDARD_OUTPUT:

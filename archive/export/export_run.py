@@ -12,7 +12,7 @@ from archive.catalogue import Catalogue
 from archive.errors import UsageError
 from archive.export.copies_folder import CopiesFolder, check_removable
 from archive.export.csv_file import write_csv
-from archive.export.handed_over_files import (
+from archive.export.derivative_copies import (
     NO_FILES,
     DerivativeChoice,
     FileHandover,

@@ -16,7 +16,7 @@ from typing import Any
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import DerivativeKind
 from archive.display_labels import describe_recipe
-from archive.export.handed_over_files import NO_FILES, HandedOverFiles
+from archive.export.derivative_copies import NO_FILES, HandedOverFiles
 from archive.export.item_records import ItemRecord, current_derivative
 from archive.export.output_folder import new_folder
 from archive.export.premis import write_premis

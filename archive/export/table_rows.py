@@ -10,7 +10,7 @@ from archive.catalogue.item_details import ITEM_FIELDS, describe_derivative, des
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import ComparedWith, DerivativeKind, ScoredImage, StageTask
 from archive.display_labels import LIST_FIELDS
-from archive.export.handed_over_files import NO_FILES, HandedOverFiles
+from archive.export.derivative_copies import NO_FILES, HandedOverFiles
 from archive.export.item_records import ItemRecord, current_derivative, is_current
 
 RowKind = Literal["items", "masters", "derivatives"]

@@ -6,7 +6,7 @@ with the reason; nothing is converted silently.
 
 from __future__ import annotations
 
-from restoration.image.display_decoding import open_for_display
+from restoration.image.display_only_decoding import open_for_display
 from restoration.image.format_detection import inspect, inspect_all, looks_like_image
 from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
 from restoration.image.metadata_digests import metadata_digests
