@@ -64,6 +64,9 @@ def value(scores: list[Score], metric: str, image: str, compared_with: str | Non
     return found
 
 
+TOLERANCE = {"noise_sigma": 1e-4, "ssim": 3e-6}  # SSIM is computed from float32 planes
+
+
 def expected(made: Pixels, aged: Pixels, clean: Pixels) -> dict[tuple[str, str, str | None], float]:
     """The values of scikit-image, or of numpy for metrics that it lacks, for whole float64 arrays."""
     wholes = {"derivative": made.astype(float), "source": aged.astype(float), "reference": clean.astype(float)}
@@ -112,7 +115,7 @@ def assert_as_expected(scores: list[Score], values: dict[tuple[str, str, str | N
         if math.isnan(wanted):
             assert found is None, key
         else:
-            assert found == pytest.approx(wanted, abs=1e-4 if key[0] == "noise_sigma" else 1e-6), key
+            assert found == pytest.approx(wanted, abs=TOLERANCE.get(key[0], 1e-6)), key
 
 
 @st.composite
