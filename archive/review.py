@@ -25,8 +25,7 @@ def record_decision(
     reason: str | None = None,
     reviewer: str,
 ) -> Review:
-    """Accepts or rejects a derivative of the item, or withdraws the decision: the named derivative, else its current
-    one.
+    """Accepts or rejects a derivative of the item, the named one or else the current one, or undoes its decision.
 
     The file's bytes are checked first, so that the decision is about the bytes that the reviewer has seen.
 

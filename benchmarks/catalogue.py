@@ -30,7 +30,8 @@ from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_item_details, list_items
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema import migration
-from archive.catalogue.schema.tables import Batch, Item, ItemWord, Master, Task
+from archive.catalogue.schema.tables import Batch, Item, Master, Task
+from archive.catalogue.schema.text_index_tables import ItemWord
 from archive.settings import create_home, load_settings
 from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
 

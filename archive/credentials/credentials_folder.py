@@ -65,8 +65,7 @@ def default_folder() -> Path:
 
 
 def save(credentials: Credentials, folder: Path, *, passphrase: str | None, replace: bool = False) -> None:
-    """Writes chain and key, the key readable by its owner only, and adds the chain's last certificate to the trust
-    list.
+    """Writes chain and key, the key readable by its owner only, and trusts the chain's last certificate.
 
     Args:
         credentials: what is written, checked before.

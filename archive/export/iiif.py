@@ -17,7 +17,7 @@ from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import DerivativeKind
 from archive.display_labels import describe_recipe
 from archive.export.derivative_copies import NO_FILES, HandedOverFiles
-from archive.export.item_records import ItemRecord, current_derivative
+from archive.export.item_records import ItemRecord, current_derivative, restored_derivatives
 from archive.export.output_folder import new_folder
 from archive.export.premis import write_premis
 from archive.export.prov import write_prov_json
@@ -100,9 +100,7 @@ def write_iiif(
 
 def derivatives_in_manifest(record: ItemRecord) -> Iterator[Derivative]:
     """The restored derivatives that the canvases of an item show."""
-    for master in record.masters:
-        if (restored := current_derivative(master, DerivativeKind.RESTORED)) is not None:
-            yield restored
+    return restored_derivatives(record.masters)
 
 
 def make_manifest(record: ItemRecord, base_url: str, copies: HandedOverFiles = NO_FILES) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,13 @@ def current_derivative(master: Master, kind: DerivativeKind) -> Derivative | Non
     """The current derivative of a kind, from the loaded derivatives."""
     current_id = master.current_restored_id if kind is DerivativeKind.RESTORED else master.current_styled_id
     return next((derivative for derivative in master.derivatives if derivative.id == current_id), None)
+
+
+def restored_derivatives(masters: Iterable[Master]) -> Iterator[Derivative]:
+    """The current restored derivatives of masters."""
+    for master in masters:
+        if (restored := current_derivative(master, DerivativeKind.RESTORED)) is not None:
+            yield restored
 
 
 def current_derivatives(record: ItemRecord) -> Iterator[Derivative]:

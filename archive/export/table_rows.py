@@ -11,7 +11,7 @@ from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import ComparedWith, DerivativeKind, ScoredImage, StageTask
 from archive.display_labels import LIST_FIELDS
 from archive.export.derivative_copies import NO_FILES, HandedOverFiles
-from archive.export.item_records import ItemRecord, current_derivative, is_current
+from archive.export.item_records import ItemRecord, current_derivative, is_current, restored_derivatives
 
 RowKind = Literal["items", "masters", "derivatives"]
 
@@ -67,9 +67,7 @@ def derivatives_in_rows(record: ItemRecord, kind: RowKind) -> Iterator[Derivativ
         for master in record.matching_masters:
             yield from filter(is_current, master.derivatives)
         return
-    for master in [record.first_match] if kind == "items" else record.matching_masters:
-        if (shown := current_derivative(master, DerivativeKind.RESTORED)) is not None:
-            yield shown
+    yield from restored_derivatives([record.first_match] if kind == "items" else record.matching_masters)
 
 
 def _copy_fields(copies: HandedOverFiles, derivative: Derivative | None) -> dict[str, str | None]:

@@ -37,6 +37,7 @@ from archive.ingest.ingest_report import IngestReport
 from archive.ingest.metadata_rows import Row, read_spreadsheet
 from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
 from archive.ingest.row_matching import FileMetadata, match_rows
+from archive.ingest.table_reader import WORKBOOK_SUFFIXES
 from archive.progress_reporting import NoProgress, Progress
 from archive.storage import copy_to_temporary, master_copy_path
 from restoration.errors import ImageError
@@ -44,7 +45,7 @@ from restoration.errors import ImageError
 _OF_ONE_FILE = (IngestError, StorageError, ImageError, OSError)
 """What is wrong with one file; anything else is wrong with the archive, and stops the ingest."""
 
-_TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".xls", ".ods")
+_TABLE_SUFFIXES = (*WORKBOOK_SUFFIXES, ".csv", ".tsv", ".xls", ".ods")
 _UNREAD_TABLE = "a table that was not read: to use its rows, name it with --metadata"
 
 _Work = Iterable[tuple[Path, Path, FileMetadata]]
@@ -216,8 +217,7 @@ class _Run:
             progress.advance(note=path.name)
 
     def _record_all(self, evidence: Iterable[InspectedFile], record: Callable[[InspectedFile], FileOutcome]) -> None:
-        """Records the scans one after the other; a scan at the path of another one waits, since that one may have
-        moved.
+        """Records the scans one after the other; a scan at the path of another one waits, as that may have moved.
 
         Files look like that after a renumbering: 002.tif is now 003.tif, and 001.tif is 002.tif.
         """

@@ -181,8 +181,9 @@ def _day_first(values: Iterable[str]) -> bool | None:
 
 
 def _without_rivals(guesses: Sequence[ColumnSuggestion]) -> list[ColumnSuggestion]:
-    """The guesses with only the most certain one for each of the catalogue's columns; the others are kept as extra
-    metadata.
+    """The guesses with only the most certain one for each of the catalogue's columns.
+
+    The other columns are kept as extra metadata.
     """
     best: dict[str, ColumnSuggestion] = {}
     for guess in guesses:

@@ -323,8 +323,9 @@ class _Columns:
         return f"the file name {template!r} can't be made: one of its columns is empty"
 
     def _header(self, name: str) -> str:
-        """The museum's header for one of the catalogue's columns; the column's own name if a template or a constant
-        sets it.
+        """The museum's header for one of the catalogue's columns.
+
+        It is the column's own name if a template or a constant sets it.
         """
         index = self._columns.get(name)
         if index is None:

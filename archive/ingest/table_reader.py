@@ -145,8 +145,9 @@ def _stated_separator(sample: str) -> tuple[str | None, int]:
 
 
 def _separator(sample: str, known: Collection[str]) -> str:
-    """The separator with which the header has the most known columns; among equals, with which the most rows have its
-    width.
+    """The separator with which the header has the most known columns.
+
+    Among equals, it is the one with which the most rows have the header's width.
     """
 
     def fitness(separator: str) -> tuple[int, int, int]:

@@ -88,8 +88,9 @@ def _utf16_without_mark(head: bytes) -> TextEncoding | None:
 
 
 def _likeness(sample: bytes, encoding: TextEncoding) -> float:
-    """The share of pairs of characters that are typical of text: usual characters, and no capital after a lower-case
-    letter.
+    """The share of pairs of characters that are typical of text.
+
+    Typical are usual characters without a capital after a lower-case letter.
     """
     try:
         pairs = sample.decode(encoding.codec).split(" ")

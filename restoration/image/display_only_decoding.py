@@ -40,7 +40,7 @@ def open_for_display(path: str | Path, *, page: int = 1, limits: Limits, expecte
     """Opens a picture as :meth:`Picture.open` does; one of an unsupported kind is decoded whole, as sRGB of 8 bits.
 
     Raises:
-        UnreadableImageError: the bytes can't be decoded, or there is no such page.
+        UnreadableImageError: the bytes can't be decoded, or the page doesn't exist.
         UnsupportedImageError: this kind of image can't be shown either.
         ImageTooLargeError: it is larger than ``limits``.
         ChangedImageError: the file doesn't match ``expected_sha256``.

@@ -70,7 +70,7 @@ class Picture:
             expected_sha256: the expected digest of the file, in hex; the file is read once to check it.
 
         Raises:
-            UnreadableImageError: the bytes can't be decoded, or there is no such page.
+            UnreadableImageError: the bytes can't be decoded, or the page doesn't exist.
             UnsupportedImageError: this kind of image can't be preserved faithfully.
             ImageTooLargeError: it is larger than ``limits``.
             ChangedImageError: the file doesn't match ``expected_sha256``.

@@ -32,9 +32,7 @@ from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
 from archive.catalogue.schema.tables import (
     Derivative,
-    DistinctWord,
     Item,
-    ItemWord,
     Master,
     Model,
     ModelAlias,
@@ -43,6 +41,7 @@ from archive.catalogue.schema.tables import (
     RecipeStage,
     Review,
 )
+from archive.catalogue.schema.text_index_tables import DistinctWord, ItemWord
 from archive.catalogue.schema.vocabularies import Access, Decision, ScoredImage, StageTask, View
 
 

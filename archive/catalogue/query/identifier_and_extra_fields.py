@@ -12,7 +12,8 @@ from archive.catalogue.query.fields import FIELDS, TextField
 from archive.catalogue.query.query_tree import Condition, QueryNode
 from archive.catalogue.query.text_index import extra_word_field
 from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
-from archive.catalogue.schema.tables import Item, ItemWord
+from archive.catalogue.schema.tables import Item
+from archive.catalogue.schema.text_index_tables import ItemWord
 
 _EXTRA = "extra."
 

@@ -18,7 +18,8 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
 
 from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode
-from archive.catalogue.schema.tables import DistinctWord, Item, Master, RecipeStage
+from archive.catalogue.schema.tables import Item, Master, RecipeStage
+from archive.catalogue.schema.text_index_tables import DistinctWord
 
 FEW_ITEMS = 5_000
 """Up to this count, items are looked up and sorted quickly; with more matches a scan soon finds the first fifty."""

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue.engines import IS_ROLLED_BACK
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER, has_wildcard
-from archive.catalogue.schema.tables import DistinctWord, Item, ItemWord
+from archive.catalogue.schema.tables import Item
+from archive.catalogue.schema.text_index_tables import DistinctWord, ItemWord
 
 TEXT_FIELDS = ("title", "description", "creator", "place", "process", "date_text")
 

@@ -14,13 +14,19 @@ from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
 from archive.catalogue.engines import make_engine, read_engine, refuse_absent_database, write_engine
-from archive.catalogue.schema import identifier_and_mapping_tables, maintenance_advice, revision, web_review_tables
+from archive.catalogue.schema import (
+    identifier_and_mapping_tables,
+    maintenance_advice,
+    revision,
+    text_index_tables,
+    web_review_tables,
+)
 from archive.catalogue.schema.column_types import Table
 from archive.errors import HomeError
 from archive.settings import Settings
 
 # Importing these modules adds their tables to the shared metadata.
-_TABLE_MODULES = (identifier_and_mapping_tables, web_review_tables)
+_TABLE_MODULES = (identifier_and_mapping_tables, text_index_tables, web_review_tables)
 _METADATA = Table.metadata
 
 

@@ -60,33 +60,6 @@ class Item(Table):
     masters: Mapped[list[Master]] = relationship(back_populates="item", order_by="Master.sequence")
 
 
-class ItemWord(Table):
-    """A folded word at its position in one of an item's text fields, for whole-word and phrase queries.
-
-    :func:`archive.catalogue.query.text_index.fold_words` removes case and accents, in the same way for both databases.
-    """
-
-    __tablename__ = "item_words"
-    __table_args__ = indexes.ITEM_WORD_INDEXES
-
-    field: Mapped[str] = mapped_column(String(16), primary_key=True)
-    word: Mapped[str] = mapped_column(ExactText, primary_key=True)
-    item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-
-
-class DistinctWord(Table):
-    """A word that occurs in a text field of some item; patterns that start with a wildcard are matched with these.
-
-    A word remains here when no item has it any more: then its look-up finds nothing.
-    """
-
-    __tablename__ = "distinct_words"
-
-    field: Mapped[str] = mapped_column(String(16), primary_key=True)
-    word: Mapped[str] = mapped_column(ExactText, primary_key=True)
-
-
 class Root(Table):
     """A folder from which masters were ingested; if it is missing, a share is unmounted, and its scans are not lost."""
 

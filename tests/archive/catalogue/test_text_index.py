@@ -5,7 +5,7 @@ from sqlalchemy import select, text
 
 from archive.catalogue import Catalogue
 from archive.catalogue.query.text_index import MAX_WORD_LENGTH, fold_words, index_item_words
-from archive.catalogue.schema.tables import DistinctWord, ItemWord
+from archive.catalogue.schema.text_index_tables import DistinctWord, ItemWord
 from tests.catalogue_rows import add_item
 
 

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Event, Item, ItemWord, Master
+from archive.catalogue.schema.tables import Event, Item, Master
+from archive.catalogue.schema.text_index_tables import ItemWord
 from archive.errors import IngestError
 from archive.ingest import IngestReport
 from archive.storage import digest_file
