@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from restoration.image import Picture
 from restoration.quality import block_metrics as blocks
-from restoration.quality import block_reading, metric_sums, score
+from restoration.quality import block_reading, metric_sums, score, scores
 
 Key = tuple[str, str, str | None]
 BANDS_ROWS = 250
@@ -127,9 +127,9 @@ def _ours(paths: Mapping[str, Path], threads: int, timed: bool) -> Result:
         parts = stack.enter_context(_timed_parts()) if timed else {}
         peak = stack.enter_context(_peak_memory())
         started, cpu_started = time.perf_counter(), time.process_time()
-        scores = score(**pictures, threads=threads)  # type: ignore[arg-type]
+        found = score(**pictures, threads=threads)  # type: ignore[arg-type]
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    values = {(each.metric, each.image, each.compared_with): each.value for each in scores if each.value is not None}
+    values = {(each.metric, each.image, each.compared_with): each.value for each in found if each.value is not None}
     if timed:
         parts["sums, cutting blocks"] = cpu_seconds - sum(parts.values())
     return Result(seconds=seconds, cpu_seconds=cpu_seconds, peak_mb=peak(), values=values, parts=dict(parts))  # type: ignore[arg-type]
@@ -154,11 +154,13 @@ def _timed_parts() -> Iterator[dict[str, float]]:
 
     with ExitStack() as stack:
         for place, function, name in (
-            (blocks, "compare_blocks", "psnr, ssim"),
+            (blocks.BlockComparer, "compare", "psnr, ssim"),
             (blocks, "count_changed", "changed_share"),
             (blocks, "moments_about", "contrast, colourfulness"),
             (blocks, "opponent_colours", "contrast, colourfulness"),
             (blocks, "luma_of", "luma"),
+            (metric_sums, "measure_cells", "smoothed_share"),
+            (scores, "count_filled", "filled_share, filled_places"),
             (blocks, "edge_sums", "blur_effect"),
             (metric_sums, "count_details", "noise_sigma"),
             (block_reading.Window, "__init__", "reading"),

@@ -125,7 +125,8 @@ class Picture:
             ImageError: the window isn't within the picture, or its bytes can't be decoded.
         """
         colours = self._read_samples(x, y, width, height)[..., : self.info.colour_channels].transpose(2, 0, 1)
-        values: NDArray[np.float32] = colours.astype(np.float32)
+        # In C order each channel is contiguous, which is what filters need; by itself the order would be the file's.
+        values: NDArray[np.float32] = colours.astype(np.float32, order="C")
         if np.issubdtype(colours.dtype, np.integer):
             values /= np.float32(self.info.largest_sample)
         return values.reshape(1, *values.shape)

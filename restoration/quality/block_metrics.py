@@ -1,14 +1,16 @@
 """Metrics of one block: squared errors, structural similarity, changed pixels, moments and edges.
 
-Planes are float32. Sums over a block are float64, row by row, in a fixed order. Values are centred on the block's mean
-before they are squared, so that no significant digits are lost.
+Planes are float32, relative to a value near the block's mean, so that squares keep their significant digits. A plane
+with its halo is one contiguous line of 80 x 528 values: then a shift by rows or columns is a slice of the line, which
+numpy processes in less than half the time of a two-dimensional view. Values that a shift wraps from row to row lie in
+the halo and aren't counted. Sums over a block are float64, row by row, in a fixed order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -28,13 +30,17 @@ _LUMA_WEIGHTS = (
 _BLUR_SIZE, _BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
 
 _Float = TypeVar("_Float", np.float32, np.float64)
+_Kind = TypeVar("_Kind", np.float32, np.bool_)
 
 # Rows or columns per product with the band matrix; small enough for OpenBLAS to compute it on the calling thread.
 _STEP = 8
-_EVERY = 8  # use every 8th row to estimate the mean
 _REACH = _STEP + 2 * SSIM_RADIUS
-_PLANE = (BLOCK_ROWS + 2 * SSIM_RADIUS, BLOCK_COLUMNS + 2 * SSIM_RADIUS)
-_CORE_OF_PLANE = (slice(SSIM_RADIUS, -SSIM_RADIUS),) * 2
+_EVERY = 8  # use every 8th row to estimate the mean
+_ROW = BLOCK_COLUMNS + 2 * HALO  # values from one row of a plane to the next
+_SHAPE = (BLOCK_ROWS + 2 * HALO, _ROW)
+_FIRST, _LAST = HALO * (_ROW + 1), (HALO + BLOCK_ROWS) * _ROW - HALO  # the block's pixels in the line of a plane
+_ONES = np.ones(_ROW, np.float32)
+_ROUNDING = np.float32(1e-5)  # two origins that are closer together are equally good
 
 
 def _gaussian_band() -> Values:
@@ -56,7 +62,7 @@ _BAND_TURNED = np.ascontiguousarray(_BAND.T)
 
 
 def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
-    """Luma of (C, h, w) as (h, w), with the weights of scikit-image's rgb2gray."""
+    """Luma of (C, ...) as (...), with the weights of scikit-image's rgb2gray."""
     if values.shape[0] == 1:
         grey: NDArray[_Float] = values[0]
         return grey
@@ -66,50 +72,63 @@ def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
     return luma
 
 
-class BlockLuma(NamedTuple):
-    """A block's luma relative to one of its values, which keeps the precision of small differences in float32."""
-
-    about: Values  # (80, 528)
-    origin: float
-
-    @classmethod
-    def of(cls, values: Values) -> BlockLuma:
-        """The luma of (C, 80, 528)."""
-        first = values[:, HALO : HALO + 1, HALO : HALO + 1]
-        return cls(luma_of(values - first), float(luma_of(first.astype(np.float64))[0, 0]))
-
-
-def opponent_colours(values: Values) -> tuple[Values, Values]:
-    """Red-green and yellow-blue opponent colours, (h, w) each, of (3, h, w)."""
-    yellow_blue = values[0] + values[1]
-    yellow_blue *= np.float32(0.5)
+def opponent_colours(values: NDArray[_Float]) -> tuple[NDArray[_Float], NDArray[_Float]]:
+    """Red-green and yellow-blue opponent colours, (...) each, of (3, ...)."""
+    yellow_blue: NDArray[_Float] = values[0] + values[1]
+    yellow_blue *= values.dtype.type(0.5)
     yellow_blue -= values[2]
     return values[0] - values[1], yellow_blue
 
 
-def block_core(values: Values, block: Block) -> Values:
-    """The block's own pixels, without the halo."""
-    core: Values = values[..., HALO : HALO + block.rows, HALO : HALO + block.columns]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureBlock:
+    """One picture's block with its halo: values and luma relative to the block's origin."""
+
+    about: Values
+    """(C, 80 * 528): the values less ``origins``."""
+    origins: Values
+    """(C,): for each channel the mean of some rows or, if that is as good as equal, one of the values."""
+    luma: Values
+    """(80 * 528,): the luma of ``about``."""
+
+    @classmethod
+    def of(cls, values: Values) -> PictureBlock:
+        """The block of values (C, 80, 528)."""
+        first = values[:, HALO, HALO]
+        means = values[:, ::_EVERY].mean(axis=(1, 2))
+        # The first value, so that a uniform block's variance is exactly 0.
+        origins = np.where(np.abs(means - first) < _ROUNDING, first, means)
+        about = np.empty(values.shape, np.float32)
+        np.subtract(values, origins[:, np.newaxis, np.newaxis], out=about)
+        flat = about.reshape(len(about), -1)
+        return cls(about=flat, origins=origins, luma=luma_of(flat))
+
+    @property
+    def luma_origin(self) -> float:
+        """The luma that ``luma`` is relative to."""
+        return float(luma_of(self.origins.astype(np.float64)))
+
+
+def block_core(plane: NDArray[_Kind], block: Block) -> NDArray[_Kind]:
+    """The block's own pixels, (h, w), of a plane (80 * 528,) or (80, 528)."""
+    core: NDArray[_Kind] = plane.reshape(_SHAPE)[HALO : HALO + block.rows, HALO : HALO + block.columns]
     return core
 
 
-def count_changed(ours: Values, theirs: Values, lumas: tuple[BlockLuma, BlockLuma], block: Block) -> int:
-    """The pixels of two blocks, (C, 80, 528), whose luma differs by more than 8/255."""
-    apart = block_core(lumas[0].about, block) - block_core(lumas[1].about, block)
-    apart += np.float32(lumas[0].origin - lumas[1].origin)
+def count_changed(values: tuple[Values, Values], blocks: tuple[PictureBlock, PictureBlock], block: Block) -> int:
+    """The pixels of two blocks, given as values (C, 80, 528) too, whose luma differs by more than 8/255."""
+    apart = blocks[0].luma - blocks[1].luma
+    apart += np.float32(blocks[0].luma_origin - blocks[1].luma_origin)
     np.abs(apart, out=apart)
-    surely = np.count_nonzero(apart > CHANGED_BY + _LUMA_ERROR)
-    perhaps = apart > CHANGED_BY - _LUMA_ERROR
+    surely = np.count_nonzero(block_core(apart > CHANGED_BY + _LUMA_ERROR, block))
+    perhaps = block_core(apart > CHANGED_BY - _LUMA_ERROR, block)
     if surely == np.count_nonzero(perhaps):
         return int(surely)
-    exact = [luma_of(block_core(each, block)[:, perhaps].astype(np.float64)) for each in (ours, theirs)]
+    exact = [
+        luma_of(np.stack([block_core(channel, block)[perhaps] for channel in each]).astype(np.float64))
+        for each in values
+    ]
     return int(np.count_nonzero(np.abs(exact[0] - exact[1]) > CHANGED_BY))
-
-
-def moments(values: Values, origin: float) -> tuple[float, float]:
-    """The sum and the sum of squares of (h, w), about ``origin``."""
-    first = values[0, 0]  # an existing value, so that a uniform block's variance is exactly 0
-    return moments_about(values - first, float(first) - origin)
 
 
 def moments_about(about: Values, offset: float) -> tuple[float, float]:
@@ -119,12 +138,12 @@ def moments_about(about: Values, offset: float) -> tuple[float, float]:
 
 
 def _total(values: Values) -> float:
-    return float(values.sum(axis=1).sum(dtype=np.float64))
+    return float(np.vecdot(values, _ONES[: values.shape[1]]).sum(dtype=np.float64))
 
 
-def _squares(values: NDArray[_Float]) -> float:
-    # Without BLAS, whose order of addition depends on the number of threads.
-    return float(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
+def _squares(values: Values) -> float:
+    # A row is too short for BLAS to divide it among threads, which would change the order of addition.
+    return float(np.vecdot(values, values).sum(dtype=np.float64))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,152 +155,164 @@ class Comparisons:
     similarities: list[float]
     """For each pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the area."""
     smoothed_lumas: list[Values]
-    """For each block, the luma smoothed by the Gaussian, (64, 512)."""
+    """For each block, its ``luma`` smoothed by the Gaussian, (64, 512)."""
 
 
-def compare_blocks(blocks: Sequence[Values], pairs: Sequence[tuple[int, int]], block: Block) -> Comparisons:
-    """Compares pairs of blocks, (C, 80, 528), by squared error and structural similarity as scikit-image does.
+class BlockComparer:
+    """Compares pairs of blocks by squared error and structural similarity as scikit-image does.
 
-    The Gaussian is applied to each block less its mean, and to the squares of each pair's difference and sum.
+    It keeps the memory of its planes from block to block. Not for several threads at once.
     """
-    reach = (slice(HALO - SSIM_RADIUS, SSIM_RADIUS - HALO),) * 2
-    counted = block.within(before=SSIM_RADIUS, after=SSIM_RADIUS)
-    count, channels = len(blocks), blocks[0].shape[0]
-    errors, similarities = [0.0] * len(pairs), [0.0] * len(pairs)
-    lumas: list[Values] = []
-    offsets = [np.float32(0)] * count
-    planes = np.empty((count + 2 * len(pairs), *_PLANE), np.float32)
-    for channel in range(channels):
-        weight = np.float32(1 if channels == 1 else _LUMA_WEIGHTS[channel])
-        means = [np.float32(values[channel][::_EVERY].mean()) for values in blocks]
-        for index, values in enumerate(blocks):
-            np.subtract(values[channel][reach], means[index], out=planes[index])
-        for index, (one, other) in enumerate(pairs):
-            difference, total = planes[count + 2 * index], planes[count + 2 * index + 1]
-            np.subtract(blocks[one][channel][reach], blocks[other][channel][reach], out=difference)
-            # float32 sums aren't precise enough for PSNR.
-            own = difference[_CORE_OF_PLANE][: block.rows, : block.columns].astype(np.float64)
-            errors[index] += _squares(own)
-            difference -= means[one] - means[other]
-            np.multiply(difference, difference, out=difference)
-            np.add(planes[one], planes[other], out=total)
-            np.multiply(total, total, out=total)
-        smooth = gaussian_smoothed(planes)
-        for index in range(count):
-            part = smooth[index] * weight
-            offsets[index] += weight * means[index]
-            if channel:
-                lumas[index] += part
-            else:
-                lumas.append(part)
-        for index, (one, other) in enumerate(pairs):
-            if counted is not None:
-                similarities[index] += _similarity(
+
+    def __init__(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Prepares comparisons of the pairs, given by the blocks' positions."""
+        self._pairs = pairs
+        self._gaussian = GaussianFilter()
+        self._squares = np.empty(_SHAPE[0] * _ROW, np.float32)
+        self._smooth = [np.empty((BLOCK_ROWS, BLOCK_COLUMNS), np.float32) for _ in range(2)]
+
+    def compare(self, values: Sequence[Values], blocks: Sequence[PictureBlock], block: Block) -> Comparisons:
+        """Compares blocks, given as values (C, 80, 528) and relative to their origins.
+
+        The Gaussian is applied to each block, and to the squares of each pair's difference and sum.
+        """
+        channels = len(values[0])
+        errors, similarities = [0.0] * len(self._pairs), [0.0] * len(self._pairs)
+        lumas: list[Values] = []
+        for channel in range(channels):
+            smooth = [self._gaussian(each.about[channel]) for each in blocks]
+            for number, (one, other) in enumerate(self._pairs):
+                error, similarity = self._compare_channel(
+                    (values[one][channel], values[other][channel]),
+                    (blocks[one].about[channel], blocks[other].about[channel]),
+                    (blocks[one].origins[channel], blocks[other].origins[channel]),
                     (smooth[one], smooth[other]),
-                    (means[one], means[other]),
-                    (smooth[count + 2 * index], smooth[count + 2 * index + 1]),
-                    counted,
+                    block,
                 )
-    return Comparisons(
-        errors=errors,
-        similarities=similarities,
-        smoothed_lumas=[_in_rows(luma) + offset for luma, offset in zip(lumas, offsets, strict=True)],
-    )
+                errors[number] += error
+                similarities[number] += similarity
+            for index, plane in enumerate(smooth):
+                if channels > 1:
+                    plane *= np.float32(_LUMA_WEIGHTS[channel])
+                if channel:
+                    lumas[index] += plane
+                else:
+                    lumas.append(plane)
+        return Comparisons(errors=errors, similarities=similarities, smoothed_lumas=lumas)
+
+    def _compare_channel(
+        self,
+        values: tuple[Values, Values],
+        about: tuple[Values, Values],
+        origins: tuple[np.float32, np.float32],
+        smooth: tuple[Values, Values],
+        block: Block,
+    ) -> tuple[float, float]:
+        """The sums of squared errors and of SSIM over one channel of two blocks."""
+        squares = self._squares
+        # Of the values themselves, because values about different origins have other rounding errors.
+        np.subtract(*values, out=squares.reshape(_SHAPE))
+        error = _squares(block_core(squares, block))
+        counted = block.within(before=SSIM_RADIUS, after=SSIM_RADIUS)
+        if counted is None:
+            return error, 0.0
+        squares -= origins[0] - origins[1]
+        np.multiply(squares, squares, out=squares)
+        unlike = self._gaussian(squares, out=self._smooth[0])
+        np.add(*about, out=squares)
+        np.multiply(squares, squares, out=squares)
+        alike = self._gaussian(squares, out=self._smooth[1])
+        return error, _total(_similarity(smooth, origins, unlike, alike)[counted])
 
 
 def _similarity(
-    means: tuple[Values, Values],
-    origins: tuple[np.float32, np.float32],
-    squares: tuple[Values, Values],
-    counted: tuple[slice, slice],
-) -> float:
-    """The sum of SSIM over the pixels, from the mean values and the mean squares of difference and sum.
+    means: tuple[Values, Values], origins: tuple[np.float32, np.float32], unlike: Values, alike: Values
+) -> Values:
+    """SSIM of the pixels, from the mean values and the mean squares of difference and sum, which it overwrites.
 
     With the difference d and the sum s of two values, SSIM is (E(s)² - E(d)² + 2 C1) / (E(s)² + E(d)² + 2 C1) times
     (V(s) - V(d) + 2 C2) / (V(s) + V(d) + 2 C2). This form is precise for very similar pictures.
     """
     difference, total = means[0] - means[1], means[0] + means[1]
-    unlike, alike = squares
-    unlike -= difference * difference
-    alike -= total * total
+    square = difference * difference
+    unlike -= square
+    alike -= np.multiply(total, total, out=square)
     alike += np.float32(2 * _SSIM_C2)
     difference += origins[0] - origins[1]
     total += origins[0] + origins[1]
     np.multiply(difference, difference, out=difference)
     np.multiply(total, total, out=total)
     total += np.float32(2 * _SSIM_C1)
-    similar = alike - unlike
+    similar = np.subtract(alike, unlike, out=square)
     alike += unlike
     similar *= np.subtract(total, difference, out=unlike)
     total += difference
     alike *= total
     similar /= alike
-    if counted != (slice(0, BLOCK_ROWS), slice(0, BLOCK_COLUMNS)):
-        return _total(_in_rows(similar)[counted])
-    return _total(similar.reshape(-1, BLOCK_ROWS * _STEP))
+    return similar
 
 
-def _in_rows(groups: Values) -> Values:
-    """Rearranges (64, 64, 8), which is groups of columns, rows, columns, to (64, 512)."""
-    return groups.swapaxes(0, 1).reshape(BLOCK_ROWS, BLOCK_COLUMNS)
-
-
-def gaussian_smoothed(planes: Values) -> Values:
-    """Applies the Gaussian to planes (n, 74, 522); returns (n, 64, 64, 8): the 512 columns in 64 groups, then rows.
+class GaussianFilter:
+    """The Gaussian filter, with memory for its first pass. Not for several threads at once.
 
     The products with a band matrix need more arithmetic than a sliding filter, but a third of the time.
     """
-    count, _, width = planes.shape
-    plane, row, item = planes.strides
-    tall = as_strided(planes, (count, BLOCK_ROWS // _STEP, _REACH, width), (plane, _STEP * row, row, item))
-    rows = np.matmul(_BAND, tall).reshape(count * BLOCK_ROWS, width)
-    row, item = rows.strides
-    groups = BLOCK_COLUMNS // _STEP
-    wide = as_strided(rows, (groups, count * BLOCK_ROWS, _REACH), (_STEP * item, row, item))
-    smooth: Values = np.matmul(wide, _BAND_TURNED).reshape(groups, count, BLOCK_ROWS, _STEP).swapaxes(0, 1)
-    return smooth
 
+    def __init__(self) -> None:
+        rows = np.empty((BLOCK_ROWS, _ROW), np.float32)
+        row, item = rows.strides
+        self._bands = rows.reshape(BLOCK_ROWS // _STEP, _STEP, _ROW)
+        groups = BLOCK_COLUMNS // _STEP
+        self._wide = as_strided(rows[:, HALO - SSIM_RADIUS :], (groups, BLOCK_ROWS, _REACH), (_STEP * item, row, item))
 
-def smoothed_luma(luma: BlockLuma) -> Values:
-    """The luma of a block smoothed by the Gaussian, (64, 512)."""
-    reach = (slice(HALO - SSIM_RADIUS, SSIM_RADIUS - HALO),) * 2
-    plane = np.ascontiguousarray(luma.about[reach])
-    return _in_rows(gaussian_smoothed(plane[np.newaxis])[0]) + np.float32(luma.origin)
+    def __call__(self, plane: Values, out: Values | None = None) -> Values:
+        """The smoothed pixels, (64, 512), of a plane (80 * 528,)."""
+        smooth = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), np.float32) if out is None else out
+        item = plane.itemsize
+        row, bands = _ROW * item, BLOCK_ROWS // _STEP
+        tall = as_strided(plane[(HALO - SSIM_RADIUS) * _ROW :], (bands, _REACH, _ROW), (_STEP * row, row, item))
+        np.matmul(_BAND, tall, out=self._bands)
+        np.matmul(self._wide, _BAND_TURNED, out=smooth.reshape(BLOCK_ROWS, -1, _STEP).swapaxes(0, 1))
+        return smooth
 
 
 def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
     """For each axis: the sum of the luma's edges, and of the part of them that another blur removes, both times eight.
 
-    ``luma`` is (80, 528). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the frame's
-    first two rows and columns and its last one.
+    ``luma`` is (80 * 528,). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the
+    frame's first two rows and columns and its last one.
     """
     counted = block.within(before=2, after=1)
     if counted is None:
         return
-    rows, columns = (slice(HALO + part.start, HALO + part.stop) for part in counted)
-    # The Sobel filter: smoothing with 1 2 1 as two sums of neighbours, then the difference of the next and previous
-    # rows.
-    pairs = luma[:, columns.start - 1 : columns.stop] + luma[:, columns.start : columns.stop + 1]
-    yield _edges(pairs[:, 1:] + pairs[:, :-1], lambda values, offset: values[rows.start + offset : rows.stop + offset])
-    pairs = luma[rows.start - 1 : rows.stop] + luma[rows.start : rows.stop + 1]
-    yield _edges(
-        pairs[1:] + pairs[:-1], lambda values, offset: values[:, columns.start + offset : columns.stop + offset]
-    )
+    for along, across in ((_ROW, 1), (1, _ROW)):
+        # The Sobel filter: smoothing with 1 2 1 as two sums of neighbours, then the difference of the next and previous
+        # values.
+        pairs = luma[:-across] + luma[across:]
+        smooth = pairs[:-across] + pairs[across:]  # begins with the pixel at ``across``
+        yield _edges(smooth, along, _FIRST - across, counted)
 
 
-def _edges(smooth: Values, moved: Callable[[Values, int], Values]) -> tuple[float, float]:
-    """The sums for one axis; ``moved`` returns the counted part, shifted along the axis."""
-    sharp = moved(smooth, 1) - moved(smooth, -1)
+def _edges(smooth: Values, along: int, first: int, counted: tuple[slice, slice]) -> tuple[float, float]:
+    """The sums for the axis whose neighbours are ``along`` values apart; the block begins at ``first``."""
+    size = _LAST - _FIRST
+
+    def moved(offset: int) -> Values:
+        return smooth[first + offset * along :][:size]
+
+    planes = np.empty((2, BLOCK_ROWS, _ROW), np.float32)
+    sharp, blurred = planes.reshape(2, -1)[:, :size]
+    np.subtract(moved(1), moved(-1), out=sharp)
     np.abs(sharp, out=sharp)
-    np.maximum(sharp, np.float32(8 * _BLUR_FLOOR), out=sharp)
     # Two running means that are two rows apart differ by the two added rows less the two removed ones.
     half = _BLUR_SIZE // 2
-    blurred = moved(smooth, half) + moved(smooth, half + 1)
-    blurred -= moved(smooth, -half - 1)
-    blurred -= moved(smooth, -half)
+    np.add(moved(half), moved(half + 1), out=blurred)
+    blurred -= moved(-half - 1)
+    blurred -= moved(-half)
     np.abs(blurred, out=blurred)
     blurred *= np.float32(1 / _BLUR_SIZE)
-    np.maximum(blurred, np.float32(8 * _BLUR_FLOOR), out=blurred)
-    lost = np.subtract(sharp, blurred, out=blurred)
-    np.maximum(lost, 0, out=lost)
-    return _total(sharp), _total(lost)
+    edges, remaining = (_total(plane[counted]) for plane in planes)
+    np.maximum(sharp, blurred, out=blurred)
+    pixels = planes[0][counted].size
+    # scikit-image gives every edge a tiny least size, which matters only if there are no edges.
+    return edges + pixels * 8 * _BLUR_FLOOR, _total(planes[1][counted]) - remaining

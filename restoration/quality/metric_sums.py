@@ -6,7 +6,7 @@ The sums are integers, so they don't depend on the order in which threads finish
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from restoration.image import Area, Source
 from restoration.quality import block_metrics
-from restoration.quality.block_metrics import BlockLuma
+from restoration.quality.block_metrics import BlockComparer, PictureBlock
 from restoration.quality.block_reading import Block, Values, Window, map_windows
 from restoration.quality.noise_estimate import Counts, count_details, empty_histogram, estimate_sigma
 from restoration.quality.smoothing_detection import Cells, empty_cells, measure_cells, place_cells, smoothed_share
@@ -23,7 +23,6 @@ _UNITS_IN_ONE = 1 << 100  # fine enough to lose no significant bits
 
 _COLOURS = ("red_green", "yellow_blue")
 
-_ByName = Mapping[str, Values]
 _Key = tuple[str, ...]  # the name of the sum, then the names of the pictures
 
 
@@ -59,7 +58,7 @@ class MetricSums:
         self._places = list(combinations(range(len(self._names)), 2))
         pixel = (area.x, area.y, 1, 1)
         # Variances are computed about an existing value, so that a uniform picture's variance is exactly 0.
-        self._origins = {name: _at_pixel(image.read(*pixel)[0]) for name, image in described.items()}
+        self._origins = {name: _features(image.read(*pixel)[0, :, 0, 0]) for name, image in described.items()}
         self._sums: Counter[_Key] = Counter()
         self._details = [empty_histogram(image.info.colour_channels) for image in described.values()]
         self._cells = {name: empty_cells(area.width, area.height) for name in described}
@@ -101,55 +100,58 @@ class MetricSums:
     def _of_window(self, window: Window) -> _Found:
         sums: Counter[_Key] = Counter()
         cells = []
+        comparer = BlockComparer(self._places)
         for block in window.blocks():
-            values = {name: window.of_block(image, block) for image, name in enumerate(self._names)}
-            lumas = {name: BlockLuma.of(values[name]) for name in self._described}
-            compared = block_metrics.compare_blocks(list(values.values()), self._places, block)
-            for key, value in (*self._compared(values, lumas, compared, block), *self._alone(values, lumas, block)):
+            values = [window.of_block(image, block) for image in range(len(self._names))]
+            blocks = [PictureBlock.of(each) for each in values]
+            compared = comparer.compare(values, blocks, block)
+            described = dict(zip(self._described, blocks, strict=False))  # the described pictures come first
+            for key, value in (*self._compared(values, blocks, compared, block), *self._alone(described, block)):
                 sums[key] += int(value * _UNITS_IN_ONE)
-            # The described pictures come first.
-            pairs = zip(lumas.values(), compared.smoothed_lumas, strict=False)
-            cells.append((block, [measure_cells(luma, smooth, block) for luma, smooth in pairs]))
+            pairs = zip(described.values(), compared.smoothed_lumas, strict=False)
+            cells.append((block, [measure_cells(own, smooth, block) for own, smooth in pairs]))
         details = [count_details(window, image) for image in range(len(self._described))]
         return _Found(sums=sums, details=details, cells=cells)
 
     def _compared(
-        self, values: _ByName, lumas: Mapping[str, BlockLuma], compared: block_metrics.Comparisons, block: Block
+        self,
+        values: Sequence[Values],
+        blocks: Sequence[PictureBlock],
+        compared: block_metrics.Comparisons,
+        block: Block,
     ) -> Iterator[tuple[_Key, float]]:
         sums = zip(self._pairs, compared.errors, compared.similarities, strict=True)
         for (one, other), error, similarity in sums:
             yield ("error", one, other), error
             yield ("similarity", one, other), similarity
-        for one, other in combinations(self._described, 2):
-            changed = block_metrics.count_changed(values[one], values[other], (lumas[one], lumas[other]), block)
-            yield ("changed", one, other), changed
+        for first, second in combinations(range(len(self._described)), 2):
+            pair = (values[first], values[second]), (blocks[first], blocks[second])
+            yield ("changed", self._names[first], self._names[second]), block_metrics.count_changed(*pair, block)
 
-    def _alone(self, values: _ByName, lumas: Mapping[str, BlockLuma], block: Block) -> Iterator[tuple[_Key, float]]:
-        for name, luma in lumas.items():
-            for feature, sums in self._spreads(name, block_metrics.block_core(values[name], block), luma, block):
+    def _alone(self, described: Mapping[str, PictureBlock], block: Block) -> Iterator[tuple[_Key, float]]:
+        for name, own in described.items():
+            for feature, sums in self._spreads(name, own, block):
                 yield (feature, name), sums[0]
                 yield (f"{feature}_squared", name), sums[1]
-            for axis, (sharp, lost) in enumerate(block_metrics.edge_sums(luma.about, block)):
+            for axis, (sharp, lost) in enumerate(block_metrics.edge_sums(own.luma, block)):
                 yield (f"edges_{axis}", name), sharp
                 yield (f"lost_{axis}", name), lost
 
-    def _spreads(
-        self, name: str, core: Values, luma: BlockLuma, block: Block
-    ) -> Iterator[tuple[str, tuple[float, float]]]:
+    def _spreads(self, name: str, own: PictureBlock, block: Block) -> Iterator[tuple[str, tuple[float, float]]]:
         """The moments of luma and opponent colours about the picture's origins."""
-        origins = self._origins[name]
-        about = block_metrics.block_core(luma.about, block)
-        yield "luma", block_metrics.moments_about(about, luma.origin - origins["luma"])
-        if core.shape[0] == 3:
-            for feature, plane in zip(_COLOURS, block_metrics.opponent_colours(core), strict=True):
-                yield feature, block_metrics.moments(plane, origins[feature])
+        planes = {"luma": own.luma}
+        if len(own.about) == 3:
+            planes |= dict(zip(_COLOURS, block_metrics.opponent_colours(own.about), strict=True))
+        origins = _features(own.origins)
+        for feature, plane in planes.items():
+            offset = origins[feature] - self._origins[name][feature]
+            yield feature, block_metrics.moments_about(block_metrics.block_core(plane, block), offset)
 
 
-def _at_pixel(values: Values) -> dict[str, float]:
-    """Luma and opponent colours of one pixel, (C, 1, 1)."""
-    exact = values.astype(np.float64)
-    found = {"luma": float(block_metrics.luma_of(exact)[0, 0])}
-    if values.shape[0] == 3:
-        colours = block_metrics.opponent_colours(values)
-        found |= {name: float(plane[0, 0]) for name, plane in zip(_COLOURS, colours, strict=True)}
+def _features(colours: Values) -> dict[str, float]:
+    """Luma and opponent colours of one pixel, (C,)."""
+    exact = colours.astype(np.float64)
+    found = {"luma": float(block_metrics.luma_of(exact))}
+    if exact.size == 3:
+        found |= dict(zip(_COLOURS, map(float, block_metrics.opponent_colours(exact)), strict=True))
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.image import Area, Source
-from restoration.quality.block_metrics import BlockLuma, smoothed_luma
+from restoration.quality.block_metrics import GaussianFilter, PictureBlock
 from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
 
 CELL_PX = 16
@@ -39,17 +39,17 @@ def empty_cells(width: int, height: int) -> Cells:
     return np.zeros((3, height // CELL_PX, width // CELL_PX), np.float32)
 
 
-def measure_cells(luma: BlockLuma, smooth: Values, block: Block) -> Cells:
-    """Measures the cells that lie entirely in the area, from luma (80, 528) with the halo and smoothed luma (64, 512).
+def measure_cells(own: PictureBlock, smooth: Values, block: Block) -> Cells:
+    """Measures the cells that lie entirely in the area, from a block and its smoothed luma (64, 512).
 
     The high-pass is the luma less its Gaussian of sigma 1.5 px.
     """
-    core = luma.about[HALO : HALO + BLOCK_ROWS, HALO : HALO + BLOCK_COLUMNS] + np.float32(luma.origin)
+    core = own.luma.reshape(-1, smooth.shape[1] + 2 * HALO)[HALO:-HALO, HALO:-HALO]
     high = core - smooth
     rows, columns = block.rows // CELL_PX, block.columns // CELL_PX
-    return np.stack([_MEAN_OF_ROWS @ plane @ _MEAN_OF_COLUMNS for plane in (high, high * high, core)])[
-        :, :rows, :columns
-    ]
+    cells = np.stack([_MEAN_OF_ROWS @ plane @ _MEAN_OF_COLUMNS for plane in (high, high * high, core)])
+    cells[2] += np.float32(own.luma_origin)
+    return cells[:, :rows, :columns]
 
 
 def place_cells(whole: Cells, part: Cells, block: Block) -> None:
@@ -97,10 +97,10 @@ def find_smoothed_blocks(source: Source, derivative: Source) -> NDArray[np.bool_
     pictures = [empty_cells(info.width, info.height) for _ in range(2)]
 
     def measure(window: Window) -> list[tuple[Block, list[Cells]]]:
-        found = []
+        found, smoothed = [], GaussianFilter()
         for block in window.blocks():
-            lumas = [BlockLuma.of(window.of_block(image, block)) for image in range(2)]
-            found.append((block, [measure_cells(luma, smoothed_luma(luma), block) for luma in lumas]))
+            blocks = [PictureBlock.of(window.of_block(image, block)) for image in range(2)]
+            found.append((block, [measure_cells(own, smoothed(own.luma), block) for own in blocks]))
         return found
 
     whole = Area(x=0, y=0, width=info.width, height=info.height)
