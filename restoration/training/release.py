@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +22,10 @@ from restoration.networks import Generator, interpolate_weights, join_endpoints
 from restoration.pipeline.stages import LoadedRestoration
 from restoration.training.aged_pairs import CONDITIONS, TrainingPictures
 from restoration.training.evaluation import Restoration, evaluate, read_centre, restoration_of_arrays
+from restoration.training.evaluation_cases import cases
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.training_settings import TrainingSettings
-from restoration.training.validation import Validation
+from restoration.training.validation import Fidelity, Validation
 
 STRENGTH = {
     "default": 1.0,
@@ -39,6 +41,9 @@ MAX_DEFAULT_LOSS_DB = 0.2
 MAX_INVENTED_TEXTURE = 0.5 / 255
 MAX_ENDPOINT_LOSS_DB = 0.8
 _EVALUATED_PX = 320  # a side of each validation photograph; larger ones would take half an hour instead of minutes
+_FACTORS = [index / 4 for index in range(9)]  # the places of the texture endpoint that are tried
+_TEXTURES = [index / 20 for index in range(21)]
+_MAX_EVALUATED_TEXTURES = 3  # 0, the default and 1
 UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "etching", "woodcut", "collotype")
 KNOWN_FAILURES = [
     "Weave, canvas and print texture finer than about 2 px may be taken for grain and smoothed.",
@@ -57,6 +62,7 @@ def release(
     pictures: TrainingPictures,
     execution: ResolvedExecution,
     validation: Validation,
+    seconds: float | None = None,
 ) -> ModelFolder:
     """Writes the model version of a finished training to ``output``, evaluated on the centres of its validation
     photographs.
@@ -65,28 +71,27 @@ def release(
     2 that loses at most :data:`MAX_ENDPOINT_LOSS_DB` on the validation pairs. The default texture is the largest
     one that loses at most :data:`MAX_DEFAULT_LOSS_DB` and adds at most :data:`MAX_INVENTED_TEXTURE` to flat places,
     beyond what texture 0 leaves there.
+
+    With ``seconds``, a time limit, as many photographs are evaluated as it allows, but at least one.
     """
+    started = time.monotonic()
     if not gan.fidelity_endpoint:
         gan.store_fidelity_endpoint()
     weights = join_endpoints(gan.fidelity_endpoint, gan.ema)
-    factor = _largest_texture(_psnr_by_texture(gan, weights, validation, max_factor=2), MAX_ENDPOINT_LOSS_DB)
+    measured = _measure_by_texture(gan, weights, validation, _FACTORS)
+    factor = _largest_texture(measured, MAX_ENDPOINT_LOSS_DB)
     weights = join_endpoints(interpolate_weights(weights, 0.0), interpolate_weights(weights, factor))
-    psnr_by_texture = _psnr_by_texture(gan, weights, validation)
-    invented = {
-        texture: validation.invented_texture(gan.generator, interpolate_weights(weights, texture))
-        for texture in psnr_by_texture
-    }
+    by_texture = _measure_by_texture(gan, weights, validation, _TEXTURES)
+    most_invented = by_texture[0.0].invented_texture + MAX_INVENTED_TEXTURE
     default = _largest_texture(
-        {t: psnr for t, psnr in psnr_by_texture.items() if invented[t] <= invented[0.0] + MAX_INVENTED_TEXTURE},
+        {texture: one for texture, one in by_texture.items() if one.invented_texture <= most_invented},
         MAX_DEFAULT_LOSS_DB,
     )
-    clean = [read_centre(path, _EVALUATED_PX) for path in pictures.validation]
     restorations = {
         f"texture {texture:g}": _restoration_with(gan.generator, interpolate_weights(weights, texture), execution)
         for texture in sorted({0.0, default, 1.0})
     }
-    evaluation = list(evaluate(restorations, clean, with_baselines=False))
-    by_texture = {f"{texture:g}": round(psnr, 3) for texture, psnr in psnr_by_texture.items()}
+    left = None if seconds is None else seconds - (time.monotonic() - started)
     return _write_restoration(
         output,
         weights,
@@ -94,27 +99,58 @@ def release(
             "parameters": {"strength": STRENGTH, "texture": _texture_parameter(default), "repair": REPAIR},
             "training": {
                 "environment": execution.described(),
-                "validation_psnr_by_texture": by_texture,
-                "invented_texture_by_texture": {f"{t:g}": round(value, 5) for t, value in invented.items()},
+                "validation_psnr_by_texture": {f"{t:g}": round(one.psnr_db, 3) for t, one in by_texture.items()},
+                "invented_texture_by_texture": {
+                    f"{t:g}": round(one.invented_texture, 5) for t, one in by_texture.items()
+                },
                 "adversarial_share_taken": factor,
             },
-            "evaluation": [row.as_dict() for row in evaluation],
+            "evaluation": _evaluate_within(left, restorations, pictures),
         },
         settings=settings,
         pictures=pictures,
     )
 
 
-def _psnr_by_texture(
-    gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation, *, max_factor: int = 1
-) -> dict[float, float]:
-    """Validation PSNR in dB for textures from 0 to ``max_factor`` in steps of 1/20."""
-    textures = [index / 20 for index in range(20 * max_factor + 1)]
-    return {texture: validation.psnr(gan.generator, interpolate_weights(weights, texture)) for texture in textures}
+def minimum_release_seconds(gan: RestorationGAN, pictures: TrainingPictures, validation: Validation) -> float:
+    """Estimates from short measurements how long a release takes that evaluates one photograph only."""
+    started = time.monotonic()
+    validation.measure(gan.generator, gan.ema)
+    validation_seconds = time.monotonic() - started
+    started = time.monotonic()
+    first = read_centre(pictures.validation[0], _EVALUATED_PX)
+    list(evaluate({}, [first], with_baselines=False))
+    metric_seconds = time.monotonic() - started
+    evaluated_pixels: int = sum(case.repetitions for case in cases()) * first.shape[0] * first.shape[1]
+    network_seconds = validation_seconds * evaluated_pixels / validation.pixels
+    picture_seconds = metric_seconds + _MAX_EVALUATED_TEXTURES * (metric_seconds + network_seconds)
+    # The first photograph is evaluated twice: the first time shows how many fit.
+    return (len(_FACTORS) + len(_TEXTURES)) * validation_seconds + 2 * picture_seconds
 
 
-def _largest_texture(psnr_by_texture: Mapping[float, float], max_loss: float) -> float:
-    return max(texture for texture, psnr in psnr_by_texture.items() if psnr >= psnr_by_texture[0.0] - max_loss)
+def _evaluate_within(
+    seconds: float | None, restorations: Mapping[str, Restoration], pictures: TrainingPictures
+) -> list[dict[str, Any]]:
+    """The rows of the evaluation of all validation photographs, or of as many as fit into ``seconds``."""
+    count = len(pictures.validation)
+    if seconds is not None:
+        started = time.monotonic()
+        list(evaluate(restorations, [read_centre(pictures.validation[0], _EVALUATED_PX)], with_baselines=False))
+        each = time.monotonic() - started
+        count = max(1, min(count, int((seconds - each) / each)))
+    clean = [read_centre(path, _EVALUATED_PX) for path in pictures.validation[:count]]
+    return [row.as_dict() for row in evaluate(restorations, clean, with_baselines=False)]
+
+
+def _measure_by_texture(
+    gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation, textures: Sequence[float]
+) -> dict[float, Fidelity]:
+    return {texture: validation.measure(gan.generator, interpolate_weights(weights, texture)) for texture in textures}
+
+
+def _largest_texture(by_texture: Mapping[float, Fidelity], max_loss_db: float) -> float:
+    least = by_texture[0.0].psnr_db - max_loss_db
+    return max(texture for texture, one in by_texture.items() if one.psnr_db >= least)
 
 
 def _restoration_with(generator: Generator, weights: Mapping[str, Tensor], execution: ResolvedExecution) -> Restoration:

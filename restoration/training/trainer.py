@@ -9,6 +9,7 @@ The file ``TERMS.txt`` in the folder of photographs states their terms of use; t
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +39,7 @@ from restoration.training.aged_pairs import (
 )
 from restoration.training.network_widening import widen_weights
 from restoration.training.precision_selection import resolve_for_training
-from restoration.training.release import release
+from restoration.training.release import minimum_release_seconds, release
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.tensorboard_writer import TensorBoardWriter
 from restoration.training.training_loop import (
@@ -52,7 +53,7 @@ from restoration.training.training_settings import TrainingSettings
 from restoration.training.validation import Validation
 
 _MIN_GAIN_DB = 0.01
-_RELEASE_SHARE = 0.1  # of the time limit, for evaluating and writing the version
+_RELEASE_SHARE = 0.1  # of the time limit, for evaluating and writing the version, or longer where that takes longer
 _STEPS_PER_TIMING = 20
 
 
@@ -93,10 +94,12 @@ def train(
 
     Raises:
         TrainingError: there are no pictures, the folder is in use, there is no checkpoint, ``start`` has another kind
-            of network or is combined with ``resume``, or a loss is not finite.
+            of network or is combined with ``resume``, a loss is not finite, or the time limit is too short to evaluate
+            and write a version.
         WeightsError: the perceptual weights aren't VGG19's, or the weights of ``start`` don't match its card.
         DeviceError: the requested device is not available.
     """
+    started = time.monotonic()
     if start is not None:
         settings = _settings_from_version(start, settings or TrainingSettings.named_after(output), resume=resume)
     settings, data, loop_state = _prepare(output, data, settings, resume=resume)
@@ -109,17 +112,34 @@ def train(
         checkpoints.load(gan, output)
     if start is not None:
         gan.initialise_generator(widen_weights(interpolate_weights(start.load_weights(), 0.0), gan.generator))
-    spent = 0.0 if minutes is not None else float(loop_state["seconds"])
     defects = RealDefects.read(pictures)
     validation = Validation(
         pictures, defects, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
     )
-    training = _Training(gan, settings, validation, output, {**loop_state, "data": str(data.resolve())}, spent=spent)
+    seconds_left = step_seconds = None
+    if settings.minutes is not None:
+        seconds_left = settings.minutes * 60 - (0.0 if minutes is not None else float(loop_state["seconds"]))
+        step_seconds = seconds_left - _release_seconds(seconds_left, gan, pictures, validation)
+    training = _Training(
+        gan,
+        settings,
+        validation,
+        output,
+        {**loop_state, "data": str(data.resolve())},
+        started=started,
+        step_seconds=step_seconds,
+    )
     if workers is None:
         workers = max(1, count_cores() - 1) if resolved.device.type == "cuda" else 1
     training.run(_batches(settings, pictures, defects, first=training.step, workers=workers), progress)
     folder = release(
-        output, gan, settings=training.settings, pictures=pictures, execution=resolved, validation=validation
+        output,
+        gan,
+        settings=training.settings,
+        pictures=pictures,
+        execution=resolved,
+        validation=validation,
+        seconds=None if seconds_left is None else seconds_left - (time.monotonic() - started),
     )
     (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
     return folder
@@ -188,8 +208,23 @@ def _prepare(
     return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0, "seconds": 0.0}
 
 
+def _release_seconds(seconds: float, gan: RestorationGAN, pictures: TrainingPictures, validation: Validation) -> float:
+    """How many of the ``seconds`` of a limited training the release gets.
+
+    Raises:
+        TrainingError: the shortest release takes more than half of them.
+    """
+    shortest = minimum_release_seconds(gan, pictures, validation)
+    if shortest > seconds / 2:
+        raise TrainingError(
+            f"the time limit is too short: evaluating and writing the version alone takes {shortest / 60:.1f} minutes "
+            f"here. Allow at least {math.ceil(shortest / 30)} minutes"
+        )
+    return max(_RELEASE_SHARE * seconds, shortest)
+
+
 class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
-    """The loop of a restoration training, which keeps the time limit."""
+    """The loop of a restoration training, which ends ``step_seconds`` after ``started``, if they are given."""
 
     def __init__(
         self,
@@ -199,12 +234,13 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         output: Path,
         loop_state: dict[str, Any],
         *,
-        spent: float,
+        started: float,
+        step_seconds: float | None,
     ) -> None:
         super().__init__(gan, settings, output, loop_state)  # with step, best_psnr, since_best and seconds
         self.gan = gan
-        self._started = self._timing_started = time.monotonic()
-        self._seconds_before, self._spent = float(loop_state["seconds"]), spent
+        self._started, self._seconds_before = started, float(loop_state["seconds"])
+        self._step_seconds, self._timing_started = step_seconds, time.monotonic()
         self._timed_steps = 0
         self._first_step = self.step
         self.validation = validation
@@ -224,13 +260,13 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         """Updates the elapsed time, and every few steps fits the phases to the remaining time."""
         now = time.monotonic()
         self.loop_state["seconds"] = self._seconds_before + now - self._started
-        if self.settings.minutes is None:
+        if self._step_seconds is None:
             return
         self._timed_steps += 1
         if self.step in (self._first_step, self.settings.pixel_steps):  # the first step takes longer and is not timed
             self._timing_started, self._timed_steps = now, 0
         elif self._timed_steps >= _STEPS_PER_TIMING:
-            seconds_left = self.settings.minutes * 60 * (1 - _RELEASE_SHARE) - self._spent - (now - self._started)
+            seconds_left = self._step_seconds - (now - self._started)
             seconds_per_step = (now - self._timing_started) / self._timed_steps
             self.settings = self.settings.fitted_to_time(
                 self.step + 1, seconds_left=seconds_left, seconds_per_step=seconds_per_step
@@ -239,7 +275,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
 
     def validate(self, tensorboard: TensorBoardWriter) -> dict[str, float]:
         """Validates the EMA weights; starts the learning-rate decay of a pixel phase that has stopped improving."""
-        psnr = self.validation.psnr(self.gan.generator, self.gan.ema)
+        psnr = self.validation.measure(self.gan.generator, self.gan.ema).psnr_db
         preview = self.validation.batches[0]
         restored = self.validation.restore(self.gan.generator, preview)
         columns = [preview.aged.clamp(0, 1), restored, preview.target.clamp(0, 1)]

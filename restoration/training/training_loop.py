@@ -95,6 +95,7 @@ class TrainingLoop(ABC, Generic[Batch, Settings]):
                     self._save_checkpoint()
         finally:
             tensorboard.close()
+        self._save_checkpoint()  # so that the release can be repeated if it is interrupted
 
     def _save_checkpoint(self) -> None:
         state = {**self.loop_state, "settings": asdict(self.settings)}

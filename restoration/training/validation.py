@@ -1,8 +1,9 @@
-"""Validation: PSNR of a network on a fixed set of held-out aged pairs."""
+"""Validation: PSNR and invented texture of a network on a fixed set of held-out aged pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,20 @@ _MAX_DB = 60.0  # limit for a pair that is nearly identical
 _BATCH_SIZE = 8
 _BLOCK_PX = 16
 _FLAT_LEVEL = 1.5 / 255  # a block of the target with less high-pass deviation is flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """What a restoration kept and what it added, over all validation pairs.
+
+    ``psnr_db`` is the mean over the pairs. ``invented_texture`` is the texture that the restoration adds to flat
+    places, as a standard deviation of encoded values: of the blocks of 16 x 16 px in which the target's luma hardly
+    varies, the root mean square of what the restoration's high-pass (luma less its mean over 3 x 3 px) has beyond the
+    target's. PSNR hardly sees it.
+    """
+
+    psnr_db: float
+    invented_texture: float
 
 
 class Validation:
@@ -41,32 +56,26 @@ class Validation:
         ]
         self._device, self._autocast = device, autocast
 
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of all pairs."""
+        return sum(batch.aged[:, 0].numel() for batch in self.batches)
+
     def restore(self, network: Generator, patches: AgedPatches) -> Tensor:
         """Restores a batch with ``network``: (N, 3, h, w) float32 in [0, 1]."""
         with torch.no_grad(), autocast(self._device, self._autocast):
             restored: Tensor = network(patches.aged, patches.conditions_of(network))
         return restored.float().clamp(0, 1)
 
-    def invented_texture(self, network: Generator, weights: Mapping[str, Tensor]) -> float:
-        """How much texture the restoration adds to flat places, as a standard deviation of encoded values.
-
-        Of the blocks of 16 x 16 px in which the target's luma hardly varies, the root mean square of what the
-        restoration's high-pass (luma less its mean over 3 x 3 px) has beyond the target's. PSNR hardly sees it.
-        """
-        beyond = []
+    def measure(self, network: Generator, weights: Mapping[str, Tensor]) -> Fidelity:
+        """Measures ``network`` with ``weights``; afterwards the network has its own weights again."""
+        errors, beyond = [], []
         for restored, target in self._restored_pairs(network, weights):
+            errors.append(((restored - target) ** 2).mean(dim=(1, 2, 3)))
             after, before = _block_variance(restored), _block_variance(target)
-            flat = before < _FLAT_LEVEL**2
-            beyond.append((after - before)[flat].clamp(min=0))
-        return float(torch.cat(beyond).mean().sqrt().nan_to_num())
-
-    def psnr(self, network: Generator, weights: Mapping[str, Tensor]) -> float:
-        """Mean PSNR in dB of ``network`` with ``weights``; afterwards the network has its own weights again."""
-        errors = [
-            ((restored - target) ** 2).mean(dim=(1, 2, 3))
-            for restored, target in self._restored_pairs(network, weights)
-        ]
-        return float((-10 * torch.log10(torch.cat(errors).clamp(min=1e-12))).clamp(max=_MAX_DB).mean())
+            beyond.append((after - before)[before < _FLAT_LEVEL**2].clamp(min=0))
+        psnr = (-10 * torch.log10(torch.cat(errors).clamp(min=1e-12))).clamp(max=_MAX_DB).mean()
+        return Fidelity(psnr_db=float(psnr), invented_texture=float(torch.cat(beyond).mean().sqrt().nan_to_num()))
 
     def _restored_pairs(self, network: Generator, weights: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         own = {name: value.clone() for name, value in network.state_dict().items()}

@@ -29,7 +29,7 @@ from restoration.networks import (
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import restore_array
 from restoration.recipe import Recipe
-from restoration.training import TrainingSettings, precision_selection, train, trainer
+from restoration.training import TrainingSettings, precision_selection, release, train, trainer
 from restoration.training.aged_pairs import (
     CONDITIONS,
     PATCHES_PER_PHOTOGRAPH,
@@ -39,6 +39,8 @@ from restoration.training.aged_pairs import (
     batches_of,
     find_pictures,
 )
+from restoration.training.evaluation import Row
+from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.validation import Validation
 
 pytestmark = pytest.mark.slow
@@ -301,10 +303,10 @@ def test_texture_that_a_restoration_invents_in_flat_places_is_measured(pictures:
         batch.aged.fill_(0.5)
     network = build_generator("residual-unet", {"widths": (8, 12), "blocks": (1, 1)})
     untouched = {name: torch.zeros_like(value) for name, value in network.state_dict().items()}
-    assert validation.invented_texture(network, untouched) == pytest.approx(0, abs=1e-6)
+    assert validation.measure(network, untouched).invented_texture == pytest.approx(0, abs=1e-6)
     for batch in validation.batches:
         batch.aged.add_(4 / 255 * torch.randn(batch.aged[:, :1].shape, generator=torch.Generator().manual_seed(0)))
-    assert validation.invented_texture(network, untouched) == pytest.approx(4 / 255, rel=0.15)
+    assert validation.measure(network, untouched).invented_texture == pytest.approx(4 / 255, rel=0.15)
 
 
 def test_training_refuses_what_it_cannot_start_from(pictures: Path, tmp_path: Path) -> None:
@@ -343,11 +345,62 @@ def test_both_phases_and_the_release_fit_into_the_time_limit(
 ) -> None:
     seconds = itertools.count(step=0.5)  # a clock on which a pixel step takes 0.5 s, whatever the machine
     monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(trainer, "minimum_release_seconds", lambda *_: 6.0)
     settings = replace(TINY, pixel_steps=100_000, adversarial_steps=20_000, validate_every=100, checkpoint_every=100)
     folder = train(tmp_path / "out", data=pictures, settings=settings, minutes=0.5, execution=CPU, workers=0)
     stored = folder.card.content["training"]["settings"]
-    assert 20 < next(seconds) <= 27
+    assert 17 < next(seconds) <= 24.5
     assert stored["adversarial_steps"] / stored["pixel_steps"] == pytest.approx(0.2, rel=0.5)
+
+
+def test_a_time_limit_without_room_for_the_release_is_refused(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "minimum_release_seconds", lambda *_: 100.0)
+    with pytest.raises(TrainingError, match=r"takes 1\.7 minutes here\. Allow at least 4 minutes"):
+        train(tmp_path / "out-1.0", data=pictures, settings=TINY, minutes=3, execution=CPU, workers=0)
+
+
+def _evaluate_nothing(_restorations: object, pictures: list[object], *, with_baselines: bool) -> list[Row]:
+    """Stands for the evaluation where a test needs only the number of pictures."""
+    assert not with_baselines
+    return [Row(case="clean", method="input", pictures=len(pictures), metrics={"psnr": None})]
+
+
+def test_a_release_evaluates_as_many_photographs_as_its_time_allows(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_pictures(pictures)
+    three = replace(found, validation=found.validation * 3)
+    monkeypatch.setattr(trainer, "find_pictures", lambda _: three)
+    monkeypatch.setattr(release, "evaluate", _evaluate_nothing)
+    evaluated = []
+    for seconds_per_evaluation, minutes in [(10.0, 1.0), (10.0, 0.5)]:
+        now = itertools.count(step=seconds_per_evaluation)
+        monkeypatch.setattr(release, "time", SimpleNamespace(monotonic=lambda now=now: next(now)))
+        monkeypatch.setattr(trainer, "minimum_release_seconds", lambda *_: 12.0)
+        out = tmp_path / f"out-{minutes}"
+        folder = train(out, data=pictures, settings=TINY, minutes=minutes, execution=CPU, workers=0)
+        evaluated.append(folder.card.content["evaluation"][0]["pictures"])
+    assert evaluated == [3, 1]
+
+
+def test_an_interrupted_release_is_repeated_on_resume(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = []
+
+    def interrupted(_output: Path, gan: RestorationGAN, **_: object) -> None:
+        released.append({name: weight.clone() for name, weight in gan.ema.items()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "release", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "out", data=pictures, settings=TINY, execution=CPU, workers=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "out", data=None, resume=True, execution=CPU, workers=0)
+    first, second = released
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_phases_are_fitted_to_the_remaining_time() -> None:
