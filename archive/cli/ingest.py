@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +18,7 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 if TYPE_CHECKING:
     from archive.ingest import IngestReport
-    from archive.ingest.table_problems import TableProblem
+    from archive.ingest.table_problems import ProblemEntry, TableProblem
 
 
 _PROBLEMS_SHOWN = 10  # of each kind
@@ -96,33 +97,35 @@ def ingest(
     """
     from archive.ingest import Check, write_problems
     from archive.ingest import ingest as run
+    from archive.ingest.temporary_storage import report_full_storage
 
-    report = run(
-        context.catalogue(),
-        paths,
-        metadata=metadata,
-        mapping=mapping,
-        sheet=sheet,
-        manifest=manifest,
-        check=Check(depth=check, accept_damaged=accept_damaged),
-        copy=copy,
-        dry_run=dry_run,
-        progress=make_progress(),
-    )
-    print_ingest(report, verbose=verbose)
-    if problems is not None:
-        write_problems(problems, [*report.problems, *report.rows_without_files], _messages_by_kind(report))
+    with report_full_storage():
+        report = run(
+            context.catalogue(),
+            paths,
+            metadata=metadata,
+            mapping=mapping,
+            sheet=sheet,
+            manifest=manifest,
+            check=Check(depth=check, accept_damaged=accept_damaged),
+            copy=copy,
+            dry_run=dry_run,
+            progress=make_progress(),
+        )
+        print_ingest(report, verbose=verbose)
+        if problems is not None:
+            write_problems(problems, chain(report.problems, report.rows_without_files), _messages_by_kind(report))
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 
 
-def _messages_by_kind(report: IngestReport) -> dict[str, list[tuple[str, str]]]:
+def _messages_by_kind(report: IngestReport) -> dict[str, Iterable[tuple[str, str]]]:
     return {
         "note": report.notes,
         "refused": report.failures,
         "passed over": report.passed_over,
-        "image without a row": [(path, "") for path in report.files_without_rows],
-        "image not in the manifest": [(path, "") for path in report.files_without_sums],
-        "file of the manifest not found": [(path, "") for path in report.missing],
+        "image without a row": ((path, "") for path in report.files_without_rows),
+        "image not in the manifest": ((path, "") for path in report.files_without_sums),
+        "file of the manifest not found": ((path, "") for path in report.missing),
     }
 
 
@@ -143,34 +146,42 @@ def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
     click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
     if report.dry_run:
         emit("This was a dry run: nothing was written. Leave out --dry-run to do it.")
-    _print(report.passed_over, "{} passed over", "file", verbose=verbose)
-    without_files = [(f"{_place(row)}: {row.value}", row.advice) for row in report.rows_without_files]
-    _print(without_files, "{} without a file", "row", verbose=verbose)
+    _print(report.passed_over, len(report.passed_over), "{} passed over", "file", verbose=verbose)
+    without_files = ((f"{_place(row)}: {row.value}", row.advice) for row in report.rows_without_files)
+    _print(without_files, len(report.rows_without_files), "{} without a file", "row", verbose=verbose)
     for paths, heading, what in (
         (report.files_without_rows, "{} without a row", "image"),
         (report.files_without_sums, "{} not in the manifest", "image"),
         (report.missing, "{} of the manifest not found", "file"),
     ):
-        _print([(path, "") for path in paths], heading, what, verbose=verbose)
-    _print(report.notes, "{}", "note", verbose=verbose)
+        _print(((path, "") for path in paths), len(paths), heading, what, verbose=verbose)
+    _print(report.notes, len(report.notes), "{}", "note", verbose=verbose)
     _print_problems(report, verbose=verbose)
-    _print(report.failures, "{} refused", "file", verbose=verbose)
+    _print(report.failures, len(report.failures), "{} refused", "file", verbose=verbose)
 
 
-def _place(problem: TableProblem, lines: Sequence[int] = ()) -> str:
-    """The table and the first of the rows that a problem is about: ``export.csv 12 lines 5, 9, ...``."""
+def _place(problem: TableProblem) -> str:
+    """The table and the row that a problem is about: ``export.csv line 5``."""
     from archive.ingest import place_word
 
-    word = place_word(Path(problem.table))
-    if len(lines) < 2:
-        return f"{problem.table} {word} {problem.line}"
-    places = ", ".join(map(str, lines[:_PLACES_SHOWN])) + (", ..." if len(lines) > _PLACES_SHOWN else "")
-    return f"{problem.table} {len(lines):,} {word}s {places}"
+    return f"{problem.table} {place_word(Path(problem.table))} {problem.line}"
 
 
-def _print(messages: Sequence[tuple[str, str]], heading: str, what: str, *, verbose: bool) -> None:
-    counted = heading.format(pluralise(len(messages), what))
-    print_messages(counted, messages, verbose=verbose, all_with="--verbose, or --problems FILE.csv")
+def _places(entry: ProblemEntry) -> str:
+    """The table and the first of the rows that have a problem: ``export.csv 12 lines 5, 9, ...``."""
+    from archive.ingest import place_word
+
+    if entry.count == 1:
+        return _place(entry.problem)
+    table, lines = entry.problem.table, ", ".join(map(str, entry.lines))
+    more = ", ..." if entry.count > len(entry.lines) else ""
+    return f"{table} {entry.count:,} {place_word(Path(table))}s {lines}{more}"
+
+
+def _print(messages: Iterable[tuple[str, str]], count: int, heading: str, what: str, *, verbose: bool) -> None:
+    if count:
+        counted = heading.format(pluralise(count, what))
+        print_messages(counted, messages, verbose=verbose, all_with="--verbose, or --problems FILE.csv")
 
 
 def _print_problems(report: IngestReport, *, verbose: bool) -> None:
@@ -180,10 +191,10 @@ def _print_problems(report: IngestReport, *, verbose: bool) -> None:
     if not report.problems:
         return
     emit(f"{pluralise(len(report.problems), 'problem')} in the tables:")
-    for group in group_problems(report.problems):
+    for group in group_problems(report.problems, places=_PLACES_SHOWN):
         emit(f"  {group.count:,} x {group.kind}")
-        shown = group.entries if report.dry_run or verbose else group.entries[:_PROBLEMS_SHOWN]
-        for problem, lines in shown:
-            emit(f"    {escape_control_characters(f'{_place(problem, lines)}: {problem.message}')}")
-        if hidden := len(group.entries) - len(shown):
+        shown = group.distinct if report.dry_run or verbose else min(group.distinct, _PROBLEMS_SHOWN)
+        for entry in islice(group.entries, shown):
+            emit(f"    {escape_control_characters(f'{_places(entry)}: {entry.problem.message}')}")
+        if hidden := group.distinct - shown:
             emit(f"    and {hidden:,} more: --verbose, or --problems FILE.csv")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from archive.cli.logging_setup import emit, is_json
 from archive.cli.output_formats import escape_control_characters
 from archive.message_groups import MessageGroup, group_messages
 
 
-def print_messages(heading: str, messages: Sequence[tuple[str, str]], *, verbose: bool, all_with: str) -> None:
-    """Prints messages, each a name and a text, on standard error; nothing without any.
+def print_messages(heading: str, messages: Iterable[tuple[str, str]], *, verbose: bool, all_with: str) -> None:
+    """Prints messages, each a name and a text, on standard error.
 
     Args:
         heading: the first line, which says what they are about and how many they are.
@@ -18,8 +18,6 @@ def print_messages(heading: str, messages: Sequence[tuple[str, str]], *, verbose
         verbose: print each of them; the json log format always does.
         all_with: how to see all of them, printed if some are not shown.
     """
-    if not messages:
-        return
     emit(f"{heading}:")
     if verbose or is_json():
         for name, text in messages:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from archive.errors import IngestError
 from archive.ingest.checksum_verification import Checksum
-from archive.ingest.file_discovery import DiscoveredFiles
+from archive.ingest.discovered_files import DiscoveredFiles
 from archive.ingest.file_lookup import FileFinder
 from archive.storage import Algorithm
 
@@ -71,7 +71,7 @@ def match_checksums(sums: Sequence[Checksum], found: DiscoveredFiles) -> Manifes
     Raises:
         IngestError: there are sums, and none is of a file that was found.
     """
-    finder = FileFinder(found.files)
+    finder = FileFinder(found)
     of_files: dict[Path, list[Checksum]] = defaultdict(list)
     matched = ManifestChecksums(of_files=of_files)
     for each in sums:

@@ -48,7 +48,7 @@ _NAMES: Mapping[str, str] = {
         "creator|photographer|maker|artist|author|artist/maker|artist maker|artist display|constituent|"
         "production person|fotograf|fotografin|fotograf/in|hersteller|urheber|kunstler|kuenstler|schopfer|"
         "photographe|auteur|createur|fotografo|autor|autora|creador|fotograaf|vervaardiger|maker name|dc creator|"
-        "dcterms creator|entities|by|credit|object production person"
+        "dcterms creator|entities|by|object production person"
     ),
     "date": (
         "date|date display|display date|dated|date made|date created|date of creation|production date|"
@@ -80,9 +80,12 @@ _NAMES: Mapping[str, str] = {
         "polaridad|polariteit"
     ),
     "rights": (
-        "rights|rights statement|licence|license|copyright|credit line|usage rights|rechte|lizenz|nutzungsrechte|"
-        "urheberrecht|droits|licence d utilisation|derechos|licencia|rechten|licentie|dc rights|dcterms rights|"
-        "rights holder|edm rights"
+        "rights|rights statement|licence|license|copyright|copyright notice|copyright holder|usage rights|"
+        "rights holder|credit|credits|credit line|photo credit|image credit|courtesy|courtesy of|rechte|lizenz|"
+        "nutzungsrechte|urheberrecht|rechteinhaber|copyrightvermerk|bildnachweis|fotonachweis|droits|"
+        "licence d utilisation|ayant droit|credit photo|credit photographique|mention obligatoire|derechos|licencia|"
+        "titular de los derechos|credito|creditos|credito fotografico|linea de credito|rechten|licentie|"
+        "rechthebbende|bronvermelding|naamsvermelding|dc rights|dcterms rights|edm rights"
     ),
     "access": (
         "access|access status|access rights|restriction|restrictions|visibility|public access|publication status|"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from archive.errors import IngestError
 from archive.ingest.checksum_verification import Checksum, digest_and_compare
+from archive.ingest.discovered_files import DiscoveredFiles
+from archive.ingest.temporary_storage import StoredSet
 from archive.settings import SETTINGS_NAME
 from archive.storage import DERIVATIVES, MASTERS, MODELS, Identity
 from restoration.errors import ImageError, UnreadableImageError
@@ -21,23 +23,8 @@ DAMAGED = "damaged: "
 """What the reason begins with for which a scan that was accepted damaged is not restored."""
 
 _OF_A_HOME = (DERIVATIVES, MASTERS, MODELS)
+_KIND, _FILE, _FOLDER, _LINKED_FOLDER = b"\0", b"f", b"d", b"l"
 _LONGEST_PATH_BYTES = 2000  # what a database's index holds
-
-
-@dataclass(kw_only=True)
-class DiscoveredFiles:
-    """The files below the given paths, in a stable order: folder by folder, names by code point."""
-
-    files: dict[Path, Path] = field(default_factory=dict)
-    """Each file with the ingested folder that contains it, in order."""
-    sheets: list[Path] = field(default_factory=list)
-    """Each items.csv that lies in an ingested folder."""
-    neighbours: list[Path] = field(default_factory=list)
-    """Each items.csv beside a single ingested file; only the rows of ingested files are used."""
-    hidden: list[Path] = field(default_factory=list)
-    """Files and folders whose names start with a dot."""
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    """Path and reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +65,7 @@ def discover_files(paths: Sequence[Path], home: Path) -> DiscoveredFiles:
             raise IngestError(f"{given} is the archive's own: give the folder that the scans came from")
     found = DiscoveredFiles()
     covered = [root.resolve() for root in roots if root.is_dir()]
-    seen: set[Path] = set()
+    seen = StoredSet()
     for root in roots:
         if root.is_dir():
             for path in _walk(root, home, covered, seen, found):
@@ -158,17 +145,13 @@ def absolute_path(path: Path) -> Path:
 
 
 def _take(path: Path, root: Path, found: DiscoveredFiles) -> None:
-    if path in found.files:
-        return
     shown = printable_path(path)
     if shown != str(path):
         found.failures.append((shown, "its name is not UTF-8: rename it"))
     elif not path.exists():
         found.failures.append((shown, _trouble_of_link(path)))
-    elif path.is_file():
-        found.files[path] = root
-        if path.name == SHEET_NAME:
-            found.sheets.append(path)
+    elif path.is_file() and found.add(path, root) and path.name == SHEET_NAME:
+        found.sheets.append(path)
 
 
 def _trouble_of_link(path: Path) -> str:
@@ -185,43 +168,51 @@ def printable_path(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _walk(folder: Path, home: Path, covered: list[Path], seen: set[Path], found: DiscoveredFiles) -> Iterator[Path]:
+def _walk(folder: Path, home: Path, covered: list[Path], seen: StoredSet, found: DiscoveredFiles) -> Iterator[Path]:
     """The files of a folder and its subfolders, each folder once."""
-    real = folder.resolve()
-    if real in seen:
+    if not seen.add(str(folder.resolve())):
         return
-    seen.add(real)
     try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
+        entries = _list_folder(folder)
     except OSError as error:
         found.failures.append((printable_path(folder), f"the folder can't be read: {error.strerror}"))
         return
-    own = _kept_by_a_home(folder, home, {entry.name for entry in entries})
+    own = _kept_by_a_home(folder, home, entries)
     for entry in entries:
-        path = folder / entry.name
-        if entry.name.startswith("."):
+        encoded, _, kind = entry.partition(_KIND)
+        path = folder / (name := os.fsdecode(encoded))
+        if name.startswith("."):
             found.hidden.append(path)
-        elif entry.name in own:
+        elif name in own:
             continue
-        elif not _is_folder(entry):
+        elif kind == _FILE:
             yield path
-        elif not (entry.is_symlink() and _lies_below(path, covered)):
+        elif not (kind == _LINKED_FOLDER and _lies_below(path, covered)):
             yield from _walk(path, home, covered, seen, found)
 
 
-def _kept_by_a_home(folder: Path, home: Path, names: set[str]) -> tuple[str, ...]:
-    """Whether a path belongs to a home, of this catalogue or another; a home's own files are not masters."""
-    if folder == home or SETTINGS_NAME in names:
-        return (*_OF_A_HOME, SETTINGS_NAME, *(name for name in names if name.startswith("catalogue.db")))
-    return ()
+def _list_folder(folder: Path) -> list[bytes]:
+    """The entries of a folder, sorted, each ``name NUL kind``: directory entries take much more memory."""
+    with os.scandir(folder) as listing:
+        return sorted(os.fsencode(entry.name) + _KIND + _kind(entry) for entry in listing)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _kind(entry: os.DirEntry[str]) -> bytes:
     try:
-        return entry.is_dir()
+        if not entry.is_dir():
+            return _FILE
     except OSError:  # a link to itself
-        return False
+        return _FILE
+    return _LINKED_FOLDER if entry.is_symlink() else _FOLDER
+
+
+def _kept_by_a_home(folder: Path, home: Path, entries: Sequence[bytes]) -> frozenset[str]:
+    """The names in a folder that belong to a home, of this catalogue or another; its own files are not masters."""
+    settings, database = os.fsencode(SETTINGS_NAME) + _KIND, b"catalogue.db"
+    if folder != home and not any(entry.startswith(settings) for entry in entries):
+        return frozenset()
+    names = (os.fsdecode(entry.partition(_KIND)[0]) for entry in entries if entry.startswith(database))
+    return frozenset((*_OF_A_HOME, SETTINGS_NAME, *names))
 
 
 def _lies_below(path: Path, covered: list[Path]) -> bool:

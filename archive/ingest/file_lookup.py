@@ -6,10 +6,13 @@ import difflib
 import os
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from archive.ingest.discovered_files import DiscoveredFiles
+from archive.ingest.temporary_storage import to_bytes, to_text
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
 _IMAGE_SUFFIX = re.compile(
@@ -17,6 +20,7 @@ _IMAGE_SUFFIX = re.compile(
 )
 _MOST_SUGGESTIONS = 20
 _MOST_COMPARED = 20_000
+_RECENT_FOLDERS = 1000  # whose resolved names are kept
 
 
 class FileFinder:
@@ -26,18 +30,14 @@ class FileFinder:
     (Windows); and through the resolved name of its folder, if the sheet was given by another path than the scans.
     """
 
-    def __init__(self, files: Mapping[Path, Path]) -> None:
-        self._exact = {str(path): path for path in files}
-        self._composed = {
-            unicodedata.normalize("NFC", text): path for text, path in self._exact.items() if not text.isascii()
-        }
-        self._roots = {root.resolve(): root for root in dict.fromkeys(files.values())}
-        self._real_folders: dict[Path, Path] = {}
+    def __init__(self, files: DiscoveredFiles) -> None:
+        self._files = files
+        self._roots = {root.resolve(): root for root in files.roots}
+        self._resolve = lru_cache(_RECENT_FOLDERS)(Path.resolve)
 
     def find(self, target: Path) -> Path | None:
         for text in self._spellings(target):
-            spelt = os.path.normpath(text)
-            path = self._exact.get(spelt) or self._composed.get(unicodedata.normalize("NFC", spelt))
+            path = self._files.find(os.path.normpath(text))
             if path is not None:
                 return path
         return None
@@ -46,10 +46,7 @@ class FileFinder:
         yield str(target)
         if "\\" in target.name:
             yield str(target).replace("\\", "/")
-        folder = target.parent
-        if folder not in self._real_folders:
-            self._real_folders[folder] = folder.resolve()
-        real = self._real_folders[folder] / target.name
+        real = self._resolve(target.parent) / target.name
         for real_root, root in self._roots.items():
             if real.is_relative_to(real_root):
                 yield str(root / real.relative_to(real_root))
@@ -69,14 +66,21 @@ class LenientFinder:
     If more than one file fits, none is returned.
     """
 
-    def __init__(self, files: Mapping[Path, Path], named: Collection[Path]) -> None:
-        self._roots = files
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        self._by_stem: dict[str, list[Path]] = defaultdict(list)
-        for path in files:
-            if path not in named:
-                self._by_name[_fold(path.name)].append(path)
-                self._by_stem[_fold(_without_suffix(path.name))].append(path)
+    def __init__(self, files: DiscoveredFiles) -> None:
+        """Indexes the files that the table ``row`` doesn't name yet."""
+        self._database = database = files.database
+        self._roots = files.roots
+        database.execute("CREATE TABLE near (id INTEGER PRIMARY KEY, path BLOB, root INTEGER, name BLOB, stem BLOB)")
+        unnamed = database.execute(
+            "SELECT path, root FROM file WHERE NOT EXISTS (SELECT 1 FROM row WHERE row.path = file.path) ORDER BY id"
+        )
+        database.executemany(
+            "INSERT INTO near (path, root, name, stem) VALUES (?, ?, ?, ?)",
+            ((path, root, *_folded_names(os.fsdecode(path))) for path, root in unnamed),
+        )
+        database.execute("CREATE INDEX near_name ON near (name)")
+        database.execute("CREATE INDEX near_stem ON near (stem)")
+        (self._stems,) = database.execute("SELECT count(DISTINCT stem) FROM near").fetchone()
         self._suggested = 0
 
     def find(self, filename: str, sheet_folder: Path) -> NearMatch | None:
@@ -84,14 +88,14 @@ class LenientFinder:
         parts = _parts(filename)
         if not parts:
             return None
-        for names, key, reason in (
-            (self._by_name, parts[-1], "in other letters or another folder"),
-            (self._by_stem, _fold(_without_suffix(filename.rstrip())).split("/")[-1], "with another extension"),
-            (self._by_stem, parts[-1], "without an extension"),
+        for column, key, reason in (
+            ("name", parts[-1], "in other letters or another folder"),
+            ("stem", _fold(_without_suffix(filename.rstrip())).split("/")[-1], "with another extension"),
+            ("stem", parts[-1], "without an extension"),
         ):
             if reason == "with another extension" and not _IMAGE_SUFFIX.search(filename.rstrip()):
                 continue
-            found = [path for path in names.get(key, ()) if self._fits(path, parts[:-1], filename, sheet_folder)]
+            found = self._fitting(column, key, parts[:-1], filename, sheet_folder)
             if len(found) == 1:
                 return NearMatch(found[0], reason)
             if found:
@@ -105,25 +109,65 @@ class LenientFinder:
             return []
         self._suggested += 1
         stem = _without_suffix(parts[-1])
-        alike = [name for name in self._by_stem if len(self._by_stem) <= _MOST_COMPARED or name[:4] == stem[:4]]
-        near = difflib.get_close_matches(stem, alike[:_MOST_COMPARED], n=2, cutoff=0.75)
-        return [self._by_stem[name][0].name for name in near if self._by_stem[name]]
+        alike = self._alike("" if self._stems <= _MOST_COMPARED else stem[:4])
+        near = difflib.get_close_matches(stem, alike, n=2, cutoff=0.75)
+        return [Path(os.fsdecode(self._first_with_stem(name))).name for name in near]
 
-    def _fits(self, path: Path, folders: Sequence[str], filename: str, sheet_folder: Path) -> bool:
+    def _alike(self, beginning: str) -> list[str]:
+        """The folded stems with this beginning, in the order of the files."""
+        low = to_bytes(beginning)
+        stems = self._database.execute(
+            "SELECT stem FROM near WHERE stem >= ? AND substr(stem, 1, ?) = ? GROUP BY stem ORDER BY min(id) LIMIT ?",
+            (low, len(low), low, _MOST_COMPARED),
+        )
+        return [to_text(stem) for (stem,) in stems]
+
+    def _first_with_stem(self, stem: str) -> bytes:
+        stored: bytes = self._database.execute(
+            "SELECT path FROM near WHERE stem = ? ORDER BY id LIMIT 1", (to_bytes(stem),)
+        ).fetchone()[0]
+        return stored
+
+    def _fitting(self, column: str, key: str, folders: Sequence[str], filename: str, sheet_folder: Path) -> list[Path]:
+        """The first two files whose folded name or stem is ``key`` and whose folders fit."""
+        named = self._database.execute(
+            f"SELECT path, root FROM near WHERE {column} = ? ORDER BY id",  # noqa: S608  (a constant)
+            (to_bytes(key),),
+        )
+        fitting = []
+        for stored, root in named:
+            path = Path(os.fsdecode(stored))
+            if self._fits(path, self._roots[root], folders, filename, sheet_folder):
+                fitting.append(path)
+                if len(fitting) == 2:
+                    break
+        return fitting
+
+    def _fits(self, path: Path, root: Path, folders: Sequence[str], filename: str, sheet_folder: Path) -> bool:
         r"""Whether the folders in the row are the last ones of the path.
 
         For a path of another machine (C:\Scans\1906\a.tif), one matching folder is enough, or none if the file lies
         directly in the ingested folder.
         """
-        root = self._roots[path]
         has_neighbours = root.is_relative_to(sheet_folder) or sheet_folder.is_relative_to(root)
         if has_neighbours and not path.is_relative_to(sheet_folder):
             return False
-        own = [_fold(part) for part in path.parent.parts]
+        own = _folded_parts(path.parent)
         if list(folders) == own[len(own) - len(folders) :]:
             return True
         is_elsewhere = _DRIVE.match(filename.strip()) is not None
         return is_elsewhere and (path.parent == root or (bool(folders) and own[-1] == folders[-1]))
+
+
+@lru_cache(_RECENT_FOLDERS)
+def _folded_parts(folder: Path) -> list[str]:
+    return [_fold(part) for part in folder.parts]
+
+
+def _folded_names(path: str) -> tuple[bytes, bytes]:
+    """The folded name of a file, and its folded stem."""
+    name = os.path.basename(path)  # noqa: PTH119  (much faster, for many files)
+    return to_bytes(_fold(name)), to_bytes(_fold(_without_suffix(name)))
 
 
 def _fold(name: str) -> str:

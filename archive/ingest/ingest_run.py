@@ -8,7 +8,6 @@ one transaction that is rolled back: the same code decides, and nothing is writt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,21 +22,15 @@ from archive.errors import IngestError, StorageError
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
 from archive.ingest.checksum_verification import Checksum, ChecksumMismatchError, digest_and_compare
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
-from archive.ingest.file_discovery import (
-    Check,
-    DiscoveredFiles,
-    Scan,
-    absolute_path,
-    discover_files,
-    printable_path,
-)
+from archive.ingest.discovered_files import DiscoveredFiles
+from archive.ingest.file_discovery import Check, Scan, absolute_path, discover_files, printable_path
 from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspect_file
-from archive.ingest.file_name_rows import rows_of_names
 from archive.ingest.ingest_report import IngestReport
 from archive.ingest.metadata_rows import Row, read_spreadsheet
 from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
 from archive.ingest.row_matching import FileMetadata, match_rows
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES
+from archive.ingest.temporary_storage import StoredList
 from archive.progress_reporting import NoProgress, Progress
 from archive.storage import copy_to_temporary, master_copy_path
 from restoration.errors import ImageError
@@ -93,37 +86,39 @@ def ingest(
     chosen = read_mapping(mapping) if mapping is not None else None
     if chosen is not None and chosen.files is None and not sheets:
         raise IngestError(f"{mapping} is about a table, and none was read: name the table with --metadata")
-    rows = _read_rows(sheets, chosen, sheet, report)
-    matched = match_rows(rows, found, derive=partial(_rows_of_names, chosen, rows))
+    matched = match_rows(_read_rows(sheets, chosen, sheet, report), found, chosen)
+    table = matched.table
     report.problems += matched.problems
     report.notes += [("", note) for note in matched.notes]
-    report.passed_over += [(printable_path(path), "hidden") for path in found.hidden]
+    report.passed_over += ((printable_path(path), "hidden") for path in found.hidden)
     report.failures += found.failures
-    report.failures += [(printable_path(path), reason) for path, reason in matched.refused.items()]
+    report.failures += ((printable_path(path), reason) for path, reason in table.refused())
     report.rows_without_files += matched.without_files
 
     if chosen is not None and not dry_run:
         _keep_mapping(catalogue, chosen)
     recorder = Recorder(
         catalogue,
-        stated={row.accession_number for row in rows if row.accession_number is not None},
-        with_rows={str(path) for path in matched.rows},
+        is_stated=table.is_stated,
+        has_row=table.has_row,
         told_by="" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})",
     )
-    run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, tables=sheets, has_rows=bool(rows))
-    references = matched.references | _known_references(catalogue)
+    run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, tables=sheets, has_rows=matched.has_rows)
+    for path in _known_references(catalogue):
+        table.add_reference(path, path)
+    work = StoredList[tuple[str, Path]]()
     # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
-    work = list(matched.rows)
-    for path in found.files:
-        if path not in matched.rows and path not in matched.refused:
-            if path in references:
-                run.pass_over(path, "a reference")
-            else:
-                work.append(path)
+    work += table.files()
+    for name, root in table.files_without_row():
+        if table.is_reference(name):
+            run.pass_over(Path(name), "a reference")
+        else:
+            work.append((name, root))
     progress = progress or NoProgress()
     progress.start(len(work), "files")
     try:
-        run.take(((path, found.files[path], matched.describe(path)) for path in work), progress)
+        files = ((Path(name), root) for name, root in work)
+        run.take(((path, root, matched.describe(path)) for path, root in files), progress)
     finally:
         progress.finish()
     return report
@@ -160,7 +155,8 @@ class _Run:
         if not self._report.dry_run:
             self._record_all(evidence, self._record)
             return
-        gathered = list(evidence)
+        gathered = StoredList[InspectedFile]()
+        gathered += evidence
         with self._catalogue.trying() as session:
 
             def decide(evidence: InspectedFile) -> FileOutcome:
@@ -227,20 +223,20 @@ class _Run:
             if len(still) == len(waiting):
                 break
             waiting = still
-        for blocked, error in waiting:
-            self._fail(blocked.scan.path, error)
+        for blocked, reason in waiting:
+            self._report.failures.append((str(blocked.scan.path), reason))
 
     def _try_each(
         self, evidence: Iterable[InspectedFile], record: Callable[[InspectedFile], FileOutcome]
-    ) -> list[tuple[InspectedFile, ChangedError]]:
-        """Records what can be recorded, and returns what has to wait."""
-        waiting = []
+    ) -> StoredList[tuple[InspectedFile, str]]:
+        """Records what can be recorded, and returns what has to wait, with the reason."""
+        waiting = StoredList[tuple[InspectedFile, str]]()
         for one in evidence:
             try:
                 self._count(one.scan, record(one))
             except ChangedError as error:
                 if error.renamed:
-                    waiting.append((one, error))
+                    waiting.append((one, str(error)))
                 else:
                     self._fail(one.scan.path, error)
             except _OF_ONE_FILE as error:
@@ -305,25 +301,12 @@ class _Run:
 
 def _read_rows(
     tables: Iterable[Path], mapping: ColumnMapping | None, sheet: str | None, report: IngestReport
-) -> list[Row]:
-    rows: list[Row] = []
+) -> Iterator[Row]:
     for path in dict.fromkeys(tables):
         read = read_spreadsheet(path, mapping=mapping, sheet=sheet)
-        rows += read.rows
+        yield from read.rows
         report.problems += read.problems
         report.notes += [("", note) for note in read.notes]
-    return rows
-
-
-def _rows_of_names(mapping: ColumnMapping | None, rows: Sequence[Row], files: Sequence[Path]) -> Iterable[Row]:
-    if mapping is None:
-        return ()
-    stated = {
-        (row.accession_number, row.sequence)
-        for row in rows
-        if row.accession_number is not None and row.sequence is not None
-    }
-    return rows_of_names(mapping, files, stated=stated)
 
 
 def _keep_mapping(catalogue: Catalogue, mapping: ColumnMapping) -> None:
@@ -335,10 +318,11 @@ def _keep_mapping(catalogue: Catalogue, mapping: ColumnMapping) -> None:
             session.add(kept)
 
 
-def _known_references(catalogue: Catalogue) -> set[Path]:
+def _known_references(catalogue: Catalogue) -> Iterator[Path]:
+    wanted = select(Master.reference_path).where(Master.reference_path.is_not(None)).distinct()
     with catalogue.reading() as session:
-        stored = session.scalars(select(Master.reference_path).where(Master.reference_path.is_not(None)).distinct())
-        return {Path(path) for path in stored if path is not None}
+        for path in session.scalars(wanted.execution_options(yield_per=1000)):
+            yield Path(path or "")
 
 
 def _sums(

@@ -6,9 +6,8 @@ whose cells are shifted into other columns, isn't used. A table without a column
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from archive.ingest.column_mapping import ColumnMapping, fill_template, fold_val
 from archive.ingest.column_names import fold_header, match_column, nearest
 from archive.ingest.date_rules import read_date
 from archive.ingest.field_definitions import CHOICES, COLUMNS, ITEM_COLUMNS, REPEATABLE, check_value
-from archive.ingest.row_store import RowContents, RowStore, StoredContents
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES, Table, open_table
 from restoration.image import Area
@@ -38,8 +36,11 @@ class Row:
     view: View | None = None
     picture_area: Area | None = None
     reference: Path | None = None
-    contents: RowContents | StoredContents = RowContents()  # noqa: RUF009  (frozen)
-    """What it says of the photograph; read by :attr:`item` and the others with each use."""
+    item: Mapping[str, str] = field(default_factory=dict)
+    """The stated values of :data:`ITEM_COLUMNS`; ``date_text`` is a date as written, ``date`` its EDTF."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """The cells of other columns, by their headers."""
+    identifiers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mapped_headers: frozenset[str] = frozenset()
     """The museum's headers, folded, that are mapped: they aren't extra metadata any more."""
     has_doubtful_access: bool = False
@@ -47,16 +48,6 @@ class Row:
     problems: tuple[str, ...] = ()
     """Why the row can't be used; usually empty."""
     cell_problems: tuple[TableProblem, ...] = ()
-
-    @property
-    def item(self) -> Mapping[str, str]:
-        """The stated values of :data:`ITEM_COLUMNS`; ``date_text`` is a date as written, ``date`` its EDTF."""
-        return self.contents.load().item
-
-    @property
-    def extra(self) -> Mapping[str, str]:
-        """The cells of other columns, by their headers."""
-        return self.contents.load().extra
 
     @property
     def where(self) -> str:
@@ -77,12 +68,14 @@ class Row:
 
 @dataclass(kw_only=True)
 class Spreadsheet:
-    """A table that was read."""
+    """A table whose rows are read once, on demand."""
 
-    rows: list[Row]
+    rows: Iterator[Row]
+    """All non-blank rows, in order. Reading them raises an IngestError if the table as a whole can't be used."""
     problems: list[TableProblem]
     """Those of whole columns; those of cells are with their rows."""
     notes: list[str]
+    """Notes on how it was read; complete when all rows were read."""
 
 
 def place_word(table: Path) -> str:
@@ -91,7 +84,7 @@ def place_word(table: Path) -> str:
 
 
 def read_spreadsheet(path: Path, *, mapping: ColumnMapping | None = None, sheet: str | None = None) -> Spreadsheet:
-    """All non-blank rows of a table, in order.
+    """Opens a table and resolves its columns.
 
     Args:
         path: a CSV file or Excel workbook.
@@ -104,8 +97,13 @@ def read_spreadsheet(path: Path, *, mapping: ColumnMapping | None = None, sheet:
     known = _KNOWN | {fold_header(name) for name in mapping.headers} if mapping else _KNOWN
     table = open_table(path, sheet=sheet, known=known)
     columns = _Columns(table, mapping)
-    rows = [columns.row(number, cells) for number, cells in table.rows]
-    return Spreadsheet(rows=rows, problems=columns.problems, notes=table.notes + columns.notes)
+    return Spreadsheet(rows=_rows(table, columns), problems=columns.problems, notes=table.notes)
+
+
+def _rows(table: Table, columns: _Columns) -> Iterator[Row]:
+    for number, cells in table.rows:
+        yield columns.row(number, cells)
+    table.notes += columns.notes
 
 
 class _Columns:
@@ -113,7 +111,6 @@ class _Columns:
 
     def __init__(self, table: Table, mapping: ColumnMapping | None) -> None:
         self._path = table.path
-        self._store = RowStore()
         self._mapping = mapping
         self._headers = table.headers
         self._width = None if table.path.suffix.lower() in WORKBOOK_SUFFIXES else table.width
@@ -227,23 +224,18 @@ class _Columns:
         if "filename" not in values:
             refused.append(self._names_no_file())
         reference = checked.get("reference")
-        number = checked.get("accession_number")
         return Row(
             sheet=self._path,
             line=line,
             filename=checked.get("filename", ""),
-            accession_number=None if number is None else sys.intern(number),  # of several rows as a rule
+            accession_number=checked.get("accession_number"),
             sequence=checked.get("sequence"),
             view=checked.get("view"),
             picture_area=checked.get("picture_area"),
             reference=None if reference is None else self._path.parent / reference,
-            contents=self._store.keep(
-                RowContents(
-                    item={name: checked[name] for name in (*ITEM_COLUMNS, "date_text") if name in checked},
-                    extra=self._extras(line, cells, wrong),
-                    identifiers=self._identifiers_of(cells),
-                )
-            ),
+            item={name: str(checked[name]) for name in (*ITEM_COLUMNS, "date_text") if name in checked},
+            extra=self._extras(line, cells, wrong),
+            identifiers=self._identifiers_of(cells),
             mapped_headers=self._mapped,
             has_doubtful_access=any(problem.kind is ProblemKind.ACCESS for problem in wrong),
             problems=tuple(refused),

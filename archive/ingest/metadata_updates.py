@@ -5,6 +5,7 @@ An empty cell changes nothing: a spreadsheet with three columns doesn't erase th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,11 @@ def update_master(
     return changes
 
 
-def rename_item(session: Session, item: Item, row: Row, stated: set[str]) -> list[str]:
+def rename_item(session: Session, item: Item, row: Row, is_stated: Callable[[str], bool]) -> list[str]:
     """Gives an item the accession number in the row of one of its masters, if it differs.
 
     The item keeps its id and all related records. The renaming is refused if the new number belongs to another item, or
-    if the present number is still ``stated`` by other rows.
+    if other rows still state the present number (``is_stated``).
 
     Raises:
         IngestError: the renaming is refused.
@@ -120,7 +121,7 @@ def rename_item(session: Session, item: Item, row: Row, stated: set[str]) -> lis
             f"{row.where}, column accession_number: the catalogue holds this scan as {present!r}, and {wanted!r} is "
             "another item. An item can be renamed here, but its scans can't be given to another"
         )
-    if present in stated:
+    if is_stated(present):
         raise IngestError(
             f"{row.where}, column accession_number: the catalogue holds this scan as {present!r}, which other rows "
             f"still name. Name {wanted!r} in all rows of the item, or in none"

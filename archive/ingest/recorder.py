@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ from archive.ingest.metadata_updates import (
 )
 from archive.ingest.row_matching import FileMetadata
 from archive.ingest.table_problems import ProblemKind, TableProblem
+from archive.ingest.temporary_storage import StoredSet
 from archive.storage import MASTERS, publish_once
 from restoration.image import ImageInfo
 
@@ -82,22 +84,29 @@ def accession_number(path: Path, entry: FileMetadata) -> str:
 class Recorder:
     """Records scans one by one, each in the caller's session; remembers what this run has seen."""
 
-    def __init__(self, catalogue: Catalogue, *, stated: set[str], with_rows: set[str], told_by: str = "") -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        is_stated: Callable[[str], bool],
+        has_row: Callable[[str], bool],
+        told_by: str = "",
+    ) -> None:
         """Starts a run.
 
         Args:
             catalogue: where it is recorded.
-            stated: the accession numbers that the run's rows name, refused ones too.
-            with_rows: the stored paths of files that have a row.
+            is_stated: whether the run's rows, refused ones too, name an accession number.
+            has_row: whether the file with a stored path has a row.
             told_by: the mapping by which rows were read, in words, for events.
         """
         self._catalogue = catalogue
-        self._stated = stated
-        self._with_rows = with_rows
+        self._is_stated = is_stated
+        self._has_row = has_row
         self._told_by = told_by
         self._problems: list[TableProblem] = []
-        self._confirmed: set[str] = set()
-        self._described: set[str] = set()
+        self._confirmed = StoredSet()
+        self._described = StoredSet()
 
     def is_confirmed(self, sha256: str) -> bool:
         """Whether the recorded file with these bytes was read or recorded in this run."""
@@ -185,7 +194,7 @@ class Recorder:
         Its row is ignored if the recorded file has a row too, or if another row was used already.
         """
         held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
-        is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and known.path not in self._with_rows)
+        is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and not self._has_row(known.path))
         if is_free and scan.sha256 not in self._described:
             return self._describe(session, known, entry, "unchanged", held)
         notes = [] if entry.row is None else [(entry.row.where, f"not used: {scan.path} has {held}")]
@@ -199,7 +208,7 @@ class Recorder:
         if entry.row is None:
             return FileOutcome(action=action, detail=detail)
         item = master.item
-        of_item = rename_item(session, item, entry.row, self._stated) + update_item(session, item, entry.facts)
+        of_item = rename_item(session, item, entry.row, self._is_stated) + update_item(session, item, entry.facts)
         at = self._catalogue.now(session)
         of_master = update_master(session, master, entry, at=at, problems=self._problems)
         for changes, about in ((of_item, None), (of_master, master)):

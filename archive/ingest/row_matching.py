@@ -8,20 +8,24 @@ strictest value counts.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archive.catalogue.schema.vocabularies import Access
+from archive.ingest.column_mapping import ColumnMapping
+from archive.ingest.discovered_files import DiscoveredFiles
 from archive.ingest.field_definitions import ITEM_COLUMNS
-from archive.ingest.file_discovery import DiscoveredFiles
 from archive.ingest.file_lookup import FileFinder, LenientFinder
+from archive.ingest.file_name_rows import rows_of_names
 from archive.ingest.metadata_rows import Row, place_word
+from archive.ingest.row_table import RowTable
 from archive.ingest.table_problems import ProblemKind, TableProblem
+from archive.ingest.temporary_storage import StoredList
 
 _MOST_NOTES = 10  # of one reason
-_MOST_ITEMS = 1000  # whose metadata is kept for their further files
+_MOST_ITEMS = 200  # whose metadata is kept for their further files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,49 +53,48 @@ class FileMetadata:
     facts: ItemMetadata = field(default_factory=ItemMetadata)
 
 
-@dataclass(kw_only=True)
 class MatchedRows:
-    """The rows, matched with their files."""
+    """The rows, matched with their files.
 
-    rows: dict[Path, Row] = field(default_factory=dict)
-    """In the order of the rows, from which scans without a sequence get theirs."""
-    refused: dict[Path, str] = field(default_factory=dict)
-    """Files whose row can't be used, with the reason; the file may not be there."""
-    without_files: list[TableProblem] = field(default_factory=list)
-    references: set[Path] = field(default_factory=set)
-    """Clean images that rows compare scans with: not masters themselves."""
-    problems: list[TableProblem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    items: dict[str, list[Path]] = field(default_factory=dict)
-    """The files with usable rows, by accession number."""
-    reserved: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    """The sequences that rows state, by accession number."""
-    reference_files: dict[Path, Path] = field(default_factory=dict)
-    """By the path in the row."""
-    _facts: OrderedDict[str, ItemMetadata] = field(default_factory=OrderedDict)
+    Attributes:
+        table: the usable rows of files, in the order from which scans without a sequence get theirs, and the refusals.
+        has_rows: whether the tables have any rows.
+        problems: ignored values, and rows that can't be used.
+        without_files: rows that name a file that wasn't found.
+        notes: rows whose file was found by another spelling.
+    """
+
+    def __init__(self, files: DiscoveredFiles) -> None:
+        self.table = RowTable(files)
+        self.has_rows = False
+        self.problems = StoredList[TableProblem]()
+        self.without_files = StoredList[TableProblem]()
+        self.notes: list[str] = []
+        self._items: OrderedDict[str, tuple[Mapping[Path, Row], ItemMetadata]] = OrderedDict()
 
     def describe(self, path: Path) -> FileMetadata:
         """The metadata of a file, from its row and from the other rows of its photograph."""
-        row = self.rows.get(path)
-        if row is None:
-            return FileMetadata()
-        reference = None if row.reference is None else self.reference_files[row.reference]
-        return FileMetadata(row=row, reference=reference, facts=self._describe_item(path, row.accession_number))
+        number = self.table.item_of_file(path)
+        if number is not None:
+            rows, facts = self._describe_item(number)
+            return self._of_row(rows[path], facts)
+        row = self.table.row_of_file(path)
+        return FileMetadata() if row is None else self._of_row(row, _facts({path: row}, frozenset()))
 
-    def _describe_item(self, path: Path, number: str | None) -> ItemMetadata:
-        if number is None:
-            return _facts({path: self.rows[path]}, set())
-        if number not in self._facts:
-            rows = {each: self.rows[each] for each in self.items[number]}
-            self._facts[number] = _facts(rows, self.reserved.get(number, set()))
-            if len(self._facts) > _MOST_ITEMS:
-                self._facts.popitem(last=False)
-        return self._facts[number]
+    def _of_row(self, row: Row, facts: ItemMetadata) -> FileMetadata:
+        reference = None if row.reference is None else self.table.reference(row.reference)
+        return FileMetadata(row=row, reference=reference, facts=facts)
+
+    def _describe_item(self, number: str) -> tuple[Mapping[Path, Row], ItemMetadata]:
+        if number not in self._items:
+            rows, sequences = self.table.rows_of_item(number)
+            self._items[number] = rows, _facts(rows, sequences)
+            if len(self._items) > _MOST_ITEMS:
+                self._items.popitem(last=False)
+        return self._items[number]
 
 
-def match_rows(
-    rows: Iterable[Row], found: DiscoveredFiles, *, derive: Callable[[list[Path]], Iterable[Row]] | None = None
-) -> MatchedRows:
+def match_rows(rows: Iterable[Row], found: DiscoveredFiles, mapping: ColumnMapping | None = None) -> MatchedRows:
     """Matches each row with its file.
 
     Rows of a sheet beside a single ingested file are used only for ingested files.
@@ -99,92 +102,88 @@ def match_rows(
     Args:
         rows: of all sheets.
         found: the files.
-        derive: gives rows for files that no row names, from their names.
+        mapping: its pattern gives rows for files that no row names, from their names.
     """
-    matched = MatchedRows()
-    by_file, unmatched = _match_exactly(rows, found, matched)
-    matched.references = set(matched.reference_files.values())
-    _match_leniently(unmatched, by_file, found, matched)
-    if derive is not None:
-        alone = [path for path in found.files if path not in by_file and path not in matched.references]
-        for row in derive(alone):
-            by_file[row.target].append(row)
-    matched.rows = _usable(by_file, matched)
-    del by_file  # much memory for a large table
+    matched = MatchedRows(found)
+    table = matched.table
+    _match_exactly(rows, found, matched)
+    _match_leniently(found, matched)
+    if mapping is not None:
+        alone = (Path(path) for path, _ in table.files_without_row() if not table.is_reference(path))
+        for row in rows_of_names(mapping, alone, is_stated=table.is_stated):
+            table.add(row, row.target)
+    _refuse_unusable(matched)
     _settle_contradictions(matched)
     return matched
 
 
-def _match_exactly(
-    rows: Iterable[Row], found: DiscoveredFiles, matched: MatchedRows
-) -> tuple[defaultdict[Path, list[Row]], list[Row]]:
-    """Matches rows with the files that they name; returns the rows of each file, and rows without one."""
-    finder = FileFinder(found.files)
-    by_file: defaultdict[Path, list[Row]] = defaultdict(list)
-    unmatched: list[Row] = []
-    references, reserved = matched.reference_files, matched.reserved
+def _match_exactly(rows: Iterable[Row], found: DiscoveredFiles, matched: MatchedRows) -> None:
+    """Matches rows with the files that they name."""
+    finder = FileFinder(found)
+    table = matched.table
     for row in rows:
-        if row.accession_number is not None and row.sequence is not None:
-            reserved[row.accession_number].add(row.sequence)
+        matched.has_rows = True
         if row.reference is not None:
-            references[row.reference] = finder.find(row.reference) or Path(os.path.normpath(row.reference))
-        path = finder.find(row.target) if row.filename else None
-        if path is not None:
-            by_file[path].append(row)
-        elif row.sheet not in found.neighbours:
-            unmatched.append(row)
-    return by_file, unmatched
+            table.add_reference(row.reference, finder.find(row.reference) or Path(os.path.normpath(row.reference)))
+        table.add(row, finder.find(row.target) if row.filename else None)
 
 
-def _match_leniently(
-    unmatched: list[Row], by_file: dict[Path, list[Row]], found: DiscoveredFiles, matched: MatchedRows
-) -> None:
+def _match_leniently(found: DiscoveredFiles, matched: MatchedRows) -> None:
     """Matches rows with differently spelt names, if exactly one file fits."""
-    if not unmatched:
-        return
-    finder = LenientFinder(found.files, by_file.keys())
+    finder: LenientFinder | None = None
     told: dict[str, list[str]] = defaultdict(list)
-    for row in unmatched:
+    counts: Counter[str] = Counter()
+    for number, row in matched.table.without_file():
+        if row.sheet in found.neighbours:
+            continue
+        finder = finder or LenientFinder(found)
         near = finder.find(row.filename, row.sheet.parent) if row.filename and not row.problems else None
         if near is not None:
-            by_file[near.path].append(row)
-            told[near.reason].append(f"{row.where}: '{row.filename}' was taken for {near.path}")
+            matched.table.assign(number, near.path)
+            counts[near.reason] += 1
+            if counts[near.reason] <= _MOST_NOTES:
+                told[near.reason].append(f"{row.where}: '{row.filename}' was taken for {near.path}")
         else:
             _note_missing(row, matched, finder)
     for reason, notes in told.items():
-        matched.notes += notes if len(notes) <= _MOST_NOTES else []
-        if len(notes) > _MOST_NOTES:
-            matched.notes.append(f"{len(notes):,} rows spell their file's name {reason}, the first: {notes[0]}")
+        if counts[reason] <= _MOST_NOTES:
+            matched.notes += notes
+        else:
+            matched.notes.append(f"{counts[reason]:,} rows spell their file's name {reason}, the first: {notes[0]}")
 
 
-def _usable(by_file: Mapping[Path, list[Row]], matched: MatchedRows) -> dict[Path, Row]:
-    """The row of each file that has exactly one row without problems; an unchanged repetition counts once."""
-    usable: dict[Path, Row] = {}
-    for path, named in by_file.items():
+def _refuse_unusable(matched: MatchedRows) -> None:
+    """Leaves each file with one row without problems; an unchanged repetition counts once."""
+    table = matched.table
+    for path, numbered in table.repeated_or_problematic():
+        named = [row for _, row in numbered]
         matched.problems += [problem for row in named for problem in row.cell_problems]
+        spare = numbered[1:]
         if len(named) > 1 and len({_content(row) for row in named}) > 1:
-            matched.refused[path] = reason = f"{_places(named)} name the same file: keep one of them"
+            reason = f"{_places(named)} name the same file: keep one of them"
             matched.problems += [_row_problem(row, reason) for row in named]
         elif named[0].problems:
-            matched.refused[path] = _complaint(named[0])
+            reason = _complaint(named[0])
             matched.problems.append(_row_problem(named[0], "; ".join(named[0].problems)))
         else:
-            usable[path] = named[0]
-    return usable
+            reason = None
+        if reason is not None:
+            table.refuse(path, reason)
+            spare = numbered
+        for number, _ in spare:
+            table.unassign(number)
 
 
 def _content(row: Row) -> str:
     """The contents of a row without its position and the spelling of the file name."""
-    return repr(replace(row, line=0, filename="", cell_problems=(), contents=row.contents.load()))
+    return repr(replace(row, line=0, filename="", cell_problems=()))
 
 
 def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None:
     """Reports a row whose file was not found; a row with problems of its own is refused as well."""
     matched.problems += row.cell_problems
     if row.problems:
-        key = row.target if row.filename else row.sheet
-        reason = _complaint(row)
-        matched.refused[key] = f"{matched.refused[key]}; {reason}" if key in matched.refused else reason
+        matched.table.refuse(row.target if row.filename else row.sheet, _complaint(row))
         matched.problems.append(_row_problem(row, "; ".join(row.problems)))
         return
     state = "lies outside the paths given, or is hidden" if os.path.exists(row.target) else "is not there"  # noqa: PTH110
@@ -194,64 +193,62 @@ def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None
 
 
 def _settle_contradictions(matched: MatchedRows) -> None:
-    for path, row in matched.rows.items():
-        if row.accession_number is not None:
-            matched.items.setdefault(row.accession_number, []).append(path)
-    for number, paths in matched.items.items():
-        if len(paths) > 1:
-            items = {path: matched.rows[path].item for path in paths}
-            for column in ITEM_COLUMNS:
-                _settle_column(number, column, items, matched)
-            _settle_sequences(number, paths, matched)
+    for accession_number, numbered in matched.table.shared_items():
+        before = dict(numbered)
+        rows = dict(numbered)
+        for column in ITEM_COLUMNS:
+            _settle_column(accession_number, column, rows, matched)
+        _settle_sequences(accession_number, rows, matched)
+        for number, row in rows.items():
+            if row is not before[number]:
+                matched.table.update(number, row)
 
 
-def _settle_column(number: str, column: str, items: dict[Path, Mapping[str, str]], matched: MatchedRows) -> None:
+def _settle_column(accession_number: str, column: str, rows: dict[int, Row], matched: MatchedRows) -> None:
     """Removes a value on which the rows of an item disagree; for access, the strictest value counts."""
     key = "date_text" if column == "date" else column
-    stating = [path for path, item in items.items() if key in item]
-    values = dict.fromkeys(items[path][key] for path in stating)
+    stating = [number for number, row in rows.items() if key in row.item]
+    values = dict.fromkeys(rows[number].item[key] for number in stating)
     if len(values) < 2:
         return
-    rows = matched.rows
     stated = " and ".join(repr(value[:80]) for value in values)
     strictest = max(values, key=[*map(str, Access)].index) if column == "access" else None
     remedy = f"{strictest} counts" if strictest else "make them agree, or state it once"
-    for path in stating:
-        row = rows[path]
-        advice = f"{_places([rows[each] for each in stating])} are about {number} and differ ({stated}): {remedy}"
-        matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, items[path][key], advice))
-        item = {name: value for name, value in items[path].items() if name not in (column, key)}
-        items[path] = item | {"access": strictest} if strictest else item
-        rows[path] = replace(row, contents=replace(row.contents.load(), item=items[path]))
+    places = _places([rows[number] for number in stating])
+    advice = f"{places} are about {accession_number} and differ ({stated}): {remedy}"
+    for number in stating:
+        row = rows[number]
+        matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, row.item[key], advice))
+        item = {name: value for name, value in row.item.items() if name not in (column, key)}
+        rows[number] = replace(row, item=item | {"access": strictest} if strictest else item)
 
 
-def _settle_sequences(number: str, paths: list[Path], matched: MatchedRows) -> None:
-    usable, reserved = matched.rows, matched.reserved[number]
-    by_sequence: dict[int, list[Path]] = defaultdict(list)
-    for path in paths:
-        if (sequence := usable[path].sequence) is not None:
-            by_sequence[sequence].append(path)
+def _settle_sequences(accession_number: str, rows: dict[int, Row], matched: MatchedRows) -> None:
+    by_sequence: dict[int, list[int]] = defaultdict(list)
+    for number, row in rows.items():
+        if row.sequence is not None:
+            by_sequence[row.sequence].append(number)
     for sequence, same in by_sequence.items():
         if len(same) < 2:
             continue
-        advice = f"{_places([usable[path] for path in same])} give {number} the same sequence: give each its own"
-        reserved.discard(sequence)
-        for path in same:
-            matched.problems.append(usable[path].problem(ProblemKind.SEQUENCE, "sequence", str(sequence), advice))
-            usable[path] = replace(usable[path], sequence=None)
+        places = _places([rows[number] for number in same])
+        advice = f"{places} give {accession_number} the same sequence: give each its own"
+        for number in same:
+            row = rows[number]
+            matched.problems.append(row.problem(ProblemKind.SEQUENCE, "sequence", str(sequence), advice))
+            rows[number] = replace(row, sequence=None)
 
 
-def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
+def _facts(rows: Mapping[Path, Row], reserved: frozenset[int]) -> ItemMetadata:
     extra: dict[str, list[str]] = defaultdict(list)
     identifiers: dict[str, dict[str, None]] = defaultdict(dict)
     item: dict[str, str] = {}
     for row in rows.values():
-        contents = row.contents.load()
-        item |= contents.item
-        for name, value in contents.extra.items():
+        item |= row.item
+        for name, value in row.extra.items():
             if value not in extra[name]:
                 extra[name].append(value)
-        for scheme, values in contents.identifiers.items():
+        for scheme, values in row.identifiers.items():
             identifiers[scheme] |= dict.fromkeys(values)
     return ItemMetadata(
         item=item,
@@ -259,7 +256,7 @@ def _facts(rows: Mapping[Path, Row], reserved: set[int]) -> ItemMetadata:
         identifiers={scheme: tuple(values) for scheme, values in identifiers.items()},
         mapped_headers=frozenset().union(*(row.mapped_headers for row in rows.values())),
         has_doubtful_access=any(row.has_doubtful_access for row in rows.values()),
-        reserved=frozenset(reserved),
+        reserved=reserved,
         numbered={path: row.sequence for path, row in rows.items() if row.sequence is not None},
     )
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+import pickle
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from archive.errors import IngestError
+from archive.ingest.temporary_storage import open_temporary_database, to_bytes
+
+_TABLE = "CREATE TABLE problem (id INTEGER PRIMARY KEY, kind TEXT, text BLOB, line INTEGER, data BLOB)"
 
 
 class ProblemKind(StrEnum):
@@ -45,29 +50,63 @@ class TableProblem:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProblemEntry:
+    """The problems of a table with the same column, value and advice."""
+
+    problem: TableProblem
+    """The first of them."""
+    count: int
+    lines: Sequence[int]
+    """The numbers of the first rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProblemGroup:
-    """The problems of one kind; those with the same column, value and advice are combined."""
+    """The problems of one kind."""
 
     kind: ProblemKind
     count: int
-    entries: Sequence[tuple[TableProblem, Sequence[int]]]
-    """Each problem with the numbers of its rows; the most frequent first."""
+    distinct: int
+    entries: Iterator[ProblemEntry]
+    """Each different problem; the most frequent first. Valid until the next group is read."""
 
 
-def group_problems(problems: Iterable[TableProblem]) -> Iterator[ProblemGroup]:
-    """The problems by kind, in the order of :class:`ProblemKind`."""
-    by_kind: Mapping[ProblemKind, list[TableProblem]] = defaultdict(list)
-    for problem in problems:
-        by_kind[problem.kind].append(problem)
-    for kind in ProblemKind:
-        if kind not in by_kind:
-            continue
-        same: dict[tuple[str, str, str, str], tuple[TableProblem, list[int]]] = {}
-        for problem in by_kind[kind]:
-            key = problem.table, problem.column, problem.value, problem.advice
-            same.setdefault(key, (problem, []))[1].append(problem.line)
-        entries = sorted(same.values(), key=lambda entry: -len(entry[1]))
-        yield ProblemGroup(kind=kind, count=len(by_kind[kind]), entries=entries)
+def group_problems(problems: Iterable[TableProblem], *, places: int) -> Iterator[ProblemGroup]:
+    """The problems by kind, in the order of :class:`ProblemKind`.
+
+    Args:
+        problems: they may be many; memory doesn't depend on their number.
+        places: how many row numbers to give for each.
+    """
+    with closing(open_temporary_database(_TABLE)) as database:
+        database.executemany("INSERT INTO problem (kind, text, line, data) VALUES (?, ?, ?, ?)", map(_stored, problems))
+        database.execute("CREATE INDEX problem_text ON problem (kind, text)")
+        for kind in ProblemKind:
+            count, distinct = database.execute(
+                "SELECT count(*), count(DISTINCT text) FROM problem WHERE kind = ?", (kind,)
+            ).fetchone()
+            if count:
+                entries = _entries(database, kind, places)
+                yield ProblemGroup(kind=kind, count=count, distinct=distinct, entries=entries)
+
+
+def _stored(problem: TableProblem) -> tuple[str, bytes, int, bytes]:
+    text = to_bytes("\0".join((problem.table, problem.column, problem.value, problem.advice)))
+    return problem.kind, text, problem.line, pickle.dumps(problem)
+
+
+def _entries(database: sqlite3.Connection, kind: ProblemKind, places: int) -> Iterator[ProblemEntry]:
+    same = database.execute(
+        "SELECT text, count(*), min(id) FROM problem WHERE kind = ? GROUP BY text ORDER BY count(*) DESC, min(id)",
+        (kind,),
+    )
+    for text, count, first in same:
+        (data,) = database.execute("SELECT data FROM problem WHERE id = ?", (first,)).fetchone()
+        lines = database.execute(
+            "SELECT line FROM problem WHERE kind = ? AND text = ? ORDER BY id LIMIT ?", (kind, text, places)
+        )
+        problem = pickle.loads(data)  # noqa: S301  (written by this process)
+        yield ProblemEntry(problem=problem, count=count, lines=[line for (line,) in lines])
 
 
 def write_problems(

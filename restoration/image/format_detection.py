@@ -26,21 +26,29 @@ _READERS = {
     b"MM\0+": open_tiff,
 }
 _FORMATS = {open_jpeg: "JPEG", open_png: "PNG", open_jp2: "JP2", open_tiff: "TIFF"}
+_AS_TIFF = "save a copy as TIFF"
+_AS_PNG = "save a copy as PNG, which keeps every pixel"
+_WITH_PROFILE = "save a copy as TIFF or PNG with its colour profile, with 16 bits if it has more than 8"
+_DEVELOP = "develop it to a 16-bit TIFF"
+_GIF, _JPEG_XL, _RAW = ("a GIF file", _AS_PNG), ("a JPEG XL file", _WITH_PROFILE), ("a camera raw file", _DEVELOP)
 _OTHER_IMAGES = {
-    b"GIF8": "GIF",
-    b"8BPS": "Photoshop",
-    b"\xff\x4f\xff\x51": "bare JPEG 2000 codestream (without the colours that a JP2 file states)",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"\xff\x0a": "JPEG XL",
-    b"SDPX": "DPX",
-    b"XPDS": "DPX",
-    b"v/1\x01": "OpenEXR",
-    b"IIU\0": "JPEG XR",
-    b"AT&TFORM": "DjVu",
-    b"FUJIFILMCCD-RAW": "camera raw",
-    b"IIRO": "camera raw",
-    b"IIRS": "camera raw",
+    b"GIF8": _GIF,
+    b"8BPS": ("a Photoshop file", "flatten a copy and save it as TIFF"),
+    b"\xff\x4f\xff\x51": ("a bare JPEG 2000 codestream, which doesn't state its colours", "save a copy as JP2"),
+    b"\0\0\0\x0cJXL ": _JPEG_XL,
+    b"\xff\x0a": _JPEG_XL,
+    b"SDPX": ("a DPX file", _AS_TIFF),
+    b"XPDS": ("a DPX file", _AS_TIFF),
+    b"v/1\x01": ("an OpenEXR file", _AS_TIFF),
+    b"II\xbc": ("a JPEG XR file", _AS_TIFF),
+    b"AT&TFORM": ("a DjVu file", _AS_TIFF),
+    b"FUJIFILMCCD-RAW": _RAW,
+    b"II*\0\x10\0\0\0CR": _RAW,
+    b"IIU\0": _RAW,
+    b"IIRO": _RAW,
+    b"IIRS": _RAW,
 }
+"""Unsupported formats by their first bytes: what the file is, and what to do."""
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 _EXTENSIONS = re.compile(
     r"\.(avif|bmp|cr2|cr3|dng|dpx|exr|gif|hei[cf]|j2k|jfif|jp2|jpe?g?|jp[fx]|jxl|jxr|nef|orf|png|ps[bd]|raf|tiff?|webp)"
@@ -57,11 +65,12 @@ def open_stored(file: BinaryIO, *, name: str, limits: Limits) -> tuple[StoredIma
     """
     head = _head(file)
     try:
+        if other := _other_kind(head):
+            kind, remedy = other
+            raise UnsupportedImageError(f"{kind}: {remedy}")
         for magic, reader in _READERS.items():
             if head.startswith(magic):
                 return reader(file, limits=limits)
-        if kind := _other_kind(head):
-            raise UnsupportedImageError(f"a {kind} file: save it as TIFF, JP2, JPEG or PNG")
         raise UnreadableImageError("it is empty" if not head else "its first bytes aren't those of an image")
     except ImageError as error:
         raise type(error)(f"{name}: {error}") from error
@@ -128,6 +137,8 @@ def looks_like_image(path: str | Path) -> bool:
 def find_format(file: BinaryIO) -> str | None:
     """The supported format of an open image file, such as ``TIFF``, or None."""
     head = _head(file)
+    if _other_kind(head) is not None:
+        return None
     return next((_FORMATS[reader] for magic, reader in _READERS.items() if head.startswith(magic)), None)
 
 
@@ -136,17 +147,19 @@ def _head(file: BinaryIO) -> bytes:
     return file.read(_HEAD_BYTES)
 
 
-def _other_kind(head: bytes) -> str | None:
-    """The name of an unsupported image format. Short signatures need further checks, because a text may begin with
-    them.
+def _other_kind(head: bytes) -> tuple[str, str] | None:
+    """An unsupported image format: what the file is, and what to do. Short signatures need further checks, because a
+    text may begin with them.
     """
     for magic, kind in _OTHER_IMAGES.items():
         if head.startswith(magic):
             return kind
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
+        return "a WebP file", _WITH_PROFILE
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        return "HEIF or AVIF"
+        if head[8:12] == b"crx ":
+            return _RAW
+        return "an AVIF file" if b"avi" in head[8:] else "a HEIC file", _WITH_PROFILE
     if head[:2] == b"BM" and head[6:10] == bytes(4) and len(head) >= 26:
-        return "BMP"
+        return "a BMP file", _AS_PNG
     return None

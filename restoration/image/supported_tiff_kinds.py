@@ -6,10 +6,12 @@ from typing import Any
 
 from tifffile import COMPRESSION, TIFF, TiffPage
 
+from restoration.errors import UnsupportedImageError
 from restoration.image.tiff_pixels import JPEG_COMPRESSIONS, palette_colours
 
 WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, PALETTE, MASK, SEPARATED, YCBCR = range(7)
-_DNG_VERSION = 50706
+_DNG_VERSION, _SUB_IFDS = 50706, 330
+_RAW = (32803, 34892)  # a colour filter array, and linear raw
 _CIELAB_REMEDY = "a CIELab picture: convert it to 16-bit RGB with a wide profile, such as eciRGB v2 or ProPhoto RGB"
 _REMEDIES = {
     PALETTE: "a palette picture whose colours 8 bits don't hold exactly: convert it to RGB or grey",
@@ -19,8 +21,7 @@ _REMEDIES = {
     8: _CIELAB_REMEDY,
     9: _CIELAB_REMEDY,
     10: _CIELAB_REMEDY,
-    32803: "a camera raw picture: develop it to a 16-bit TIFF",
-    34892: "a camera raw picture: develop it to a 16-bit TIFF",
+    **dict.fromkeys(_RAW, "a camera raw picture: develop it to a 16-bit TIFF"),
 }
 _SAMPLE_FORMATS = {1: "an integer", 2: "a signed integer", 3: "a floating point", 6: "a floating point"}
 _OLD_JPEG = 6
@@ -32,10 +33,27 @@ def bits_per_sample(page: TiffPage) -> int:
     return int(max(bits) if isinstance(bits, tuple) else bits)
 
 
+def refuse_camera_raw(page: TiffPage) -> None:
+    """Refuses a camera's raw file (DNG, NEF, ARW) by its first page, which is only a preview as a rule.
+
+    Raises:
+        UnsupportedImageError: it is one.
+    """
+    if _DNG_VERSION in page.tags or _has_raw_below(page):
+        raise UnsupportedImageError("a camera raw file, such as DNG: develop it to a 16-bit TIFF")
+
+
+def _has_raw_below(page: TiffPage) -> bool:
+    if _SUB_IFDS not in page.tags:
+        return False
+    try:
+        return any(isinstance(each, TiffPage) and int(each.photometric) in _RAW for each in page.pages or ())
+    except Exception:  # corrupt further pictures don't matter to this one
+        return False
+
+
 def unsupported_reason(page: TiffPage) -> str | None:
     """Why the page's kind can't be preserved faithfully, and what to do about it; None if it is supported."""
-    if _DNG_VERSION in page.tags:
-        return "a camera raw picture (DNG): develop it to a 16-bit TIFF"
     if page.bitspersample == 1 and page.photometric in (WHITE_IS_ZERO, _BLACK_IS_ZERO):
         return "a bilevel picture of 1 bit a sample, which holds no greys to restore: convert it to 8-bit grey"
     if reason := _refused_photometric(page):

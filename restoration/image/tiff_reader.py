@@ -22,6 +22,7 @@ from restoration.image.supported_tiff_kinds import (
     WHITE_IS_ZERO,
     YCBCR,
     bits_per_sample,
+    refuse_camera_raw,
     unsupported_reason,
 )
 from restoration.image.tiff_directory_check import read_directories
@@ -41,6 +42,7 @@ def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage, ...]:
 
     Raises:
         UnreadableImageError: it is not a complete TIFF.
+        UnsupportedImageError: it is a camera's raw file.
         ImageTooLargeError: a picture in it is larger than ``limits``.
     """
     try:
@@ -48,6 +50,7 @@ def open_tiff(file: BinaryIO, *, limits: Limits) -> tuple[StoredImage, ...]:
         file.seek(0)
         tiff = TiffFile(file, name="scan")
         pages = [page for index in range(len(directories)) if isinstance(page := tiff.pages[index], TiffPage)]
+        refuse_camera_raw(pages[0])
         for page, numbers in zip(pages, directories, strict=True):
             if lost := sorted(numbers - {tag.code for tag in page.tags}):
                 names = ", ".join(TIFF.TAGS.get(number, str(number)) for number in lost)

@@ -41,7 +41,17 @@ def bare_codestream(path: Path) -> None:
     path.write_bytes(data[data.index(b"\xff\x4f\xff\x51") :])
 
 
-UNSUPPORTED: dict[str, Callable[[Path], None]] = {
+DNG_VERSION = (50706, "B", 4, b"\x01\x04\0\0", True)
+
+
+def raw_below_a_preview(path: Path) -> None:
+    """As cameras write NEF: the first picture is a small preview, and the raw one is below it."""
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(COLOUR[::2, ::2], photometric="rgb", subifds=1, subfiletype=1, metadata=None)
+        writer.write(GREY.astype(np.uint16), photometric="cfa", metadata=None)
+
+
+UNSUPPORTED: dict[str, Callable[[Path], object]] = {
     "bilevel": lambda path: tiff(path, GREY > 100, photometric="minisblack"),
     "floating point": lambda path: tiff(path, GREY.astype(np.float32), photometric="minisblack"),
     "32 bits": lambda path: tiff(path, GREY.astype(np.uint32), photometric="minisblack"),
@@ -57,7 +67,13 @@ UNSUPPORTED: dict[str, Callable[[Path], None]] = {
     "GIF": lambda path: Image.fromarray(GREY).save(path, "GIF"),
     "BMP": lambda path: Image.fromarray(GREY).save(path, "BMP"),
     "WebP": lambda path: Image.fromarray(COLOUR).save(path, "WEBP"),
+    "AVIF": lambda path: path.write_bytes(imagecodecs.avif_encode(COLOUR)),
+    "HEIC": lambda path: path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)),
+    "JPEG XL": lambda path: path.write_bytes(imagecodecs.jpegxl_encode(COLOUR)),
+    "JPEG XR": lambda path: path.write_bytes(imagecodecs.jpegxr_encode(COLOUR)),
     "bare JPEG 2000": bare_codestream,
+    "DNG": lambda path: tiff(path, GREY.astype(np.uint16), photometric="cfa", extratags=[DNG_VERSION]),
+    "raw": raw_below_a_preview,
 }
 
 
@@ -66,7 +82,7 @@ def test_unsupported_kinds_are_refused_with_reason_and_remedy(tmp_path: Path, ki
     UNSUPPORTED[kind](tmp_path / "scan")
     (path,) = tmp_path.iterdir()
     for read in (inspect, Picture.open):
-        with pytest.raises(UnsupportedImageError, match=rf"scan.*{kind}.*: (save|convert) ") as caught:
+        with pytest.raises(UnsupportedImageError, match=rf"scan.*{kind}.*: (save|convert|develop) ") as caught:
             read(path)
         assert "\n" not in str(caught.value)
 

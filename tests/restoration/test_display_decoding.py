@@ -63,7 +63,7 @@ def test_cielab_is_shown_by_its_definition(tmp_path: Path, bits: int) -> None:
 
 def test_a_kind_without_a_decoder_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "scan").write_bytes(b"GIF89a" + bytes(40))
-    with pytest.raises(UnsupportedImageError, match="a GIF file: save it as"):
+    with pytest.raises(UnsupportedImageError, match="a GIF file: save a copy as"):
         open_for_display(tmp_path / "scan", limits=Limits())
 
 

@@ -48,3 +48,17 @@ def test_headers_of_usual_exports_are_recognised(tmp_path: Path, headers: str) -
     targets = [each.target for each in suggest_mapping(table).columns]
     for target, expected in zip(targets, ours.split("|"), strict=True):
         assert expected in ("", target)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Credit", "Credits", "Credit line", "Photo credit", "Courtesy of", "Copyright holder"),
+        *("Bildnachweis", "Fotonachweis", "Rechteinhaber", "Crédit", "Crédits photographiques", "Mention obligatoire"),
+        *("Crédito", "Línea de crédito", "Bronvermelding", "Rechthebbende"),
+    ],
+)
+def test_a_credit_line_states_rights_and_not_the_creator(tmp_path: Path, header: str) -> None:
+    table = tmp_path / "export.csv"
+    table.write_text(f"File;{header}\na.tif;Courtesy of the City Archive\n", encoding="utf-8")
+    assert [each.target for each in suggest_mapping(table).columns] == ["filename", "rights"]

@@ -51,7 +51,7 @@ def test_a_second_run_does_nothing_new(
         events = session.scalar(select(func.count()).select_from(Event))
     report = take(copy=copy)
     assert (report.added, report.unchanged, report.updated, report.moved) == (0, 2, 0, 0)
-    assert (report.failures, report.notes) == ([], [])
+    assert (list(report.failures), list(report.notes)) == ([], [])
     with catalogue.reading() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == events
 
@@ -68,7 +68,7 @@ def test_changed_rows_update_the_record_and_leave_an_event(
         "a.tif,x,Hill,,1907,8,verso,1 2 3 4,5\n"
     )
     report = take(copy=copy)
-    assert (report.updated, report.unchanged, report.failures) == (1, 0, [])
+    assert (report.updated, report.unchanged, list(report.failures)) == (1, 0, [])
     assert details(catalogue, EventType.METADATA_MODIFICATION) == [
         f"{table} line 2: title: Mill -> Hill; date: 1906 -> 1907; Box: 7 -> 8",
         f"{table} line 2: sequence: 1 -> 5; view: recto -> verso; picture_area: (empty) -> 1 2 3 4",
@@ -91,8 +91,8 @@ def test_sequences_can_be_changed_round(
     write_rows(header + "".join(f"{name},x,{number}\n" for number, name in enumerate(wanted, start=1)))
     take()
     write_rows(header + "".join(f"{name},x,{number}\n" for name, number in wanted.items()))
-    assert take(dry_run=True).failures == []
-    assert take().failures == []
+    assert not take(dry_run=True).failures
+    assert not take().failures
     with catalogue.reading() as session:
         masters = session.execute(select(Master.path, Master.sequence)).all()
         assert {Path(path).name: sequence for path, sequence in masters} == wanted
@@ -126,7 +126,7 @@ def test_a_new_scan_takes_the_number_of_one_that_moves_up(
     take()
     make_scan("new.tif", 2)
     write_rows("filename,accession_number,sequence\nnew.tif,x,1\nold.tif,x,2\n")
-    assert take().failures == []
+    assert not take().failures
     with catalogue.reading() as session:
         masters = session.execute(select(Master.path, Master.sequence)).all()
         assert {Path(path).name: sequence for path, sequence in masters} == {"old.tif": 2, "new.tif": 1}
@@ -158,7 +158,7 @@ def test_a_changed_accession_number_renames_the_item(
         before = session.scalars(select(Item.id).where(Item.accession_number == "old")).one()
     table = write_rows("filename,accession_number\na.tif,new\nb.tif,new\nc.tif,other\n")
     report = take()
-    assert (report.updated, report.unchanged, report.failures) == (1, 2, [])
+    assert (report.updated, report.unchanged, list(report.failures)) == (1, 2, [])
     with catalogue.reading() as session:
         assert session.scalars(select(Item.id).where(Item.accession_number == "new")).one() == before
         assert session.scalar(select(func.count()).select_from(Item)) == 2
@@ -199,7 +199,7 @@ def test_the_same_bytes_elsewhere_move_the_record(
     elsewhere = tmp_path / "elsewhere"
     scans.rename(elsewhere)
     report = take(elsewhere)
-    assert (report.moved, report.added, report.failures) == (1, 0, [])
+    assert (report.moved, report.added, list(report.failures)) == (1, 0, [])
     assert paths(catalogue) == {"a": str(elsewhere / "a.tif")}
     (detail,) = details(catalogue, EventType.RELOCATION)
     assert detail == f"from {scans}/a.tif (it is not there) to {elsewhere}/a.tif"
@@ -227,7 +227,7 @@ def test_a_renumbered_folder_is_followed(catalogue: Catalogue, scans: Path, make
     for number in (3, 2, 1):
         (scans / f"00{number}.tif").rename(scans / f"00{number + 1}.tif")
     report = take()
-    assert (report.moved, report.failures) == (3, [])
+    assert (report.moved, list(report.failures)) == (3, [])
     assert {number: Path(path).name for number, path in paths(catalogue).items()} == {
         "001": "002.tif",
         "002": "003.tif",
@@ -331,18 +331,10 @@ def test_a_dry_run_reports_what_would_happen_and_writes_nothing(
         ["other/new.tif", "refused"],
     ]
     done = take(copy=True)
-    for count in (
-        "added",
-        "unchanged",
-        "duplicates",
-        "moved",
-        "updated",
-        "passed_over",
-        "rows_without_files",
-        "files_without_rows",
-    ):
+    for count in ("added", "unchanged", "duplicates", "moved", "updated"):
         assert getattr(done, count) == getattr(dry, count), count
-    assert done.failures == dry.failures
+    for listed in ("passed_over", "rows_without_files", "files_without_rows", "failures"):
+        assert list(getattr(done, listed)) == list(getattr(dry, listed)), listed
 
 
 def test_a_dry_run_waits_for_no_writer_and_keeps_none_waiting(

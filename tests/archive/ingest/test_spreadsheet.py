@@ -13,7 +13,7 @@ from restoration.image import Area
 def read(tmp_path: Path, content: str | bytes) -> list[Row]:
     path = tmp_path / "items.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_spreadsheet(path).rows
+    return list(read_spreadsheet(path).rows)
 
 
 def test_every_column_is_read(tmp_path: Path) -> None:
