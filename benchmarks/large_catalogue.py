@@ -23,7 +23,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent
-from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words
+from archive.catalogue.query.text_index import TEXT_FIELDS, fold_words, pair_words
 from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.tables import (
     Model,
@@ -192,9 +192,9 @@ def _catalogue(items: int, agent: int) -> Iterator[Rows]:
         kept = (fields["place"], fields["process"], polarity, access, fields["collection"], "{}", _WRITTEN_AT)
         rows["items"].append((item_id, fields["accession_number"], *described, *kept))
         rows["item_words"] += [
-            (field, word, item_id, position)
+            (field, word, next_word, item_id, position)
             for field in TEXT_FIELDS
-            for position, word in enumerate(_folded(fields.get(field) or ""))
+            for position, (word, next_word) in enumerate(pair_words(_folded(fields.get(field))))
         ]
         derivatives = _add_masters(rows, random, item_id, derivatives, agent)
         while batches <= derivatives // _BATCH:
@@ -298,7 +298,7 @@ _COLUMNS = {
     "batches": "id kind options priority created_at agent_id",
     "items": "id accession_number title creator date date_earliest date_latest description place process polarity "
     "access collection extra created_at",
-    "item_words": "field word item_id position",
+    "item_words": "field word next_word item_id position",
     "masters": "id item_id sequence view root_id path page sha256 size format width height bits_per_sample "
     "samples_per_pixel ingested_at last_task_status refusal current_restored_id current_styled_id "
     "current_restored_recipe_id current_styled_recipe_id psnr_source ssim_source",

@@ -190,6 +190,27 @@ def test_dates_and_own_columns_of_older_catalogues_become_searchable(tmp_path: P
             assert len(session.scalars(select_masters(query)).all()) == 1, query
 
 
+def test_phrases_are_found_in_an_older_catalogue_once_it_is_upgraded(settings: Settings, catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        add_item(session, "A", title="View of the old harbour", description="the")
+        add_item(session, "B", title="Harbour")
+    before = _words(settings)
+    migration.downgrade(settings, "0017")
+    assert {tuple(row) for row in _words(settings)} == {("field", "word", "item_id", "position")}
+    migration.upgrade(settings)
+    assert migration.check(settings) == []
+    assert _words(settings) == before
+    with catalogue.reading() as session:
+        for query, found in (('title:"the old harbour"', 1), ('title:"harbour view"', 0), ("title:harbour-*", 0)):
+            assert len(session.scalars(select_masters(query)).all()) == found, query
+
+
+def _words(settings: Settings) -> list[dict[str, object]]:
+    with make_engine(settings).connect() as connection:
+        rows = connection.execute(text("SELECT * FROM item_words ORDER BY item_id, field, position"))
+        return [dict(row) for row in rows.mappings()]
+
+
 def test_a_withdrawn_derivative_is_not_current_after_any_migration(settings: Settings, catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         master = add_item(session, "A").masters[0]

@@ -6,8 +6,9 @@ raises a ``ValueError`` with a message for the user; the parser adds the positio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, literal_column, or_, select
@@ -55,47 +56,53 @@ class TextField(FieldWithoutRanges):
         words = fold_pattern(term.pattern)
         if not words:
             raise ValueError(f"{term.text!r} holds no word to look for")
-        if len(words) == 1:
+        if len(words) <= 2:
             return self._has_words(words)
-        return And(operands=(*(self._has_words([word]) for word in words), self._has_words(words)))
+        return And(operands=(*map(self._has_words, pairwise(words)), self._has_words(words)))
 
     def present(self) -> QueryNode:
         return Condition(predicate=or_(*(getattr(Item, name).is_not(None) for name in self.names)), is_indexed=False)
 
-    def _has_words(self, words: list[str]) -> Condition:
-        """The condition that the words are adjacent."""
+    def _has_words(self, words: Sequence[str]) -> Condition:
+        """The condition that the words are adjacent, in this order."""
         wild = any(wildcards.has_wildcard(word) for word in words)
         return Condition(
             predicate=Item.id.in_(self._select_item_ids(words)),
             row_predicate=Item.id.in_(self._select_item_ids(words, per_row=True)) if wild else None,
-            is_indexed=len(words) == 1,
+            is_indexed=len(words) <= 2,
         )
 
-    def _select_item_ids(self, words: list[str], *, per_row: bool = False) -> Select[Any]:
+    def _select_item_ids(self, words: Sequence[str], *, per_row: bool = False) -> Select[Any]:
         """Selects the ids of items with these words; ``per_row`` keeps the database from using the word index."""
         first = aliased(ItemWord)
         field = without_index(first.field) if per_row else first.field
         matches_first = wildcards.matches(first.word, words[0])
-        if not per_row and len(words) == 1 and wildcards.starts_with_wildcard(words[0]):
+        if not per_row and len(words) <= 2 and wildcards.starts_with_wildcard(words[0]):
             # No index finds the items, but there are few distinct words, and an index finds the items of each.
             matches_first = first.word.in_(
                 select(DistinctWord.word).where(
                     DistinctWord.field.in_(self.names), wildcards.matches(DistinctWord.word, words[0])
                 )
             )
-        found = select(first.item_id).where(field.in_(self.names), matches_first)
-        for distance, word in enumerate(words[1:], start=1):
-            next_word = aliased(ItemWord)
+        next_word_matches = [_matches_next_word(first, word) for word in words[1:2]]
+        found = select(first.item_id).where(field.in_(self.names), matches_first, *next_word_matches)
+        for distance in range(2, len(words), 2):
+            later = aliased(ItemWord)
             found = found.join(
-                next_word,
+                later,
                 and_(
-                    next_word.item_id == first.item_id,
-                    next_word.field == first.field,
-                    next_word.position == first.position + distance,
-                    wildcards.matches(next_word.word, word),
+                    later.item_id == first.item_id,
+                    later.field == first.field,
+                    later.position == first.position + distance,
+                    wildcards.matches(later.word, words[distance]),
+                    *(_matches_next_word(later, word) for word in words[distance + 1 : distance + 2]),
                 ),
             )
         return found
+
+
+def _matches_next_word(row: type[ItemWord], pattern: str) -> ColumnElement[bool]:
+    return and_(row.next_word != "", wildcards.matches(row.next_word, pattern))
 
 
 @dataclass(frozen=True)

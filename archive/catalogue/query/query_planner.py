@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, union_all
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, text, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
@@ -65,6 +65,7 @@ def choose_access_path(
 
     ``matches`` is the full predicate; it is omitted when the index lookup is exact.
     """
+    _prefer_indexes(session)
     lookup = _choose_lookup(node, _lookups_with_few_matches(session, node))
     if lookup is not None:
         if not lookup.is_exact:
@@ -82,20 +83,44 @@ def _lookups_with_few_matches(session: Session, node: QueryNode) -> dict[int, _I
     conditions = list(_indexed_conditions(node))
     if not conditions:
         return {}
-    found = [(condition, _select_item_ids(session, condition)) for condition in conditions]
-    known = [(condition, ids) for condition, ids in found if ids is not None]
+    found = [(condition, _list_words(session, condition.predicate)) for condition in conditions]
+    known = [(condition, predicate) for condition, predicate in found if predicate is not None]
     if not known:
         return {}
-    conditions, selects = zip(*known, strict=True)
+    selects = [_select_item_ids(session, predicate) for _, predicate in known]
     limited = [
-        ids.limit(_max_matches(condition) + 1).subquery() for condition, ids in zip(conditions, selects, strict=True)
+        _select_matches(predicate, ids).limit(_max_matches(condition) + 1)
+        for (condition, predicate), ids in zip(known, selects, strict=True)
     ]
-    counts = session.execute(select(*(select(func.count()).select_from(each).scalar_subquery() for each in limited)))
+    numbers = [select(func.count()).select_from(each.subquery()).scalar_subquery() for each in limited]
+    counts = session.execute(select(*numbers)).one()
     return {
-        id(condition): _IndexLookup(count=count, selects=(ids,), is_exact=True)
-        for condition, ids, count in zip(conditions, selects, counts.one(), strict=True)
+        id(condition): _IndexLookup(count=count, selects=(_at_most(ids, count),), is_exact=True)
+        for (condition, _), ids, count in zip(known, selects, counts, strict=True)
         if count <= _max_matches(condition)
     }
+
+
+def _prefer_indexes(session: Session) -> None:
+    """Lets PostgreSQL look up thousands of rows by index instead of reading a large table, in this transaction.
+
+    By its defaults, which are those of a rotating disk, it does so only for far fewer rows.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SET LOCAL random_page_cost = 1.1"))
+        session.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
+
+
+def _select_matches(predicate: Any, ids: Select[Any]) -> Select[Any]:
+    """A statement with at least as many rows as items match, for counting; one selection need not be joined to them."""
+    is_one = _is_in_selection(predicate) and predicate.operator is operators.in_op
+    selection: Select[Any] = predicate.right.element if is_one else ids
+    return selection
+
+
+def _at_most(ids: Select[Any], count: int) -> Select[Any]:
+    """``ids``, of which there are at most ``count``. By the limit PostgreSQL knows it too, and finds them first."""
+    return select(*ids.limit(count).subquery().columns)
 
 
 def _indexed_conditions(node: QueryNode) -> Iterator[Condition]:
@@ -135,8 +160,8 @@ def _choose_lookup(node: QueryNode, lookups: dict[int, _IndexLookup]) -> _IndexL
             return None
 
 
-def _select_item_ids(session: Session, condition: Condition) -> Select[Any] | None:
-    """Selects the ids of the items that match ``condition``; an id may appear several times.
+def _list_words(session: Session, predicate: ColumnElement[bool]) -> ColumnElement[bool] | None:
+    """``predicate`` with literal words, by which PostgreSQL estimates the matches correctly.
 
     None if its pattern matches so many words that it is likely to match many items.
     """
@@ -150,6 +175,13 @@ def _select_item_ids(session: Session, condition: Condition) -> Select[Any] | No
         too_many |= len(words) > _MAX_LISTED_WORDS
         listed: ColumnElement[bool] = element.left.in_(words)
         return listed
+
+    listed = visitors.replacement_traverse(predicate, {}, list_words)
+    return None if too_many else listed
+
+
+def _select_item_ids(session: Session, predicate: ColumnElement[bool]) -> Select[Any]:
+    """Selects the ids of the items for which ``predicate`` holds; an id may appear several times."""
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
         if not _is_in_selection(element):
@@ -166,13 +198,9 @@ def _select_item_ids(session: Session, condition: Condition) -> Select[Any] | No
         joined: ColumnElement[bool] = key == element.left
         return joined
 
-    # First, as these selections are inside others. With literal words PostgreSQL estimates the matches correctly.
-    predicate = visitors.replacement_traverse(condition.predicate, {}, list_words)
-    if too_many:
-        return None
-    predicate = visitors.replacement_traverse(predicate, {}, replace)
-    uses_masters = any(_is_of_masters(element) for element in visitors.iterate(condition.predicate))
-    return select(Master.item_id if uses_masters else Item.id).where(predicate).correlate(None)
+    uses_masters = any(_is_of_masters(element) for element in visitors.iterate(predicate))
+    found = visitors.replacement_traverse(predicate, {}, replace)
+    return select(Master.item_id if uses_masters else Item.id).where(found).correlate(None)
 
 
 def _selected_column(element: Any) -> ColumnElement[Any]:

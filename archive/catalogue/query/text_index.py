@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
+from typing import Any
 
 from sqlalchemy import delete, insert
 from sqlalchemy.dialects import postgresql, sqlite
@@ -36,6 +38,11 @@ def fold_words(text: str) -> list[str]:
     return [word[:MAX_WORD_LENGTH] for word in _WORD.findall(fold_characters(text))]
 
 
+def pair_words(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each word with the next one, which is empty for the last word."""
+    return pairwise([*words, ""])
+
+
 def fold_pattern(pattern: str) -> list[str]:
     """The words of ``pattern``, folded as by :func:`fold_words`, with their wildcards."""
     return [
@@ -56,14 +63,14 @@ def index_item_words(session: Session, item: Item) -> None:
     session.execute(delete(ItemWord).where(ItemWord.item_id == item.id))
     texts = {field: getattr(item, field) or "" for field in TEXT_FIELDS}
     texts |= {extra_word_field(name): str(value) for name, value in item.extra.items()}
-    rows = [
-        {"field": field, "word": word, "item_id": item.id, "position": position}
+    rows: list[dict[str, Any]] = [
+        {"field": field, "word": word, "next_word": next_word, "item_id": item.id, "position": position}
         for field, text in texts.items()
-        for position, word in enumerate(fold_words(text))
+        for position, (word, next_word) in enumerate(pair_words(fold_words(text)))
     ]
     if rows:
         session.execute(insert(ItemWord), rows)
-        _add_distinct_words(session, {(field, word) for field, text in texts.items() for word in fold_words(text)})
+        _add_distinct_words(session, {(row["field"], row["word"]) for row in rows})
 
 
 def _add_distinct_words(session: Session, words: Set[tuple[str, str]]) -> None:

@@ -96,6 +96,18 @@ def test_where_much_matches_items_are_read_in_order_and_nothing_is_sorted(
         assert len(sorts) == (0 if limit is None else 1)  # of the page, whose items are known by then
 
 
+def test_a_rare_phrase_of_common_words_is_found_by_index(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_planner, "FEW_ITEMS", 1)
+    with catalogue.session() as session:
+        for number, title in enumerate(("the old harbour", "the view", "harbour and harbour", "the harbour")):
+            add_item(session, f"A{number}", title=title)
+    with _Explained(catalogue) as explained, catalogue.reading() as session:
+        found = [each["accession_number"] for each in list_items(session, 'title:"the harbour"', limit=50)]
+    assert found == ["A3"]
+    for _, plan in explained.plans:
+        assert _full_scans(plan) == []
+
+
 def test_the_longest_unchecked_files_are_found_by_index(catalogue: Catalogue) -> None:
     with _Explained(catalogue) as explained:
         verify_files(catalogue, limit=10)
@@ -140,6 +152,9 @@ EXPECTED = {
     "mother": "A B C D E",
     'title:"mother b"': "B",
     'title:"b mother" OR title:"e mother"': "B E",
+    'title:"mother d mother"': "D",
+    "title:d-mother-*": "",  # no word follows
+    "title:*other-?": "A B C D E",
     "title:*other": "A B C D E",
     "title:?": "A B C D E",
     "*b OR title:*e": "B E",

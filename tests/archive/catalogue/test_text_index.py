@@ -29,17 +29,20 @@ def test_reindexing_replaces_an_items_words(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         other = add_item(session, "B", title="other")
         item = add_item(session, "A", title="the old old title", creator="Lange")
-        item.title = "New"
+        item.title = "New title"
         item.place = "x" * 5000
         index_item_words(session, item)
     with catalogue.reading() as session:
         rows = session.execute(
-            select(ItemWord.field, ItemWord.word, ItemWord.position).where(ItemWord.item_id == item.id)
+            select(ItemWord.field, ItemWord.word, ItemWord.next_word, ItemWord.position).where(
+                ItemWord.item_id == item.id
+            )
         )
         assert {tuple(row) for row in rows} == {
-            ("title", "new", 0),
-            ("creator", "lange", 0),
-            ("place", "x" * MAX_WORD_LENGTH, 0),
+            ("title", "new", "title", 0),
+            ("title", "title", "", 1),
+            ("creator", "lange", "", 0),
+            ("place", "x" * MAX_WORD_LENGTH, "", 0),
         }
         assert session.scalars(select(ItemWord.word).where(ItemWord.item_id == other.id)).all() == ["other"]
 
