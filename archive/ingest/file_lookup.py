@@ -90,7 +90,7 @@ class LenientFinder:
             return None
         for column, key, reason in (
             ("name", parts[-1], "in other letters or another folder"),
-            ("stem", _fold(_without_suffix(filename.rstrip())).split("/")[-1], "with another extension"),
+            ("stem", _without_suffix(parts[-1]), "with another extension"),
             ("stem", parts[-1], "without an extension"),
         ):
             if reason == "with another extension" and not _IMAGE_SUFFIX.search(filename.rstrip()):
