@@ -106,7 +106,7 @@ def examine_file(
     sha256, size = digest_and_compare(path, sums)
     pictures = None
     if not known(sha256):
-        described = inspect_image(path, limits=replace(limits, describes_damaged=check.accept_damaged))
+        described = inspect_image(path, limits=replace(limits, describes_damaged=True))
         damage = find_damage(path, depth=check.depth, limits=limits)
         if damage is not None and not check.accept_damaged:
             raise IngestError(f"{damage}. Fetch the file again from where it came, or take it in with --accept-damaged")
