@@ -125,11 +125,11 @@ class Picture:
             ImageError: the window isn't within the picture, or its bytes can't be decoded.
         """
         colours = self._read_samples(x, y, width, height)[..., : self.info.colour_channels].transpose(2, 0, 1)
-        # In C order each channel is contiguous, which is what filters need; by itself the order would be the file's.
-        values: NDArray[np.float32] = colours.astype(np.float32, order="C")
-        if np.issubdtype(colours.dtype, np.integer):
-            values /= np.float32(self.info.largest_sample)
-        return values.reshape(1, *values.shape)
+        # By itself the order in memory would be the file's; filters need contiguous channels.
+        planes = np.ascontiguousarray(colours)[np.newaxis]
+        if np.issubdtype(planes.dtype, np.integer):
+            return np.divide(planes, np.float32(self.info.largest_sample), dtype=np.float32)
+        return planes.astype(np.float32, copy=False)
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
         """Returns the window's other samples as stored, (height, width, count)."""

@@ -79,13 +79,15 @@ class TiffPixels:
         height, width, samples = out.shape
         page, size = self._page, self._stored_dtype.itemsize * samples
         first = page.dataoffsets[0] + (plane * page.imagelength + y) * page.imagewidth * size
+        direct = out.flags.c_contiguous and out.dtype == self._stored_dtype
+        stored = out if direct else np.empty(out.shape, self._stored_dtype)
         if width == page.imagewidth:
-            rows = self._read_bytes(first, height * width * size)
-            out[...] = np.frombuffer(rows, self._stored_dtype).reshape(out.shape)
-            return
-        for row in range(height):
-            data = self._read_bytes(first + (row * page.imagewidth + x) * size, width * size)
-            out[row] = np.frombuffer(data, self._stored_dtype).reshape(width, samples)
+            self._read_into(stored, first)
+        else:
+            for row in range(height):
+                self._read_into(stored[row], first + (row * page.imagewidth + x) * size)
+        if not direct:
+            out[...] = stored
 
     def _read_segments(self, out: Samples, plane: int, x: int, y: int) -> None:
         height, width, _ = out.shape
@@ -124,14 +126,18 @@ class TiffPixels:
         return segment
 
     def _read_bytes(self, offset: int, count: int) -> bytes:
+        data = np.empty(count, np.uint8)
+        self._read_into(data, offset)
+        return data.tobytes()
+
+    def _read_into(self, values: Samples, offset: int) -> None:
+        """Fills a contiguous array with the file's bytes from ``offset`` on."""
+        left = values.reshape(-1).view(np.uint8).data
         # One read returns at most 2 GiB.
-        parts = []
-        while count > 0 and (part := os.pread(self._file.fileno(), min(count, 1 << 30), offset)):
-            parts.append(part)
-            offset, count = offset + len(part), count - len(part)
-        if count > 0:
+        while left and (count := os.preadv(self._file.fileno(), [left[: 1 << 30]], offset)):
+            left, offset = left[count:], offset + count
+        if left:
             raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class PaletteColours:

@@ -12,9 +12,9 @@ if it also changed, in the direction against ``s`` (darker if it was a bright fe
 3x3 pixels around it, itself included, exceed the same limit: the pixels of a scratch do, a single noisy pixel doesn't.
 Here sigma is a robust deviation of ``s - d`` in the block of 16x16 px, from the 80th percentile of ``|s - d|``. So
 grain that is removed everywhere does not count as filled in, nor does texture that is kept, nor a shift of tones such
-as a repair of fading. The median filter is the separable one over 5x5 px (P. M. Narendra, A separable median filter
-for image noise smoothing, IEEE PAMI 3(1), 1981), which removes lines up to 2 px wide. Wider ones are found in the same
-way in the pictures reduced to 1/2, 1/4 and so on, down to a quarter of the map's size, or to 1/64.
+as a repair of fading. The median filter is the separable one over 5x5 px, which removes lines up to 2 px wide. Wider
+ones are found in the same way in the pictures reduced to 1/2, 1/4 and so on, down to a quarter of the map's size, or to
+1/64.
 
 All this is computed at full size, in windows at multiples of the block size, and reduced afterwards. So a thin scratch
 remains visible, the result doesn't depend on the windows, and memory doesn't grow with the picture.
@@ -35,6 +35,7 @@ from scipy import ndimage
 from restoration.errors import ImageError
 from restoration.image import ImageInfo, Source
 from restoration.quality.block_metrics import CHANGED_BY, luma_of
+from restoration.quality.median_filter import MEDIAN_RADIUS, subtract_median
 
 CHANGE_STEPS = (4, 8, 16, 32)
 """Mean changes of luma, in 1/255, above which each of the map's colours for change begins."""
@@ -54,8 +55,7 @@ Luma = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 
-_RADIUS = 2  # of the median filter
-_HALO = _RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
+_HALO = MEDIAN_RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
 _TOGETHER = 3  # of 3x3 px, at least, exceed the limit
 _BLOCK = 16  # px a side, in which the deviation is estimated, at each reduction
 _SIGMAS = 5.0
@@ -63,7 +63,8 @@ _BELOW = 0.8  # the percentile that gives the deviation; the median would be 0 i
 _IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
 _LEAST = FILLED_THRESHOLD / 255
 _COARSEST = 64  # the largest reduction at which features are looked for
-_WINDOW_ROWS, _WINDOW_COLUMNS = 256, 4096
+_WINDOW_ROWS, _WINDOW_COLUMNS = 1024, 4096
+_READ_ROWS = 32
 _PART_ROWS, _PART_COLUMNS = 64, 512
 
 _MAP_WIDTH_PX = 800
@@ -221,13 +222,18 @@ class _Window:
 
     def luma(self, picture: Source, halo: int) -> Luma:
         """The luma of the extended window with ``halo`` pixels around it; beyond the picture it is mirrored."""
-        left, top = max(self.x - halo, 0), max(self.y - halo, 0)
-        right = min(self.x + self.filled_width + halo, picture.info.width)
-        bottom = min(self.y + self.filled_height + halo, picture.info.height)
-        read = luma_of(picture.read(left, top, right - left, bottom - top)[0])
-        before = top - (self.y - halo), left - (self.x - halo)
-        after = self.y + self.filled_height + halo - bottom, self.x + self.filled_width + halo - right
-        return np.pad(read, tuple(zip(before, after, strict=True)), mode="symmetric")
+        x, y = self.x - halo, self.y - halo
+        luma = np.empty((self.filled_height + 2 * halo, self.filled_width + 2 * halo), np.float32)
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + luma.shape[1], picture.info.width), min(y + luma.shape[0], picture.info.height)
+        columns = slice(left - x, right - x)
+        for first in range(top, bottom, _READ_ROWS):  # few rows, whose colours fit into a processor's cache
+            read = picture.read(left, first, right - left, min(_READ_ROWS, bottom - first))[0]
+            luma[first - y : first - y + read.shape[1], columns] = luma_of(read)
+        rows = slice(top - y, bottom - y)
+        _mirror(luma[rows].T, columns)
+        _mirror(luma, rows)
+        return luma
 
     def clear_outside(self, mask: Mask) -> None:
         """Clears the parts of a mask (filled_height, filled_width) beyond the picture."""
@@ -239,6 +245,15 @@ class _Window:
         rows, columns = -(-self.height // factor), -(-self.width // factor)
         top, left = self.y // factor, self.x // factor
         return (slice(top, top + rows), slice(left, left + columns)), (slice(rows), slice(columns))
+
+
+def _mirror(luma: Luma, inside: slice) -> None:
+    """Fills the rows before and after ``inside`` with mirror images of those inside, edges repeated."""
+    size = inside.stop - inside.start
+    positions = np.arange(-inside.start, len(luma) - inside.start) % (2 * size)
+    mirrored = np.where(positions < size, positions, 2 * size - 1 - positions) + inside.start
+    for beyond in (slice(inside.start), slice(inside.stop, None)):
+        luma[beyond] = luma[mirrored[beyond]]
 
 
 def _windows(width: int, height: int, step: int) -> Iterator[_Window]:
@@ -291,21 +306,21 @@ def _filled_parts(before: Luma, after: Luma) -> Iterator[tuple[slice, slice, Mas
 
 def _filled_part(before: Luma, after: Luma) -> Mask | None:
     """The mask of removed small features, (h, w) of (h + 6, w + 6), or None if there are none."""
+    before, after = np.ascontiguousarray(before), np.ascontiguousarray(after)
     moved = after - before
     # A median changes by no more than its values.
     if max(float(moved.max()), -float(moved.min())) <= _LEAST / 2:
         return None
-    stood_out, stands_out = _detail(before), _detail(after)
+    stood_out, stands_out = subtract_median(before), subtract_median(after)
     taken = stood_out - stands_out
     np.abs(taken, out=taken)
     own = _without_halo(taken, 1)
-    perhaps = own > _LEAST
-    stood_out, stands_out = _without_halo(stood_out, 1), _without_halo(stands_out, 1)
-    perhaps &= np.abs(stands_out) < np.abs(stood_out) / 2
-    perhaps &= _without_halo(moved, _HALO) * stood_out < 0
-    if not perhaps.any():
+    rows, columns = np.divmod(np.flatnonzero(own > _LEAST), own.shape[1])  # faster than np.nonzero
+    was, remains = (detail[rows + 1, columns + 1] for detail in (stood_out, stands_out))
+    keep = (np.abs(remains) < np.abs(was) / 2) & (moved[rows + _HALO, columns + _HALO] * was < 0)
+    rows, columns = rows[keep], columns[keep]
+    if not rows.size:
         return None
-    rows, columns = np.nonzero(perhaps)
     limits = _limits(own, rows // _BLOCK, columns // _BLOCK)
     keep = own[rows, columns] > limits
     rows, columns, limits = rows[keep], columns[keep], limits[keep]
@@ -331,30 +346,6 @@ def _limits(sizes: Luma, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> L
     spreads = np.partition(blocks, place, axis=1)[:, place] / np.float32(_IN_SIGMAS)
     limits: Luma = np.maximum(np.float32(_LEAST), np.float32(_SIGMAS) * spreads)[which]
     return limits
-
-
-def _detail(luma: Luma) -> Luma:
-    """Luma less its median, (h, w) of (h + 4, w + 4): small features, bright ones positive, dark ones negative."""
-    rows, columns = (size - 2 * _RADIUS for size in luma.shape)
-    down = _median_of_five([luma[k : k + rows] for k in range(5)])
-    median = _median_of_five([down[:, k : k + columns] for k in range(5)])
-    return np.subtract(_without_halo(luma, _RADIUS), median, out=median)
-
-
-def _median_of_five(planes: list[Luma]) -> Luma:
-    """The median of five planes, value by value."""
-    first, second, middle, third, fourth = planes
-    # The least and the largest of four values can't be the median; it is the median of the three others.
-    low, other = np.minimum(first, second), np.minimum(third, fourth)
-    np.maximum(low, other, out=low)
-    high = np.maximum(first, second, out=other)
-    third = np.maximum(third, fourth)
-    np.minimum(high, third, out=high)
-    least = np.minimum(low, high, out=third)
-    np.maximum(low, high, out=low)
-    np.minimum(low, middle, out=low)
-    median: Luma = np.maximum(least, low, out=low)
-    return median
 
 
 def _halved(luma: Luma) -> Luma:
