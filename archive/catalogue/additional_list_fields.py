@@ -35,9 +35,9 @@ _DERIVATIVE = {
 }
 
 
-def further_columns(names: Collection[str], current: Any) -> list[ColumnElement[Any]]:
-    """The labelled columns of additional fields; ``current`` is the alias of the current restored derivative."""
-    known = _known_columns(current)
+def further_columns(names: Collection[str], shown: Any) -> list[ColumnElement[Any]]:
+    """The labelled columns of additional fields; ``shown`` is the derivative of the row, or its alias."""
+    known = _known_columns(shown)
     wanted = ["extra" if name.startswith(EXTRA_PREFIX) else name for name in names]
     return [known[name].label(name) for name in dict.fromkeys(wanted) if name in known]
 
@@ -63,29 +63,28 @@ def _plain(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 
-def _known_columns(current: Any) -> dict[str, Any]:
+def _known_columns(shown: Any) -> dict[str, Any]:
     identifiers = (
         select(func.aggregate_strings(ItemIdentifier.value, "; "))
         .where(ItemIdentifier.item_id == Item.id)
         .scalar_subquery()
     )
-    recipe = select(Recipe.sha256).where(Recipe.id == Master.current_restored_recipe_id).scalar_subquery()
+    recipe = select(Recipe.sha256).where(Recipe.id == shown.recipe_id).scalar_subquery()
     return {
         **{name: getattr(Item, name) for name in _ITEM},
         "identifiers": identifiers,
         **{name: getattr(Master, name) for name in _MASTER},
         **{name: getattr(Master, column) for name, column in _MASTER_RENAMED.items()},
-        **{name: getattr(current, column) for name, column in _DERIVATIVE.items()},
+        **{name: getattr(shown, column) for name, column in _DERIVATIVE.items()},
         "recipe": recipe,
-        **{name: image_score(Master.current_restored_id, name) for name in OTHER_METRICS},
-        **_newest_review(),
+        **{name: image_score(shown.id, name) for name in OTHER_METRICS},
+        **_newest_review(shown),
     }
 
 
-def _newest_review() -> dict[str, Any]:
+def _newest_review(shown: Any) -> dict[str, Any]:
     newer = aliased(Review)
-    of_current = select(func.max(newer.id)).where(newer.derivative_id == Master.current_restored_id)
-    newest = of_current.correlate(Master).scalar_subquery()
+    newest = select(func.max(newer.id)).where(newer.derivative_id == shown.id).correlate(shown).scalar_subquery()
     last = select(Review.reason).where(Review.id == newest, Review.decision != Decision.UNDONE)
     return {
         "review_reason": last.scalar_subquery(),

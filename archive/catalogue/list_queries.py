@@ -183,8 +183,11 @@ def select_derivative_ids(node: QueryNode, kind: DerivativeKind | None) -> Selec
     )
 
 
-def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
+def stream_masters(
+    session: Session, node: QueryNode, limit: int | None, further: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Streams the rows of :func:`archive.catalogue.listings.list_masters`."""
+    shown = aliased(Derivative)
     count = select(func.count(Derivative.id)).where(Derivative.master_id == Master.id).scalar_subquery()
     statement = (
         select(
@@ -196,17 +199,21 @@ def stream_masters(session: Session, node: QueryNode, limit: int | None) -> Iter
             Master.file_fault.label("file"),
             Master.refusal,
             *(Master.width, Master.height, Master.size, Master.path),
+            *further_columns(further, shown),
         )
         .join(Item)
+        .outerjoin(shown, shown.id == Master.current_restored_id)
         .where(to_sql(node))
         .order_by(Item.accession_number, Master.sequence)
         .limit(limit)
     )
     for row in session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}).mappings():
-        yield {**row, "path": str(session.info["path_of"](row["path"]))}
+        yield plain_values(row, further, session.info["path_of"])
 
 
-def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> Iterator[dict[str, Any]]:
+def stream_derivatives(
+    session: Session, node: QueryNode, limit: int | None, further: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Streams the rows of :func:`archive.catalogue.listings.list_derivatives`."""
     newest = select(func.max(Review.id)).where(Review.derivative_id == Derivative.id).correlate(Derivative)
     first = select(func.min(RecipeStage.position)).where(RecipeStage.recipe_id == Derivative.recipe_id)
@@ -231,6 +238,7 @@ def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> 
             Review.at.label("reviewed"),
             *(score_of(Derivative.id, metric, against).label(f"{metric}_{against}") for metric, against in _SCORES),
             *(Derivative.sha256, Derivative.size, Derivative.notes, Derivative.path),
+            *further_columns(further, Derivative),
         )
         .select_from(Derivative)
         .join(Master, Master.id == Derivative.master_id)
@@ -253,9 +261,7 @@ def stream_derivatives(session: Session, node: QueryNode, limit: int | None) -> 
         .limit(limit)
     )
     for row in session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}).mappings():
-        moments = {name: row[name] and row[name].isoformat(timespec="seconds") for name in ("made", "reviewed")}
-        path, notes = str(session.info["path_of"](row["path"])), "; ".join(row["notes"])
-        yield {**row, **moments, "current": bool(row["current"]), "notes": notes, "path": path}
+        yield {**plain_values(row, further, session.info["path_of"]), "current": bool(row["current"])}
 
 
 def _matching_derivatives(node: QueryNode) -> Select[int]:

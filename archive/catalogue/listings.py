@@ -55,24 +55,32 @@ def select_masters(query: str | None) -> Select[Master]:
     return select(Master).join(Item).where(parse_condition(query)).order_by(Item.accession_number, Master.sequence)
 
 
-def list_masters(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+def list_masters(
+    session: Session, query: str | None, limit: int | None = None, *, further: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Streams the matching masters, one flat object each (:data:`archive.display_labels.MASTER_ROW_FIELDS`).
+
+    ``further`` names fields besides, as in :func:`list_items`.
 
     Raises:
         QueryError: the query has a mistake.
     """
-    return stream_masters(session, parse_tree(query), limit)
+    return stream_masters(session, parse_tree(query), limit, further)
 
 
-def list_derivatives(session: Session, query: str | None, limit: int | None = None) -> Iterator[dict[str, Any]]:
+def list_derivatives(
+    session: Session, query: str | None, limit: int | None = None, *, further: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Streams derivatives, one flat object each (:data:`archive.display_labels.DERIVATIVE_ROW_FIELDS`).
+
+    ``further`` names fields besides, as in :func:`list_items`.
 
     Conditions that can be about a derivative are about the row; others are about its master and item.
 
     Raises:
         QueryError: the query has a mistake.
     """
-    return stream_derivatives(session, parse_tree(query), limit)
+    return stream_derivatives(session, parse_tree(query), limit, further)
 
 
 def select_derivatives(query: str | None, *, kind: DerivativeKind | None = None) -> Select[int]:

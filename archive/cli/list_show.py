@@ -50,10 +50,10 @@ _ALL_FIELDS = tuple(
     "--fields",
     type=ChoiceList(_ALL_FIELDS, prefix=EXTRA_PREFIX),
     metavar="a,b,c",
-    help=f"Which, and in which order. Items: {', '.join(LIST_FIELDS)}; also {', '.join(FURTHER_LIST_FIELDS)}, and "
-    f"extra.COLUMN; with a query about derivatives also "
+    help=f"Which, and in which order. Items: {', '.join(LIST_FIELDS)}; with a query about derivatives also "
     f"{', '.join(DERIVATIVE_KEYS)}. Masters: {', '.join(MASTER_ROW_FIELDS)}. "
-    f"Derivatives: {', '.join(DERIVATIVE_ROW_FIELDS)}.",
+    f"Derivatives: {', '.join(DERIVATIVE_ROW_FIELDS)}. "
+    f"All of them: {', '.join(FURTHER_LIST_FIELDS)}, and extra.COLUMN.",
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="List at most N items. Default: all.")
 @pass_context
@@ -75,20 +75,18 @@ def list_command(
     with context.catalogue().reading() as session:
         known, in_table = _fields(rows, query)
         further = [name for name in fields or () if name not in known]
-        own = further if rows == "items" else []
-        if unknown := [name for name in further if name not in own]:
+        unknown = [name for name in further if name not in FURTHER_LIST_FIELDS and not name.startswith(EXTRA_PREFIX)]
+        if unknown:
+            also = (*known, *(name for name in FURTHER_LIST_FIELDS if name not in known))
             raise click.BadParameter(
-                f"rows about {rows} have no {', '.join(unknown)}. Known: {', '.join(known)}", param_hint="--fields"
+                f"rows about {rows} have no {', '.join(unknown)}. Known: {', '.join(also)}", param_hint="--fields"
             )
-        if rows == "items":
-            unknown = [name for name in own if name not in FURTHER_LIST_FIELDS and not name.startswith(EXTRA_PREFIX)]
-            if unknown:
-                raise click.BadParameter(f"items have no {', '.join(unknown)}", param_hint="--fields")
-            found = listings.list_items(session, query, limit, further=own)
-        elif rows == "masters":
-            found = listings.list_masters(session, query, limit)
-        else:
-            found = listings.list_derivatives(session, query, limit)
+        lists = {
+            "items": listings.list_items,
+            "masters": listings.list_masters,
+            "derivatives": listings.list_derivatives,
+        }
+        found = lists[rows](session, query, limit, further=further)
         first = next(found, None)
         if first is None and limit != 0:
             emit(describe_empty_result(query))

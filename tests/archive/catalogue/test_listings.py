@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -15,7 +17,9 @@ from archive.catalogue.listings import (
     get_batch,
     get_item_details,
     list_batches,
+    list_derivatives,
     list_items,
+    list_masters,
     list_model_versions,
 )
 from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
@@ -27,7 +31,7 @@ from archive.catalogue.schema.vocabularies import (
     TaskStatus,
     View,
 )
-from archive.display_labels import FURTHER_LIST_FIELDS
+from archive.display_labels import DERIVATIVE_ROW_FIELDS, FURTHER_LIST_FIELDS, MASTER_ROW_FIELDS
 from archive.errors import NotFoundError, QueryError
 from tests.catalogue_rows import (
     add_batch,
@@ -262,6 +266,40 @@ def test_every_further_field_can_be_listed(catalogue: Catalogue) -> None:
     told = ("date_text", "extra.box_no", "identifiers", "view", "derivative_id")
     assert [first[name] for name in told] == ["um 1906", "7", "ark:/1/a", "recto", None]
     assert second["extra.box_no"] is None
+
+
+def test_rows_about_masters_and_derivatives_have_the_further_fields_too(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        item = add_item(session, "A", date_text="um 1906", extra={"Box No.": "7"})
+        version = add_version(session, approved=True)
+        add_derivative(session, item.masters[0], version)
+        add_item(session, "B")
+    further = {*FURTHER_LIST_FIELDS, "extra.box_no"}
+    with catalogue.reading() as session:
+        masters = list(list_masters(session, None, further=further.difference(MASTER_ROW_FIELDS)))
+        (row,) = list_derivatives(session, None, further=further.difference(DERIVATIVE_ROW_FIELDS))
+    for found in (masters[0], row):
+        assert (found["date_text"], found["extra.box_no"]) == ("um 1906", "7")
+        assert found["derivative_id"] == row["derivative"]
+    assert (masters[1]["extra.box_no"], masters[1]["derivative_id"]) == (None, None)
+
+
+@pytest.mark.parametrize("rows", [list_items, list_derivatives])
+def test_fields_about_a_selected_derivative_are_not_those_of_the_current_one(
+    catalogue: Catalogue, rows: Callable[..., Iterator[dict[str, Any]]]
+) -> None:
+    with catalogue.session() as session:
+        master = add_item(session, "A").masters[0]
+        old = add_derivative(session, master, add_version(session, "denoise-deblur@1.0"), smoothed_share=0.3)
+        newer = add_version(session, "denoise-deblur@2.0", approved=True)
+        new = add_derivative(session, master, newer, smoothed_share=0.1)
+        session.flush()
+        assert master.current_restored_id == new.id
+    with catalogue.reading() as session:
+        (row,) = rows(
+            session, f"batch:{old.batch_id}", further=["smoothed_share", "review_reason", "derivative_sha256"]
+        )
+    assert (row["derivative"], row["smoothed_share"], row["derivative_sha256"]) == (old.id, 0.3, old.sha256)
 
 
 def test_review_fields_are_those_of_the_listed_master(catalogue: Catalogue) -> None:
