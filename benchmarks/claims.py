@@ -72,17 +72,17 @@ def _work(
     home: Path, batch_id: int, seed: int, options: argparse.Namespace, queue: multiprocessing.SimpleQueue[list[float]]
 ) -> None:
     """Claims tasks for a while; puts the seconds of each claim, except those of the first one, which connects."""
-    random, catalogue = Random(seed), Catalogue.open(load_settings(home))  # noqa: S311
-    times: list[float] = []
+    random, times = Random(seed), list[float]()  # noqa: S311
     time.sleep(random.uniform(0, options.work))
     until = time.monotonic() + options.seconds
-    while time.monotonic() < until:
-        began = time.perf_counter()
-        claim = claim_next(catalogue, batch_id)
-        times.append(time.perf_counter() - began)
-        time.sleep(random.uniform(0, 2 * options.work))
-        if claim is not None:
-            release_claims(catalogue, claim)
+    with Catalogue.open(load_settings(home)).keeping_connection() as catalogue:  # as a worker does
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            claim = claim_next(catalogue, batch_id)
+            times.append(time.perf_counter() - began)
+            time.sleep(random.uniform(0, 2 * options.work))
+            if claim is not None:
+                release_claims(catalogue, claim)
     queue.put(times[1:])
 
 

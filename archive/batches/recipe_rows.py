@@ -23,12 +23,21 @@ def read_recipe(row: RecipeRow) -> Recipe:
     Raises:
         BatchError: the row's JSON is damaged.
     """
+    return parse_recipe(row.id, row.sha256, row.canonical_json)
+
+
+def parse_recipe(recipe_id: int, sha256: str, canonical_json: str) -> Recipe:
+    """The recipe of a catalogue row with these columns.
+
+    Raises:
+        BatchError: the JSON is damaged.
+    """
     try:
-        return Recipe.from_json(row.canonical_json)
+        return Recipe.from_json(canonical_json)
     except RecipeError as error:
         raise BatchError(
-            f"the catalogue's recipe {row.id}, {row.sha256}, can't be read ({error}). Restore the catalogue from a "
-            "backup"
+            f"the catalogue's recipe {recipe_id}, {sha256}, can't be read ({error}). "
+            "Restore the catalogue from a backup"
         ) from error
 
 

@@ -28,11 +28,12 @@ _NETWORK_FILE_SYSTEMS = re.compile(
 )
 
 
-def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
+def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection: bool = False) -> Engine:
     """Creates the engine of the home's database.
 
     A connection lives only as long as its session, so no idle connection is left open. ``migrating`` disables foreign
-    key checks on SQLite, where a table is changed by copying and dropping it.
+    key checks on SQLite, where a table is changed by copying and dropping it. ``keeps_connection`` leaves one
+    connection to a PostgreSQL server open until the engine is disposed of, for sessions that follow each other.
 
     Raises:
         HomeError: the URL is not valid, or the SQLite file would be on a network file system.
@@ -43,6 +44,8 @@ def make_engine(settings: Settings, *, migrating: bool = False) -> Engine:
             url = make_url(settings.database_url)
         except (ArgumentError, ValueError) as error:
             raise HomeError("the database URL can't be read: it must be postgresql+psycopg://user@host/name") from error
+        if keeps_connection:  # checked before use, because the server may have been restarted
+            return create_engine(url, pool_size=1, max_overflow=-1, pool_pre_ping=True)
         return create_engine(url, poolclass=NullPool)
     refuse_network_file_system(path)
     # URL.create accepts any characters in the path.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from archive.catalogue.engines import (
     write_engine,
 )
 from archive.catalogue.schema import revision
+from archive.catalogue.schema.column_types import DatabaseClock
 from archive.errors import HomeError
 from archive.settings import Settings
 
@@ -84,13 +85,25 @@ class Catalogue:
             session.info[IS_ROLLED_BACK] = True
             yield session
 
+    @contextmanager
+    def keeping_connection(self) -> Iterator[Catalogue]:
+        """Context of the same catalogue, whose sessions use one connection to a PostgreSQL server, one after the other.
+
+        To open a connection takes the server several milliseconds, more than most transactions. Sessions at the same
+        time open further connections.
+        """
+        if self.engine.dialect.name == "sqlite":
+            yield self
+            return
+        engine = make_engine(self.settings, keeps_connection=True)
+        try:
+            yield replace(self, engine=engine)
+        finally:
+            engine.dispose()
+
     def now(self, session: Session) -> datetime:
         """The current time by the database's clock, which all machines share."""
-        if self.engine.dialect.name == "sqlite":
-            written: str = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
-            return datetime.fromisoformat(written).replace(tzinfo=UTC)
-        moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
-        return moment.astimezone(UTC)
+        return session.execute(select(DatabaseClock())).scalar_one()
 
     def on_behalf_of(self, operator: str) -> Catalogue:
         """The same catalogue with another operator, see :func:`archive.catalogue.events.operator_agent`."""

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy.orm import Session
 
-from archive.batches.recipe_rows import read_recipe
+from archive.batches.recipe_rows import parse_recipe
 from archive.batches.running.leases import LeaseHolder, lease_expiry
 from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
 from archive.catalogue.query.text_index import fold_words
+from archive.catalogue.schema.column_types import DatabaseClock
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, FileFault, TaskStatus
 from archive.errors import BatchError
@@ -42,6 +43,47 @@ _NO_LEASE: Final = {
 _EXISTS: Final = Derivative.file_fault.is_(None)
 _LOST: Final = and_(
     Derivative.file_fault.in_((FileFault.MISSING, FileFault.CHANGED)), Derivative.withdrawn_at.is_(None)
+)
+
+_NEXT_TASK: Final[Any] = (
+    select(
+        Task.id.label("task_id"),
+        *(Task.master_id, Task.recipe_id, Master.path, Master.page, Master.sha256, Master.sequence),
+        *(Master.width, Master.height, Master.reference_path),
+        *(Master.area_x, Master.area_y, Master.area_width, Master.area_height),
+        *(Item.accession_number, Item.title, Item.rights, Item.extra),
+        *(Recipe.kind, Recipe.sha256.label("recipe_sha256"), Recipe.canonical_json),
+        DatabaseClock().label("now"),
+    )
+    .join(Master, Master.id == Task.master_id)
+    .join(Item, Item.id == Master.item_id)
+    .join(Recipe, Recipe.id == Task.recipe_id)
+    .where(Task.batch_id == bindparam("batch_id"), Task.status == TaskStatus.PENDING)
+    .order_by(Task.attempts, Task.id)
+    .limit(1)
+    .with_for_update(skip_locked=True, of=Task)
+)
+"""The next pending task, which it locks, with all that its processing needs to know."""
+
+_DERIVATIVES: Final = select(
+    *(Derivative.id, Derivative.master_id, Derivative.path, Derivative.sha256),
+    *(Derivative.file_fault, Derivative.environment),
+).where(
+    or_(
+        and_(
+            Derivative.master_id == bindparam("master_id"),
+            Derivative.recipe_id == bindparam("recipe_id"),
+            or_(_EXISTS, _LOST),
+        ),
+        and_(Derivative.path == bindparam("usual"), Derivative.master_id != bindparam("master_id")),
+    )
+)
+"""A task's existing and lost derivatives, and another master's with the usual path of the task's."""
+
+_TAKE_LEASE: Final = (
+    update(Task.__table__)  # type: ignore[arg-type]
+    .where(Task.id == bindparam("claimed_id"))
+    .values(status=TaskStatus.RUNNING, attempts=Task.attempts + 1, error=None)
 )
 
 _CREDIT_COLUMNS = (("credit",), ("credit", "line"))  # folded names of the museum's own columns
@@ -102,73 +144,81 @@ def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None
 
 def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> Claim | None:
     with catalogue.session() as session:
-        task = session.scalar(
-            select(Task)
-            .where(Task.batch_id == batch_id, Task.status == TaskStatus.PENDING)
-            .order_by(Task.attempts, Task.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
+        # Three statements, because each one is a round trip to the database. They are built only once, and they read
+        # and write columns instead of objects, because all that takes longer than the database.
+        task = session.connection().execute(_NEXT_TASK, {"batch_id": batch_id}).one_or_none()
         return None if task is None else _claim_task(catalogue, session, task, device)
 
 
-def _claim_task(catalogue: Catalogue, session: Session, task: Task, device: str | None) -> Claim:
-    # Few statements, because each one is a round trip to the database.
-    of_task = select(Master, Recipe).select_from(Task).join(Task.master).join(Task.recipe).where(Task.id == task.id)
-    master, recipe_row = session.execute(of_task.options(joinedload(Master.item))).one()
-    existing, lost = _earlier_derivatives(session, task)
-    stored = _choose_path(session, recipe_row, master) if lost is None else lost.path
-    recipe, now = read_recipe(recipe_row), catalogue.now(session)
+def _claim_task(catalogue: Catalogue, session: Session, task: Row[Any], device: str | None) -> Claim:
+    existing, lost, stored = _find_derivatives(session, task)
+    recipe = parse_recipe(task.recipe_id, task.recipe_sha256, task.canonical_json)
     claim = Claim(
-        task_id=task.id,
+        task_id=task.task_id,
         token=uuid4().hex,
-        master_id=master.id,
-        master_path=catalogue.path_of(master.path),
-        master_page=master.page,
-        master_sha256=master.sha256,
-        pixels=master.width * master.height,
-        picture_area=_area(master) if lost is None else _recorded_area(lost, master),
-        reference_path=None if master.reference_path is None else catalogue.path_of(master.reference_path),
-        accession_number=master.item.accession_number,
-        sequence=master.sequence,
-        description=_describe_item(master.item),
+        master_id=task.master_id,
+        master_path=catalogue.path_of(task.path),
+        master_page=task.page,
+        master_sha256=task.sha256,
+        pixels=task.width * task.height,
+        picture_area=_area(task) if lost is None else _recorded_area(lost, task),
+        reference_path=None if task.reference_path is None else catalogue.path_of(task.reference_path),
+        accession_number=task.accession_number,
+        sequence=task.sequence,
+        description=_describe_item(task),
         compression=catalogue.settings.compression,
         recipe=recipe,
         mask_path=None if recipe.mask_sha256 is None else catalogue.path_of(mask_path(recipe.mask_sha256)),
-        kind=recipe_row.kind,
-        started_at=now,
+        kind=task.kind,
+        started_at=task.now,
         stored_path=stored,
         final=catalogue.path_of(stored),
         already_made=existing is not None,
         lost=None if lost is None else _describe_lost(lost),
     )
     if existing is None:
-        holder = LeaseHolder.this_process()
-        task.status, task.lease_token = TaskStatus.RUNNING, claim.token
-        task.lease_host, task.lease_pid, task.lease_started = holder.host, holder.pid, holder.started
-        task.lease_expires_at = lease_expiry(catalogue, now)
-        task.lease_device, task.lease_renewed_at = device, claim.started_at
-        task.attempts += 1
-        task.error, task.started_at = None, claim.started_at
+        _take_lease(catalogue, session, claim, device)
     else:
-        mark_skipped(catalogue, session, task, existing)
+        mark_skipped(catalogue, session, session.get_one(Task, claim.task_id), existing)
     return claim
 
 
-def _choose_path(session: Session, recipe: Recipe, master: Master) -> str:
-    """The derivative's path; another one if a renumbered master's derivative already has this path."""
-    stored = derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256)
-    taken_by_another = select(Derivative.id).where(Derivative.path == stored, Derivative.master_id != master.id)
-    if session.scalar(taken_by_another) is None:
-        return stored
-    return derivative_path(master.item, master.sequence, recipe.kind, recipe.sha256, master_sha256=master.sha256)
+def _take_lease(catalogue: Catalogue, session: Session, claim: Claim, device: str | None) -> None:
+    """Makes this process the holder of the locked task."""
+    holder = LeaseHolder.this_process()
+    lease = {
+        "claimed_id": claim.task_id,
+        "lease_token": claim.token,
+        "lease_expires_at": lease_expiry(catalogue, claim.started_at),
+        "lease_host": holder.host,
+        "lease_pid": holder.pid,
+        "lease_started": holder.started,
+        "lease_device": device,
+        "lease_renewed_at": claim.started_at,
+        "started_at": claim.started_at,
+    }
+    session.connection().execute(_TAKE_LEASE, lease)
 
 
-def _earlier_derivatives(session: Session, task: Task) -> tuple[int | None, Derivative | None]:
-    """The :func:`existing_derivative` of the task or, without one, its :func:`lost_derivative`; by one statement."""
-    found = session.scalars(select(Derivative).where(_is_of_task(task), or_(_EXISTS, _LOST))).all()
-    existing = next((derivative.id for derivative in found if derivative.file_fault is None), None)
-    return existing, None if existing is not None else next(iter(found), None)
+def _find_derivatives(session: Session, task: Row[Any]) -> tuple[int | None, Row[Any] | None, str]:
+    """The task's :func:`existing_derivative` or else its :func:`lost_derivative`, and the path of the derivative.
+
+    That is another path than usual if the derivative of another master, renumbered since, has the usual one.
+    """
+    usual = derivative_path(task, task.sequence, task.kind, task.recipe_sha256)
+    of_task = {"master_id": task.master_id, "recipe_id": task.recipe_id, "usual": usual}
+    found = session.connection().execute(_DERIVATIVES, of_task).all()
+    own = [each for each in found if each.master_id == task.master_id]
+    existing = next((each.id for each in own if each.file_fault is None), None)
+    if own and existing is None:
+        return None, own[0], own[0].path
+    if len(own) == len(found):
+        return existing, None, usual
+    return (
+        existing,
+        None,
+        derivative_path(task, task.sequence, task.kind, task.recipe_sha256, master_sha256=task.sha256),
+    )
 
 
 def existing_derivative(session: Session, task: Task) -> int | None:
@@ -188,7 +238,7 @@ def _is_of_task(task: Task) -> ColumnElement[bool]:
     return and_(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
 
 
-def _recorded_area(lost: Derivative, master: Master) -> Area | None:
+def _recorded_area(lost: Row[Any], master: Row[Any]) -> Area | None:
     """The picture area by which the lost derivative was made; the master's may have been corrected since."""
     provenance = lost.environment.get("provenance")
     if not provenance:
@@ -196,14 +246,14 @@ def _recorded_area(lost: Derivative, master: Master) -> Area | None:
     return None if provenance["picture_area"] is None else Area(**provenance["picture_area"])
 
 
-def _describe_item(item: Item) -> ItemDescription:
+def _describe_item(item: Row[Any]) -> ItemDescription:
     """What the museum's record says of the photograph; the credit line is a column of its own."""
     own = {tuple(fold_words(name)): value for name, value in item.extra.items()}
     credit = next((own[name] for name in _CREDIT_COLUMNS if own.get(name)), None)
     return ItemDescription(identifier=item.accession_number, title=item.title, rights=item.rights, credit=credit)
 
 
-def _describe_lost(lost: Derivative) -> LostDerivative:
+def _describe_lost(lost: Row[Any]) -> LostDerivative:
     return LostDerivative(id=lost.id, sha256=lost.sha256, provenance=lost.environment.get("provenance") or {})
 
 
@@ -344,7 +394,7 @@ def remove_abandoned_files(catalogue: Catalogue, final: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _area(master: Master) -> Area | None:
+def _area(master: Row[Any]) -> Area | None:
     if master.area_x is None or master.area_y is None or master.area_width is None or master.area_height is None:
         return None
     return Area(x=master.area_x, y=master.area_y, width=master.area_width, height=master.area_height)

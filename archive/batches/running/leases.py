@@ -39,8 +39,7 @@ class LeaseHolder:
     @classmethod
     def this_process(cls) -> LeaseHolder:
         """The calling process."""
-        pid = os.getpid()
-        return cls(host=_host(), pid=pid, started=_start_ticks(pid) or 0)
+        return _holder(os.getpid())
 
     def is_known_dead(self) -> bool:
         """Whether it ran on this machine and has ended. False for other machines: only their leases are known."""
@@ -140,6 +139,11 @@ def _host() -> str:
     except OSError:  # not Linux: no other process counts as one of this machine
         return f"{socket.gethostname()} {uuid4()}"
     return f"{socket.gethostname()} {boot} {numbers}"
+
+
+@cache
+def _holder(pid: int) -> LeaseHolder:
+    return LeaseHolder(host=_host(), pid=pid, started=_start_ticks(pid) or 0)
 
 
 def _start_ticks(pid: int) -> int | None:

@@ -76,6 +76,21 @@ def work_on_batch(
         BatchError: the masters' folder, the device, the disk or the database can't be used, or the derivatives would
             not fit on the disk; no task is marked as failed.
     """
+    with catalogue.keeping_connection() as connected:
+        return _work_on_batch(connected, batch_id, options, stop, progress, make_models, clock, is_help=is_help)
+
+
+def _work_on_batch(
+    catalogue: Catalogue,
+    batch_id: int,
+    options: WorkerOptions,
+    stop: StopRequest,
+    progress: Progress,
+    make_models: ModelLoader,
+    clock: Callable[[], datetime],
+    *,
+    is_help: bool,
+) -> bool:
     execution = make_execution(catalogue, options.device, options.precision, options.threads)
     models = load_batch_models(catalogue, batch_id, execution, make_models)
     require_source_folders(catalogue, batch_id)

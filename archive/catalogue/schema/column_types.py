@@ -7,7 +7,10 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Float, Integer, MetaData, String, Text, TypeDecorator
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 # BIGINT on PostgreSQL; SQLite autoincrements only a column of type INTEGER.
 Id = BigInteger().with_variant(Integer(), "sqlite")
@@ -33,6 +36,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class DatabaseClock(FunctionElement[datetime]):
+    """The current time by the database's clock, which all machines share; it goes on within a transaction."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(DatabaseClock, "sqlite")
+def _compile_sqlite_clock(_element: DatabaseClock, _compiler: SQLCompiler, **_: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+
+
+@compiles(DatabaseClock)
+def _compile_clock(_element: DatabaseClock, _compiler: SQLCompiler, **_: Any) -> str:
+    return "clock_timestamp()"
 
 
 def enum_column(kind: type[StrEnum]) -> Enum:

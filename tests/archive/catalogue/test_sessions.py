@@ -52,6 +52,22 @@ def test_a_reading_session_sees_one_state_while_others_write(catalogue: Catalogu
         assert reading.scalar(select(func.count(Item.id))) == 1
 
 
+def test_a_kept_connection_reads_and_writes_and_is_replaced_when_the_server_has_closed_it(catalogue: Catalogue) -> None:
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+    with catalogue.keeping_connection() as kept:
+        with kept.reading() as session, pytest.raises(DBAPIError, match=r"(?i)read-?only"):
+            session.execute(text("DELETE FROM items"))
+        with kept.session() as session:
+            add_item(session, "A")
+        if catalogue.engine.dialect.name == "postgresql":
+            with catalogue.session() as session:
+                session.execute(text(f"{others} pg_backend_pid()"))
+        with kept.session() as session:
+            add_item(session, "B")
+        with kept.reading() as session:
+            assert session.scalar(select(func.count(Item.id))) == 2
+
+
 def test_writers_that_read_first_lose_nothing(catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         add_item(session, "A", title="0")
