@@ -31,9 +31,9 @@ _NETWORK_FILE_SYSTEMS = re.compile(
 def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection: bool = False) -> Engine:
     """Creates the engine of the home's database.
 
-    A connection lives only as long as its session, so no idle connection is left open. ``migrating`` disables foreign
-    key checks on SQLite, where a table is changed by copying and dropping it. ``keeps_connection`` leaves one
-    connection to a PostgreSQL server open until the engine is disposed of, for sessions that follow each other.
+    A connection lives only as long as its session, so no idle connection is left open. With ``keeps_connection`` one
+    connection to a PostgreSQL server stays open until the engine is disposed of, for sessions that follow each other.
+    ``migrating`` disables foreign key checks on SQLite, where a table is changed by copying and dropping it.
 
     Raises:
         HomeError: the URL is not valid, or the SQLite file would be on a network file system.

@@ -89,7 +89,7 @@ class Catalogue:
     def keeping_connection(self) -> Iterator[Catalogue]:
         """Context of the same catalogue, whose sessions use one connection to a PostgreSQL server, one after the other.
 
-        To open a connection takes the server several milliseconds, more than most transactions. Sessions at the same
+        Opening a connection takes the server several milliseconds, more than most transactions. Sessions at the same
         time open further connections.
         """
         if self.engine.dialect.name == "sqlite":

@@ -18,7 +18,8 @@ def db() -> None:
 def upgrade(context: Context) -> None:
     """Upgrade the database to the schema of this software version.
 
-    Make a backup first. Model versions that come with the software are registered; no alias is moved.
+    Make a backup first. Tables that are changed are copied, which needs as much space again and takes a minute for
+    100,000 items. Model versions that come with the software are registered; no alias is moved.
     """
     from archive.catalogue import Catalogue
     from archive.catalogue.schema import migration
@@ -45,6 +46,8 @@ def current(context: Context) -> None:
 @pass_context
 def check(context: Context) -> int:
     """Check that the schema is up to date and that all constraints hold.
+
+    The whole file of an SQLite database is read, which takes minutes for a large catalogue.
 
     Where statistics are missing or much space is unused, the command says what to run. That is advice, not a problem.
     """

@@ -13,6 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+_CREDIT_LINES = (  # a statement of rights itself is surer
+    "credit|credits|credit line|photo credit|image credit|courtesy|courtesy of|bildnachweis|fotonachweis|credit photo|"
+    "credit photographique|mention obligatoire|credito|creditos|credito fotografico|linea de credito|bronvermelding|"
+    "naamsvermelding"
+)
 _NAMES: Mapping[str, str] = {
     "filename": (
         "file name|file|filename|image file|image filename|image|digital file|media file|media|original filename|"
@@ -81,11 +86,9 @@ _NAMES: Mapping[str, str] = {
     ),
     "rights": (
         "rights|rights statement|licence|license|copyright|copyright notice|copyright holder|usage rights|"
-        "rights holder|credit|credits|credit line|photo credit|image credit|courtesy|courtesy of|rechte|lizenz|"
-        "nutzungsrechte|urheberrecht|rechteinhaber|copyrightvermerk|bildnachweis|fotonachweis|droits|"
-        "licence d utilisation|ayant droit|credit photo|credit photographique|mention obligatoire|derechos|licencia|"
-        "titular de los derechos|credito|creditos|credito fotografico|linea de credito|rechten|licentie|"
-        "rechthebbende|bronvermelding|naamsvermelding|dc rights|dcterms rights|edm rights"
+        "rights holder|rechte|lizenz|nutzungsrechte|urheberrecht|rechteinhaber|copyrightvermerk|droits|"
+        "licence d utilisation|ayant droit|derechos|licencia|titular de los derechos|rechten|licentie|"
+        "rechthebbende|dc rights|dcterms rights|edm rights|" + _CREDIT_LINES
     ),
     "access": (
         "access|access status|access rights|restriction|restrictions|visibility|public access|publication status|"
@@ -139,7 +142,8 @@ def match_column(header: str) -> ColumnMatch | None:
     if column is not None:
         is_ours = folded.replace(" ", "_") == column
         reason = "it is our own name" if is_ours else f"{header!r} is a usual name of {column}"
-        return ColumnMatch(column=column, certainty=1.0 if is_ours else 0.9, reason=reason)
+        certainty = 1.0 if is_ours else 0.85 if folded in _CREDIT_LINES.split("|") else 0.9
+        return ColumnMatch(column=column, certainty=certainty, reason=reason)
     stripped = _PREFIX.sub("", folded)
     if stripped != folded and stripped in _BY_NAME:
         return ColumnMatch(

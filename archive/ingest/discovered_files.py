@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 import weakref
 from pathlib import Path
 
-from archive.ingest.temporary_storage import StoredList, open_temporary_database
+from archive.ingest.temporary_storage import StoredList, open_temporary_database, to_bytes, to_text
 
 _TABLES = """
 CREATE TABLE file (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, root INTEGER NOT NULL, composed BLOB);
@@ -44,20 +43,20 @@ class DiscoveredFiles:
             self.roots.append(root)
         composed = None if str(path).isascii() else _compose(str(path))
         self._has_composed |= composed is not None
-        row = os.fsencode(path), self.roots.index(root), composed
+        row = to_bytes(str(path)), self.roots.index(root), composed
         added = self.database.execute("INSERT OR IGNORE INTO file (path, root, composed) VALUES (?, ?, ?)", row)
         return added.rowcount > 0
 
     def find(self, path: str) -> Path | None:
         """The file with this path, whose accents may be composed otherwise."""
-        found = self.database.execute("SELECT path FROM file WHERE path = ?", (os.fsencode(path),)).fetchone()
+        found = self.database.execute("SELECT path FROM file WHERE path = ?", (to_bytes(str(path)),)).fetchone()
         if found is None and self._has_composed:
             found = self.database.execute(
                 "SELECT path FROM file WHERE composed = ? ORDER BY id DESC LIMIT 1", (_compose(path),)
             ).fetchone()
-        return None if found is None else Path(os.fsdecode(found[0]))
+        return None if found is None else Path(to_text(found[0]))
 
 
 def _compose(path: str) -> bytes:
     """The path with composed accents (NFC)."""
-    return os.fsencode(unicodedata.normalize("NFC", path))
+    return to_bytes(unicodedata.normalize("NFC", path))

@@ -106,8 +106,11 @@ def examine_file(
     sha256, size = digest_and_compare(path, sums)
     pictures = None
     if not known(sha256):
-        described = inspect_image(path, limits=replace(limits, describes_damaged=True))
-        damage = find_damage(path, depth=check.depth, limits=limits)
+        damage = find_damage(path, depth="structure", limits=limits)
+        describes_damaged = damage is not None or check.accept_damaged
+        described = inspect_image(path, limits=replace(limits, describes_damaged=describes_damaged))
+        if damage is None and check.depth == "pixels":
+            damage = find_damage(path, depth="pixels", limits=limits)
         if damage is not None and not check.accept_damaged:
             raise IngestError(f"{damage}. Fetch the file again from where it came, or take it in with --accept-damaged")
         pictures = tuple(

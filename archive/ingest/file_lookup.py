@@ -70,17 +70,19 @@ class LenientFinder:
         """Indexes the files that the table ``row`` doesn't name yet."""
         self._database = database = files.database
         self._roots = files.roots
-        database.execute("CREATE TABLE near (id INTEGER PRIMARY KEY, path BLOB, root INTEGER, name BLOB, stem BLOB)")
+        database.execute(
+            "CREATE TABLE unnamed_file (id INTEGER PRIMARY KEY, path BLOB, root INTEGER, name BLOB, stem BLOB)"
+        )
         unnamed = database.execute(
             "SELECT path, root FROM file WHERE NOT EXISTS (SELECT 1 FROM row WHERE row.path = file.path) ORDER BY id"
         )
         database.executemany(
-            "INSERT INTO near (path, root, name, stem) VALUES (?, ?, ?, ?)",
-            ((path, root, *_folded_names(os.fsdecode(path))) for path, root in unnamed),
+            "INSERT INTO unnamed_file (path, root, name, stem) VALUES (?, ?, ?, ?)",
+            ((path, root, *_folded_names(to_text(path))) for path, root in unnamed),
         )
-        database.execute("CREATE INDEX near_name ON near (name)")
-        database.execute("CREATE INDEX near_stem ON near (stem)")
-        (self._stems,) = database.execute("SELECT count(DISTINCT stem) FROM near").fetchone()
+        database.execute("CREATE INDEX unnamed_file_name ON unnamed_file (name)")
+        database.execute("CREATE INDEX unnamed_file_stem ON unnamed_file (stem)")
+        (self._stems,) = database.execute("SELECT count(DISTINCT stem) FROM unnamed_file").fetchone()
         self._suggested = 0
 
     def find(self, filename: str, sheet_folder: Path) -> NearMatch | None:
@@ -90,7 +92,7 @@ class LenientFinder:
             return None
         for column, key, reason in (
             ("name", parts[-1], "in other letters or another folder"),
-            ("stem", _without_suffix(parts[-1]), "with another extension"),
+            ("stem", _fold(_without_suffix(parts[-1])), "with another extension"),
             ("stem", parts[-1], "without an extension"),
         ):
             if reason == "with another extension" and not _IMAGE_SUFFIX.search(filename.rstrip()):
@@ -108,35 +110,36 @@ class LenientFinder:
         if not parts or self._suggested >= _MOST_SUGGESTIONS:
             return []
         self._suggested += 1
-        stem = _without_suffix(parts[-1])
+        stem = _fold(_without_suffix(parts[-1]))
         alike = self._alike("" if self._stems <= _MOST_COMPARED else stem[:4])
         near = difflib.get_close_matches(stem, alike, n=2, cutoff=0.75)
-        return [Path(os.fsdecode(self._first_with_stem(name))).name for name in near]
+        return [Path(to_text(self._first_with_stem(name))).name for name in near]
 
     def _alike(self, beginning: str) -> list[str]:
         """The folded stems with this beginning, in the order of the files."""
         low = to_bytes(beginning)
         stems = self._database.execute(
-            "SELECT stem FROM near WHERE stem >= ? AND substr(stem, 1, ?) = ? GROUP BY stem ORDER BY min(id) LIMIT ?",
+            "SELECT stem FROM unnamed_file WHERE stem >= ? AND substr(stem, 1, ?) = ? "
+            "GROUP BY stem ORDER BY min(id) LIMIT ?",
             (low, len(low), low, _MOST_COMPARED),
         )
         return [to_text(stem) for (stem,) in stems]
 
     def _first_with_stem(self, stem: str) -> bytes:
         stored: bytes = self._database.execute(
-            "SELECT path FROM near WHERE stem = ? ORDER BY id LIMIT 1", (to_bytes(stem),)
+            "SELECT path FROM unnamed_file WHERE stem = ? ORDER BY id LIMIT 1", (to_bytes(stem),)
         ).fetchone()[0]
         return stored
 
     def _fitting(self, column: str, key: str, folders: Sequence[str], filename: str, sheet_folder: Path) -> list[Path]:
         """The first two files whose folded name or stem is ``key`` and whose folders fit."""
         named = self._database.execute(
-            f"SELECT path, root FROM near WHERE {column} = ? ORDER BY id",  # noqa: S608  (a constant)
+            f"SELECT path, root FROM unnamed_file WHERE {column} = ? ORDER BY id",  # noqa: S608  (a constant)
             (to_bytes(key),),
         )
         fitting = []
         for stored, root in named:
-            path = Path(os.fsdecode(stored))
+            path = Path(to_text(stored))
             if self._fits(path, self._roots[root], folders, filename, sheet_folder):
                 fitting.append(path)
                 if len(fitting) == 2:

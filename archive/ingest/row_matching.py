@@ -133,13 +133,13 @@ def _match_leniently(found: DiscoveredFiles, matched: MatchedRows) -> None:
     finder: LenientFinder | None = None
     told: dict[str, list[str]] = defaultdict(list)
     counts: Counter[str] = Counter()
-    for number, row in matched.table.without_file():
+    for row_id, row in matched.table.without_file():
         if row.sheet in found.neighbours:
             continue
         finder = finder or LenientFinder(found)
         near = finder.find(row.filename, row.sheet.parent) if row.filename and not row.problems else None
         if near is not None:
-            matched.table.assign(number, near.path)
+            matched.table.assign(row_id, near.path)
             counts[near.reason] += 1
             if counts[near.reason] <= _MOST_NOTES:
                 told[near.reason].append(f"{row.where}: '{row.filename}' was taken for {near.path}")
@@ -158,7 +158,6 @@ def _refuse_unusable(matched: MatchedRows) -> None:
     for path, numbered in table.repeated_or_problematic():
         named = [row for _, row in numbered]
         matched.problems += [problem for row in named for problem in row.cell_problems]
-        spare = numbered[1:]
         if len(named) > 1 and len({_content(row) for row in named}) > 1:
             reason = f"{_places(named)} name the same file: keep one of them"
             matched.problems += [_row_problem(row, reason) for row in named]
@@ -167,11 +166,13 @@ def _refuse_unusable(matched: MatchedRows) -> None:
             matched.problems.append(_row_problem(named[0], "; ".join(named[0].problems)))
         else:
             reason = None
-        if reason is not None:
+        if reason is None:
+            for row_id, _ in numbered[1:]:
+                table.remove(row_id)
+        else:
             table.refuse(path, reason)
-            spare = numbered
-        for number, _ in spare:
-            table.unassign(number)
+            for row_id, _ in numbered:
+                table.unassign(row_id)
 
 
 def _content(row: Row) -> str:
@@ -199,44 +200,44 @@ def _settle_contradictions(matched: MatchedRows) -> None:
         for column in ITEM_COLUMNS:
             _settle_column(accession_number, column, rows, matched)
         _settle_sequences(accession_number, rows, matched)
-        for number, row in rows.items():
-            if row is not before[number]:
-                matched.table.update(number, row)
+        for row_id, row in rows.items():
+            if row is not before[row_id]:
+                matched.table.update(row_id, row)
 
 
 def _settle_column(accession_number: str, column: str, rows: dict[int, Row], matched: MatchedRows) -> None:
     """Removes a value on which the rows of an item disagree; for access, the strictest value counts."""
     key = "date_text" if column == "date" else column
-    stating = [number for number, row in rows.items() if key in row.item]
-    values = dict.fromkeys(rows[number].item[key] for number in stating)
+    stating = [row_id for row_id, row in rows.items() if key in row.item]
+    values = dict.fromkeys(rows[row_id].item[key] for row_id in stating)
     if len(values) < 2:
         return
     stated = " and ".join(repr(value[:80]) for value in values)
     strictest = max(values, key=[*map(str, Access)].index) if column == "access" else None
     remedy = f"{strictest} counts" if strictest else "make them agree, or state it once"
-    places = _places([rows[number] for number in stating])
+    places = _places([rows[row_id] for row_id in stating])
     advice = f"{places} are about {accession_number} and differ ({stated}): {remedy}"
-    for number in stating:
-        row = rows[number]
+    for row_id in stating:
+        row = rows[row_id]
         matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, row.item[key], advice))
         item = {name: value for name, value in row.item.items() if name not in (column, key)}
-        rows[number] = replace(row, item=item | {"access": strictest} if strictest else item)
+        rows[row_id] = replace(row, item=item | {"access": strictest} if strictest else item)
 
 
 def _settle_sequences(accession_number: str, rows: dict[int, Row], matched: MatchedRows) -> None:
     by_sequence: dict[int, list[int]] = defaultdict(list)
-    for number, row in rows.items():
+    for row_id, row in rows.items():
         if row.sequence is not None:
-            by_sequence[row.sequence].append(number)
+            by_sequence[row.sequence].append(row_id)
     for sequence, same in by_sequence.items():
         if len(same) < 2:
             continue
-        places = _places([rows[number] for number in same])
+        places = _places([rows[row_id] for row_id in same])
         advice = f"{places} give {accession_number} the same sequence: give each its own"
-        for number in same:
-            row = rows[number]
+        for row_id in same:
+            row = rows[row_id]
             matched.problems.append(row.problem(ProblemKind.SEQUENCE, "sequence", str(sequence), advice))
-            rows[number] = replace(row, sequence=None)
+            rows[row_id] = replace(row, sequence=None)
 
 
 def _facts(rows: Mapping[Path, Row], reserved: frozenset[int]) -> ItemMetadata:

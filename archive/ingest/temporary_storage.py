@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 from archive.errors import IngestError
 
 _CHUNK_LENGTH = 100
+_STORAGE_ERRORS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 _Value = TypeVar("_Value")
 
 
@@ -54,6 +55,8 @@ def report_full_storage() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _STORAGE_ERRORS:
+            raise
         raise IngestError(
             f"no temporary file can be written ({error}): free some space in the folder that TMPDIR names "
             "(/var/tmp by default), or name another one"

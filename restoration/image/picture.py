@@ -126,10 +126,11 @@ class Picture:
         """
         colours = self._read_samples(x, y, width, height)[..., : self.info.colour_channels].transpose(2, 0, 1)
         # By itself the order in memory would be the file's; filters need contiguous channels.
-        planes = np.ascontiguousarray(colours)[np.newaxis]
-        if np.issubdtype(planes.dtype, np.integer):
+        if np.issubdtype(colours.dtype, np.integer):
+            planes = np.ascontiguousarray(colours)[np.newaxis]
             return np.divide(planes, np.float32(self.info.largest_sample), dtype=np.float32)
-        return planes.astype(np.float32, copy=False)
+        values: NDArray[np.float32] = colours.astype(np.float32, order="C")
+        return values[np.newaxis]
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
         """Returns the window's other samples as stored, (height, width, count)."""

@@ -35,7 +35,7 @@ _Kind = TypeVar("_Kind", np.float32, np.bool_)
 # Rows or columns per product with the band matrix; small enough for OpenBLAS to compute it on the calling thread.
 _STEP = 8
 _REACH = _STEP + 2 * SSIM_RADIUS
-_EVERY = 8  # use every 8th row to estimate the mean
+_MEAN_ROW_STEP = 8  # use every 8th row to estimate the mean
 _ROW = BLOCK_COLUMNS + 2 * HALO  # values from one row of a plane to the next
 _SHAPE = (BLOCK_ROWS + 2 * HALO, _ROW)
 _FIRST, _LAST = HALO * (_ROW + 1), (HALO + BLOCK_ROWS) * _ROW - HALO  # the block's pixels in the line of a plane
@@ -87,7 +87,7 @@ class PictureBlock:
     about: Values
     """(C, 80 * 528): the values less ``origins``."""
     origins: Values
-    """(C,): for each channel the mean of some rows or, if that is as good as equal, one of the values."""
+    """(C,): for each channel the mean of some rows or, if that is nearly equal, one of the values."""
     luma: Values
     """(80 * 528,): the luma of ``about``."""
 
@@ -95,7 +95,7 @@ class PictureBlock:
     def of(cls, values: Values) -> PictureBlock:
         """The block of values (C, 80, 528)."""
         first = values[:, HALO, HALO]
-        means = values[:, ::_EVERY].mean(axis=(1, 2))
+        means = values[:, ::_MEAN_ROW_STEP].mean(axis=(1, 2))
         # The first value, so that a uniform block's variance is exactly 0.
         origins = np.where(np.abs(means - first) < _ROUNDING, first, means)
         about = np.empty(values.shape, np.float32)
@@ -218,15 +218,18 @@ class BlockComparer:
             return error, 0.0
         squares -= origins[0] - origins[1]
         np.multiply(squares, squares, out=squares)
-        unlike = self._gaussian(squares, out=self._smooth[0])
+        difference_squares = self._gaussian(squares, out=self._smooth[0])
         np.add(*about, out=squares)
         np.multiply(squares, squares, out=squares)
-        alike = self._gaussian(squares, out=self._smooth[1])
-        return error, _total(_similarity(smooth, origins, unlike, alike)[counted])
+        sum_squares = self._gaussian(squares, out=self._smooth[1])
+        return error, _total(_similarity(smooth, origins, difference_squares, sum_squares)[counted])
 
 
 def _similarity(
-    means: tuple[Values, Values], origins: tuple[np.float32, np.float32], unlike: Values, alike: Values
+    means: tuple[Values, Values],
+    origins: tuple[np.float32, np.float32],
+    difference_squares: Values,
+    sum_squares: Values,
 ) -> Values:
     """SSIM of the pixels, from the mean values and the mean squares of difference and sum, which it overwrites.
 
@@ -235,20 +238,20 @@ def _similarity(
     """
     difference, total = means[0] - means[1], means[0] + means[1]
     square = difference * difference
-    unlike -= square
-    alike -= np.multiply(total, total, out=square)
-    alike += np.float32(2 * _SSIM_C2)
+    difference_squares -= square
+    sum_squares -= np.multiply(total, total, out=square)
+    sum_squares += np.float32(2 * _SSIM_C2)
     difference += origins[0] - origins[1]
     total += origins[0] + origins[1]
     np.multiply(difference, difference, out=difference)
     np.multiply(total, total, out=total)
     total += np.float32(2 * _SSIM_C1)
-    similar = np.subtract(alike, unlike, out=square)
-    alike += unlike
-    similar *= np.subtract(total, difference, out=unlike)
+    similar = np.subtract(sum_squares, difference_squares, out=square)
+    sum_squares += difference_squares
+    similar *= np.subtract(total, difference, out=difference_squares)
     total += difference
-    alike *= total
-    similar /= alike
+    sum_squares *= total
+    similar /= sum_squares
     return similar
 
 

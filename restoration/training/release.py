@@ -25,7 +25,7 @@ from restoration.training.evaluation import Restoration, evaluate, read_centre, 
 from restoration.training.evaluation_cases import cases
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.training_settings import TrainingSettings
-from restoration.training.validation import Fidelity, Validation
+from restoration.training.validation import Validation, ValidationMetrics
 
 STRENGTH = {
     "default": 1.0,
@@ -114,6 +114,7 @@ def release(
 
 def minimum_release_seconds(gan: RestorationGAN, pictures: TrainingPictures, validation: Validation) -> float:
     """Estimates from short measurements how long a release takes that evaluates one photograph only."""
+    validation.restore(gan.generator, validation.batches[0])  # the first call takes longer and is not timed
     started = time.monotonic()
     validation.measure(gan.generator, gan.ema)
     validation_seconds = time.monotonic() - started
@@ -144,11 +145,11 @@ def _evaluate_within(
 
 def _measure_by_texture(
     gan: RestorationGAN, weights: Mapping[str, Tensor], validation: Validation, textures: Sequence[float]
-) -> dict[float, Fidelity]:
+) -> dict[float, ValidationMetrics]:
     return {texture: validation.measure(gan.generator, interpolate_weights(weights, texture)) for texture in textures}
 
 
-def _largest_texture(by_texture: Mapping[float, Fidelity], max_loss_db: float) -> float:
+def _largest_texture(by_texture: Mapping[float, ValidationMetrics], max_loss_db: float) -> float:
     least = by_texture[0.0].psnr_db - max_loss_db
     return max(texture for texture, one in by_texture.items() if one.psnr_db >= least)
 

@@ -119,7 +119,10 @@ def train(
     seconds_left = step_seconds = None
     if settings.minutes is not None:
         seconds_left = settings.minutes * 60 - (0.0 if minutes is not None else float(loop_state["seconds"]))
-        step_seconds = seconds_left - _release_seconds(seconds_left, gan, pictures, validation)
+        release_seconds = minimum_release_seconds(gan, pictures, validation)
+        if minutes is not None:
+            _check_time_limit(seconds_left - (time.monotonic() - started), release_seconds)
+        step_seconds = seconds_left - max(_RELEASE_SHARE * seconds_left, release_seconds)
     training = _Training(
         gan,
         settings,
@@ -208,19 +211,17 @@ def _prepare(
     return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0, "seconds": 0.0}
 
 
-def _release_seconds(seconds: float, gan: RestorationGAN, pictures: TrainingPictures, validation: Validation) -> float:
-    """How many of the ``seconds`` of a limited training the release gets.
+def _check_time_limit(seconds_left: float, release_seconds: float) -> None:
+    """Checks that a training has as much time as its shortest release takes.
 
     Raises:
-        TrainingError: the shortest release takes more than half of them.
+        TrainingError: the release takes more than half of the time.
     """
-    shortest = minimum_release_seconds(gan, pictures, validation)
-    if shortest > seconds / 2:
+    if release_seconds > seconds_left / 2:
         raise TrainingError(
-            f"the time limit is too short: evaluating and writing the version alone takes {shortest / 60:.1f} minutes "
-            f"here. Allow at least {math.ceil(shortest / 30)} minutes"
+            f"the time limit is too short: evaluating and writing the version alone takes {release_seconds / 60:.1f} "
+            f"minutes here. Allow at least {math.ceil(release_seconds / 30) + 1} minutes"
         )
-    return max(_RELEASE_SHARE * seconds, shortest)
 
 
 class _Training(TrainingLoop[AgedPatches, TrainingSettings]):

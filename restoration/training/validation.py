@@ -21,7 +21,7 @@ _FLAT_LEVEL = 1.5 / 255  # a block of the target with less high-pass deviation i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fidelity:
+class ValidationMetrics:
     """What a restoration kept and what it added, over all validation pairs.
 
     ``psnr_db`` is the mean over the pairs. ``invented_texture`` is the texture that the restoration adds to flat
@@ -67,7 +67,7 @@ class Validation:
             restored: Tensor = network(patches.aged, patches.conditions_of(network))
         return restored.float().clamp(0, 1)
 
-    def measure(self, network: Generator, weights: Mapping[str, Tensor]) -> Fidelity:
+    def measure(self, network: Generator, weights: Mapping[str, Tensor]) -> ValidationMetrics:
         """Measures ``network`` with ``weights``; afterwards the network has its own weights again."""
         errors, beyond = [], []
         for restored, target in self._restored_pairs(network, weights):
@@ -75,7 +75,9 @@ class Validation:
             after, before = _block_variance(restored), _block_variance(target)
             beyond.append((after - before)[before < _FLAT_LEVEL**2].clamp(min=0))
         psnr = (-10 * torch.log10(torch.cat(errors).clamp(min=1e-12))).clamp(max=_MAX_DB).mean()
-        return Fidelity(psnr_db=float(psnr), invented_texture=float(torch.cat(beyond).mean().sqrt().nan_to_num()))
+        return ValidationMetrics(
+            psnr_db=float(psnr), invented_texture=float(torch.cat(beyond).mean().sqrt().nan_to_num())
+        )
 
     def _restored_pairs(self, network: Generator, weights: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         own = {name: value.clone() for name, value in network.state_dict().items()}

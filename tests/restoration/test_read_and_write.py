@@ -262,6 +262,15 @@ def test_every_value_of_an_array_is_written_exactly(dtype: type[np.unsignedinteg
     assert sink.array.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_is_read_from_an_array_can_be_changed_without_changing_the_array(dtype: type[np.generic]) -> None:
+    array = np.ones((4, 5), dtype)
+    picture = Picture.from_array(array)
+    before = picture.read(0, 0, 5, 4).copy()
+    picture.read(0, 0, 5, 4)[:] = 0
+    assert np.array_equal(picture.read(0, 0, 5, 4), before)
+
+
 @pytest.mark.parametrize(
     "array",
     [

@@ -144,8 +144,8 @@ def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None
 
 def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> Claim | None:
     with catalogue.session() as session:
-        # Three statements, because each one is a round trip to the database. They are built only once, and they read
-        # and write columns instead of objects, because all that takes longer than the database.
+        # Each statement is a round trip to the database, so there are only three. Building statements and loading
+        # objects would take longer than the database does: the statements are built once, and use columns.
         task = session.connection().execute(_NEXT_TASK, {"batch_id": batch_id}).one_or_none()
         return None if task is None else _claim_task(catalogue, session, task, device)
 

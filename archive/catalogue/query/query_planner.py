@@ -112,14 +112,21 @@ def _prefer_indexes(session: Session) -> None:
 
 
 def _select_matches(predicate: Any, ids: Select[Any]) -> Select[Any]:
-    """A statement with at least as many rows as items match, for counting; one selection need not be joined to them."""
-    is_one = _is_in_selection(predicate) and predicate.operator is operators.in_op
+    """A statement with at least as many rows as items match, for counting.
+
+    If the predicate is a single selection of ids, its rows are counted without joining items or masters.
+    """
+    is_one = (
+        _is_in_selection(predicate)
+        and predicate.operator is operators.in_op
+        and getattr(predicate.left, "name", None) == "id"
+    )
     selection: Select[Any] = predicate.right.element if is_one else ids
     return selection
 
 
 def _at_most(ids: Select[Any], count: int) -> Select[Any]:
-    """``ids``, of which there are at most ``count``. By the limit PostgreSQL knows it too, and finds them first."""
+    """``ids``, of which there are at most ``count``. The limit tells PostgreSQL so, which then looks them up first."""
     return select(*ids.limit(count).subquery().columns)
 
 

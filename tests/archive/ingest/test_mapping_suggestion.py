@@ -50,6 +50,12 @@ def test_headers_of_usual_exports_are_recognised(tmp_path: Path, headers: str) -
         assert expected in ("", target)
 
 
+def test_a_copyright_column_is_surer_than_a_credit_line(tmp_path: Path) -> None:
+    table = tmp_path / "export.csv"
+    table.write_text("File;Credit;Copyright\na.tif;Courtesy of the City Archive;CC0\n", encoding="utf-8")
+    assert [each.target for each in suggest_mapping(table).columns] == ["filename", "extra", "rights"]
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -234,6 +234,7 @@ def test_a_column_that_is_mapped_later_is_extra_no_more(catalogue: Catalogue, pl
         ("a_01", "sub/a_01.tif"),
         ("a_01.jpg", "sub/a_01.tif"),
         (r"sub\a_01.jpg", "sub/a_01.tif"),
+        ("a_01 .jpg", "sub/a_01.tif"),
         ("a_01.tif ", "sub/a_01.tif"),
         (r"SUB\A_01.tif", "sub/a_01.tif"),
         (r"D:\Scans\sub\a_01.tif", "sub/a_01.tif"),

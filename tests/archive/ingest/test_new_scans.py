@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 from sqlalchemy import select
 
@@ -152,6 +155,38 @@ def test_a_wrong_cell_costs_the_cell_and_a_wrong_row_or_scan_only_itself(
     assert "items.csv line 12 names it, but it is not an image" in why["text.txt"]
     assert set(why) == {"twice.tif", "text.txt", "broken.tif", "empty.jpg"}
     assert len(report.failures) == len(why)
+
+
+def test_a_repeated_row_reserves_no_sequence(
+    catalogue: Catalogue, make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    write_rows("filename,accession_number,sequence\na.tif,same,1\na.tif,same,1\nb.tif,same,1\n")
+    take()
+    assert {held(catalogue)[name][1] for name in ("a.tif", "b.tif")} == {1, 2}
+
+
+def test_a_table_with_many_unusable_rows_tells_the_first_and_lists_all(
+    make_scan: MakeScan, write_rows: WriteRows, take: Take
+) -> None:
+    make_scan("a.tif")
+    write_rows("filename,accession_number\n" + "".join(f",1906.{number}\n" for number in range(25)))
+    report = take()
+    why = reasons(report)["items.csv"]
+    assert "items.csv line 2" in why
+    assert "items.csv line 11" in why
+    assert "items.csv line 12" not in why
+    assert why.endswith("; and 15 more")
+    assert [problem.line for problem in report.problems] == list(range(2, 27))
+
+
+def test_a_jp2_with_a_broken_box_in_its_header_is_refused(scans: Path, take: Take) -> None:
+    content = imagecodecs.jpeg2k_encode(np.zeros((32, 32, 3), np.uint8), codecformat="jp2", level=0)
+    start = content.index(b"colr") - 4
+    (scans / "a.jp2").write_bytes(content[:start] + struct.pack(">I", 60_000) + content[start + 4 :])
+    report = take()
+    assert (report.added, list(reasons(report))) == (0, ["a.jp2"])
 
 
 def test_a_sequence_that_is_taken_is_left_out(
