@@ -43,13 +43,13 @@ class DiscoveredFiles:
             self.roots.append(root)
         composed = None if str(path).isascii() else _compose(str(path))
         self._has_composed |= composed is not None
-        row = to_bytes(str(path)), self.roots.index(root), composed
+        row = to_bytes(path), self.roots.index(root), composed
         added = self.database.execute("INSERT OR IGNORE INTO file (path, root, composed) VALUES (?, ?, ?)", row)
         return added.rowcount > 0
 
     def find(self, path: str) -> Path | None:
         """The file with this path, whose accents may be composed otherwise."""
-        found = self.database.execute("SELECT path FROM file WHERE path = ?", (to_bytes(str(path)),)).fetchone()
+        found = self.database.execute("SELECT path FROM file WHERE path = ?", (to_bytes(path),)).fetchone()
         if found is None and self._has_composed:
             found = self.database.execute(
                 "SELECT path FROM file WHERE composed = ? ORDER BY id DESC LIMIT 1", (_compose(path),)

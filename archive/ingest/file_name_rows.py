@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -47,7 +46,7 @@ def rows_of_names(
                 yield Row(
                     sheet=mapping.path,
                     line=0,
-                    filename=os.fsdecode(path).replace("\0", "/"),
+                    filename=to_text(path).replace("\0", "/"),
                     accession_number=number,
                     sequence=sequence if is_clear else None,
                     view=None if view is None else _VIEWS[view],
@@ -64,7 +63,7 @@ def _readable_names(
     for path in files:
         if (parts := _read(names, path)) is not None:
             number, sequence, view = parts
-            stored = os.fsencode(path).replace(b"/", b"\0")
+            stored = to_bytes(path).replace(b"/", b"\0")
             yield stored, to_bytes(number), sequence, None if view is None else _VIEWS.index(view)
 
 

@@ -25,7 +25,7 @@ CREATE INDEX reference_path ON reference (path);
 CREATE TABLE refused (id INTEGER PRIMARY KEY, path BLOB NOT NULL, reason BLOB NOT NULL);
 CREATE INDEX refused_path ON refused (path);
 """
-_MOST_REASONS = 10  # that are told of one path; the list of problems has all
+_MOST_REASONS = 10  # stated for one path; the list of problems has every one
 _OF_THE_TABLE = ("sheet", "mapped_headers")  # the same for all rows of a table, and stored once
 _OF_A_ROW = tuple(field.name for field in fields(Row) if field.name not in _OF_THE_TABLE)
 _contents: Callable[[Row], tuple[Any, ...]] = attrgetter(*_OF_A_ROW)
@@ -52,7 +52,7 @@ class RowTable:
             "INSERT INTO row (path, place, accession_number, sequence, needs_care, origin, data) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                None if path is None else to_bytes(str(path)),
+                None if path is None else to_bytes(path),
                 None if path is None else self._next_place(),
                 None if row.accession_number is None else to_bytes(row.accession_number),
                 row.sequence,
@@ -65,7 +65,7 @@ class RowTable:
 
     def assign(self, row_id: int, path: Path) -> None:
         """Gives a row its file, after all others."""
-        assigned = to_bytes(str(path)), self._next_place(), row_id
+        assigned = to_bytes(path), self._next_place(), row_id
         self._database.execute("UPDATE row SET path = ?, place = ? WHERE id = ?", assigned)
 
     def _next_place(self) -> int:
@@ -111,13 +111,11 @@ class RowTable:
 
     def row_of_file(self, path: Path) -> Row | None:
         """The row that names a file."""
-        return next((row for _, row in self._select("path = ?", to_bytes(str(path)))), None)
+        return next((row for _, row in self._select("path = ?", to_bytes(path))), None)
 
     def item_of_file(self, path: Path) -> str | None:
         """The accession number of the row that names a file; None without such a row, or without a number."""
-        found = self._database.execute(
-            "SELECT accession_number FROM row WHERE path = ?", (to_bytes(str(path)),)
-        ).fetchone()
+        found = self._database.execute("SELECT accession_number FROM row WHERE path = ?", (to_bytes(path),)).fetchone()
         return None if found is None or found[0] is None else to_text(found[0])
 
     def rows_of_item(self, accession_number: str) -> tuple[dict[Path, Row], frozenset[int]]:
@@ -149,7 +147,7 @@ class RowTable:
 
     def has_row(self, path: str) -> bool:
         """Whether a row names a file."""
-        return self._has("row WHERE path = ?", to_bytes(str(path)))
+        return self._has("row WHERE path = ?", to_bytes(path))
 
     def is_stated(self, accession_number: str, sequence: int | None = None) -> bool:
         """Whether rows, unusable ones too, name an accession number, and this sequence in it."""
@@ -160,29 +158,25 @@ class RowTable:
 
     def add_reference(self, written: Path, path: Path) -> None:
         """Remembers the reference image that a row names, and the path that it has."""
-        paths = to_bytes(str(written)), to_bytes(str(path))
+        paths = to_bytes(written), to_bytes(path)
         self._database.execute("INSERT OR IGNORE INTO reference VALUES (?, ?)", paths)
 
     def reference(self, written: Path) -> Path:
         """The path of a reference image that a row names."""
-        found = self._database.execute("SELECT path FROM reference WHERE written = ?", (to_bytes(str(written)),))
+        found = self._database.execute("SELECT path FROM reference WHERE written = ?", (to_bytes(written),))
         return Path(to_text(found.fetchone()[0]))
 
     def is_reference(self, path: str) -> bool:
         """Whether rows name a file as a reference image."""
-        return self._has("reference WHERE path = ?", to_bytes(str(path)))
+        return self._has("reference WHERE path = ?", to_bytes(path))
 
     def refuse(self, path: Path, reason: str) -> None:
         """Refuses a file, or a row by the path of its sheet; there may be several reasons."""
-        self._database.execute(
-            "INSERT INTO refused (path, reason) VALUES (?, ?)", (to_bytes(str(path)), to_bytes(reason))
-        )
+        self._database.execute("INSERT INTO refused (path, reason) VALUES (?, ?)", (to_bytes(path), to_bytes(reason)))
 
     def refused(self) -> Iterator[tuple[Path, str]]:
         """The refused files with their first reasons, in order; a file may not be there."""
-        paths = self._database.execute(
-            "SELECT path, count(*) FROM refused GROUP BY path ORDER BY min(id)",
-        )
+        paths = self._database.execute("SELECT path, count(*) FROM refused GROUP BY path ORDER BY min(id)")
         for path, count in paths:
             found = self._database.execute(
                 "SELECT reason FROM refused WHERE path = ? ORDER BY id LIMIT ?", (path, _MOST_REASONS)

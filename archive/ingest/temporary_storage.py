@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from archive.errors import IngestError
@@ -35,9 +36,9 @@ def add_tables(database: sqlite3.Connection, tables: str) -> None:
     database.execute("BEGIN")  # one transaction for all that follows
 
 
-def to_bytes(text: str) -> bytes:
-    """Any text as bytes in the same order; names of files may hold bytes that are not UTF-8."""
-    return text.encode("utf-8", "surrogatepass")
+def to_bytes(text: str | Path) -> bytes:
+    """Any text or path as bytes in the same order; names of files may hold bytes that are not UTF-8."""
+    return str(text).encode("utf-8", "surrogatepass")
 
 
 def to_text(stored: bytes) -> str:

@@ -125,7 +125,7 @@ def minimum_release_seconds(gan: RestorationGAN, pictures: TrainingPictures, val
     evaluated_pixels: int = sum(case.repetitions for case in cases()) * first.shape[0] * first.shape[1]
     network_seconds = validation_seconds * evaluated_pixels / validation.pixels
     picture_seconds = metric_seconds + _MAX_EVALUATED_TEXTURES * (metric_seconds + network_seconds)
-    # The first photograph is evaluated twice: the first time shows how many fit.
+    # The first photograph is evaluated alone first, which shows how many fit, and once more with others.
     return (len(_FACTORS) + len(_TEXTURES)) * validation_seconds + 2 * picture_seconds
 
 
@@ -133,14 +133,18 @@ def _evaluate_within(
     seconds: float | None, restorations: Mapping[str, Restoration], pictures: TrainingPictures
 ) -> list[dict[str, Any]]:
     """The rows of the evaluation of all validation photographs, or of as many as fit into ``seconds``."""
-    count = len(pictures.validation)
-    if seconds is not None:
-        started = time.monotonic()
-        list(evaluate(restorations, [read_centre(pictures.validation[0], _EVALUATED_PX)], with_baselines=False))
-        each = time.monotonic() - started
-        count = max(1, min(count, int((seconds - each) / each)))
-    clean = [read_centre(path, _EVALUATED_PX) for path in pictures.validation[:count]]
-    return [row.as_dict() for row in evaluate(restorations, clean, with_baselines=False)]
+
+    def rows(count: int) -> list[dict[str, Any]]:
+        clean = [read_centre(path, _EVALUATED_PX) for path in pictures.validation[:count]]
+        return [row.as_dict() for row in evaluate(restorations, clean, with_baselines=False)]
+
+    if seconds is None:
+        return rows(len(pictures.validation))
+    started = time.monotonic()
+    first = rows(1)
+    each = time.monotonic() - started
+    count = min(len(pictures.validation), int((seconds - each) / each))
+    return rows(count) if count > 1 else first
 
 
 def _measure_by_texture(

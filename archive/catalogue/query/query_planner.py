@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, text, union_all
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
@@ -107,8 +107,8 @@ def _prefer_indexes(session: Session) -> None:
     By its defaults, which are those of a rotating disk, it does so only for far fewer rows.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SET LOCAL random_page_cost = 1.1"))
-        session.execute(text("SET LOCAL max_parallel_workers_per_gather = 0"))
+        settings = {"random_page_cost": "1.1", "max_parallel_workers_per_gather": "0"}
+        session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
 
 
 def _select_matches(predicate: Any, ids: Select[Any]) -> Select[Any]:
