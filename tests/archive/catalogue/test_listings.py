@@ -128,8 +128,8 @@ def test_a_list_is_three_questions_however_many_items(catalogue: Catalogue) -> N
     event.listen(catalogue.engine, "before_cursor_execute", lambda *call: questions.append(call[2]))
     with catalogue.reading() as session:
         assert len(list(list_items(session, "status:stale OR title:x OR status:restored"))) == 5
-    # Recipe lookup, access path and details of the items.
-    assert len([each for each in questions if each.startswith("SELECT")]) == 3
+    # Recipe lookup, access path and details of the items. PostgreSQL's planner settings read no rows.
+    assert len([each for each in questions if each.startswith("SELECT") and "set_config" not in each]) == 3
 
 
 def test_as_a_column_the_status_is_the_first_that_holds(catalogue: Catalogue) -> None:
