@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values
 
 SSIM_RADIUS = 5  # scikit-image truncates its Gaussian of sigma 1.5 at 3.5 sigma
-_SSIM_SIGMA, _SSIM_C1, _SSIM_C2 = 1.5, 0.01**2, 0.03**2
+SSIM_SIGMA, SSIM_C1, SSIM_C2 = 1.5, 0.01**2, 0.03**2
 CHANGED_BY = 8 / 255 + 1e-6  # the margin covers rounding: exactly 8 levels don't count as changed
 _LUMA_ERROR = 5e-7  # upper bound of the error of a difference of two float32 lumas
-_LUMA_WEIGHTS = (
+LUMA_WEIGHTS = (
     0.2125,
     0.7154,
     0.0721,
 )  # as in scikit-image's rgb2gray; Python floats, so that they also serve float64
-_BLUR_SIZE, _BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
+BLUR_SIZE, BLUR_FLOOR = 11, float(np.spacing(1))  # as in scikit-image's blur_effect
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
@@ -43,17 +43,22 @@ _ONES = np.ones(_ROW, np.float32)
 _ROUNDING = np.float32(1e-5)  # two origins that are closer together are equally good
 
 
+def gaussian_weights() -> NDArray[np.float64]:
+    """The weights of the Gaussian of SSIM, (11,), as scikit-image truncates it; they sum to 1."""
+    distances = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
+    weights = np.exp(-0.5 / SSIM_SIGMA**2 * distances**2)
+    exact: NDArray[np.float64] = weights / weights.sum()
+    return exact
+
+
 def _gaussian_band() -> Values:
     """The Gaussian as a band matrix, (8, 18), which maps 18 consecutive values to 8 smoothed ones."""
-    distances = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
-    weights = np.exp(-0.5 / _SSIM_SIGMA**2 * distances**2)
-    exact = weights / weights.sum()
-    rounded = exact.astype(np.float32)
+    rounded = gaussian_weights().astype(np.float32)
     # The weights must sum to exactly 1; otherwise flat areas would have a variance.
     rounded[[0, -1]] += np.float32((1 - rounded.astype(np.float64).sum()) / 2)
     band = np.zeros((_STEP, _REACH), np.float32)
     for row in range(_STEP):
-        band[row, row : row + weights.size] = rounded
+        band[row, row : row + rounded.size] = rounded
     return band
 
 
@@ -66,8 +71,8 @@ def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
     if values.shape[0] == 1:
         grey: NDArray[_Float] = values[0]
         return grey
-    luma: NDArray[_Float] = values[0] * values.dtype.type(_LUMA_WEIGHTS[0])
-    for channel, weight in ((1, _LUMA_WEIGHTS[1]), (2, _LUMA_WEIGHTS[2])):
+    luma: NDArray[_Float] = values[0] * values.dtype.type(LUMA_WEIGHTS[0])
+    for channel, weight in ((1, LUMA_WEIGHTS[1]), (2, LUMA_WEIGHTS[2])):
         luma += values[channel] * values.dtype.type(weight)
     return luma
 
@@ -193,7 +198,7 @@ class BlockComparer:
                 similarities[number] += similarity
             for index, plane in enumerate(smooth):
                 if channels > 1:
-                    plane *= np.float32(_LUMA_WEIGHTS[channel])
+                    plane *= np.float32(LUMA_WEIGHTS[channel])
                 if channel:
                     lumas[index] += plane
                 else:
@@ -240,12 +245,12 @@ def _similarity(
     square = difference * difference
     difference_squares -= square
     sum_squares -= np.multiply(total, total, out=square)
-    sum_squares += np.float32(2 * _SSIM_C2)
+    sum_squares += np.float32(2 * SSIM_C2)
     difference += origins[0] - origins[1]
     total += origins[0] + origins[1]
     np.multiply(difference, difference, out=difference)
     np.multiply(total, total, out=total)
-    total += np.float32(2 * _SSIM_C1)
+    total += np.float32(2 * SSIM_C1)
     similar = np.subtract(sum_squares, difference_squares, out=square)
     sum_squares += difference_squares
     similar *= np.subtract(total, difference, out=difference_squares)
@@ -317,14 +322,14 @@ def _edges(smooth: Values, along: int, first: int, counted: tuple[slice, slice])
     np.subtract(moved(1), moved(-1), out=sharp)
     np.abs(sharp, out=sharp)
     # Two running means that are two rows apart differ by the two added rows less the two removed ones.
-    half = _BLUR_SIZE // 2
+    half = BLUR_SIZE // 2
     np.add(moved(half), moved(half + 1), out=blurred)
     blurred -= moved(-half - 1)
     blurred -= moved(-half)
     np.abs(blurred, out=blurred)
-    blurred *= np.float32(1 / _BLUR_SIZE)
+    blurred *= np.float32(1 / BLUR_SIZE)
     edges, remaining = (_total(plane[counted]) for plane in planes)
     np.maximum(sharp, blurred, out=blurred)
     pixels = planes[0][counted].size
     # scikit-image gives every edge a tiny least size, which matters only if there are no edges.
-    return edges + pixels * 8 * _BLUR_FLOOR, _total(planes[1][counted]) - remaining
+    return edges + pixels * 8 * BLUR_FLOOR, _total(planes[1][counted]) - remaining

@@ -64,7 +64,8 @@ class Window:
         self._top, self._left = max(own.y - HALO, 0), max(own.x - HALO, 0)
         width = min(own.x + own.width + HALO, info.width) - self._left
         height = min(own.y + own.height + HALO, info.height) - self._top
-        self._values = [image.read(self._left, self._top, width, height)[0] for image in needed]
+        self.values = [image.read(self._left, self._top, width, height)[0] for image in needed]
+        """The pictures' values with the halo, (C, h, w) each."""
 
     def blocks(self) -> Iterator[Block]:
         """The blocks of the area in this window. The blocks of all windows cover the area without overlap."""
@@ -91,13 +92,12 @@ class Window:
 
         Beyond the frame they are its reflection, with the edges repeated; beyond the halo they repeat.
         """
-        values = self._values[image]
+        values = self.values[image]
         if rows[0] >= 0 and rows[1] <= frame.height and columns[0] >= 0 and columns[1] <= frame.width:
             top, left = frame.y - self._top, frame.x - self._left
             inside: Values = values[:, top + rows[0] : top + rows[1], left + columns[0] : left + columns[1]]
             return inside
-        down = _reflected(*rows, frame.height) + (frame.y - self._top)
-        across = _reflected(*columns, frame.width) + (frame.x - self._left)
+        down, across = self.positions(frame, rows, columns)
         first, last = _inside(*rows, frame.height)
         left, right = _inside(*columns, frame.width)
         out = np.empty((values.shape[0], down.size, across.size), np.float32)
@@ -110,6 +110,16 @@ class Window:
         for beyond in (slice(0, left), slice(right, None)):
             out[:, :, beyond] = values[:, down[:, np.newaxis], across[beyond]]
         return out
+
+    def positions(
+        self, frame: Area, rows: tuple[int, int], columns: tuple[int, int]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows and columns of :attr:`values` that hold a range of rows and columns of a frame or, beyond it, its
+        reflection.
+        """
+        down = _reflected(*rows, frame.height) + (frame.y - self._top)
+        across = _reflected(*columns, frame.width) + (frame.x - self._left)
+        return down, across
 
 
 def map_windows(

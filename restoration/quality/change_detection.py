@@ -55,14 +55,14 @@ Luma = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 
-_HALO = MEDIAN_RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
-_TOGETHER = 3  # of 3x3 px, at least, exceed the limit
-_BLOCK = 16  # px a side, in which the deviation is estimated, at each reduction
-_SIGMAS = 5.0
-_BELOW = 0.8  # the percentile that gives the deviation; the median would be 0 in clipped shadows
-_IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
-_LEAST = FILLED_THRESHOLD / 255
-_COARSEST = 64  # the largest reduction at which features are looked for
+FILLED_HALO = MEDIAN_RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
+TOGETHER = 3  # of 3x3 px, at least, exceed the limit
+BLOCK_PX = 16  # px a side, in which the deviation is estimated, at each reduction
+SIGMAS = 5.0
+BELOW = 0.8  # the percentile that gives the deviation; the median would be 0 in clipped shadows
+IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
+LEAST_CHANGE = FILLED_THRESHOLD / 255
+COARSEST = 64  # the largest reduction at which features are looked for
 _WINDOW_ROWS, _WINDOW_COLUMNS = 1024, 4096
 _READ_ROWS = 32
 _PART_ROWS, _PART_COLUMNS = 64, 512
@@ -122,11 +122,11 @@ def change_map(source: Source, derivative: Source, *, width_px: int = _MAP_WIDTH
     factor = _factor(info, width_px)
     shape = -(-info.height // factor), -(-info.width // factor)
     luma, change, filled = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
-    places = _Places(info)
+    places = FilledPlaces(info)
     changed_pixels = 0
-    for window in _changes(source, derivative, factor):
+    for window in _changes(source, derivative, _coarsest(factor)):
         changed_pixels += int(np.count_nonzero(window.is_changed))
-        places.add(window)
+        places.add(window.place, window.is_filled)
         place, cells = window.place.reduced(factor)
         luma[place] = _cells(window.after, factor).mean(axis=(1, 3))[cells]
         change[place] = _cells(window.apart, factor).mean(axis=(1, 3))[cells]
@@ -148,33 +148,46 @@ def count_filled(source: Source, derivative: Source) -> tuple[int, int]:
     Raises:
         ImageError: a picture can't be read.
     """
-    places = _Places(source.info)
-    for window in _changes(source, derivative, _factor(source.info, _MAP_WIDTH_PX)):
-        places.add(window)
+    places = FilledPlaces(source.info)
+    for window in _changes(source, derivative, coarsest_reduction(source.info)):
+        places.add(window.place, window.is_filled)
     return places.pixels, places.count()
 
 
 def _factor(info: ImageInfo, width_px: int) -> int:
     """The reduction of a map of at most this width, a power of two."""
     factor = 1
-    while max(info.width, info.height / _TALLEST) > factor * width_px and factor < _BLOCK * _COARSEST:
+    while max(info.width, info.height / _TALLEST) > factor * width_px and factor < BLOCK_PX * COARSEST:
         factor *= 2
     return factor
 
 
-class _Places:
+def coarsest_reduction(info: ImageInfo) -> int:
+    """The largest reduction at which :func:`count_filled` looks for removed features."""
+    return _coarsest(_factor(info, _MAP_WIDTH_PX))
+
+
+def _coarsest(factor: int) -> int:
+    return min(4 * factor, COARSEST)
+
+
+class FilledPlaces:
     """Counts filled-in pixels and places over windows."""
 
     def __init__(self, info: ImageInfo) -> None:
         self.pixels = 0
-        self._cells = np.zeros((-(-info.height // _BLOCK), -(-info.width // _BLOCK)), np.bool_)
+        self._cells = np.zeros((-(-info.height // BLOCK_PX), -(-info.width // BLOCK_PX)), np.bool_)
 
-    def add(self, window: _Changes) -> None:
-        """Adds the filled-in pixels of a window."""
-        self.pixels += (found := int(np.count_nonzero(window.is_filled)))
-        if found:
-            place, cells = window.place.reduced(_BLOCK)
-            self._cells[place] = np.any(_cells(window.is_filled, _BLOCK), axis=(1, 3))[cells]
+    def add(self, window: ChangeWindow, is_filled: Mask) -> None:
+        """Adds the filled-in pixels of a window, (filled_height, filled_width)."""
+        if is_filled.any():
+            self.add_cells(window, np.any(_cells(is_filled, BLOCK_PX), axis=(1, 3)), int(np.count_nonzero(is_filled)))
+
+    def add_cells(self, window: ChangeWindow, is_filled: Mask, pixels: int) -> None:
+        """Adds a window's number of filled-in pixels, and whether its squares of 16 px have any."""
+        self.pixels += pixels
+        place, cells = window.reduced(BLOCK_PX)
+        self._cells[place] = is_filled[cells]
 
     def count(self) -> int:
         """The number of separate places."""
@@ -185,18 +198,17 @@ class _Places:
 class _Changes:
     """The changes in a window, extended to whole blocks; beyond the picture nothing has changed."""
 
-    place: _Window
+    place: ChangeWindow
     after: Luma
     apart: Luma  # the absolute change of luma
     is_changed: Mask
     is_filled: Mask
 
 
-def _changes(source: Source, derivative: Source, factor: int) -> Iterator[_Changes]:
+def _changes(source: Source, derivative: Source, coarsest: int) -> Iterator[_Changes]:
     """The changes between two pictures of one size, window by window."""
-    coarsest = min(4 * factor, _COARSEST)
-    halo = _HALO * coarsest
-    for window in _windows(source.info.width, source.info.height, _BLOCK * coarsest):
+    halo = FILLED_HALO * coarsest
+    for window in change_windows(source.info.width, source.info.height, BLOCK_PX * coarsest):
         before, after = (window.luma(picture, halo) for picture in (source, derivative))
         apart = _without_halo(after, halo) - _without_halo(before, halo)
         np.abs(apart, out=apart)
@@ -210,7 +222,7 @@ def _changes(source: Source, derivative: Source, factor: int) -> Iterator[_Chang
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Window:
+class ChangeWindow:
     """A window of a picture, in pixels, and its size extended to whole blocks of the coarsest reduction."""
 
     x: int
@@ -256,13 +268,13 @@ def _mirror(luma: Luma, inside: slice) -> None:
         luma[beyond] = luma[mirrored[beyond]]
 
 
-def _windows(width: int, height: int, step: int) -> Iterator[_Window]:
+def change_windows(width: int, height: int, step: int) -> Iterator[ChangeWindow]:
     """Windows that cover the picture, extended to multiples of ``step``."""
     rows, columns = max(_WINDOW_ROWS, step), max(_WINDOW_COLUMNS, step)
     for y in range(0, height, rows):
         for x in range(0, width, columns):
             own_width, own_height = min(columns, width - x), min(rows, height - y)
-            yield _Window(
+            yield ChangeWindow(
                 x=x,
                 y=y,
                 width=own_width,
@@ -274,13 +286,13 @@ def _windows(width: int, height: int, step: int) -> Iterator[_Window]:
 
 def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:
     """Where small features were removed, of luma with the halo that the coarsest reduction's median needs."""
-    halo = _HALO * coarsest
+    halo = FILLED_HALO * coarsest
     found = np.zeros([size - 2 * halo for size in before.shape], np.bool_)
     reduction = 1
     while True:
         spare = halo // reduction
         for rows, columns, is_filled in _filled_parts(
-            *(_without_halo(each, spare - _HALO) for each in (before, after))
+            *(_without_halo(each, spare - FILLED_HALO) for each in (before, after))
         ):
             cells = _cells(found, reduction)[rows, :, columns]
             np.logical_or(cells, is_filled[:, np.newaxis, :, np.newaxis], out=cells)
@@ -295,10 +307,10 @@ def _filled_parts(before: Luma, after: Luma) -> Iterator[tuple[slice, slice, Mas
 
     A part and its intermediate results fit into a processor's cache.
     """
-    height, width = (size - 2 * _HALO for size in before.shape)
+    height, width = (size - 2 * FILLED_HALO for size in before.shape)
     for top, left in product(range(0, height, _PART_ROWS), range(0, width, _PART_COLUMNS)):
         bottom, right = min(top + _PART_ROWS, height), min(left + _PART_COLUMNS, width)
-        part = slice(top, bottom + 2 * _HALO), slice(left, right + 2 * _HALO)
+        part = slice(top, bottom + 2 * FILLED_HALO), slice(left, right + 2 * FILLED_HALO)
         is_filled = _filled_part(before[part], after[part])
         if is_filled is not None:
             yield slice(top, bottom), slice(left, right), is_filled
@@ -309,24 +321,24 @@ def _filled_part(before: Luma, after: Luma) -> Mask | None:
     before, after = np.ascontiguousarray(before), np.ascontiguousarray(after)
     moved = after - before
     # A median changes by no more than its values.
-    if max(float(moved.max()), -float(moved.min())) <= _LEAST / 2:
+    if max(float(moved.max()), -float(moved.min())) <= LEAST_CHANGE / 2:
         return None
     stood_out, stands_out = subtract_median(before), subtract_median(after)
     taken = stood_out - stands_out
     np.abs(taken, out=taken)
     own = _without_halo(taken, 1)
-    rows, columns = np.divmod(np.flatnonzero(own > _LEAST), own.shape[1])  # faster than np.nonzero
+    rows, columns = np.divmod(np.flatnonzero(own > LEAST_CHANGE), own.shape[1])  # faster than np.nonzero
     was, remains = (detail[rows + 1, columns + 1] for detail in (stood_out, stands_out))
-    keep = (np.abs(remains) < np.abs(was) / 2) & (moved[rows + _HALO, columns + _HALO] * was < 0)
+    keep = (np.abs(remains) < np.abs(was) / 2) & (moved[rows + FILLED_HALO, columns + FILLED_HALO] * was < 0)
     rows, columns = rows[keep], columns[keep]
     if not rows.size:
         return None
-    limits = _limits(own, rows // _BLOCK, columns // _BLOCK)
+    limits = _limits(own, rows // BLOCK_PX, columns // BLOCK_PX)
     keep = own[rows, columns] > limits
     rows, columns, limits = rows[keep], columns[keep], limits[keep]
     around = (taken[rows + down, columns + across] > limits for down, across in product(range(3), repeat=2))
     together = sum(around, start=np.zeros(rows.size, np.int8))
-    keep = together >= _TOGETHER
+    keep = together >= TOGETHER
     if not keep.any():
         return None
     is_filled = np.zeros(own.shape, np.bool_)
@@ -339,12 +351,12 @@ def _limits(sizes: Luma, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> L
 
     A limit follows the deviation in the block, which one line through the block hardly increases.
     """
-    across = sizes.shape[1] // _BLOCK
+    across = sizes.shape[1] // BLOCK_PX
     numbers, which = np.unique(rows * across + columns, return_inverse=True)
-    blocks = _cells(sizes, _BLOCK)[numbers // across, :, numbers % across].reshape(numbers.size, -1)
-    place = round(_BELOW * _BLOCK**2)
-    spreads = np.partition(blocks, place, axis=1)[:, place] / np.float32(_IN_SIGMAS)
-    limits: Luma = np.maximum(np.float32(_LEAST), np.float32(_SIGMAS) * spreads)[which]
+    blocks = _cells(sizes, BLOCK_PX)[numbers // across, :, numbers % across].reshape(numbers.size, -1)
+    place = round(BELOW * BLOCK_PX**2)
+    spreads = np.partition(blocks, place, axis=1)[:, place] / np.float32(IN_SIGMAS)
+    limits: Luma = np.maximum(np.float32(LEAST_CHANGE), np.float32(SIGMAS) * spreads)[which]
     return limits
 
 

@@ -16,17 +16,17 @@ from restoration.quality.block_reading import Values, Window
 Counts = NDArray[np.int64]
 _Float = TypeVar("_Float", np.float32, np.float64)
 
-_BINS_IN_ONE = 1 << 18  # error of the median: at most 2**-18, a quarter of a 16-bit level
-_MOST_BINS = 3 << 17  # the largest detail of db2 is 1.4 for values in [0, 1]
+BINS_IN_ONE = 1 << 18  # error of the median: at most 2**-18, a quarter of a 16-bit level
+MAX_BINS = 3 << 17  # the largest detail of db2 is 1.4 for values in [0, 1]
 _PERHAPS_ZERO = 2e-6  # twice the error of a detail in float32
-_IN_ORDER = (0, 1, 2, 3)  # the order in which pywt adds the products of its taps
-_AT_OVERHANG = (2, 1, 0, 3)  # the order if only one tap lies within the picture: it begins at the edge
+IN_ORDER = (0, 1, 2, 3)  # the order in which pywt adds the products of its taps
+AT_OVERHANG = (2, 1, 0, 3)  # the order if only one tap lies within the picture: it begins at the edge
 _CHUNK_ROWS, _CHUNK_COLUMNS = 16, 512  # details at a time; their values fit into a processor's cache
 
 
 def empty_histogram(channels: int) -> Counts:
     """An empty histogram, (C, bins), to which :func:`count_details` adds."""
-    return np.zeros((channels, _MOST_BINS), np.int64)
+    return np.zeros((channels, MAX_BINS), np.int64)
 
 
 def count_details(window: Window, image: int) -> list[Counts]:
@@ -37,8 +37,8 @@ def count_details(window: Window, image: int) -> list[Counts]:
     histograms end with the largest detail found.
     """
     own, whole = window.own, window.whole
-    top, bottom = _details(own.y, own.height, whole.height)
-    left, right = _details(own.x, own.width, whole.width)
+    top, bottom = detail_range(own.y, own.height, whole.height)
+    left, right = detail_range(own.x, own.width, whole.width)
     chunks = []
     for first, start in product(range(top, bottom, _CHUNK_ROWS), range(left, right, _CHUNK_COLUMNS)):
         last, end = min(first + _CHUNK_ROWS, bottom), min(start + _CHUNK_COLUMNS, right)
@@ -48,8 +48,8 @@ def count_details(window: Window, image: int) -> list[Counts]:
     return [_counted(np.concatenate([size.ravel() for size in sizes])) for sizes in zip(*chunks, strict=True)]
 
 
-def _details(first: int, size: int, whole: int) -> tuple[int, int]:
-    """The range of details, along an axis of ``whole`` px, that belongs to a window's rows or columns."""
+def detail_range(first: int, size: int, whole: int) -> tuple[int, int]:
+    """The range of details, along an axis of ``whole`` px, that belongs to ``size`` rows or columns from ``first``."""
     end = first + size
     return -(-first // 2), (whole + 3) // 2 if end == whole else -(-end // 2)
 
@@ -72,7 +72,7 @@ def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
     rows, columns = np.divmod(places, sizes.shape[1])
     four = np.arange(4)[:, np.newaxis]
     around = values[2 * rows + four[:, np.newaxis], 2 * columns + four].astype(np.float64)
-    exact = _weighted(_weighted(around, _IN_ORDER), _IN_ORDER)
+    exact = _weighted(_weighted(around, IN_ORDER), IN_ORDER)
     sizes[rows, columns] = np.abs(exact)
     return sizes
 
@@ -84,7 +84,7 @@ def _quick_high_pass(values: Values) -> Values:
     """
     rows, width = len(values) // 2 - 1, values.shape[1]
     even, odd = (np.ascontiguousarray(values[first::2]).reshape(-1) for first in range(2))
-    line = _weighted([even[:-width], odd[:-width], even[width:], odd[width:]], _IN_ORDER)
+    line = _weighted([even[:-width], odd[:-width], even[width:], odd[width:]], IN_ORDER)
     first, second = _weights_of_pairs()[:, : line.size - 2]
     pairs = line[:-2] * first
     pairs += line[2:] * second
@@ -95,7 +95,7 @@ def _quick_high_pass(values: Values) -> Values:
 
 def _counted(sizes: Values) -> Counts:
     zeros = sizes.size - np.count_nonzero(sizes)
-    sizes *= np.float32(_BINS_IN_ONE)
+    sizes *= np.float32(BINS_IN_ONE)
     counts: Counts = np.bincount(sizes.astype(np.intp), minlength=1)
     counts[0] -= zeros
     return counts
@@ -104,19 +104,19 @@ def _counted(sizes: Values) -> Counts:
 def _high_pass(values: NDArray[np.float64], overhangs: tuple[bool, bool]) -> NDArray[np.float64]:
     """High-pass filters every second row and column, (h, w) of (2 h + 2, 2 w + 2), in pywt's order of addition."""
     rows, columns = (size // 2 - 1 for size in values.shape)
-    down = _weighted([values[k::2][:rows] for k in range(4)], _IN_ORDER)
+    down = _weighted([values[k::2][:rows] for k in range(4)], IN_ORDER)
     if overhangs[0]:
-        down[-1] = _weighted(list(values[-4:]), _AT_OVERHANG)
+        down[-1] = _weighted(list(values[-4:]), AT_OVERHANG)
     even, odd = np.ascontiguousarray(down[:, 0::2]), np.ascontiguousarray(down[:, 1::2])
-    passed = _weighted([(even, odd)[k % 2][:, k // 2 : k // 2 + columns] for k in range(4)], _IN_ORDER)
+    passed = _weighted([(even, odd)[k % 2][:, k // 2 : k // 2 + columns] for k in range(4)], IN_ORDER)
     if overhangs[1]:
-        passed[:, -1] = _weighted(list(down[:, -4:].T), _AT_OVERHANG)
+        passed[:, -1] = _weighted(list(down[:, -4:].T), AT_OVERHANG)
     return passed
 
 
 def _weighted(four: Sequence[NDArray[_Float]] | NDArray[_Float], taps: tuple[int, ...]) -> NDArray[_Float]:
     """The weighted sum of four values, the last of them with the first tap, added in the order of ``taps``."""
-    first, *others = ((four[3 - tap], four[0].dtype.type(_high_pass_weights()[tap])) for tap in taps)
+    first, *others = ((four[3 - tap], four[0].dtype.type(high_pass_weights()[tap])) for tap in taps)
     added: NDArray[_Float] = first[0] * first[1]
     for values, weight in others:
         added += values * weight
@@ -126,12 +126,13 @@ def _weighted(four: Sequence[NDArray[_Float]] | NDArray[_Float], taps: tuple[int
 @cache
 def _weights_of_pairs() -> Values:
     """The weights of the first and second pair of four values in a row, repeated for a chunk, (2, values)."""
-    pairs = np.array(_high_pass_weights()[::-1], np.float32).reshape(2, 2)
+    pairs = np.array(high_pass_weights()[::-1], np.float32).reshape(2, 2)
     return np.tile(pairs, _CHUNK_ROWS * (_CHUNK_COLUMNS + 1))
 
 
 @cache
-def _high_pass_weights() -> tuple[float, ...]:
+def high_pass_weights() -> tuple[float, ...]:
+    """The four weights of the wavelet db2's high-pass filter, in pywt's order."""
     import pywt
 
     return tuple(pywt.Wavelet("db2").dec_hi)
@@ -164,4 +165,4 @@ def _ranked(counts: Counts, ends: Counts, rank: int) -> float:
     if place == 0:
         return 0.0
     within = (rank - int(ends[place - 1]) + 0.5) / int(counts[place])
-    return (place + within) / _BINS_IN_ONE
+    return (place + within) / BINS_IN_ONE
