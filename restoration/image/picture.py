@@ -18,6 +18,8 @@ from restoration.image.format_detection import open_page
 from restoration.image.image_info import Area, ImageInfo, Limits, Resolution
 from restoration.image.stored_pixels import Samples, StoredImage, WholePixels
 
+_READ_PIXELS = 1 << 16  # at a time; their samples fit into a processor's cache
+
 
 class Source(Protocol):
     """A picture that is read by window."""
@@ -124,13 +126,28 @@ class Picture:
         Raises:
             ImageError: the window isn't within the picture, or its bytes can't be decoded.
         """
-        colours = self._read_samples(x, y, width, height)[..., : self.info.colour_channels].transpose(2, 0, 1)
-        # By itself the order in memory would be the file's; filters need contiguous channels.
+        Area(x=x, y=y, width=width, height=height).check_within(self.info)
+        values = np.empty((1, self.info.colour_channels, height, width), np.float32)
+        if self._orientation.transpose:  # upright columns are rows of the file
+            step = max(1, _READ_PIXELS // height)
+            for first in range(0, width, step):
+                last = min(first + step, width)
+                self._read_values(x + first, y, values[0, :, :, first:last])
+        else:
+            step = max(1, _READ_PIXELS // width)
+            for first in range(0, height, step):
+                last = min(first + step, height)
+                self._read_values(x, y + first, values[0, :, first:last])
+        return values
+
+    def _read_values(self, x: int, y: int, values: NDArray[np.float32]) -> None:
+        """Fills ``values``, (colour channels, height, width), from the window at ``x`` and ``y``."""
+        colours = self._read_samples(x, y, values.shape[2], values.shape[1])[..., : values.shape[0]].transpose(2, 0, 1)
         if np.issubdtype(colours.dtype, np.integer):
-            planes = np.ascontiguousarray(colours)[np.newaxis]
-            return np.divide(planes, np.float32(self.info.largest_sample), dtype=np.float32)
-        values: NDArray[np.float32] = colours.astype(np.float32, order="C")
-        return values[np.newaxis]
+            # Contiguous first, because it is divided several times faster.
+            np.divide(np.ascontiguousarray(colours), np.float32(self.info.largest_sample), out=values)
+        else:
+            values[...] = colours
 
     def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
         """Returns the window's other samples as stored, (height, width, count)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from restoration.image.stored_pixels import Samples
 from restoration.image.tiff_header_writer import write_header
 
 _DIGEST_BAND_ROWS = 256
+_QUANTISED_PIXELS = 1 << 15  # at a time; their values fit into a processor's cache
 
 
 class Sink(Protocol):
@@ -54,21 +56,31 @@ class _Quantiser:
         self._digest = hashlib.sha256()
         self._next_row = 0
 
-    def quantised(self, y: int, band: NDArray[np.float32], extra: Samples) -> Samples:
-        """The band's samples, (rows, width, samples per pixel), little endian."""
+    def quantised(self, y: int, band: NDArray[np.float32], extra: Samples) -> Iterator[Samples]:
+        """Yields the band's samples a few rows at a time, (rows, width, samples per pixel), little endian."""
         info, rows = self.info, band.shape[2]
         if y != self._next_row or y + rows > info.height:
             raise ImageError(f"rows {y} to {y + rows} came where row {self._next_row} of {info.height} was to come")
         expected = (1, info.colour_channels, rows, info.width), (rows, info.width, len(info.extra_samples))
         if (band.shape, extra.shape) != expected:
             raise ImageError(f"a band of {band.shape} and {extra.shape} came where {expected} was to come")
-        samples = np.empty((rows, info.width, info.samples_per_pixel), "u1" if info.bits_per_sample == 8 else "<u2")
-        values = np.clip(band[0].transpose(1, 2, 0), 0, 1)
-        values *= np.float32(info.largest_sample)
-        samples[..., : info.colour_channels] = np.rint(values, out=values)
+        step = max(1, _QUANTISED_PIXELS // info.width)
+        for first in range(0, rows, step):
+            samples = self._rounded(band[0, :, first : first + step], extra[first : first + step])
+            self._digest.update(samples.data)
+            self._next_row += len(samples)
+            yield samples
+
+    def _rounded(self, values: NDArray[np.float32], extra: Samples) -> Samples:
+        info = self.info
+        dtype = np.dtype("u1" if info.bits_per_sample == 8 else "<u2")
+        samples: Samples = np.empty((*values.shape[1:], info.samples_per_pixel), dtype)
+        scaled = np.clip(values, 0, 1)
+        scaled *= np.float32(info.largest_sample)
+        planes = np.rint(scaled, out=scaled).astype(dtype)
+        for channel, plane in enumerate(planes):  # faster than all channels at once
+            samples[..., channel] = plane
         samples[..., info.colour_channels :] = extra
-        self._digest.update(samples.data)
-        self._next_row += rows
         return samples
 
     @property
@@ -91,7 +103,9 @@ class ArraySink:
         self._samples: Samples = np.zeros((info.height, info.width, info.samples_per_pixel), dtype)
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
-        self._samples[y : y + band.shape[2]] = self._quantiser.quantised(y, band, extra)
+        for samples in self._quantiser.quantised(y, band, extra):
+            self._samples[y : y + len(samples)] = samples
+            y += len(samples)
 
     def restart(self) -> None:
         self._quantiser = _Quantiser(self._quantiser.info)
@@ -162,13 +176,13 @@ class TiffSink:
             raise
 
     def write(self, y: int, band: NDArray[np.float32], extra: Samples) -> None:
-        samples = self._quantiser.quantised(y, band, extra)
-        if not self._is_compressed:
-            self._file.write(samples.data)
-            return
-        for strip in self._strips.add(samples):
-            self._file.write(strip)
-            self._strip_sizes.append(len(strip))
+        for samples in self._quantiser.quantised(y, band, extra):
+            if not self._is_compressed:
+                self._file.write(samples.data)
+                continue
+            for strip in self._strips.add(samples):
+                self._file.write(strip)
+                self._strip_sizes.append(len(strip))
 
     def restart(self) -> None:
         self._quantiser = _Quantiser(self._quantiser.info)
@@ -228,5 +242,6 @@ def pixel_sha256(source: Source) -> str:
     quantiser = _Quantiser(info)
     for y in range(0, info.height, _DIGEST_BAND_ROWS):
         window = (0, y, info.width, min(_DIGEST_BAND_ROWS, info.height - y))
-        quantiser.quantised(y, source.read(*window), source.read_extra(*window))
+        for _ in quantiser.quantised(y, source.read(*window), source.read_extra(*window)):
+            pass
     return quantiser.pixel_sha256
