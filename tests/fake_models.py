@@ -113,16 +113,22 @@ class FakeModels(LoadedModels):
         folder_of: Callable[[RecipeStage], ModelFolder] | None = None,
         *,
         tile_size: int = 16,
+        gpu: str | None = None,
     ) -> None:
-        """``folder_of`` is needed for recipes with styles."""
+        """``folder_of`` is needed for recipes with styles; ``gpu`` is the device that computes scores."""
         self._restoration, self._style = restoration, style or FakeStyle()
         self._tile_size = tile_size
+        self._gpu = gpu
         if folder_of is not None:
             self._folder_of = folder_of
 
     @property
     def tile_size(self) -> int:
         return self._tile_size
+
+    @property
+    def gpu(self) -> str | None:
+        return self._gpu
 
     @property
     def environment(self) -> Environment:

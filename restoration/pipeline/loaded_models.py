@@ -54,6 +54,12 @@ class LoadedModels:
         return self._resolved.tile_size
 
     @property
+    def gpu(self) -> str | None:
+        """Torch's name of the device, or None if that is the processor."""
+        device = self._resolved.device
+        return None if device.type == "cpu" else str(device)
+
+    @property
     def environment(self) -> Environment:
         """The execution environment, for the record."""
         from restoration.execution import convolution_library

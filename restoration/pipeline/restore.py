@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from restoration.colour.greyscale import is_neutral
 from restoration.colour.srgb_adapters import grey_to_srgb, rgb_in_srgb
+from restoration.device_scheduling import DeviceScheduler, run_immediately
 from restoration.errors import DeviceMemoryError, ModelError
 from restoration.image import (
     Area,
@@ -35,7 +36,6 @@ from restoration.pipeline.band_writer import write_bands
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord, StageRecord
 from restoration.pipeline.stage_chain import StageChain, chain_stages, check_mask, check_recipe
-from restoration.pipeline.tiling import NetworkScheduler, run_immediately
 from restoration.recipe import Recipe, RecipeStage
 
 _LEAST_TILE_PX = 64
@@ -67,7 +67,7 @@ def restore(
     mask: Source | None = None,
     content: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
-    scheduler: NetworkScheduler = run_immediately,
+    scheduler: DeviceScheduler = run_immediately,
 ) -> RestorationRecord:
     """Applies ``recipe`` to ``source`` and writes the result to ``sink``, band by band.
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from restoration.colour.greyscale import GreyscaleSource, RgbSource
 from restoration.colour.srgb_adapters import FromSrgbSource, SrgbSource, convert_to_srgb, grey_to_srgb
+from restoration.device_scheduling import DeviceScheduler
 from restoration.errors import ImageError, RecipeError
 from restoration.grain_profile import measure_grain
 from restoration.image import ImageInfo, Samples, Source, SrgbConversion
-from restoration.pipeline.tiling import NetworkScheduler, RowCache, StageSource
+from restoration.pipeline.tiling import RowCache, StageSource
 from restoration.recipe import PIPELINE_VERSION, Recipe, RecipeStage
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def chain_stages(
     mask: Source | None = None,
     tile_size: int,
     neutral: bool,
-    scheduler: NetworkScheduler,
+    scheduler: DeviceScheduler,
 ) -> StageChain:
     """Chains a recipe's stages over ``source``; a neutral RGB one is processed as grey.
 
@@ -159,7 +160,7 @@ class _ChainBuilder:
     """A stage chain under construction."""
 
     def __init__(
-        self, source: Source, models: LoadedModels, tile_size: int, scheduler: NetworkScheduler, *, neutral: bool
+        self, source: Source, models: LoadedModels, tile_size: int, scheduler: DeviceScheduler, *, neutral: bool
     ) -> None:
         self.result: Source = GreyscaleSource(source) if neutral else source
         self.content: Source | None = None

@@ -11,13 +11,13 @@ The result is equal by construction, because each network call gets the same inp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from restoration.device_scheduling import DeviceScheduler, run_immediately
 from restoration.errors import OutputError
 from restoration.image.image_info import Area
 from restoration.image.picture import Source
@@ -25,14 +25,6 @@ from restoration.image.stored_pixels import Samples
 
 if TYPE_CHECKING:
     from restoration.pipeline.stages import PlacedStage, Stage
-
-NetworkScheduler = Callable[[Callable[[], NDArray[np.float32]]], NDArray[np.float32]]
-"""Runs a network call once, when the device is free, in any thread; returns its result or raises its error."""
-
-
-def run_immediately(call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The scheduler for a device without other users: runs the call at once."""
-    return call()
 
 
 class RowCache:
@@ -86,7 +78,7 @@ class StageSource:
         tile_size: int = 800,
         strength: float = 1.0,
         name: str = "stage",
-        scheduler: NetworkScheduler = run_immediately,
+        scheduler: DeviceScheduler = run_immediately,
     ) -> None:
         """Sets up the tiling; nothing is computed yet.
 

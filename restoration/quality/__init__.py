@@ -2,9 +2,12 @@
 range.
 
 All are computed from encoded values in [0, 1]. The pictures are read together, window by window, and again for style
-scores. Each window is divided into blocks of 64x512 px at fixed positions. Any thread can process a block; its results
-are added as integers, so the order doesn't matter. So a score is the same to the last bit, independent of the windows
-and the number of threads, and only a few windows are in memory, however large the pictures are.
+scores; only a few windows are in memory, however large the pictures are.
+
+On the processor (``processor_measurement``) each window is divided into blocks of 64x512 px at fixed positions. Any
+thread can process a block; its results are added as integers, so the order doesn't matter. So a score is the same to
+the last bit, independent of the windows and the number of threads. On a GPU (``gpu_measurement``) whole windows are
+processed in double precision.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -60,26 +60,34 @@ class Window:
         self.own = own
         self.whole = Area(x=0, y=0, width=info.width, height=info.height)
         self._area = area
-        needed = [*images, *references] if any(self.blocks()) else images
+        needed = [*images, *references] if self.area_block() is not None else images
         self._top, self._left = max(own.y - HALO, 0), max(own.x - HALO, 0)
         width = min(own.x + own.width + HALO, info.width) - self._left
         height = min(own.y + own.height + HALO, info.height) - self._top
         self.values = [image.read(self._left, self._top, width, height)[0] for image in needed]
         """The pictures' values with the halo, (C, h, w) each."""
 
-    def blocks(self) -> Iterator[Block]:
-        """The blocks of the area in this window. The blocks of all windows cover the area without overlap."""
+    def area_block(self) -> Block | None:
+        """The part of the area in this window, as one block, or None if it has none."""
         own, area = self.own, self._area
         bottom, right = min(own.y + own.height - area.y, area.height), min(own.x + own.width - area.x, area.width)
-        for y in range(own.y - area.y, bottom, BLOCK_ROWS) if own.y >= area.y else ():
-            for x in range(own.x - area.x, right, BLOCK_COLUMNS) if own.x >= area.x else ():
-                yield Block(
+        y, x = own.y - area.y, own.x - area.x
+        if not (0 <= y < bottom and 0 <= x < right):
+            return None
+        return Block(y=y, x=x, rows=bottom - y, columns=right - x, height=area.height, width=area.width)
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks of the area in this window. The blocks of all windows cover the area without overlap."""
+        if (part := self.area_block()) is None:
+            return
+        for y in range(part.y, part.y + part.rows, BLOCK_ROWS):
+            for x in range(part.x, part.x + part.columns, BLOCK_COLUMNS):
+                yield replace(
+                    part,
                     y=y,
                     x=x,
-                    rows=min(BLOCK_ROWS, area.height - y),
-                    columns=min(BLOCK_COLUMNS, area.width - x),
-                    height=area.height,
-                    width=area.width,
+                    rows=min(BLOCK_ROWS, part.height - y),
+                    columns=min(BLOCK_COLUMNS, part.width - x),
                 )
 
     def of_block(self, image: int, block: Block) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,29 @@ from skimage.metrics import structural_similarity
 from restoration.image import Area, Source
 from restoration.quality.block_metrics import SSIM_RADIUS, luma_of
 
-_SIGMA, _CUT_AT = 2.0, 4.0  # of the Gaussian, and its truncation in sigmas
-_HALO = int(_SIGMA * _CUT_AT) + SSIM_RADIUS
-_TONES = 1024
+SMOOTH_SIGMA, SMOOTH_RADIUS = 2.0, 8
+"""The Gaussian that removes grain, and where it ends, in px."""
+TONES = 1024
+"""The number of tones of the curve."""
+
+_HALO = SMOOTH_RADIUS + SSIM_RADIUS
 _BAND_PIXELS = 1 << 21
 
 _Values = NDArray[np.float64]
 
 
-class _Band(NamedTuple):
-    """A band of rows of both pictures' smoothed luma with a halo, and the rows that belong to the band."""
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """A band of the area with a halo: its first row, the end of its rows, and the slice of them without the halo."""
 
-    made: _Values
-    source: _Values
+    first: int
+    end: int
     own: slice
+
+    def read(self, picture: Source, area: Area) -> NDArray[np.float32]:
+        """The values of a picture in the band, (C, h, w)."""
+        values: NDArray[np.float32] = picture.read(area.x, area.y + self.first, area.width, self.end - self.first)[0]
+        return values
 
 
 def content_ssim(made: Source, source: Source, area: Area) -> float | None:
@@ -43,13 +52,18 @@ def content_ssim(made: Source, source: Source, area: Area) -> float | None:
     """
     if min(area.width, area.height) <= 2 * SSIM_RADIUS:
         return None
-    curve = _curve(made, source, area)
-    places = np.linspace(0, 1, _TONES)
-    total = 0.0
-    for band in _bands(made, source, area):
+    counts, sums = np.zeros(TONES), np.zeros(TONES)
+    for band in bands(area):
+        one, other = (_smoothed(band.read(picture, area))[band.own] for picture in (made, source))
+        tones = np.rint(one * (TONES - 1)).astype(np.intp).ravel()
+        counts += np.bincount(tones, minlength=TONES)
+        sums += np.bincount(tones, weights=other.ravel(), minlength=TONES)
+    curve, places, total = fit_curve(counts, sums), np.linspace(0, 1, TONES), 0.0
+    for band in bands(area):
+        one, other = (_smoothed(band.read(picture, area)) for picture in (made, source))
         _, similar = structural_similarity(
-            np.interp(band.made, places, curve),
-            band.source,
+            np.interp(one, places, curve),
+            other,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
@@ -57,34 +71,35 @@ def content_ssim(made: Source, source: Source, area: Area) -> float | None:
             full=True,
         )
         total += float(similar[band.own, SSIM_RADIUS:-SSIM_RADIUS].sum())
-    return total / ((area.width - 2 * SSIM_RADIUS) * (area.height - 2 * SSIM_RADIUS))
+    return total / count_pixels(area)
 
 
-def _curve(made: Source, source: Source, area: Area) -> _Values:
-    """The tone curve at evenly spaced tones of ``made``: the mean of ``source`` there, made monotone, (tones,)."""
-    counts, sums = np.zeros(_TONES), np.zeros(_TONES)
-    for band in _bands(made, source, area):
-        tones = np.rint(band.made[band.own] * (_TONES - 1)).astype(np.intp).ravel()
-        counts += np.bincount(tones, minlength=_TONES)
-        sums += np.bincount(tones, weights=band.source[band.own].ravel(), minlength=_TONES)
+def count_pixels(area: Area) -> int:
+    """The number of pixels whose SSIM window lies in the area."""
+    return (area.width - 2 * SSIM_RADIUS) * (area.height - 2 * SSIM_RADIUS)
+
+
+def fit_curve(counts: _Values, sums: _Values) -> _Values:
+    """The tone curve at evenly spaced tones, (1024,), made monotone: where there are pixels, the mean of ``source``.
+
+    ``counts`` holds the number of pixels of ``made`` with each tone, ``sums`` the sum of ``source`` there.
+    """
     there = counts > 0
     rising = isotonic_regression(sums[there] / counts[there], weights=counts[there])
-    places = np.linspace(0, 1, _TONES)
+    places = np.linspace(0, 1, TONES)
     return np.asarray(np.interp(places, places[there], rising.x))
 
 
-def _bands(made: Source, source: Source, area: Area) -> Iterator[_Band]:
+def bands(area: Area) -> Iterator[Band]:
     """Yields bands from top to bottom; a row belongs to a band if the SSIM window of its pixels is in the area."""
     rows = max(_HALO, _BAND_PIXELS // area.width)
     for top in range(SSIM_RADIUS, area.height - SSIM_RADIUS, rows):
         bottom = min(top + rows, area.height - SSIM_RADIUS)
-        first, last = max(0, top - _HALO), min(area.height, bottom + _HALO)
-        smooth = [
-            gaussian_filter(
-                luma_of(picture.read(area.x, area.y + first, area.width, last - first)[0].astype(np.float64)),
-                _SIGMA,
-                truncate=_CUT_AT,
-            )
-            for picture in (made, source)
-        ]
-        yield _Band(made=smooth[0], source=smooth[1], own=slice(top - first, bottom - first))
+        first = max(0, top - _HALO)
+        yield Band(first=first, end=min(area.height, bottom + _HALO), own=slice(top - first, bottom - first))
+
+
+def _smoothed(values: NDArray[np.float32]) -> _Values:
+    """The smoothed luma of (C, h, w), (h, w)."""
+    smoothed: _Values = gaussian_filter(luma_of(values.astype(np.float64)), SMOOTH_SIGMA, radius=SMOOTH_RADIUS)
+    return smoothed

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, TypeVar
 
+from restoration.device_scheduling import DeviceScheduler, run_immediately
 from restoration.errors import ImageError
-from restoration.image import Area, Crop, ImageInfo, Source, working_space
+from restoration.image import Area, ImageInfo, Source, working_space
 from restoration.processor_cores import count_cores
 from restoration.quality.block_metrics import SSIM_RADIUS
-from restoration.quality.change_detection import count_filled
 from restoration.quality.content_similarity import content_ssim
 from restoration.quality.metric_sums import MetricSums
+from restoration.quality.processor_measurement import measure_on_processor
 from restoration.quality.style_distance import StyleEvaluation, style_distances
 
+_log = logging.getLogger(__name__)
 _MOST_THREADS = 8  # each thread has a window in memory
 
+_Result = TypeVar("_Result")
 Which = Literal["source", "derivative"]
 ComparedWith = Literal["source", "reference", "stage_input", "style"]
 
@@ -47,6 +51,8 @@ def score(
     style: StyleEvaluation | None = None,
     area: Area | None = None,
     threads: int | None = None,
+    gpu: str | None = None,
+    scheduler: DeviceScheduler = run_immediately,
 ) -> list[Score]:
     """Computes all scores of a derivative, the applicable scores of its source, and comparisons with a reference.
 
@@ -62,6 +68,10 @@ def score(
         area: the rectangle to score, by default the whole picture. The noise is always that of the whole picture.
         threads: the number of threads, by default one for each core that the process may use, at most 8. Values don't
             depend on it.
+        gpu: torch's name of a device that computes the scores instead of the threads, such as ``cuda:0``. The values
+            are the same within the tolerances of docs/reference/scores.md. If its free memory is too small, the
+            threads compute them.
+        scheduler: runs the calls on that device.
 
     Raises:
         ImageError: an image can't be read, derivative and source differ in size or channels, or the area is outside.
@@ -78,14 +88,16 @@ def score(
         compared["reference"] = reference
     if style is not None and style.content is not None:
         compared["content"] = style.content
-    sums = MetricSums(
+    sums = _measure(
         dict(reversed(images.items())),
         compared,
         area=area or Area(x=0, y=0, width=info.width, height=info.height),
         threads=threads or min(count_cores(), _MOST_THREADS),
+        gpu=gpu,
+        scheduler=scheduler,
     )
     scores = list(_comparison_scores(sums, derivative, source, image="derivative", compared_with="source"))
-    scores += _overprocessing_scores(sums, derivative, source)
+    scores += _overprocessing_scores(sums, derivative)
     for image, picture in images.items():
         if objection is not None:
             scores += _not_compared(picture, image=image, reason=objection)
@@ -97,8 +109,50 @@ def score(
         )
     if style is not None:
         scores += _stage_scores(sums, derivative, source, style)
-        scores += _style_scores(derivative, source, style, sums.area)
+        kept = _content_ssim(derivative, source, sums.area, gpu, scheduler)
+        scores += _style_scores(derivative, style, sums.area, kept)
     return scores
+
+
+def _measure(
+    described: Mapping[str, Source],
+    references: Mapping[str, Source],
+    *,
+    area: Area,
+    threads: int,
+    gpu: str | None,
+    scheduler: DeviceScheduler,
+) -> MetricSums:
+    def on_gpu(device: str) -> MetricSums:
+        from restoration.quality.gpu_measurement import measure_on_gpu
+
+        return measure_on_gpu(described, references, area=area, device=device, scheduler=scheduler)
+
+    return _compute(gpu, on_gpu, lambda: measure_on_processor(described, references, area=area, threads=threads))
+
+
+def _content_ssim(
+    derivative: Source, source: Source, area: Area, gpu: str | None, scheduler: DeviceScheduler
+) -> float | None:
+    def on_gpu(device: str) -> float | None:
+        from restoration.quality.gpu_content_similarity import content_ssim_on_gpu
+
+        return content_ssim_on_gpu(derivative, source, area, device=device, scheduler=scheduler)
+
+    return _compute(gpu, on_gpu, lambda: content_ssim(derivative, source, area))
+
+
+def _compute(gpu: str | None, on_gpu: Callable[[str], _Result], on_processor: Callable[[], _Result]) -> _Result:
+    """The result of the GPU if there is one with enough free memory, else that of the processor."""
+    if gpu is None:
+        return on_processor()
+    import torch
+
+    try:
+        return on_gpu(gpu)
+    except torch.OutOfMemoryError as error:
+        _log.warning("%s has too little free memory for scores; the processor computes them: %s", gpu, error)
+        return on_processor()
 
 
 def _stage_scores(sums: MetricSums, derivative: Source, source: Source, style: StyleEvaluation) -> Iterator[Score]:
@@ -125,9 +179,8 @@ def _stage_scores(sums: MetricSums, derivative: Source, source: Source, style: S
     yield from _similarity_scores(sums, ("derivative", "source"), derivative, source, "derivative", "source", last)
 
 
-def _style_scores(derivative: Source, source: Source, style: StyleEvaluation, area: Area) -> Iterator[Score]:
-    """Content kept by the style, and distances to the style's training pictures."""
-    kept = content_ssim(derivative, source, area)
+def _style_scores(derivative: Source, style: StyleEvaluation, area: Area, kept: float | None) -> Iterator[Score]:
+    """The content that the style ``kept``, and distances to the style's training pictures."""
     yield Score(
         metric="content_ssim",
         value=kept,
@@ -192,7 +245,7 @@ def _comparison_scores(
         )
 
 
-def _overprocessing_scores(sums: MetricSums, derivative: Source, source: Source) -> Iterator[Score]:
+def _overprocessing_scores(sums: MetricSums, derivative: Source) -> Iterator[Score]:
     """Scores for overprocessing: smoothed texture and filled-in features."""
 
     def made(metric: str, value: float | None, implementation: str) -> Score:
@@ -206,7 +259,7 @@ def _overprocessing_scores(sums: MetricSums, derivative: Source, source: Source)
             detail="smaller than 32 px: not compared" if value is None else None,
         )
 
-    pixels, places = count_filled(Crop(source, sums.area), Crop(derivative, sums.area))
+    pixels, places = sums.filled
     smoothed = sums.smoothed_share("source", "derivative")
     yield made("smoothed_share", smoothed, "blocks of 32 px that lost more than twice the picture's grain")
     yield made(

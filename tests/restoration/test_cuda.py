@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from restoration import Execution, LoadedModels, Picture, restore, restore_array, shipped_recipe
 from restoration.image import ArraySink
 from restoration.model_folders import shipped_versions
+from restoration.quality import score
+from tests.score_pictures import assert_same
 
 pytestmark = pytest.mark.cuda
 
@@ -34,6 +36,19 @@ def test_gpu_and_cpu_pixels_differ_by_at_most_one_8_bit_level() -> None:
 
 def test_two_runs_on_a_gpu_give_the_same_pixels() -> None:
     assert np.array_equal(_restored("cuda"), _restored("cuda"))
+
+
+def test_the_scores_of_a_gpu_equal_the_processors_and_do_not_change() -> None:
+    rng = np.random.default_rng(8)
+    clean = np.clip(0.5 + 0.02 * rng.standard_normal((1500, 2100, 3)), 0, 1).astype(np.float32)
+    marked = clean.copy()
+    for _ in range(200):
+        y, x, rows, columns = (int(rng.integers(0, size)) for size in (1500, 2100, 60, 20))
+        marked[y : y + rows, x : x + columns] = rng.choice([0.05, 0.95])
+    pictures: dict[str, Any] = {"derivative": Picture.from_array(clean), "source": Picture.from_array(marked)}
+    found, again = (score(**pictures, gpu="cuda") for _ in range(2))
+    assert found == again
+    assert_same(found, score(**pictures))
 
 
 def test_a_gpu_with_too_little_free_memory_restores_in_smaller_tiles() -> None:

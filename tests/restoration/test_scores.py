@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -23,34 +21,10 @@ from skimage.restoration import estimate_sigma
 
 from restoration.errors import ImageError
 from restoration.image import Area, Picture
-from restoration.image.stored_pixels import Samples
-from restoration.quality import Score, block_reading, score
+from restoration.quality import Score, score
 from restoration.quality.block_reading import Window
 from restoration.quality.noise_estimate import count_details
-
-Pixels = NDArray[np.float32]
-
-
-def scene(*, height: int = 70, width: int = 53, channels: int = 3, seed: int = 1, grain: float = 0.05) -> Pixels:
-    """A picture with edges, gradients and grain, (H, W, C)."""
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:height, 0:width]
-    base = 0.5 + 0.3 * np.sin(rows / 9)[..., None] * np.cos(columns / 7)[..., None]
-    shifted = base + np.linspace(-0.1, 0.1, channels) + random.normal(0, grain, (height, width, channels))
-    pixels: Pixels = np.clip(shifted, 0, 1).astype(np.float32)
-    return pixels
-
-
-@contextmanager
-def small_windows(rows: int, columns: int) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(block_reading, "_WINDOW_ROWS", rows)
-        patch.setattr(block_reading, "_WINDOW_COLUMNS", columns)
-        yield
-
-
-def picture(pixels: Pixels) -> Picture:
-    return Picture.from_array(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+from tests.score_pictures import Pixels, WatchedPicture, picture, scene, small_windows, triples
 
 
 def find(scores: list[Score], metric: str, image: str, compared_with: str | None) -> Score:
@@ -118,20 +92,6 @@ def assert_as_expected(scores: list[Score], values: dict[tuple[str, str, str | N
             assert found == pytest.approx(wanted, abs=TOLERANCE.get(key[0], 1e-6)), key
 
 
-@st.composite
-def triples(draw: st.DrawFn) -> tuple[Pixels, Pixels, Pixels]:
-    """Three pictures of one size: grey or RGB, 8 or 16 bits, grainy or smooth, large parts clipped or none."""
-    height, width = draw(st.integers(1, 150)), draw(st.one_of(st.integers(1, 90), st.integers(480, 1100)))
-    channels, seed = draw(st.sampled_from([1, 3])), draw(st.integers(0, 1000))
-    levels, gain = draw(st.sampled_from([255, 65535])), draw(st.sampled_from([0.3, 1.0, 4.0]))
-    pictures = []
-    for offset, grain in enumerate(draw(st.tuples(*[st.sampled_from([0.0, 0.01, 0.1])] * 3))):
-        smooth = scene(height=height, width=width, channels=channels, seed=seed + offset, grain=grain)
-        clipped = np.clip((smooth - 0.5) * gain + 0.5, 0, 1)
-        pictures.append((np.round(clipped * levels) / levels).astype(np.float32))
-    return pictures[0], pictures[1], pictures[2]
-
-
 @settings(max_examples=40, deadline=None)
 @given(pictures=triples(), threads=st.integers(1, 4), window=st.sampled_from([(64, 512), (128, 512), (64, 1024)]))
 def test_all_values_equal_scikit_images_on_whole_arrays(
@@ -182,28 +142,10 @@ def test_wavelet_details_are_zero_exactly_where_pywavelets_are(pictures: tuple[P
         assert counted.sum() == np.count_nonzero(details)
 
 
-class Watched:
-    """A picture that records which windows are read, and by which thread."""
-
-    def __init__(self, pixels: Pixels) -> None:
-        self._picture = picture(pixels)
-        self.info = self._picture.info
-        self.read_px: list[int] = []
-        self.threads: set[int] = set()
-
-    def read(self, x: int, y: int, width: int, height: int) -> Pixels:
-        self.read_px.append(width * height)
-        self.threads.add(threading.get_ident())
-        return self._picture.read(x, y, width, height)
-
-    def read_extra(self, x: int, y: int, width: int, height: int) -> Samples:
-        return self._picture.read_extra(x, y, width, height)
-
-
 @pytest.mark.parametrize("size", [(600, 9000), (9000, 600)])
 def test_pictures_are_read_in_windows_of_bounded_size_by_the_calling_thread(size: tuple[int, int]) -> None:
     pixels = np.tile(scene(height=60, width=60, channels=1), (size[0] // 60, size[1] // 60, 1))
-    images = [Watched(pixels) for _ in range(3)]
+    images = [WatchedPicture(pixels) for _ in range(3)]
     score(derivative=images[0], source=images[1], reference=images[2], threads=2)
     for image, times in zip(images, (2.6, 2.6, 1.1), strict=True):  # once for the change map, with wide margins
         assert max(image.read_px) <= 3_000_000
@@ -213,14 +155,14 @@ def test_pictures_are_read_in_windows_of_bounded_size_by_the_calling_thread(size
 
 def test_a_reference_is_read_only_where_the_picture_area_is() -> None:
     pixels = scene(height=1200, width=90, channels=1)
-    images = [Watched(pixels) for _ in range(3)]
+    images = [WatchedPicture(pixels) for _ in range(3)]
     score(derivative=images[0], source=images[1], reference=images[2], area=Area(x=10, y=20, width=40, height=50))
     assert sum(images[1].read_px) >= pixels.size
     assert sum(images[2].read_px) < pixels.size / 3
 
 
 def test_an_unreadable_image_ends_the_scoring_with_its_error() -> None:
-    class Broken(Watched):
+    class Broken(WatchedPicture):
         def read(self, x: int, y: int, width: int, height: int) -> Pixels:
             if y > 100:
                 raise ImageError("strip 7 can't be decoded")

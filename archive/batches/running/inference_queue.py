@@ -1,4 +1,4 @@
-"""Inference scheduler: runs the network calls of several in-flight tasks on one device, by priority."""
+"""Inference scheduler: runs the calls of several in-flight tasks on one device, by priority."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from queue import PriorityQueue
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
 
 _AFTER_ALL_OTHERS = 1 << 62
 
 
-class InferenceScheduler(Generic[Result]):
+class InferenceScheduler:
     """Context manager with one thread that runs calls one at a time, the lowest priority number first.
 
     The task submitted first finishes first; the others use the device while that one is read, written or scored. All
@@ -24,7 +24,7 @@ class InferenceScheduler(Generic[Result]):
 
     def __init__(self) -> None:
         # Calls of equal priority are ordered by arrival, so that calls are never compared.
-        self._waiting: PriorityQueue[tuple[int, int, Callable[[], Result] | None, Future[Result]]] = PriorityQueue()
+        self._waiting: PriorityQueue[tuple[int, int, Callable[[], Any] | None, Future[Any]]] = PriorityQueue()
         self._arrivals = itertools.count()
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 

@@ -19,12 +19,12 @@ from archive.errors import StorageError
 from archive.failpoints import failpoint
 from archive.storage import digest_file, flush_file, temporary_style_input
 from restoration.colour.srgb_adapters import match_channels
+from restoration.device_scheduling import DeviceScheduler, run_immediately
 from restoration.errors import ImageError
 from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, working_space
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord
 from restoration.pipeline.restore import derivative_info, restore
-from restoration.pipeline.tiling import NetworkScheduler, run_immediately
 from restoration.quality import Score, StyleEvaluation, score
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def process_task(
     limits: Limits,
     threads: int | None = None,
     check_still_wanted: Callable[[], None] = lambda: None,
-    scheduler: NetworkScheduler = run_immediately,
+    scheduler: DeviceScheduler = run_immediately,
 ) -> TaskResult:
     """Restores the claimed master into the file ``temporary``, scores the written file and flushes it.
 
@@ -56,9 +56,9 @@ def process_task(
         models: the loaded models of its recipe.
         temporary: the file to write, which must not exist.
         limits: the largest master that is accepted.
-        threads: how many compute scores; by itself as many as there are processors, at most 8.
+        threads: how many compute scores if no GPU does; by itself as many as there are processors, at most 8.
         check_still_wanted: is called for each window that is read; an error that it raises aborts the task.
-        scheduler: runs the network calls, one region at a time.
+        scheduler: runs the calls on the device, one region or window at a time.
 
     Raises:
         RestorationError: the master or the result is not a valid picture, or the master changed.
@@ -88,7 +88,7 @@ def _restore_and_score(
     limits: Limits,
     threads: int | None,
     check_still_wanted: Callable[[], None],
-    scheduler: NetworkScheduler,
+    scheduler: DeviceScheduler,
 ) -> TaskResult:
     """One attempt of :func:`process_task`."""
     steps = _StepTimer()
@@ -117,7 +117,9 @@ def _restore_and_score(
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         steps.begin("score")
-        scores, reference, notes = _compute_scores(claim, models, master, temporary, style_input, limits, threads)
+        scores, reference, notes = _compute_scores(
+            claim, models, master, temporary, style_input, limits, threads, scheduler
+        )
         # Last, so that the check covers everything that was read for pixels or scores.
         picture.verify_unchanged()
     steps.begin("digest")
@@ -180,7 +182,7 @@ def write_derivative(
     mask_path: Path | None,
     style_input: Path | None,
     limits: Limits,
-    scheduler: NetworkScheduler = run_immediately,
+    scheduler: DeviceScheduler = run_immediately,
 ) -> tuple[RestorationRecord, Sequence[str]]:
     """Writes the derivative that ``provenance`` describes; the same arguments give the same bytes.
 
@@ -289,6 +291,7 @@ def _compute_scores(
     style_input: Path | None,
     limits: Limits,
     threads: int | None,
+    scheduler: DeviceScheduler,
 ) -> tuple[list[Score], dict[str, str] | None, list[str]]:
     """Returns the scores, the path and SHA-256 of the reference (None without one), and notes.
 
@@ -311,6 +314,8 @@ def _compute_scores(
                 style=style,
                 area=claim.picture_area,
                 threads=threads,
+                gpu=models.gpu,
+                scheduler=scheduler,
             )
 
         if (path := claim.reference_path) is None:

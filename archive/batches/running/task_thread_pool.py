@@ -11,10 +11,11 @@ import itertools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self, TypeVar
 
 from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
@@ -31,12 +32,9 @@ from archive.image_limits import image_limits
 from archive.storage import temporary_path
 from restoration.pipeline.loaded_models import LoadedModels
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
 _POLL_SECONDS = 0.5
+
+Result = TypeVar("Result")
 
 
 class TaskReleasedError(BatchError):
@@ -125,7 +123,7 @@ class WorkerPool:
         self._priorities = itertools.count()
         self._tasks: list[InFlightTask] = []
         self._finished: SimpleQueue[InFlightTask] = SimpleQueue()
-        self._device: InferenceScheduler[NDArray[np.float32]] = InferenceScheduler()
+        self._device = InferenceScheduler()
 
     def __enter__(self) -> Self:
         self._device.__enter__()
@@ -190,13 +188,16 @@ class WorkerPool:
                 limits=image_limits(self._catalogue.settings),
                 threads=self._threads,
                 check_still_wanted=lambda: self._check_still_wanted(task),
-                scheduler=lambda call: self._device.run(task.priority, lambda: self._run_on_device(task, call)),
+                scheduler=partial(self._schedule, task),
             )
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
-    def _run_on_device(self, task: InFlightTask, call: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _schedule(self, task: InFlightTask, call: Callable[[], Result], /) -> Result:
+        return self._device.run(task.priority, lambda: self._run_on_device(task, call))
+
+    def _run_on_device(self, task: InFlightTask, call: Callable[[], Result]) -> Result:
         """Runs ``call`` in the inference thread.
 
         Raises:

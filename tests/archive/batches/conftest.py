@@ -161,14 +161,18 @@ class Workshop:
         return self.planned()
 
     def run(
-        self, batch_id: int, restoration: Stage | None = None, *, style: FakeStyle | None = None, **options: Any
+        self,
+        batch_id: int,
+        restoration: Stage | None = None,
+        *,
+        style: FakeStyle | None = None,
+        gpu: str | None = None,
+        **options: Any,
     ) -> BatchResult:
-        return run_batch(
-            self.catalogue,
-            batch_id,
-            make_models=lambda folder_of, _execution: FakeModels(restoration or FakeStage(), style, folder_of),
-            **options,
-        )
+        def make_models(folder_of: Any, _execution: object) -> FakeModels:
+            return FakeModels(restoration or FakeStage(), style, folder_of, gpu=gpu)
+
+        return run_batch(self.catalogue, batch_id, make_models=make_models, **options)
 
     def worker(self, batch_id: int, **options: Any) -> Any:
         """A process that works on the batch; see :func:`tests.fake_models.work`."""

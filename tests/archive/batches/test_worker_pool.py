@@ -20,7 +20,8 @@ from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from restoration.errors import DeviceError
-from restoration.quality import score
+from restoration.quality import gpu_measurement, score
+from restoration.quality.gpu_window_metrics import UploadedWindow
 from tests.fake_models import FakeStage, once, raising, wait_until
 
 # `workshop` is made in conftest.py.
@@ -68,6 +69,24 @@ def test_one_is_scored_while_the_device_works_on_another(workshop: Any, monkeypa
     assert workshop.run(batch_id, stage).done == 2
     assert stage.calls == 2
     workshop.assert_whole(batch_id)
+
+
+def test_with_a_gpu_the_scores_are_computed_in_the_device_thread(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.model()
+    workshop.master("A", size=(40, 60))
+    threads: set[str] = set()
+
+    def noted(*arguments: Any) -> UploadedWindow:
+        threads.add(threading.current_thread().name)
+        return UploadedWindow(*arguments)
+
+    monkeypatch.setattr(gpu_measurement, "UploadedWindow", noted)
+    assert workshop.run(workshop.planned(), gpu="cpu").done == 1
+    assert threads == {"device"}
+    (master,) = workshop.masters()
+    assert None not in (master.psnr_source, master.ssim_source)
 
 
 def test_an_error_in_one_task_does_not_touch_those_beside_it(workshop: Any) -> None:
@@ -136,7 +155,7 @@ def test_log_lines_tell_the_task_that_they_are_about(workshop: Any, monkeypatch:
         assert {(about["batch"], about["stage"]) for about in lines} == {(batch_id, stage)}
 
 
-def _waits(device: InferenceScheduler[None], count: int) -> bool:
+def _waits(device: InferenceScheduler, count: int) -> bool:
     return device._waiting.qsize() == count
 
 
@@ -150,7 +169,7 @@ def test_the_device_takes_what_came_first_and_works_in_one_thread() -> None:
             go_on.wait(60)
         done.append((place, threading.current_thread().name))
 
-    with InferenceScheduler[None]() as device:
+    with InferenceScheduler() as device:
         threads = [threading.Thread(target=device.run, args=(9, partial(work_on, 9)))]
         threads[0].start()
         assert began.wait(60)
@@ -168,7 +187,7 @@ def test_what_fails_on_the_device_is_raised_where_it_was_asked_for() -> None:
     def broken() -> None:
         raise DeviceError("no memory")
 
-    with InferenceScheduler[None]() as device:
+    with InferenceScheduler() as device:
         with pytest.raises(DeviceError, match="no memory"):
             device.run(0, broken)
         device.run(0, lambda: None)
