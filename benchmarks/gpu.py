@@ -3,10 +3,10 @@
     python -m benchmarks.gpu --output OUT --data FOLDER --checkpoint CHECKPOINT --minutes 12
     python -m benchmarks.gpu --output OUT --data FOLDER --minutes 2 --device cpu
 
-It runs the tests marked ``cuda``, measures the throughput of the newest shipped restoration, and trains for the
-remaining minutes, from a checkpoint or from the newest shipped version. It writes ``figures.json`` to OUT, and the
-checkpoint or the finished version in parts of at most 16 MB; ``cat NAME.part*`` joins them. Every result is written
-immediately, so that an interrupted run leaves what it finished.
+It runs the tests marked ``cuda`` and measures the throughput of the newest shipped restoration: of the network alone,
+and of whole pictures with files and scores. Then it trains for the remaining minutes, from a checkpoint or from that version.
+It writes ``figures.json`` to OUT, and the checkpoint or the finished version in parts of at most 16 MB; ``cat
+NAME.part*`` joins them. Every result is written immediately, so that an interrupted run leaves what it finished.
 
 It needs torch, numpy, scipy, scikit-image, tifffile, safetensors, pytest and the image libraries, but neither the
 archive's database nor its command-line packages.
@@ -19,23 +19,33 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.scans import write_picture
+from restoration import Picture, Recipe, restore, score
+from restoration.device_scheduling import Result
 from restoration.errors import TrainingError
 from restoration.execution import Execution
 from restoration.grain_profile import GRAIN_NAMES
+from restoration.image import TiffSink
 from restoration.model_folders import ModelFolder, shipped_versions
 from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.restore import derivative_info
 from restoration.training import train
 from restoration.training.checkpoints import CHECKPOINT_NAME
 from restoration.training.inference_benchmark import measure_throughput
 
 _PART_BYTES = 15 * 2**20
 _SECONDS_KEPT_FOR_WRITING = 20
+_PICTURES, _PICTURE_MEGAPIXELS, _PICTURES_AT_ONCE = 8, 24, 4
 
 
 def main() -> None:
@@ -46,6 +56,8 @@ def main() -> None:
     figures: dict[str, Any] = {"tests": _run_tests()}
     _write(options.output, figures)
     figures["throughput"] = _measure(options)
+    _write(options.output, figures)
+    figures["pictures"] = _measure_pictures(options.device)
     _write(options.output, figures)
     left = options.minutes * 60 - (time.monotonic() - began) - _SECONDS_KEPT_FOR_WRITING
     figures["training"] = _train(options, left / 60)
@@ -81,6 +93,44 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     stage = restoration.for_picture(dict.fromkeys(GRAIN_NAMES, 0.0))
     size = {} if how.device.type == "cuda" else {"side_px": 512, "matrix_side": 1024}
     return {"model": folder.card.reference, **how.described(), **measure_throughput(stage, how, **size)}
+
+
+def _measure_pictures(device: str) -> dict[str, Any]:
+    """Restores scans from file to file and scores them, several at once, as a batch does without its database."""
+    folder = _newest()
+    models = LoadedModels(lambda _stage: folder, Execution(device=device))
+    recipe, lock, busy = Recipe(stages=(folder.card.stage({}),)), threading.Lock(), 0.0
+
+    def on_device(call: Callable[[], Result], /) -> Result:
+        nonlocal busy
+        with lock:
+            began = time.perf_counter()
+            made = call()
+            busy += time.perf_counter() - began
+        return made
+
+    def process(path: Path) -> float:
+        with Picture.open(path) as scan:
+            with TiffSink(path.with_suffix(".restored.tif"), derivative_info(scan.info, recipe, models)) as sink:
+                restore(scan, recipe, sink, models=models, scheduler=on_device)
+            with Picture.open(path.with_suffix(".restored.tif")) as restored:
+                score(derivative=restored, source=scan, gpu=models.gpu, scheduler=on_device)
+            return scan.info.width * scan.info.height / 1e6
+
+    with tempfile.TemporaryDirectory(prefix="gpu-") as scans:
+        paths = [Path(scans, f"{number}.tif") for number in range(_PICTURES if models.gpu else 1)]
+        for path in paths:
+            write_picture(path, _PICTURE_MEGAPIXELS if models.gpu else 0.5, "striped")
+        began, processors_began = time.perf_counter(), time.process_time()
+        with ThreadPoolExecutor(_PICTURES_AT_ONCE) as pool:
+            megapixels = sum(pool.map(process, paths))
+        seconds, processors = time.perf_counter() - began, time.process_time() - processors_began
+    return {
+        "megapixels": round(megapixels, 1),
+        "megapixels_per_second": megapixels / seconds,
+        "device_busy_share": busy / seconds,
+        "processor_seconds_per_megapixel": processors / megapixels,
+    }
 
 
 def _newest() -> ModelFolder:

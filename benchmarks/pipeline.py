@@ -43,7 +43,7 @@ from archive.batches.running.inference_queue import InferenceScheduler
 from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
-from benchmarks.memory import write_picture
+from benchmarks.scans import write_picture
 from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped_versions
 from restoration.image import Samples, TiffSink
 from tests.fake_models import FakeModels

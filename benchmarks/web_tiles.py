@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.memory import write_picture
+from benchmarks.scans import write_picture
 from benchmarks.web_review import memory_mib, running_server
 
 TILE_PX = 512

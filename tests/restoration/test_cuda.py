@@ -13,7 +13,7 @@ from restoration import Execution, LoadedModels, Picture, restore, restore_array
 from restoration.image import ArraySink
 from restoration.model_folders import shipped_versions
 from restoration.quality import score
-from tests.score_pictures import assert_same
+from tests.score_comparison import assert_same
 
 pytestmark = pytest.mark.cuda
 

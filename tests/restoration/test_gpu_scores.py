@@ -22,7 +22,8 @@ from restoration.quality.block_reading import Window
 from restoration.quality.content_similarity import content_ssim
 from restoration.quality.gpu_content_similarity import content_ssim_on_gpu
 from restoration.quality.gpu_window_metrics import UploadedWindow, count_details
-from tests.score_pictures import Pixels, WatchedPicture, assert_same, picture, scene, small_windows, triples
+from tests.score_comparison import assert_same
+from tests.score_pictures import Pixels, WatchedPicture, picture, scene, small_windows, triples
 
 
 @st.composite
