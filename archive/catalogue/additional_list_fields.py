@@ -37,7 +37,7 @@ _DERIVATIVE = {
 
 def further_columns(names: Collection[str], shown: Any) -> list[ColumnElement[Any]]:
     """The labelled columns of additional fields; ``shown`` is the derivative of the row, or its alias."""
-    known = _known_columns(shown)
+    known = _known_columns(shown) if names else {}  # to build them all takes several milliseconds
     wanted = ["extra" if name.startswith(EXTRA_PREFIX) else name for name in names]
     return [known[name].label(name) for name in dict.fromkeys(wanted) if name in known]
 

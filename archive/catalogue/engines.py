@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from archive.errors import HomeError
 from archive.settings import Settings
@@ -44,8 +45,10 @@ def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection
             url = make_url(settings.database_url)
         except (ArgumentError, ValueError) as error:
             raise HomeError("the database URL can't be read: it must be postgresql+psycopg://user@host/name") from error
-        if keeps_connection:  # checked before use, because the server may have been restarted
-            return create_engine(url, pool_size=1, max_overflow=-1, pool_pre_ping=True)
+        if keeps_connection:
+            engine = create_engine(url, pool_size=1, max_overflow=-1)
+            event.listen(engine, "checkout", _replace_closed_connection)
+            return engine
         return create_engine(url, poolclass=NullPool)
     refuse_network_file_system(path)
     # URL.create accepts any characters in the path.
@@ -126,6 +129,18 @@ def _file_system(path: Path, mountinfo: str) -> str | None:
         if path.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
             found = len(point.parts), source.split(" ")[0]
     return found[1] if found else None
+
+
+def _replace_closed_connection(connection: Any, _record: object, _proxy: object) -> None:
+    """Makes the pool open a new connection if the server has closed this one, for example to restart.
+
+    An idle connection has nothing to read until it is closed. Unlike a ping, this takes no round trip.
+    """
+    with DefaultSelector() as selector:
+        if not connection.closed:
+            selector.register(connection, EVENT_READ)
+        if connection.closed or selector.select(timeout=0):
+            raise DisconnectionError
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

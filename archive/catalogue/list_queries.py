@@ -39,13 +39,12 @@ def stream_items(
     session: Session, node: QueryNode, limit: int | None, further: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Streams the rows of :func:`archive.catalogue.listings.list_items`."""
-    first_match = _first_match(node)
     selected = derivative_predicate(node) if selects_derivatives(node) else None
-    statement = _list_statement(first_match, selected, further)
+    statement = _list_statement(_first_match(node), selected, further)
     if limit is None:
         statement = choose_access_path(session, node, statement, matches=true())
     else:  # details are read only for the items on the page
-        page = choose_access_path(session, node, select(Item.id), matches=first_match.is_not(None))
+        page = choose_access_path(session, node, select(Item.id), matches=_has_match(node))
         page = page.correlate(None).limit(limit)
         statement = statement.where(Item.id.in_(page)).order_by(func.coalesce(Item.accession_number, ""))
     with session.execute(statement, execution_options={"yield_per": _ROWS_AT_A_TIME}) as rows:
@@ -85,14 +84,20 @@ def _least_far(states: Sequence[_State]) -> _State:
 
 def _first_match(node: QueryNode) -> ScalarSelect[int]:
     """The id of the master that represents an item in a list; NULL if no master of the item matches."""
-    return (
-        select(Master.id)
-        .where(Master.item_id == Item.id, as_exists(to_sql(node, per_row=True)))
-        .order_by(RESTORABLE_FIRST, Master.sequence)
-        .limit(1)
-        .correlate(Item)
-        .scalar_subquery()
-    )
+    return _matching_masters(node).order_by(RESTORABLE_FIRST, Master.sequence).limit(1).scalar_subquery()
+
+
+def _has_match(node: QueryNode) -> ColumnElement[bool]:
+    """Whether a master of the item matches.
+
+    Not an EXISTS, which PostgreSQL would evaluate for all items at once; and not the first match, because of the sort.
+    """
+    return _matching_masters(node).limit(1).scalar_subquery().is_not(None)
+
+
+def _matching_masters(node: QueryNode) -> Select[int]:
+    """The ids of the masters of an item that match."""
+    return select(Master.id).where(Master.item_id == Item.id, as_exists(to_sql(node, per_row=True))).correlate(Item)
 
 
 def _list_statement(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import update
 
-from archive.batches.running.claims import count_running, reclaim_lost_tasks, remove_abandoned_batch_files
+from archive.batches.running.abandoned_files import remove_abandoned_batch_files
+from archive.batches.running.claims import count_running, reclaim_lost_tasks
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_batch
 from archive.catalogue.schema.tables import Task

@@ -1,8 +1,7 @@
-"""Claims: takes tasks with a lease token, releases them, and removes files that dead processes left behind."""
+"""Claims: takes tasks with a lease token, and releases them."""
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from archive.batches.recipe_rows import parse_recipe
@@ -24,7 +23,7 @@ from archive.catalogue.schema.column_types import DatabaseClock
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, FileFault, TaskStatus
 from archive.errors import BatchError
-from archive.storage import derivative_path, mask_path, temporary_name
+from archive.storage import derivative_path, mask_path
 from restoration.image import Area, Compression, ItemDescription
 from restoration.recipe import Recipe as FullRecipe
 
@@ -65,26 +64,28 @@ _NEXT_TASK: Final[Any] = (
 )
 """The next pending task, which it locks, with all that its processing needs to know."""
 
+_IS_IN_THE_WAY: Final = or_(
+    and_(
+        Derivative.master_id == bindparam("of_master"),
+        Derivative.recipe_id == bindparam("of_recipe"),
+        or_(_EXISTS, _LOST),
+    ),
+    and_(Derivative.path == bindparam("usual"), Derivative.master_id != bindparam("of_master")),
+)
+"""A task's existing and lost derivatives, and another master's with the usual path of the task's."""
+
 _DERIVATIVES: Final = select(
     *(Derivative.id, Derivative.master_id, Derivative.path, Derivative.sha256),
     *(Derivative.file_fault, Derivative.environment),
-).where(
-    or_(
-        and_(
-            Derivative.master_id == bindparam("master_id"),
-            Derivative.recipe_id == bindparam("recipe_id"),
-            or_(_EXISTS, _LOST),
-        ),
-        and_(Derivative.path == bindparam("usual"), Derivative.master_id != bindparam("master_id")),
-    )
-)
-"""A task's existing and lost derivatives, and another master's with the usual path of the task's."""
+).where(_IS_IN_THE_WAY)
 
 _TAKE_LEASE: Final = (
     update(Task.__table__)  # type: ignore[arg-type]
     .where(Task.id == bindparam("claimed_id"))
     .values(status=TaskStatus.RUNNING, attempts=Task.attempts + 1, error=None)
 )
+_TAKE_LEASE_OF_NEW: Final = _TAKE_LEASE.where(~exists().where(_IS_IN_THE_WAY))
+"""Takes the lease if no derivative is in the way, as is usual."""
 
 _CREDIT_COLUMNS = (("credit",), ("credit", "line"))  # folded names of the museum's own columns
 
@@ -144,18 +145,38 @@ def claim_next(catalogue: Catalogue, batch_id: int, *, device: str | None = None
 
 def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> Claim | None:
     with catalogue.session() as session:
-        # Each statement is a round trip to the database, so there are only three. Building statements and loading
+        # Each statement is a round trip to the database, so there are usually two. Building statements and loading
         # objects would take longer than the database does: the statements are built once, and use columns.
         task = session.connection().execute(_NEXT_TASK, {"batch_id": batch_id}).one_or_none()
-        return None if task is None else _claim_task(catalogue, session, task, device)
+        if task is None:
+            return None
+        token = uuid4().hex
+        usual = derivative_path(task, task.sequence, task.kind, task.recipe_sha256)
+        of_task = {"of_master": task.master_id, "of_recipe": task.recipe_id, "usual": usual}
+        lease = {**_lease(catalogue, task, token, device), "claimed_id": task.task_id}
+        if session.connection().execute(_TAKE_LEASE_OF_NEW, {**lease, **of_task}).rowcount:
+            return _make_claim(catalogue, task, token, usual)
+        existing, lost, stored = _find_derivatives(session, task, of_task)
+        if existing is None:
+            session.connection().execute(_TAKE_LEASE, lease)
+        else:
+            mark_skipped(catalogue, session, session.get_one(Task, task.task_id), existing)
+        return _make_claim(catalogue, task, token, stored, lost=lost, already_made=existing is not None)
 
 
-def _claim_task(catalogue: Catalogue, session: Session, task: Row[Any], device: str | None) -> Claim:
-    existing, lost, stored = _find_derivatives(session, task)
+def _make_claim(
+    catalogue: Catalogue,
+    task: Row[Any],
+    token: str,
+    stored: str,
+    *,
+    lost: Row[Any] | None = None,
+    already_made: bool = False,
+) -> Claim:
     recipe = parse_recipe(task.recipe_id, task.recipe_sha256, task.canonical_json)
-    claim = Claim(
+    return Claim(
         task_id=task.task_id,
-        token=uuid4().hex,
+        token=token,
         master_id=task.master_id,
         master_path=catalogue.path_of(task.path),
         master_page=task.page,
@@ -173,47 +194,40 @@ def _claim_task(catalogue: Catalogue, session: Session, task: Row[Any], device: 
         started_at=task.now,
         stored_path=stored,
         final=catalogue.path_of(stored),
-        already_made=existing is not None,
+        already_made=already_made,
         lost=None if lost is None else _describe_lost(lost),
     )
-    if existing is None:
-        _take_lease(catalogue, session, claim, device)
-    else:
-        mark_skipped(catalogue, session, session.get_one(Task, claim.task_id), existing)
-    return claim
 
 
-def _take_lease(catalogue: Catalogue, session: Session, claim: Claim, device: str | None) -> None:
-    """Makes this process the holder of the locked task."""
+def _lease(catalogue: Catalogue, task: Row[Any], token: str, device: str | None) -> dict[str, Any]:
+    """The columns that make this process the holder of the locked task."""
     holder = LeaseHolder.this_process()
-    lease = {
-        "claimed_id": claim.task_id,
-        "lease_token": claim.token,
-        "lease_expires_at": lease_expiry(catalogue, claim.started_at),
+    return {
+        "lease_token": token,
+        "lease_expires_at": lease_expiry(catalogue, task.now),
         "lease_host": holder.host,
         "lease_pid": holder.pid,
         "lease_started": holder.started,
         "lease_device": device,
-        "lease_renewed_at": claim.started_at,
-        "started_at": claim.started_at,
+        "lease_renewed_at": task.now,
+        "started_at": task.now,
     }
-    session.connection().execute(_TAKE_LEASE, lease)
 
 
-def _find_derivatives(session: Session, task: Row[Any]) -> tuple[int | None, Row[Any] | None, str]:
+def _find_derivatives(
+    session: Session, task: Row[Any], of_task: Mapping[str, Any]
+) -> tuple[int | None, Row[Any] | None, str]:
     """The task's :func:`existing_derivative` or else its :func:`lost_derivative`, and the path of the derivative.
 
     That is another path than usual if the derivative of another master, renumbered since, has the usual one.
     """
-    usual = derivative_path(task, task.sequence, task.kind, task.recipe_sha256)
-    of_task = {"master_id": task.master_id, "recipe_id": task.recipe_id, "usual": usual}
     found = session.connection().execute(_DERIVATIVES, of_task).all()
     own = [each for each in found if each.master_id == task.master_id]
     existing = next((each.id for each in own if each.file_fault is None), None)
     if own and existing is None:
         return None, own[0], own[0].path
     if len(own) == len(found):
-        return existing, None, usual
+        return existing, None, of_task["usual"]
     return (
         existing,
         None,
@@ -343,55 +357,6 @@ def count_running(catalogue: Catalogue, batch_id: int) -> int:
     with catalogue.reading() as session:
         of_batch = select(func.count(Task.id)).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING)
         return session.scalar(of_batch) or 0
-
-
-def remove_abandoned_batch_files(catalogue: Catalogue, batch_id: int) -> None:
-    """Removes temporary files of dead processes that no later claim of the batch would find.
-
-    These belong to tasks that were cancelled after they had been claimed, and to tasks that were claimed more than
-    once: a process that was suspended, resumed after the task was done and then killed leaves such a file.
-    """
-    with catalogue.reading() as session:
-        rows = session.execute(
-            select(Item, Master.sequence, Master.sha256, Recipe.kind, Recipe.sha256)
-            .select_from(Task)
-            .join(Master, Task.master_id == Master.id)
-            .join(Item, Master.item_id == Item.id)
-            .join(Recipe, Task.recipe_id == Recipe.id)
-            .where(
-                Task.batch_id == batch_id,
-                or_(Task.attempts > 1, and_(Task.attempts > 0, Task.status == TaskStatus.CANCELLED)),
-            )
-        ).all()
-    for item, sequence, master_sha256, kind, recipe_sha256 in rows:
-        for sha256 in (None, master_sha256):
-            stored = derivative_path(item, sequence, kind, recipe_sha256, master_sha256=sha256)
-            remove_abandoned_files(catalogue, catalogue.path_of(stored))
-
-
-def remove_abandoned_files(catalogue: Catalogue, final: Path) -> None:
-    """Removes the temporary files of ``final`` whose token no running task holds."""
-    # Files are listed before tokens are read: a token is committed before its file is created, so that no file in use
-    # is removed. Paths in the home contain no wildcard characters.
-    pattern = temporary_name(final, "*")
-    try:
-        paths = list(final.parent.iterdir())  # not glob, which an interrupt leaves with an open folder
-    except FileNotFoundError:
-        return
-    found = [(path.name.split(".")[-2], path) for path in paths if fnmatch.fnmatchcase(path.name, pattern)]
-    if not found:
-        return
-    with catalogue.reading() as session:
-        held = set(
-            session.scalars(
-                select(Task.lease_token).where(
-                    Task.status == TaskStatus.RUNNING, Task.lease_token.in_(token for token, _ in found)
-                )
-            )
-        )
-    for token, path in found:
-        if token not in held:
-            path.unlink(missing_ok=True)
 
 
 def _area(master: Row[Any]) -> Area | None:

@@ -13,13 +13,8 @@ from sqlalchemy import func, select
 
 from archive.batches.planning.disk_space import require_disk_space
 from archive.batches.priority import find_more_urgent_batch
-from archive.batches.running.claims import (
-    Claim,
-    claim_next,
-    reclaim_lost_tasks,
-    remove_abandoned_batch_files,
-    remove_abandoned_files,
-)
+from archive.batches.running.abandoned_files import remove_abandoned_batch_files, remove_abandoned_files
+from archive.batches.running.claims import Claim, claim_next, reclaim_lost_tasks
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_while_unavailable
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat

@@ -323,6 +323,7 @@ def _decision_condition(decision: Decision) -> Condition:
     last = select(Derivative.master_id).join(Review).where(~overruled)
     return Condition(
         predicate=Master.id.in_(last.where(Review.decision == decision)),
+        counted=select(Review.id).where(~overruled, Review.decision == decision),
         row_predicate=Master.id.in_(last.where(without_index(Review.decision) == decision)),
     )
 

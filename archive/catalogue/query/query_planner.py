@@ -89,7 +89,7 @@ def _lookups_with_few_matches(session: Session, node: QueryNode) -> dict[int, _I
         return {}
     selects = [_select_item_ids(session, predicate) for _, predicate in known]
     limited = [
-        _select_matches(predicate, ids).limit(_max_matches(condition) + 1)
+        _select_matches(condition, predicate, ids).limit(_max_matches(condition) + 1)
         for (condition, predicate), ids in zip(known, selects, strict=True)
     ]
     numbers = [select(func.count()).select_from(each.subquery()).scalar_subquery() for each in limited]
@@ -111,11 +111,13 @@ def _prefer_indexes(session: Session) -> None:
         session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
 
 
-def _select_matches(predicate: Any, ids: Select[Any]) -> Select[Any]:
+def _select_matches(condition: Condition, predicate: Any, ids: Select[Any]) -> Select[Any]:
     """A statement with at least as many rows as items match, for counting.
 
     If the predicate is a single selection of ids, its rows are counted without joining items or masters.
     """
+    if condition.counted is not None:
+        return condition.counted
     is_one = (
         _is_in_selection(predicate)
         and predicate.operator is operators.in_op

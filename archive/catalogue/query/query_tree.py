@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, not_, or_, select, true
 
 from archive.catalogue.schema.tables import Derivative, Master
 
@@ -22,6 +22,8 @@ class Condition:
     selects_derivatives: bool = False
     """Whether it always applies to derivatives, such as a batch's; otherwise ``predicate`` applies to the current one.
     """
+    counted: Select[Any] | None = None
+    """A statement with at least as many rows as items match, if that is counted faster than ``predicate``."""
     is_indexed: bool = True
     """Whether an index finds the matching items, so that they can be counted without a full scan."""
     is_clustered: bool = False

@@ -14,6 +14,11 @@ def _where(condition: str, name: str, *columns: str, unique: bool = False) -> In
     return Index(name, *columns, unique=unique, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
+def _with_id(name: str, *columns: str) -> Index:
+    """An index that holds the id of each row, as SQLite's do, so that PostgreSQL doesn't read the row for it."""
+    return Index(name, *columns, postgresql_include=["id"])
+
+
 ITEM_INDEXES = (
     Index("ix_items_access_accession_number", "access", "accession_number"),
     Index("ix_items_collection_accession_number", "collection", "accession_number"),
@@ -62,7 +67,7 @@ DERIVATIVE_INDEXES = (
         "recipe_id",
         unique=True,
     ),
-    Index("ix_derivatives_master_id_recipe_id", "master_id", "recipe_id"),
+    _with_id("ix_derivatives_master_id_recipe_id", "master_id", "recipe_id"),
     _where("file_fault IS NOT NULL", "ix_derivatives_file_fault_master_id", "file_fault", "master_id"),
 )
 QUALITY_SCORE_INDEXES = (
@@ -76,7 +81,8 @@ QUALITY_SCORE_INDEXES = (
     ),
 )
 REVIEW_INDEXES = (
-    Index("ix_reviews_decision_derivative_id", "decision", "derivative_id"),
+    _with_id("ix_reviews_derivative_id", "derivative_id"),
+    _with_id("ix_reviews_decision_derivative_id", "decision", "derivative_id"),
     Index("ix_reviews_agent_id_derivative_id", "agent_id", "derivative_id"),
     Index("ix_reviews_at_derivative_id", "at", "derivative_id"),
 )

@@ -339,7 +339,7 @@ class Review(Table):
     __table_args__ = indexes.REVIEW_INDEXES
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
+    derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"))
     sha256: Mapped[str] = mapped_column(Digest)
     decision: Mapped[Decision] = mapped_column(enum_column(Decision))
     reason: Mapped[str | None] = mapped_column(Text)

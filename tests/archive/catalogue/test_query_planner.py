@@ -108,6 +108,15 @@ def test_a_rare_phrase_of_common_words_is_found_by_index(catalogue: Catalogue, m
         assert _full_scans(plan) == []
 
 
+@pytest.mark.parametrize("query", ["review:accepted", "review:rejected"])
+def test_reviews_are_counted_without_reading_derivatives(catalogue: Catalogue, query: str) -> None:
+    plans = _plans(catalogue, query)
+    counted = [plan for plan in plans[:-1] if any("reviews" in step for _, step in plan)]
+    assert counted
+    for plan in counted:
+        assert not any("derivatives" in re.sub(r"ix_\w+", "", step) for _, step in plan)
+
+
 def test_the_longest_unchecked_files_are_found_by_index(catalogue: Catalogue) -> None:
     with _Explained(catalogue) as explained:
         verify_files(catalogue, limit=10)
