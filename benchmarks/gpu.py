@@ -4,9 +4,9 @@
     python -m benchmarks.gpu --output OUT --data FOLDER --minutes 2 --device cpu
 
 It runs the tests marked ``cuda`` and measures the throughput of the newest shipped restoration: of the network alone,
-and of whole pictures with files and scores. Then it trains for the remaining minutes, from a checkpoint or from that version.
-It writes ``figures.json`` to OUT, and the checkpoint or the finished version in parts of at most 16 MB; ``cat
-NAME.part*`` joins them. Every result is written immediately, so that an interrupted run leaves what it finished.
+and of whole pictures with files and scores. Then it trains for the remaining minutes, from a checkpoint or from that
+version. It writes ``figures.json`` to OUT, and the checkpoint or the finished version in parts of at most 16 MB;
+``cat NAME.part*`` joins them. Every result is written immediately, so that an interrupted run leaves what it finished.
 
 It needs torch, numpy, scipy, scikit-image, tifffile, safetensors, pytest and the image libraries, but neither the
 archive's database nor its command-line packages.
