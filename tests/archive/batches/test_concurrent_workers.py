@@ -262,6 +262,17 @@ def test_a_claim_takes_few_statements_each_of_which_is_a_round_trip(workshop: An
     assert len([each for each in statements if each.startswith(("SELECT", "UPDATE"))]) == 2, statements
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_commit_but_that_of_a_claim_goes_without_the_disk(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 1)
+    with workshop.catalogue.keeping_connection() as catalogue:
+        with catalogue.session() as session:
+            before = session.scalar(text("SHOW synchronous_commit"))
+        assert claim_next(catalogue, batch_id)
+        with catalogue.session() as session:
+            assert session.scalar(text("SHOW synchronous_commit")) == before == "on"
+
+
 def test_masters_on_which_a_process_died_come_last(workshop: Any) -> None:
     batch_id = _prepare(workshop, 2)
     first = claim_next(workshop.catalogue, batch_id)
