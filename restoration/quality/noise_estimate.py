@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import product
 from statistics import NormalDist
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,13 @@ def count_details(window: Window, image: int) -> list[Counts]:
     own, whole = window.own, window.whole
     top, bottom = detail_range(own.y, own.height, whole.height)
     left, right = detail_range(own.x, own.width, whole.width)
-    chunks = []
+    chunks, doubtful = [], list[_Doubtful]()
     for first, start in product(range(top, bottom, _CHUNK_ROWS), range(left, right, _CHUNK_COLUMNS)):
         last, end = min(first + _CHUNK_ROWS, bottom), min(start + _CHUNK_COLUMNS, right)
         values = window.cut(image, whole, (2 * first - 2, 2 * last), (2 * start - 2, 2 * end))
         overhangs = (2 * last - 2 > whole.height, 2 * end - 2 > whole.width)
-        chunks.append([_sizes(channel, overhangs) for channel in values])
+        chunks.append([_sizes(channel, overhangs, doubtful) for channel in values])
+    _compute_exactly(doubtful)
     return [_counted(np.concatenate([size.ravel() for size in sizes])) for sizes in zip(*chunks, strict=True)]
 
 
@@ -54,10 +55,19 @@ def detail_range(first: int, size: int, whole: int) -> tuple[int, int]:
     return -(-first // 2), (whole + 3) // 2 if end == whole else -(-end // 2)
 
 
-def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
+class _Doubtful(NamedTuple):
+    """Few details of a chunk that may be 0, to be computed in pywt's precision together with those of other chunks."""
+
+    sizes: Values
+    places: NDArray[np.intp]  # in the flat ``sizes``
+    around: Values  # (4, 4, places): the values from which they are computed
+
+
+def _sizes(values: Values, overhangs: tuple[bool, bool], doubtful: list[_Doubtful]) -> Values:
     """The absolute details, (h, w), of (2 h + 2, 2 w + 2) values.
 
-    They are computed in float32, and again in pywt's precision where they may be 0.
+    They are computed in float32, and again in pywt's precision where they may be 0; a few such ones are only added to
+    ``doubtful``.
     """
     sizes = np.abs(_quick_high_pass(values))
     perhaps = sizes < _PERHAPS_ZERO
@@ -68,13 +78,23 @@ def _sizes(values: Values, overhangs: tuple[bool, bool]) -> Values:
     if places.size > sizes.size // 16 or at_overhang:
         # Only these, so that no value depends on the rest of the chunk.
         sizes[perhaps] = np.abs(_high_pass(values.astype(np.float64), overhangs)[perhaps])
-        return sizes
-    rows, columns = np.divmod(places, sizes.shape[1])
-    four = np.arange(4)[:, np.newaxis]
-    around = values[2 * rows + four[:, np.newaxis], 2 * columns + four].astype(np.float64)
-    exact = _weighted(_weighted(around, IN_ORDER), IN_ORDER)
-    sizes[rows, columns] = np.abs(exact)
+    else:
+        rows, columns = np.divmod(places, sizes.shape[1])
+        four = np.arange(4)[:, np.newaxis]
+        around = values[2 * rows + four[:, np.newaxis], 2 * columns + four]
+        doubtful.append(_Doubtful(sizes, places, around))
     return sizes
+
+
+def _compute_exactly(doubtful: Sequence[_Doubtful]) -> None:
+    """Replaces the sizes of these details."""
+    if not doubtful:
+        return
+    around = np.concatenate([each.around for each in doubtful], axis=2, dtype=np.float64)
+    exact = np.abs(_weighted(_weighted(around, IN_ORDER), IN_ORDER))
+    ends = np.cumsum([each.places.size for each in doubtful])
+    for each, sizes in zip(doubtful, np.split(exact, ends[:-1]), strict=True):
+        np.put(each.sizes, each.places, sizes)
 
 
 def _quick_high_pass(values: Values) -> Values:
