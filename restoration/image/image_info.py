@@ -125,6 +125,8 @@ class ImageInfo:
     description: str | None = None
     metadata: Metadata = field(default=Metadata(), repr=False, compare=False)
     problems: tuple[str, ...] = ()
+    is_stored_sideways: bool = field(default=False, compare=False)
+    """Whether upright columns are rows of the file, so that a few of them are read faster than a few rows."""
 
     @property
     def largest_sample(self) -> int:

@@ -64,6 +64,7 @@ def upright_info(
         title=embedded.title,
         description=embedded.description,
         metadata=metadata,
+        is_stored_sideways=orientation.transpose,
         problems=(*blocks.problems, *problem),
         page=page,
         refusal=refusal,

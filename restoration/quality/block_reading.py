@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ HALO = 8  # px around a block, needed by filters
 
 # 1 Mpx, about 14 MB per image; large enough that the overlap of windows, which is read twice, is small.
 _WINDOW_ROWS, _WINDOW_COLUMNS = 4 * BLOCK_ROWS, 8 * BLOCK_COLUMNS
+_STRIP_PIXELS = 1 << 16
 
 Values = NDArray[np.float32]
 _Result = TypeVar("_Result")
@@ -44,10 +46,43 @@ class Block:
         return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
 
 
+def read_strips(image: Source, area: Area) -> Iterator[tuple[slice, slice, Values]]:
+    """Reads an area in strips that fit into a processor's cache: their rows and columns in it, and values (C, h, w)."""
+    step = max(1, _STRIP_PIXELS // (area.height if image.info.is_stored_sideways else area.width))
+    width, height = (step, area.height) if image.info.is_stored_sideways else (area.width, step)
+    for y in range(0, area.height, height):
+        for x in range(0, area.width, width):
+            rows, columns = slice(y, min(y + height, area.height)), slice(x, min(x + width, area.width))
+            values = image.read(area.x + x, area.y + y, columns.stop - x, rows.stop - y)[0]
+            yield rows, columns, values
+
+
+class ReusedMemory:
+    """Arrays of any shape in the same memory. Fresh memory costs almost as much time as reading, as it is cleared."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, Values] = {}
+
+    def array(self, number: int, shape: tuple[int, ...]) -> Values:
+        """An array of unknown values, in the memory of the earlier arrays of this number."""
+        size = math.prod(shape)
+        if number not in self._lines or self._lines[number].size < size:
+            self._lines[number] = np.empty(size, np.float32)
+        return self._lines[number][:size].reshape(shape)
+
+
 class Window:
     """The same rectangle of several pictures in memory, with up to a halo around it."""
 
-    def __init__(self, images: Sequence[Source], references: Sequence[Source], *, own: Area, area: Area) -> None:
+    def __init__(
+        self,
+        images: Sequence[Source],
+        references: Sequence[Source],
+        *,
+        own: Area,
+        area: Area,
+        memory: ReusedMemory | None = None,
+    ) -> None:
         """Reads the window.
 
         Args:
@@ -55,6 +90,7 @@ class Window:
             references: more pictures, which are read only if the window has blocks.
             own: the rectangle of this window, without overlap.
             area: the part of the pictures that is divided into blocks.
+            memory: receives the values; a window that used it before must not be needed any more.
         """
         info = images[0].info
         self.own = own
@@ -64,8 +100,15 @@ class Window:
         self._top, self._left = max(own.y - HALO, 0), max(own.x - HALO, 0)
         width = min(own.x + own.width + HALO, info.width) - self._left
         height = min(own.y + own.height + HALO, info.height) - self._top
-        self.values = [image.read(self._left, self._top, width, height)[0] for image in needed]
+        memory = memory or ReusedMemory()
+        self.values = [
+            memory.array(number, (image.info.colour_channels, height, width)) for number, image in enumerate(needed)
+        ]
         """The pictures' values with the halo, (C, h, w) each."""
+        held = Area(x=self._left, y=self._top, width=width, height=height)
+        for image, values in zip(needed, self.values, strict=True):
+            for rows, columns, strip in read_strips(image, held):
+                values[:, rows, columns] = strip
 
     def area_block(self) -> Block | None:
         """The part of the area in this window, as one block, or None if it has none."""
@@ -109,14 +152,13 @@ class Window:
         first, last = _inside(*rows, frame.height)
         left, right = _inside(*columns, frame.width)
         out = np.empty((values.shape[0], down.size, across.size), np.float32)
-        # Slices are much faster than index lists, which are used only beyond the frame.
-        out[:, first:last, left:right] = values[
-            :, down[first] : down[last - 1] + 1, across[left] : across[right - 1] + 1
-        ]
+        # Slices are much faster than index lists, and one of these than two.
+        level = values[:, down[first] : down[last - 1] + 1]
+        out[:, first:last, left:right] = level[:, :, across[left] : across[right - 1] + 1]
+        for beyond in (slice(0, left), slice(right, None)):
+            out[:, first:last, beyond] = level[:, :, across[beyond]]
         for beyond in (slice(0, first), slice(last, None)):
             out[:, beyond] = values[:, down[beyond, np.newaxis], across]
-        for beyond in (slice(0, left), slice(right, None)):
-            out[:, :, beyond] = values[:, down[:, np.newaxis], across[beyond]]
         return out
 
     def positions(
@@ -144,10 +186,11 @@ def map_windows(
     most one window per thread and one more are in memory.
     """
     waiting: deque[Future[_Result]] = deque()
+    memories = [ReusedMemory() for _ in range(threads + 1)]
     with ThreadPoolExecutor(threads, thread_name_prefix="scores") as pool:
         try:
-            for own in _places(images[0], area):
-                waiting.append(pool.submit(work, Window(images, references, own=own, area=area)))
+            for own, memory in zip(_places(images[0], area), cycle(memories), strict=False):
+                waiting.append(pool.submit(work, Window(images, references, own=own, area=area, memory=memory)))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:

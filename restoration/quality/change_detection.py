@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TypeVar
 
@@ -33,8 +34,9 @@ from PIL import Image
 from scipy import ndimage
 
 from restoration.errors import ImageError
-from restoration.image import ImageInfo, Source
+from restoration.image import Area, ImageInfo, Source
 from restoration.quality.block_metrics import CHANGED_BY, luma_of
+from restoration.quality.block_reading import ReusedMemory, read_strips
 from restoration.quality.median_filter import MEDIAN_RADIUS, subtract_median
 
 CHANGE_STEPS = (4, 8, 16, 32)
@@ -64,7 +66,6 @@ IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussi
 LEAST_CHANGE = FILLED_THRESHOLD / 255
 COARSEST = 64  # the largest reduction at which features are looked for
 _WINDOW_ROWS, _WINDOW_COLUMNS = 1024, 4096
-_READ_ROWS = 32
 _PART_ROWS, _PART_COLUMNS = 64, 512
 
 _MAP_WIDTH_PX = 800
@@ -196,29 +197,42 @@ class FilledPlaces:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Changes:
-    """The changes in a window, extended to whole blocks; beyond the picture nothing has changed."""
+    """The changes in a window, extended to whole blocks; beyond the picture nothing has changed. Valid until the next
+    window.
+    """
 
     place: ChangeWindow
+    before: Luma
     after: Luma
-    apart: Luma  # the absolute change of luma
-    is_changed: Mask
     is_filled: Mask
+
+    @cached_property
+    def apart(self) -> Luma:
+        """The absolute change of luma."""
+        apart = self.after - self.before
+        return np.abs(apart, out=apart)
+
+    @cached_property
+    def is_changed(self) -> Mask:
+        is_changed = self.apart > np.float32(CHANGED_BY)
+        self.place.clear_outside(is_changed)
+        return is_changed
 
 
 def _changes(source: Source, derivative: Source, coarsest: int) -> Iterator[_Changes]:
     """The changes between two pictures of one size, window by window."""
     halo = FILLED_HALO * coarsest
+    memory = ReusedMemory()
     for window in change_windows(source.info.width, source.info.height, BLOCK_PX * coarsest):
-        before, after = (window.luma(picture, halo) for picture in (source, derivative))
-        apart = _without_halo(after, halo) - _without_halo(before, halo)
-        np.abs(apart, out=apart)
-        is_changed = apart > np.float32(CHANGED_BY)
-        window.clear_outside(is_changed)
-        is_filled = _filled_in(before, after, coarsest)
-        is_filled &= is_changed
-        yield _Changes(
-            place=window, after=_without_halo(after, halo), apart=apart, is_changed=is_changed, is_filled=is_filled
-        )
+        shape = window.filled_height + 2 * halo, window.filled_width + 2 * halo
+        lumas = [memory.array(number, shape) for number in range(2)]
+        for picture, luma in zip((source, derivative), lumas, strict=True):
+            window.read_luma(picture, halo, luma)
+        before, after = (_without_halo(luma, halo) for luma in lumas)
+        changes = _Changes(place=window, before=before, after=after, is_filled=_filled_in(*lumas, coarsest))
+        if changes.is_filled.any():
+            np.logical_and(changes.is_filled, changes.is_changed, out=changes.is_filled)
+        yield changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,20 +246,18 @@ class ChangeWindow:
     filled_width: int
     filled_height: int
 
-    def luma(self, picture: Source, halo: int) -> Luma:
-        """The luma of the extended window with ``halo`` pixels around it; beyond the picture it is mirrored."""
+    def read_luma(self, picture: Source, halo: int, luma: Luma) -> None:
+        """Reads the luma of the extended window with ``halo`` pixels around it; beyond the picture it is mirrored."""
         x, y = self.x - halo, self.y - halo
-        luma = np.empty((self.filled_height + 2 * halo, self.filled_width + 2 * halo), np.float32)
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + luma.shape[1], picture.info.width), min(y + luma.shape[0], picture.info.height)
-        columns = slice(left - x, right - x)
-        for first in range(top, bottom, _READ_ROWS):  # few rows, whose colours fit into a processor's cache
-            read = picture.read(left, first, right - left, min(_READ_ROWS, bottom - first))[0]
-            luma[first - y : first - y + read.shape[1], columns] = luma_of(read)
-        rows = slice(top - y, bottom - y)
+        inside = luma[top - y : bottom - y, left - x : right - x]
+        area = Area(x=left, y=top, width=right - left, height=bottom - top)
+        for rows, columns, values in read_strips(picture, area):
+            inside[rows, columns] = luma_of(values)
+        rows, columns = slice(top - y, bottom - y), slice(left - x, right - x)
         _mirror(luma[rows].T, columns)
         _mirror(luma, rows)
-        return luma
 
     def clear_outside(self, mask: Mask) -> None:
         """Clears the parts of a mask (filled_height, filled_width) beyond the picture."""

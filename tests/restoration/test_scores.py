@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import pywt
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
@@ -151,6 +155,23 @@ def test_pictures_are_read_in_windows_of_bounded_size_by_the_calling_thread(size
         assert max(image.read_px) <= 3_000_000
         assert sum(image.read_px) < times * pixels.size
         assert image.threads == {threading.get_ident()}
+
+
+def test_a_picture_that_is_stored_sideways_is_read_along_the_rows_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = np.tile(np.arange(640, dtype=np.uint8), (500, 1))
+    tifffile.imwrite(tmp_path / "scan.tif", stored, photometric="minisblack", extratags=[(274, 3, 1, 6, True)])
+    preadv, sizes = os.preadv, list[int]()
+
+    def recorded(*arguments: Any) -> int:
+        sizes.append(preadv(*arguments))
+        return sizes[-1]
+
+    monkeypatch.setattr(os, "preadv", recorded)
+    with Picture.open(tmp_path / "scan.tif") as scan:
+        score(derivative=scan, source=scan)
+    assert sum(sizes) / len(sizes) > 200  # bytes at a time, of 640 in a row
 
 
 def test_a_reference_is_read_only_where_the_picture_area_is() -> None:
