@@ -209,8 +209,9 @@ class _Changes:
     @cached_property
     def apart(self) -> Luma:
         """The absolute change of luma."""
-        apart = self.after - self.before
-        return np.abs(apart, out=apart)
+        apart: Luma = self.after - self.before
+        np.abs(apart, out=apart)
+        return apart
 
     @cached_property
     def is_changed(self) -> Mask:
@@ -225,11 +226,15 @@ def _changes(source: Source, derivative: Source, coarsest: int) -> Iterator[_Cha
     memory = ReusedMemory()
     for window in change_windows(source.info.width, source.info.height, BLOCK_PX * coarsest):
         shape = window.filled_height + 2 * halo, window.filled_width + 2 * halo
-        lumas = [memory.array(number, shape) for number in range(2)]
-        for picture, luma in zip((source, derivative), lumas, strict=True):
-            window.read_luma(picture, halo, luma)
-        before, after = (_without_halo(luma, halo) for luma in lumas)
-        changes = _Changes(place=window, before=before, after=after, is_filled=_filled_in(*lumas, coarsest))
+        before, after = (memory.array(number, shape) for number in range(2))
+        window.read_luma(source, halo, before)
+        window.read_luma(derivative, halo, after)
+        changes = _Changes(
+            place=window,
+            before=_without_halo(before, halo),
+            after=_without_halo(after, halo),
+            is_filled=_filled_in(before, after, coarsest),
+        )
         if changes.is_filled.any():
             np.logical_and(changes.is_filled, changes.is_changed, out=changes.is_filled)
         yield changes
