@@ -45,11 +45,12 @@ def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection
             url = make_url(settings.database_url)
         except (ArgumentError, ValueError) as error:
             raise HomeError("the database URL can't be read: it must be postgresql+psycopg://user@host/name") from error
+        url, options = _split_prepare_threshold(url)
         if keeps_connection:
-            engine = create_engine(url, pool_size=1, max_overflow=-1)
+            engine = create_engine(url, pool_size=1, max_overflow=-1, connect_args=options)
             event.listen(engine, "checkout", _replace_closed_connection)
             return engine
-        return create_engine(url, poolclass=NullPool)
+        return create_engine(url, poolclass=NullPool, connect_args=options)
     refuse_network_file_system(path)
     # URL.create accepts any characters in the path.
     url = URL.create("sqlite", database=str(path))
@@ -57,6 +58,24 @@ def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection
     event.listen(engine, "connect", _prepare_sqlite_migration if migrating else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _split_prepare_threshold(url: URL) -> tuple[URL, dict[str, int | None]]:
+    """The URL without ``prepare_threshold``, and this as an option of psycopg: a number of uses, or None for ``none``.
+
+    psycopg prepares a statement on the server after so many uses. A connection pooler that gives each transaction
+    another connection, such as PgBouncer before 1.21, loses prepared statements.
+
+    Raises:
+        HomeError: the value is neither a number nor ``none``.
+    """
+    if (value := url.query.get("prepare_threshold")) is None:
+        return url, {}
+    if value != "none" and not (isinstance(value, str) and value.isdecimal()):
+        raise HomeError("prepare_threshold in the database URL must be a number or none")
+    return url.difference_update_query(["prepare_threshold"]), {
+        "prepare_threshold": None if value == "none" else int(value)
+    }
 
 
 def refuse_absent_database(settings: Settings) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -14,6 +15,8 @@ import archive
 from archive.cli.logging_setup import emit, is_json, set_log_format
 from archive.cli.options import Context, LazyGroup, epilog
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, ArchiveError
+
+_LOST_PREPARED_STATEMENT = ("26000", "42P05")  # codes of PostgreSQL: it does not exist, or another one has its name
 
 COMMANDS = {
     "init": "archive.cli.init:init",
@@ -115,4 +118,14 @@ def _expected(error: Exception) -> str | None:
     database = sys.modules.get("sqlalchemy.exc")  # not imported for a command that opened no catalogue
     if database and isinstance(error, database.OperationalError):
         return f"the database can't be used: {error.orig}"
+    if database and isinstance(error, database.DBAPIError) and _sqlstate(error) in _LOST_PREPARED_STATEMENT:
+        return (
+            "the database server lost a prepared statement, as behind a connection pooler in transaction mode. Add "
+            "?prepare_threshold=none to the URL of the database in archive.toml"
+        )
     return None
+
+
+def _sqlstate(error: Any) -> str | None:
+    """PostgreSQL's code of a database error."""
+    return getattr(error.orig, "sqlstate", None)

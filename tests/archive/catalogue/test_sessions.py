@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def test_a_kept_connection_reads_and_writes_and_is_replaced_when_the_server_has_
             add_item(session, "B")
         with kept.reading() as session:
             assert session.scalar(select(func.count(Item.id))) == 2
+
+
+@pytest.mark.parametrize(("value", "prepared"), [("none", 0), ("0", 1)])
+def test_statements_are_prepared_on_the_server_as_the_url_says(catalogue: Catalogue, value: str, prepared: int) -> None:
+    if catalogue.engine.dialect.name == "sqlite":
+        return  # has no server
+    url = f"{catalogue.settings.database_url}&prepare_threshold={value}"
+    count = text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%count(items.id)%'")
+    with Catalogue.open(replace(catalogue.settings, database_url=url)).keeping_connection() as kept:
+        for _ in range(6):  # by itself, psycopg prepares a statement that was used five times
+            with kept.reading() as session:
+                assert session.scalar(select(func.count(Item.id))) == 0
+        with kept.reading() as session:
+            assert session.scalar(count) == prepared
 
 
 def test_writers_that_read_first_lose_nothing(catalogue: Catalogue) -> None:
@@ -167,6 +182,11 @@ def test_of_two_mounts_at_one_place_the_later_counts() -> None:
     mounts = f"{LOCAL}\n40 27 8:1 / /srv rw - xfs /dev/sdb1 rw\n41 40 0:50 / /srv rw - nfs s:/x rw"
     with pytest.raises(HomeError):
         refuse_network_file_system(Path("/srv/catalogue.db"), mounts)
+
+
+def test_a_wrong_prepare_threshold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="a number or none"):
+        Catalogue.open(Settings(home=tmp_path, database_url="postgresql+psycopg:///museum?prepare_threshold=never"))
 
 
 def test_a_url_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 import pytest
+from psycopg.errors import DuplicatePreparedStatement
+from sqlalchemy.exc import ProgrammingError
 
 from archive.cli.main import COMMANDS, cli, run
 from tests.small_archive import SmallArchive, command
@@ -191,6 +193,19 @@ def test_a_fault_of_the_software_is_not_hidden(small: SmallArchive, monkeypatch:
 
     with pytest.raises(LookupError):
         run(["--home", str(small.home), "list"])
+
+
+def test_a_connection_pooler_that_loses_prepared_statements_is_named(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_arguments: object, **_options: object) -> None:
+        lost = DuplicatePreparedStatement('prepared statement "_pg3_0" already exists')
+        raise ProgrammingError("SELECT 1", None, lost)
+
+    monkeypatch.setattr("archive.catalogue.listings.list_items", lose)
+    answer = small.run("list")
+    assert answer.code == 1
+    assert "Add ?prepare_threshold=none to the URL" in answer.errors
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(restored: SmallArchive) -> None:
