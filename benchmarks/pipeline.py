@@ -77,7 +77,7 @@ def main() -> None:
                 make_models=LoadedModels
                 if stand_in is None
                 else lambda _folder_of, _execution: FakeModels(
-                    stand_in, tile_size=1024, gpu="cpu" if options.gpu_scores else None
+                    stand_in, tile_size=1024, scores_device="cpu" if options.gpu_scores else None
                 ),
             )
         seconds, processors = time.perf_counter() - began, time.process_time() - processors_began
@@ -179,7 +179,8 @@ class Steps:
         make, record, run = task_processing.process_task, commit_derivative, InferenceScheduler.run
 
         def timed_turn(device: Any, priority: int, call: Callable[[], Any]) -> Any:
-            if not hasattr(self._thread, "step"):  # called by a thread that reads windows for scores
+            # Calls for scores come from the task's thread, and from one that has no step.
+            if getattr(self._thread, "step", "score") == "score":
                 return run(device, priority, lambda: self._timed_score(call))
             requested_at = self._clock()
             made, seconds = run(device, priority, lambda: self._timed(call))

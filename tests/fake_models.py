@@ -113,12 +113,12 @@ class FakeModels(LoadedModels):
         folder_of: Callable[[RecipeStage], ModelFolder] | None = None,
         *,
         tile_size: int = 16,
-        gpu: str | None = None,
+        scores_device: str | None = None,
     ) -> None:
-        """``folder_of`` is needed for recipes with styles; ``gpu`` is the device that computes scores."""
+        """``folder_of`` is needed for recipes with styles; ``scores_device`` computes the scores."""
         self._restoration, self._style = restoration, style or FakeStyle()
         self._tile_size = tile_size
-        self._gpu = gpu
+        self._scores_device = scores_device
         if folder_of is not None:
             self._folder_of = folder_of
 
@@ -127,8 +127,8 @@ class FakeModels(LoadedModels):
         return self._tile_size
 
     @property
-    def gpu(self) -> str | None:
-        return self._gpu
+    def scores_device(self) -> str | None:
+        return self._scores_device
 
     @property
     def environment(self) -> Environment:

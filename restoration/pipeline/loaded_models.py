@@ -54,8 +54,8 @@ class LoadedModels:
         return self._resolved.tile_size
 
     @property
-    def gpu(self) -> str | None:
-        """Torch's name of the device, or None if that is the processor."""
+    def scores_device(self) -> str | None:
+        """Torch's name of the GPU that computes scores, or None if the processor does."""
         device = self._resolved.device
         return None if device.type == "cpu" else str(device)
 

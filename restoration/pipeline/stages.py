@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from restoration.errors import DeviceError, DeviceMemoryError, WeightsError
+from restoration.device_errors import device_errors
+from restoration.errors import WeightsError
 from restoration.execution import ResolvedExecution, autocast
 from restoration.grain_profile import GRAIN_NAMES, encode_grain
 from restoration.model_folders import ModelFolder
@@ -53,28 +54,6 @@ class PlacedStage(Protocol):
 
 
 _CUDNN_FLAGS = threading.RLock()
-_OUT_OF_MEMORY_TEXTS = (
-    "out of memory",  # CUDA and its allocator
-    "STATUS_ALLOC_FAILED",  # CUDA libraries
-    "can't allocate memory",  # torch on the CPU
-    # oneDNN gives no reason; for convolutions that worked before, the reason is always memory.
-    "could not create a primitive",
-    "could not execute a primitive",
-)
-
-
-@contextmanager
-def _device_errors() -> Iterator[None]:
-    """Converts torch's device failures and out-of-memory errors to :class:`DeviceError`."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        if isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY_TEXTS):
-            raise DeviceMemoryError(f"the device's memory is full ({first_line})") from error
-        if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
-            raise DeviceError(f"the device failed: {first_line}") from error
-        raise
 
 
 @contextmanager
@@ -88,11 +67,12 @@ def _reproducible_convolutions() -> Iterator[None]:
 
 @contextmanager
 def inference(execution: ResolvedExecution) -> Iterator[None]:
-    """Context for reproducible inference with ``execution``; device failures raise :class:`DeviceError`."""
+    """Context for reproducible inference with ``execution``; device failures raise
+    :class:`restoration.errors.DeviceError`."""
     # torch applies its thread count to a new thread only when the count is read there.
     torch.get_num_threads()
     with (
-        _device_errors(),
+        device_errors(),
         torch.inference_mode(),
         _reproducible_convolutions() if execution.device.type == "cuda" else nullcontext(),
         autocast(execution.device, execution.autocast),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restoration.image import Area, Source
+from restoration.quality.mirroring import mirrored
 
 BLOCK_ROWS, BLOCK_COLUMNS = 64, 512
 HALO = 8  # px around a block, needed by filters
@@ -223,6 +224,4 @@ def _reflected(first: int, last: int, size: int) -> NDArray[np.intp]:
     """The positions ``first`` to ``last`` (exclusive) on an axis of ``size`` px; positions beyond its ends are
     reflected.
     """
-    positions = np.minimum(np.arange(first, last), size - 1 + HALO) % (2 * size)
-    folded: NDArray[np.intp] = np.where(positions < size, positions, 2 * size - 1 - positions)
-    return folded
+    return mirrored(np.minimum(np.arange(first, last), size - 1 + HALO), size)

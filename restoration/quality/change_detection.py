@@ -38,6 +38,7 @@ from restoration.image import Area, ImageInfo, Source
 from restoration.quality.block_metrics import CHANGED_BY, luma_of
 from restoration.quality.block_reading import ReusedMemory, read_strips
 from restoration.quality.median_filter import MEDIAN_RADIUS, subtract_median
+from restoration.quality.mirroring import mirrored
 
 CHANGE_STEPS = (4, 8, 16, 32)
 """Mean changes of luma, in 1/255, above which each of the map's colours for change begins."""
@@ -58,11 +59,11 @@ Mask = NDArray[np.bool_]
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 
 FILLED_HALO = MEDIAN_RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
-TOGETHER = 3  # of 3x3 px, at least, exceed the limit
+MIN_NEIGHBOURS = 3  # of 3x3 px, at least, exceed the limit
 BLOCK_PX = 16  # px a side, in which the deviation is estimated, at each reduction
-SIGMAS = 5.0
-BELOW = 0.8  # the percentile that gives the deviation; the median would be 0 in clipped shadows
-IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
+LIMIT_IN_SIGMAS = 5.0
+DEVIATION_QUANTILE = 0.8  # the percentile that gives the deviation; the median would be 0 in clipped shadows
+QUANTILE_IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
 LEAST_CHANGE = FILLED_THRESHOLD / 255
 COARSEST = 64  # the largest reduction at which features are looked for
 _WINDOW_ROWS, _WINDOW_COLUMNS = 1024, 4096
@@ -279,10 +280,9 @@ class ChangeWindow:
 def _mirror(luma: Luma, inside: slice) -> None:
     """Fills the rows before and after ``inside`` with mirror images of those inside, edges repeated."""
     size = inside.stop - inside.start
-    positions = np.arange(-inside.start, len(luma) - inside.start) % (2 * size)
-    mirrored = np.where(positions < size, positions, 2 * size - 1 - positions) + inside.start
+    rows = mirrored(np.arange(-inside.start, len(luma) - inside.start), size) + inside.start
     for beyond in (slice(inside.start), slice(inside.stop, None)):
-        luma[beyond] = luma[mirrored[beyond]]
+        luma[beyond] = luma[rows[beyond]]
 
 
 def change_windows(width: int, height: int, step: int) -> Iterator[ChangeWindow]:
@@ -355,7 +355,7 @@ def _filled_part(before: Luma, after: Luma) -> Mask | None:
     rows, columns, limits = rows[keep], columns[keep], limits[keep]
     around = (taken[rows + down, columns + across] > limits for down, across in product(range(3), repeat=2))
     together = sum(around, start=np.zeros(rows.size, np.int8))
-    keep = together >= TOGETHER
+    keep = together >= MIN_NEIGHBOURS
     if not keep.any():
         return None
     is_filled = np.zeros(own.shape, np.bool_)
@@ -371,9 +371,9 @@ def _limits(sizes: Luma, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> L
     across = sizes.shape[1] // BLOCK_PX
     numbers, which = np.unique(rows * across + columns, return_inverse=True)
     blocks = _cells(sizes, BLOCK_PX)[numbers // across, :, numbers % across].reshape(numbers.size, -1)
-    place = round(BELOW * BLOCK_PX**2)
-    spreads = np.partition(blocks, place, axis=1)[:, place] / np.float32(IN_SIGMAS)
-    limits: Luma = np.maximum(np.float32(LEAST_CHANGE), np.float32(SIGMAS) * spreads)[which]
+    place = round(DEVIATION_QUANTILE * BLOCK_PX**2)
+    spreads = np.partition(blocks, place, axis=1)[:, place] / np.float32(QUANTILE_IN_SIGMAS)
+    limits: Luma = np.maximum(np.float32(LEAST_CHANGE), np.float32(LIMIT_IN_SIGMAS) * spreads)[which]
     return limits
 
 

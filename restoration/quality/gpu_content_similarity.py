@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restoration.device_errors import run_on_device
 from restoration.device_scheduling import DeviceScheduler
 from restoration.image import Area, Source
 from restoration.quality.block_metrics import SSIM_RADIUS
@@ -42,20 +43,20 @@ def content_ssim_on_gpu(
 
     Raises:
         ImageError: a picture can't be read.
-        torch.OutOfMemoryError: the device has too little free memory.
+        DeviceError: the device failed, or its memory is full.
     """
     if min(area.width, area.height) <= 2 * SSIM_RADIUS:
         return None
     counts, sums = np.zeros(TONES), np.zeros(TONES)
     for band in bands(area):
         pair = band.read(made, area), band.read(source, area)
-        found = scheduler(partial(_count_tones, pair, band, device))
+        found = run_on_device(scheduler, partial(_count_tones, pair, band, device))
         counts += found[0]
         sums += found[1]
     curve, total = fit_curve(counts, sums), 0.0
     for band in bands(area):
         pair = band.read(made, area), band.read(source, area)
-        total += scheduler(partial(_sum_similarity, pair, band, device, curve))
+        total += run_on_device(scheduler, partial(_sum_similarity, pair, band, device, curve))
     return total / count_pixels(area)
 
 

@@ -17,55 +17,57 @@ from torch import Tensor
 from restoration.image import ImageInfo
 from restoration.quality.block_metrics import CHANGED_BY
 from restoration.quality.change_detection import (
-    BELOW,
     BLOCK_PX,
+    DEVIATION_QUANTILE,
     FILLED_HALO,
-    IN_SIGMAS,
     LEAST_CHANGE,
-    SIGMAS,
-    TOGETHER,
+    LIMIT_IN_SIGMAS,
+    MIN_NEIGHBOURS,
+    QUANTILE_IN_SIGMAS,
     ChangeWindow,
     FilledPlaces,
     change_windows,
     coarsest_reduction,
 )
+from restoration.quality.mirroring import mirrored
 
 
 class FilledPixelCounter:
     """Counts the filled-in pixels and places of a picture from strips of its luma before and after."""
 
-    def __init__(self, info: ImageInfo, device: torch.device) -> None:
+    def __init__(self, info: ImageInfo) -> None:
         """Prepares the count for pictures of the size of ``info``."""
         self._height, self._width = info.height, info.width
         self._coarsest = coarsest_reduction(info)
         self._halo = FILLED_HALO * self._coarsest
         self._places = FilledPlaces(info)
         self._windows = deque(change_windows(info.width, info.height, BLOCK_PX * self._coarsest))
-        self._strips = torch.empty((2, 0, info.width), device=device)
-        self._top = 0  # the first row of the strips
+        self._strips: deque[Tensor] = deque()
+        self._top = self._bottom = 0  # the first row of the strips, and the end of their rows
 
     def add(self, lumas: Tensor) -> None:
         """Adds the next rows, (2, rows, width) float32: the luma before and after."""
-        self._strips = torch.cat([self._strips, lumas], dim=1)
-        while self._windows and self._last_row(self._windows[0]) <= self._top + self._strips.shape[1]:
+        self._strips.append(lumas)
+        self._bottom += lumas.shape[1]
+        while self._windows and self._rows(self._windows[0])[1] <= self._bottom:
             self._count(self._windows.popleft())
-        first = max(self._windows[0].y - self._halo, 0) if self._windows else self._height
-        self._strips = self._strips[:, first - self._top :].clone()  # the clone frees the other rows
-        self._top = first
+        first = self._rows(self._windows[0])[0] if self._windows else self._height
+        while self._strips and self._top + self._strips[0].shape[1] <= first:
+            self._top += self._strips.popleft().shape[1]
 
     def count(self) -> tuple[int, int]:
         """The number of pixels and of separate places, after all rows were added."""
         return self._places.pixels, self._places.count()
 
-    def _last_row(self, window: ChangeWindow) -> int:
-        """The end of the rows that a window needs."""
-        return min(window.y + window.filled_height + self._halo, self._height)
+    def _rows(self, window: ChangeWindow) -> tuple[int, int]:
+        """The first row that a window needs, and the end of its rows."""
+        return max(window.y - self._halo, 0), min(window.y + window.filled_height + self._halo, self._height)
 
     def _count(self, window: ChangeWindow) -> None:
         rows = _mirrored(window.y - self._halo, window.filled_height + 2 * self._halo, self._height) - self._top
         columns = _mirrored(window.x - self._halo, window.filled_width + 2 * self._halo, self._width)
-        down, across = (torch.from_numpy(each).to(self._strips.device) for each in (rows, columns))
-        before, after = self._strips.index_select(1, down).index_select(2, across)
+        down, across = (torch.from_numpy(each).to(self._strips[0].device) for each in (rows, columns))
+        before, after = torch.cat([strip.index_select(2, across) for strip in self._strips], 1).index_select(1, down)
         is_changed = (_without_halo(after, self._halo) - _without_halo(before, self._halo)).abs() > CHANGED_BY
         is_changed[window.height :] = False
         is_changed[:, window.width :] = False
@@ -77,9 +79,7 @@ class FilledPixelCounter:
 def _mirrored(first: int, size: int, end: int) -> NDArray[np.intp]:
     """The positions of ``size`` px from ``first`` on an axis of ``end`` px; those beyond it mirror the ones inside."""
     top, bottom = max(first, 0), min(first + size, end)
-    inside = bottom - top
-    positions = (np.arange(first, first + size) - top) % (2 * inside)
-    return np.where(positions < inside, positions, 2 * inside - 1 - positions) + top
+    return mirrored(np.arange(first, first + size) - top, bottom - top) + top
 
 
 def _filled_in(before: Tensor, after: Tensor, coarsest: int) -> Tensor:
@@ -107,17 +107,17 @@ def _removed_features(before: Tensor, after: Tensor) -> Tensor:
     together = torch.zeros(own.shape, dtype=torch.int8, device=own.device)
     for down, across in product(range(3), repeat=2):
         together += taken[down : down + rows, across : across + columns] > limits
-    return is_filled & (together >= TOGETHER)
+    return is_filled & (together >= MIN_NEIGHBOURS)
 
 
 def _limits(sizes: Tensor) -> Tensor:
     """For each pixel the limit above which a size counts as filled in, from the deviation in its block."""
     cells = _cells(sizes, BLOCK_PX)
     blocks = cells.transpose(1, 2).flatten(2)
-    place = round(BELOW * BLOCK_PX**2)
+    place = round(DEVIATION_QUANTILE * BLOCK_PX**2)
     # Division by a number would be a multiplication by its reciprocal on a GPU, which rounds differently.
-    spreads = blocks.kthvalue(place + 1, dim=2).values / torch.full((), IN_SIGMAS, device=sizes.device)
-    limits = (spreads * SIGMAS).clamp_min(LEAST_CHANGE)
+    spreads = blocks.kthvalue(place + 1, dim=2).values / torch.full((), QUANTILE_IN_SIGMAS, device=sizes.device)
+    limits = (spreads * LIMIT_IN_SIGMAS).clamp_min(LEAST_CHANGE)
     return limits[:, None, :, None].expand(cells.shape).reshape(sizes.shape)
 
 

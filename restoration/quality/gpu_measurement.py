@@ -9,6 +9,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from restoration.device_errors import run_on_device
 from restoration.device_scheduling import DeviceScheduler
 from restoration.image import Area, Crop, Source
 from restoration.quality.block_reading import Block, Window, map_windows
@@ -30,8 +31,8 @@ def measure_on_gpu(
 ) -> MetricSums:
     """Measures as :func:`restoration.quality.processor_measurement.measure_on_processor`.
 
-    The device has the rows of luma in memory that the filled-in pixels need, about 1400 to 1700 at 8 bytes a pixel, and
-    one window of about a megapixel.
+    The device holds the rows of luma that the filled-in pixels need, about 1700 at 8 bytes a pixel, and less than 1 GB
+    for the calculations in one window.
 
     Args:
         described: by name, the pictures that get all scores, among them ``source`` and ``derivative``.
@@ -42,7 +43,7 @@ def measure_on_gpu(
 
     Raises:
         ImageError: a picture can't be read.
-        torch.OutOfMemoryError: the device has too little free memory.
+        DeviceError: the device failed, or its memory is full.
     """
     sums = MetricSums(described, area=area)
     measurement = _Measurement(list(described), list(references), described["source"], sums, torch.device(device))
@@ -50,14 +51,14 @@ def measure_on_gpu(
         list(described.values()),
         list(references.values()),
         area=area,
-        work=lambda window: scheduler(lambda: measurement.add(window)),
+        work=lambda window: run_on_device(scheduler, lambda: measurement.add(window)),
         threads=1,
     ):
         if found is not None:
             sums.add(found.sums)
             for name, cells in found.cells.items():
                 place_cells(sums.cells[name], cells, found.block)
-    sums.filled, details = scheduler(measurement.finish)
+    sums.filled, details = run_on_device(scheduler, measurement.finish)
     sums.details.update(details)
     return sums
 
@@ -96,7 +97,7 @@ class _Measurement:
         self._origins = sums.origins
         self._device = device
         self._details: dict[str, Tensor] = {}
-        self._filled = FilledPixelCounter(Crop(source, sums.area).info, device)
+        self._filled = FilledPixelCounter(Crop(source, sums.area).info)
         self._row = _Row(0)
 
     def add(self, window: Window) -> _Found | None:

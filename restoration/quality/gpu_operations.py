@@ -1,7 +1,6 @@
 """Operations on planes on a GPU, with torch, that several metrics use.
 
-Each is done element by element in the precision of its input, so it is exact to rounding on any device: a convolution
-of the GPU's library might use a lower precision.
+Filters are sums of shifted planes, so that the order of addition is known, and with it the result on any device.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from restoration.quality.block_metrics import LUMA_WEIGHTS, SSIM_C1, SSIM_C2, gaussian_weights
+from restoration.quality.mirroring import mirrored
 
 
 def luma_of(values: Tensor) -> Tensor:
@@ -55,9 +55,7 @@ def structural_similarity(one: Tensor, other: Tensor) -> Tensor:
 
 def mirror_edges(plane: Tensor, width: int) -> Tensor:
     """A plane (h, w) with ``width`` px around it that mirror those inside, the edges repeated."""
-    for axis in range(2):
-        size = plane.shape[axis]
-        positions = np.arange(-width, size + width) % (2 * size)
-        mirrored = np.where(positions < size, positions, 2 * size - 1 - positions)
-        plane = plane.index_select(axis, torch.from_numpy(mirrored).to(plane.device))
+    for axis, size in enumerate(plane.shape):
+        positions = mirrored(np.arange(-width, size + width), size)
+        plane = plane.index_select(axis, torch.from_numpy(positions).to(plane.device))
     return plane

@@ -25,10 +25,10 @@ from restoration.quality.block_metrics import (
 from restoration.quality.block_reading import HALO, Block, Window
 from restoration.quality.gpu_operations import filter_symmetric, luma_of, structural_similarity
 from restoration.quality.noise_estimate import (
-    AT_OVERHANG,
     BINS_IN_ONE,
-    IN_ORDER,
     MAX_BINS,
+    TAP_ORDER,
+    TAP_ORDER_AT_OVERHANG,
     detail_range,
     high_pass_weights,
 )
@@ -175,10 +175,10 @@ def _high_pass(values: Tensor, axis: int, *, at_overhang: bool) -> Tensor:
     """Filters every second row or column; the last one in another order of addition where it begins at the edge."""
     size = values.shape[axis] // 2 - 1
     steps = [slice(k, k + 2 * size, 2) for k in range(4)]
-    passed = _weighted([values[:, step] if axis == 1 else values[:, :, step] for step in steps], IN_ORDER)
+    passed = _weighted([values[:, step] if axis == 1 else values[:, :, step] for step in steps], TAP_ORDER)
     if at_overhang:
         last = [values.narrow(axis, k, 1) for k in range(values.shape[axis] - 4, values.shape[axis])]
-        passed.narrow(axis, size - 1, 1).copy_(_weighted(last, AT_OVERHANG))
+        passed.narrow(axis, size - 1, 1).copy_(_weighted(last, TAP_ORDER_AT_OVERHANG))
     return passed
 
 

@@ -19,8 +19,8 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 BINS_IN_ONE = 1 << 18  # error of the median: at most 2**-18, a quarter of a 16-bit level
 MAX_BINS = 3 << 17  # the largest detail of db2 is 1.4 for values in [0, 1]
 _PERHAPS_ZERO = 2e-6  # twice the error of a detail in float32
-IN_ORDER = (0, 1, 2, 3)  # the order in which pywt adds the products of its taps
-AT_OVERHANG = (2, 1, 0, 3)  # the order if only one tap lies within the picture: it begins at the edge
+TAP_ORDER = (0, 1, 2, 3)  # the order in which pywt adds the products of its taps
+TAP_ORDER_AT_OVERHANG = (2, 1, 0, 3)  # the order if only one tap lies within the picture: it begins at the edge
 _CHUNK_ROWS, _CHUNK_COLUMNS = 16, 512  # details at a time; their values fit into a processor's cache
 
 
@@ -91,7 +91,7 @@ def _compute_exactly(doubtful: Sequence[_Doubtful]) -> None:
     if not doubtful:
         return
     around = np.concatenate([each.around for each in doubtful], axis=2, dtype=np.float64)
-    exact = np.abs(_weighted(_weighted(around, IN_ORDER), IN_ORDER))
+    exact = np.abs(_weighted(_weighted(around, TAP_ORDER), TAP_ORDER))
     ends = np.cumsum([each.places.size for each in doubtful])
     for each, sizes in zip(doubtful, np.split(exact, ends[:-1]), strict=True):
         np.put(each.sizes, each.places, sizes)
@@ -104,7 +104,7 @@ def _quick_high_pass(values: Values) -> Values:
     """
     rows, width = len(values) // 2 - 1, values.shape[1]
     even, odd = (np.ascontiguousarray(values[first::2]).reshape(-1) for first in range(2))
-    line = _weighted([even[:-width], odd[:-width], even[width:], odd[width:]], IN_ORDER)
+    line = _weighted([even[:-width], odd[:-width], even[width:], odd[width:]], TAP_ORDER)
     first, second = _weights_of_pairs()[:, : line.size - 2]
     pairs = line[:-2] * first
     pairs += line[2:] * second
@@ -124,13 +124,13 @@ def _counted(sizes: Values) -> Counts:
 def _high_pass(values: NDArray[np.float64], overhangs: tuple[bool, bool]) -> NDArray[np.float64]:
     """High-pass filters every second row and column, (h, w) of (2 h + 2, 2 w + 2), in pywt's order of addition."""
     rows, columns = (size // 2 - 1 for size in values.shape)
-    down = _weighted([values[k::2][:rows] for k in range(4)], IN_ORDER)
+    down = _weighted([values[k::2][:rows] for k in range(4)], TAP_ORDER)
     if overhangs[0]:
-        down[-1] = _weighted(list(values[-4:]), AT_OVERHANG)
+        down[-1] = _weighted(list(values[-4:]), TAP_ORDER_AT_OVERHANG)
     even, odd = np.ascontiguousarray(down[:, 0::2]), np.ascontiguousarray(down[:, 1::2])
-    passed = _weighted([(even, odd)[k % 2][:, k // 2 : k // 2 + columns] for k in range(4)], IN_ORDER)
+    passed = _weighted([(even, odd)[k % 2][:, k // 2 : k // 2 + columns] for k in range(4)], TAP_ORDER)
     if overhangs[1]:
-        passed[:, -1] = _weighted(list(down[:, -4:].T), AT_OVERHANG)
+        passed[:, -1] = _weighted(list(down[:, -4:].T), TAP_ORDER_AT_OVERHANG)
     return passed
 
 

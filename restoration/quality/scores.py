@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Literal, TypeVar
 
 from restoration.device_scheduling import DeviceScheduler, run_immediately
-from restoration.errors import ImageError
+from restoration.errors import DeviceMemoryError, ImageError
 from restoration.image import Area, ImageInfo, Source, working_space
 from restoration.processor_cores import count_cores
 from restoration.quality.block_metrics import SSIM_RADIUS
@@ -51,13 +51,13 @@ def score(
     style: StyleEvaluation | None = None,
     area: Area | None = None,
     threads: int | None = None,
-    gpu: str | None = None,
+    device: str | None = None,
     scheduler: DeviceScheduler = run_immediately,
 ) -> list[Score]:
     """Computes all scores of a derivative, the applicable scores of its source, and comparisons with a reference.
 
-    The calling thread reads each picture in windows, twice, and a few times more for a style; memory hardly grows with
-    the picture's size.
+    The calling thread reads each picture in windows, once for a GPU, else twice, and a few times more for a style;
+    memory hardly grows with the picture's size.
 
     Args:
         derivative: the restored picture.
@@ -68,13 +68,14 @@ def score(
         area: the rectangle to score, by default the whole picture. The noise is always that of the whole picture.
         threads: the number of threads, by default one for each core that the process may use, at most 8. Values don't
             depend on it.
-        gpu: torch's name of a device that computes the scores instead of the threads, such as ``cuda:0``. The values
+        device: torch's name of a GPU that computes the scores instead of the threads, such as ``cuda:0``. The values
             are the same within the tolerances of docs/reference/scores.md. If its free memory is too small, the
             threads compute them.
         scheduler: runs the calls on that device.
 
     Raises:
         ImageError: an image can't be read, derivative and source differ in size or channels, or the area is outside.
+        DeviceError: the device failed.
     """
     info = source.info
     if (objection := _mismatch_reason(derivative.info, info, "source")) is not None:
@@ -93,7 +94,7 @@ def score(
         compared,
         area=area or Area(x=0, y=0, width=info.width, height=info.height),
         threads=threads or min(count_cores(), _MOST_THREADS),
-        gpu=gpu,
+        device=device,
         scheduler=scheduler,
     )
     scores = list(_comparison_scores(sums, derivative, source, image="derivative", compared_with="source"))
@@ -109,7 +110,7 @@ def score(
         )
     if style is not None:
         scores += _stage_scores(sums, derivative, source, style)
-        kept = _content_ssim(derivative, source, sums.area, gpu, scheduler)
+        kept = _content_ssim(derivative, source, sums.area, device, scheduler)
         scores += _style_scores(derivative, style, sums.area, kept)
     return scores
 
@@ -120,39 +121,39 @@ def _measure(
     *,
     area: Area,
     threads: int,
-    gpu: str | None,
+    device: str | None,
     scheduler: DeviceScheduler,
 ) -> MetricSums:
-    def on_gpu(device: str) -> MetricSums:
+    def on_device(device: str) -> MetricSums:
         from restoration.quality.gpu_measurement import measure_on_gpu
 
         return measure_on_gpu(described, references, area=area, device=device, scheduler=scheduler)
 
-    return _compute(gpu, on_gpu, lambda: measure_on_processor(described, references, area=area, threads=threads))
+    return _compute(device, on_device, lambda: measure_on_processor(described, references, area=area, threads=threads))
 
 
 def _content_ssim(
-    derivative: Source, source: Source, area: Area, gpu: str | None, scheduler: DeviceScheduler
+    derivative: Source, source: Source, area: Area, device: str | None, scheduler: DeviceScheduler
 ) -> float | None:
-    def on_gpu(device: str) -> float | None:
+    def on_device(device: str) -> float | None:
         from restoration.quality.gpu_content_similarity import content_ssim_on_gpu
 
         return content_ssim_on_gpu(derivative, source, area, device=device, scheduler=scheduler)
 
-    return _compute(gpu, on_gpu, lambda: content_ssim(derivative, source, area))
+    return _compute(device, on_device, lambda: content_ssim(derivative, source, area))
 
 
-def _compute(gpu: str | None, on_gpu: Callable[[str], _Result], on_processor: Callable[[], _Result]) -> _Result:
-    """The result of the GPU if there is one with enough free memory, else that of the processor."""
-    if gpu is None:
-        return on_processor()
-    import torch
-
-    try:
-        return on_gpu(gpu)
-    except torch.OutOfMemoryError as error:
-        _log.warning("%s has too little free memory for scores; the processor computes them: %s", gpu, error)
-        return on_processor()
+def _compute(device: str | None, on_device: Callable[[str], _Result], on_processor: Callable[[], _Result]) -> _Result:
+    """The result of the device if one is given and has enough free memory, else that of the processor."""
+    if device is not None:
+        try:
+            return on_device(device)
+        except DeviceMemoryError as error:
+            # As text, because a log record that is kept would keep the exception.
+            reason = str(error)
+            _log.warning("%s has too little free memory for scores; the processor computes them: %s", device, reason)
+    # Outside the except block, so that the exception no longer keeps the device's memory occupied.
+    return on_processor()
 
 
 def _stage_scores(sums: MetricSums, derivative: Source, source: Source, style: StyleEvaluation) -> Iterator[Score]:

@@ -10,9 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from restoration import Execution, LoadedModels, Picture, restore, restore_array, shipped_recipe
-from restoration.image import ArraySink
+from restoration.device_scheduling import run_immediately
+from restoration.image import Area, ArraySink
 from restoration.model_folders import shipped_versions
 from restoration.quality import score
+from restoration.quality.content_similarity import content_ssim
+from restoration.quality.gpu_content_similarity import content_ssim_on_gpu
 from tests.score_comparison import assert_same
 
 pytestmark = pytest.mark.cuda
@@ -38,17 +41,46 @@ def test_two_runs_on_a_gpu_give_the_same_pixels() -> None:
     assert np.array_equal(_restored("cuda"), _restored("cuda"))
 
 
-def test_the_scores_of_a_gpu_equal_the_processors_and_do_not_change() -> None:
+def _spotted(height: int, width: int, channels: int) -> dict[str, Any]:
+    """A picture without, and the same one with, marks of many sizes."""
     rng = np.random.default_rng(8)
-    clean = np.clip(0.5 + 0.02 * rng.standard_normal((1500, 2100, 3)), 0, 1).astype(np.float32)
+    clean = np.clip(0.5 + 0.02 * rng.standard_normal((height, width, channels)), 0, 1).astype(np.float32)
     marked = clean.copy()
     for _ in range(200):
-        y, x, rows, columns = (int(rng.integers(0, size)) for size in (1500, 2100, 60, 20))
+        y, x, rows, columns = (int(rng.integers(0, size)) for size in (height, width, 60, 20))
         marked[y : y + rows, x : x + columns] = rng.choice([0.05, 0.95])
-    pictures: dict[str, Any] = {"derivative": Picture.from_array(clean), "source": Picture.from_array(marked)}
-    found, again = (score(**pictures, gpu="cuda") for _ in range(2))
+    names = {"derivative": clean, "source": marked, "reference": np.clip(clean + 0.01, 0, 1)}
+    return {name: Picture.from_array(each if channels == 3 else each[..., 0]) for name, each in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("size", "area"),
+    [((1500, 4500, 3), None), ((700, 900, 1), None), ((700, 900, 3), Area(x=33, y=71, width=601, height=555))],
+)
+def test_the_scores_of_a_gpu_equal_the_processors_and_do_not_change(
+    size: tuple[int, int, int], area: Area | None
+) -> None:
+    pictures = _spotted(*size)
+    found, again = (score(**pictures, area=area, device="cuda") for _ in range(2))
     assert found == again
-    assert_same(found, score(**pictures))
+    assert_same(found, score(**pictures, area=area))
+
+
+def test_content_similarity_on_a_gpu_equals_the_processors() -> None:
+    pictures, area = _spotted(300, 400, 3), Area(x=3, y=10, width=301, height=207)
+    made, source = pictures["derivative"], pictures["source"]
+    found = content_ssim_on_gpu(made, source, area, device="cuda", scheduler=run_immediately)
+    assert found == pytest.approx(content_ssim(made, source, area), abs=1e-6)
+
+
+def test_a_gpu_with_too_little_free_memory_leaves_the_scores_to_the_processor() -> None:
+    pictures = _spotted(1500, 4500, 3)
+    torch.cuda.set_per_process_memory_fraction(0.0005)
+    try:
+        found = score(**pictures, device="cuda")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert found == score(**pictures)
 
 
 def test_a_gpu_with_too_little_free_memory_restores_in_smaller_tiles() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,15 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from restoration.device_scheduling import Result, run_immediately
+from restoration.errors import DeviceError
 from restoration.image import Area, Picture
-from restoration.quality import gpu_measurement, score
+from restoration.quality import gpu_measurement, score, scores
 from restoration.quality.block_reading import Window
 from restoration.quality.content_similarity import content_ssim
 from restoration.quality.gpu_content_similarity import content_ssim_on_gpu
 from restoration.quality.gpu_window_metrics import UploadedWindow, count_details
+from restoration.quality.metric_sums import MetricSums
+from restoration.quality.processor_measurement import measure_on_processor
 from tests.score_comparison import assert_same
 from tests.score_pictures import Pixels, WatchedPicture, picture, scene, small_windows, triples
 
@@ -46,11 +50,12 @@ def test_all_values_equal_the_processors(
     area = Area(x=width // 5, y=height // 7, width=-(-width // 2), height=-(-height // 3)) if with_area else None
     made, aged, clean = map(picture, pictures)
     with small_windows(*window):
-        found = score(derivative=made, source=aged, reference=clean, area=area, gpu="cpu")
+        found = score(derivative=made, source=aged, reference=clean, area=area, device="cpu")
     assert_same(found, score(derivative=made, source=aged, reference=clean, area=area))
 
 
-def test_removed_marks_of_all_sizes_are_counted_over_many_windows() -> None:
+def test_removed_marks_of_all_sizes_are_counted_over_many_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restoration.quality.change_detection._WINDOW_COLUMNS", 512)
     rng = np.random.default_rng(4)
     clean = np.clip(0.5 + 0.02 * rng.standard_normal((2500, 1200)), 0, 1).astype(np.float32)
     marked = clean.copy()
@@ -58,7 +63,7 @@ def test_removed_marks_of_all_sizes_are_counted_over_many_windows() -> None:
         y, x, rows, columns = (int(rng.integers(0, size)) for size in (2500, 1200, 60, 20))
         marked[y : y + rows, x : x + columns] = rng.choice([0.05, 0.95])
     pictures: dict[str, Any] = {"derivative": Picture.from_array(clean), "source": Picture.from_array(marked)}
-    found = score(**pictures, gpu="cpu")
+    found = score(**pictures, device="cpu")
     assert_same(found, score(**pictures))
     (places,) = [each.value for each in found if each.metric == "filled_places"]
     assert places is not None
@@ -80,32 +85,60 @@ def test_wavelet_details_are_zero_exactly_where_pywavelets_are(pictures: tuple[P
 def test_each_picture_is_read_once_and_calls_on_the_device_are_scheduled() -> None:
     pixels = scene(height=520, width=2100, channels=1)
     images = [WatchedPicture(pixels) for _ in range(3)]
-    threads: list[str] = []
+    calls = 0
 
     def scheduler(call: Callable[[], Result], /) -> Result:
-        threads.append(threading.current_thread().name)
+        nonlocal calls
+        calls += 1
         return call()
 
     with small_windows(256, 1024):
-        score(derivative=images[0], source=images[1], reference=images[2], gpu="cpu", scheduler=scheduler)
+        score(derivative=images[0], source=images[1], reference=images[2], device="cpu", scheduler=scheduler)
     for image in images:
         assert sum(image.read_px) < 1.15 * pixels.size
         assert image.threads == {threading.get_ident()}
-    assert len(threads) == 3 * 3 + 1  # for each window, and to finish
+    assert calls == 3 * 3 + 1  # for each window, and to finish
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(torch.OutOfMemoryError, "tried to allocate 2 GiB"), (torch.AcceleratorError, "CUDA error: out of memory")],
+)
 def test_without_enough_memory_on_the_gpu_the_processor_computes_the_scores(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception], message: str
 ) -> None:
-    def full(*_arguments: object) -> None:
-        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+    measurements: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
 
-    pictures: dict[str, Any] = {"derivative": picture(scene(seed=1)), "source": picture(scene(seed=2))}
-    monkeypatch.setattr(gpu_measurement, "UploadedWindow", full)
-    with caplog.at_level(logging.WARNING):
-        found = score(**pictures, gpu="cpu")
-    assert found == score(**pictures)
+    class Full(gpu_measurement._Measurement):
+        def add(self, window: Window) -> Any:
+            measurements.append(weakref.ref(self))
+            if len(measurements) == 3:
+                raise error(message)
+            return super().add(window)
+
+    def measure(*arguments: Any, **options: Any) -> MetricSums:
+        alive.append(measurements[0]() is not None)
+        return measure_on_processor(*arguments, **options)
+
+    pictures = {"derivative": picture(scene(seed=1, height=300)), "source": picture(scene(seed=2, height=300))}
+    expected = score(**pictures)  # type: ignore[arg-type]
+    monkeypatch.setattr(gpu_measurement, "_Measurement", Full)
+    monkeypatch.setattr(scores, "measure_on_processor", measure)
+    with caplog.at_level(logging.WARNING), small_windows(64, 512):
+        found = score(**pictures, device="cpu")  # type: ignore[arg-type]
+    assert found == expected
     assert "too little free memory for scores; the processor computes them" in caplog.text
+    assert alive == [False]  # the device's memory is free again for other pictures
+
+
+def test_a_failure_of_the_gpu_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(gpu_measurement, "UploadedWindow", fail)
+    with pytest.raises(DeviceError, match="the device failed"):
+        score(derivative=picture(scene(seed=1)), source=picture(scene(seed=2)), device="cpu")
 
 
 def test_content_similarity_equals_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:

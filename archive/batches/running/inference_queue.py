@@ -18,7 +18,7 @@ _AFTER_ALL_OTHERS = 1 << 62
 class InferenceScheduler:
     """Context manager with one thread that runs calls one at a time, the lowest priority number first.
 
-    The task submitted first finishes first; the others use the device while that one is read, written or scored. All
+    The task submitted first finishes first; the others use the device while that one needs no device. All
     calls run in the same thread, because torch keeps threads and memory for each thread that calls it.
     """
 

@@ -19,7 +19,7 @@ from archive.errors import StorageError
 from archive.failpoints import failpoint
 from archive.storage import digest_file, flush_file, temporary_style_input
 from restoration.colour.srgb_adapters import match_channels
-from restoration.device_scheduling import DeviceScheduler, run_immediately
+from restoration.device_scheduling import DeviceScheduler, Result, run_immediately
 from restoration.errors import ImageError
 from restoration.image import ImageInfo, Limits, Picture, Provenance, Source, TiffSink, working_space
 from restoration.pipeline.loaded_models import LoadedModels
@@ -91,7 +91,7 @@ def _restore_and_score(
     scheduler: DeviceScheduler,
 ) -> TaskResult:
     """One attempt of :func:`process_task`."""
-    steps = _StepTimer()
+    steps, device = _StepTimer(), _DeviceTimer(scheduler)
     steps.begin("read")
     failpoint("read")
     with (
@@ -111,14 +111,14 @@ def _restore_and_score(
             mask_path=claim.mask_path,
             style_input=style_input,
             limits=limits,
-            scheduler=scheduler,
+            scheduler=device.run,
         )
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
         steps.begin("score")
         scores, reference, notes = _compute_scores(
-            claim, models, master, temporary, style_input, limits, threads, scheduler
+            claim, models, master, temporary, style_input, limits, threads, device.run
         )
         # Last, so that the check covers everything that was read for pixels or scores.
         picture.verify_unchanged()
@@ -136,7 +136,7 @@ def _restore_and_score(
         stage_records=[asdict(stage) for stage in record.stages],
         notes=[*record.notes, *not_carried, *notes],
         scores=scores,
-        step_seconds=steps.seconds | {"device": sum(stage.seconds for stage in record.stages)},
+        step_seconds=steps.seconds | {"device": device.seconds},
     )
 
 
@@ -158,6 +158,25 @@ class _StepTimer:
         """Ends the current step."""
         if self._current:
             self.seconds[self._current] = perf_counter() - self._began
+
+
+class _DeviceTimer:
+    """A scheduler that measures how long the device works for a task, without the time that the task waits for it."""
+
+    def __init__(self, scheduler: DeviceScheduler) -> None:
+        self.seconds = 0.0
+        self._scheduler = scheduler
+
+    def run(self, call: Callable[[], Result], /) -> Result:
+        """Runs a call as the scheduler does."""
+        return self._scheduler(lambda: self._timed(call))
+
+    def _timed(self, call: Callable[[], Result]) -> Result:
+        began = perf_counter()
+        try:
+            return call()
+        finally:
+            self.seconds += perf_counter() - began
 
 
 @contextmanager
@@ -314,7 +333,7 @@ def _compute_scores(
                 style=style,
                 area=claim.picture_area,
                 threads=threads,
-                gpu=models.gpu,
+                device=models.scores_device,
                 scheduler=scheduler,
             )
 

@@ -112,7 +112,7 @@ class WorkerPool:
             models: the loaded models of the tasks' recipes.
             heartbeat: extends the leases of the in-flight tasks.
             stop: after a stop request, tasks that have not reached the device return to pending.
-            threads: the number of threads that compute the scores.
+            threads: the number of threads that compute the scores if no GPU does.
         """
         self._catalogue = catalogue
         self._models = models

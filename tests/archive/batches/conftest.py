@@ -166,11 +166,11 @@ class Workshop:
         restoration: Stage | None = None,
         *,
         style: FakeStyle | None = None,
-        gpu: str | None = None,
+        scores_device: str | None = None,
         **options: Any,
     ) -> BatchResult:
         def make_models(folder_of: Any, _execution: object) -> FakeModels:
-            return FakeModels(restoration or FakeStage(), style, folder_of, gpu=gpu)
+            return FakeModels(restoration or FakeStage(), style, folder_of, scores_device=scores_device)
 
         return run_batch(self.catalogue, batch_id, make_models=make_models, **options)
 

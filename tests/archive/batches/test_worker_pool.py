@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sqlalchemy import update
 from structlog.contextvars import get_contextvars
 
@@ -83,10 +84,25 @@ def test_with_a_gpu_the_scores_are_computed_in_the_device_thread(
         return UploadedWindow(*arguments)
 
     monkeypatch.setattr(gpu_measurement, "UploadedWindow", noted)
-    assert workshop.run(workshop.planned(), gpu="cpu").done == 1
+    assert workshop.run(workshop.planned(), scores_device="cpu").done == 1
     assert threads == {"device"}
     (master,) = workshop.masters()
     assert None not in (master.psnr_source, master.ssim_source)
+
+
+def test_a_gpu_that_fails_while_it_computes_scores_stops_the_batch_and_marks_nothing(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = workshop.prepared("A", "B")
+
+    def fail(*_arguments: object) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(gpu_measurement, "UploadedWindow", fail)
+    with pytest.raises(BatchError, match=r"the device failed.*Nothing was marked as failed"):
+        workshop.run(batch_id, scores_device="cpu")
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+    assert workshop.files() == []
 
 
 def test_an_error_in_one_task_does_not_touch_those_beside_it(workshop: Any) -> None:
