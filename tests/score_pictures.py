@@ -43,7 +43,7 @@ def picture(pixels: Pixels) -> Picture:
 @st.composite
 def triples(draw: st.DrawFn) -> tuple[Pixels, Pixels, Pixels]:
     """Three pictures of one size: grey or RGB, 8 or 16 bits, grainy or smooth, large parts clipped or none."""
-    height, width = draw(st.integers(1, 150)), draw(st.one_of(st.integers(1, 90), st.integers(480, 1100)))
+    height, width = draw(st.integers(1, 300)), draw(st.one_of(st.integers(1, 90), st.integers(480, 1100)))
     channels, seed = draw(st.sampled_from([1, 3])), draw(st.integers(0, 1000))
     levels, gain = draw(st.sampled_from([255, 65535])), draw(st.sampled_from([0.3, 1.0, 4.0]))
     pictures = []

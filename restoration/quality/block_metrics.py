@@ -1,7 +1,7 @@
 """Metrics of one block: squared errors, structural similarity, changed pixels, moments and edges.
 
 Planes are float32, relative to a value near the block's mean, so that squares keep their significant digits. A plane
-with its halo is one contiguous line of 80 x 528 values: then a shift by rows or columns is a slice of the line, which
+with its halo is one contiguous line of 144 x 528 values: then a shift by rows or columns is a slice of the line, which
 numpy processes in less than half the time of a two-dimensional view. Values that a shift wraps from row to row lie in
 the halo and aren't counted. Sums over a block are float64, row by row, in a fixed order.
 """
@@ -90,15 +90,15 @@ class PictureBlock:
     """One picture's block with its halo: values and luma relative to the block's origin."""
 
     about: Values
-    """(C, 80 * 528): the values less ``origins``."""
+    """(C, 144 * 528): the values less ``origins``."""
     origins: Values
     """(C,): for each channel the mean of some rows or, if that is nearly equal, one of the values."""
     luma: Values
-    """(80 * 528,): the luma of ``about``."""
+    """(144 * 528,): the luma of ``about``."""
 
     @classmethod
     def of(cls, values: Values) -> PictureBlock:
-        """The block of values (C, 80, 528)."""
+        """The block of values (C, 144, 528)."""
         first = values[:, HALO, HALO]
         means = values[:, ::_MEAN_ROW_STEP].mean(axis=(1, 2))
         # The first value, so that a uniform block's variance is exactly 0.
@@ -115,13 +115,13 @@ class PictureBlock:
 
 
 def block_core(plane: NDArray[_Kind], block: Block) -> NDArray[_Kind]:
-    """The block's own pixels, (h, w), of a plane (80 * 528,) or (80, 528)."""
+    """The block's own pixels, (h, w), of a plane (144 * 528,) or (144, 528)."""
     core: NDArray[_Kind] = plane.reshape(_SHAPE)[HALO : HALO + block.rows, HALO : HALO + block.columns]
     return core
 
 
 def count_changed(values: tuple[Values, Values], blocks: tuple[PictureBlock, PictureBlock], block: Block) -> int:
-    """The pixels of two blocks, given as values (C, 80, 528) too, whose luma differs by more than 8/255."""
+    """The pixels of two blocks, given as values (C, 144, 528) too, whose luma differs by more than 8/255."""
     apart = blocks[0].luma - blocks[1].luma
     apart += np.float32(blocks[0].luma_origin - blocks[1].luma_origin)
     np.abs(apart, out=apart)
@@ -160,7 +160,7 @@ class Comparisons:
     similarities: list[float]
     """For each pair, the sum of the structural similarity over the pixels whose Gaussian window lies in the area."""
     smoothed_lumas: list[Values]
-    """For each block, its ``luma`` smoothed by the Gaussian, (64, 512)."""
+    """For each block, its ``luma`` smoothed by the Gaussian, (128, 512)."""
 
 
 class BlockComparer:
@@ -177,7 +177,7 @@ class BlockComparer:
         self._smooth = [np.empty((BLOCK_ROWS, BLOCK_COLUMNS), np.float32) for _ in range(2)]
 
     def compare(self, values: Sequence[Values], blocks: Sequence[PictureBlock], block: Block) -> Comparisons:
-        """Compares blocks, given as values (C, 80, 528) and relative to their origins.
+        """Compares blocks, given as values (C, 144, 528) and relative to their origins.
 
         The Gaussian is applied to each block, and to the squares of each pair's difference and sum.
         """
@@ -274,7 +274,7 @@ class GaussianFilter:
         self._wide = as_strided(rows[:, HALO - SSIM_RADIUS :], (groups, BLOCK_ROWS, _REACH), (_STEP * item, row, item))
 
     def __call__(self, plane: Values, out: Values | None = None) -> Values:
-        """The smoothed pixels, (64, 512), of a plane (80 * 528,)."""
+        """The smoothed pixels, (128, 512), of a plane (144 * 528,)."""
         smooth = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), np.float32) if out is None else out
         np.matmul(_BAND, _overlapping_bands(plane), out=self._bands)
         np.matmul(self._wide, _BAND_TURNED, out=smooth.reshape(BLOCK_ROWS, -1, _STEP).swapaxes(0, 1))
@@ -282,7 +282,7 @@ class GaussianFilter:
 
 
 def _overlapping_bands(plane: Values) -> Values:
-    """The bands of 18 rows that the Gaussian's first pass maps to 8 rows each, (8, 18, 528)."""
+    """The bands of 18 rows that the Gaussian's first pass maps to 8 rows each, (16, 18, 528)."""
     item = plane.itemsize
     return np.ndarray(  # many times faster than as_strided
         (BLOCK_ROWS // _STEP, _REACH, _ROW),
@@ -296,7 +296,7 @@ def _overlapping_bands(plane: Values) -> Values:
 def edge_sums(luma: Values, block: Block) -> Iterator[tuple[float, float]]:
     """For each axis: the sum of the luma's edges, and of the part of them that another blur removes, both times eight.
 
-    ``luma`` is (80 * 528,). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the
+    ``luma`` is (144 * 528,). As in scikit-image: Sobel edges before and after a running mean of 11 px, without the
     frame's first two rows and columns and its last one.
     """
     counted = block.within(before=2, after=1)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from restoration.image import Area, Source
 from restoration.quality.mirroring import mirrored
 
-BLOCK_ROWS, BLOCK_COLUMNS = 64, 512
+# Smaller blocks fit better into a processor's cache, but need more calls of numpy: in all, 64 rows take 7 % more time.
+BLOCK_ROWS, BLOCK_COLUMNS = 128, 512
 HALO = 8  # px around a block, needed by filters
 
 # 1 Mpx, about 14 MB per image; large enough that the overlap of windows, which is read twice, is small.
-_WINDOW_ROWS, _WINDOW_COLUMNS = 4 * BLOCK_ROWS, 8 * BLOCK_COLUMNS
+_WINDOW_ROWS, _WINDOW_COLUMNS = 2 * BLOCK_ROWS, 8 * BLOCK_COLUMNS
 _STRIP_PIXELS = 1 << 16
 
 Values = NDArray[np.float32]
@@ -135,7 +136,7 @@ class Window:
                 )
 
     def of_block(self, image: int, block: Block) -> Values:
-        """The block's values with a halo, always (C, 80, 528), even if only a part of it lies in the area."""
+        """The block's values with a halo, always (C, 144, 528), even if only a part of it lies in the area."""
         rows = (block.y - HALO, block.y + BLOCK_ROWS + HALO)
         return self.cut(image, self._area, rows, (block.x - HALO, block.x + BLOCK_COLUMNS + HALO))
 

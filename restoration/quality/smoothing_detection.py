@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from restoration.image import Area, Source
 from restoration.quality.block_metrics import GaussianFilter, PictureBlock
-from restoration.quality.block_reading import BLOCK_COLUMNS, BLOCK_ROWS, HALO, Block, Values, Window, map_windows
+from restoration.quality.block_reading import BLOCK_COLUMNS, HALO, Block, Values, Window, map_windows
 
 CELL_PX = 16
 """The side of a cell in px. A block is two by two cells, so blocks are 16 px apart."""
@@ -30,7 +30,8 @@ def _means(cells: int) -> Values:
     return matrix
 
 
-_MEAN_OF_ROWS = _means(BLOCK_ROWS // CELL_PX)
+_CELL_ROWS = 4  # at a time, few enough for OpenBLAS to compute them on the calling thread
+_MEAN_OF_ROWS = _means(_CELL_ROWS)
 _MEAN_OF_COLUMNS = np.ascontiguousarray(_means(BLOCK_COLUMNS // CELL_PX).T)
 
 
@@ -40,16 +41,23 @@ def empty_cells(width: int, height: int) -> Cells:
 
 
 def measure_cells(own: PictureBlock, smooth: Values, block: Block) -> Cells:
-    """Measures the cells that lie entirely in the area, from a block and its smoothed luma (64, 512).
+    """Measures the cells that lie entirely in the area, from a block and its smoothed luma (128, 512).
 
     The high-pass is the luma less its Gaussian of sigma 1.5 px.
     """
     core = own.luma.reshape(-1, smooth.shape[1] + 2 * HALO)[HALO:-HALO, HALO:-HALO]
     high = core - smooth
     rows, columns = block.rows // CELL_PX, block.columns // CELL_PX
-    cells = np.stack([_MEAN_OF_ROWS @ plane @ _MEAN_OF_COLUMNS for plane in (high, high * high, core)])
+    cells = np.stack([_cell_means(plane) for plane in (high, high * high, core)])
     cells[2] += np.float32(own.luma_origin)
     return cells[:, :rows, :columns]
+
+
+def _cell_means(plane: Values) -> Values:
+    """The means of the cells of a block's plane (128, 512)."""
+    rows: Values = _MEAN_OF_ROWS @ plane.reshape(-1, _CELL_ROWS * CELL_PX, BLOCK_COLUMNS)
+    means: Values = rows.reshape(-1, BLOCK_COLUMNS) @ _MEAN_OF_COLUMNS
+    return means
 
 
 def place_cells(whole: Cells, part: Cells, block: Block) -> None:

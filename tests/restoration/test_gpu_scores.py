@@ -42,7 +42,7 @@ def spotted(draw: st.DrawFn) -> tuple[Pixels, Pixels, Pixels]:
 
 
 @settings(max_examples=15, deadline=None)
-@given(pictures=spotted(), window=st.sampled_from([(64, 512), (128, 1024)]), with_area=st.booleans())
+@given(pictures=spotted(), window=st.sampled_from([(128, 512), (256, 1024)]), with_area=st.booleans())
 def test_all_values_equal_the_processors(
     pictures: tuple[Pixels, Pixels, Pixels], window: tuple[int, int], with_area: bool
 ) -> None:
@@ -125,7 +125,7 @@ def test_without_enough_memory_on_the_gpu_the_processor_computes_the_scores(
     expected = score(**pictures)  # type: ignore[arg-type]
     monkeypatch.setattr(gpu_measurement, "_Measurement", Full)
     monkeypatch.setattr(scores, "measure_on_processor", measure)
-    with caplog.at_level(logging.WARNING), small_windows(64, 512):
+    with caplog.at_level(logging.WARNING), small_windows(128, 512):
         found = score(**pictures, device="cpu")  # type: ignore[arg-type]
     assert found == expected
     assert "too little free memory for scores; the processor computes them" in caplog.text

@@ -97,7 +97,7 @@ def assert_as_expected(scores: list[Score], values: dict[tuple[str, str, str | N
 
 
 @settings(max_examples=40, deadline=None)
-@given(pictures=triples(), threads=st.integers(1, 4), window=st.sampled_from([(64, 512), (128, 512), (64, 1024)]))
+@given(pictures=triples(), threads=st.integers(1, 4), window=st.sampled_from([(128, 512), (256, 512), (128, 1024)]))
 def test_all_values_equal_scikit_images_on_whole_arrays(
     pictures: tuple[Pixels, Pixels, Pixels], threads: int, window: tuple[int, int]
 ) -> None:
@@ -109,7 +109,7 @@ def test_all_values_equal_scikit_images_on_whole_arrays(
 
 
 @settings(max_examples=25, deadline=None)
-@given(pictures=triples(), data=st.data(), window=st.sampled_from([(64, 512), (256, 4096)]))
+@given(pictures=triples(), data=st.data(), window=st.sampled_from([(128, 512), (256, 4096)]))
 def test_scores_cover_the_picture_area_and_noise_the_whole_picture(
     pictures: tuple[Pixels, Pixels, Pixels], data: st.DataObject, window: tuple[int, int]
 ) -> None:
