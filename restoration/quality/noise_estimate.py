@@ -21,7 +21,7 @@ MAX_BINS = 3 << 17  # the largest detail of db2 is 1.4 for values in [0, 1]
 _PERHAPS_ZERO = 2e-6  # twice the error of a detail in float32
 TAP_ORDER = (0, 1, 2, 3)  # the order in which pywt adds the products of its taps
 TAP_ORDER_AT_OVERHANG = (2, 1, 0, 3)  # the order if only one tap lies within the picture: it begins at the edge
-_CHUNK_ROWS, _CHUNK_COLUMNS = 16, 512  # details at a time; their values fit into a processor's cache
+_CHUNK_ROWS, _CHUNK_COLUMNS = 128, 512  # details at a time; smaller chunks need more calls of numpy
 
 
 def empty_histogram(channels: int) -> Counts:
