@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections.abc import Iterator
@@ -123,7 +124,9 @@ class _Translator:
         field = find_field(re.sub(r"\\(.)", r"\1", name))
         if field is None:
             quoted = "" if name.replace("_", "").isalpha() else "Put a value with a colon in quotation marks. "
-            raise self._query_error(node, f"No field {name!r}. {quoted}Known fields: {', '.join(FIELD_NAMES)}")
+            alike = difflib.get_close_matches(name, FIELD_NAMES, n=1)
+            meant = f"Did you mean {alike[0]!r}? " if alike else ""
+            raise self._query_error(node, f"No field {name!r}. {meant}{quoted}Known fields: {', '.join(FIELD_NAMES)}")
         return self.translate(node.expr, field, depth + 1)
 
     def _translate_value(self, node: tree.Item, field: Field) -> QueryNode:

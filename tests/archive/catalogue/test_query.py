@@ -273,7 +273,11 @@ def test_views_pick_masters(session: Session) -> None:
 @pytest.mark.parametrize(
     ("query", "position", "said"),
     [
-        ("creator:Lange titel:mother", 15, "No field 'titel'. Known fields: id, accession_number, title"),
+        (
+            "creator:Lange titel:mother",
+            15,
+            "No field 'titel'. Did you mean 'title'? Known fields: id, accession_number, title",
+        ),
         ("status:restord", 8, "'restord' is not known here; known are unrestored, restored, stale, styled"),
         ("view:front", 6, "known are recto, verso, detail, mount, target"),
         ("access:closed", 8, "known are open, restricted, sensitive"),
@@ -288,6 +292,8 @@ def test_views_pick_masters(session: Session) -> None:
         ("[a TO b]", 1, "no ranges"),
         ("status:>stale", 8, "no ranges"),
         ("date:c1906", 6, "not a valid EDTF date"),
+        ("date:1906-1910", 6, "date:[1906 TO 1910]"),
+        ('date:"vor 1910"', 6, "date_text:"),
         ("date:[1906 TO 19066]", 6, "not a valid EDTF date"),
         ("date:[1939 TO 1930]", 6, "ends before it starts"),
         ("date:1906-02-30", 6, "not a valid EDTF date"),
