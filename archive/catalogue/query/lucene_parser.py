@@ -71,6 +71,12 @@ def explain_empty_result(text: str) -> str | None:
     parsed = parse_lucene(text)
     if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
         return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
+    words = parsed.operands if isinstance(parsed, tree.UnknownOperation) else ()
+    if words and all(isinstance(each, tree.Word) for each in words) and _DIGIT.search(text):
+        return (
+            "the words were looked for in title and description; "
+            f'if they are an accession number, ask for accession_number:"{text.strip()}"'
+        )
     without_operator = (node for node in _descendants(parsed) if isinstance(node, tree.UnknownOperation))
     for node in without_operator:
         for one, following in itertools.pairwise(node.operands):
@@ -80,6 +86,9 @@ def explain_empty_result(text: str) -> str | None:
                         f"{word!r} was looked for in title and description, not in {name}; "
                         f'if it belongs to the value, quote the whole: {name}:"{value} {word}"'
                     )
+    fields = {node.name for node in _descendants(parsed) if isinstance(node, tree.SearchField)}
+    if "model" in fields and "batch" not in fields:
+        return "model is about current results; add AND batch:* to find derivatives that are not current, too"
     return None
 
 

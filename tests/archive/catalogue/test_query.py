@@ -327,14 +327,19 @@ def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int,
     [
         ("accession_number:LC/USF 34-9058.C", 'quote the whole: accession_number:"LC/USF 34-9058.C"'),
         ("SA.001", "ask for the item with accession_number:SA.001"),
+        ("F 1899/12", 'ask for accession_number:"F 1899/12"'),
+        ("model:denoise-deblur@1.1", "add AND batch:*"),
         ("status:restored creator:Anna Pérez", "'Pérez' was looked for in title and description, not in creator"),
     ],
 )
-def test_words_after_a_value_are_reported_as_separate_words(query: str, said: str) -> None:
+def test_an_empty_result_is_explained(query: str, said: str) -> None:
     assert said in str(explain_empty_result(query))
 
 
-@pytest.mark.parametrize("query", ["", " ", "street summer", "creator:Pérez AND street", 'creator:"Anna Pérez"'])
+@pytest.mark.parametrize(
+    "query",
+    ["", " ", "street summer", "model:denoise-deblur AND batch:*", "creator:Pérez AND street", 'creator:"Anna Pérez"'],
+)
 def test_nothing_is_remarked_of_other_queries(query: str) -> None:
     assert explain_empty_result(query) is None
 
