@@ -61,10 +61,10 @@ def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection
 
 
 def _split_prepare_threshold(url: URL) -> tuple[URL, dict[str, int | None]]:
-    """The URL without ``prepare_threshold``, and this as an option of psycopg: a number of uses, or None for ``none``.
+    """The URL without ``prepare_threshold``, and this as an option of psycopg: a number, or None for ``none``.
 
-    psycopg prepares a statement on the server after so many uses. A connection pooler that gives each transaction
-    another connection, such as PgBouncer before 1.21, loses prepared statements.
+    psycopg prepares a statement on the server after so many executions. A connection pooler that gives each transaction
+    another connection, such as PgBouncer in transaction mode, may lose prepared statements.
 
     Raises:
         HomeError: the value is neither a number nor ``none``.
@@ -72,7 +72,7 @@ def _split_prepare_threshold(url: URL) -> tuple[URL, dict[str, int | None]]:
     if (value := url.query.get("prepare_threshold")) is None:
         return url, {}
     if value != "none" and not (isinstance(value, str) and value.isdecimal()):
-        raise HomeError("prepare_threshold in the database URL must be a number or none")
+        raise HomeError(f"prepare_threshold in the database URL must be a number or none, not {value!r}")
     return url.difference_update_query(["prepare_threshold"]), {
         "prepare_threshold": None if value == "none" else int(value)
     }
@@ -150,11 +150,16 @@ def _file_system(path: Path, mountinfo: str) -> str | None:
     return found[1] if found else None
 
 
-def _replace_closed_connection(connection: Any, _record: object, _proxy: object) -> None:
+def _replace_closed_connection(connection: Any, record: Any, _proxy: object) -> None:
     """Makes the pool open a new connection if the server has closed this one, for example to restart.
 
-    An idle connection has nothing to read until it is closed. Unlike a ping, this takes no round trip.
+    An idle connection has nothing to read until it is closed. Unlike a ping, this takes no round trip; but it does not
+    notice a network that has silently forgotten the connection. A connection that was just opened is not looked at: its
+    first statement tells.
     """
+    if not record.info.setdefault("was_used", False):
+        record.info["was_used"] = True
+        return
     with DefaultSelector() as selector:
         if not connection.closed:
             selector.register(connection, EVENT_READ)

@@ -53,7 +53,6 @@ _NEXT_TASK: Final[Any] = (
         *(Item.accession_number, Item.title, Item.rights, Item.extra),
         *(Recipe.kind, Recipe.sha256.label("recipe_sha256"), Recipe.canonical_json),
         DatabaseClock().label("now"),
-        CommitWithoutDisk(),
     )
     .join(Master, Master.id == Task.master_id)
     .join(Item, Item.id == Master.item_id)
@@ -63,11 +62,7 @@ _NEXT_TASK: Final[Any] = (
     .limit(1)
     .with_for_update(skip_locked=True, of=Task)
 )
-"""The next pending task, which it locks, with all that its processing needs to know.
-
-The claim's commit does not wait for the disk, which would take longer than all the rest. A claim that is undone because
-the database's server crashed is a lost lease: its result is discarded, and the task is claimed again.
-"""
+"""The next pending task, which it locks, with all that its processing needs to know."""
 
 _IS_IN_THE_WAY: Final = or_(
     and_(
@@ -89,8 +84,12 @@ _TAKE_LEASE: Final = (
     .where(Task.id == bindparam("claimed_id"))
     .values(status=TaskStatus.RUNNING, attempts=Task.attempts + 1, error=None)
 )
-_TAKE_LEASE_OF_NEW: Final = _TAKE_LEASE.where(~exists().where(_IS_IN_THE_WAY))
-"""Takes the lease if no derivative is in the way, as is usual."""
+_TAKE_LEASE_OF_NEW: Final = _TAKE_LEASE.where(~exists().where(_IS_IN_THE_WAY)).returning(CommitWithoutDisk())
+"""Takes the lease if no derivative is in the way, as is usual; returns a row if it did.
+
+Its commit does not wait for the disk, which would take longer than all the rest. A claim that is undone because the
+database's server crashed is a lost lease: its result is discarded, and the task is claimed again.
+"""
 
 _CREDIT_COLUMNS = (("credit",), ("credit", "line"))  # folded names of the museum's own columns
 
@@ -159,7 +158,7 @@ def _claim_pending(catalogue: Catalogue, batch_id: int, device: str | None) -> C
         usual = derivative_path(task, task.sequence, task.kind, task.recipe_sha256)
         of_task = {"of_master": task.master_id, "of_recipe": task.recipe_id, "usual": usual}
         lease = {**_lease(catalogue, task, token, device), "claimed_id": task.task_id}
-        if session.connection().execute(_TAKE_LEASE_OF_NEW, {**lease, **of_task}).rowcount:
+        if session.connection().execute(_TAKE_LEASE_OF_NEW, {**lease, **of_task}).all():
             return _make_claim(catalogue, task, token, usual)
         existing, lost, stored = _find_derivatives(session, task, of_task)
         if existing is None:

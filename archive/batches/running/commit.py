@@ -52,7 +52,7 @@ class TaskResult:
     stage_records: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     scores: Sequence[Score]
-    step_seconds: Mapping[str, float]  # on the clock: read, restore (of which device), score, digest
+    step_seconds: Mapping[str, float]  # on the clock: read, restore, score, digest; device is a part of these
 
 
 def commit_derivative(catalogue: Catalogue, claim: Claim, result: TaskResult) -> TaskStatus:

@@ -160,15 +160,6 @@ class ReviewField(ChoiceField):
         return self._any_of([condition for value, condition in self.conditions.items() if value != "none"])
 
 
-def _days(term: Term) -> tuple[int, int]:
-    try:
-        return date_range(term.text)
-    except ValueError as error:
-        raise ValueError(
-            f"{error}. A range is written as in date:[1906 TO 1910]; date_text: finds words of the date as it was given"
-        ) from error
-
-
 class DateField:
     """The item's date: matches where its possible days overlap the days in the query."""
 
@@ -176,11 +167,17 @@ class DateField:
     cost = 5
 
     def equals(self, term: Term) -> QueryNode:
-        return self.within(Bounds(low=term, high=term))
+        try:
+            return self.within(Bounds(low=term, high=term))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. A range is written as in date:[1906 TO 1910]; date_text: finds words of the date as it was "
+                "given"
+            ) from error
 
     def within(self, bounds: Bounds) -> QueryNode:
-        low = _days(bounds.low) if bounds.low else None
-        high = _days(bounds.high) if bounds.high else None
+        low = date_range(bounds.low.text) if bounds.low else None
+        high = date_range(bounds.high.text) if bounds.high else None
         if low and high and high[1] < low[0]:
             raise ValueError("the range ends before it starts")
         conditions = [self._has_date()]

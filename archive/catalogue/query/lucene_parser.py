@@ -72,7 +72,8 @@ def explain_empty_result(text: str) -> str | None:
     if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
         return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
     words = parsed.operands if isinstance(parsed, tree.UnknownOperation) else ()
-    if words and all(isinstance(each, tree.Word) for each in words) and _DIGIT.search(text):
+    is_plain = all(isinstance(each, tree.Word) and each.value not in ("and", "or", "not") for each in words)
+    if words and is_plain and _DIGIT.search(text):
         return (
             "the words were looked for in title and description; "
             f'if they are an accession number, ask for accession_number:"{text.strip()}"'
@@ -86,9 +87,8 @@ def explain_empty_result(text: str) -> str | None:
                         f"{word!r} was looked for in title and description, not in {name}; "
                         f'if it belongs to the value, quote the whole: {name}:"{value} {word}"'
                     )
-    fields = {node.name for node in _descendants(parsed) if isinstance(node, tree.SearchField)}
-    if "model" in fields and "batch" not in fields:
-        return "model is about current results; add AND batch:* to find derivatives that are not current, too"
+    if isinstance(parsed, tree.SearchField) and parsed.name in ("model", "style"):
+        return f"{parsed.name} is about current results; add AND batch:* to find derivatives that are not current, too"
     return None
 
 

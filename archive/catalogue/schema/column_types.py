@@ -56,10 +56,10 @@ def _compile_clock(_element: DatabaseClock, _compiler: SQLCompiler, **_: Any) ->
 
 
 class CommitWithoutDisk(FunctionElement[str]):
-    """Selected in a transaction, it lets its commit not wait for the disk. Only PostgreSQL does so; NULL on SQLite.
+    """Evaluated in a transaction, it lets its commit not wait for the disk. Only PostgreSQL does so; NULL on SQLite.
 
-    If the server crashes within the next second, the transaction may be undone, but never one that was committed
-    before it, nor one without those before it.
+    After a crash of the server the last such transactions, by default those of about 0.6 s, may be undone. Transactions
+    that waited for the disk are kept, and so is everything that was committed before them.
     """
 
     type = Text()

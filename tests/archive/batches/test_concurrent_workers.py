@@ -273,6 +273,24 @@ def test_no_commit_but_that_of_a_claim_goes_without_the_disk(workshop: Any) -> N
             assert session.scalar(text("SHOW synchronous_commit")) == before == "on"
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_commit_of_a_skipped_task_waits_for_the_disk(workshop: Any) -> None:
+    workshop.run(_prepare(workshop, 1))
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).values(status=TaskStatus.PENDING, derivative_id=None))
+    told: list[str] = []
+    with workshop.catalogue.keeping_connection() as catalogue:
+        event.listen(
+            catalogue.engine,
+            "commit",
+            lambda connection: told.append(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()),
+        )
+        claim = claim_next(catalogue, 1)
+        assert claim is not None
+        assert claim.already_made
+    assert told == ["on"]
+
+
 def test_masters_on_which_a_process_died_come_last(workshop: Any) -> None:
     batch_id = _prepare(workshop, 2)
     first = claim_next(workshop.catalogue, batch_id)

@@ -338,7 +338,16 @@ def test_an_empty_result_is_explained(query: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", " ", "street summer", "model:denoise-deblur AND batch:*", "creator:Pérez AND street", 'creator:"Anna Pérez"'],
+    [
+        "",
+        " ",
+        "street summer",
+        "church and 1906",
+        "model:denoise-deblur AND operator:me",
+        "NOT model:denoise-deblur",
+        "creator:Pérez AND street",
+        'creator:"Anna Pérez"',
+    ],
 )
 def test_nothing_is_remarked_of_other_queries(query: str) -> None:
     assert explain_empty_result(query) is None
