@@ -157,7 +157,7 @@ def _replace_closed_connection(connection: Any, record: Any, _proxy: object) -> 
     notice a network that has silently forgotten the connection. A connection that was just opened is not looked at: its
     first statement tells.
     """
-    if not record.info.setdefault("was_used", False):
+    if "was_used" not in record.info:
         record.info["was_used"] = True
         return
     with DefaultSelector() as selector:

@@ -34,11 +34,11 @@ from PIL import Image
 from scipy import ndimage
 
 from restoration.errors import ImageError
-from restoration.image import Area, ImageInfo, Source
-from restoration.quality.block_metrics import CHANGED_BY, luma_of
-from restoration.quality.block_reading import ReusedMemory, read_strips
+from restoration.image import ImageInfo, Source
+from restoration.quality.block_metrics import CHANGED_BY
+from restoration.quality.block_reading import ReusedMemory
+from restoration.quality.change_windows import ChangeWindow, Luma, Mask, change_windows
 from restoration.quality.median_filter import MEDIAN_RADIUS, subtract_median
-from restoration.quality.mirroring import mirrored
 
 CHANGE_STEPS = (4, 8, 16, 32)
 """Mean changes of luma, in 1/255, above which each of the map's colours for change begins."""
@@ -54,19 +54,16 @@ DARKEST_GREY = 0.45
 FILLED_COLOUR = "#e66100"
 """Orange, which people with any colour vision deficiency can distinguish from blue."""
 
-Luma = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 _Kind = TypeVar("_Kind", np.float32, np.bool_)
 
 FILLED_HALO = MEDIAN_RADIUS + 1  # px around a pixel that its result and its neighbours' depend on
 MIN_NEIGHBOURS = 3  # of 3x3 px, at least, exceed the limit
 BLOCK_PX = 16  # px a side, in which the deviation is estimated, at each reduction
 LIMIT_IN_SIGMAS = 5.0
-DEVIATION_QUANTILE = 0.8  # the percentile that gives the deviation; the median would be 0 in clipped shadows
-QUANTILE_IN_SIGMAS = 1.2816  # that percentile of the absolute value of a standard Gaussian
+DEVIATION_QUANTILE = 0.8  # of the sizes, gives the deviation; the median would be 0 in clipped shadows
+QUANTILE_IN_SIGMAS = 1.2816  # that quantile of the absolute value of a standard Gaussian
 LEAST_CHANGE = FILLED_THRESHOLD / 255
 COARSEST = 64  # the largest reduction at which features are looked for
-_WINDOW_ROWS, _WINDOW_COLUMNS = 1024, 4096
 _PART_ROWS, _PART_COLUMNS = 64, 512
 
 _MAP_WIDTH_PX = 800
@@ -239,66 +236,6 @@ def _changes(source: Source, derivative: Source, coarsest: int) -> Iterator[_Cha
         if changes.is_filled.any():
             np.logical_and(changes.is_filled, changes.is_changed, out=changes.is_filled)
         yield changes
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangeWindow:
-    """A window of a picture, in pixels, and its size extended to whole blocks of the coarsest reduction."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    filled_width: int
-    filled_height: int
-
-    def read_luma(self, picture: Source, halo: int, luma: Luma) -> None:
-        """Reads the luma of the extended window with ``halo`` pixels around it; beyond the picture it is mirrored."""
-        x, y = self.x - halo, self.y - halo
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + luma.shape[1], picture.info.width), min(y + luma.shape[0], picture.info.height)
-        inside = luma[top - y : bottom - y, left - x : right - x]
-        area = Area(x=left, y=top, width=right - left, height=bottom - top)
-        for rows, columns, values in read_strips(picture, area):
-            inside[rows, columns] = luma_of(values)
-        rows, columns = slice(top - y, bottom - y), slice(left - x, right - x)
-        _mirror(luma[rows].T, columns)
-        _mirror(luma, rows)
-
-    def clear_outside(self, mask: Mask) -> None:
-        """Clears the parts of a mask (filled_height, filled_width) beyond the picture."""
-        mask[self.height :] = False
-        mask[:, self.width :] = False
-
-    def reduced(self, factor: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The slices of the map that the window covers, and those of the window's own reduced values."""
-        rows, columns = -(-self.height // factor), -(-self.width // factor)
-        top, left = self.y // factor, self.x // factor
-        return (slice(top, top + rows), slice(left, left + columns)), (slice(rows), slice(columns))
-
-
-def _mirror(luma: Luma, inside: slice) -> None:
-    """Fills the rows before and after ``inside`` with mirror images of those inside, edges repeated."""
-    size = inside.stop - inside.start
-    rows = mirrored(np.arange(-inside.start, len(luma) - inside.start), size) + inside.start
-    for beyond in (slice(inside.start), slice(inside.stop, None)):
-        luma[beyond] = luma[rows[beyond]]
-
-
-def change_windows(width: int, height: int, step: int) -> Iterator[ChangeWindow]:
-    """Windows that cover the picture, extended to multiples of ``step``."""
-    rows, columns = max(_WINDOW_ROWS, step), max(_WINDOW_COLUMNS, step)
-    for y in range(0, height, rows):
-        for x in range(0, width, columns):
-            own_width, own_height = min(columns, width - x), min(rows, height - y)
-            yield ChangeWindow(
-                x=x,
-                y=y,
-                width=own_width,
-                height=own_height,
-                filled_width=-(-own_width // step) * step,
-                filled_height=-(-own_height // step) * step,
-            )
 
 
 def _filled_in(before: Luma, after: Luma, coarsest: int) -> Mask:

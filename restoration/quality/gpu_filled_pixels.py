@@ -24,11 +24,10 @@ from restoration.quality.change_detection import (
     LIMIT_IN_SIGMAS,
     MIN_NEIGHBOURS,
     QUANTILE_IN_SIGMAS,
-    ChangeWindow,
     FilledPlaces,
-    change_windows,
     coarsest_reduction,
 )
+from restoration.quality.change_windows import ChangeWindow, change_windows
 from restoration.quality.mirroring import mirrored
 
 

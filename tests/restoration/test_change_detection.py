@@ -13,7 +13,7 @@ from skimage import data
 
 from restoration.errors import ImageError
 from restoration.image import Picture
-from restoration.quality import ChangeMap, change_detection, change_map, score
+from restoration.quality import ChangeMap, change_map, change_windows, score
 
 Pixels = NDArray[np.float64]
 
@@ -145,8 +145,8 @@ def test_the_map_does_not_depend_on_windows(monkeypatch: pytest.MonkeyPatch) -> 
     damaged, _ = _damaged(clean[:256, :384])
     source = np.tile(damaged, (2, 2)) + np.random.default_rng(1).normal(0, 0.02, clean.shape)
     whole = _map(source, clean, width_px=400)
-    monkeypatch.setattr(change_detection, "_WINDOW_ROWS", 128)
-    monkeypatch.setattr(change_detection, "_WINDOW_COLUMNS", 128)
+    monkeypatch.setattr(change_windows, "_WINDOW_ROWS", 128)
+    monkeypatch.setattr(change_windows, "_WINDOW_COLUMNS", 128)
     in_windows = _map(source, clean, width_px=400)
 
     assert (whole.factor, whole.filled_pixels) == (2, in_windows.filled_pixels)

@@ -55,7 +55,7 @@ def test_all_values_equal_the_processors(
 
 
 def test_removed_marks_of_all_sizes_are_counted_over_many_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("restoration.quality.change_detection._WINDOW_COLUMNS", 512)
+    monkeypatch.setattr("restoration.quality.change_windows._WINDOW_COLUMNS", 512)
     rng = np.random.default_rng(4)
     clean = np.clip(0.5 + 0.02 * rng.standard_normal((2500, 1200)), 0, 1).astype(np.float32)
     marked = clean.copy()
