@@ -176,6 +176,8 @@ def browse_batches(catalogue: Catalogue) -> list[dict[str, Any]]:
 def get_batch_page(catalogue: Catalogue, account: Account, batch_id: int) -> dict[str, Any]:
     """A batch with its failures, of which those that the account may not see are only counted (``hidden``).
 
+    The reason why its last run stopped may name any master. It is None for an account that may not see all.
+
     Raises:
         NotFoundError: there is no such batch.
     """
@@ -190,7 +192,10 @@ def get_batch_page(catalogue: Catalogue, account: Account, batch_id: int) -> dic
             )
         )
     visible = [failure for failure in found["failures"] if failure["accession_number"] in seen]
-    return {**found, "failures": visible, "hidden": len(found["failures"]) - len(visible)}
+    last_run = found["last_run"]
+    if last_run is not None and account.access != set(Access):
+        last_run = {**last_run, "reason": None}
+    return {**found, "last_run": last_run, "failures": visible, "hidden": len(found["failures"]) - len(visible)}
 
 
 def get_batch_progress(catalogue: Catalogue, batch_id: int) -> dict[str, Any]:

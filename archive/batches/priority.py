@@ -17,13 +17,6 @@ def set_priority(catalogue: Catalogue, batch_id: int, priority: int) -> None:
         session.execute(update(Batch).where(Batch.id == batch_id).values(priority=priority))
 
 
-def mark_begun(catalogue: Catalogue, batch_id: int) -> None:
-    """Notes that somebody runs the batch. From then on the workers of less urgent batches help it."""
-    with catalogue.session() as session:
-        not_yet = (Batch.id == batch_id, Batch.begun_at.is_(None))
-        session.execute(update(Batch).where(*not_yet).values(begun_at=catalogue.now(session)))
-
-
 def find_more_urgent_batch(catalogue: Catalogue, batch_id: int) -> int | None:
     """The most urgent begun batch with pending tasks that has a higher priority than this one; None without one."""
     own = select(Batch.priority).where(Batch.id == batch_id).scalar_subquery()

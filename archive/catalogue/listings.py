@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.batch_queries import find_batch, list_failures
+from archive.catalogue.batch_queries import LAST_RUN, find_batch, list_failures
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.list_queries import select_derivative_ids, stream_derivatives, stream_items, stream_masters
 from archive.catalogue.model_version_lookup import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.query_tree import And, Condition, QueryNode
+from archive.catalogue.schema.column_types import DatabaseClock
 from archive.catalogue.schema.tables import (
     Agent,
     Batch,
@@ -132,7 +134,8 @@ def list_items(
 def list_batches(session: Session, batch_id: int | None = None) -> Iterator[dict[str, Any]]:
     """Batches by id, all or one.
 
-    Keys: id, created_at, status, recipes and tasks (counted), the count of each status, priority, operator.
+    Keys: id, created_at, status, recipes and tasks (counted), the count of each status, priority, operator,
+    last_worked_at (the last sign of a run, None before the first one).
     """
     statement = _batch_statement()
     for row in session.execute(statement if batch_id is None else statement.where(Batch.id == batch_id)):
@@ -142,9 +145,11 @@ def list_batches(session: Session, batch_id: int | None = None) -> Iterator[dict
 def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     """One batch as in :func:`list_batches`, with its kind, query, options, agent (the planning software) and failures.
 
-    A failure has accession_number, sequence, path (the master's, absolute) and reason. ``rate`` and ``seconds_left``
-    are None until a task is done; ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds of each network;
-    ``workers`` is what :func:`list_workers` yields.
+    ``last_run`` has begun_at, ended_at and reason (why tasks were left), or is None if the batch was never run;
+    ended_at is None while the run goes on, and if its process was killed. A failure has accession_number, sequence,
+    path (the master's, absolute) and reason. ``rate`` and ``seconds_left`` are None until a task is done;
+    ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds of each network; ``workers`` is what
+    :func:`list_workers` yields.
 
     Raises:
         NotFoundError: there is no such batch.
@@ -155,7 +160,8 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
         **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
         "kind": found.kind.value,
         "query": found.query,
-        "options": found.options,
+        "options": {name: value for name, value in found.options.items() if name != LAST_RUN},
+        "last_run": found.options.get(LAST_RUN),
         "agent": {"type": found.agent.type.value, "name": found.agent.name, "version": found.agent.version},
         "rate": None if rate is None else asdict(rate),
         "seconds_left": None if rate is None else rate.seconds_for(measure_open_work(session, batch_id).pixels),
@@ -166,15 +172,21 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
 
 
 def _batch_statement() -> Select[*tuple[Any, ...]]:
+    is_running = Task.status == TaskStatus.RUNNING
     return (
         select(
             Batch.id,
             Batch.created_at,
             Batch.priority,
+            Batch.options,
             Agent.name.label("operator"),
             func.count(Task.recipe_id.distinct()).label("recipes"),
             func.count(Task.id).label("tasks"),
             func.max(Task.attempts).label("attempts"),
+            func.max(Task.finished_at).filter(Task.status != TaskStatus.CANCELLED).label("finished_at"),
+            func.max(Task.lease_renewed_at).label("renewed_at"),
+            # The tasks of a machine that lost its power stay running, but their leases expire.
+            func.count(Task.id).filter(is_running, Task.lease_expires_at > DatabaseClock()).label("alive"),
             *(func.count(Task.id).filter(Task.status == status).label(status.value) for status in TaskStatus),
         )
         .outerjoin(Task, Task.batch_id == Batch.id)
@@ -186,24 +198,32 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
 
 def _batch_object(row: Any) -> dict[str, Any]:
     counts = {status: getattr(row, status.value) for status in TaskStatus}
+    last_run = row.options.get(LAST_RUN) or {"begun_at": None, "ended_at": None}
+    was_begun = bool(row.attempts) or last_run["ended_at"] is not None
+    worked = [_moment(row.finished_at), _moment(row.renewed_at), last_run["begun_at"], last_run["ended_at"]]
     return {
         "id": row.id,
         "created_at": row.created_at.isoformat(timespec="seconds"),
-        "status": _batch_status(counts, was_begun=bool(row.attempts)),
+        "status": _batch_status(counts, was_begun=was_begun, is_worked_on=row.alive > 0),
         "recipes": row.recipes,
         "tasks": row.tasks,
         **{status.value: count for status, count in counts.items()},
         "priority": row.priority,
         "operator": row.operator,
+        "last_worked_at": max(filter(None, worked), default=None),
     }
 
 
-def _batch_status(counts: dict[TaskStatus, int], *, was_begun: bool) -> str:
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")
+
+
+def _batch_status(counts: dict[TaskStatus, int], *, was_begun: bool, is_worked_on: bool) -> str:
     """The batch's status: failed only if no task succeeded; otherwise the counts show the failures.
 
-    A batch that was begun, of which tasks are pending and none is running, is interrupted.
+    A batch that was begun, of which tasks are open and no process holds one, is interrupted.
     """
-    if counts[TaskStatus.PENDING] and not counts[TaskStatus.RUNNING] and was_begun:
+    if counts[TaskStatus.PENDING] + counts[TaskStatus.RUNNING] and was_begun and not is_worked_on:
         return "interrupted"
     for status in (TaskStatus.RUNNING, TaskStatus.PENDING, TaskStatus.CANCELLED):
         if counts[status]:

@@ -64,14 +64,24 @@ def batch() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @pass_context
 def list_command(context: Context, form: str) -> None:
-    """List the batches and their progress."""
+    """List the batches and their progress.
+
+    The status pending means that the batch was never begun, interrupted that it was begun and no process works on it:
+    `archive batch resume ID` continues both. A killed process counts as working until its leases expire.
+    """
     from archive.catalogue.listings import list_batches
 
     with context.catalogue().reading() as session:
         if form == "json":
             print_json_array(list_batches(session))
-        else:
-            print_table(list_batches(session), FIELDS)
+            return
+        batches = list(list_batches(session))
+    print_table(batches, FIELDS)
+    if interrupted := [str(each["id"]) for each in batches if each["status"] == "interrupted"]:
+        emit(
+            f"interrupted: {', '.join(interrupted)}. Run `archive batch show ID` to see why, "
+            "`archive batch resume ID` to continue."
+        )
 
 
 @command("show", examples=("archive batch show 3", "archive batch show 3 --format csv > failures.csv"))
@@ -80,6 +90,8 @@ def list_command(context: Context, form: str) -> None:
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
     """Show a batch: progress, throughput, workers, and failures with reasons. The csv format lists the failures only.
+
+    For an interrupted batch it says when and why the last run stopped.
 
     A worker's last heartbeat is its last sign of life. It gives one several times in each lease.
     """
@@ -93,7 +105,7 @@ def show(context: Context, batch_id: int, form: str) -> None:
         print_csv(({field: row[field] for field in FAILURE_FIELDS} for row in found["failures"]), FAILURE_FIELDS)
     else:
         for name, value in _text_lines(found):
-            click.echo(f"{name:<12}{escape_control_characters(value)}")
+            click.echo(f"{name:<13}{escape_control_characters(value)}")
         if found["workers"]:
             click.echo()
             print_table(found["workers"], WORKER_FIELDS)
@@ -106,6 +118,7 @@ def _text_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The description of a batch as text, line by line."""
     for field in FIELDS:
         yield field.replace("_", " "), str(found[field])
+    yield from _last_run_lines(found)
     if (rate := found["rate"]) is not None:
         yield (
             "rate",
@@ -115,6 +128,19 @@ def _text_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for stage in found["stages"]:
         each = stage["seconds"] / stage["masters"]
         yield "stage", f"{stage['stage']}: {format_duration(stage['seconds'])}, {each:.2f} s per master"
+
+
+def _last_run_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """When the batch was last worked on, and if it is interrupted, why it stopped and how to continue it."""
+    yield "last worked", found["last_worked_at"] or "never"
+    if found["status"] != "interrupted":
+        return
+    last_run = found["last_run"] or {"ended_at": None, "reason": None}
+    if last_run["ended_at"] is None:
+        yield "stopped", "not recorded: the process is starting, or it was killed"
+    else:
+        yield "stopped", f"{last_run['ended_at']}: {last_run['reason']}"
+    yield "to continue", f"archive batch resume {found['id']}"
 
 
 @command("cancel", examples=("archive batch cancel 3",))

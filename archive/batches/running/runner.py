@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
-from archive.batches.priority import mark_begun
 from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
 from archive.batches.running.interruption import Interruption
+from archive.batches.running.last_run import CTRL_C, TIME_IS_UP, record_begin, record_end, recording_error
 from archive.batches.running.model_preflight import ModelLoader, make_execution
 from archive.batches.running.ray_supervisor import check_ray_usage, supervise_on_ray
 from archive.batches.running.supervisor import supervise
@@ -70,9 +70,11 @@ def run_batch(
         batch = find_batch(session, batch_id)
         device = device or batch.options["device"]
         precision = precision or batch.options["precision"]
-    interrupted = False
-    if open_count := count_open_tasks(catalogue, batch_id):
-        retry_while_unavailable(catalogue, lambda: mark_begun(catalogue, batch_id))
+    if not (open_count := count_open_tasks(catalogue, batch_id)):
+        result = retry_while_unavailable(catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=False))
+        return replace(result, was_over=True)
+    begun_at = retry_while_unavailable(catalogue, lambda: record_begin(catalogue, batch_id))
+    with recording_error(catalogue, batch_id, begun_at):
         stop_at = None if until is None else next_occurrence(until, clock())
         options = WorkerOptions(device=device, precision=precision, stop_at=stop_at)
         listener = progress or NoProgress()
@@ -96,8 +98,12 @@ def run_batch(
             interrupted = supervise(
                 catalogue, batch_id, placed, progress=listener, make_models=make_models, set_up_worker=set_up_worker
             )
-    result = retry_while_unavailable(catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted))
-    return replace(result, was_over=not open_count)
+        result = retry_while_unavailable(
+            catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted)
+        )
+        reason = (CTRL_C if interrupted else TIME_IS_UP) if result.pending else None
+        retry_while_unavailable(catalogue, lambda: record_end(catalogue, batch_id, begun_at, reason))
+    return result
 
 
 def check_device(catalogue: Catalogue, device: str, precision: str, *, ray: bool = False) -> None:

@@ -8,6 +8,11 @@ if (root.dataset.live === "yes") {
   const events = new EventSource(`/batches/${root.dataset.batch}/events`);
   events.addEventListener("message", (event) => {
     const state = JSON.parse(event.data);
+    if (state.status !== root.dataset.status) {
+      events.close();
+      location.reload(); // the page says why a batch stopped
+      return;
+    }
     for (const field of /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll("[data-field]"))) {
       const value = state[/** @type {string} */ (field.dataset.field)];
       field.textContent = field.dataset.field === "status" ? texts[value] : String(value);

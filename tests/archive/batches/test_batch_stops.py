@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import threading
@@ -19,6 +20,7 @@ from archive import storage
 from archive.batches.running import commit, model_preflight, runner
 from archive.batches.running.runner import run_batch
 from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
+from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.tables import Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
@@ -26,9 +28,19 @@ from archive.progress_reporting import NoProgress
 from restoration.errors import DeviceError
 from restoration.image import TiffSink
 from restoration.pipeline.loaded_models import LoadedModels
-from tests.fake_models import FakeStage, once, raising, wait_until
+from tests.fake_models import FakeModels, FakeStage, once, raising, wait_until
 
 DONE, PENDING = TaskStatus.DONE, TaskStatus.PENDING
+
+
+def assert_interrupted(workshop: Any, batch_id: int, reason: str) -> None:
+    """Lists show that the batch was begun and waits to be resumed, and why its last run stopped."""
+    with workshop.catalogue.reading() as session:
+        found = get_batch(session, batch_id)
+    assert found["status"] == "interrupted"
+    assert re.search(reason, found["last_run"]["reason"])
+    assert found["last_run"]["begun_at"] <= found["last_run"]["ended_at"] == found["last_worked_at"]
+    assert "last_run" not in found["options"]
 
 
 @pytest.mark.parametrize("leave_an_empty_folder", [False, True])
@@ -45,6 +57,7 @@ def test_an_absent_or_empty_root_stops_the_batch_and_marks_nothing(workshop: Any
         workshop.run(batch_id)
     assert workshop.statuses(batch_id) == [PENDING, PENDING, PENDING]
     assert workshop.masters()[1].last_task_status is None
+    assert_interrupted(workshop, batch_id, r"share.*batch resume")
 
 
 def test_one_missing_file_is_not_a_folder_that_is_gone(workshop: Any) -> None:
@@ -165,6 +178,7 @@ def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resume
     with pytest.raises(BatchError, match=f"connection is gone.*batch resume {batch_id}"):
         workshop.run(batch_id)
     assert not [path for path in workshop.files() if path.name.startswith(".")]
+    assert_interrupted(workshop, batch_id, "connection is gone")
     monkeypatch.undo()
     assert workshop.run(batch_id).done == 2
 
@@ -202,8 +216,24 @@ def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_
     assert workshop.statuses(batch_id).count(PENDING) == 3
     assert len(workshop.files()) == 1
     assert signal.getsignal(signal.SIGINT) is before
+    assert_interrupted(workshop, batch_id, "Ctrl-C")
     resumed = workshop.run(batch_id)
     assert (resumed.interrupted, resumed.done, resumed.pending) == (False, 4, 0)
+    with workshop.catalogue.reading() as session:
+        found = get_batch(session, batch_id)
+    assert (found["status"], found["last_run"]["reason"]) == ("done", None)
+
+
+def test_a_ctrl_c_while_models_are_loaded_is_recorded(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+
+    def interrupted(*_: object) -> FakeModels:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(workshop.catalogue, batch_id, make_models=interrupted)
+    assert workshop.tasks(batch_id)[0].attempts == 0
+    assert_interrupted(workshop, batch_id, "Ctrl-C")
 
 
 def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(workshop: Any) -> None:
@@ -227,6 +257,7 @@ def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:
     moments = iter([datetime(2026, 5, 1, 22, 0), datetime(2026, 5, 2, 5, 59), datetime(2026, 5, 2, 6, 0)])
     result = workshop.run(batch_id, until=time(6, 0), clock=lambda: next(moments))
     assert (result.done, result.pending, result.interrupted) == (1, 2, False)
+    assert_interrupted(workshop, batch_id, "--until")
 
 
 def test_a_time_of_day_is_the_next_one() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from archive.batches.priority import find_more_urgent_batch, mark_begun, set_priority
+from archive.batches.priority import find_more_urgent_batch, set_priority
 from archive.batches.running import metrics_and_notifications
+from archive.batches.running.last_run import record_begin
 from archive.batches.running.metrics_and_notifications import BatchMonitor
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import UsageError
@@ -35,7 +36,7 @@ def _two_batches(workshop: Any) -> tuple[int, int]:
 def test_an_urgent_batch_that_was_begun_goes_first(workshop: Any) -> None:
     first, urgent = _two_batches(workshop)
     set_priority(workshop.catalogue, urgent, 5)
-    mark_begun(workshop.catalogue, urgent)
+    record_begin(workshop.catalogue, urgent)
     assert workshop.run(first).done == 4
     assert workshop.statuses(urgent) == [TaskStatus.DONE] * 4
     before, after = (workshop.tasks(batch_id) for batch_id in (urgent, first))
@@ -48,7 +49,7 @@ def test_only_batches_that_are_more_urgent_begun_and_not_finished_are_helped(wor
     assert find_more_urgent_batch(workshop.catalogue, first) is None
     set_priority(workshop.catalogue, other, 1)
     assert find_more_urgent_batch(workshop.catalogue, first) is None
-    mark_begun(workshop.catalogue, other)
+    record_begin(workshop.catalogue, other)
     assert find_more_urgent_batch(workshop.catalogue, first) == other
     assert find_more_urgent_batch(workshop.catalogue, other) is None
     set_priority(workshop.catalogue, first, 1)
@@ -66,7 +67,7 @@ def test_an_urgent_batch_that_can_not_be_run_does_not_hold_up_the_others(
     version = workshop.model(name="other")
     urgent = workshop.planned(model="other")
     set_priority(workshop.catalogue, urgent, 9)
-    mark_begun(workshop.catalogue, urgent)
+    record_begin(workshop.catalogue, urgent)
     (workshop.catalogue.settings.home / "models/other" / version.version / "weights.safetensors").write_bytes(b"x")
     assert workshop.run(first).done == 2
     assert workshop.statuses(urgent) == [TaskStatus.PENDING] * 2

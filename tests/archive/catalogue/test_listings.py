@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -193,8 +193,9 @@ def test_batches_are_counted_and_listed_with_their_failures(catalogue: Catalogue
         "cancelled": 0,
         "priority": 0,
         "operator": "An Operator",
+        "last_worked_at": None,
     }
-    assert list(listed[0])[-8:-2] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
+    assert list(listed[0])[-9:-3] == ["pending", "running", "done", "failed", "skipped", "cancelled"]
     assert [(each["id"], each["status"]) for each in listed[1:]] == [
         (failed.id, "failed"),
         (waiting.id, "pending"),
@@ -206,6 +207,22 @@ def test_batches_are_counted_and_listed_with_their_failures(catalogue: Catalogue
     ]
     assert told["failures"][0]["path"] == masters["A"].path
     json.dumps(told)
+
+
+def test_a_batch_without_a_living_worker_is_interrupted(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        recipe = add_recipe(session, add_version(session))
+        masters = {name: add_item(session, name).masters[0] for name in "AB"}
+        powerless, worked_on = (add_batch(session) for _ in range(2))
+        now = catalogue.now(session)
+        for batch, minutes in ((powerless, -1), (worked_on, 1)):
+            lease = {"lease_expires_at": now + timedelta(minutes=minutes), "lease_renewed_at": now}
+            add_task(session, batch, masters["A"], recipe, TaskStatus.RUNNING, attempts=1, **lease)
+            add_task(session, batch, masters["B"], recipe)
+    with catalogue.reading() as session:
+        listed = list(list_batches(session))
+    assert [each["status"] for each in listed] == ["interrupted", "running"]
+    assert {each["last_worked_at"] for each in listed} == {now.isoformat(timespec="seconds")}
 
 
 def test_references_name_versions_by_alias_number_or_the_approved_one(catalogue: Catalogue) -> None:

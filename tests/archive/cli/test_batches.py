@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -63,6 +64,22 @@ def test_a_batch_that_is_not_finished_ends_with_exit_code_3(planned: SmallArchiv
     )
     assert print_batch_result(1, left) == 3
     assert print_batch_result(1, replace(left, done=2, pending=0)) == 0
+
+
+def test_an_interrupted_batch_tells_why_and_how_to_continue(planned: SmallArchive) -> None:
+    assert "last worked  never" in planned.done("batch", "show", "1").output
+    away = planned.scans.rename(planned.scans.with_name("away"))
+    assert planned.run("batch", "resume", "1").code == 1
+    listed = planned.done("batch", "list")
+    assert "interrupted" in listed.output
+    assert "interrupted: 1. Run `archive batch show ID` to see why" in listed.errors
+    shown = planned.done("batch", "show", "1").output
+    assert re.search(r"^stopped .*scans.* absent", shown, re.MULTILINE)
+    assert re.search(r"^to continue +archive batch resume 1$", shown, re.MULTILINE)
+    away.rename(planned.scans)
+    planned.done("batch", "resume", "1")
+    assert "to continue" not in planned.done("batch", "show", "1").output
+    assert planned.done("batch", "list").errors == ""
 
 
 def test_a_planned_rerun_waits_too(planned: SmallArchive) -> None:

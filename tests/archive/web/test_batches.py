@@ -7,6 +7,7 @@ import json
 import pytest
 from sqlalchemy import select
 
+from archive.batches.running.last_run import record_begin, record_end
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import Role, TaskStatus
@@ -23,13 +24,20 @@ def test_progress_is_sent_until_the_batch_ends(server: Server) -> None:
     assert end.startswith("event: end")
 
 
-def test_an_interrupted_batch_says_so(server: Server, catalogue: Catalogue) -> None:
+def test_an_interrupted_batch_says_so_and_why(server: Server, catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         task = session.scalars(select(Task).where(Task.batch_id == 1)).one()
         task.status, task.attempts = TaskStatus.PENDING, 1
+    begun_at = record_begin(catalogue, 1)
     browser = server.logged_in()
+    assert "end of the last run is not recorded" in browser.get("/batches/1").text
+    record_end(catalogue, 1, begun_at, "look at the master 1906.9")
     for path in ("/batches", "/batches/1"):
         assert "interrupted" in browser.get(path).text
+    assert "look at the master 1906.9" in browser.get("/batches/1").text
+    text = server.logged_in(Role.REVIEWER, "B").get("/batches/1").text  # who may not see every item
+    assert "The last run stopped" in text
+    assert "1906.9" not in text
 
 
 def test_failures_of_hidden_items_are_only_counted(server: Server, archive: SmallArchive) -> None:
