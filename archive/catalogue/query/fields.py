@@ -31,6 +31,7 @@ from archive.catalogue.query.query_tree import And, Condition, Or, QueryNode, wi
 from archive.catalogue.query.status_predicates import RESTORED, STATUSES
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
+from archive.catalogue.schema.column_types import CodePoints
 from archive.catalogue.schema.tables import (
     Derivative,
     Item,
@@ -107,26 +108,30 @@ def _matches_next_word(row: type[ItemWord], pattern: str) -> ColumnElement[bool]
 
 @dataclass(frozen=True)
 class ExactField:
-    """Text that is compared by code point."""
+    """Text that is compared by code point.
 
-    column: InstrumentedAttribute[Any]
+    Without an index, a list reads the items in its order until it has found enough.
+    """
+
+    column: SQLColumnExpression[Any]
     is_list_order: bool = False
+    has_index: bool = True
     takes_negative = False
     cost = 1
 
     def equals(self, term: Term) -> QueryNode:
         return Condition(
             predicate=wildcards.matches(self.column, term.pattern),
-            is_indexed=not wildcards.starts_with_wildcard(term.pattern),
-            is_in_index_order=self.is_list_order or not wildcards.has_wildcard(term.pattern),
+            is_indexed=self.has_index and not wildcards.starts_with_wildcard(term.pattern),
+            is_in_index_order=self.is_list_order or (self.has_index and not wildcards.has_wildcard(term.pattern)),
         )
 
     def within(self, bounds: Bounds) -> QueryNode:
         condition = in_range(self.column, bounds, lambda term: term.text)
-        return Condition(predicate=condition, is_in_index_order=self.is_list_order)
+        return Condition(predicate=condition, is_indexed=self.has_index, is_in_index_order=self.is_list_order)
 
     def present(self) -> QueryNode:
-        return Condition(predicate=self.column.is_not(None))
+        return Condition(predicate=self.column.is_not(None), is_indexed=self.has_index)
 
 
 @dataclass(frozen=True)
@@ -356,6 +361,7 @@ FIELDS: dict[str, Field] = {
     **{name: TextField((name,)) for name in TEXT_FIELDS},
     "date": DateField(),
     "collection": ExactField(Item.collection),
+    "rights": ExactField(CodePoints(Item.rights), has_index=False),
     "access": ChoiceField(
         {value: Condition(predicate=Item.access == value, is_in_index_order=True) for value in Access}
     ),

@@ -38,6 +38,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class CodePoints(FunctionElement[str]):
+    """A text, compared and ordered by code point like a column of :data:`ExactText`."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(CodePoints, "sqlite")
+def _compile_sqlite_code_points(element: CodePoints, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(CodePoints)
+def _compile_code_points(element: CodePoints, compiler: SQLCompiler, **options: Any) -> str:
+    return f'({compiler.process(element.clauses, **options)} COLLATE "C")'
+
+
 class DatabaseClock(FunctionElement[datetime]):
     """The current time by the database's clock, which all machines share; it goes on within a transaction."""
 

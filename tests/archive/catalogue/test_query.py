@@ -44,8 +44,22 @@ def people(session: Session) -> Session:
     )
     add_item(session, "A2", title="Été à Paris", creator="Eugène Atget", date="1906~", collection="Street scenes")
     add_item(session, "A3", title="Mother and migrant child", description="A farm. Migrant camp.", date="193X")
-    add_item(session, "a1", creator="LANGE, D.", process="gelatin silver", access=Access.RESTRICTED, date="1940/..")
-    add_item(session, "LC/USF 34-9058.C", title="100% cotton_field [sic]", collection="street scenes")
+    add_item(
+        session,
+        "a1",
+        creator="LANGE, D.",
+        process="gelatin silver",
+        access=Access.RESTRICTED,
+        date="1940/..",
+        rights="CC BY",
+    )
+    add_item(
+        session,
+        "LC/USF 34-9058.C",
+        title="100% cotton_field [sic]",
+        collection="street scenes",
+        rights="© Fotograf Öhler 1936",
+    )
     return session
 
 
@@ -108,6 +122,15 @@ METADATA_QUERIES = {
     "collection:%": "",
     "NOT collection:*": "A1 A3 a1",
     'NOT collection:"Street scenes"': "A1 A3 LC/USF 34-9058.C a1",
+    # rights statements match by their whole text or by wildcard, by code point on both databases
+    'rights:"CC BY"': "a1",
+    "rights:CC*": "a1",
+    "rights:cc*": "",
+    "rights:©*": "LC/USF 34-9058.C",
+    "rights:*Öhler*": "LC/USF 34-9058.C",
+    "rights:[A TO Z]": "a1",
+    "NOT rights:*": "A1 A2 A3",
+    "rights:* creator:lange": "a1",
     "access:restricted": "a1",
     "access:re*": "a1",
     # dates match where the ranges overlap

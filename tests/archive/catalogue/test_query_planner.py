@@ -58,6 +58,8 @@ FURTHER = (
     "creator:lange OR view:verso",
     "review:*",
 )
+# Fields without an index: items are read in the order of the list.
+WITHOUT_INDEX = {"rights": 'rights:"CC BY"'}
 # What grows with the number of items.
 LARGE = ("items", "masters", "derivatives", "item_words", "quality_scores", "tasks", "reviews", "events")
 # Indexes that hold only the rows that are asked for.
@@ -68,7 +70,7 @@ PARTIAL = re.compile(
 
 
 def test_every_field_is_asked() -> None:
-    assert set(QUESTIONS) == set(FIELDS)
+    assert {*QUESTIONS, *WITHOUT_INDEX} == set(FIELDS)
 
 
 @pytest.mark.parametrize("query", [*QUESTIONS.values(), *FURTHER])
@@ -80,7 +82,9 @@ def test_what_little_matches_is_found_by_index(catalogue: Catalogue, query: str)
         assert _full_scans(plan) == []
 
 
-@pytest.mark.parametrize("query", [None, *QUESTIONS.values(), *FURTHER, "title:*", "title:*other", "NOT view:recto"])
+@pytest.mark.parametrize(
+    "query", [None, *QUESTIONS.values(), *WITHOUT_INDEX.values(), *FURTHER, "title:*", "title:*other", "NOT view:recto"]
+)
 def test_where_much_matches_items_are_read_in_order_and_nothing_is_sorted(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, query: str | None
 ) -> None:
