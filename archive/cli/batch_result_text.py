@@ -32,6 +32,8 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
             result.notes,
             all_with=f"`archive list batch:{batch_id} --rows derivatives --fields accession_number,sequence,notes`",
         )
+    if result.hardly_changed:
+        _print_hardly_changed(batch_id, result)
     if result.interrupted:
         emit(f"interrupted: continue with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
@@ -41,6 +43,17 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
     if result.was_over:
         emit(_describe_finished_batch(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
+
+
+def _print_hardly_changed(batch_id: int, result: BatchResult) -> None:
+    from archive.batches.running.batch_result import HARDLY_CHANGED
+
+    query = f"batch:{batch_id} AND changed_share:[* TO {HARDLY_CHANGED}]"
+    emit(
+        f"hardly changed: {result.hardly_changed:,} of {pluralise(result.done, 'derivative')} (at most "
+        f"{HARDLY_CHANGED:.0%} of the pixels changed visibly). List with `archive list '{query}' --rows derivatives`",
+        batch=batch_id,
+    )
 
 
 def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import ColumnElement, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import Failure, list_failures
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Task
-from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, QualityScore, Task
+from archive.catalogue.schema.vocabularies import DerivativeKind, TaskStatus
 from archive.message_groups import MessageGroup, group_messages
+
+HARDLY_CHANGED: Final = 0.01
+"""Up to this share of visibly changed pixels a restoration has hardly changed its master, as with a clean scan."""
 
 _ROWS_AT_A_TIME = 500
 
@@ -31,6 +35,7 @@ class BatchResult:
     notes: tuple[MessageGroup, ...]  # these notes by kind
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; the pending tasks can be resumed
+    hardly_changed: int = 0  # restored derivatives with at most :data:`HARDLY_CHANGED` as their changed_share
     was_over: bool = False  # no task was open when the run began
     is_sample: bool = False  # a contact sheet is written at the end
 
@@ -48,6 +53,7 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         has_notes = (Derivative.batch_id == batch_id, cast(Derivative.notes, Text) != "[]")
         with_notes = session.scalar(select(func.count(Derivative.id)).where(*has_notes)) or 0
         notes = group_messages(_read_notes(session, *has_notes))
+        hardly_changed = _count_hardly_changed(session, batch_id)
     return BatchResult(
         batch_id=batch_id,
         done=counts.get(TaskStatus.DONE, 0),
@@ -59,8 +65,24 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         notes=tuple(notes),
         failures=failures,
         interrupted=interrupted,
+        hardly_changed=hardly_changed,
         is_sample=is_sample,
     )
+
+
+def _count_hardly_changed(session: Session, batch_id: int) -> int:
+    statement = (
+        select(func.count(QualityScore.id))
+        .join(Derivative, Derivative.id == QualityScore.derivative_id)
+        .where(
+            Derivative.batch_id == batch_id,
+            Derivative.kind == DerivativeKind.RESTORED,
+            QualityScore.metric == "changed_share",
+            QualityScore.stage.is_(None),
+            QualityScore.value <= HARDLY_CHANGED,
+        )
+    )
+    return session.scalar(statement) or 0
 
 
 def _read_notes(session: Session, *which: ColumnElement[bool]) -> Iterator[tuple[str, str]]:

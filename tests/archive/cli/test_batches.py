@@ -93,6 +93,21 @@ def test_to_plan_and_to_do_nothing_is_a_contradiction(planned: SmallArchive) -> 
     assert planned.run("restore", "--plan", "--dry-run").code == 2
 
 
+def test_derivatives_that_hardly_differ_from_their_masters_are_counted(planned: SmallArchive) -> None:
+    assert "hardly changed" not in planned.done("batch", "resume", "1").errors
+    assert {row["changed_share"] > 0.01 for row in _changed_shares(planned, "batch:1")} == {True}
+    said = planned.done("restore", "accession_number:N1", "--strength", "0").errors
+    assert "hardly changed: 1 of 1 derivative (at most 1% of the pixels changed visibly)" in said
+    query = re.search(r"`archive list '(.*)' --rows derivatives`", said)
+    assert query
+    assert [row["changed_share"] for row in _changed_shares(planned, query[1])] == [0.0]
+
+
+def _changed_shares(archive: SmallArchive, query: str) -> Any:
+    options = ("--rows", "derivatives", "--fields", "changed_share", "--format", "json")
+    return archive.done("list", query, *options).json()
+
+
 def test_a_cancelled_batch_is_not_run(planned: SmallArchive) -> None:
     assert "2 tasks cancelled" in planned.done("batch", "cancel", "1").output
     assert "0 done, 0 failed, 0 skipped, 2 cancelled" in planned.done("batch", "resume", "1").output
