@@ -44,6 +44,7 @@ def process_task(
     limits: Limits,
     threads: int | None = None,
     check_still_wanted: Callable[[], None] = lambda: None,
+    on_restored: Callable[[], None] = lambda: None,
     scheduler: DeviceScheduler = run_immediately,
 ) -> TaskResult:
     """Restores the claimed master into the file ``temporary``, scores the written file and flushes it.
@@ -58,6 +59,7 @@ def process_task(
         limits: the largest master that is accepted.
         threads: how many compute scores if no GPU does; by itself as many as there are processors, at most 8.
         check_still_wanted: is called for each window that is read; an error that it raises aborts the task.
+        on_restored: is called when the file is written, before it is scored.
         scheduler: runs the calls on the device, one region or window at a time.
 
     Raises:
@@ -71,6 +73,7 @@ def process_task(
         limits=limits,
         threads=threads,
         check_still_wanted=check_still_wanted,
+        on_restored=on_restored,
         scheduler=scheduler,
     )
     result = attempt(claim)
@@ -88,6 +91,7 @@ def _restore_and_score(
     limits: Limits,
     threads: int | None,
     check_still_wanted: Callable[[], None],
+    on_restored: Callable[[], None],
     scheduler: DeviceScheduler,
 ) -> TaskResult:
     """One attempt of :func:`process_task`."""
@@ -116,6 +120,7 @@ def _restore_and_score(
         for stage in record.stages:
             set_stage_context(f"{stage.model}@{stage.version}")
             _log.info("stage done", extra={"seconds": stage.seconds, "tiles": stage.tiles})
+        on_restored()
         steps.begin("score")
         scores, reference, notes = _compute_scores(
             claim, models, master, temporary, style_input, limits, threads, device.run

@@ -48,7 +48,7 @@ class InFlightTask:
         self.claim = claim
         self.priority = priority
         self.submitted_at = monotonic()
-        self.reached_device = False  # whether the device has processed a part of it
+        self.is_begun = False  # whether the device has processed a part of it, or it is restored without the device
         self.context = contextvars.copy_context()
         """The context of its log lines in every thread; one thread at a time may use it."""
         self.context.run(set_task_context, claim)
@@ -68,6 +68,10 @@ class InFlightTask:
 
         self._thread = threading.Thread(target=run, name=f"task-{self.claim.task_id}", daemon=True)
         self._thread.start()
+
+    def mark_begun(self) -> None:
+        """Lets the task be finished even if the batch is asked to stop."""
+        self.is_begun = True
 
     @property
     def started(self) -> bool:
@@ -111,7 +115,7 @@ class WorkerPool:
             catalogue: the catalogue of the tasks.
             models: the loaded models of the tasks' recipes.
             heartbeat: extends the leases of the in-flight tasks.
-            stop: after a stop request, tasks that have not reached the device return to pending.
+            stop: after a stop request, tasks that wait for their first call on the device return to pending.
             threads: the number of threads that compute the scores if no GPU does.
         """
         self._catalogue = catalogue
@@ -188,6 +192,7 @@ class WorkerPool:
                 limits=image_limits(self._catalogue.settings),
                 threads=self._threads,
                 check_still_wanted=lambda: self._check_still_wanted(task),
+                on_restored=task.mark_begun,
                 scheduler=partial(self._schedule, task),
             )
         except BaseException:
@@ -204,10 +209,10 @@ class WorkerPool:
             TaskReleasedError: the batch stops before the task's inference has begun, or stops immediately.
             LeaseLostError: the lease was lost.
         """
-        if self._stop.requested and not task.reached_device:
+        if self._stop.requested and not task.is_begun:
             raise TaskReleasedError(f"task {task.claim.task_id} returns to pending: the batch was asked to stop")
         self._check_still_wanted(task)
-        task.reached_device = True
+        task.mark_begun()
         return call()
 
     def _check_still_wanted(self, task: InFlightTask) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +22,7 @@ from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
+from archive.progress_reporting import NoProgress
 from restoration.errors import DeviceError
 from restoration.quality import gpu_measurement, score
 from restoration.quality.gpu_window_metrics import UploadedWindow
@@ -103,6 +106,30 @@ def test_a_gpu_that_fails_while_it_computes_scores_stops_the_batch_and_marks_not
         workshop.run(batch_id, scores_device="cpu")
     assert workshop.statuses(batch_id) == [PENDING, PENDING]
     assert workshop.files() == []
+
+
+def test_a_restored_master_that_needs_the_device_only_for_its_scores_is_finished_after_an_interrupt(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.model()
+    workshop.master("A")
+    batch_id = workshop.planned(parameters={"strength": 0})
+    noticed = threading.Event()
+    compute_scores = task_processing._compute_scores
+
+    class Noticed(NoProgress):
+        def interrupted(self) -> None:
+            noticed.set()
+
+    def interrupt(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert noticed.wait(60)
+        return compute_scores(*arguments)
+
+    monkeypatch.setattr(task_processing, "_compute_scores", interrupt)
+    stage = FakeStage()
+    result = workshop.run(batch_id, stage, scores_device="cpu", progress=Noticed())
+    assert (result.interrupted, result.done, result.pending, stage.calls) == (True, 1, 0, 0)
 
 
 def test_an_error_in_one_task_does_not_touch_those_beside_it(workshop: Any) -> None:
