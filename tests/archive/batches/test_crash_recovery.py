@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import event, text
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
 from archive import failpoints
 from archive.batches.running import commit
+from archive.batches.running.cancellation import cancel_batch
 from archive.catalogue import engines
+from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
 from tests.fake_models import FakeStage
@@ -67,6 +69,20 @@ def test_a_batch_killed_anywhere_is_resumed_as_if_nothing_had_happened(workshop:
     assert process.exitcode == KILLED
     assert workshop.run(batch_id).done == 2
     workshop.assert_whole(batch_id)
+
+
+def test_a_cancelled_task_whose_claim_a_power_cut_undid_leaves_no_temporary_file(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 2)
+    process = workshop.worker(batch_id, failpoint="temporary_write:2")
+    process.join()
+    assert process.exitcode == KILLED
+    assert [path.name[0] for path in workshop.files()] == ["."]
+    # The commit of a claim does not wait for the disk.
+    undone = {"status": TaskStatus.PENDING, "attempts": 0, "lease_token": None, "lease_expires_at": None}
+    with workshop.catalogue.session() as session:
+        session.execute(update(Task).values(**undone))
+    assert cancel_batch(workshop.catalogue, batch_id).cancelled == 2
+    assert workshop.files() == []
 
 
 def test_a_batch_killed_at_random_instants_is_resumed_as_if_nothing_had_happened(workshop: Any) -> None:
