@@ -33,6 +33,11 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
         is_unmatched = query is not None and not plan.already_made and not plan.exclusions
         yield f"Nothing to do: {describe_empty_result(query, 'no master')}" if is_unmatched else "Nothing to do"
     else:
+        if plan.unasked_damage_repair is not None:
+            yield (
+                f"Damage is repaired too, because {plan.unasked_damage_repair} does so by default. What looks like "
+                "damage may be part of the picture. To leave it, use `--repair noise,softness`"
+            )
         yield from _resource_lines(plan)
     if plan.made_again:
         yield f"Of these, {pluralise(plan.made_again, 'derivative')} recreated: the file is lost"
@@ -42,10 +47,7 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
         yield f"Of these, {plan.adopted:,} made by a trial: they count from now on"
     if plan.exclusions:
         yield "Left out:"
-        for reason, exclusion in plan.exclusions.items():
-            yield escape_control_characters(f"  {exclusion.masters:,}  {reason}{_format_examples(exclusion)}")
-            if exclusion.option:
-                yield f"       Use `{exclusion.option}` to include {'it' if exclusion.masters == 1 else 'them'}"
+        yield from _exclusion_lines(plan)
 
 
 def _resource_lines(plan: Plan) -> Iterator[str]:
@@ -55,6 +57,13 @@ def _resource_lines(plan: Plan) -> Iterator[str]:
         yield "Estimated time: unknown (no earlier run with this model)"
     else:
         yield f"Estimated time: {format_duration(plan.hours * 3600)} (from the throughput of earlier batches)"
+
+
+def _exclusion_lines(plan: Plan) -> Iterator[str]:
+    for reason, exclusion in plan.exclusions.items():
+        yield escape_control_characters(f"  {exclusion.masters:,}  {reason}{_format_examples(exclusion)}")
+        if exclusion.option:
+            yield f"       Use `{exclusion.option}` to include {'it' if exclusion.masters == 1 else 'them'}"
 
 
 def _sample_lines(drawn: DrawnSample) -> Iterator[str]:

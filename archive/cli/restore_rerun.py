@@ -105,7 +105,8 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--repair",
     type=_DEFECTS,
     metavar="noise,softness,damage,fading",
-    help="Defects to repair; the others stay. Default: from the model.",
+    help="Defects to repair; the others stay. Default: from the model version; denoise-deblur@2.0 repairs noise and "
+    "softness, 1.1 also damage.",
 )
 @style_options
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Views to restore. Default: recto,detail.")

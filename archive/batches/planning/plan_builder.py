@@ -65,6 +65,7 @@ class Plan:
     volumes: tuple[Volume, ...]  # the volumes that it writes to
     hours: float | None  # estimate from the throughput of earlier tasks of the models; None without any
     drawn_sample: DrawnSample | None = None  # if only a sample is planned
+    unasked_damage_repair: str | None = None  # the version that repairs damage by default, if nobody asked for it
 
 
 @dataclass(kw_only=True)
@@ -79,6 +80,7 @@ class PlanBuilder:
     is_trial: bool = False  # a sample is one too
     masks: MaskFolder | None = None
     makes_rgb: bool = False  # whether grey masters become RGB
+    unasked_damage_repair: str | None = None  # as in Plan
     sample_candidates: list[tuple[str, Candidate]] = field(default_factory=list)  # with the recipe's digest
     drawn_sample: DrawnSample | None = None
     recipes: dict[str, Recipe] = field(default_factory=dict)  # by digest
@@ -196,6 +198,7 @@ class PlanBuilder:
             volumes=find_volumes(catalogue.settings, self.space_needed),
             hours=throughput.seconds_for(self.pixels) / 3600 if throughput else None,
             drawn_sample=self.drawn_sample,
+            unasked_damage_repair=self.unasked_damage_repair,
         )
 
     def write(

@@ -89,7 +89,14 @@ def plan_restore(
     def build_plan(session: Session) -> PlanBuilder:
         selected = _select_stages(session, model, parameters or {}, style_request)
         makes_rgb = any(card.gives_colour(stage.parameters) for card, stage in selected)
-        builder = PlanBuilder(sample=sample, is_trial=is_trial, masks=masks, makes_rgb=makes_rgb)
+        repairer = [card.reference for card, stage in selected if "damage" in (stage.parameters.get("repair") or ())]
+        builder = PlanBuilder(
+            sample=sample,
+            is_trial=is_trial,
+            masks=masks,
+            makes_rgb=makes_rgb,
+            unasked_damage_repair=None if "repair" in (parameters or {}) else next(iter(repairer), None),
+        )
         exclusion_rule = None if include_unsuited else _unsuitability_rule(*(card for card, _ in selected))
         recipe = Recipe(stages=tuple(stage for _, stage in selected))
         builder.collect(session, wanted, recipe, views=views, exclusion_rule=exclusion_rule)

@@ -147,6 +147,15 @@ def test_a_dry_run_prints_disk_space_and_time_and_counts_like_the_run(planned: S
     ]
 
 
+def test_the_plan_says_if_a_version_repairs_damage_that_nobody_asked_for(planned: SmallArchive) -> None:
+    said = "Damage is repaired too, because denoise-deblur@1.1 does so by default"
+    older = ("restore", "--dry-run", "--model", "denoise-deblur@1.1")
+    assert said in planned.done(*older).output
+    for named in ("noise,softness", "noise,damage"):
+        assert "Damage is repaired" not in planned.done(*older, "--repair", named).output
+    assert "Damage is repaired" not in planned.done("restore", "--dry-run", "--model", "denoise-deblur@2.0").output
+
+
 def test_what_does_not_fit_is_refused_before_it_starts(planned: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**9, 10**9 - 5000, 5000))
