@@ -5,7 +5,7 @@ It needs no torch. The database selects the masters, and rows are written in bul
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -89,13 +89,12 @@ def plan_restore(
     def build_plan(session: Session) -> PlanBuilder:
         selected = _select_stages(session, model, parameters or {}, style_request)
         makes_rgb = any(card.gives_colour(stage.parameters) for card, stage in selected)
-        repairer = [card.reference for card, stage in selected if "damage" in (stage.parameters.get("repair") or ())]
         builder = PlanBuilder(
             sample=sample,
             is_trial=is_trial,
             masks=masks,
             makes_rgb=makes_rgb,
-            unasked_damage_repair=None if "repair" in (parameters or {}) else next(iter(repairer), None),
+            unasked_damage_repair=_unasked_damage_repair(selected, parameters or {}),
         )
         exclusion_rule = None if include_unsuited else _unsuitability_rule(*(card for card, _ in selected))
         recipe = Recipe(stages=tuple(stage for _, stage in selected))
@@ -115,6 +114,19 @@ def plan_restore(
         options["trial"] = True
     with catalogue.session() as session:
         return build_plan(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
+
+
+def _unasked_damage_repair(
+    selected: Sequence[tuple[ModelCard, RecipeStage]], parameters: Mapping[str, Any]
+) -> str | None:
+    """The version that repairs damage by its card's default, unless the defects to repair are given."""
+    if "repair" in parameters:
+        return None
+    for card, stage in selected:
+        repair = stage.parameters.get("repair")
+        if isinstance(repair, tuple) and "damage" in repair:
+            return card.reference
+    return None
 
 
 def _check_style_without_model(parameters: Mapping[str, Any], style_request: StyleRequest | None) -> None:
