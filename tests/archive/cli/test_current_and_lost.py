@@ -97,6 +97,9 @@ def test_a_master_is_missing_and_found_again(museum: SmallArchive) -> None:
     scan.unlink()
     assert museum.run("verify").output == f"master  missing  {scan}\n"
     assert museum.show("A")["masters"][0]["file"] == "missing"
+    rows = museum.done("list", "--rows", "masters", "--fields", "accession_number,file").output.splitlines()[2:]
+    assert [row.split() for row in rows] == [["A", "missing"], ["B", "–"], ["C", "–"]]
+    assert "– means no fault, or not checked yet" in " ".join(museum.done("list", "--help").output.split())
     scan.write_bytes(content)
     museum.done("ingest", museum.scans)
     assert museum.show("A")["masters"][0]["file"] is None
