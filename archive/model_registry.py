@@ -19,10 +19,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import update_current_where
+from archive.catalogue.current_derivative import lock_approved_versions, update_current_of_model
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.listings import find_version
-from archive.catalogue.schema.tables import Agent, Derivative, Master, Model, ModelAlias, ModelVersion, RecipeStage
+from archive.catalogue.schema.tables import Agent, Model, ModelAlias, ModelVersion
 from archive.catalogue.schema.vocabularies import APPROVED, EventType, StageTask
 from archive.errors import ModelRegistryError, StorageError, UsageError
 from archive.storage import copy_checked, digest_file, weights_path
@@ -289,8 +289,11 @@ def _version(session: Session, name: str, version: str) -> ModelVersion:
 def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> None:
     """Makes ``alias`` refer to ``version`` and records it, unless it does already.
 
-    The approved version decides which derivatives are current, so those of the model's masters are chosen again.
+    The approved version decides which derivatives are current and stale, so this is decided again for the model's
+    masters.
     """
+    if alias == APPROVED:
+        lock_approved_versions(session)
     row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
     if row is None:
         before = "nothing"
@@ -310,13 +313,7 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
         at=catalogue.now(session),
     )
     if alias == APPROVED:
-        by_model = (
-            select(RecipeStage.recipe_id)
-            .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
-            .where(ModelVersion.model_id == version.model_id)
-        )
-        made = select(Derivative.master_id).where(Derivative.recipe_id.in_(by_model))
-        update_current_where(session, Master.id.in_(made))
+        update_current_of_model(session, version.model_id)
 
 
 def _kept_folder(catalogue: Catalogue, card: ModelCard) -> Path:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import update_current_of_model
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent
@@ -126,6 +127,7 @@ def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
     with catalogue.session() as session:
         row = session.scalars(select(Model).where(Model.name == model)).one()
         session.execute(delete(ModelAlias).where(ModelAlias.model_id == row.id))
+        update_current_of_model(session, row.id)
 
 
 def _add_models(session: Session) -> None:
@@ -263,10 +265,11 @@ def _add_masters(rows: Rows, random: Random, item_id: int, derivatives: int, age
     score = None if current is None else psnr[current]
     current_recipe = None if current is None else recipes[current - min(restored)] + 1
     follows = (status, refusal, current, styled, current_recipe, styled and _STYLED + 1, score, score and score / 50)
-    rows["masters"].append((*_scan(master_id, item_id, 1, "recto"), *follows))
+    is_stale = current is not None and not {2, 4}.intersection(recipes)
+    rows["masters"].append((*_scan(master_id, item_id, 1, "recto"), *follows, is_stale))
     rows["events"].append(("ingestion", _WRITTEN_AT, "success", agent, item_id, master_id, None))
     if random.random() < 0.08:
-        rows["masters"].append((*_scan(master_id + 1, item_id, 2, "verso"), *[None] * len(follows)))
+        rows["masters"].append((*_scan(master_id + 1, item_id, 2, "verso"), *[None] * len(follows), False))
     return derivatives
 
 
@@ -301,7 +304,7 @@ _COLUMNS = {
     "item_words": "field word next_word item_id position",
     "masters": "id item_id sequence view root_id path page sha256 size format width height bits_per_sample "
     "samples_per_pixel ingested_at last_task_status refusal current_restored_id current_styled_id "
-    "current_restored_recipe_id current_styled_recipe_id psnr_source ssim_source",
+    "current_restored_recipe_id current_styled_recipe_id psnr_source ssim_source is_stale",
     "derivatives": "id master_id recipe_id batch_id kind path sha256 pixel_sha256 size master_sha256 environment "
     "stage_records notes created_at verified_at is_trial",
     "tasks": "batch_id master_id recipe_id status attempts error derivative_id",

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.current_derivative import update_current_derivatives, update_current_of_model
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import operator_agent, person_agent, software_agent
 from archive.catalogue.query.text_index import index_item_words
@@ -86,6 +86,15 @@ def add_master(session: Session, item: Item, **fields: Any) -> Master:
     return master
 
 
+def approve_version(session: Session, version: ModelVersion) -> None:
+    """Moves the approved alias to a version, as a person does."""
+    session.merge(ModelAlias(model_id=version.model_id, alias="approved", version_id=version.id))
+    update_current_of_model(session, version.model_id)
+    for row in session:
+        if isinstance(row, Master):
+            session.refresh(row)
+
+
 def add_version(
     session: Session,
     reference: str = "denoise-deblur@1.0",
@@ -106,7 +115,7 @@ def add_version(
     session.add(version)
     session.flush()
     if approved:
-        session.merge(ModelAlias(model_id=model.id, alias="approved", version_id=version.id))
+        approve_version(session, version)
         session.flush()
         session.expire(model, ["aliases"])
     return version

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -24,6 +25,7 @@ _MASTER = (
     *("sequence", "view", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi"),
     *("icc_profile", "captured_at", "captured_by", "ingested_at", "verified_at"),
 )
+_PLAIN = frozenset({str, int, float, bool, NoneType})
 _MASTER_RENAMED = {"master_path": "path", "master_sha256": "sha256", "master_size": "size", "page": "page"}
 _DERIVATIVE = {
     "derivative_id": "id",
@@ -44,14 +46,15 @@ def further_columns(names: Collection[str], shown: Any) -> list[ColumnElement[An
 
 def plain_values(row: Mapping[Any, Any], names: Collection[str], path_of: Callable[[str], Path]) -> dict[str, Any]:
     """The row's values for a list: absolute paths, times in ISO 8601, the museum's own columns by their names."""
-    values = {name: _plain(value) for name, value in row.items()}
+    values = {name: value if type(value) in _PLAIN else _plain(value) for name, value in row.items()}
     for name in ("path", "master_path"):
         if values.get(name) is not None:
             values[name] = str(path_of(values[name]))
-    own = {tuple(fold_words(name)): value for name, value in (row.get("extra") or {}).items()}
-    for name in names:
-        if name.startswith(EXTRA_PREFIX):
-            values[name] = own.get(tuple(fold_words(name.removeprefix(EXTRA_PREFIX))))
+    if names:
+        own = {tuple(fold_words(name)): value for name, value in (row.get("extra") or {}).items()}
+        for name in names:
+            if name.startswith(EXTRA_PREFIX):
+                values[name] = own.get(tuple(fold_words(name.removeprefix(EXTRA_PREFIX))))
     return values
 
 

@@ -1,12 +1,16 @@
-"""The current derivative of a master, stored on the master's row: the one rule, and its application.
+"""The current derivative of a master, and whether it is stale, both stored on the master's row: rules and application.
 
-The rule, per master and kind (restored, styled); ``docs/explanation/current-derivative.md`` gives the decision table:
+The current derivative, per master and kind (restored, styled); docs/explanation/current-derivative.md has the table:
 
 1. A derivative that was rejected or withdrawn, or whose file is missing or changed, is never current.
 2. An accepted one comes before one that was not reviewed; of several, the one that was accepted last.
 3. A derivative of a trial is not current by itself: only acceptance, promotion or a full run of its recipe counts it.
 4. Of those not reviewed, one by the approved version of each restoration model comes first.
 5. Then the newest, by the time since when it counts: its promotion, else its creation.
+
+A master is stale if its current restored derivative comes from another version than the approved one of the same model,
+and it has no restored derivative by that one that is neither lost nor of a trial. A rejected one is enough: there is
+nothing to run again.
 """
 
 from __future__ import annotations
@@ -49,6 +53,8 @@ from archive.catalogue.schema.vocabularies import (
     StageTask,
 )
 
+_APPROVED_VERSIONS = 0x61707076  # "appv": the key of an advisory lock of the database
+
 
 def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Decision]:
     """The decision of the newest review of a derivative; NULL without one, or where that one was undone."""
@@ -89,12 +95,30 @@ def outdated_recipes() -> Select[int]:
     )
 
 
+def keep_approved_versions(session: Session) -> None:
+    """Waits until no approved version is being changed, and prevents such changes until the transaction ends.
+
+    A transaction that changes derivatives calls this, or :func:`lock_masters`, before it changes or locks masters; in
+    the other order there could be a deadlock. Without it, an approval would not see a derivative that is being added,
+    which would be judged by the former approved version. SQLite has one writer at a time and needs no locks.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock_shared(_APPROVED_VERSIONS)))
+
+
+def lock_approved_versions(session: Session) -> None:
+    """Waits for all transactions that change derivatives, and makes others wait until this transaction ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_APPROVED_VERSIONS)))
+
+
 def lock_masters(session: Session, which: ColumnElement[bool]) -> None:
     """Locks the masters that ``which`` selects, with the state of their derivatives, until the transaction ends.
 
     All writers take these locks before those of derivatives, and in the order of ids, so that no deadlock occurs.
     SQLite has one writer at a time and needs no locks.
     """
+    keep_approved_versions(session)
     session.execute(select(Master.id).where(which).order_by(Master.id).with_for_update(of=Master)).all()
 
 
@@ -107,7 +131,7 @@ def update_current_derivatives(session: Session, master: Master) -> None:
 
 
 def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
-    """Applies the rule to the masters that ``which`` selects, in the database; writes only rows that change.
+    """Applies the rules to the masters that ``which`` selects, in the database; writes only rows that change.
 
     The headline scores on a master's row are those of its current restored derivative. If ``which`` selects few
     masters, lock them first, so that concurrent changes to them are visible.
@@ -138,6 +162,21 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
             .values({current_id: None, current_recipe_id: None, **dict.fromkeys(scores)}),
             execution_options={"synchronize_session": False},
         )
+    session.execute(
+        update(Master).where(which, Master.is_stale != _is_stale()).values(is_stale=~Master.is_stale),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def update_current_of_model(session: Session, model_id: int) -> None:
+    """Applies the rules to all masters of which a model made a derivative, after its approved version changed."""
+    by_model = (
+        select(RecipeStage.recipe_id)
+        .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
+        .where(ModelVersion.model_id == model_id)
+    )
+    made = select(Derivative.master_id).where(Derivative.recipe_id.in_(by_model))
+    update_current_where(session, Master.id.in_(made))
 
 
 def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:
@@ -181,6 +220,37 @@ def _first_of_each_master(kind: DerivativeKind, which: ColumnElement[bool]) -> S
         .subquery()
     )
     return select(ranked.c.master_id, ranked.c.id, ranked.c.recipe_id).where(ranked.c.place == 1).subquery()
+
+
+def _is_stale() -> ColumnElement[bool]:
+    """Whether a master is stale by its present current derivative."""
+    stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
+    derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
+    by_approved = (
+        exists()
+        .where(
+            derivative.master_id == Master.id,
+            derivative.kind == DerivativeKind.RESTORED,
+            derivative.file_fault.is_(None),
+            ~derivative.is_trial,
+            its_stage.recipe_id == derivative.recipe_id,
+            its_stage.version_id == approved.version_id,
+        )
+        .correlate(Master, approved)
+    )
+    return (
+        exists()
+        .where(
+            stage.recipe_id == Master.current_restored_recipe_id,
+            stage.task == StageTask.RESTORATION,
+            version.id == stage.version_id,
+            approved.model_id == version.model_id,
+            approved.alias == APPROVED,
+            approved.version_id != version.id,
+            ~by_approved,
+        )
+        .correlate(Master)
+    )
 
 
 def score_of(derivative_id: SQLColumnExpression[Any], metric: str, against: ComparedWith) -> ScalarSelect[float | None]:

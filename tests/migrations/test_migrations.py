@@ -15,7 +15,7 @@ from archive.catalogue.listings import select_masters
 from archive.catalogue.schema import migration
 from archive.catalogue.schema.column_types import Table
 from archive.catalogue.schema.identifier_and_mapping_tables import ColumnMappingText, ItemIdentifier
-from archive.catalogue.schema.tables import Master, Task
+from archive.catalogue.schema.tables import Item, Master, Task
 from archive.catalogue.schema.vocabularies import Decision, EventType, Role
 from archive.catalogue.schema.web_review_tables import Comment, ReviewQueue, ReviewQueueEntry, User
 from archive.settings import Settings
@@ -209,6 +209,23 @@ def _words(settings: Settings) -> list[dict[str, object]]:
     with make_engine(settings).connect() as connection:
         rows = connection.execute(text("SELECT * FROM item_words ORDER BY item_id, field, position"))
         return [dict(row) for row in rows.mappings()]
+
+
+def test_stale_masters_of_an_older_catalogue_are_known_once_it_is_upgraded(
+    settings: Settings, catalogue: Catalogue
+) -> None:
+    with catalogue.session() as session:
+        old, new = add_version(session, "mend@1.0"), add_version(session, "mend@2.0", approved=True)
+        for name, versions in (("old", [old]), ("both", [new, old]), ("new", [new]), ("none", [])):
+            master = add_item(session, name).masters[0]
+            for version in versions:
+                add_derivative(session, master, version)
+    migration.downgrade(settings, "0019")
+    migration.upgrade(settings)
+    assert migration.check(settings) == []
+    with catalogue.reading() as session:
+        stale = session.scalars(select(Item.accession_number).join(Master).where(Master.is_stale)).all()
+    assert stale == ["old"]
 
 
 def test_a_withdrawn_derivative_is_not_current_after_any_migration(settings: Settings, catalogue: Catalogue) -> None:

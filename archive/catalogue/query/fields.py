@@ -192,7 +192,9 @@ class DateField:
         if high:
             first = Item.date_earliest
             conditions.append(first <= high[1] if bounds.includes_high else first < high[0])
-        return Condition(predicate=and_(*conditions))
+        # Most items that began before the end of the range also ended before its start, except the last ones.
+        counted = select(Item.id).where(*conditions).order_by(Item.date_earliest.desc())
+        return Condition(predicate=and_(*conditions), counted=counted)
 
     def present(self) -> QueryNode:
         return Condition(predicate=self._has_date())

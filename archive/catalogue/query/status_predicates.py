@@ -5,57 +5,18 @@ A predicate is true or false for every row of ``masters``, never NULL, so that i
 
 from __future__ import annotations
 
-from sqlalchemy import Case, ColumnElement, and_, case, exists, or_, select
+from sqlalchemy import Case, ColumnElement, and_, case, or_, select, true
 from sqlalchemy.orm import aliased
 
-from archive.catalogue.current_derivative import newest_decision, outdated_recipes
-from archive.catalogue.schema.tables import Derivative, Master, ModelAlias, ModelVersion, RecipeStage
+from archive.catalogue.current_derivative import newest_decision
+from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import (
-    APPROVED,
     RESTORABLE_VIEWS,
     Decision,
     DerivativeKind,
     FileFault,
-    StageTask,
     TaskStatus,
 )
-
-
-def _stale() -> ColumnElement[bool]:
-    """True if the current restored derivative comes from another version than the approved one of the same model.
-
-    False if the master has a restored derivative by the approved version that is not lost and not of a trial, even a
-    rejected one: there is nothing to run again.
-    """
-    stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
-    derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
-    by_approved = (
-        exists()
-        .where(
-            derivative.master_id == Master.id,
-            derivative.kind == DerivativeKind.RESTORED,
-            derivative.file_fault.is_(None),
-            ~derivative.is_trial,
-            its_stage.recipe_id == derivative.recipe_id,
-            its_stage.version_id == approved.version_id,
-        )
-        .correlate(Master, approved)
-    )
-    without_approved = (
-        select(stage.recipe_id)
-        .join(version, version.id == stage.version_id)
-        .join(approved, and_(approved.model_id == version.model_id, approved.alias == APPROVED))
-        .where(
-            stage.task == StageTask.RESTORATION,
-            approved.version_id != version.id,
-            stage.recipe_id == Master.current_restored_recipe_id,
-            ~by_approved,
-        )
-        .correlate(Master)
-    )
-    # The first condition follows from the second, but lets the database find the masters by index: there are few
-    # outdated recipes.
-    return and_(Master.current_restored_recipe_id.in_(outdated_recipes()), without_approved.exists())
 
 
 def _lost() -> ColumnElement[bool]:
@@ -80,7 +41,7 @@ REFUSED: ColumnElement[bool] = Master.refusal.is_not(None)
 _withdrawn = aliased(Derivative)
 WITHDRAWN: ColumnElement[bool] = Master.id.in_(select(_withdrawn.master_id).where(_withdrawn.withdrawn_at.is_not(None)))
 LOST: ColumnElement[bool] = _lost()
-STALE: ColumnElement[bool] = and_(Master.current_restored_recipe_id.is_not(None), _stale())
+STALE: ColumnElement[bool] = Master.is_stale == true()
 
 STATUSES: dict[str, ColumnElement[bool]] = {
     "unrestored": UNRESTORED,

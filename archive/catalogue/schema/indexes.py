@@ -50,6 +50,14 @@ MASTER_INDEXES = (
         for score in ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
     ),
     _where("file_fault IS NOT NULL", "ix_masters_file_fault_item_id", "file_fault", "item_id"),
+    # SQLite uses it only for a condition that is written in the same way.
+    Index(
+        "ix_masters_is_stale_item_id",
+        "is_stale",
+        "item_id",
+        sqlite_where=text("is_stale = 1"),
+        postgresql_where=text("is_stale"),
+    ),
     Index("ix_masters_verified_at_id", "verified_at", "id"),  # the oldest check first
 )
 TASK_INDEXES = (
@@ -59,6 +67,7 @@ DERIVATIVE_INDEXES = (
     Index("ix_derivatives_verified_at_id", "verified_at", "id"),
     _where("withdrawn_at IS NOT NULL", "ix_derivatives_withdrawn_master_id", "master_id"),
     Index("ix_derivatives_created_at_master_id", "created_at", "master_id"),
+    Index("ix_derivatives_batch_id_master_id", "batch_id", "master_id"),
     # A master and a recipe have one derivative; lost ones that were recreated with other bytes don't count.
     _where(
         "file_fault IS NULL OR file_fault <> 'lost'",

@@ -72,7 +72,8 @@ class Root(Table):
 class Master(Table):
     """One ingested scan: a file, or one of the pictures in a file, which share its path and digest.
 
-    ``current_*`` and the headline scores are derived from the derivatives and reviews.
+    ``current_*``, ``is_stale`` and the headline scores are derived from the derivatives, the reviews and the approved
+    model versions: see :mod:`archive.catalogue.current_derivative`.
     """
 
     __tablename__ = "masters"
@@ -119,6 +120,7 @@ class Master(Table):
     # The recipes of these two derivatives, duplicated here so that an index finds the masters of a model version.
     current_restored_recipe_id: Mapped[int | None] = mapped_column(Id)
     current_styled_recipe_id: Mapped[int | None] = mapped_column(Id)
+    is_stale: Mapped[bool] = mapped_column(default=False)
     psnr_source: Mapped[float | None]
     ssim_source: Mapped[float | None]
     psnr_reference: Mapped[float | None]
@@ -279,7 +281,7 @@ class Derivative(Table):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
     recipe_id: Mapped[int] = mapped_column(Id, ForeignKey("recipes.id"), index=True)
-    batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batches.id"), index=True)
+    batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batches.id"))
     kind: Mapped[DerivativeKind] = mapped_column(enum_column(DerivativeKind))
     path: Mapped[str] = mapped_column(ExactText, unique=True)  # relative to the home
     sha256: Mapped[str] = mapped_column(Digest)

@@ -176,7 +176,10 @@ def test_workers_whose_supervisor_is_killed_finish_what_they_have_and_end(worksh
         waiting.unlink()
     wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
     statuses = workshop.statuses(batch_id)
-    assert (statuses.count(TaskStatus.DONE), statuses.count(TaskStatus.PENDING)) == (2, 7)
+    # Of the other tasks in flight some may begin before the worker notices.
+    done = statuses.count(TaskStatus.DONE)
+    assert 2 <= done <= 2 * MAX_IN_FLIGHT_TASKS
+    assert statuses.count(TaskStatus.PENDING) == 9 - done
 
 
 @pytest.mark.slow

@@ -7,13 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import count_from_now, update_current_derivatives, update_current_where
+from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import Decision, FileFault, StageTask
-from tests.catalogue_rows import AT, add_derivative, add_item, add_review, add_version
+from tests.catalogue_rows import AT, add_derivative, add_item, add_review, add_version, approve_version
 
 TABLE = Path(__file__).parents[3] / "docs" / "explanation" / "current-derivative.md"
 
@@ -110,20 +111,42 @@ def test_going_back_to_an_earlier_version_makes_its_results_current_for_all_mast
     made = [[add_derivative(session, master, version) for version in (first, second)] for master in masters[:2]]
     made.append([add_derivative(session, masters[2], second)])
     for approved, expected in ((second, (1, 1, 0)), (first, (0, 0, 0)), (second, (1, 1, 0))):
-        add_version_alias(session, approved.id)
-        update_current_where(session, Master.id.in_([master.id for master in masters]))
-        session.expire_all()
+        approve_version(session, approved)
         assert [master.current_restored_id for master in masters] == [
             of_master[place].id for of_master, place in zip(made, expected, strict=True)
         ]
+        assert [master.is_stale for master in masters] == [False, False, approved is first]
 
 
-def add_version_alias(session: Session, version_id: int) -> None:
-    from archive.catalogue.schema.tables import ModelAlias, ModelVersion
+def test_stale_follows_each_change_of_the_derivatives(session: Session, master: Master) -> None:
+    old, new = add_version(session, "mend@1.0", approved=True), add_version(session, "mend@2.0")
+    add_review(session, add_derivative(session, master, old), Decision.ACCEPTED)
+    assert not _is_stale(session, master)
+    approve_version(session, new)
+    assert _is_stale(session, master)
+    by_new = add_derivative(session, master, new, is_trial=True)
+    assert _is_stale(session, master)
+    count_from_now(session, Derivative.id == by_new.id, AT + timedelta(days=1))
+    assert not _is_stale(session, master)
+    by_new.file_fault = FileFault.MISSING
+    update_current_derivatives(session, master)
+    assert _is_stale(session, master)
+    by_new.file_fault = None
+    add_review(session, by_new, Decision.REJECTED)
+    assert not _is_stale(session, master)
 
-    version = session.get_one(ModelVersion, version_id)
-    session.merge(ModelAlias(model_id=version.model_id, alias="approved", version_id=version_id))
-    session.flush()
+
+def test_stale_is_judged_by_the_model_that_made_the_current_derivative(session: Session, master: Master) -> None:
+    add_derivative(session, master, add_version(session, "mend@1.0", approved=True))
+    add_version(session, "sharpen@1.0", approved=True)
+    add_version(session, "sharpen@2.0", approved=True)
+    assert not _is_stale(session, master)
+    add_version(session, "mend@2.0", approved=True)
+    assert _is_stale(session, master)
+
+
+def _is_stale(session: Session, master: Master) -> bool:
+    return session.scalars(select(Master.is_stale).where(Master.id == master.id)).one()
 
 
 def test_the_newest_review_of_a_derivative_counts_and_an_undone_one_does_not(session: Session, master: Master) -> None:

@@ -10,11 +10,17 @@ from sqlalchemy import select, text
 
 from archive.batch_promotion import promote_batch
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
-from archive.catalogue.schema.tables import Derivative, Event, Master
+from archive.catalogue.current_derivative import (
+    count_from_now,
+    keep_approved_versions,
+    lock_approved_versions,
+    update_current_derivatives,
+)
+from archive.catalogue.schema.tables import Derivative, Event, Master, ModelVersion
 from archive.catalogue.schema.vocabularies import EventType
+from archive.model_registry import set_alias
 from archive.withdrawal import complete_withdrawals, withdraw_derivative
-from tests.catalogue_rows import AT, add_derivative, add_item, add_version
+from tests.catalogue_rows import AT, add_derivative, add_item, add_version, approve_version
 
 
 def withdraw(catalogue: Catalogue, derivative: Derivative) -> None:
@@ -66,6 +72,45 @@ def test_a_change_waits_for_the_one_before_and_sees_it(
 
     with catalogue.reading() as session:
         assert session.get_one(Master, master.id).current_restored_id == made[expected].id
+
+
+def test_an_approval_waits_for_a_derivative_that_is_being_added_and_judges_it(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        master = add_item(session, "A").masters[0]
+        old, _ = add_version(session, "mend@1.0", approved=True), add_version(session, "mend@2.0")
+    approval = threading.Thread(target=set_alias, args=(catalogue, "mend", "2.0", "approved", "A. Curator"))
+
+    with catalogue.session() as session:  # a batch publishes by the version that is still approved
+        keep_approved_versions(session)
+        added = add_derivative(session, session.get_one(Master, master.id), old)
+        approval.start()
+        _wait_until_blocked(catalogue, approval)
+    approval.join()
+
+    with catalogue.reading() as session:
+        master = session.get_one(Master, master.id)
+        assert (master.current_restored_id, master.is_stale) == (added.id, True)
+
+
+def test_a_change_of_derivatives_waits_for_an_approval_and_is_judged_by_it(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        master = add_item(session, "A").masters[0]
+        old, new = add_version(session, "mend@1.0", approved=True), add_version(session, "mend@2.0")
+        by_old, by_new = (add_derivative(session, master, version) for version in (old, new))
+        by_old.is_trial = True
+        update_current_derivatives(session, master)
+    promotion = threading.Thread(target=promote, args=(catalogue, by_old))
+
+    with catalogue.session() as session:
+        lock_approved_versions(session)
+        approve_version(session, session.get_one(ModelVersion, new.id))
+        promotion.start()
+        _wait_until_blocked(catalogue, promotion)
+    promotion.join()
+
+    with catalogue.reading() as session:
+        master = session.get_one(Master, master.id)
+        assert (master.current_restored_id, master.is_stale) == (by_new.id, False)
 
 
 def test_two_processes_that_complete_one_withdrawal_record_one_deletion(

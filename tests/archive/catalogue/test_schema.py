@@ -65,6 +65,22 @@ def test_a_broken_foreign_key_is_found(settings: Settings, catalogue: Catalogue)
     assert all("model_aliases" in problem for problem in problems)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_upgrade_finds_broken_foreign_keys_of_the_tables_that_it_copies_and_changes_nothing(
+    settings: Settings, catalogue: Catalogue
+) -> None:
+    del catalogue
+    migration.downgrade(settings, "0015")  # 0016 copies the batches, to which tasks refer
+    with closing(sqlite3.connect(str(settings.sqlite_path))) as connection:
+        connection.execute(
+            "INSERT INTO tasks (batch_id, master_id, recipe_id, status, attempts) VALUES (7, 8, 9, 'done', 1)"
+        )
+        connection.commit()
+    with pytest.raises(HomeError, match=r"row 1 of tasks points at a row of batches that is not there"):
+        migration.upgrade(settings)
+    assert migration.current(settings) == "0015"
+
+
 def test_a_catalogue_of_another_schema_is_not_opened(settings: Settings, catalogue: Catalogue) -> None:
     with catalogue.session() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
