@@ -156,6 +156,21 @@ def make_folder(folder: Path) -> None:
     _flush_folder(folder.parent)
 
 
+def require_parent(folder: Path) -> None:
+    """Refuses an output folder of which more than the last part would have to be created: it may be mistyped.
+
+    Raises:
+        StorageError: neither ``folder`` nor its parent exists; the message names the first folder that is missing.
+    """
+    folder = folder.absolute()
+    missing = folder.parent
+    if folder.is_dir() or missing.is_dir():
+        return
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    raise StorageError(f"there is no folder {missing}, so {folder} is not created. Create it, or correct the path")
+
+
 def flush_file(path: Path) -> None:
     """Flushes a finished file to the disk."""
     with path.open("rb") as file:

@@ -184,7 +184,7 @@ def verify(files: tuple[Path, ...], trust: tuple[Path, ...], form: str) -> int:
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The folder for the copies; it is made if need be. What is in it is not written over.",
+    help="The folder for the copies; a missing one is created in an existing one. What is in it is not written over.",
 )
 @click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
 @pass_context
@@ -195,7 +195,9 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
     event.
     """
     from archive.credentials.signed_copy_selection import current_derivatives
+    from archive.storage import require_parent
 
+    require_parent(output)
     catalogue = context.catalogue()
     wanted = current_derivatives(catalogue, query, include_restricted=include_restricted)
     signed, failed = _sign_all(catalogue, wanted.derivatives, output) if wanted.derivatives else (0, 0)

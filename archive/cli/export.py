@@ -40,7 +40,8 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE|DIR",
-    help="File to write, or - for standard output; a folder for iiif. An earlier export there is replaced.",
+    help="File to write, or - for standard output; a folder for iiif. An earlier export there is replaced. "
+    "A missing folder is created in an existing one.",
 )
 @click.option(
     "--rows",

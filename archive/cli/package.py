@@ -30,7 +30,7 @@ CONTENTS = ("derivatives", "masters")
     required=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder to create. An unfinished package of the same request is completed.",
+    help="Folder to create, in an existing one. An unfinished package of the same request is completed.",
 )
 @click.option(
     "--layout",

@@ -21,7 +21,8 @@ from archive.cli.output_formats import describe_empty_result, pluralise
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="File to write. An existing report is replaced; any other file is not.",
+    help="File to write. An existing report is replaced; any other file is not. A missing folder is created in an "
+    "existing one.",
 )
 @click.option("--include-restricted", is_flag=True, help="Include items whose access is restricted or sensitive.")
 @click.option("--no-crops", is_flag=True, help="Leave out the crops at 100 %, for a smaller file.")

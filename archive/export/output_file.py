@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from archive.errors import StorageError
-from archive.storage import flush_file, publish, temporary_path
+from archive.storage import flush_file, publish, require_parent, temporary_path
 
 STANDARD_OUTPUT = Path("-")
 
@@ -24,7 +24,7 @@ def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
         suffixes: the endings of this format's files; an existing file with another ending is not replaced.
 
     Raises:
-        StorageError: ``output`` is a folder, or a file that can't be an export.
+        StorageError: ``output`` is a folder, or a file that can't be an export, or the parent of its folder is missing.
     """
     check_output(output, suffixes)
     if output == STANDARD_OUTPUT:
@@ -44,10 +44,11 @@ def check_output(output: Path, suffixes: tuple[str, ...]) -> None:
     """Refuses an output that :func:`open_output` would refuse.
 
     Raises:
-        StorageError: ``output`` is a folder, or a file that can't be an export.
+        StorageError: ``output`` is a folder, or a file that can't be an export, or the parent of its folder is missing.
     """
     if output == STANDARD_OUTPUT:
         return
+    require_parent(output.absolute().parent)
     if output.is_dir():
         raise StorageError(f"{output} is a folder. Name the file to write, such as {output / f'export{suffixes[0]}'}")
     if output.exists() and output.suffix.lower() not in suffixes:

@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from archive.errors import StorageError
-from archive.storage import make_folder
+from archive.storage import require_parent
 
 
 def prepare_folder(folder: Path, contents: tuple[str, ...]) -> None:
     """Brings back a folder whose replacement was interrupted, and refuses one that :func:`new_folder` would refuse.
 
     Raises:
-        StorageError: ``folder`` is a file, or holds something else than ``contents``.
+        StorageError: ``folder`` is a file, or holds something else than ``contents``, or its parent is missing.
         OSError: the folder can't be brought back.
     """
+    require_parent(folder)
     _finish_or_undo(folder.absolute(), contents)
     if folder.exists() and not folder.is_dir():
         raise StorageError(f"{folder} is a file. Name a folder to write into")
@@ -40,7 +41,6 @@ def new_folder(folder: Path, contents: tuple[str, ...], *, kept: str | None = No
     """
     prepare_folder(folder, contents)
     folder = folder.absolute()
-    make_folder(folder.parent)
     made, replaced = _neighbours(folder)
     made.mkdir()
     try:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from archive.errors import StorageError
-from archive.storage import make_folder
+from archive.storage import make_folder, require_parent
 
 STATE_NAME = "unfinished-package.json"
 """A folder that holds this file is not a complete package."""
@@ -36,6 +36,7 @@ def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
         StorageError: ``folder`` exists and is not an unfinished package of the same request, or another process works
             on it.
     """
+    require_parent(folder)
     state = folder / STATE_NAME
     wanted = json.loads(json.dumps(asdict(request)))
     if _is_free(folder):

@@ -21,6 +21,7 @@ from archive.report.change_map import LEGEND, ChangeMapView, render_change_map
 from archive.report.crop_pairs import CropPair, read_crop_pairs
 from archive.report.html_writer import check_output, rendered_parts, write_page
 from archive.report.preview_images import jpeg_data_url, open_before_and_after, preview, thumbnail_data_url
+from archive.storage import require_parent
 from restoration.errors import ImageError
 
 
@@ -133,9 +134,10 @@ def write_report(
     Raises:
         QueryError: the query has a mistake.
         UsageError: ``output`` isn't named as an HTML file.
-        StorageError: the file can't be written, or exists and is not a report.
+        StorageError: the file can't be written, or exists and is not a report, or the parent of its folder is missing.
     """
     check_output(output)
+    require_parent(output.absolute().parent)
     with catalogue.reading() as session:
         of_kinds = {
             kind: _chosen(kind, query, include_restricted=include_restricted)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from archive.export.output_folder import new_folder
+from tests.small_archive import SmallArchive
 
 CONTENTS = ("collection.json", "files")
 Rename = Callable[[Path, Path], Path]
@@ -88,3 +89,28 @@ def test_the_next_export_recovers_from_a_kill_between_two_renames(
 
     _export(earlier)
     assert _contents(earlier) == ("new", b"copy")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("export", "--format", "csv"), "items.csv"),
+        (("export", "--format", "iiif"), ""),
+        (("package", "--layout", "bagit"), ""),
+        (("report",), "report.html"),
+        (("credentials", "sign"), ""),
+    ],
+)
+def test_only_the_last_folder_is_created_and_a_missing_parent_is_named(
+    museum: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], name: str
+) -> None:
+    mistyped = tmp_path / "exprots" / "2026" / "press" / name
+    refused = museum.run(*command, "--output", mistyped)
+    assert refused.code == 1
+    folder = tmp_path / "exprots" / "2026" / "press"
+    assert f"there is no folder {tmp_path / 'exprots'}, so {folder} is not created" in refused.errors
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    if command[0] != "credentials":  # which need a certificate
+        museum.done(*command, "--output", Path("press") / name)
+        assert (tmp_path / "press" / name).exists()
