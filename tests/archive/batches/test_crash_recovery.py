@@ -76,7 +76,7 @@ def test_a_cancelled_task_whose_claim_a_power_cut_undid_leaves_no_temporary_file
     process = workshop.worker(batch_id, failpoint="temporary_write:2")
     process.join()
     assert process.exitcode == KILLED
-    assert [path.name[0] for path in workshop.files()] == ["."]
+    assert {path.name[0] for path in workshop.files()} == {"."}  # of one task or both, which are processed side by side
     # The commit of a claim does not wait for the disk.
     undone = {"status": TaskStatus.PENDING, "attempts": 0, "lease_token": None, "lease_expires_at": None}
     with workshop.catalogue.session() as session:
