@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import lock_approved_versions, update_current_of_model
+from archive.catalogue.approved_versions import correct_current_of_model, update_current_of_model
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.listings import find_version
 from archive.catalogue.schema.tables import Agent, Model, ModelAlias, ModelVersion
@@ -113,6 +113,9 @@ def demo_style() -> str | None:
 def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
     """Makes ``name@alias`` refer to ``name@version`` from now on, and records the person's decision as an event.
 
+    A changed approved version changes which derivatives are current. If it is interrupted after the alias was changed,
+    some of those that were made at the same time may be judged by the former version; repeating it corrects them.
+
     Raises:
         UsageError: the alias or the version is malformed, or the person's name is empty.
         NotFoundError: the version does not exist.
@@ -128,6 +131,9 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
     with catalogue.session() as session:
         found = find_version(session, f"{name}@{version}")
         _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
+        model_id = found.model_id
+    if alias == APPROVED:
+        correct_current_of_model(catalogue, model_id)
 
 
 def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
@@ -292,8 +298,6 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
     The approved version decides which derivatives are current and stale, so this is decided again for the model's
     masters.
     """
-    if alias == APPROVED:
-        lock_approved_versions(session)
     row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
     if row is None:
         before = "nothing"

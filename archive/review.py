@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import lock_masters, newest_decision, update_current_derivatives
+from archive.catalogue.current_derivative import newest_decision, update_current_derivatives
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Item, Master, Review
 from archive.catalogue.schema.vocabularies import Decision, EventType
@@ -46,8 +46,7 @@ def record_decision(
         raise UsageError(f"derivative {derivative.id} is withdrawn, so it can't be reviewed: `archive withdraw --lift`")
     _check_bytes(catalogue, derivative)
     with catalogue.session() as session:
-        lock_masters(session, Master.id == derivative.master_id)
-        master = session.get_one(Master, derivative.master_id)
+        master = session.execute(select(Master).where(Master.id == derivative.master_id).with_for_update()).scalar_one()
         newest = select(newest_decision(Derivative.id).label("decision")).where(Derivative.id == derivative.id)
         if decision is Decision.UNDONE and session.scalar(newest) is None:
             raise UsageError(f"derivative {derivative.id} has no decision that could be taken back")

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import update_current_of_model
+from archive.catalogue.approved_versions import update_current_of_model
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.current_derivative import update_current_derivatives, update_current_of_model
+from archive.catalogue.approved_versions import update_current_of_model
+from archive.catalogue.current_derivative import update_current_derivatives
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import operator_agent, person_agent, software_agent
 from archive.catalogue.query.text_index import index_item_words

@@ -9,12 +9,13 @@ The current derivative, per master and kind (restored, styled); docs/explanation
 5. Then the newest, by the time since when it counts: its promotion, else its creation.
 
 A master is stale if its current restored derivative comes from another version than the approved one of the same model,
-and it has no restored derivative by that one that is neither lost nor of a trial. A rejected one is enough: there is
-nothing to run again.
+and it has no restored derivative by that one, not counting those of trials and those whose file is missing, changed or
+lost. A rejected one counts: there is nothing to run again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -52,8 +53,6 @@ from archive.catalogue.schema.vocabularies import (
     ScoredImage,
     StageTask,
 )
-
-_APPROVED_VERSIONS = 0x61707076  # "appv": the key of an advisory lock of the database
 
 
 def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Decision]:
@@ -95,30 +94,12 @@ def outdated_recipes() -> Select[int]:
     )
 
 
-def keep_approved_versions(session: Session) -> None:
-    """Waits until no approved version is being changed, and prevents such changes until the transaction ends.
-
-    A transaction that changes derivatives calls this, or :func:`lock_masters`, before it changes or locks masters; in
-    the other order there could be a deadlock. Without it, an approval would not see a derivative that is being added,
-    which would be judged by the former approved version. SQLite has one writer at a time and needs no locks.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock_shared(_APPROVED_VERSIONS)))
-
-
-def lock_approved_versions(session: Session) -> None:
-    """Waits for all transactions that change derivatives, and makes others wait until this transaction ends."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(_APPROVED_VERSIONS)))
-
-
 def lock_masters(session: Session, which: ColumnElement[bool]) -> None:
     """Locks the masters that ``which`` selects, with the state of their derivatives, until the transaction ends.
 
     All writers take these locks before those of derivatives, and in the order of ids, so that no deadlock occurs.
     SQLite has one writer at a time and needs no locks.
     """
-    keep_approved_versions(session)
     session.execute(select(Master.id).where(which).order_by(Master.id).with_for_update(of=Master)).all()
 
 
@@ -168,15 +149,16 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
     )
 
 
-def update_current_of_model(session: Session, model_id: int) -> None:
-    """Applies the rules to all masters of which a model made a derivative, after its approved version changed."""
-    by_model = (
-        select(RecipeStage.recipe_id)
-        .join(ModelVersion, ModelVersion.id == RecipeStage.version_id)
-        .where(ModelVersion.model_id == model_id)
-    )
-    made = select(Derivative.master_id).where(Derivative.recipe_id.in_(by_model))
-    update_current_where(session, Master.id.in_(made))
+def select_differing(which: ColumnElement[bool]) -> Iterator[Select[int]]:
+    """Selects the ids of those of the masters that ``which`` selects whose stored results differ from the rules."""
+    for kind, current_id in (
+        (DerivativeKind.RESTORED, Master.current_restored_id),
+        (DerivativeKind.STYLED, Master.current_styled_id),
+    ):
+        first = _first_of_each_master(kind, which)
+        with_first = select(Master.id).outerjoin(first, first.c.master_id == Master.id)
+        yield with_first.where(which, current_id.is_distinct_from(first.c.id))
+    yield select(Master.id).where(which, Master.is_stale != _is_stale())
 
 
 def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:

@@ -29,6 +29,8 @@ STALE = """
 def upgrade() -> None:
     # In place: to copy the table of masters, as batch operations do on SQLite, takes minutes for a million rows.
     op.add_column("masters", sa.Column("is_stale", sa.Boolean(), nullable=False, server_default=sa.false()))
+    if op.get_bind().dialect.name != "sqlite":  # which could remove the default only by copying the table
+        op.alter_column("masters", "is_stale", server_default=None)
     op.execute(f"UPDATE masters SET is_stale = {_true()} WHERE {STALE}")  # noqa: S608
     op.create_index(
         INDEX,

@@ -24,7 +24,6 @@ from archive.batches.planning.style_masks import MaskFolder, UnusableMask
 from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import keep_approved_versions
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, View
@@ -218,7 +217,6 @@ class PlanBuilder:
             BatchError: the derivatives would not fit on the disk, and ``must_fit`` is true; nothing is written.
             StorageError: a mask can't be copied; nothing is written.
         """
-        keep_approved_versions(session)
         if must_fit:
             check_disk_space(
                 self.plan(catalogue, session).volumes, "Free some disk space, or restore fewer masters at a time"

@@ -18,7 +18,6 @@ from archive.batches.recipe_rows import parse_recipe
 from archive.batches.running.leases import LeaseHolder, lease_expiry
 from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import keep_approved_versions
 from archive.catalogue.query.text_index import fold_words
 from archive.catalogue.schema.column_types import CommitWithoutDisk, DatabaseClock
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
@@ -278,7 +277,6 @@ def _describe_lost(lost: Row[Any]) -> LostDerivative:
 
 def mark_skipped(catalogue: Catalogue, session: Session, task: Task, derivative_id: int) -> None:
     """Finishes the task as skipped, because its derivative exists. In a full run, a trial's derivative counts now."""
-    keep_approved_versions(session)
     task.derivative_id = derivative_id
     finish_task(catalogue, session, task, TaskStatus.SKIPPED)
     if task.batch.adopts_trials and session.get_one(Derivative, derivative_id).is_trial:
@@ -296,7 +294,6 @@ def finish_task(catalogue: Catalogue, session: Session, task: Task, status: Task
 def locked_task(catalogue: Catalogue, claim: Claim) -> Iterator[tuple[Session, Task]]:
     """One transaction in which the claimed task's row is locked; see :func:`require_lease` for its holder."""
     with catalogue.session() as session:
-        keep_approved_versions(session)
         yield session, session.execute(select(Task).where(Task.id == claim.task_id).with_for_update()).scalar_one()
 
 

@@ -50,7 +50,7 @@ MASTER_INDEXES = (
         for score in ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
     ),
     _where("file_fault IS NOT NULL", "ix_masters_file_fault_item_id", "file_fault", "item_id"),
-    # SQLite uses it only for a condition that is written in the same way.
+    # SQLite uses it only if a statement repeats its condition, as SQLAlchemy writes ``is_stale == true()``.
     Index(
         "ix_masters_is_stale_item_id",
         "is_stale",

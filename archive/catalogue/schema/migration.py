@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
@@ -28,6 +29,7 @@ from archive.settings import Settings
 # Importing these modules adds their tables to the shared metadata.
 _TABLE_MODULES = (identifier_and_mapping_tables, text_index_tables, web_review_tables)
 _METADATA = Table.metadata
+_NAMED_TABLE = re.compile(r'(?:CREATE TABLE|RENAME TO)\s+"?(\w+)')
 
 
 def head() -> str:
@@ -58,9 +60,9 @@ def upgrade(settings: Settings) -> None:
                 f"the catalogue is at schema {found}, newer than {head()}, which this software works with: "
                 "install the newer version of the software"
             )
-        before = _root_pages(connection)
-        command.upgrade(_config(connection), "head")
-        if broken := _broken_references(connection, _copied_and_referring(connection, before)):
+        with _collecting_created_tables(connection) as created:
+            command.upgrade(_config(connection), "head")
+        if broken := _broken_references(connection, _with_referring(connection, created)):
             raise HomeError(f"the catalogue can't be brought to schema {head()}: {'; '.join(broken)}")
 
 
@@ -103,23 +105,31 @@ def advise(settings: Settings) -> list[str]:
         return maintenance_advice.advise(connection)
 
 
-def _root_pages(connection: Connection) -> dict[str, int]:
-    """The first page of each table of an SQLite file, which changes if the table is copied; empty on PostgreSQL."""
+@contextmanager
+def _collecting_created_tables(connection: Connection) -> Iterator[set[str]]:
+    """The names of the tables that are created or renamed inside the context. So SQLite's tables are copied."""
+    names: set[str] = set()
+
+    def collect(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        names.update(_NAMED_TABLE.findall(statement))
+
+    event.listen(connection, "before_cursor_execute", collect)
+    try:
+        yield names
+    finally:
+        event.remove(connection, "before_cursor_execute", collect)
+
+
+def _with_referring(connection: Connection, tables: Collection[str]) -> list[str]:
+    """Those of these tables that an SQLite file has, and its tables with foreign keys to them; none on PostgreSQL."""
     if connection.dialect.name != "sqlite":
-        return {}
-    pages = connection.execute(text("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'"))
-    return {row.name: row.rootpage for row in pages}
-
-
-def _copied_and_referring(connection: Connection, before: Mapping[str, int]) -> list[str]:
-    """The tables of an SQLite file whose first page was another one ``before``, and those with foreign keys to them."""
-    copied = {table for table, page in _root_pages(connection).items() if before.get(table) != page}
-    if not copied:
         return []
-    references = connection.execute(
-        text('SELECT t.name, f."table" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) f')
-    )
-    return sorted({*copied, *(table for table, parent in references if parent in copied)})
+    found = inspect(connection)
+    return [
+        each
+        for each in found.get_table_names()
+        if each in tables or any(key["referred_table"] in tables for key in found.get_foreign_keys(each))
+    ]
 
 
 def _broken_references(connection: Connection, tables: Iterable[str] | None = None) -> list[str]:

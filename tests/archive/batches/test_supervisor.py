@@ -165,7 +165,7 @@ def test_ctrl_c_once_ends_tasks_in_flight_and_twice_stops_now(
 @pytest.mark.slow
 @SQLITE
 def test_workers_whose_supervisor_is_killed_finish_what_they_have_and_end(workshop: Any, tmp_path: Path) -> None:
-    batch_id = _prepare(workshop, 9)
+    batch_id = _prepare(workshop, 30)
     (gate := tmp_path / "gate").mkdir()
     process = workshop.worker(batch_id, workers=2, loader=FakeModelLoader(gate=gate))
     wait_until(lambda: len(list(gate.iterdir())) == 2)
@@ -176,10 +176,10 @@ def test_workers_whose_supervisor_is_killed_finish_what_they_have_and_end(worksh
         waiting.unlink()
     wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
     statuses = workshop.statuses(batch_id)
-    # Of the other tasks in flight some may begin before the worker notices.
+    # Some more may be claimed and begun before the worker notices.
     done = statuses.count(TaskStatus.DONE)
-    assert 2 <= done <= 2 * MAX_IN_FLIGHT_TASKS
-    assert statuses.count(TaskStatus.PENDING) == 9 - done
+    assert 2 <= done < 30
+    assert statuses.count(TaskStatus.PENDING) == 30 - done
 
 
 @pytest.mark.slow

@@ -66,19 +66,33 @@ def test_a_broken_foreign_key_is_found(settings: Settings, catalogue: Catalogue)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("older", "broken", "refers"),
+    [
+        (
+            "0015",  # 0016 copies the batches
+            "INSERT INTO tasks (batch_id, master_id, recipe_id, status, attempts) VALUES (7, 8, 9, 'done', 1)",
+            "tasks points at a row of batches that",
+        ),
+        (
+            "0014",  # 0015 copies the derivatives, twice
+            "INSERT INTO quality_scores (derivative_id, metric, image, colour_space, data_range, implementation) "
+            "VALUES (99, 'psnr', 'derivative', 'grey', 1, 'by hand')",
+            "quality_scores points at a row of derivatives that",
+        ),
+    ],
+)
 def test_an_upgrade_finds_broken_foreign_keys_of_the_tables_that_it_copies_and_changes_nothing(
-    settings: Settings, catalogue: Catalogue
+    settings: Settings, catalogue: Catalogue, older: str, broken: str, refers: str
 ) -> None:
     del catalogue
-    migration.downgrade(settings, "0015")  # 0016 copies the batches, to which tasks refer
+    migration.downgrade(settings, older)
     with closing(sqlite3.connect(str(settings.sqlite_path))) as connection:
-        connection.execute(
-            "INSERT INTO tasks (batch_id, master_id, recipe_id, status, attempts) VALUES (7, 8, 9, 'done', 1)"
-        )
+        connection.execute(broken)
         connection.commit()
-    with pytest.raises(HomeError, match=r"row 1 of tasks points at a row of batches that is not there"):
+    with pytest.raises(HomeError, match=rf"row 1 of {refers} is not there"):
         migration.upgrade(settings)
-    assert migration.current(settings) == "0015"
+    assert migration.current(settings) == older
 
 
 def test_a_catalogue_of_another_schema_is_not_opened(settings: Settings, catalogue: Catalogue) -> None:
