@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -12,9 +11,6 @@ from sqlalchemy.orm import Session
 from archive.catalogue.schema.tables import Batch, Item, Master, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import NotFoundError
-
-LAST_RUN: Final = "last_run"
-"""The key among the options of a batch under which its last run is recorded: begun_at, ended_at and reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

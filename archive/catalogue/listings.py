@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.batch_queries import LAST_RUN, find_batch, list_failures
+from archive.catalogue.batch_queries import find_batch, list_failures
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.list_queries import select_derivative_ids, stream_derivatives, stream_items, stream_masters
@@ -160,8 +160,8 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
         **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
         "kind": found.kind.value,
         "query": found.query,
-        "options": {name: value for name, value in found.options.items() if name != LAST_RUN},
-        "last_run": found.options.get(LAST_RUN),
+        "options": found.options,
+        "last_run": found.last_run,
         "agent": {"type": found.agent.type.value, "name": found.agent.name, "version": found.agent.version},
         "rate": None if rate is None else asdict(rate),
         "seconds_left": None if rate is None else rate.seconds_for(measure_open_work(session, batch_id).pixels),
@@ -178,7 +178,7 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
             Batch.id,
             Batch.created_at,
             Batch.priority,
-            Batch.options,
+            Batch.last_run,
             Agent.name.label("operator"),
             func.count(Task.recipe_id.distinct()).label("recipes"),
             func.count(Task.id).label("tasks"),
@@ -198,7 +198,7 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
 
 def _batch_object(row: Any) -> dict[str, Any]:
     counts = {status: getattr(row, status.value) for status in TaskStatus}
-    last_run = row.options.get(LAST_RUN) or {"begun_at": None, "ended_at": None}
+    last_run = row.last_run or {"begun_at": None, "ended_at": None}
     was_begun = bool(row.attempts) or last_run["ended_at"] is not None
     worked = [_moment(row.finished_at), _moment(row.renewed_at), last_run["begun_at"], last_run["ended_at"]]
     return {

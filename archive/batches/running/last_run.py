@@ -9,7 +9,6 @@ from typing import Final
 
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_queries import LAST_RUN
 from archive.catalogue.schema.tables import Batch
 from archive.errors import ArchiveError
 
@@ -55,12 +54,8 @@ def _describe(error: BaseException) -> str:
 
 
 def _set(batch: Batch, begun_at: datetime, ended_at: datetime | None, reason: str | None) -> None:
-    # Among the options, because nothing selects batches by it.
-    batch.options = {
-        **batch.options,
-        LAST_RUN: {
-            "begun_at": begun_at.isoformat(timespec="seconds"),
-            "ended_at": None if ended_at is None else ended_at.isoformat(timespec="seconds"),
-            "reason": reason,
-        },
+    batch.last_run = {
+        "begun_at": begun_at.isoformat(timespec="seconds"),
+        "ended_at": None if ended_at is None else ended_at.isoformat(timespec="seconds"),
+        "reason": reason,
     }
