@@ -27,7 +27,7 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
 @command(
     "export",
     examples=(
-        "archive export --format csv --output items.csv",
+        "archive export --format csv --output catalogue-export.csv",
         "archive export 'batch:3' --format jsonl --rows derivatives --output - --fields accession_number,path,reviewer",
         "archive export 'review:accepted' --format iiif --output iiif --base-url https://images.example.org",
         "archive export 'collection:Lange' --format xlsx --rows derivatives --sign --output for-the-press.xlsx",
@@ -40,8 +40,8 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE|DIR",
-    help="File to write, or - for standard output; a folder for iiif. An earlier export there is replaced. "
-    "A missing folder is created in an existing one.",
+    help="File to write, or - for standard output; a folder for iiif. An earlier export of the same "
+    "form there is replaced; any other file is refused. A missing folder is created in an existing one.",
 )
 @click.option(
     "--rows",

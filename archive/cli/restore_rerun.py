@@ -175,7 +175,7 @@ def restore(
 @_plan_options
 @pass_context
 def rerun(context: Context, /, query: str | None, **options: Any) -> int:
-    """Repeat restorations with a newer version of their model.
+    """Repeat restorations with another version of their model, newer or older.
 
     Without QUERY and --model, repeat the stale masters: their current derivative was made by another version than
     the @approved one, and they have none by that one. Earlier derivatives are kept.

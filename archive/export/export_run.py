@@ -11,7 +11,7 @@ from typing import Literal
 from archive.catalogue import Catalogue
 from archive.errors import UsageError
 from archive.export.copies_folder import CopiesFolder, check_removable
-from archive.export.csv_file import write_csv
+from archive.export.csv_file import read_csv_header, write_csv
 from archive.export.derivative_copies import (
     NO_FILES,
     DerivativeChoice,
@@ -19,25 +19,32 @@ from archive.export.derivative_copies import (
     HandedOverFiles,
     hand_over_files,
 )
-from archive.export.iiif import COLLECTION, DEFAULT_BASE_URL, FILES, IIIF_CONTENTS, derivatives_in_manifest, write_iiif
+from archive.export.iiif import (
+    COLLECTION,
+    DEFAULT_BASE_URL,
+    FILES,
+    IIIF_CONTENTS,
+    check_earlier_iiif,
+    derivatives_in_manifest,
+    write_iiif,
+)
 from archive.export.item_records import ItemRecord, count_items, count_restricted, current_derivatives, stream_items
-from archive.export.jsonl_file import write_jsonl
-from archive.export.output_file import STANDARD_OUTPUT, check_output, open_output, text_writer
+from archive.export.jsonl_file import read_first_keys, write_jsonl
+from archive.export.output_file import STANDARD_OUTPUT, OutputForm, check_output, open_output, text_writer
 from archive.export.output_folder import prepare_folder
-from archive.export.premis import write_premis
-from archive.export.prov import write_prov_json, write_prov_n
-from archive.export.table_rows import COPY_FIELDS, FIELDS, RowKind, derivatives_in_rows, make_rows
-from archive.export.xlsx_file import write_xlsx
+from archive.export.premis import is_premis_export, write_premis
+from archive.export.prov import is_prov_json_export, is_prov_n_export, write_prov_json, write_prov_n
+from archive.export.table_rows import COPY_FIELDS, FIELDS, RowKind, are_own_fields, derivatives_in_rows, make_rows
+from archive.export.xlsx_file import is_xlsx_export, write_xlsx
 
 TableFormat = Literal["csv", "xlsx", "jsonl"]
 DocumentFormat = Literal["premis", "prov", "iiif"]
 
-_SUFFIXES: dict[str, tuple[str, ...]] = {
-    "csv": (".csv",),
-    "xlsx": (".xlsx",),
-    "jsonl": (".jsonl", ".ndjson"),
-    "premis": (".xml",),
-    "prov": (".json", ".provn"),
+_PROV_N = ".provn"
+_DOCUMENTS = {
+    "premis": OutputForm(description="PREMIS export", suffixes=(".xml",), recognise=is_premis_export),
+    "prov": OutputForm(description="PROV-JSON export", suffixes=(".json", _PROV_N), recognise=is_prov_json_export),
+    _PROV_N: OutputForm(description="PROV-N export", suffixes=(_PROV_N,), recognise=is_prov_n_export),
 }
 
 
@@ -88,7 +95,8 @@ def export_table(
     chosen = tuple(fields or known)
     if unknown := [field for field in chosen if field not in known]:
         raise UsageError(f"rows of {rows} have no {', '.join(unknown)}. Their fields are {', '.join(known)}")
-    check_output(output, _SUFFIXES[form])
+    output_form = _table_form(form, chosen)
+    check_output(output, output_form)
     choose = partial(derivatives_in_rows, kind=rows)
     copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
     counts = ExportCounts(files=len(copies.digests))
@@ -97,7 +105,7 @@ def export_table(
         records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
         found = (row for record in records for row in make_rows(catalogue, record, rows, copies))
         numbered = _count_rows(found, counts)
-        with open_output(output, _SUFFIXES[form]) as file:
+        with open_output(output, output_form) as file:
             if form == "xlsx":
                 write_xlsx(numbered, chosen, file)
             else:
@@ -139,10 +147,11 @@ def export_documents(
         raise UsageError("IIIF is written as a folder of files. Name one with --output DIR")
     if form == "iiif":
         prepare_folder(output, IIIF_CONTENTS)
+        check_earlier_iiif(output)
         if handover is None:
             check_removable(files_folder(output, form))
     else:
-        check_output(output, _SUFFIXES[form])
+        check_output(output, _document_form(form, output))
     choose = derivatives_in_manifest if form == "iiif" else current_derivatives
     copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
     counts = ExportCounts(files=len(copies.digests))
@@ -152,10 +161,10 @@ def export_documents(
         if form == "iiif":
             write_iiif(records, output, base_url or DEFAULT_BASE_URL, copies)
         else:
-            with open_output(output, _SUFFIXES[form]) as file, text_writer(file) as text:
+            with open_output(output, _document_form(form, output)) as file, text_writer(file) as text:
                 if form == "premis":
                     write_premis(records, text)
-                elif output.suffix.lower() == ".provn":
+                elif output.suffix.lower() == _PROV_N:
                     write_prov_n(records, text)
                 else:
                     write_prov_json(records, text)
@@ -166,6 +175,27 @@ def export_documents(
 def files_folder(output: Path, form: TableFormat | DocumentFormat) -> Path:
     """The folder of the copies of derivatives that are handed over with an export to ``output``."""
     return output / FILES if form == "iiif" else output.with_name(f"{output.stem}-files")
+
+
+def _table_form(form: TableFormat, fields: Sequence[str]) -> OutputForm:
+    """The form of a table with ``fields``, which replaces a table with the same fields or with all."""
+    if form == "xlsx":
+        return OutputForm(description="Excel export", suffixes=(".xlsx",), recognise=is_xlsx_export)
+    if form == "csv":
+        return OutputForm(
+            description="CSV export with all or the same fields",
+            suffixes=(".csv",),
+            recognise=lambda file: are_own_fields(read_csv_header(file), fields),
+        )
+    return OutputForm(
+        description="JSON lines export with all or the same fields",
+        suffixes=(".jsonl", ".ndjson"),
+        recognise=lambda file: are_own_fields(read_first_keys(file), tuple(dict.fromkeys(fields))),
+    )
+
+
+def _document_form(form: DocumentFormat, output: Path) -> OutputForm:
+    return _DOCUMENTS[_PROV_N if form == "prov" and output.suffix.lower() == _PROV_N else form]
 
 
 def _hand_over(

@@ -16,6 +16,7 @@ from typing import Any
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import DerivativeKind
 from archive.display_labels import describe_recipe
+from archive.errors import StorageError
 from archive.export.derivative_copies import NO_FILES, HandedOverFiles
 from archive.export.item_records import ItemRecord, current_derivative, restored_derivatives
 from archive.export.output_folder import new_folder
@@ -26,6 +27,7 @@ from archive.storage import slug
 
 _CONTEXT = "http://iiif.io/api/presentation/3/context.json"
 _THUMBNAIL_PX = 256
+_HEAD_CHARACTERS_MAX = 64 * 1024
 DEFAULT_BASE_URL = "http://127.0.0.1:8600"
 """Where ``archive serve`` answers by itself."""
 COLLECTION = "collection.json"
@@ -96,6 +98,24 @@ def write_iiif(
                 collection.write(separator + _json(_write_item(record, made, base_url, copies)))
                 separator = ",\n"
             collection.write("\n]}\n")
+
+
+def check_earlier_iiif(folder: Path) -> None:
+    """Refuses a folder whose manifests or collection are not an earlier IIIF export.
+
+    Raises:
+        StorageError: it holds more than copies, and no collection that :func:`write_iiif` wrote.
+    """
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {FILES}:
+        return
+    start, end = _collection_head("").split('"id": "', 1)[0], '"items": [\n'
+    try:
+        with (folder / COLLECTION).open(encoding="utf-8", errors="replace") as file:
+            first = file.readline(_HEAD_CHARACTERS_MAX)
+    except FileNotFoundError:
+        first = ""
+    if not (first.startswith(start) and first.endswith(end)):
+        raise StorageError(f"{folder} exists and is not an earlier IIIF export, so it stays. Name another folder")
 
 
 def derivatives_in_manifest(record: ItemRecord) -> Iterator[Derivative]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -15,18 +16,30 @@ from archive.storage import flush_file, publish, require_parent, temporary_path
 STANDARD_OUTPUT = Path("-")
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutputForm:
+    """What an export writes into one file, and how an earlier export of the same form is recognised."""
+
+    description: str
+    """The form in words, such as ``premis export``."""
+    suffixes: tuple[str, ...]
+    """The endings of its files' names."""
+    recognise: Callable[[BinaryIO], bool]
+    """Whether a file, which is open at its start, is such an export; it reads only as much as this needs."""
+
+
 @contextmanager
-def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
+def open_output(output: Path, form: OutputForm) -> Iterator[BinaryIO]:
     """A binary file that gets its name when the block ends without an error.
 
     Args:
         output: the file, or ``-`` for standard output. An earlier export there is replaced.
-        suffixes: the endings of this format's files; an existing file with another ending is not replaced.
+        form: of the export; an existing file that is not an earlier export of this form is not replaced.
 
     Raises:
-        StorageError: ``output`` is a folder, or a file that can't be an export, or the parent of its folder is missing.
+        StorageError: ``output`` is a folder, or a file that is not an export, or the parent of its folder is missing.
     """
-    check_output(output, suffixes)
+    check_output(output, form)
     if output == STANDARD_OUTPUT:
         yield from _standard_output()
         return
@@ -40,22 +53,41 @@ def open_output(output: Path, suffixes: tuple[str, ...]) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def check_output(output: Path, suffixes: tuple[str, ...]) -> None:
+def check_output(output: Path, form: OutputForm) -> None:
     """Refuses an output that :func:`open_output` would refuse.
 
     Raises:
-        StorageError: ``output`` is a folder, or a file that can't be an export, or the parent of its folder is missing.
+        StorageError: ``output`` is a folder, or a file that is not an export, or the parent of its folder is missing.
     """
     if output == STANDARD_OUTPUT:
         return
     require_parent(output.absolute().parent)
     if output.is_dir():
-        raise StorageError(f"{output} is a folder. Name the file to write, such as {output / f'export{suffixes[0]}'}")
-    if output.exists() and output.suffix.lower() not in suffixes:
+        example = output / f"export{form.suffixes[0]}"
+        raise StorageError(f"{output} is a folder. Name the file to write, such as {example}")
+    if not output.exists():
+        return
+    if output.suffix.lower() not in form.suffixes:
         raise StorageError(
-            f"{output} exists and its name does not end with {' or '.join(suffixes)}, so it is not replaced. "
+            f"{output} exists and its name does not end with {' or '.join(form.suffixes)}, so it is not replaced. "
             "Name another file"
         )
+    if not _is_empty_or_export(output, form):
+        raise StorageError(
+            f"{output} exists and is not an earlier {form.description}, so it is not replaced. "
+            "Name another file, or move it away"
+        )
+
+
+def _is_empty_or_export(output: Path, form: OutputForm) -> bool:
+    """Whether nothing is lost when ``output`` is replaced: an export of no rows may be an empty file."""
+    if not output.is_file():
+        return False
+    try:
+        with output.open("rb") as file:
+            return output.stat().st_size == 0 or form.recognise(file)
+    except OSError as error:
+        raise StorageError(f"{output} can't be read: {error.strerror}. Name another file") from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, ModelVersion
 from archive.catalogue.schema.vocabularies import AgentType, EventType
@@ -71,6 +71,11 @@ class Scope:
     """The signed copies that a package holds in the place of derivatives, by derivative id."""
     entities: bool = True
     """Whether items are objects of their own; without them, events of an item are linked to its files."""
+
+
+def is_premis_export(file: BinaryIO) -> bool:
+    """Whether a file begins as :func:`write_premis` begins it."""
+    return file.read(len(_HEAD)) == _HEAD.encode()
 
 
 def write_premis(records: Iterable[ItemRecord], file: TextIO, scope: Scope | None = None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from archive.catalogue.schema.tables import Agent, Derivative, Event, Master, ModelVersion, Recipe
 from archive.catalogue.schema.vocabularies import AgentType, EventType
@@ -83,7 +83,7 @@ def write_prov_json(records: Iterable[ItemRecord], file: TextIO) -> None:
             name = record.identifier or f"_:{record.kind}{counts[record.kind]}"
             separator = ",\n" if counts[record.kind] > 1 else ""
             spooled[record.kind].write(f"{separator}{_json(name)}: {_json(_as_json(record))}")
-        file.write(f'{{\n"prefix": {_json(_PREFIXES)}')
+        file.write(_json_head())
         for kind, lines in spooled.items():
             if counts[kind]:
                 file.write(f',\n"{kind}": {{\n')
@@ -96,11 +96,33 @@ def write_prov_json(records: Iterable[ItemRecord], file: TextIO) -> None:
 
 def write_prov_n(records: Iterable[ItemRecord], file: TextIO) -> None:
     """Writes PROV-N: one statement per line, in the order of the items."""
-    file.write("document\n")
-    file.writelines(f"  prefix {prefix} <{uri}>\n" for prefix, uri in _PREFIXES.items())
-    file.write("\n")
+    file.write(_prov_n_head())
     file.writelines(f"  {_as_prov_n(record)}\n" for record in _statements(records))
     file.write("endDocument\n")
+
+
+def is_prov_json_export(file: BinaryIO) -> bool:
+    """Whether a file begins as :func:`write_prov_json` begins it."""
+    return _begins_with(file, _json_head())
+
+
+def is_prov_n_export(file: BinaryIO) -> bool:
+    """Whether a file begins as :func:`write_prov_n` begins it."""
+    return _begins_with(file, _prov_n_head())
+
+
+def _json_head() -> str:
+    return f'{{\n"prefix": {_json(_PREFIXES)}'
+
+
+def _prov_n_head() -> str:
+    prefixes = "".join(f"  prefix {prefix} <{uri}>\n" for prefix, uri in _PREFIXES.items())
+    return f"document\n{prefixes}\n"
+
+
+def _begins_with(file: BinaryIO, head: str) -> bool:
+    expected = head.encode()
+    return file.read(len(expected)) == expected
 
 
 def _statements(records: Iterable[ItemRecord]) -> Iterator[ProvRecord]:

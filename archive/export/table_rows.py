@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from archive.catalogue import Catalogue
@@ -42,6 +42,15 @@ FIELDS: dict[RowKind, tuple[str, ...]] = {
 """The fields of each kind of row, in their order."""
 COPY_FIELDS = ("copy", "copy_sha256")
 """Further fields of an export whose derivatives are handed over with it: the copy's path beside the table."""
+
+_OWN_START = 6
+"""How many of the first fields tell that a table with all fields is from here, also if later versions have more."""
+
+
+def are_own_fields(found: Sequence[str], chosen: Sequence[str]) -> bool:
+    """Whether an existing table with the fields ``found`` is an earlier export: of all fields, or of the ``chosen``."""
+    starts = [fields[:_OWN_START] for fields in FIELDS.values()]
+    return tuple(found) == tuple(chosen) or tuple(found[:_OWN_START]) in starts
 
 
 def make_rows(

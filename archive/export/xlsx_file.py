@@ -7,6 +7,7 @@ into the file. Text is stored as text, so that nothing in it is a formula.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -34,6 +35,7 @@ _PARTS = {
     "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
     f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
 }
+_SHEET = "xl/worksheets/sheet1.xml"
 _FREEZE_HEADER = (
     '<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" '
     'state="frozen"/></sheetView></sheetViews>'
@@ -49,7 +51,7 @@ def write_xlsx(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], file: B
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in _PARTS.items():
             archive.writestr(_entry(name), _HEAD + content)
-        with archive.open(_entry("xl/worksheets/sheet1.xml"), "w", force_zip64=True) as sheet:
+        with archive.open(_entry(_SHEET), "w", force_zip64=True) as sheet:
             sheet.write(f'{_HEAD}<worksheet xmlns="{_MAIN}">{_FREEZE_HEADER}<sheetData>'.encode())
             sheet.write(_row(fields))
             for number, row in enumerate(rows, start=2):
@@ -59,6 +61,17 @@ def write_xlsx(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], file: B
                     )
                 sheet.write(_row([row[field] for field in fields]))
             sheet.write(b"</sheetData></worksheet>")
+
+
+def is_xlsx_export(file: BinaryIO) -> bool:
+    """Whether a file is a workbook of :func:`write_xlsx`; one that a spreadsheet program saved is not."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = {entry.filename: entry.CRC for entry in archive.infolist()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+    parts = {name: zlib.crc32((_HEAD + content).encode()) for name, content in _PARTS.items()}
+    return found.keys() == {*parts, _SHEET} and parts.items() <= found.items()
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -120,8 +120,9 @@ def test_the_same_catalogue_gives_the_same_bytes(museum: SmallArchive, tmp_path:
 
 
 def test_an_export_replaces_an_earlier_one_and_no_other_file(museum: SmallArchive, tmp_path: Path) -> None:
-    (tmp_path / "old.csv").write_text("an earlier export")
+    museum.done("export", "accession_number:1906.4", "--format", "csv", "--output", tmp_path / "old.csv")
     museum.done("export", "--format", "csv", "--output", tmp_path / "old.csv")
+    assert "1906.1" in (tmp_path / "old.csv").read_text()
     assert (tmp_path / "old.csv").read_text().startswith("id,")
 
     (tmp_path / "scan.tif").write_bytes(b"II*\0")
