@@ -96,7 +96,8 @@ def _last_verify(session: Session) -> dict[str, Any]:
 
 
 def _batch(found: dict[str, Any]) -> dict[str, Any]:
-    names = ("id", "created_at", "status", "operator", "query", "done", "failed", "pending", "running", "seconds_left")
+    counts = ("done", "failed", "cancelled", "pending", "running", "seconds_left")
+    names = ("id", "created_at", "status", "operator", "query", *counts)
     return {name: found[name] for name in names}
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.schema.tables import Batch, Item, Master, Task
+from archive.catalogue.schema.tables import Batch, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.display_labels import describe_recipe
 from archive.errors import NotFoundError
 
 
@@ -38,6 +40,16 @@ def find_batch(session: Session, batch_id: int) -> Batch:
 def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
     """The batch's unfinished tasks: pending or running."""
     return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+
+
+def describe_batch_recipes(session: Session, batch_id: int) -> list[str]:
+    """The recipes of the batch's tasks in words, each once: recipes that differ only in their masks are one."""
+    recipes = (
+        select(Recipe.canonical_json)
+        .where(Recipe.id.in_(select(Task.recipe_id).where(Task.batch_id == batch_id)))
+        .order_by(Recipe.id)
+    )
+    return list(dict.fromkeys(describe_recipe(json.loads(recipe)) for recipe in session.scalars(recipes)))
 
 
 def list_failures(session: Session, batch_id: int) -> Iterator[Failure]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.batch_queries import find_batch, list_failures
+from archive.catalogue.batch_queries import describe_batch_recipes, find_batch, list_failures
 from archive.catalogue.batch_workers import list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.list_queries import select_derivative_ids, stream_derivatives, stream_items, stream_masters
@@ -145,6 +145,8 @@ def list_batches(session: Session, batch_id: int | None = None) -> Iterator[dict
 def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     """One batch as in :func:`list_batches`, with its kind, query, options, agent (the planning software) and failures.
 
+    ``recipes_used`` has the recipes in words.
+
     ``last_run`` has begun_at, ended_at and reason (why tasks were left), or is None if the batch was never run;
     ended_at is None while the run goes on, and if its process was killed. A failure has accession_number, sequence,
     path (the master's, absolute) and reason. ``rate`` and ``seconds_left`` are None until a task is done;
@@ -160,6 +162,7 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
         **_batch_object(session.execute(_batch_statement().where(Batch.id == batch_id)).one()),
         "kind": found.kind.value,
         "query": found.query,
+        "recipes_used": describe_batch_recipes(session, batch_id),
         "options": found.options,
         "last_run": found.last_run,
         "agent": {"type": found.agent.type.value, "name": found.agent.name, "version": found.agent.version},

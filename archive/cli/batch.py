@@ -89,7 +89,9 @@ def list_command(context: Context, form: str) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 @pass_context
 def show(context: Context, batch_id: int, form: str) -> None:
-    """Show a batch: progress, throughput, workers, and failures with reasons. The csv format lists the failures only.
+    """Show a batch: query, recipes, progress, throughput, workers, and failures with reasons.
+
+    A recipe names the models and styles with their settings. The csv format lists the failures only.
 
     For an interrupted batch it says when and why the last run stopped.
 
@@ -118,6 +120,9 @@ def _text_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The description of a batch as text, line by line."""
     for field in FIELDS:
         yield field.replace("_", " "), str(found[field])
+    yield "query", found["query"] or "none: all masters"
+    for recipe in found["recipes_used"]:
+        yield "recipe", recipe
     yield from _last_run_lines(found)
     if (rate := found["rate"]) is not None:
         yield (
@@ -149,8 +154,8 @@ def _last_run_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def cancel(context: Context, batch_id: int) -> None:
     """Cancel the tasks of a batch that have not started.
 
-    In-flight tasks are finished, and existing results are kept. The next `archive restore` plans the cancelled masters
-    again.
+    In-flight tasks are finished, and existing results are kept. To plan the cancelled masters again, run
+    `archive restore` with the settings that `archive batch show ID` names.
     """
     from archive.batches.running.cancellation import cancel_batch
 
@@ -159,7 +164,8 @@ def cancel(context: Context, batch_id: int) -> None:
     if outcome.running:
         emit(f"{pluralise(outcome.running, 'task')} in flight will be finished", batch=batch_id)
     elif not outcome.cancelled:
-        emit(f"nothing was left to cancel: the batch is finished. See `archive batch show {batch_id}`", batch=batch_id)
+        state = "is cancelled already" if outcome.cancelled_before else "is finished"
+        emit(f"nothing was left to cancel: the batch {state}. See `archive batch show {batch_id}`", batch=batch_id)
 
 
 @command(

@@ -63,9 +63,10 @@ def _batch(batch: dict[str, Any] | None) -> str:
     if batch is None:
         return "none"
     left = f", {format_duration(batch['seconds_left'])} left" if batch["seconds_left"] else ""
+    cancelled = f", {batch['cancelled']:,} cancelled" if batch["cancelled"] else ""
     return (
-        f"{batch['id']}, {batch['status']}{left}: {batch['done']:,} done, {batch['failed']:,} failed, planned "
-        f"{batch['created_at']} by {batch['operator'] or 'unknown operator'}"
+        f"{batch['id']}, {batch['status']}{left}: {batch['done']:,} done, {batch['failed']:,} failed{cancelled}, "
+        f"planned {batch['created_at']} by {batch['operator'] or 'unknown operator'}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from archive.batches.running.abandoned_files import remove_abandoned_batch_files
 from archive.batches.running.claims import count_running, reclaim_lost_tasks
@@ -20,6 +20,7 @@ class CancellationResult:
 
     cancelled: int  # tasks that will not be processed
     running: int  # in-flight tasks, which their processes finish
+    cancelled_before: int  # tasks that an earlier cancellation took
 
 
 def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
@@ -35,6 +36,8 @@ def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
         find_batch(session, batch_id)
     reclaim_lost_tasks(catalogue, batch_id)
     with catalogue.session() as session:
+        earlier = select(func.count(Task.id)).where(Task.batch_id == batch_id, Task.status == TaskStatus.CANCELLED)
+        cancelled_before = session.scalar(earlier) or 0
         statement = (
             update(Task)
             .where(Task.batch_id == batch_id, Task.status == TaskStatus.PENDING)
@@ -43,4 +46,6 @@ def cancel_batch(catalogue: Catalogue, batch_id: int) -> CancellationResult:
         )
         cancelled = len(session.scalars(statement.returning(Task.id)).all())
     remove_abandoned_batch_files(catalogue, batch_id)
-    return CancellationResult(cancelled=cancelled, running=count_running(catalogue, batch_id))
+    return CancellationResult(
+        cancelled=cancelled, running=count_running(catalogue, batch_id), cancelled_before=cancelled_before
+    )

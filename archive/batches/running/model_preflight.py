@@ -53,7 +53,7 @@ def check_batch_models(catalogue: Catalogue, batch_id: int) -> tuple[list[FullRe
         raise BatchError(
             f"batch {batch_id} was planned for another pipeline version than this software's, {PIPELINE_VERSION}: "
             f"cancel it with `archive batch cancel {batch_id}`, and plan it again with `archive restore` or "
-            "`archive rerun`"
+            f"`archive rerun`, with the settings that `archive batch show {batch_id}` names"
         )
     try:
         return recipes, [model_registry.checked_folder(catalogue, version) for version in versions]

@@ -118,7 +118,9 @@ def _log_outcome(outcome: str, reason: str | None, seconds: float) -> None:
 
 def _failure_reason(error: Exception) -> str:
     if isinstance(error, ChangedImageError):
-        text = f"{error}. Restore the file that was ingested; the next `archive restore` tries it again"
+        text = (
+            f"{error}. Restore the file that was ingested; `archive restore` with the batch's settings tries it again"
+        )
     elif isinstance(error, RestorationError | ArchiveError | OSError):
         text = str(error)
     else:

@@ -114,6 +114,20 @@ def test_a_cancelled_batch_is_not_run(planned: SmallArchive) -> None:
     (batch,) = planned.done("batch", "list", "--format", "json").json()
     assert (batch["status"], batch["cancelled"]) == ("cancelled", 2)
     assert planned.run("batch", "cancel", "7").code == 2
+    assert "the batch is cancelled already" in planned.done("batch", "cancel", "1").errors
+    assert "last batch:   1, cancelled: 0 done, 0 failed, 2 cancelled, planned" in planned.done("status").output
+    assert planned.done("status", "--format", "json").json()["last_batch"]["cancelled"] == 2
+
+
+def test_batch_show_names_the_query_and_the_settings(planned: SmallArchive) -> None:
+    planned.done("restore", "accession_number:N1", "--strength", "0.5", "--plan")
+    shown = planned.done("batch", "show", "2", "--format", "json").json()
+    assert shown["query"] == "accession_number:N1"
+    assert shown["recipes_used"] == [f"{MODEL} 9.0 (strength 0.5)"]
+    text = planned.done("batch", "show", "2").output
+    assert re.search(rf"^recipe +{MODEL} 9\.0 \(strength 0\.5\)$", text, re.MULTILINE)
+    assert re.search(r"^query +accession_number:N1$", text, re.MULTILINE)
+    assert re.search(r"^query +none: all masters$", planned.done("batch", "show", "1").output, re.MULTILINE)
 
 
 def test_batch_show_prints_throughput_and_stage_times(planned: SmallArchive) -> None:

@@ -71,7 +71,7 @@ def test_a_batch_whose_model_is_broken_says_how_to_go_on_or_give_up(small: Small
 
 def test_a_finished_batch_says_so(restored: SmallArchive) -> None:
     assert "batch 1 was already finished" in restored.done("batch", "resume", "1").errors
-    assert "nothing was left to cancel" in restored.done("batch", "cancel", "1").errors
+    assert "nothing was left to cancel: the batch is finished" in restored.done("batch", "cancel", "1").errors
     restored.done("restore", "--strength", "0.5", "--plan")
     restored.done("batch", "cancel", "2")
     assert "`archive restore` plans its masters again" in restored.done("batch", "resume", "2").errors
