@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -110,8 +111,10 @@ def demo_style() -> str | None:
     return min(styles, key=lambda card: (card.palette != "toned", card.name)).name if styles else None
 
 
-def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
+def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> bool:
     """Makes ``name@alias`` refer to ``name@version`` from now on, and records the person's decision as an event.
+
+    Returns whether it did not before.
 
     A changed approved version changes which derivatives are current. If it is interrupted after the alias was changed,
     some of those that were made at the same time may be judged by the former version; repeating it corrects them.
@@ -122,18 +125,22 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
     """
     if not _ALIAS.fullmatch(alias):
         raise UsageError(
-            f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'"
+            f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'. "
+            "It follows the version: NAME VERSION ALIAS"
         )
+    if alias != APPROVED and get_close_matches(alias.casefold(), [APPROVED], cutoff=0.8):
+        raise UsageError(f"{alias!r} is not set, because it is easily taken for {APPROVED!r}: take another name")
     if not version[:1].isdecimal():
         raise UsageError(f"{version!r} is not a version. An alias points to a version, such as 1.0.")
     if not person_name.strip():
         raise UsageError("moving an alias is a person's decision: name who decides")
     with catalogue.session() as session:
         found = find_version(session, f"{name}@{version}")
-        _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
+        has_changed = _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
         model_id = found.model_id
     if alias == APPROVED:
         correct_current_of_model(catalogue, model_id)
+    return has_changed
 
 
 def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
@@ -292,8 +299,8 @@ def _version(session: Session, name: str, version: str) -> ModelVersion:
     ).scalar_one()
 
 
-def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> None:
-    """Makes ``alias`` refer to ``version`` and records it, unless it does already.
+def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> bool:
+    """Makes ``alias`` refer to ``version`` and records it, unless it does already; returns whether it did not.
 
     The approved version decides which derivatives are current and stale, so this is decided again for the model's
     masters.
@@ -303,7 +310,7 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
         before = "nothing"
         session.add(ModelAlias(model_id=version.model_id, alias=alias, version_id=version.id))
     elif row.version_id == version.id:
-        return
+        return False
     else:
         before = row.version.version
         row.version = version
@@ -318,6 +325,7 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
     )
     if alias == APPROVED:
         update_current_of_model(session, version.model_id)
+    return True
 
 
 def _kept_folder(catalogue: Catalogue, card: ModelCard) -> Path:

@@ -11,7 +11,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import newest_decision, update_current_derivatives
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Item, Master, Review
-from archive.catalogue.schema.vocabularies import Decision, EventType
+from archive.catalogue.schema.vocabularies import Decision, DerivativeKind, EventType
 from archive.errors import FixityError, NotFoundError, UsageError
 from archive.storage import digest_file
 
@@ -61,6 +61,15 @@ def record_decision(
         record_event(session, EventType.REVIEW, at=at, detail=detail, agent=agent, master=master, derivative=derivative)
         update_current_derivatives(session, master)
     return review
+
+
+def current_derivative_id(catalogue: Catalogue, derivative_id: int) -> int | None:
+    """The current derivative of the same master and kind (restored or styled) as this derivative."""
+    with catalogue.reading() as session:
+        derivative = session.get_one(Derivative, derivative_id)
+        master = session.get_one(Master, derivative.master_id)
+        is_styled = derivative.kind is DerivativeKind.STYLED
+        return master.current_styled_id if is_styled else master.current_restored_id
 
 
 def _find(catalogue: Catalogue, session: Session, accession_number: str, derivative_id: int | None) -> Derivative:

@@ -17,6 +17,7 @@ from archive.catalogue.list_queries import select_derivative_ids, stream_derivat
 from archive.catalogue.model_version_lookup import find_version, list_model_versions
 from archive.catalogue.query.lucene_parser import parse_condition, parse_tree
 from archive.catalogue.query.query_tree import And, Condition, QueryNode
+from archive.catalogue.query.status_predicates import STALE
 from archive.catalogue.schema.column_types import DatabaseClock
 from archive.catalogue.schema.tables import (
     Agent,
@@ -33,6 +34,7 @@ from archive.display_labels import LIST_FIELDS
 __all__ = [
     "LIST_FIELDS",
     "compare_versions",
+    "count_stale_masters",
     "find_version",
     "get_batch",
     "get_item_details",
@@ -172,6 +174,11 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
         "workers": list(list_workers(session, batch_id)),
         "failures": [asdict(failure) for failure in list_failures(session, batch_id)],
     }
+
+
+def count_stale_masters(session: Session) -> int:
+    """The number of masters that ``status:stale`` selects."""
+    return session.scalar(select(func.count(Master.id)).where(STALE)) or 0
 
 
 def _batch_statement() -> Select[*tuple[Any, ...]]:

@@ -34,6 +34,8 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
         )
     if result.hardly_changed:
         _print_hardly_changed(batch_id, result)
+    if result.not_current:
+        _print_not_current(batch_id, result.not_current)
     if result.interrupted:
         emit(f"interrupted: continue with `archive batch resume {batch_id}`", batch=batch_id)
         return EXIT_INTERRUPTED
@@ -56,6 +58,14 @@ def _print_hardly_changed(batch_id: int, result: BatchResult) -> None:
     )
 
 
+def _print_not_current(batch_id: int, count: int) -> None:
+    emit(
+        f"not current: {pluralise(count, 'derivative')} of this batch, because another one was accepted, comes from "
+        f"the approved version or is newer. They are kept: see `archive list batch:{batch_id} --rows derivatives`",
+        batch=batch_id,
+    )
+
+
 def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:
     """Prints failures by kind; in the json log format one by one."""
     emit(f"{pluralise(len(failures), 'master')} failed:", batch=batch_id)
@@ -70,7 +80,8 @@ def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:
 
 def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:
     """The message for a batch that had ended already, and what to do with its unfinished tasks."""
+    again = f"use `archive restore` with the settings that `archive batch show {batch_id}` names"
     if result.cancelled:
-        return f"batch {batch_id} was already cancelled. `archive restore` plans its masters again"
-    again = ". `archive restore` tries the failed masters again" if result.failed else ""
+        return f"batch {batch_id} was already cancelled. To plan its masters again, {again}"
+    again = f". To try the failed masters again, {again}" if result.failed else ""
     return f"batch {batch_id} was already finished; it has no open tasks{again}"

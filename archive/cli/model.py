@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from archive.cli.logging_setup import emit
 from archive.cli.model_training import evaluate, train
 from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context, query_argument
-from archive.cli.output_formats import as_json, escape_control_characters, print_table
+from archive.cli.output_formats import as_json, escape_control_characters, pluralise, print_table
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
@@ -85,7 +86,7 @@ def add(context: Context, folder: Path) -> None:
     click.echo(f"model: {version.card['name']}@{version.version}")
 
 
-@command("alias", examples=("archive model alias denoise-deblur 1.0 approved --reviewer 'A. Curator'",))
+@command("alias", examples=("archive model alias denoise-deblur 1.1 approved --reviewer 'A. Curator'",))
 @click.argument("name", metavar="NAME")
 @click.argument("version", metavar="VERSION")
 @click.argument("alias_name", metavar="ALIAS")
@@ -94,14 +95,25 @@ def add(context: Context, folder: Path) -> None:
 def alias(context: Context, name: str, version: str, alias_name: str, reviewer: str | None) -> None:
     """Make NAME@ALIAS refer to VERSION.
 
-    The museum decides which version is @approved. The change is recorded as an event with your name.
+    The museum decides which version is @approved. The change is recorded as an event with your name. Results by the
+    approved version become current, unless others were accepted; masters without one become stale.
     """
+    from archive.catalogue.listings import count_stale_masters
+    from archive.catalogue.schema.vocabularies import APPROVED
     from archive.model_registry import set_alias
 
     alias_name = alias_name.removeprefix("@")
     catalogue = context.catalogue()
-    set_alias(catalogue, name, version, alias_name, reviewer or catalogue.settings.operator)
-    click.echo(f"{name}@{alias_name} is now {name}@{version}")
+    has_changed = set_alias(catalogue, name, version, alias_name, reviewer or catalogue.settings.operator)
+    click.echo(f"{name}@{alias_name} is {'now' if has_changed else 'already'} {name}@{version}")
+    if alias_name == APPROVED:
+        with catalogue.reading() as session:
+            stale = count_stale_masters(session)
+        if stale:
+            emit(
+                f"{pluralise(stale, 'master')} stale: list with `archive list status:stale`, restore by the approved "
+                "version with `archive rerun`"
+            )
 
 
 @command(

@@ -110,7 +110,7 @@ def _decide_one(
     dry_run: bool,
 ) -> int:
     from archive.catalogue.schema.vocabularies import Decision
-    from archive.review import record_decision
+    from archive.review import current_derivative_id, record_decision
 
     if dry_run:
         raise click.UsageError("--dry-run is for many decisions: give a query or --from")
@@ -123,6 +123,9 @@ def _decide_one(
         reviewer=reviewer,
     )
     click.echo(f"{escape_control_characters(accession_number)}: derivative {decided.derivative_id} {decided.decision}")
+    if decided.decision is Decision.REJECTED:
+        current = current_derivative_id(catalogue, decided.derivative_id)
+        emit("none of its derivatives is current now" if current is None else f"derivative {current} is current now")
     return EXIT_DONE
 
 

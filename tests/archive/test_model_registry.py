@@ -264,6 +264,7 @@ def test_a_version_can_have_further_aliases(catalogue: Catalogue, tmp_path: Path
         ("1.0", "2nd", "A. Curator", UsageError),
         ("1.0", "", "A. Curator", UsageError),
         ("1.0", "a@b", "A. Curator", UsageError),
+        ("1.0", "aproved", "A. Curator", UsageError),
         ("1.0", "trial", " ", UsageError),
         ("3.0", "trial", "A. Curator", NotFoundError),
         ("approved", "trial", "A. Curator", UsageError),

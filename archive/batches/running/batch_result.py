@@ -36,6 +36,7 @@ class BatchResult:
     failures: tuple[Failure, ...]
     interrupted: bool  # by Ctrl-C; the pending tasks can be resumed
     hardly_changed: int = 0  # restored derivatives with at most :data:`HARDLY_CHANGED` as their changed_share
+    not_current: int = 0  # derivatives of a full run that are not their masters' current ones
     was_over: bool = False  # no task was open when the run began
     is_sample: bool = False  # a contact sheet is written at the end
 
@@ -43,7 +44,8 @@ class BatchResult:
 def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
     """Reads the state of a batch; ``interrupted`` is whether Ctrl-C ended the run."""
     with catalogue.reading() as session:
-        is_sample = "sample" in session.get_one(Batch, batch_id).options
+        batch = session.get_one(Batch, batch_id)
+        is_sample = "sample" in batch.options
         counts = dict(
             session.execute(
                 select(Task.status, func.count(Task.id)).where(Task.batch_id == batch_id).group_by(Task.status)
@@ -54,6 +56,7 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         with_notes = session.scalar(select(func.count(Derivative.id)).where(*has_notes)) or 0
         notes = group_messages(_read_notes(session, *has_notes))
         hardly_changed = _count_hardly_changed(session, batch_id)
+        not_current = 0 if batch.is_trial else _count_not_current(session, batch_id)
     return BatchResult(
         batch_id=batch_id,
         done=counts.get(TaskStatus.DONE, 0),
@@ -66,6 +69,7 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         failures=failures,
         interrupted=interrupted,
         hardly_changed=hardly_changed,
+        not_current=not_current,
         is_sample=is_sample,
     )
 
@@ -81,6 +85,16 @@ def _count_hardly_changed(session: Session, batch_id: int) -> int:
             QualityScore.stage.is_(None),
             QualityScore.value <= HARDLY_CHANGED,
         )
+    )
+    return session.scalar(statement) or 0
+
+
+def _count_not_current(session: Session, batch_id: int) -> int:
+    current = (func.coalesce(each, 0) for each in (Master.current_restored_id, Master.current_styled_id))
+    statement = (
+        select(func.count(Derivative.id))
+        .join(Master, Master.id == Derivative.master_id)
+        .where(Derivative.batch_id == batch_id, *(Derivative.id != each for each in current))
     )
     return session.scalar(statement) or 0
 

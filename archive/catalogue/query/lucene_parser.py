@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, true
 
 from archive.catalogue.query import wildcards
 from archive.catalogue.query.field_values import Bounds, Field, Term
-from archive.catalogue.query.fields import FREE_TEXT, TextField
+from archive.catalogue.query.fields import FIELDS, FREE_TEXT, ExactField, TextField
 from archive.catalogue.query.identifier_and_extra_fields import FIELD_NAMES, find_field
 from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode, about_one_derivative, to_sql
 from archive.catalogue.query.text_index import fold_words
@@ -31,6 +31,8 @@ _POSITION = re.compile(r"at position (\d+)")
 _OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
 _DIGIT = re.compile(r"\d")
 _OPERATOR = re.compile(r"(AND|OR)\b")
+_OPERATORS = ("AND", "OR", "NOT")
+_WILDCARD = re.compile(r"[*?]")
 
 
 def parse_condition(text: str | None) -> ColumnElement[bool]:
@@ -72,7 +74,7 @@ def explain_empty_result(text: str) -> str | None:
     if isinstance(parsed, tree.Word) and _DIGIT.search(parsed.value):
         return f"it was looked for in title and description; ask for the item with accession_number:{parsed.value}"
     words = parsed.operands if isinstance(parsed, tree.UnknownOperation) else ()
-    is_plain = all(isinstance(each, tree.Word) and each.value not in ("and", "or", "not") for each in words)
+    is_plain = all(isinstance(each, tree.Word) and each.value.upper() not in _OPERATORS for each in words)
     if words and is_plain and _DIGIT.search(text):
         return (
             "the words were looked for in title and description; "
@@ -82,6 +84,8 @@ def explain_empty_result(text: str) -> str | None:
     for node in without_operator:
         for one, following in itertools.pairwise(node.operands):
             match one, following:
+                case tree.SearchField(), tree.Word(value=word) if word.upper() in _OPERATORS:
+                    return f"{word!r} was looked for as a word; operators are written in capitals: {word.upper()}"
                 case tree.SearchField(name=name, expr=tree.Word(value=value)), tree.Word(value=word):
                     return (
                         f"{word!r} was looked for in title and description, not in {name}; "
@@ -89,6 +93,11 @@ def explain_empty_result(text: str) -> str | None:
                     )
     if isinstance(parsed, tree.SearchField) and parsed.name in ("model", "style"):
         return f"{parsed.name} is about current results; add AND batch:* to find derivatives that are not current, too"
+    match parsed:
+        case tree.SearchField(name=name, expr=tree.Word(value=value)) if isinstance(
+            FIELDS.get(name), ExactField
+        ) and not _WILDCARD.search(value):
+            return f"{name} is compared as a whole and with case; for a part of it ask for {name}:*{value}*"
     return None
 
 

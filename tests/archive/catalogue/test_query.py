@@ -348,6 +348,8 @@ def test_a_mistake_says_where_it_is_and_what_to_write(query: str, position: int,
 @pytest.mark.parametrize(
     ("query", "said"),
     [
+        ("rights:public", "rights is compared as a whole and with case; for a part of it ask for rights:*public*"),
+        ("collection:Fonds or collection:Lot", "operators are written in capitals: OR"),
         ("accession_number:LC/USF 34-9058.C", 'quote the whole: accession_number:"LC/USF 34-9058.C"'),
         ("SA.001", "ask for the item with accession_number:SA.001"),
         ("F 1899/12", 'ask for accession_number:"F 1899/12"'),

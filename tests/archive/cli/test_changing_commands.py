@@ -148,10 +148,11 @@ def test_ctrl_c_while_models_are_loaded_says_how_to_go_on(small: SmallArchive, m
 def test_a_rejection_needs_a_reason_and_takes_the_derivative_out(restored: SmallArchive) -> None:
     assert restored.run("review", "1906.1", "--reject", "--reviewer", "A. Curator").code == 2
 
-    restored.done("review", "1906.1", "--reject", "--reason", "a face was redrawn", "--reviewer", "A. Curator")
+    decided = restored.done("review", "1906.1", "--reject", "--reason", "face redrawn", "--reviewer", "A. Curator")
+    assert "none of its derivatives is current now" in decided.output
     derivative = restored.show("1906.1")["derivatives"][0]
     assert derivative["current"] is False
-    assert derivative["review"]["reason"] == "a face was redrawn"
+    assert derivative["review"]["reason"] == "face redrawn"
     assert derivative["review"]["reviewer"] == "A. Curator"
 
 
@@ -159,7 +160,10 @@ def test_a_newer_model_is_added_approved_and_rerun_once(restored: SmallArchive, 
     restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
     assert "Nothing to do" in restored.done("rerun").output
 
-    restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
+    moved = restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
+    assert f"{MODEL}@approved is now {MODEL}@9.1\n2 masters stale: list with" in moved.output
+    again = restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
+    assert f"{MODEL}@approved is already {MODEL}@9.1\n" in again.output
     assert restored.done("list", "status:stale", "--fields", "accession_number", "--format", "csv").output == (
         "accession_number\n1906.1\n1906.2\n"
     )
@@ -172,7 +176,8 @@ def test_a_newer_model_is_added_approved_and_rerun_once(restored: SmallArchive, 
 def test_an_accepted_derivative_stays_current_when_a_newer_one_appears(restored: SmallArchive, tmp_path: Path) -> None:
     restored.done("review", "1906.1", "--accept", "--reviewer", "A. Curator")
     restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
-    restored.done("rerun", "--model", f"{MODEL}@9.1")
+    made = restored.done("rerun", "--model", f"{MODEL}@9.1")
+    assert "not current: 2 derivatives of this batch, because another one was accepted" in made.output
 
     restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
 
