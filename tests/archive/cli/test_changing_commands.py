@@ -149,7 +149,7 @@ def test_a_rejection_needs_a_reason_and_takes_the_derivative_out(restored: Small
     assert restored.run("review", "1906.1", "--reject", "--reviewer", "A. Curator").code == 2
 
     decided = restored.done("review", "1906.1", "--reject", "--reason", "face redrawn", "--reviewer", "A. Curator")
-    assert "none of its derivatives is current now" in decided.output
+    assert "none of its derivatives is current now" in decided.errors
     derivative = restored.show("1906.1")["derivatives"][0]
     assert derivative["current"] is False
     assert derivative["review"]["reason"] == "face redrawn"
@@ -161,9 +161,10 @@ def test_a_newer_model_is_added_approved_and_rerun_once(restored: SmallArchive, 
     assert "Nothing to do" in restored.done("rerun").output
 
     moved = restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
-    assert f"{MODEL}@approved is now {MODEL}@9.1\n2 masters stale: list with" in moved.output
+    assert moved.output == f"{MODEL}@approved is now {MODEL}@9.1\n"
+    assert "2 masters stale: list with" in moved.errors
     again = restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
-    assert f"{MODEL}@approved is already {MODEL}@9.1\n" in again.output
+    assert again.output == f"{MODEL}@approved is already {MODEL}@9.1\n"
     assert restored.done("list", "status:stale", "--fields", "accession_number", "--format", "csv").output == (
         "accession_number\n1906.1\n1906.2\n"
     )
@@ -177,7 +178,7 @@ def test_an_accepted_derivative_stays_current_when_a_newer_one_appears(restored:
     restored.done("review", "1906.1", "--accept", "--reviewer", "A. Curator")
     restored.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
     made = restored.done("rerun", "--model", f"{MODEL}@9.1")
-    assert "not current: 2 derivatives of this batch, because another one was accepted" in made.output
+    assert "not current: 2 derivatives of this batch, because another one was accepted" in made.errors
 
     restored.done("model", "alias", MODEL, "9.1", "approved", "--reviewer", "A. Curator")
 

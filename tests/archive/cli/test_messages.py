@@ -74,7 +74,7 @@ def test_a_finished_batch_says_so(restored: SmallArchive) -> None:
     assert "nothing was left to cancel: the batch is finished" in restored.done("batch", "cancel", "1").errors
     restored.done("restore", "--strength", "0.5", "--plan")
     restored.done("batch", "cancel", "2")
-    assert "`archive restore` plans its masters again" in restored.done("batch", "resume", "2").errors
+    assert "with the settings that `archive batch show 2` names" in restored.done("batch", "resume", "2").errors
 
 
 def test_an_answer_without_anything_in_it_names_the_query(restored: SmallArchive) -> None:
