@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_batch
-from archive.catalogue.current_derivative import count_from_now, lock_masters
+from archive.catalogue.current_derivative import count_from_now, is_current, lock_masters
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Item, Master
@@ -76,12 +76,11 @@ def _current(session: Session, derivative_ids: Sequence[int]) -> set[int]:
     found: set[int] = set()
     for start in range(0, len(derivative_ids), _CHUNK):
         chunk = derivative_ids[start : start + _CHUNK]
-        current = func.coalesce(Master.current_restored_id, 0), func.coalesce(Master.current_styled_id, 0)
         found.update(
             session.scalars(
                 select(Derivative.id)
                 .join(Master, Master.id == Derivative.master_id)
-                .where(Derivative.id.in_(chunk), or_(*(Derivative.id == each for each in current)))
+                .where(Derivative.id.in_(chunk), is_current(Derivative))
             )
         )
     return found

@@ -120,7 +120,8 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
     some of those that were made at the same time may be judged by the former version; repeating it corrects them.
 
     Raises:
-        UsageError: the alias or the version is malformed, or the person's name is empty.
+        UsageError: the alias or the version is malformed, the alias is easily taken for ``approved``, or the person's
+            name is empty.
         NotFoundError: the version does not exist.
     """
     if not _ALIAS.fullmatch(alias):

@@ -168,7 +168,7 @@ def require_parent(folder: Path) -> None:
         return
     while not missing.parent.is_dir():
         missing = missing.parent
-    raise StorageError(f"there is no folder {missing}, so {folder} is not created. Create it, or correct the path")
+    raise StorageError(f"the folder {missing} does not exist. Create it, or correct the path {folder}")
 
 
 def flush_file(path: Path) -> None:

@@ -25,7 +25,6 @@ _MASTER = (
     *("sequence", "view", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi"),
     *("icc_profile", "captured_at", "captured_by", "ingested_at", "verified_at"),
 )
-_PLAIN = frozenset({str, int, float, bool, NoneType})
 _MASTER_RENAMED = {"master_path": "path", "master_sha256": "sha256", "master_size": "size", "page": "page"}
 _DERIVATIVE = {
     "derivative_id": "id",
@@ -35,6 +34,7 @@ _DERIVATIVE = {
     "batch": "batch_id",
     "notes": "notes",
 }
+_PLAIN_TYPES = frozenset({str, int, float, bool, NoneType})  # of values that a list shows as they are
 
 
 def further_columns(names: Collection[str], shown: Any) -> list[ColumnElement[Any]]:
@@ -46,7 +46,7 @@ def further_columns(names: Collection[str], shown: Any) -> list[ColumnElement[An
 
 def plain_values(row: Mapping[Any, Any], names: Collection[str], path_of: Callable[[str], Path]) -> dict[str, Any]:
     """The row's values for a list: absolute paths, times in ISO 8601, the museum's own columns by their names."""
-    values = {name: value if type(value) in _PLAIN else _plain(value) for name, value in row.items()}
+    values = {name: value if type(value) in _PLAIN_TYPES else _plain(value) for name, value in row.items()}
     for name in ("path", "master_path"):
         if values.get(name) is not None:
             values[name] = str(path_of(values[name]))

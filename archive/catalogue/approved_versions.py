@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from time import monotonic, sleep
 
-from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select, union_all
+from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select, union
 from sqlalchemy.orm import Session
 
 from archive.catalogue.current_derivative import lock_masters, select_differing, update_current_where
@@ -35,7 +35,7 @@ def correct_current_of_model(catalogue: Catalogue, model_id: int) -> None:
     """
     _wait_for_writers(catalogue)
     with catalogue.reading() as session:
-        ids = sorted(set(session.scalars(union_all(*select_differing(_masters_of(model_id))))))
+        ids = session.scalars(union(*select_differing(_masters_of(model_id)))).all()
     for start in range(0, len(ids), _MASTERS_PER_TRANSACTION):
         chunk = Master.id.in_(ids[start : start + _MASTERS_PER_TRANSACTION])
         with catalogue.session() as session:
@@ -60,7 +60,9 @@ def _wait_for_writers(catalogue: Catalogue) -> None:
                 return
         sleep(0.1)
     _log.warning(
-        "other transactions have run for %.0f s; when they have ended, repeat the command", _LONGEST_WAIT_SECONDS
+        "other transactions of the database server have been running for %.0f s. Repeat the command when they have "
+        "ended, so that their results, too, are judged by the approved version",
+        _LONGEST_WAIT_SECONDS,
     )
 
 

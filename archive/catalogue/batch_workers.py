@@ -33,10 +33,11 @@ def list_workers(session: Session, batch_id: int) -> Iterator[dict[str, Any]]:
             "task": task.id,
             "accession_number": accession_number,
             "sequence": sequence,
-            "since": _moment(task.started_at),
-            "last_heartbeat": _moment(task.lease_renewed_at),
+            "since": format_moment(task.started_at),
+            "last_heartbeat": format_moment(task.lease_renewed_at),
         }
 
 
-def _moment(moment: datetime | None) -> str | None:
+def format_moment(moment: datetime | None) -> str | None:
+    """A time in ISO 8601, to the second."""
     return None if moment is None else moment.isoformat(timespec="seconds")

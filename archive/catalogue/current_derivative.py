@@ -54,6 +54,17 @@ from archive.catalogue.schema.vocabularies import (
     StageTask,
 )
 
+_CURRENT = (
+    (DerivativeKind.RESTORED, Master.current_restored_id, Master.current_restored_recipe_id),
+    (DerivativeKind.STYLED, Master.current_styled_id, Master.current_styled_recipe_id),
+)
+"""Of each kind, the columns of a master that hold the current derivative and its recipe."""
+
+
+def is_current(derivative: type[Derivative]) -> ColumnElement[bool]:
+    """Whether a derivative, or an alias of it, is one of the current ones of its master; never NULL."""
+    return or_(*(derivative.id == func.coalesce(current_id, 0) for _, current_id, _ in _CURRENT))
+
 
 def newest_decision(derivative_id: SQLColumnExpression[Any]) -> ScalarSelect[Decision]:
     """The decision of the newest review of a derivative; NULL without one, or where that one was undone."""
@@ -118,10 +129,7 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
     masters, lock them first, so that concurrent changes to them are visible.
     """
     session.flush()
-    for kind, current_id, current_recipe_id in (
-        (DerivativeKind.RESTORED, Master.current_restored_id, Master.current_restored_recipe_id),
-        (DerivativeKind.STYLED, Master.current_styled_id, Master.current_styled_recipe_id),
-    ):
+    for kind, current_id, current_recipe_id in _CURRENT:
         first = _first_of_each_master(kind, which)
         scores: dict[Any, Any] = {}
         if kind is DerivativeKind.RESTORED:
@@ -151,10 +159,7 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
 
 def select_differing(which: ColumnElement[bool]) -> Iterator[Select[int]]:
     """Selects the ids of those of the masters that ``which`` selects whose stored results differ from the rules."""
-    for kind, current_id in (
-        (DerivativeKind.RESTORED, Master.current_restored_id),
-        (DerivativeKind.STYLED, Master.current_styled_id),
-    ):
+    for kind, current_id, _ in _CURRENT:
         first = _first_of_each_master(kind, which)
         with_first = select(Master.id).outerjoin(first, first.c.master_id == Master.id)
         yield with_first.where(which, current_id.is_distinct_from(first.c.id))

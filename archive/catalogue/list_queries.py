@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue.additional_list_fields import further_columns, plain_values
-from archive.catalogue.current_derivative import newest_decision, score_of
+from archive.catalogue.current_derivative import is_current, newest_decision, score_of
 from archive.catalogue.query.query_planner import as_exists, choose_access_path
 from archive.catalogue.query.query_tree import QueryNode, derivative_predicate, selects_derivatives, to_sql
 from archive.catalogue.query.status_predicates import FILE_MISSING, RESTORABLE_FIRST, REVIEW, STATUS
@@ -157,7 +157,7 @@ def _list_statement(
     if selected is None:
         return statement
     return statement.add_columns(
-        shown.id.label("derivative"), shown.batch_id.label("batch"), _is_current(shown).label("current")
+        shown.id.label("derivative"), shown.batch_id.label("batch"), is_current(shown).label("current")
     )
 
 
@@ -166,11 +166,6 @@ def _newest_selected(selected: ColumnElement[bool]) -> ColumnElement[int | None]
     current = select(Derivative.id).where(Derivative.id == Master.current_restored_id, selected)
     newest = select(func.max(Derivative.id)).where(Derivative.master_id == Master.id, selected)
     return func.coalesce(*(each.correlate(Master).scalar_subquery() for each in (current, newest)))
-
-
-def _is_current(derivative: Any) -> ColumnElement[bool]:
-    current = (func.coalesce(column, 0) for column in (Master.current_restored_id, Master.current_styled_id))
-    return or_(*(derivative.id == each for each in current))
 
 
 def select_derivative_ids(node: QueryNode, kind: DerivativeKind | None) -> Select[int]:
@@ -235,7 +230,7 @@ def stream_derivatives(
             ModelVersion.version,
             RecipeStage.strength,
             Recipe.sha256.label("recipe"),
-            _is_current(Derivative).label("current"),
+            is_current(Derivative).label("current"),
             Derivative.is_trial.label("trial"),
             Derivative.file_fault.label("file"),
             *(Review.decision, Review.reason),

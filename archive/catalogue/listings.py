@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue.batch_queries import describe_batch_recipes, find_batch, list_failures
-from archive.catalogue.batch_workers import list_workers
+from archive.catalogue.batch_workers import format_moment, list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.list_queries import select_derivative_ids, stream_derivatives, stream_items, stream_masters
 from archive.catalogue.model_version_lookup import find_version, list_model_versions
@@ -210,7 +209,7 @@ def _batch_object(row: Any) -> dict[str, Any]:
     counts = {status: getattr(row, status.value) for status in TaskStatus}
     last_run = row.last_run or {"begun_at": None, "ended_at": None}
     was_begun = bool(row.attempts) or last_run["ended_at"] is not None
-    worked = [_moment(row.finished_at), _moment(row.renewed_at), last_run["begun_at"], last_run["ended_at"]]
+    worked = [format_moment(row.finished_at), format_moment(row.renewed_at), last_run["begun_at"], last_run["ended_at"]]
     return {
         "id": row.id,
         "created_at": row.created_at.isoformat(timespec="seconds"),
@@ -222,10 +221,6 @@ def _batch_object(row: Any) -> dict[str, Any]:
         "operator": row.operator,
         "last_worked_at": max(filter(None, worked), default=None),
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")
 
 
 def _batch_status(counts: dict[TaskStatus, int], *, was_begun: bool, is_worked_on: bool) -> str:

@@ -21,7 +21,7 @@ class OutputForm:
     """What an export writes into one file, and how an earlier export of the same form is recognised."""
 
     description: str
-    """The form in words, such as ``premis export``."""
+    """The form in words, such as ``PREMIS export``."""
     suffixes: tuple[str, ...]
     """The endings of its files' names."""
     recognise: Callable[[BinaryIO], bool]
@@ -77,6 +77,12 @@ def check_output(output: Path, form: OutputForm) -> None:
             f"{output} exists and is not an earlier {form.description}, so it is not replaced. "
             "Name another file, or move it away"
         )
+
+
+def begins_with(file: BinaryIO, head: str) -> bool:
+    """Whether a file, which is open at its start, begins with this text in UTF-8."""
+    expected = head.encode()
+    return file.read(len(expected)) == expected
 
 
 def _is_empty_or_export(output: Path, form: OutputForm) -> bool:

@@ -26,6 +26,7 @@ from archive.export.identifiers import (
     subject_identifier,
 )
 from archive.export.item_records import ItemRecord
+from archive.export.output_file import begins_with
 from archive.export.rights import RESTRICTIONS, license_of
 from archive.export.xml_text import escape_xml
 
@@ -75,7 +76,7 @@ class Scope:
 
 def is_premis_export(file: BinaryIO) -> bool:
     """Whether a file begins as :func:`write_premis` begins it."""
-    return file.read(len(_HEAD)) == _HEAD.encode()
+    return begins_with(file, _HEAD)
 
 
 def write_premis(records: Iterable[ItemRecord], file: TextIO, scope: Scope | None = None) -> None:

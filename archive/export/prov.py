@@ -27,6 +27,7 @@ from archive.export.identifiers import (
     subject_identifier,
 )
 from archive.export.item_records import ItemRecord
+from archive.export.output_file import begins_with
 
 _PREFIXES = {
     "archive": "urn:archive-restoration:terms:",
@@ -103,12 +104,12 @@ def write_prov_n(records: Iterable[ItemRecord], file: TextIO) -> None:
 
 def is_prov_json_export(file: BinaryIO) -> bool:
     """Whether a file begins as :func:`write_prov_json` begins it."""
-    return _begins_with(file, _json_head())
+    return begins_with(file, _json_head())
 
 
 def is_prov_n_export(file: BinaryIO) -> bool:
     """Whether a file begins as :func:`write_prov_n` begins it."""
-    return _begins_with(file, _prov_n_head())
+    return begins_with(file, _prov_n_head())
 
 
 def _json_head() -> str:
@@ -118,11 +119,6 @@ def _json_head() -> str:
 def _prov_n_head() -> str:
     prefixes = "".join(f"  prefix {prefix} <{uri}>\n" for prefix, uri in _PREFIXES.items())
     return f"document\n{prefixes}\n"
-
-
-def _begins_with(file: BinaryIO, head: str) -> bool:
-    expected = head.encode()
-    return file.read(len(expected)) == expected
 
 
 def _statements(records: Iterable[ItemRecord]) -> Iterator[ProvRecord]:

@@ -32,9 +32,7 @@ class BatchFigures:
 
     tasks: Mapping[str, int]  # by state
     megapixels_per_second: float
-    step_seconds: Mapping[
-        str, float
-    ]  # of one task, the mean: read, restore, score, digest, and device as a part of these
+    step_seconds: Mapping[str, float]  # means of a task: read, restore, score, digest; device is a part of these
     task_seconds: float | None  # from the claim to the outcome, the mean; None until a task is done
     device_busy_share: float  # of the time, on the average of the devices in use; from 0 to 1
 

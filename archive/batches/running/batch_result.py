@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import Failure, list_failures
+from archive.catalogue.current_derivative import is_current
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, QualityScore, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, TaskStatus
 from archive.message_groups import MessageGroup, group_messages
@@ -90,11 +91,10 @@ def _count_hardly_changed(session: Session, batch_id: int) -> int:
 
 
 def _count_not_current(session: Session, batch_id: int) -> int:
-    current = (func.coalesce(each, 0) for each in (Master.current_restored_id, Master.current_styled_id))
     statement = (
         select(func.count(Derivative.id))
         .join(Master, Master.id == Derivative.master_id)
-        .where(Derivative.batch_id == batch_id, *(Derivative.id != each for each in current))
+        .where(Derivative.batch_id == batch_id, ~is_current(Derivative))
     )
     return session.scalar(statement) or 0
 

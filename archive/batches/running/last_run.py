@@ -9,6 +9,7 @@ from typing import Final
 
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_workers import format_moment
 from archive.catalogue.schema.tables import Batch
 from archive.errors import ArchiveError
 
@@ -55,7 +56,7 @@ def _describe(error: BaseException) -> str:
 
 def _set(batch: Batch, begun_at: datetime, ended_at: datetime | None, reason: str | None) -> None:
     batch.last_run = {
-        "begun_at": begun_at.isoformat(timespec="seconds"),
-        "ended_at": None if ended_at is None else ended_at.isoformat(timespec="seconds"),
+        "begun_at": format_moment(begun_at),
+        "ended_at": format_moment(ended_at),
         "reason": reason,
     }

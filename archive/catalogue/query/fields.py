@@ -192,7 +192,7 @@ class DateField:
         if high:
             first = Item.date_earliest
             conditions.append(first <= high[1] if bounds.includes_high else first < high[0])
-        # Most items that began before the end of the range also ended before its start, except the last ones.
+        # From the latest start on: most items with a much earlier start ended before the range.
         counted = select(Item.id).where(*conditions).order_by(Item.date_earliest.desc())
         return Condition(predicate=and_(*conditions), counted=counted)
 

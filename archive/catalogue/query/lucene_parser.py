@@ -32,7 +32,6 @@ _OPEN_BRACKET = re.compile(r"[\[{][^\]}]*$")
 _DIGIT = re.compile(r"\d")
 _OPERATOR = re.compile(r"(AND|OR)\b")
 _OPERATORS = ("AND", "OR", "NOT")
-_WILDCARD = re.compile(r"[*?]")
 
 
 def parse_condition(text: str | None) -> ColumnElement[bool]:
@@ -91,12 +90,12 @@ def explain_empty_result(text: str) -> str | None:
                         f"{word!r} was looked for in title and description, not in {name}; "
                         f'if it belongs to the value, quote the whole: {name}:"{value} {word}"'
                     )
-    if isinstance(parsed, tree.SearchField) and parsed.name in ("model", "style"):
-        return f"{parsed.name} is about current results; add AND batch:* to find derivatives that are not current, too"
     match parsed:
-        case tree.SearchField(name=name, expr=tree.Word(value=value)) if isinstance(
-            FIELDS.get(name), ExactField
-        ) and not _WILDCARD.search(value):
+        case tree.SearchField(name="model" | "style" as name):
+            return f"{name} is about current results; add AND batch:* to find derivatives that are not current, too"
+        case tree.SearchField(name=name, expr=tree.Word(value=value) as word) if (
+            isinstance(FIELDS.get(name), ExactField) and not word.has_wildcard()
+        ):
             return f"{name} is compared as a whole and with case; for a part of it ask for {name}:*{value}*"
     return None
 

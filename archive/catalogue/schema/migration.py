@@ -107,7 +107,7 @@ def advise(settings: Settings) -> list[str]:
 
 @contextmanager
 def _collecting_created_tables(connection: Connection) -> Iterator[set[str]]:
-    """The names of the tables that are created or renamed inside the context. So SQLite's tables are copied."""
+    """The names of the tables that are created or renamed inside the context, as SQLite's are to change them."""
     names: set[str] = set()
 
     def collect(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
@@ -142,9 +142,10 @@ def _broken_references(connection: Connection, tables: Iterable[str] | None = No
             text("SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE NOT convalidated")
         )
         return [f"constraint {name} of {table} is not validated" for table, name in unchecked]
+    checks = ["foreign_key_check"] if tables is None else [f'foreign_key_check("{each}")' for each in tables]
     return [
         f"row {row} of {table} points at a row of {parent} that is not there"
-        for check in (["foreign_key_check"] if tables is None else [f'foreign_key_check("{each}")' for each in tables])
+        for check in checks
         for table, row, parent, _ in connection.execute(text(f"PRAGMA {check}"))
     ]
 
