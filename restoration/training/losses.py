@@ -17,7 +17,7 @@ DiscriminatorOutput = list[tuple[Tensor, list[Tensor]]]
 class LossWeights:
     """Weights of the losses in the adversarial phase; the pixel phase uses only the pixel loss.
 
-    ``damage`` is the additional weight of damaged pixels in the pixel loss, because few pixels are damaged.
+    ``damage`` is the weight of damaged pixels in the pixel loss, because few pixels are damaged.
     """
 
     pixel: float = 0.02
@@ -26,22 +26,26 @@ class LossWeights:
     adversarial: float = 0.02
 
 
-def pixel_loss(restored: Tensor, target: Tensor, weight: Tensor | None = None, *, floor: float = 1e-4) -> Tensor:
+def pixel_loss(
+    restored: Tensor, target: Tensor, damage: Tensor, *, damage_weight: float = 1.0, floor: float = 1e-4
+) -> Tensor:
     """Mean logarithm of each patch's mean squared error, a scalar: a PSNR loss (as in HINet, Chen et al. 2021).
 
     With the logarithm, patches with little noise affect the loss as much as patches with large errors, such as faded
-    ones.
+    ones. Damaged pixels have a logarithm of their own, so that their large errors don't hide the small ones that a
+    repair leaves around them.
 
     Args:
         restored: (N, C, h, w), encoded values about [0, 1].
         target: the same shape.
-        weight: (N, 1, h, w), added to each pixel's weight of 1.
+        damage: (N, 1, h, w), from 0 for undamaged pixels to 1.
+        damage_weight: the weight of damaged pixels.
         floor: the mean squared error below which a patch hardly affects the loss.
     """
     error = (restored.float() - target.float()) ** 2
-    if weight is not None:
-        error = error * (1 + weight)
-    return torch.log1p(error.mean(dim=(1, 2, 3)) / floor).mean()
+    undamaged = (error * (1 - damage)).mean(dim=(1, 2, 3))
+    damaged = (error * damage).mean(dim=(1, 2, 3)) * damage_weight
+    return (torch.log1p(undamaged / floor) + torch.log1p(damaged / floor)).mean()
 
 
 def feature_loss(restored: DiscriminatorOutput, target: DiscriminatorOutput) -> Tensor:

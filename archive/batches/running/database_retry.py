@@ -26,18 +26,20 @@ DATABASE_UNAVAILABLE = (OperationalError, InterfaceError)
 def retry_while_unavailable(catalogue: Catalogue, action: Callable[[], Result]) -> Result:
     """Returns the result of ``action``, one whole transaction, which is retried while the database is unavailable.
 
-    The pauses grow. After the setting ``database_wait_seconds`` the error is raised. ``action`` must be idempotent: it
-    may have been committed although its reply was lost.
+    The pauses grow. When the setting ``database_wait_seconds`` has passed since the first error, the error is raised.
+    ``action`` must be idempotent: it may have been committed although its reply was lost.
 
     Raises:
         OperationalError, InterfaceError: the database stayed unavailable, or its disk is full.
     """
-    give_up_at = time.monotonic() + catalogue.settings.database_wait_seconds
+    give_up_at = None
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             return action()
         except DATABASE_UNAVAILABLE as error:
+            if give_up_at is None:
+                give_up_at = time.monotonic() + catalogue.settings.database_wait_seconds
             if is_disk_full(error) or time.monotonic() + pause > give_up_at:
                 raise
             _log.warning("the catalogue's database is unavailable, trying again: %s", error.orig)

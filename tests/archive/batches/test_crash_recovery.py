@@ -275,7 +275,6 @@ def test_a_locked_database_is_waited_for_and_then_the_batch_stops(
     blocker.close()
     assert not [path for path in workshop.files() if path.name.startswith(".")]
     # The task is still held by a living process: this one.
-    workshop.set(lease_seconds=1)
     with workshop.catalogue.session() as session:
         session.execute(text("UPDATE tasks SET lease_expires_at = NULL"))
     workshop.run(batch_id)
