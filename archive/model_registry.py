@@ -20,12 +20,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.approved_versions import correct_current_of_model, update_current_of_model
+from archive.catalogue.approved_versions import apply_approved_version
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.listings import find_version
 from archive.catalogue.schema.tables import Agent, Model, ModelAlias, ModelVersion
 from archive.catalogue.schema.vocabularies import APPROVED, EventType, StageTask
 from archive.errors import ModelRegistryError, StorageError, UsageError
+from archive.progress_reporting import NoProgress, Progress
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
 from restoration.model_folders import (
@@ -71,6 +72,7 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
             highest = max((folder.card.version for folder in folders if folder.card.name == name), key=Version)
             version = _version(session, name, highest)
             _point(catalogue, session, version, APPROVED, agent=None)
+            session.get_one(ModelAlias, (version.model_id, APPROVED)).is_applied = True  # no master has a derivative
     return new
 
 
@@ -98,6 +100,7 @@ def add_version(catalogue: Catalogue, folder: Path) -> ModelVersion:
         session.flush()
         session.refresh(version)
         session.expunge(version)
+    apply_approved_version(catalogue, version.model_id, NoProgress())
     return version
 
 
@@ -111,13 +114,21 @@ def demo_style() -> str | None:
     return min(styles, key=lambda card: (card.palette != "toned", card.name)).name if styles else None
 
 
-def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> bool:
+def set_alias(
+    catalogue: Catalogue,
+    name: str,
+    version: str,
+    alias: str,
+    person_name: str,
+    *,
+    progress: Progress | None = None,
+) -> bool:
     """Makes ``name@alias`` refer to ``name@version`` from now on, and records the person's decision as an event.
 
     Returns whether it did not before.
 
-    A changed approved version changes which derivatives are current. If it is interrupted after the alias was changed,
-    some of those that were made at the same time may be judged by the former version; repeating it corrects them.
+    A changed approved version changes which derivatives are current, see
+    :func:`archive.catalogue.approved_versions.apply_approved_version`. If that is interrupted, repeat the call.
 
     Raises:
         UsageError: the alias or the version is malformed, the alias is easily taken for ``approved``, or the person's
@@ -140,7 +151,7 @@ def set_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_
         has_changed = _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
         model_id = found.model_id
     if alias == APPROVED:
-        correct_current_of_model(catalogue, model_id)
+        apply_approved_version(catalogue, model_id, progress or NoProgress())
     return has_changed
 
 
@@ -303,18 +314,19 @@ def _version(session: Session, name: str, version: str) -> ModelVersion:
 def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> bool:
     """Makes ``alias`` refer to ``version`` and records it, unless it does already; returns whether it did not.
 
-    The approved version decides which derivatives are current and stale, so this is decided again for the model's
-    masters.
+    The approved version decides which derivatives are current, so apply it after the commit.
     """
     row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
     if row is None:
         before = "nothing"
-        session.add(ModelAlias(model_id=version.model_id, alias=alias, version_id=version.id))
+        row = ModelAlias(model_id=version.model_id, alias=alias, version_id=version.id)
+        session.add(row)
     elif row.version_id == version.id:
         return False
     else:
         before = row.version.version
         row.version = version
+    row.is_applied = alias != APPROVED
     session.flush()
     record_event(
         session,
@@ -324,8 +336,6 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
         version=version,
         at=catalogue.now(session),
     )
-    if alias == APPROVED:
-        update_current_of_model(session, version.model_id)
     return True
 
 

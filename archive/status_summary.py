@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
+from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.listings import get_batch
 from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master
@@ -28,8 +29,8 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
     """Counts by state, disk use in bytes, the last verify and the last batch.
 
     ``masters`` counts each master once, by the status that lists show; ``found_by_query`` counts what ``status:``
-    finds, where a master may count several times. Sizes of masters and derivatives are those recorded; the others
-    are read from the disk.
+    finds, where a master may count several times. ``unapplied_versions`` are approved versions by which not all masters
+    are judged yet. Sizes of masters and derivatives are those recorded; the others are read from the disk.
     """
     home = catalogue.settings.home
     last_batch = session.scalar(select(func.max(Batch.id)))
@@ -64,6 +65,7 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
             "views": folder_bytes(home / VIEWS),
             "home": folder_bytes(home),
         },
+        "unapplied_versions": [f"{name}@{version}" for name, version in unapplied_versions(session)],
         "last_verify": _last_verify(session),
         "last_batch": None if last_batch is None else _batch(get_batch(session, last_batch)),
     }

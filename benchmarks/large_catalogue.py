@@ -20,7 +20,8 @@ from sqlalchemy import Connection, delete, insert, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.approved_versions import update_current_of_model
+from archive.catalogue.approved_versions import masters_of_model
+from archive.catalogue.current_derivative import update_current_where
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent
@@ -127,7 +128,7 @@ def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
     with catalogue.session() as session:
         row = session.scalars(select(Model).where(Model.name == model)).one()
         session.execute(delete(ModelAlias).where(ModelAlias.model_id == row.id))
-        update_current_of_model(session, row.id)
+        update_current_where(session, masters_of_model(row.id))
 
 
 def _add_models(session: Session) -> None:

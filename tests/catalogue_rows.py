@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.approved_versions import update_current_of_model
-from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.approved_versions import masters_of_model
+from archive.catalogue.current_derivative import update_current_derivatives, update_current_where
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import operator_agent, person_agent, software_agent
 from archive.catalogue.query.text_index import index_item_words
@@ -90,7 +90,7 @@ def add_master(session: Session, item: Item, **fields: Any) -> Master:
 def approve_version(session: Session, version: ModelVersion) -> None:
     """Moves the approved alias to a version, as a person does."""
     session.merge(ModelAlias(model_id=version.model_id, alias="approved", version_id=version.id))
-    update_current_of_model(session, version.model_id)
+    update_current_where(session, masters_of_model(version.model_id))
     for row in session:
         if isinstance(row, Master):
             session.refresh(row)

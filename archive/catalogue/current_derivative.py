@@ -15,7 +15,6 @@ lost. A rejected one counts: there is nothing to run again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -155,15 +154,6 @@ def update_current_where(session: Session, which: ColumnElement[bool]) -> None:
         update(Master).where(which, Master.is_stale != _is_stale()).values(is_stale=~Master.is_stale),
         execution_options={"synchronize_session": False},
     )
-
-
-def select_differing(which: ColumnElement[bool]) -> Iterator[Select[int]]:
-    """Selects the ids of those of the masters that ``which`` selects whose stored results differ from the rules."""
-    for kind, current_id, _ in _CURRENT:
-        first = _first_of_each_master(kind, which)
-        with_first = select(Master.id).outerjoin(first, first.c.master_id == Master.id)
-        yield with_first.where(which, current_id.is_distinct_from(first.c.id))
-    yield select(Master.id).where(which, Master.is_stale != _is_stale())
 
 
 def count_from_now(session: Session, which: ColumnElement[bool], at: datetime) -> None:

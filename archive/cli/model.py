@@ -96,15 +96,18 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
     """Make NAME@ALIAS refer to VERSION.
 
     The museum decides which version is @approved. The change is recorded as an event with your name. Results by the
-    approved version become current, unless others were accepted; masters without one become stale.
+    approved version become current, unless others were accepted; masters without one become stale. In a large catalogue
+    this takes minutes; if it is interrupted, repeat the command.
     """
     from archive.catalogue.listings import count_stale_masters
     from archive.catalogue.schema.vocabularies import APPROVED
+    from archive.cli.progress_bar import make_progress
     from archive.model_registry import set_alias
 
     alias_name = alias_name.removeprefix("@")
     catalogue = context.catalogue()
-    has_changed = set_alias(catalogue, name, version, alias_name, reviewer or catalogue.settings.operator)
+    person = reviewer or catalogue.settings.operator
+    has_changed = set_alias(catalogue, name, version, alias_name, person, progress=make_progress())
     click.echo(f"{name}@{alias_name} is {'now' if has_changed else 'already'} {name}@{version}")
     if alias_name == APPROVED:
         with catalogue.reading() as session:

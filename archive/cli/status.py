@@ -47,6 +47,12 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"lost:         {files} (`archive list status:lost`)"
     else:
         yield "lost:         nothing, as far as files were checked"
+    for reference in found["unapplied_versions"]:
+        name, version = reference.split("@")
+        yield (
+            f"unfinished:   {reference} was approved, but some masters are still judged by the former version: repeat "
+            f"`archive model alias {name} {version} approved`"
+        )
     disk = {name: format_bytes(size) for name, size in found["disk"].items()}
     yield (
         f"disk:         masters {disk['masters']}, derivatives {disk['derivatives']}, models {disk['models']}, "

@@ -9,13 +9,16 @@ import pytest
 from sqlalchemy import select, text
 
 from archive.batch_promotion import promote_batch
-from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
+from archive.catalogue import Catalogue, approved_versions
+from archive.catalogue.approved_versions import unapplied_versions
+from archive.catalogue.current_derivative import count_from_now, lock_masters, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Event, Master, ModelAlias
 from archive.catalogue.schema.vocabularies import EventType
 from archive.model_registry import set_alias
+from archive.progress_reporting import NoProgress
 from archive.withdrawal import complete_withdrawals, withdraw_derivative
 from tests.catalogue_rows import AT, add_derivative, add_item, add_version
+from tests.fake_models import wait_until
 
 
 def withdraw(catalogue: Catalogue, derivative: Derivative) -> None:
@@ -96,22 +99,67 @@ def test_an_approval_judges_a_derivative_that_is_being_added_at_the_same_time(ca
         assert (master.current_restored_id, master.is_stale) == (added.id, True)
 
 
-def test_repeating_an_approval_corrects_what_an_interrupted_one_left(catalogue: Catalogue) -> None:
+class InterruptedProgress(NoProgress):
+    """Ctrl-C after the first masters."""
+
+    def advance(self, *_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+
+def test_repeating_an_approval_completes_an_interrupted_one(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with catalogue.session() as session:
         masters = [add_item(session, name).masters[0] for name in "ABC"]
-        old, new = add_version(session, "mend@1.0"), add_version(session, "mend@2.0", approved=True)
+        old, new = add_version(session, "mend@1.0", approved=True), add_version(session, "mend@2.0")
         made = [[add_derivative(session, master, version) for version in (new, old)] for master in masters[:2]]
         made.append([add_derivative(session, masters[2], old)])
-        masters[0].current_restored_id = made[0][1].id
-        masters[1].current_restored_id = None
-        masters[2].is_stale = False
-    set_alias(catalogue, "mend", "2.0", "approved", "A. Curator")
+    monkeypatch.setattr(approved_versions, "_CHUNK_MASTERS", 1)
+    with pytest.raises(KeyboardInterrupt):
+        set_alias(catalogue, "mend", "2.0", "approved", "A. Curator", progress=InterruptedProgress())
 
+    def results() -> list[tuple[int | None, bool]]:
+        with catalogue.reading() as session:
+            return [(master.current_restored_id, master.is_stale) for master in session.scalars(in_order)]
+
+    in_order = select(Master).order_by(Master.id)
+    assert results() == [(made[0][0].id, False), (made[1][1].id, False), (made[2][0].id, False)]
     with catalogue.reading() as session:
-        found = session.execute(select(Master.current_restored_id, Master.is_stale).order_by(Master.id)).all()
+        assert unapplied_versions(session) == [("mend", "2.0")]
+    assert not set_alias(catalogue, "mend", "2.0", "approved", "A. Curator")
+
+    assert results() == [(made[0][0].id, False), (made[1][0].id, False), (made[2][0].id, True)]
+    with catalogue.reading() as session:
+        assert unapplied_versions(session) == []
         events = session.scalars(select(Event.detail).where(Event.type == EventType.ALIAS_CHANGE)).all()
-    assert [tuple(row) for row in found] == [(made[0][0].id, False), (made[1][0].id, False), (made[2][0].id, True)]
-    assert events == []
+    assert events == ["mend@approved: 1.0 -> 2.0"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_approval_never_holds_a_lock_while_it_waits_for_one(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approved_versions, "_wait_for_writers", lambda _: True)
+    with catalogue.session() as session:
+        masters = [add_item(session, name).masters[0] for name in "ABC"]
+        old = add_version(session, "mend@1.0", approved=True)
+        add_version(session, "mend@2.0")
+        for master in masters:
+            add_derivative(session, master, old)
+    approval = threading.Thread(target=set_alias, args=(catalogue, "mend", "2.0", "approved", "A. Curator"))
+
+    def stale() -> set[int]:
+        with catalogue.reading() as other:
+            return set(other.scalars(select(Master.id).where(Master.is_stale)))
+
+    with catalogue.session() as session:  # an ingest that changes the masters in another order
+        lock_masters(session, Master.id == masters[1].id)
+        approval.start()
+        wait_until(lambda: stale() == {masters[0].id, masters[2].id})
+        lock_masters(session, Master.id == masters[0].id)
+        assert approval.is_alive()
+    approval.join()
+    assert stale() == {master.id for master in masters}
 
 
 def test_two_processes_that_complete_one_withdrawal_record_one_deletion(

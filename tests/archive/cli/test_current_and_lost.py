@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archive.catalogue import approved_versions
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, write_model, write_scan
 
 
@@ -260,6 +261,27 @@ def test_status_answers_how_far_what_is_lost_how_much_disk_and_what_was_last(mus
     text = museum.done("status").output
     assert "1 derivative (`archive list status:lost`)" in text
     assert "last batch:   1, done: 3 done" in text
+
+
+def test_an_interrupted_approval_is_named_by_status_and_completed_by_the_same_command(
+    museum: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    museum.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(approved_versions, "_update_masters", interrupt)
+        assert museum.run("model", "alias", MODEL, "9.1", "approved").code == 130
+    assert museum.done("status", "--format", "json").json()["unapplied_versions"] == [f"{MODEL}@9.1"]
+    assert f"repeat `archive model alias {MODEL} 9.1 approved`" in museum.done("status").output
+    assert set(statuses(museum).values()) == {"restored"}
+
+    museum.done("model", "alias", MODEL, "9.1", "approved")
+
+    assert "unfinished" not in museum.done("status").output
+    assert set(statuses(museum).values()) == {"stale"}
 
 
 def test_a_museums_questions_are_answered_by_the_documented_commands(
