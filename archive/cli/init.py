@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context
 
 if TYPE_CHECKING:
@@ -38,6 +40,19 @@ def init(context: Context, folder: Path | None, database: str | None) -> None:
     click.echo(f"home: {settings.home}")
     for reference in registered:
         click.echo(f"model: {reference}")
+    emit(f"Next, add scans: `{_name_home(settings.home)} ingest FOLDER`")
+
+
+def _name_home(home: Path) -> str:
+    """``archive``, with --home unless the commands that follow find the home by themselves."""
+    from archive.errors import HomeError
+    from archive.settings import find_home
+
+    try:
+        is_found = find_home(None) == home
+    except HomeError:
+        is_found = False
+    return "archive" if is_found else f"archive --home {shlex.quote(str(home))}"
 
 
 def make_home(context: Context, folder: Path, database: str | None) -> tuple[Settings, list[str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
+from archive.cli.query_argument import QueryType, refuse_several_queries, suggest
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -127,10 +128,14 @@ class ArchiveCommand(click.Command):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
+        self.allow_extra_args = any(isinstance(each.type, QueryType) for each in self.params)  # refused with a hint
         self.params.extend(_global_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
+        if ctx.args:
+            (query,) = (ctx.params[each.name or ""] for each in self.params if isinstance(each.type, QueryType))
+            refuse_several_queries(ctx, [query, *ctx.args])
         for parameter in self.params:
             _require_utf8(ctx, parameter, ctx.params.get(parameter.name or ""))
         return rest
@@ -153,6 +158,16 @@ class ArchiveGroup(click.Group):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.params.extend(_global_options())
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            names = self.list_commands(ctx)
+            hint = suggest(name, names) or f"Commands: {', '.join(names)}"
+            ctx.fail(f"No such command {name!r}. {hint}")
+        return super().resolve_command(ctx, args)
 
 
 class LazyGroup(ArchiveGroup):
@@ -198,7 +213,7 @@ def epilog(*examples: str, partly: str | None = None) -> str:
 
 def query_argument(function: Function) -> Function:
     """QUERY: selects masters or items, in Lucene syntax; all without it."""
-    return click.argument("query", metavar="[QUERY]", required=False)(function)
+    return click.argument("query", metavar="[QUERY]", required=False, type=QueryType())(function)
 
 
 def device_options(function: Function) -> Function:
@@ -301,5 +316,6 @@ class ChoiceList(click.ParamType[tuple[str, ...]]):
         if unknown := [
             word for word in words if word not in self.known and not (self.prefix and word.startswith(self.prefix))
         ]:
-            self.fail(f"unknown: {', '.join(unknown)}. Known values: {', '.join(self.known)}", param, ctx)
+            near = f"{suggest(unknown[0], self.known)} ".lstrip()
+            self.fail(f"unknown: {', '.join(unknown)}. {near}Known values: {', '.join(self.known)}", param, ctx)
         return words

@@ -135,8 +135,9 @@ def describe_empty_result(query: str | None, what: str = "nothing in the catalog
     if query is None:
         return "the catalogue has no items yet. Add scans with `archive ingest`"
     from archive.catalogue.query.lucene_parser import explain_empty_result
+    from archive.cli.query_argument import describe_path
 
-    explained = explain_empty_result(query)
+    explained = describe_path(query) or explain_empty_result(query)
     return escape_control_characters(f"{what} matches the query {query!r}{f': {explained}' if explained else ''}")
 
 

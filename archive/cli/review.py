@@ -11,6 +11,7 @@ from archive.cli.logging_setup import emit
 from archive.cli.options import Context, RowId, command, pass_context
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
+from archive.cli.query_argument import QueryType
 from archive.errors import EXIT_DONE, EXIT_PARTLY, NotFoundError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     ),
     partly="some decisions could not be recorded",
 )
-@click.argument("what", metavar="[ACCESSION_NUMBER|QUERY]", required=False)
+@click.argument("what", metavar="[ACCESSION_NUMBER|QUERY]", required=False, type=QueryType())
 @click.option("--accept", is_flag=True, help="Accept: it stays current.")
 @click.option("--reject", is_flag=True, help="Reject: it is never current. Needs --reason.")
 @click.option(

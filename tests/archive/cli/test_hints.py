@@ -1,0 +1,78 @@
+"""What commands say to people who mistyped something, or who begin: the next step."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.small_archive import SmallArchive, command, write_scan
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("restor",), "'restore'"),
+        (("batch", "shwo"), "Did you mean 'show'?"),
+        (("model", "aproved"), "Commands: add, alias, compare"),
+        (("restore", "--strenght", "1"), "--strength"),
+        (("restore", "--repair", "nois"), "Did you mean 'noise'?"),
+        (("list", "--fields", "titel"), "Did you mean 'title'"),
+        (("list", "--format", "jsn"), "'json'"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_nearest_ones(
+    small: SmallArchive, words: tuple[str, ...], hint: str
+) -> None:
+    answer = small.run(*words)
+    assert (answer.code, answer.output) == (2, "")
+    assert hint in answer.errors
+
+
+@pytest.mark.parametrize("verb", ["restore", "list", "verify", "review"])
+def test_several_accession_numbers_are_answered_with_a_query_that_works(restored: SmallArchive, verb: str) -> None:
+    answer = restored.run(verb, "1906.1", "1906.2")
+    assert answer.code == 2
+    query = "accession_number:(1906.1 OR 1906.2)"
+    assert shlex.quote(query) in answer.errors
+    assert len(restored.done("list", query, "--format", "json").json()) == 2
+
+
+def test_an_unquoted_query_is_answered_with_the_quoted_one(small: SmallArchive) -> None:
+    answer = small.run("restore", "collection:Lange", "AND", "date:1930")
+    assert answer.code == 2
+    assert "quotation marks: 'collection:Lange AND date:1930'" in answer.errors
+
+
+def test_a_folder_instead_of_a_query_is_answered_with_the_command_for_folders(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scan(small.scans / "a.tif")
+    monkeypatch.chdir(small.home)
+    for path in ("../scans", str(small.scans), "../scans/"):
+        answer = small.run("restore", path)
+        assert answer.code == 2
+        assert f"`archive ingest {path}`" in answer.errors
+
+    monkeypatch.chdir(small.scans.parent)
+    assert "These are files or folders" in small.run("restore", "scans/a.tif", "scans").errors
+    answer = small.done("restore", "scans")  # may be a word, so that it is looked for
+    assert "it is a folder" in answer.output
+    assert "`archive ingest scans`" in answer.output
+    small.done("ingest", small.scans)
+    assert "ingest" not in small.done("restore", "nowhere").output
+
+
+def test_a_new_home_is_followed_by_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARCHIVE_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write_scan(tmp_path / "scans" / "a.tif")
+    errors = command("init", "my museum").errors
+    (line,) = [line for line in errors.splitlines() if line.startswith("Next")]
+    _, *words = shlex.split(line.split("`")[1])
+    assert words[-1] == "FOLDER"
+    assert command(*words[:-1], "scans").code == 0
+
+    monkeypatch.chdir(tmp_path / "my museum")
+    assert "`archive ingest FOLDER`" in command("init").errors
