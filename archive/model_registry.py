@@ -2,7 +2,7 @@
 
 A version is registered once and never changed: the catalogue holds its whole card and the digest of its weights. Its
 files are copied to ``<home>/models/<name>/<version>/`` on first use and from then on checked against the catalogue. A
-person decides which version a museum uses: only :func:`set_alias` moves an alias.
+person decides which version a museum uses: only :func:`set_alias` and :func:`remove_alias` change an alias.
 """
 
 from __future__ import annotations
@@ -135,17 +135,11 @@ def set_alias(
             name is empty.
         NotFoundError: the version does not exist.
     """
-    if not _ALIAS.fullmatch(alias):
-        raise UsageError(
-            f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'. "
-            "It follows the version: NAME VERSION ALIAS"
-        )
+    _check_alias_change(alias, person_name)
     if alias != APPROVED and get_close_matches(alias.casefold(), [APPROVED], cutoff=0.8):
         raise UsageError(f"{alias!r} is not set, because it is easily taken for {APPROVED!r}: take another name")
     if not version[:1].isdecimal():
         raise UsageError(f"{version!r} is not a version. An alias points to a version, such as 1.0.")
-    if not person_name.strip():
-        raise UsageError("moving an alias is a person's decision: name who decides")
     with catalogue.session() as session:
         found = find_version(session, f"{name}@{version}")
         has_changed = _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
@@ -153,6 +147,44 @@ def set_alias(
     if alias == APPROVED:
         apply_approved_version(catalogue, model_id, progress or NoProgress())
     return has_changed
+
+
+def remove_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
+    """Removes ``name@alias``, which refers to ``name@version``, and records the person's decision as an event.
+
+    Raises:
+        UsageError: the alias is ``approved`` or refers to another version, or the person's name is empty.
+        NotFoundError: the alias does not exist.
+    """
+    _check_alias_change(alias, person_name)
+    if alias == APPROVED:
+        raise UsageError(
+            f"{name}@{APPROVED} can't be removed, because {name} alone means it. Move it to another version: "
+            f"`archive model alias {name} VERSION {APPROVED}`"
+        )
+    with catalogue.session() as session:
+        found = find_version(session, f"{name}@{alias}")
+        if found.version != version:
+            raise UsageError(f"{name}@{alias} is not removed, because it is {name}@{found.version}, not {version}")
+        session.delete(session.get_one(ModelAlias, (found.model_id, alias)))
+        record_event(
+            session,
+            EventType.ALIAS_CHANGE,
+            detail=f"{name}@{alias}: {version} -> nothing",
+            agent=person_agent(session, person_name.strip()),
+            version=found,
+            at=catalogue.now(session),
+        )
+
+
+def _check_alias_change(alias: str, person_name: str) -> None:
+    if not _ALIAS.fullmatch(alias):
+        raise UsageError(
+            f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'. "
+            "It follows the version: NAME VERSION ALIAS"
+        )
+    if not person_name.strip():
+        raise UsageError("a change of an alias is a person's decision: name who decides")
 
 
 def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:

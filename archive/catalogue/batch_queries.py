@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.schema.tables import Batch, Item, Master, Recipe, Task
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.display_labels import describe_recipe
 from archive.errors import NotFoundError
@@ -69,3 +69,21 @@ def list_failures(session: Session, batch_id: int) -> Iterator[Failure]:
             path=str(session.info["path_of"](path)),
             reason=error or "",
         )
+
+
+def list_repair_results(session: Session, batch_id: int) -> Iterator[tuple[str | None, bool]]:
+    """The results of a repair, one per task.
+
+    Yields:
+        The absolute path of the recreated file, None if it was not recreated; and whether it has the bytes of the
+        record. Otherwise it is a new derivative.
+    """
+    results = (
+        select(Derivative.path, Derivative.batch_id)
+        .select_from(Task)
+        .outerjoin(Derivative, Derivative.id == Task.derivative_id)
+        .where(Task.batch_id == batch_id)
+        .order_by(Task.id)
+    )
+    for path, made_by in session.execute(results):
+        yield None if path is None else str(session.info["path_of"](path)), made_by != batch_id

@@ -86,13 +86,20 @@ def add(context: Context, folder: Path) -> None:
     click.echo(f"model: {version.card['name']}@{version.version}")
 
 
-@command("alias", examples=("archive model alias denoise-deblur 1.1 approved --reviewer 'A. Curator'",))
+@command(
+    "alias",
+    examples=(
+        "archive model alias denoise-deblur 1.1 approved --reviewer 'A. Curator'",
+        "archive model alias denoise-deblur 1.1 trial --remove",
+    ),
+)
 @click.argument("name", metavar="NAME")
 @click.argument("version", metavar="VERSION")
 @click.argument("alias_name", metavar="ALIAS")
+@click.option("--remove", is_flag=True, help="Remove the alias instead, if it refers to VERSION. Not @approved.")
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @pass_context
-def alias(context: Context, name: str, version: str, alias_name: str, reviewer: str | None) -> None:
+def alias(context: Context, name: str, version: str, alias_name: str, *, remove: bool, reviewer: str | None) -> None:
     """Make NAME@ALIAS refer to VERSION.
 
     The museum decides which version is @approved. The change is recorded as an event with your name. Results by the
@@ -102,11 +109,15 @@ def alias(context: Context, name: str, version: str, alias_name: str, reviewer: 
     from archive.catalogue.listings import count_stale_masters
     from archive.catalogue.schema.vocabularies import APPROVED
     from archive.cli.progress_bar import make_progress
-    from archive.model_registry import set_alias
+    from archive.model_registry import remove_alias, set_alias
 
     alias_name = alias_name.removeprefix("@")
     catalogue = context.catalogue()
     person = reviewer or catalogue.settings.operator
+    if remove:
+        remove_alias(catalogue, name, version, alias_name, person)
+        click.echo(f"{name}@{alias_name} is removed; it was {name}@{version}")
+        return
     has_changed = set_alias(catalogue, name, version, alias_name, person, progress=make_progress())
     click.echo(f"{name}@{alias_name} is {'now' if has_changed else 'already'} {name}@{version}")
     if alias_name == APPROVED:

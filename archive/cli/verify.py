@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from archive.catalogue import Catalogue
     from archive.fixity import BrokenFile
 
+_FROM_BACKUP = "Restore them from a backup, then run `archive verify` again"
+
 
 @command(
     "verify",
@@ -48,6 +50,9 @@ def verify(
     marked: a derivative whose file is missing or changed is not current until it is found or recreated. `archive
     restore` recreates lost derivatives, too. `archive list status:lost` lists the marked ones. Withdrawals that were
     interrupted are completed first.
+
+    --repair lists each derivative that it recreated: `repaired` has the recorded bytes, `replaced` has other ones and
+    is a new derivative.
     """
     from archive.fixity import verify_files as check
     from archive.ingest.file_inspection import find_pixel_damage
@@ -68,8 +73,8 @@ def verify(
         click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
     emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
     if report.broken and not repair:
-        emit("Restore them from a backup, then run `archive verify` again")
-        if any(broken.kind == "derivative" and broken.problem in ("missing", "changed") for broken in report.broken):
+        emit(_FROM_BACKUP)
+        if any(_is_repairable(broken) for broken in report.broken):
             emit("Or recreate derivatives from their records: `archive verify --repair`")
     if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
         emit(describe_empty_result(query))
@@ -80,19 +85,36 @@ def verify(
     if repair:
         code = _repair(catalogue, query)
     left = [broken for broken in report.broken if not repair or not _is_repairable(broken)]
+    if left and repair:
+        emit(f"{pluralise(len(left), 'broken file')} can't be recreated from records. {_FROM_BACKUP}")
     return max(code, EXIT_PARTLY if left or report.absent_folders else EXIT_DONE)
 
 
 def _repair(catalogue: Catalogue, query: str | None) -> int:
-    """Recreates the derivatives that are marked as missing or changed; returns the exit code of the batch."""
+    """Recreates the derivatives that are marked as missing or changed and lists them; returns the exit code."""
     from archive.batches.planning.repair import plan_repair
+    from archive.catalogue.batch_queries import list_repair_results
     from archive.cli.restore_rerun import run_and_report
 
     batch_id = plan_repair(catalogue, query)
     if batch_id is None:
         emit("Nothing to repair: no derivative is marked as missing or changed")
         return EXIT_DONE
-    return run_and_report(catalogue, batch_id)
+    code = run_and_report(catalogue, batch_id)
+    with catalogue.reading() as session:
+        results = list(list_repair_results(session, batch_id))
+    recreated = [(path, is_as_recorded) for path, is_as_recorded in results if path is not None]
+    for path, is_as_recorded in recreated:
+        click.echo(f"derivative  {'repaired' if is_as_recorded else 'replaced'}  {escape_control_characters(path)}")
+    emit(f"{len(recreated):,} of {pluralise(len(results), 'derivative')} recreated")
+    if not all(is_as_recorded for _, is_as_recorded in recreated):
+        emit("Those listed as replaced have other bytes than recorded, so each is a new derivative: review it again")
+    if left := len(results) - len(recreated):
+        emit(
+            f"{pluralise(left, 'derivative')} still broken. Remove the cause and run `archive verify --repair` again, "
+            "or restore the files from a backup and run `archive verify`"
+        )
+    return code
 
 
 def _is_repairable(broken: BrokenFile) -> bool:

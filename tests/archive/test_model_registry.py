@@ -258,6 +258,31 @@ def test_a_version_can_have_further_aliases(catalogue: Catalogue, tmp_path: Path
         assert len(session.scalars(select(ModelAlias)).all()) == 2
 
 
+def test_an_alias_is_removed_by_a_person_but_not_the_approved_one(catalogue: Catalogue, tmp_path: Path) -> None:
+    version = model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
+    model_registry.set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+    for refused in (("2.0", "trial", "A. Curator"), ("1.0", "trial", " "), ("1.0", "approved", "A. Curator")):
+        with pytest.raises(UsageError):
+            model_registry.remove_alias(catalogue, "mend", *refused)
+    with pytest.raises(NotFoundError):
+        model_registry.remove_alias(catalogue, "mend", "1.0", "tried", "A. Curator")
+
+    model_registry.remove_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+
+    assert _approved(catalogue) == "1.0"
+    with catalogue.reading() as session:
+        with pytest.raises(NotFoundError):
+            find_version(session, "mend@trial")
+        event = session.scalars(select(Event).order_by(Event.id.desc())).first()
+        assert event is not None
+        assert (event.type, event.detail, event.version_id) == (
+            EventType.ALIAS_CHANGE,
+            "mend@trial: 1.0 -> nothing",
+            version.id,
+        )
+        assert event.agent.name == "A. Curator"
+
+
 @pytest.mark.parametrize(
     ("version", "alias", "person", "error"),
     [

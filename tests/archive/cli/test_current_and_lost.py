@@ -59,6 +59,8 @@ def test_a_changed_derivative_is_repaired_and_the_changed_file_kept(museum: Smal
     repaired = museum.done("verify", "--repair")
 
     assert repaired.output.startswith(f"derivative  changed  {changed}\n")
+    assert repaired.output.endswith(f"derivative  repaired  {changed}\n")
+    assert "1 of 1 derivative recreated" in repaired.errors
     assert changed.read_bytes() == before
     aside = [path for path in changed.parent.iterdir() if path != changed]
     assert [path.name.partition(".changed-")[0] for path in aside] == [changed.stem]
@@ -74,14 +76,33 @@ def test_other_bytes_become_a_new_derivative_and_the_lost_one_is_no_longer_expec
         patch.setattr(
             "archive.batches.running.task_processing.image_description", lambda _provenance: "made by another software"
         )
-        museum.done("verify", "--repair")
+        repaired = museum.done("verify", "--repair")
 
     lost, made = museum.show("A")["derivatives"]
+    assert repaired.output.endswith(f"derivative  replaced  {made['path']}\n")
+    assert "is a new derivative: review it again" in repaired.errors
 
     assert (lost["current"], lost["file"], made["current"], made["file"]) == (False, "lost", True, None)
     assert lost["recipe"] == made["recipe"]
     assert (lost["review"]["decision"], made["review"]) == ("accepted", None)
     assert museum.done("verify").output == ""
+
+
+def test_a_repair_names_what_it_could_not_put_right(museum: SmallArchive) -> None:
+    for name in "AB":
+        path_of(museum, name).unlink()
+    repaired_path = path_of(museum, "B")
+    change_one_byte(museum.scans / "A.tif")  # so that A's derivative can't be recreated
+
+    repaired = museum.run("verify", "--repair")
+
+    assert repaired.code == 3
+    assert repaired.output.endswith(f"\nderivative  repaired  {repaired_path}\n")
+    assert "1 of 2 derivatives recreated" in repaired.errors
+    assert "A (1)" in repaired.errors
+    assert "1 derivative still broken. Remove the cause and run `archive verify --repair` again" in repaired.errors
+    assert "1 broken file can't be recreated from records. Restore them from a backup" in repaired.errors
+    assert museum.run("verify", "--repair").code == 3
 
 
 def test_a_report_says_that_a_file_is_missing(museum: SmallArchive, tmp_path: Path) -> None:

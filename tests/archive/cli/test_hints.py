@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_archive import SmallArchive, command, write_scan
+from tests.small_archive import MODEL, SmallArchive, command, write_scan
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,15 @@ def test_a_new_home_is_followed_by_the_next_step(tmp_path: Path, monkeypatch: py
 
     monkeypatch.chdir(tmp_path / "my museum")
     assert "`archive ingest FOLDER`" in command("init").errors
+
+
+def test_an_alias_is_removed_and_the_approved_one_is_moved_instead(small: SmallArchive) -> None:
+    small.done("model", "alias", MODEL, "9.0", "trial")
+    assert "trial" in small.done("model", "list").output
+    assert small.done("model", "alias", MODEL, "9.0", "@trial", "--remove").output == (
+        f"{MODEL}@trial is removed; it was {MODEL}@9.0\n"
+    )
+    assert "trial" not in small.done("model", "list").output
+    refused = small.run("model", "alias", MODEL, "9.0", "approved", "--remove")
+    assert refused.code == 2
+    assert f"`archive model alias {MODEL} VERSION approved`" in refused.errors
