@@ -149,10 +149,10 @@ def get_batch(session: Session, batch_id: int) -> dict[str, Any]:
     ``recipes_used`` has the recipes in words.
 
     ``last_run`` has begun_at, ended_at and reason (why tasks were left), or is None if the batch was never run;
-    ended_at is None while the run goes on, and if its process was killed. A failure has accession_number, sequence,
-    path (the master's, absolute) and reason. ``rate`` and ``seconds_left`` are None until a task is done;
-    ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds of each network; ``workers`` is what
-    :func:`list_workers` yields.
+    ended_at is None while the run goes on, and if its process was killed; then it also has process (host, pid,
+    started). A failure has accession_number, sequence, path (the master's, absolute) and reason. ``rate`` and
+    ``seconds_left`` are None until a task is done; ``seconds_left`` is 0 if no task is open. ``stages`` has the seconds
+    of each network; ``workers`` is what :func:`list_workers` yields.
 
     Raises:
         NotFoundError: there is no such batch.

@@ -93,20 +93,23 @@ def show(context: Context, batch_id: int, form: str) -> None:
 
     A recipe names the models and styles with their settings. The csv format lists the failures only.
 
-    For an interrupted batch it says when and why the last run stopped.
+    For an interrupted batch it says when and why the last run stopped. If its process was killed on this machine, it
+    says so at once, although the batch counts as running until the leases expire.
 
     A worker's last heartbeat is its last sign of life. It gives one several times in each lease.
     """
+    from archive.batches.running.last_run import is_run_lost
     from archive.catalogue.listings import get_batch as find
 
     with context.catalogue().reading() as session:
         found = find(session, batch_id)
+        is_lost = bool(found["pending"] + found["running"]) and is_run_lost(session, batch_id)
     if form == "json":
         click.echo(as_json(found, indent=2))
     elif form == "csv":
         print_csv(({field: row[field] for field in FAILURE_FIELDS} for row in found["failures"]), FAILURE_FIELDS)
     else:
-        for name, value in _text_lines(found):
+        for name, value in _text_lines(found, is_lost=is_lost):
             click.echo(f"{name:<13}{escape_control_characters(value)}")
         if found["workers"]:
             click.echo()
@@ -116,14 +119,14 @@ def show(context: Context, batch_id: int, form: str) -> None:
             print_table(found["failures"], FAILURE_FIELDS)
 
 
-def _text_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _text_lines(found: dict[str, Any], *, is_lost: bool) -> Iterator[tuple[str, str]]:
     """The description of a batch as text, line by line."""
     for field in FIELDS:
         yield field.replace("_", " "), str(found[field])
     yield "query", found["query"] or "none: all masters"
     for recipe in found["recipes_used"]:
         yield "recipe", recipe
-    yield from _last_run_lines(found)
+    yield from _last_run_lines(found, is_lost=is_lost)
     if (rate := found["rate"]) is not None:
         yield (
             "rate",
@@ -135,16 +138,18 @@ def _text_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "stage", f"{stage['stage']}: {format_duration(stage['seconds'])}, {each:.2f} s per master"
 
 
-def _last_run_lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _last_run_lines(found: dict[str, Any], *, is_lost: bool) -> Iterator[tuple[str, str]]:
     """When the batch was last worked on, and if it is interrupted, why it stopped and how to continue it."""
     yield "last worked", found["last_worked_at"] or "never"
-    if found["status"] != "interrupted":
+    if found["status"] != "interrupted" and not is_lost:
         return
     last_run = found["last_run"] or {"ended_at": None, "reason": None}
-    if last_run["ended_at"] is None:
-        yield "stopped", "not recorded: the process is starting, or it was killed"
-    else:
+    if last_run["ended_at"] is not None:
         yield "stopped", f"{last_run['ended_at']}: {last_run['reason']}"
+    elif is_lost:
+        yield "stopped", "its process is gone (killed, or the machine was switched off)"
+    else:
+        yield "stopped", "not recorded: the process is starting, or it was killed"
     yield "to continue", f"archive batch resume {found['id']}"
 
 

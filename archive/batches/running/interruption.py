@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Final, Self
+
+CTRL_C: Final = "Ctrl-C"
+SIGTERM: Final = "SIGTERM"
 
 
 class StopRequest:
@@ -63,3 +67,49 @@ class Interruption(StopRequest):
         self.ask()
         self.raise_if_immediate()
         self._on_first()
+
+
+class Termination:
+    """SIGTERM as Ctrl-C: inside the context it has the same effect, and is remembered as the reason.
+
+    It has no effect outside the main thread, where signals can't be handled.
+    """
+
+    def __init__(self) -> None:
+        self._received = False
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        self._before: signal._HANDLER = signal.SIG_DFL
+
+    @property
+    def reason(self) -> str:
+        """What interrupted the run, if something did."""
+        return SIGTERM if self._received else CTRL_C
+
+    def __enter__(self) -> Self:
+        if self._in_main_thread:
+            self._before = signal.signal(signal.SIGTERM, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._in_main_thread:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _handle(self, _number: int, frame: FrameType | None) -> None:
+        self._received = True
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # such as in a background job of a shell, where Ctrl-C is ignored
+            raise KeyboardInterrupt
+        on_ctrl_c(signal.SIGINT, frame)
+
+
+@contextmanager
+def keeping_sigterm_handler() -> Iterator[None]:
+    """Puts back the handler of SIGTERM if a library replaces it inside the context."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

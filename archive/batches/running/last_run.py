@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
+from archive.batches.running.interruption import Termination
+from archive.batches.running.leases import LeaseHolder
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_workers import format_moment
-from archive.catalogue.schema.tables import Batch
+from archive.catalogue.schema.column_types import DatabaseClock
+from archive.catalogue.schema.tables import Batch, Task
+from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError
 
-CTRL_C: Final = "Ctrl-C"
 TIME_IS_UP: Final = "the time of --until was reached"
 
 
@@ -26,7 +33,12 @@ def record_begin(catalogue: Catalogue, batch_id: int) -> datetime:
         batch = session.get_one(Batch, batch_id, with_for_update=True)
         now = catalogue.now(session)
         batch.begun_at = batch.begun_at or now
-        _set(batch, now, None, None)
+        batch.last_run = {
+            "begun_at": format_moment(now),
+            "ended_at": None,
+            "reason": None,
+            "process": asdict(LeaseHolder.this_process()),
+        }
         return now
 
 
@@ -34,29 +46,47 @@ def record_end(catalogue: Catalogue, batch_id: int, begun_at: datetime, reason: 
     """Records that the run that began at ``begun_at`` has ended, and why, unless no task was left."""
     with catalogue.session() as session:
         batch = session.get_one(Batch, batch_id, with_for_update=True)
-        _set(batch, begun_at, catalogue.now(session), reason)
+        batch.last_run = {
+            "begun_at": format_moment(begun_at),
+            "ended_at": format_moment(catalogue.now(session)),
+            "reason": reason,
+        }
 
 
 @contextmanager
-def recording_error(catalogue: Catalogue, batch_id: int, begun_at: datetime) -> Iterator[None]:
-    """Records an error that ends the run, or a Ctrl-C; while the database is unavailable, nothing is recorded."""
+def recording_error(
+    catalogue: Catalogue, batch_id: int, begun_at: datetime, termination: Termination
+) -> Iterator[None]:
+    """Records an error or interruption that ends the run; while the database is unavailable, nothing is recorded."""
     try:
         yield
     except BaseException as error:
         with suppress(*DATABASE_UNAVAILABLE):
-            record_end(catalogue, batch_id, begun_at, _describe(error))
+            record_end(catalogue, batch_id, begun_at, _describe(error, termination))
         raise
 
 
-def _describe(error: BaseException) -> str:
+def _describe(error: BaseException, termination: Termination) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return CTRL_C
+        return termination.reason
     return str(error) if isinstance(error, ArchiveError) else f"unexpected {type(error).__name__}: {error}"
 
 
-def _set(batch: Batch, begun_at: datetime, ended_at: datetime | None, reason: str | None) -> None:
-    batch.last_run = {
-        "begun_at": format_moment(begun_at),
-        "ended_at": format_moment(ended_at),
-        "reason": reason,
-    }
+def is_run_lost(session: Session, batch_id: int) -> bool:
+    """Whether the process of the last run has ended without a record of it, and so have all that hold tasks.
+
+    False for a process on another machine. If this machine was switched off meanwhile, True once no lease is valid.
+    """
+    process = (session.get_one(Batch, batch_id).last_run or {}).get("process")
+    if process is None:
+        return False
+    running = session.execute(
+        select(Task.lease_host, Task.lease_pid, Task.lease_started).where(
+            Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING, Task.lease_expires_at > DatabaseClock()
+        )
+    ).all()
+    runner = LeaseHolder(**process)
+    if not running and runner.ran_before_restart():
+        return True
+    holders = [LeaseHolder(host=host or "", pid=pid or 0, started=started or 0) for host, pid, started in running]
+    return all(holder.is_known_dead() for holder in (runner, *holders))

@@ -56,6 +56,12 @@ class LeaseHolder:
         except OSError:  # /proc may hide other users' processes
             return False
 
+    def ran_before_restart(self) -> bool:
+        """Whether it ran on a machine of this one's name that was started at another time, probably this one."""
+        name, boot, *_ = self.host.split()
+        here, this_boot, *_ = _host().split()
+        return name == here and boot != this_boot
+
 
 def lease_expiry(catalogue: Catalogue, now: datetime) -> datetime:
     """The expiry time of a lease that is taken or extended at ``now``, by the database's clock."""

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import uuid4
 
-from archive.batches.running.interruption import Interruption, StopRequest
+from archive.batches.running.interruption import Interruption, StopRequest, keeping_sigterm_handler
 from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.log_context import batch_context
 from archive.batches.running.model_preflight import ModelLoader
@@ -94,7 +94,8 @@ def _connection(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise BatchError("Ray is not installed. Install it with `pip install 'archive-restoration[ray]'`") from error
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        with keeping_sigterm_handler():
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BatchError(
             f"the Ray cluster {address} can't be reached: {error}. Start one with `ray start --head`, and run this "

@@ -8,8 +8,8 @@ from datetime import datetime, time, timedelta
 
 from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
-from archive.batches.running.interruption import Interruption
-from archive.batches.running.last_run import CTRL_C, TIME_IS_UP, record_begin, record_end, recording_error
+from archive.batches.running.interruption import Interruption, Termination
+from archive.batches.running.last_run import TIME_IS_UP, record_begin, record_end, recording_error
 from archive.batches.running.model_preflight import ModelLoader, make_execution
 from archive.batches.running.ray_supervisor import check_ray_usage, supervise_on_ray
 from archive.batches.running.supervisor import supervise
@@ -43,8 +43,8 @@ def run_batch(
     """Processes the pending tasks of a new or resumed batch, in this process or in several worker processes.
 
     A failed task is marked with its reason, and the batch continues. At the end it waits for tasks that other processes
-    hold, and takes over those of dead processes. The first Ctrl-C finishes the tasks that have reached the device, the
-    second stops immediately; the other tasks stay pending.
+    hold, and takes over those of dead processes. The first Ctrl-C or SIGTERM finishes the tasks that have reached
+    the device, the second stops immediately; the other tasks stay pending.
 
     Args:
         catalogue: the catalogue.
@@ -74,7 +74,7 @@ def run_batch(
         result = retry_while_unavailable(catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=False))
         return replace(result, was_over=True)
     begun_at = retry_while_unavailable(catalogue, lambda: record_begin(catalogue, batch_id))
-    with recording_error(catalogue, batch_id, begun_at):
+    with Termination() as termination, recording_error(catalogue, batch_id, begun_at, termination):
         stop_at = None if until is None else next_occurrence(until, clock())
         options = WorkerOptions(device=device, precision=precision, stop_at=stop_at)
         listener = progress or NoProgress()
@@ -101,7 +101,7 @@ def run_batch(
         result = retry_while_unavailable(
             catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted)
         )
-        reason = (CTRL_C if interrupted else TIME_IS_UP) if result.pending else None
+        reason = (termination.reason if interrupted else TIME_IS_UP) if result.pending else None
         retry_while_unavailable(catalogue, lambda: record_end(catalogue, batch_id, begun_at, reason))
     return result
 

@@ -1,4 +1,4 @@
-"""The supervisor of worker processes: starts and restarts them, shows their common progress and forwards Ctrl-C.
+"""The supervisor of worker processes: starts and restarts them, shows their progress and forwards Ctrl-C and SIGTERM.
 
 Workers claim tasks from the catalogue themselves. The supervisor assigns no tasks, so nothing is lost if it dies.
 """
@@ -22,7 +22,7 @@ from archive.batches.running.log_context import batch_context
 from archive.batches.running.model_preflight import ModelLoader
 from archive.batches.running.supervised_batch import GRACE_SECONDS, POLL_SECONDS, SupervisedBatch
 from archive.batches.running.worker_loop import WorkerOptions
-from archive.batches.running.worker_process import Report, WorkerJob, run_worker
+from archive.batches.running.worker_process import IGNORED_SIGNALS, Report, WorkerJob, run_worker
 from archive.catalogue import Catalogue
 from archive.progress_reporting import Progress
 
@@ -73,9 +73,9 @@ class _Worker:
         self.connection, theirs = _processes.Pipe()
         name = f"worker-{job.options.name}"
         self.process: SpawnProcess = _processes.Process(target=run_worker, args=(job, theirs), name=name, daemon=True)
-        resource_tracker.ensure_running()  # otherwise the first start does it, and unblocks the signal
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:  # the mask is inherited, so no Ctrl-C can reach the worker before it ignores the signal
+        resource_tracker.ensure_running()  # otherwise the first start does it, and unblocks the signals
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+        try:  # the mask is inherited, so no signal can reach the worker before it ignores it
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -85,7 +85,7 @@ class _Worker:
         """Ensures that this number of stop requests was sent; a worker that holds no tasks yet is ended."""
         if not self.working:
             self.ended = True
-            self.process.terminate()
+            self.process.kill()
         while self.asked < times:
             self.asked += 1
             with suppress(OSError):

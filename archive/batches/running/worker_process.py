@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Final, Protocol
 
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.model_preflight import ModelLoader
@@ -17,6 +17,8 @@ from archive.batches.running.worker_loop import WorkerOptions, work_on_batch
 from archive.catalogue import Catalogue
 from archive.errors import ArchiveError
 from archive.settings import Settings
+
+IGNORED_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})  # by workers
 
 
 class Report(Enum):
@@ -48,11 +50,12 @@ def no_setup() -> None:
 def run_worker(job: WorkerJob, supervisor: Connection) -> None:
     """The main function of a worker process.
 
-    Ctrl-C on a terminal reaches every process of the group; only the supervisor handles it. If the supervisor dies, the
-    worker finishes its in-flight tasks and ends.
+    Ctrl-C on a terminal, and SIGTERM from a service manager, reach every process of the group; only the supervisor
+    handles them. If the supervisor dies, the worker finishes its in-flight tasks and ends.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     job.set_up()
     stop = StopRequest()
     threading.Thread(target=_listen, args=(supervisor, stop), name="supervisor", daemon=True).start()

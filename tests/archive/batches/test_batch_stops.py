@@ -1,4 +1,4 @@
-"""What ends a whole batch before its last task: trouble that is not one scan's, Ctrl-C, and the time of day."""
+"""What ends a whole batch before its last task: trouble that is not one scan's, Ctrl-C, SIGTERM, the time of day."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import threading
+from dataclasses import asdict
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from sqlalchemy.exc import OperationalError
 
 from archive import storage
 from archive.batches.running import commit, model_preflight, runner
+from archive.batches.running.last_run import is_run_lost, record_begin, record_end
+from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.runner import run_batch
 from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.listings import get_batch
-from archive.catalogue.schema.tables import Recipe, Task
+from archive.catalogue.schema.tables import Batch, Recipe, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, ModelRegistryError, NotFoundError
 from archive.progress_reporting import NoProgress
@@ -183,13 +186,13 @@ def test_a_database_that_fails_in_mid_batch_stops_it_and_the_batch_can_be_resume
 
 
 class Told(NoProgress):
-    """Progress that knows when the batch has noticed a Ctrl-C."""
+    """Progress that knows when the batch has noticed a Ctrl-C or SIGTERM."""
 
     def __init__(self) -> None:
         self._noticed = threading.Event()
 
-    def interrupt(self) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupt(self, how: signal.Signals = signal.SIGINT) -> None:
+        os.kill(os.getpid(), how)
         assert self._noticed.wait(60)
 
     def interrupted(self) -> None:
@@ -201,21 +204,24 @@ def all_are_in_flight() -> bool:
     return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MAX_IN_FLIGHT_TASKS
 
 
-def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_resumed(workshop: Any) -> None:
+@pytest.mark.parametrize(("how", "reason"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_resumed(
+    workshop: Any, how: signal.Signals, reason: str
+) -> None:
     batch_id = workshop.prepared("A", "B", "C", "D")
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(how)
     told = Told()
 
     def interrupt() -> None:
         wait_until(all_are_in_flight)
-        told.interrupt()
+        told.interrupt(how)
 
     result = workshop.run(batch_id, FakeStage(once(interrupt)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
     assert workshop.statuses(batch_id).count(PENDING) == 3
     assert len(workshop.files()) == 1
-    assert signal.getsignal(signal.SIGINT) is before
-    assert_interrupted(workshop, batch_id, "Ctrl-C")
+    assert signal.getsignal(how) is before
+    assert_interrupted(workshop, batch_id, reason)
     resumed = workshop.run(batch_id)
     assert (resumed.interrupted, resumed.done, resumed.pending) == (False, 4, 0)
     with workshop.catalogue.reading() as session:
@@ -235,6 +241,23 @@ def test_a_ctrl_c_while_models_are_loaded_is_recorded(workshop: Any) -> None:
     assert_interrupted(workshop, batch_id, "Ctrl-C")
 
 
+@pytest.mark.parametrize("on_ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_sigterm_while_models_are_loaded_is_recorded(workshop: Any, on_ctrl_c: Any) -> None:
+    batch_id = workshop.prepared("A")
+
+    def terminated(*_: object) -> FakeModels:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it was not ended")
+
+    before = signal.signal(signal.SIGINT, on_ctrl_c)  # a background job of a shell ignores Ctrl-C
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(workshop.catalogue, batch_id, make_models=terminated)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert_interrupted(workshop, batch_id, "SIGTERM")
+
+
 def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(workshop: Any) -> None:
     batch_id = workshop.prepared("A", "B", "C", "D")
     told = Told()
@@ -249,6 +272,29 @@ def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(worksho
     assert workshop.files() == []
     assert workshop.statuses(batch_id) == [PENDING] * 4
     assert workshop.run(batch_id).done == 4
+
+
+def test_a_lost_run_is_known_on_its_machine_also_after_a_restart(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+    record_begin(workshop.catalogue, batch_id)
+
+    def is_lost(**changes: Any) -> bool:
+        with workshop.catalogue.session() as session:
+            batch = session.get_one(Batch, batch_id)
+            assert batch.last_run is not None
+            process = {**asdict(LeaseHolder.this_process()), **changes}
+            batch.last_run = {**batch.last_run, "process": process}
+            return is_run_lost(session, batch_id)
+
+    here = LeaseHolder.this_process()
+    name, _, numbers = here.host.split()
+    assert not is_lost()
+    assert is_lost(started=here.started - 1)  # its process id was given to another process
+    assert is_lost(host=f"{name} another-boot {numbers}")
+    assert not is_lost(host=f"elsewhere another-boot {numbers}")
+    record_end(workshop.catalogue, batch_id, datetime(2026, 5, 1), "Ctrl-C")
+    with workshop.catalogue.reading() as session:
+        assert not is_run_lost(session, batch_id)
 
 
 def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:

@@ -22,6 +22,7 @@ from archive.batches.running.supervised_batch import SupervisedBatch
 from archive.batches.running.worker_count import place_workers
 from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEMORY_BYTES
+from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, UsageError
 from archive.progress_reporting import NoProgress
@@ -160,6 +161,28 @@ def test_ctrl_c_once_ends_tasks_in_flight_and_twice_stops_now(
     assert not [path for path in workshop.files() if path.name.startswith(".")]
     _run(workshop, batch_id)
     workshop.assert_whole(batch_id)
+
+
+@pytest.mark.slow
+@SQLITE
+def test_a_sigterm_to_all_processes_ends_tasks_in_flight(workshop: Any, tmp_path: Path) -> None:
+    batch_id = _prepare(workshop, 9)
+    (gate := tmp_path / "gate").mkdir()
+
+    def terminate() -> None:
+        wait_until(lambda: len(list(gate.iterdir())) == 2)
+        for process in (*worker_processes(), psutil.Process()):  # as a service manager does
+            process.send_signal(signal.SIGTERM)
+        time.sleep(1.5)
+        for waiting in gate.iterdir():
+            waiting.unlink()
+
+    threading.Thread(target=terminate, daemon=True).start()
+    result = _run(workshop, batch_id, loader=FakeModelLoader(gate=gate))
+    assert (result.interrupted, result.done, result.pending) == (True, 2, 7)
+    assert not worker_processes()
+    with workshop.catalogue.reading() as session:
+        assert get_batch(session, batch_id)["last_run"]["reason"] == "SIGTERM"
 
 
 @pytest.mark.slow

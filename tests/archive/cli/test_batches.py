@@ -10,16 +10,20 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.runner import BatchResult
 from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Batch
 from archive.cli.batch_result_text import print_batch_result
 from archive.cli.output_formats import format_duration
+from archive.settings import load_settings
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
 
 ROOT = Path(__file__).parents[3]
@@ -238,6 +242,9 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
 
     assert _ended(_start(planned, "batch", "resume", "2", ARCHIVE_FAILPOINT="commit:2")).code == -signal.SIGKILL
     assert planned.done("batch", "show", "2", "--format", "json").json()["running"] in range(1, MAX_IN_FLIGHT_TASKS + 1)
+    shown = planned.done("batch", "show", "2").output
+    assert "its process is gone (killed, or the machine was switched off)" in shown
+    assert "archive batch resume 2" in shown
 
     process = _start(planned, "batch", "resume", "2")
     assert process.stderr is not None
@@ -255,6 +262,20 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
     names = [path.name for path in (planned.home / "derivatives").rglob("*") if path.is_file()]
     assert len(names) == 14
     assert not [name for name in names if name.startswith(".")]
+
+
+def test_a_run_that_was_killed_is_named_as_long_as_tasks_are_open(planned: SmallArchive) -> None:
+    def lose_run() -> None:
+        process = {**asdict(LeaseHolder.this_process()), "started": 0}
+        with Catalogue.open(load_settings(planned.home)).session() as session:
+            batch = session.get_one(Batch, 1)
+            batch.last_run = {"begun_at": None, "ended_at": None, "reason": None, "process": process}
+
+    lose_run()
+    assert "its process is gone" in planned.done("batch", "show", "1").output
+    planned.done("batch", "resume", "1")
+    lose_run()
+    assert "its process is gone" not in planned.done("batch", "show", "1").output
 
 
 def test_durations_are_formatted_in_readable_units() -> None:
