@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Recipe, Task
+from archive.catalogue.schema.tables import (
+    Batch,
+    Derivative,
+    Item,
+    Master,
+    Model,
+    ModelVersion,
+    Recipe,
+    RecipeStage,
+    Task,
+)
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.display_labels import describe_recipe
 from archive.errors import NotFoundError
@@ -50,6 +60,18 @@ def describe_batch_recipes(session: Session, batch_id: int) -> list[str]:
         .order_by(Recipe.id)
     )
     return list(dict.fromkeys(describe_recipe(json.loads(recipe)) for recipe in session.scalars(recipes)))
+
+
+def list_open_models(session: Session, batch_id: int) -> list[str]:
+    """The model versions, as ``name@version``, that the batch's unfinished tasks need."""
+    recipes = select(Task.recipe_id).where(*open_tasks(batch_id))
+    needed = (
+        select(Model.name, ModelVersion.version)
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(ModelVersion.id.in_(select(RecipeStage.version_id).where(RecipeStage.recipe_id.in_(recipes))))
+        .order_by(Model.name, ModelVersion.id)
+    )
+    return [f"{name}@{version}" for name, version in session.execute(needed)]
 
 
 def list_failures(session: Session, batch_id: int) -> Iterator[Failure]:

@@ -264,7 +264,13 @@ def run_and_report(
     metrics: str | None = None,
 ) -> int:
     """Runs a batch and prints its outcome; returns the exit code."""
+    from archive.catalogue.batch_queries import list_open_models
+
     try:
+        with catalogue.reading() as session:
+            models = list_open_models(session, batch_id)
+        if models:  # loading takes seconds in which nothing else is shown
+            emit(f"Loading {', '.join(models)} …", batch=batch_id)
         from archive.batches.running.metrics_and_notifications import monitor_batch
         from archive.batches.running.runner import run_batch
 

@@ -88,3 +88,15 @@ def test_an_alias_is_removed_and_the_approved_one_is_moved_instead(small: SmallA
     refused = small.run("model", "alias", MODEL, "9.0", "approved", "--remove")
     assert refused.code == 2
     assert f"`archive model alias {MODEL} VERSION approved`" in refused.errors
+
+
+def test_before_models_are_loaded_they_are_named(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    loading = f"Loading {MODEL}@9.0 …"
+    planned = small.done("restore", "--plan")
+    assert loading not in planned.errors
+    run = small.done("batch", "resume", "1")
+    assert loading in run.errors
+    assert loading not in run.output
+    assert "Loading" not in small.done("batch", "resume", "1").errors  # no task is open
