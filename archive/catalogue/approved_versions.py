@@ -20,7 +20,7 @@ from archive.catalogue.schema.vocabularies import APPROVED
 from archive.catalogue.sessions import Catalogue
 from archive.progress_reporting import Progress
 
-_CHUNK_MASTERS = 500  # in a transaction
+_CHUNK_MASTERS = 2_000  # in a transaction
 _PAUSE_SECONDS = 0.01  # between transactions: SQLite's other writers look for a free lock now and then
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BEFORE_NOTICE = 2.0

@@ -60,6 +60,11 @@ _CURRENT = (
 """Of each kind, the columns of a master that hold the current derivative and its recipe."""
 
 
+# Made once, because SQLAlchemy builds their columns slowly and then keeps them.
+_STAGE, _VERSION, _APPROVED = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
+_ITS_DERIVATIVE, _ITS_STAGE = aliased(Derivative), aliased(RecipeStage)
+
+
 def is_current(derivative: type[Derivative]) -> ColumnElement[bool]:
     """Whether a derivative, or an alias of it, is one of the current ones of its master; never NULL."""
     return or_(*(derivative.id == func.coalesce(current_id, 0) for _, current_id, _ in _CURRENT))
@@ -95,7 +100,7 @@ def image_score(
 
 def outdated_recipes() -> Select[int]:
     """Selects the recipes with a restoration stage by another version than the approved one of its model."""
-    stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
+    stage, version, approved = _STAGE, _VERSION, _APPROVED
     return (
         select(stage.recipe_id)
         .join(version, version.id == stage.version_id)
@@ -201,8 +206,7 @@ def _first_of_each_master(kind: DerivativeKind, which: ColumnElement[bool]) -> S
 
 def _is_stale() -> ColumnElement[bool]:
     """Whether a master is stale by its present current derivative."""
-    stage, version, approved = aliased(RecipeStage), aliased(ModelVersion), aliased(ModelAlias)
-    derivative, its_stage = aliased(Derivative), aliased(RecipeStage)
+    stage, version, approved, derivative, its_stage = _STAGE, _VERSION, _APPROVED, _ITS_DERIVATIVE, _ITS_STAGE
     by_approved = (
         exists()
         .where(

@@ -30,6 +30,13 @@ from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, ComparedWith
 _State = tuple[str | None, Decision | None]  # status and review of a master
 _LEAST_FAR_FIRST = ("failed", FILE_MISSING, "unrestored", "refused", "withdrawn", "stale", "restored")
 _ROWS_AT_A_TIME = 500
+# Made once, because SQLAlchemy builds their columns slowly and then keeps them.
+_SHOWN, _FIRST_STAGE, _COUNTED, _EACH_MASTER = (
+    aliased(Derivative),
+    aliased(RecipeStage),
+    aliased(Master),
+    aliased(Master),
+)
 _SCORES = tuple(
     (metric, against) for against in (ComparedWith.SOURCE, ComparedWith.REFERENCE) for metric in ("psnr", "ssim")
 )
@@ -103,12 +110,7 @@ def _matching_masters(node: QueryNode) -> Select[int]:
 def _list_statement(
     first_match: ScalarSelect[int], selected: ColumnElement[bool] | None, further: Collection[str]
 ) -> Select[*tuple[Any, ...]]:
-    shown, first_stage, counted, each_master = (
-        aliased(Derivative),
-        aliased(RecipeStage),
-        aliased(Master),
-        aliased(Master),
-    )
+    shown, first_stage, counted, each_master = _SHOWN, _FIRST_STAGE, _COUNTED, _EACH_MASTER
     shown_id: Any = Master.current_restored_id if selected is None else _newest_selected(selected)
     shown_recipe_id = Master.current_restored_recipe_id if selected is None else shown.recipe_id
     earliest = (
@@ -187,7 +189,7 @@ def stream_masters(
     session: Session, node: QueryNode, limit: int | None, further: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Streams the rows of :func:`archive.catalogue.listings.list_masters`."""
-    shown = aliased(Derivative)
+    shown = _SHOWN
     count = select(func.count(Derivative.id)).where(Derivative.master_id == Master.id).scalar_subquery()
     statement = (
         select(
