@@ -72,7 +72,8 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
             highest = max((folder.card.version for folder in folders if folder.card.name == name), key=Version)
             version = _version(session, name, highest)
             _point(catalogue, session, version, APPROVED, agent=None)
-            session.get_one(ModelAlias, (version.model_id, APPROVED)).is_applied = True  # no master has a derivative
+            # A new model has made no derivatives.
+            session.get_one(ModelAlias, (version.model_id, APPROVED)).unapplied_since = None
     return new
 
 
@@ -358,7 +359,8 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
     else:
         before = row.version.version
         row.version = version
-    row.is_applied = alias != APPROVED
+    at = catalogue.now(session)
+    row.unapplied_since = at if alias == APPROVED else None
     session.flush()
     record_event(
         session,
@@ -366,7 +368,7 @@ def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias:
         detail=f"{version.model.name}@{alias}: {before} -> {version.version}",
         agent=agent,
         version=version,
-        at=catalogue.now(session),
+        at=at,
     )
     return True
 

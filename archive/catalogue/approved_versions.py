@@ -1,8 +1,8 @@
 """What changes when another version of a model becomes the approved one: the current derivatives of its masters.
 
-The alias is moved by one short transaction, which marks it as not applied. Then the masters follow, a few in each
-transaction, so that batches and reviewers can write meanwhile. Until the alias is marked as applied, some masters are
-judged by the former version.
+The alias is moved by one short transaction, which records since when it is not applied. Then the masters follow, a few
+in each transaction, so that batches and reviewers can write meanwhile. Until all have followed, some are judged by the
+former version.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def apply_approved_version(catalogue: Catalogue, model_id: int, progress: Progre
     """
     with catalogue.reading() as session:
         alias = session.get_one(ModelAlias, (model_id, APPROVED))
-        if alias.is_applied:
+        moved_at = alias.unapplied_since
+        if moved_at is None:
             return
-        version_id = alias.version_id
     if not (_wait_for_writers(catalogue) and _update_masters(catalogue, model_id, progress)):
         _log.warning(
             "other transactions of the database server have been running for %.0f s. Repeat the command when they have "
@@ -50,9 +50,9 @@ def apply_approved_version(catalogue: Catalogue, model_id: int, progress: Progre
         )
         return
     with catalogue.session() as session:
-        # Unless somebody moved it on meanwhile.
-        same = (ModelAlias.model_id == model_id, ModelAlias.alias == APPROVED, ModelAlias.version_id == version_id)
-        session.execute(update(ModelAlias).where(*same).values(is_applied=True))
+        # Unless somebody has moved it again.
+        same = (ModelAlias.model_id == model_id, ModelAlias.alias == APPROVED, ModelAlias.unapplied_since == moved_at)
+        session.execute(update(ModelAlias).where(*same).values(unapplied_since=None))
 
 
 def unapplied_versions(session: Session) -> list[tuple[str, str]]:
@@ -61,7 +61,7 @@ def unapplied_versions(session: Session) -> list[tuple[str, str]]:
         select(Model.name, ModelVersion.version)
         .join(ModelAlias, ModelAlias.model_id == Model.id)
         .join(ModelVersion, ModelVersion.id == ModelAlias.version_id)
-        .where(~ModelAlias.is_applied)
+        .where(ModelAlias.unapplied_since.is_not(None))
         .order_by(Model.name)
     )
     return [(name, version) for name, version in found]

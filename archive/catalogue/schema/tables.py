@@ -173,7 +173,7 @@ class ModelAlias(Table):
     model_id: Mapped[int] = mapped_column(Id, ForeignKey("models.id"), primary_key=True)
     alias: Mapped[str] = mapped_column(ExactText, primary_key=True)
     version_id: Mapped[int] = mapped_column(Id, ForeignKey("model_versions.id"), index=True)
-    is_applied: Mapped[bool] = mapped_column(default=True)  # are all masters judged by it?
+    unapplied_since: Mapped[datetime | None]  # when it was moved, until all masters are judged by it
 
     model: Mapped[Model] = relationship(back_populates="aliases")
     version: Mapped[ModelVersion] = relationship()

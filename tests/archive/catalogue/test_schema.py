@@ -52,7 +52,7 @@ def test_a_difference_from_the_softwares_tables_is_found(settings: Settings, cat
 def test_a_broken_foreign_key_is_found(settings: Settings, catalogue: Catalogue) -> None:
     if settings.sqlite_path:
         with closing(sqlite3.connect(settings.sqlite_path)) as connection:  # which checks no foreign keys
-            connection.execute("INSERT INTO model_aliases VALUES (7, 'approved', 8, 1)")
+            connection.execute("INSERT INTO model_aliases VALUES (7, 'approved', 8, NULL)")
             connection.commit()
     else:
         name = "fk_model_aliases_model_id_models"
