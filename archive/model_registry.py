@@ -1,16 +1,14 @@
-"""Model versions and their aliases in the catalogue, and their files below the home.
+"""Model versions in the catalogue, and their files below the home.
 
 A version is registered once and never changed: the catalogue holds its whole card and the digest of its weights. Its
-files are copied to ``<home>/models/<name>/<version>/`` on first use and from then on checked against the catalogue. A
-person decides which version a museum uses: only :func:`set_alias` and :func:`remove_alias` change an alias.
+files are copied to ``<home>/models/<name>/<version>/`` on first use and from then on checked against the catalogue.
+Which version a museum uses is decided by a person, see ``model_aliases``.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,12 +19,12 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.approved_versions import apply_approved_version
-from archive.catalogue.events import person_agent, record_event
-from archive.catalogue.listings import find_version
-from archive.catalogue.schema.tables import Agent, Model, ModelAlias, ModelVersion
+from archive.catalogue.events import record_event
+from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion
 from archive.catalogue.schema.vocabularies import APPROVED, EventType, StageTask
-from archive.errors import ModelRegistryError, StorageError, UsageError
-from archive.progress_reporting import NoProgress, Progress
+from archive.errors import ModelRegistryError, StorageError
+from archive.model_aliases import point_alias
+from archive.progress_reporting import NoProgress
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
 from restoration.model_folders import (
@@ -38,8 +36,6 @@ from restoration.model_folders import (
     parse_card,
     shipped_versions,
 )
-
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +67,7 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
         for name in sorted({folder.card.name for folder in folders} - known):
             highest = max((folder.card.version for folder in folders if folder.card.name == name), key=Version)
             version = _version(session, name, highest)
-            _point(catalogue, session, version, APPROVED, agent=None)
+            point_alias(catalogue, session, version, APPROVED, agent=None)
             # A new model has made no derivatives.
             session.get_one(ModelAlias, (version.model_id, APPROVED)).unapplied_since = None
     return new
@@ -95,7 +91,7 @@ def add_version(catalogue: Catalogue, folder: Path) -> ModelVersion:
     with catalogue.session() as session:
         version, _ = _register(catalogue, session, source, stored=str(kept.relative_to(catalogue.settings.home)))
         if session.get(ModelAlias, (version.model_id, APPROVED)) is None:
-            _point(catalogue, session, version, APPROVED, agent=None)
+            point_alias(catalogue, session, version, APPROVED, agent=None)
         # Inside the transaction: a version whose files could not be kept is not registered.
         _copy(source.path, kept, version)
         session.flush()
@@ -113,79 +109,6 @@ def demo_style() -> str | None:
     """
     styles = [folder.card for folder in _shipped() if folder.card.task == "style"]
     return min(styles, key=lambda card: (card.palette != "toned", card.name)).name if styles else None
-
-
-def set_alias(
-    catalogue: Catalogue,
-    name: str,
-    version: str,
-    alias: str,
-    person_name: str,
-    *,
-    progress: Progress | None = None,
-) -> bool:
-    """Makes ``name@alias`` refer to ``name@version`` from now on, and records the person's decision as an event.
-
-    Returns whether it did not before.
-
-    A changed approved version changes which derivatives are current, see
-    :func:`archive.catalogue.approved_versions.apply_approved_version`. If that is interrupted, repeat the call.
-
-    Raises:
-        UsageError: the alias or the version is malformed, the alias is easily taken for ``approved``, or the person's
-            name is empty.
-        NotFoundError: the version does not exist.
-    """
-    _check_alias_change(alias, person_name)
-    if alias != APPROVED and get_close_matches(alias.casefold(), [APPROVED], cutoff=0.8):
-        raise UsageError(f"{alias!r} is not set, because it is easily taken for {APPROVED!r}: take another name")
-    if not version[:1].isdecimal():
-        raise UsageError(f"{version!r} is not a version. An alias points to a version, such as 1.0.")
-    with catalogue.session() as session:
-        found = find_version(session, f"{name}@{version}")
-        has_changed = _point(catalogue, session, found, alias, agent=person_agent(session, person_name.strip()))
-        model_id = found.model_id
-    if alias == APPROVED:
-        apply_approved_version(catalogue, model_id, progress or NoProgress())
-    return has_changed
-
-
-def remove_alias(catalogue: Catalogue, name: str, version: str, alias: str, person_name: str) -> None:
-    """Removes ``name@alias``, which refers to ``name@version``, and records the person's decision as an event.
-
-    Raises:
-        UsageError: the alias is ``approved`` or refers to another version, or the person's name is empty.
-        NotFoundError: the alias does not exist.
-    """
-    _check_alias_change(alias, person_name)
-    if alias == APPROVED:
-        raise UsageError(
-            f"{name}@{APPROVED} can't be removed, because {name} alone means it. Move it to another version: "
-            f"`archive model alias {name} VERSION {APPROVED}`"
-        )
-    with catalogue.session() as session:
-        found = find_version(session, f"{name}@{alias}")
-        if found.version != version:
-            raise UsageError(f"{name}@{alias} is not removed, because it is {name}@{found.version}, not {version}")
-        session.delete(session.get_one(ModelAlias, (found.model_id, alias)))
-        record_event(
-            session,
-            EventType.ALIAS_CHANGE,
-            detail=f"{name}@{alias}: {version} -> nothing",
-            agent=person_agent(session, person_name.strip()),
-            version=found,
-            at=catalogue.now(session),
-        )
-
-
-def _check_alias_change(alias: str, person_name: str) -> None:
-    if not _ALIAS.fullmatch(alias):
-        raise UsageError(
-            f"{alias!r} can't be an alias: it starts with a letter and holds letters, digits, '.', '_' and '-'. "
-            "It follows the version: NAME VERSION ALIAS"
-        )
-    if not person_name.strip():
-        raise UsageError("a change of an alias is a person's decision: name who decides")
 
 
 def checked_folder(catalogue: Catalogue, version: ModelVersion) -> ModelFolder:
@@ -342,35 +265,6 @@ def _version(session: Session, name: str, version: str) -> ModelVersion:
     return session.execute(
         select(ModelVersion).join(Model).where(Model.name == name, ModelVersion.version == version)
     ).scalar_one()
-
-
-def _point(catalogue: Catalogue, session: Session, version: ModelVersion, alias: str, *, agent: Agent | None) -> bool:
-    """Makes ``alias`` refer to ``version`` and records it, unless it does already; returns whether it did not.
-
-    The approved version decides which derivatives are current, so apply it after the commit.
-    """
-    row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
-    if row is None:
-        before = "nothing"
-        row = ModelAlias(model_id=version.model_id, alias=alias, version_id=version.id)
-        session.add(row)
-    elif row.version_id == version.id:
-        return False
-    else:
-        before = row.version.version
-        row.version = version
-    at = catalogue.now(session)
-    row.unapplied_since = at if alias == APPROVED else None
-    session.flush()
-    record_event(
-        session,
-        EventType.ALIAS_CHANGE,
-        detail=f"{version.model.name}@{alias}: {before} -> {version.version}",
-        agent=agent,
-        version=version,
-        at=at,
-    )
-    return True
 
 
 def _kept_folder(catalogue: Catalogue, card: ModelCard) -> Path:

@@ -37,7 +37,7 @@ from archive.catalogue.schema.tables import (
 )
 from archive.catalogue.schema.text_index_tables import DistinctWord, ItemWord
 from archive.catalogue.schema.vocabularies import APPROVED, DerivativeKind, StageTask
-from archive.model_registry import set_alias
+from archive.model_aliases import set_alias
 from restoration.model_folders import ModelCard, parse_card
 from restoration.recipe import Recipe as RecipeContent
 

@@ -109,7 +109,7 @@ def alias(context: Context, name: str, version: str, alias_name: str, *, remove:
     from archive.catalogue.listings import count_stale_masters
     from archive.catalogue.schema.vocabularies import APPROVED
     from archive.cli.progress_bar import make_progress
-    from archive.model_registry import remove_alias, set_alias
+    from archive.model_aliases import remove_alias, set_alias
 
     alias_name = alias_name.removeprefix("@")
     catalogue = context.catalogue()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from archive import model_registry
+from archive import model_aliases, model_registry
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import find_version
 from archive.catalogue.schema.tables import Event, ModelAlias, ModelVersion
@@ -222,7 +222,7 @@ def test_verify_reports_a_changed_card(catalogue: Catalogue, tmp_path: Path) -> 
 def test_moving_an_alias_is_an_event_of_the_person_who_did_it(catalogue: Catalogue, tmp_path: Path) -> None:
     model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     new = model_registry.add_version(catalogue, _write(tmp_path, "2.0"))
-    model_registry.set_alias(catalogue, "mend", "2.0", "approved", "A. Curator")
+    model_aliases.set_alias(catalogue, "mend", "2.0", "approved", "A. Curator")
     assert _approved(catalogue) == "2.0"
     with catalogue.reading() as session:
         event = session.scalars(select(Event).order_by(Event.id.desc())).first()
@@ -239,7 +239,7 @@ def test_moving_an_alias_back_is_the_same_command(catalogue: Catalogue, tmp_path
     for version in ("1.0", "2.0"):
         model_registry.add_version(catalogue, _write(tmp_path, version))
     for version in ("2.0", "1.0", "1.0"):
-        model_registry.set_alias(catalogue, "mend", version, "approved", "A. Curator")
+        model_aliases.set_alias(catalogue, "mend", version, "approved", "A. Curator")
     assert _approved(catalogue) == "1.0"
     with catalogue.reading() as session:
         moves = session.scalars(select(Event.detail).where(Event.type == EventType.ALIAS_CHANGE).order_by(Event.id))
@@ -252,7 +252,7 @@ def test_moving_an_alias_back_is_the_same_command(catalogue: Catalogue, tmp_path
 
 def test_a_version_can_have_further_aliases(catalogue: Catalogue, tmp_path: Path) -> None:
     model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
-    model_registry.set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+    model_aliases.set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
     with catalogue.reading() as session:
         assert find_version(session, "mend@trial").version == "1.0"
         assert len(session.scalars(select(ModelAlias)).all()) == 2
@@ -260,14 +260,14 @@ def test_a_version_can_have_further_aliases(catalogue: Catalogue, tmp_path: Path
 
 def test_an_alias_is_removed_by_a_person_but_not_the_approved_one(catalogue: Catalogue, tmp_path: Path) -> None:
     version = model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
-    model_registry.set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+    model_aliases.set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
     for refused in (("2.0", "trial", "A. Curator"), ("1.0", "trial", " "), ("1.0", "approved", "A. Curator")):
         with pytest.raises(UsageError):
-            model_registry.remove_alias(catalogue, "mend", *refused)
+            model_aliases.remove_alias(catalogue, "mend", *refused)
     with pytest.raises(NotFoundError):
-        model_registry.remove_alias(catalogue, "mend", "1.0", "tried", "A. Curator")
+        model_aliases.remove_alias(catalogue, "mend", "1.0", "tried", "A. Curator")
 
-    model_registry.remove_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+    model_aliases.remove_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
 
     assert _approved(catalogue) == "1.0"
     with catalogue.reading() as session:
@@ -300,7 +300,7 @@ def test_an_alias_that_can_not_be_set_is_refused(
 ) -> None:
     model_registry.add_version(catalogue, _write(tmp_path, "1.0"))
     with pytest.raises(error):
-        model_registry.set_alias(catalogue, "mend", version, alias, person)
+        model_aliases.set_alias(catalogue, "mend", version, alias, person)
 
 
 def test_a_card_that_this_software_does_not_understand_is_one_of_the_archives_errors(

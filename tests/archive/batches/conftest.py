@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import save
 from sqlalchemy import select
 
-from archive import model_registry
+from archive import model_aliases, model_registry
 from archive.batches.planning.planner import Plan, plan_restore
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.catalogue import Catalogue
@@ -88,7 +88,7 @@ class Workshop:
         return folder
 
     def approve(self, version: str, *, name: str = "mend") -> None:
-        model_registry.set_alias(self.catalogue, name, version, "approved", "A. Curator")
+        model_aliases.set_alias(self.catalogue, name, version, "approved", "A. Curator")
 
     def master(
         self,

@@ -14,7 +14,7 @@ from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.current_derivative import count_from_now, lock_masters, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Event, Master, ModelAlias
 from archive.catalogue.schema.vocabularies import EventType
-from archive.model_registry import set_alias
+from archive.model_aliases import set_alias
 from archive.progress_reporting import NoProgress
 from archive.withdrawal import complete_withdrawals, withdraw_derivative
 from tests.catalogue_rows import AT, add_derivative, add_item, add_version
