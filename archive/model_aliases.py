@@ -13,7 +13,7 @@ from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.listings import find_version
 from archive.catalogue.schema.tables import Agent, ModelAlias, ModelVersion
 from archive.catalogue.schema.vocabularies import APPROVED, EventType
-from archive.errors import UsageError
+from archive.errors import NotFoundError, UsageError
 from archive.progress_reporting import NoProgress, Progress
 
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
@@ -68,10 +68,14 @@ def remove_alias(catalogue: Catalogue, name: str, version: str, alias: str, pers
             f"`archive model alias {name} VERSION {APPROVED}`"
         )
     with catalogue.session() as session:
-        found = find_version(session, f"{name}@{alias}")
+        model_id = find_version(session, f"{name}@{alias}").model_id
+        row = _locked(session, model_id, alias)
+        if row is None:
+            raise NotFoundError(f"{name}@{alias} has just been removed by somebody else")
+        found = row.version
         if found.version != version:
             raise UsageError(f"{name}@{alias} is not removed, because it is {name}@{found.version}, not {version}")
-        session.delete(session.get_one(ModelAlias, (found.model_id, alias)))
+        session.delete(row)
         record_event(
             session,
             EventType.ALIAS_CHANGE,
@@ -97,20 +101,19 @@ def point_alias(
 ) -> bool:
     """Makes ``alias`` refer to ``version`` and records it, unless it does already; returns whether it did not.
 
-    The approved version decides which derivatives are current, so apply it after the commit.
+    The approved version decides which derivatives are current, so apply it after the commit. A new model has made none.
     """
-    row = session.get(ModelAlias, (version.model_id, alias), with_for_update=True)
+    at = catalogue.now(session)
+    row = _locked(session, version.model_id, alias)
     if row is None:
         before = "nothing"
-        row = ModelAlias(model_id=version.model_id, alias=alias, version_id=version.id)
-        session.add(row)
+        session.add(ModelAlias(model_id=version.model_id, alias=alias, version_id=version.id))
     elif row.version_id == version.id:
         return False
     else:
         before = row.version.version
         row.version = version
-    at = catalogue.now(session)
-    row.unapplied_since = at if alias == APPROVED else None
+        row.unapplied_since = at if alias == APPROVED else None
     session.flush()
     record_event(
         session,
@@ -121,3 +124,8 @@ def point_alias(
         at=at,
     )
     return True
+
+
+def _locked(session: Session, model_id: int, alias: str) -> ModelAlias | None:
+    """The present row of an alias, locked until the transaction ends."""
+    return session.get(ModelAlias, (model_id, alias), with_for_update=True, populate_existing=True)

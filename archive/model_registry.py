@@ -18,13 +18,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.approved_versions import apply_approved_version
 from archive.catalogue.events import record_event
 from archive.catalogue.schema.tables import Model, ModelAlias, ModelVersion
 from archive.catalogue.schema.vocabularies import APPROVED, EventType, StageTask
 from archive.errors import ModelRegistryError, StorageError
 from archive.model_aliases import point_alias
-from archive.progress_reporting import NoProgress
 from archive.storage import copy_checked, digest_file, weights_path
 from restoration.errors import ModelError
 from restoration.model_folders import (
@@ -68,8 +66,6 @@ def register_shipped(catalogue: Catalogue) -> list[str]:
             highest = max((folder.card.version for folder in folders if folder.card.name == name), key=Version)
             version = _version(session, name, highest)
             point_alias(catalogue, session, version, APPROVED, agent=None)
-            # A new model has made no derivatives.
-            session.get_one(ModelAlias, (version.model_id, APPROVED)).unapplied_since = None
     return new
 
 
@@ -97,7 +93,6 @@ def add_version(catalogue: Catalogue, folder: Path) -> ModelVersion:
         session.flush()
         session.refresh(version)
         session.expunge(version)
-    apply_approved_version(catalogue, version.model_id, NoProgress())
     return version
 
 

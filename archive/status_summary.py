@@ -65,7 +65,7 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
             "views": folder_bytes(home / VIEWS),
             "home": folder_bytes(home),
         },
-        "unapplied_versions": [f"{name}@{version}" for name, version in unapplied_versions(session)],
+        "unapplied_versions": unapplied_versions(session),
         "last_verify": _last_verify(session),
         "last_batch": None if last_batch is None else _batch(get_batch(session, last_batch)),
     }

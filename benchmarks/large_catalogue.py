@@ -16,12 +16,10 @@ from itertools import accumulate, islice
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
-from archive.catalogue.approved_versions import masters_of_model
-from archive.catalogue.current_derivative import update_current_where
 from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.engines import make_engine, write_engine
 from archive.catalogue.events import person_agent, software_agent
@@ -120,15 +118,9 @@ def build(catalogue: Catalogue, items: int) -> None:
             connection.execute(text("VACUUM ANALYZE"))  # as the server does eventually
 
 
-def approve(catalogue: Catalogue, model: str, version: str | None) -> None:
-    """Moves the model's approved alias, as a person does, so that current derivatives follow; None removes it."""
-    if version is not None:
-        set_alias(catalogue, model, version, APPROVED, "A. Curator")
-        return
-    with catalogue.session() as session:
-        row = session.scalars(select(Model).where(Model.name == model)).one()
-        session.execute(delete(ModelAlias).where(ModelAlias.model_id == row.id))
-        update_current_where(session, masters_of_model(row.id))
+def approve(catalogue: Catalogue, model: str, version: str) -> None:
+    """Moves the model's approved alias, as a person does, so that current derivatives follow."""
+    set_alias(catalogue, model, version, APPROVED, "A. Curator")
 
 
 def _add_models(session: Session) -> None:

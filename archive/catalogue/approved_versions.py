@@ -34,7 +34,7 @@ def apply_approved_version(catalogue: Catalogue, model_id: int, progress: Progre
 
     It concerns the masters of which the model made a derivative. If the alias is applied already, nothing happens; an
     interrupted run is completed by another one. Transactions that began before the alias was moved judge by the former
-    version, so their end is waited for. If they last too long, a warning says so, and the alias is not marked as
+    version, so their end is waited for. If they last too long, a warning says so, and the alias stays marked as not
     applied.
     """
     with catalogue.reading() as session:
@@ -42,7 +42,8 @@ def apply_approved_version(catalogue: Catalogue, model_id: int, progress: Progre
         moved_at = alias.unapplied_since
         if moved_at is None:
             return
-    if not (_wait_for_writers(catalogue) and _update_masters(catalogue, model_id, progress)):
+    others_have_ended = _wait_for_writers(catalogue)
+    if not (_update_masters(catalogue, model_id, progress) and others_have_ended):
         _log.warning(
             "other transactions of the database server have been running for %.0f s. Repeat the command when they have "
             "ended, so that their results, too, are judged by the approved version",
@@ -55,7 +56,7 @@ def apply_approved_version(catalogue: Catalogue, model_id: int, progress: Progre
         session.execute(update(ModelAlias).where(*same).values(unapplied_since=None))
 
 
-def unapplied_versions(session: Session) -> list[tuple[str, str]]:
+def unapplied_versions(session: Session) -> list[dict[str, str]]:
     """Lists the model and the version of each approved version by which not all masters are judged yet."""
     found = session.execute(
         select(Model.name, ModelVersion.version)
@@ -64,7 +65,7 @@ def unapplied_versions(session: Session) -> list[tuple[str, str]]:
         .where(ModelAlias.unapplied_since.is_not(None))
         .order_by(Model.name)
     )
-    return [(name, version) for name, version in found]
+    return [{"model": name, "version": version} for name, version in found]
 
 
 def masters_of_model(model_id: int) -> ColumnElement[bool]:

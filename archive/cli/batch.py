@@ -147,7 +147,7 @@ def _last_run_lines(found: dict[str, Any], *, is_lost: bool) -> Iterator[tuple[s
     if last_run["ended_at"] is not None:
         yield "stopped", f"{last_run['ended_at']}: {last_run['reason']}"
     elif is_lost:
-        yield "stopped", "its process is gone (killed, or the machine was switched off)"
+        yield "stopped", "its process is probably gone: killed, or the machine was switched off"
     else:
         yield "stopped", "not recorded: the process is starting, or it was killed"
     yield "to continue", f"archive batch resume {found['id']}"

@@ -99,13 +99,14 @@ def add(context: Context, folder: Path) -> None:
 @click.option("--remove", is_flag=True, help="Remove the alias instead, if it refers to VERSION. Not @approved.")
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @pass_context
-def alias(context: Context, name: str, version: str, alias_name: str, *, remove: bool, reviewer: str | None) -> None:
+def alias(context: Context, name: str, version: str, alias_name: str, *, remove: bool, reviewer: str | None) -> int:
     """Make NAME@ALIAS refer to VERSION.
 
     The museum decides which version is @approved. The change is recorded as an event with your name. Results by the
     approved version become current, unless others were accepted; masters without one become stale. In a large catalogue
     this takes minutes; if it is interrupted, repeat the command.
     """
+    from archive.catalogue.approved_versions import unapplied_versions
     from archive.catalogue.listings import count_stale_masters
     from archive.catalogue.schema.vocabularies import APPROVED
     from archive.cli.progress_bar import make_progress
@@ -117,17 +118,20 @@ def alias(context: Context, name: str, version: str, alias_name: str, *, remove:
     if remove:
         remove_alias(catalogue, name, version, alias_name, person)
         click.echo(f"{name}@{alias_name} is removed; it was {name}@{version}")
-        return
+        return EXIT_DONE
     has_changed = set_alias(catalogue, name, version, alias_name, person, progress=make_progress())
     click.echo(f"{name}@{alias_name} is {'now' if has_changed else 'already'} {name}@{version}")
-    if alias_name == APPROVED:
-        with catalogue.reading() as session:
-            stale = count_stale_masters(session)
-        if stale:
-            emit(
-                f"{pluralise(stale, 'master')} stale: list with `archive list status:stale`, restore by the approved "
-                "version with `archive rerun`"
-            )
+    if alias_name != APPROVED:
+        return EXIT_DONE
+    with catalogue.reading() as session:
+        stale = count_stale_masters(session)
+        is_applied = {"model": name, "version": version} not in unapplied_versions(session)
+    if stale:
+        emit(
+            f"{pluralise(stale, 'master')} stale: list with `archive list status:stale`, restore by the approved "
+            "version with `archive rerun`"
+        )
+    return EXIT_DONE if is_applied else EXIT_PARTLY
 
 
 @command(

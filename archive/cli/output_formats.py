@@ -130,6 +130,14 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def describe_unapplied_version(*, model: str, version: str) -> str:
+    """What to do about an approved version by which not all masters are judged yet."""
+    return (
+        f"{model}@{version} was approved, but some masters are still judged by the former version. Unless that command "
+        f"is still running, repeat `archive model alias {model} {version} approved`"
+    )
+
+
 def describe_empty_result(query: str | None, what: str = "nothing in the catalogue") -> str:
     """A message that no ``what`` matches the query, with a hint if there is one."""
     if query is None:

@@ -21,7 +21,7 @@ from archive.cli.options import (
     query_argument,
     worker_options,
 )
-from archive.cli.output_formats import pluralise
+from archive.cli.output_formats import describe_unapplied_version, pluralise
 from archive.cli.plan_text import print_plan
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
@@ -181,7 +181,11 @@ def rerun(context: Context, /, query: str | None, **options: Any) -> int:
     the @approved one, and they have none by that one. Earlier derivatives are kept.
     """
     from archive.batches.planning.planner import plan_rerun
+    from archive.catalogue.approved_versions import unapplied_versions
 
+    with context.catalogue().reading() as session:
+        for unapplied in unapplied_versions(session):
+            emit(describe_unapplied_version(**unapplied))
     return _plan_and_run(context, plan_rerun, query, **options)
 
 

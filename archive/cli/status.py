@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from archive.cli.options import Context, command, pass_context
-from archive.cli.output_formats import as_json, escape_control_characters, format_duration, pluralise
+from archive.cli.output_formats import (
+    as_json,
+    describe_unapplied_version,
+    escape_control_characters,
+    format_duration,
+    pluralise,
+)
 
 
 @command("status", examples=("archive status", "archive status --format json"))
@@ -47,12 +53,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"lost:         {files} (`archive list status:lost`)"
     else:
         yield "lost:         nothing, as far as files were checked"
-    for reference in found["unapplied_versions"]:
-        name, version = reference.split("@")
-        yield (
-            f"unfinished:   {reference} was approved, but some masters are still judged by the former version: repeat "
-            f"`archive model alias {name} {version} approved`"
-        )
+    for unapplied in found["unapplied_versions"]:
+        yield f"unfinished:   {describe_unapplied_version(**unapplied)}"
     disk = {name: format_bytes(size) for name, size in found["disk"].items()}
     yield (
         f"disk:         masters {disk['masters']}, derivatives {disk['derivatives']}, models {disk['models']}, "

@@ -93,14 +93,23 @@ def verify(
 def _repair(catalogue: Catalogue, query: str | None) -> int:
     """Recreates the derivatives that are marked as missing or changed and lists them; returns the exit code."""
     from archive.batches.planning.repair import plan_repair
-    from archive.catalogue.batch_queries import list_repair_results
     from archive.cli.restore_rerun import run_and_report
 
     batch_id = plan_repair(catalogue, query)
     if batch_id is None:
         emit("Nothing to repair: no derivative is marked as missing or changed")
         return EXIT_DONE
-    code = run_and_report(catalogue, batch_id)
+    try:
+        code = run_and_report(catalogue, batch_id)
+    finally:
+        _list_repaired(catalogue, batch_id)
+    return code
+
+
+def _list_repaired(catalogue: Catalogue, batch_id: int) -> None:
+    """Prints the derivatives that a batch recreated, and what to do about the others."""
+    from archive.catalogue.batch_queries import list_repair_results
+
     with catalogue.reading() as session:
         results = list(list_repair_results(session, batch_id))
     recreated = [(path, is_as_recorded) for path, is_as_recorded in results if path is not None]
@@ -114,7 +123,6 @@ def _repair(catalogue: Catalogue, query: str | None) -> int:
             f"{pluralise(left, 'derivative')} still broken. Remove the cause and run `archive verify --repair` again, "
             "or restore the files from a backup and run `archive verify`"
         )
-    return code
 
 
 def _is_repairable(broken: BrokenFile) -> bool:

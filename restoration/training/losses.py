@@ -17,11 +17,11 @@ DiscriminatorOutput = list[tuple[Tensor, list[Tensor]]]
 class LossWeights:
     """Weights of the losses in the adversarial phase; the pixel phase uses only the pixel loss.
 
-    ``damage`` is the weight of damaged pixels in the pixel loss, because few pixels are damaged.
+    ``damage`` is the weight of the damaged pixels' part of the pixel loss.
     """
 
     pixel: float = 0.02
-    damage: float = 3.0
+    damage: float = 1.0
     feature: float = 0.02
     adversarial: float = 0.02
 
@@ -39,13 +39,13 @@ def pixel_loss(
         restored: (N, C, h, w), encoded values about [0, 1].
         target: the same shape.
         damage: (N, 1, h, w), from 0 for undamaged pixels to 1.
-        damage_weight: the weight of damaged pixels.
+        damage_weight: the weight of the damaged pixels' logarithm.
         floor: the mean squared error below which a patch hardly affects the loss.
     """
     error = (restored.float() - target.float()) ** 2
     undamaged = (error * (1 - damage)).mean(dim=(1, 2, 3))
-    damaged = (error * damage).mean(dim=(1, 2, 3)) * damage_weight
-    return (torch.log1p(undamaged / floor) + torch.log1p(damaged / floor)).mean()
+    damaged = (error * damage).mean(dim=(1, 2, 3))
+    return (torch.log1p(undamaged / floor) + damage_weight * torch.log1p(damaged / floor)).mean()
 
 
 def feature_loss(restored: DiscriminatorOutput, target: DiscriminatorOutput) -> Tensor:

@@ -241,6 +241,6 @@ def write_version(output: Path, tensors: Mapping[str, Tensor], content: Mapping[
 def _describe_losses(settings: TrainingSettings) -> str:
     loss = "discriminator" if settings.perceptual_weights_sha256 is None else "VGG19"
     return (
-        "pixel loss (the logarithm of a patch's squared error, damaged pixels weighted); then pixel, "
+        "pixel loss (the logarithm of a patch's squared error, another one for its damaged pixels); then pixel, "
         f"{loss}-feature and hinge adversarial losses, in turns with a spectral-norm patch discriminator at two scales"
     )

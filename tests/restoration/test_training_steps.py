@@ -39,7 +39,7 @@ def test_a_large_error_inside_damage_does_not_hide_a_small_one_around_it() -> No
     damage[..., :4] = 1
     target = torch.full((1, 3, 16, 16), 0.5)
     restored = (target + 0.3 * damage + 0.02 * (1 - damage)).requires_grad_()
-    pixel_loss(restored, target, damage, damage_weight=3).backward()  # type: ignore[no-untyped-call]
+    pixel_loss(restored, target, damage).backward()  # type: ignore[no-untyped-call]
     gradient = restored.grad
     assert gradient is not None
     around, inside = gradient[..., 4:].sum(), gradient[..., :4].sum()

@@ -43,9 +43,14 @@ def record_begin(catalogue: Catalogue, batch_id: int) -> datetime:
 
 
 def record_end(catalogue: Catalogue, batch_id: int, begun_at: datetime, reason: str | None) -> None:
-    """Records that the run that began at ``begun_at`` has ended, and why, unless no task was left."""
+    """Records that the run that began at ``begun_at`` has ended, and why, unless no task was left.
+
+    If another run of the batch began later, nothing is recorded.
+    """
     with catalogue.session() as session:
         batch = session.get_one(Batch, batch_id, with_for_update=True)
+        if (batch.last_run or {}).get("begun_at") != format_moment(begun_at):
+            return
         batch.last_run = {
             "begun_at": format_moment(begun_at),
             "ended_at": format_moment(catalogue.now(session)),

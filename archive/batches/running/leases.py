@@ -24,6 +24,7 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 _log = logging.getLogger(__name__)
 
 _BEATS_PER_LEASE = 4  # so that one or two beats may fail
+_HOST_PARTS = 3  # of the identification of a machine on Linux
 _START_TIME_FIELD = 19  # index among the fields of /proc/<pid>/stat after the command's name; index 0 is the state
 _DEAD_STATES = {"Z", "X"}  # zombie, dead
 
@@ -57,10 +58,12 @@ class LeaseHolder:
             return False
 
     def ran_before_restart(self) -> bool:
-        """Whether it ran on a machine of this one's name that was started at another time, probably this one."""
-        name, boot, *_ = self.host.split()
-        here, this_boot, *_ = _host().split()
-        return name == here and boot != this_boot
+        """Whether it ran on a machine of this one's name that was started at another time, probably this one.
+
+        False where the operating system doesn't tell when it was started.
+        """
+        that, this = self.host.split(), _host().split()
+        return len(that) == len(this) == _HOST_PARTS and that[0] == this[0] and that[1] != this[1]
 
 
 def lease_expiry(catalogue: Catalogue, now: datetime) -> datetime:

@@ -94,10 +94,14 @@ class _Worker:
     def end(self, until: float) -> None:
         """Waits for the process, and kills it at the time ``until``."""
         self.process.join(max(0.0, until - monotonic()))
+        self.kill()
+        self.connection.close()
+
+    def kill(self) -> None:
+        """Kills the process, unless it has ended."""
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-        self.connection.close()
 
 
 class _Supervision:
@@ -116,11 +120,15 @@ class _Supervision:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers:
-            worker.ask_to_stop(2)
-        until = monotonic() + GRACE_SECONDS
-        for worker in self._workers:
-            worker.end(until)
+        try:
+            for worker in self._workers:
+                worker.ask_to_stop(2)
+            until = monotonic() + GRACE_SECONDS
+            for worker in self._workers:
+                worker.end(until)
+        finally:  # another Ctrl-C while they end
+            for worker in self._workers:
+                worker.kill()
         self._batch.end()
 
     def run(self) -> bool:

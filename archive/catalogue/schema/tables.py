@@ -219,7 +219,7 @@ class Batch(Table):
     priority: Mapped[int] = mapped_column(default=0)  # workers help more urgent batches first
     created_at: Mapped[datetime]
     begun_at: Mapped[datetime | None]  # when it was first run
-    last_run: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # begun_at, ended_at, reason why tasks were left
+    last_run: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # begun_at, ended_at, reason, process while it runs
     agent_id: Mapped[int] = mapped_column(Id, ForeignKey("agents.id"))  # the software that planned it
     operator_id: Mapped[int | None] = mapped_column(Id, ForeignKey("agents.id"))  # the person who asked for it
 

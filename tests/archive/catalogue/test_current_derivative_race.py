@@ -14,7 +14,8 @@ from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.current_derivative import count_from_now, lock_masters, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Event, Master, ModelAlias
 from archive.catalogue.schema.vocabularies import EventType
-from archive.model_aliases import set_alias
+from archive.errors import UsageError
+from archive.model_aliases import remove_alias, set_alias
 from archive.progress_reporting import NoProgress
 from archive.withdrawal import complete_withdrawals, withdraw_derivative
 from tests.catalogue_rows import AT, add_derivative, add_item, add_version
@@ -125,7 +126,7 @@ def test_repeating_an_approval_completes_an_interrupted_one(
     in_order = select(Master).order_by(Master.id)
     assert results() == [(made[0][0].id, False), (made[1][1].id, False), (made[2][0].id, False)]
     with catalogue.reading() as session:
-        assert unapplied_versions(session) == [("mend", "2.0")]
+        assert unapplied_versions(session) == [{"model": "mend", "version": "2.0"}]
     assert not set_alias(catalogue, "mend", "2.0", "approved", "A. Curator")
 
     assert results() == [(made[0][0].id, False), (made[1][0].id, False), (made[2][0].id, True)]
@@ -133,6 +134,62 @@ def test_repeating_an_approval_completes_an_interrupted_one(
         assert unapplied_versions(session) == []
         events = session.scalars(select(Event.detail).where(Event.type == EventType.ALIAS_CHANGE)).all()
     assert events == ["mend@approved: 1.0 -> 2.0"]
+
+
+class OvertakenProgress(NoProgress):
+    """While the first master is updated, others move the alias back and forth again; the last one is interrupted."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.is_overtaken = False
+
+    def advance(self, *_: object, **__: object) -> None:
+        if not self.is_overtaken:
+            self.is_overtaken = True
+            set_alias(self.catalogue, "mend", "1.0", "approved", "Another Curator")
+            with pytest.raises(KeyboardInterrupt):
+                set_alias(self.catalogue, "mend", "2.0", "approved", "Another Curator", progress=InterruptedProgress())
+
+
+def test_an_approval_that_others_overtook_does_not_hide_that_theirs_is_unfinished(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with catalogue.session() as session:
+        old = add_version(session, "mend@1.0", approved=True)
+        add_version(session, "mend@2.0")
+        for name in "ABC":
+            add_derivative(session, add_item(session, name).masters[0], old)
+    monkeypatch.setattr(approved_versions, "_CHUNK_MASTERS", 1)
+    set_alias(catalogue, "mend", "2.0", "approved", "A. Curator", progress=OvertakenProgress(catalogue))
+
+    with catalogue.reading() as session:
+        assert unapplied_versions(session) == [{"model": "mend", "version": "2.0"}]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_alias_that_was_just_moved_is_not_removed(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        add_version(session, "mend@1.0", approved=True)
+        new = add_version(session, "mend@2.0")
+    set_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+    refusals: list[UsageError] = []
+
+    def remove() -> None:
+        try:
+            remove_alias(catalogue, "mend", "1.0", "trial", "A. Curator")
+        except UsageError as error:
+            refusals.append(error)
+
+    removal = threading.Thread(target=remove)
+    with catalogue.session() as session:
+        row = session.get_one(ModelAlias, (new.model_id, "trial"), with_for_update=True)
+        row.version_id = new.id
+        session.flush()
+        removal.start()
+        _wait_until_blocked(catalogue, removal)
+    removal.join()
+
+    assert [str(error) for error in refusals] == ["mend@trial is not removed, because it is mend@2.0, not 1.0"]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

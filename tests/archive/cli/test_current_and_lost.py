@@ -295,9 +295,19 @@ def test_an_interrupted_approval_is_named_by_status_and_completed_by_the_same_co
     with monkeypatch.context() as patched:
         patched.setattr(approved_versions, "_update_masters", interrupt)
         assert museum.run("model", "alias", MODEL, "9.1", "approved").code == 130
-    assert museum.done("status", "--format", "json").json()["unapplied_versions"] == [f"{MODEL}@9.1"]
-    assert f"repeat `archive model alias {MODEL} 9.1 approved`" in museum.done("status").output
+    assert museum.done("status", "--format", "json").json()["unapplied_versions"] == [
+        {"model": MODEL, "version": "9.1"}
+    ]
+    advice = f"repeat `archive model alias {MODEL} 9.1 approved`"
+    assert advice in museum.done("status").output
+    assert advice in museum.done("rerun", "--dry-run").errors
     assert set(statuses(museum).values()) == {"restored"}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(approved_versions, "_wait_for_writers", lambda _: False)
+        assert museum.run("model", "alias", MODEL, "9.1", "approved").code == 3
+    assert set(statuses(museum).values()) == {"stale"}
+    assert advice in museum.done("status").output
 
     museum.done("model", "alias", MODEL, "9.1", "approved")
 
