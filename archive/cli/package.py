@@ -64,8 +64,8 @@ def package(
     """Package the items that QUERY finds for a preservation system.
 
     The package contains masters, current derivatives and metadata: PREMIS, and in a bag also PROV and spreadsheets.
-    Files are linked where the volume allows it, else copied, and each is compared with the catalogue. If the command is
-    interrupted, run it again. Only items with open access are included, unless you add --include-restricted.
+    Files are copied, and each copy is compared with the catalogue. If the command is interrupted, run it again. Only
+    items with open access are included, unless you add --include-restricted.
     """
     from archive.package.package_run import make_package
 

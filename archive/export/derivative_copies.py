@@ -20,7 +20,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative
 from archive.errors import FixityError
 from archive.export.copies_folder import CopiesFolder
-from archive.export.file_copy import DerivativeCopier, describe_problems, link_or_copy
+from archive.export.file_copy import DerivativeCopier, copy_file, describe_problems
 from archive.export.item_records import ItemRecord, stream_items
 from archive.progress_reporting import Progress
 
@@ -33,7 +33,7 @@ class FileHandover:
     """That copies are handed over, and how."""
 
     copy_derivative: DerivativeCopier | None
-    """Makes a signed copy; None links or copies the derivative as it is."""
+    """Makes a signed copy; None copies the derivative as it is."""
     progress: Progress
     """Receives each item."""
 
@@ -110,7 +110,7 @@ def hand_over_files(
 def _copy(catalogue: Catalogue, derivative: Derivative, target: Path, copy_derivative: DerivativeCopier | None) -> str:
     if copy_derivative is not None:
         return copy_derivative(derivative, target)
-    return link_or_copy(catalogue.path_of(derivative.path), target, derivative.sha256)
+    return copy_file(catalogue.path_of(derivative.path), target, derivative.sha256)
 
 
 def _path_below(derivative: Derivative) -> str:

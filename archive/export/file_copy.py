@@ -1,14 +1,14 @@
-"""Copies a file of the archive into an export or package: as a reflink or hard link if the volume allows it.
+"""Copies a file of the archive into an export or package: as a reflink if the file system has them.
 
-Otherwise the bytes are copied. A file has its final name only with all its bytes; it is read again there and compared
-with the catalogue's digest. An existing file, from an interrupted run, is compared and kept.
+A reflink needs no room until one of the two files is written, and then only that one changes. Never as a hard link: who
+edits it edits the scan. A file has its final name only with all its bytes; it is read again there and compared with the
+catalogue's digest. An existing file, from an interrupted run, is compared and kept.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ class FileCopy:
     size: int  # bytes
 
 
-def link_or_copy(source: Path, target: Path, sha256: str) -> str:
+def copy_file(source: Path, target: Path, sha256: str) -> str:
     """Creates ``target`` with the bytes of ``source``.
 
     Args:
@@ -59,7 +59,7 @@ def link_or_copy(source: Path, target: Path, sha256: str) -> str:
     make_folder(target.parent)
     if not source.is_file():
         raise FixityError(f"{source} is missing")
-    if _link(source, target):
+    if _reflink(source, target):
         problem = check_file(target, sha256)
         if problem is not None:
             target.unlink(missing_ok=True)
@@ -87,27 +87,12 @@ def describe_problems(what: str, problems: Sequence[str]) -> str:
     )
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Makes a reflink, else a hard link; False if the volume allows neither."""
-    return _reflink(source, target) or _hard_link(source, target)
-
-
 def _reflink(source: Path, target: Path) -> bool:
     try:
         with source.open("rb") as reader, target.open("xb") as writer:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
     except OSError as error:
         target.unlink(missing_ok=True)
-        if error.errno in _FATAL:
-            raise
-        return False
-    return True
-
-
-def _hard_link(source: Path, target: Path) -> bool:
-    try:
-        os.link(source.resolve(), target)
-    except OSError as error:
         if error.errno in _FATAL:
             raise
         return False

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from archive.ingest.discovered_files import DiscoveredFiles
 from archive.ingest.temporary_storage import to_bytes, to_text
 
+_TRANSLITERATED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "æ": "ae", "ø": "oe", "å": "aa"})
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
 _IMAGE_SUFFIX = re.compile(
     r"\.(?:tiff?|jpe?g|jpe|jp2|jpx|j2k|png|gif|bmp|webp|hei[cf]|avif|jxl|dng|psd|raw|nef|cr2)$", re.IGNORECASE
@@ -62,7 +63,8 @@ class NearMatch(NamedTuple):
 class LenientFinder:
     """Finds the one file that a row can mean, among the files that no row names exactly.
 
-    Differences in case, spaces, composition of accents, parent folders, and a missing or another extension are allowed.
+    Differences in case, spaces, composition of accents, umlauts (``ue`` for ``ü``), parent folders, and a missing or
+    another extension are allowed.
     If more than one file fits, none is returned.
     """
 
@@ -174,7 +176,7 @@ def _folded_names(path: str) -> tuple[bytes, bytes]:
 
 
 def _fold(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return " ".join(unicodedata.normalize("NFC", name).casefold().translate(_TRANSLITERATED).split())
 
 
 def _without_suffix(name: str) -> str:

@@ -190,6 +190,9 @@ def _note_missing(row: Row, matched: MatchedRows, finder: LenientFinder) -> None
     state = "lies outside the paths given, or is hidden" if os.path.exists(row.target) else "is not there"  # noqa: PTH110
     near = finder.suggest(row.filename)
     hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    access = row.item.get("access", Access.OPEN)
+    if near and access != Access.OPEN:
+        hint += f" The row says {access}; without it the file is {Access.OPEN}: correct the name and ingest again"
     matched.without_files.append(row.problem(ProblemKind.NO_FILE, "", row.filename, f"{state}{hint}"))
 
 

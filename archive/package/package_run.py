@@ -15,7 +15,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Event
 from archive.catalogue.schema.vocabularies import EventType
 from archive.errors import FixityError, UsageError
-from archive.export.file_copy import DerivativeCopier, FileCopy, describe_problems, link_or_copy
+from archive.export.file_copy import DerivativeCopier, FileCopy, copy_file, describe_problems
 from archive.export.item_records import ItemRecord, count_items, count_restricted, stream_items
 from archive.export.premis import ScanFile
 from archive.failpoints import failpoint
@@ -165,7 +165,7 @@ class _Filler:
                 sha256 = self._copy_derivative(file, target)
                 self.signed[file.id] = FileCopy(sha256=sha256, size=target.stat().st_size)
             else:
-                sha256 = link_or_copy(self._catalogue.path_of(file.path), target, file.sha256)
+                sha256 = copy_file(self._catalogue.path_of(file.path), target, file.sha256)
         except FixityError as error:
             self._problems.append(str(error))
             return

@@ -12,7 +12,7 @@ from pathlib import Path
 import bagit
 import pytest
 
-from archive.export.file_copy import link_or_copy
+from archive.export.file_copy import copy_file
 from archive.failpoints import FAILPOINT_VARIABLE
 from archive.package.bagit_bag import _wrapped
 from archive.storage import digest_file
@@ -184,20 +184,24 @@ def test_every_broken_file_is_named_and_the_package_stays_unfinished(museum: Sma
     _package(museum, folder)
 
 
-def test_a_file_is_linked_on_one_volume_and_copied_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "a.tif"
+@pytest.mark.parametrize("has_reflinks", [None, False])  # None: as this file system is
+def test_who_edits_a_copy_does_not_edit_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_reflinks: bool | None
+) -> None:
+    source, target = tmp_path / "a.tif", tmp_path / "package" / "a.tif"
     source.write_bytes(b"pixels")
     sha256, _ = digest_file(source)
-    assert link_or_copy(source, tmp_path / "package" / "a.tif", sha256) == sha256
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr("os.link", refuse)
-    monkeypatch.setattr("fcntl.ioctl", refuse)
-    link_or_copy(source, tmp_path / "package" / "b.tif", sha256)
-    assert (tmp_path / "package" / "b.tif").read_bytes() == b"pixels"
-    assert not (tmp_path / "package" / "b.tif").samefile(source)
+    if has_reflinks is False:
+        monkeypatch.setattr("fcntl.ioctl", refuse)
+    assert copy_file(source, target, sha256) == sha256
+    assert target.read_bytes() == b"pixels"
+    with target.open("ab") as edited:
+        edited.write(b"edited")
+    assert source.read_bytes() == b"pixels"
 
 
 def test_bag_info_lines_are_folded_as_the_library_reads_them() -> None:

@@ -240,6 +240,8 @@ def test_a_column_that_is_mapped_later_is_extra_no_more(catalogue: Catalogue, pl
         (r"D:\Scans\sub\a_01.tif", "sub/a_01.tif"),
         (r"other\a_01.tif", None),
         ("a_1.tif", None),
+        ("Kaufhaus Mueller.jpg", "sub/Kaufhaus Müller.tif"),
+        ("Kaufhaus Muller.jpg", None),
     ],
 )
 def test_names_are_matched_where_exactly_one_file_fits(
@@ -253,6 +255,7 @@ def test_names_are_matched_where_exactly_one_file_fits(
 ) -> None:
     make_scan("sub/a_01.tif", 1)
     make_scan("sub/b_01.tif", 2)
+    make_scan("sub/Kaufhaus Müller.tif", 3)
     write_rows(f'filename,title\n"{spelt}",Mill\n')
     report = take()
     with catalogue.reading() as session:
@@ -261,6 +264,18 @@ def test_names_are_matched_where_exactly_one_file_fits(
     assert bool(report.rows_without_files) is (file is None)
     if spelt == "a_1.tif":
         assert "Did you mean 'a_01.tif'" in report.rows_without_files[0].advice
+
+
+def test_a_closed_row_whose_file_is_not_found_says_that_the_near_file_is_open(
+    make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    make_scan("a_01.tif")
+    write_rows("filename,access\na_1.tif,restricted\nb_1.tif,restricted\n")
+    near, far = take().rows_without_files
+    assert near.advice.endswith(
+        "The row says restricted; without it the file is open: correct the name and ingest again"
+    )
+    assert "open" not in far.advice
 
 
 def test_a_name_that_fits_two_files_is_not_guessed(
