@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
+from archive.batches.running.last_run import list_interrupted_batches
 from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.listings import get_batch
 from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
@@ -30,7 +32,8 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
 
     ``masters`` counts each master once, by the status that lists show; ``found_by_query`` counts what ``status:``
     finds, where a master may count several times. ``unapplied_versions`` are approved versions by which not all masters
-    are judged yet. Sizes of masters and derivatives are those recorded; the others are read from the disk.
+    are judged yet. ``interrupted_batches`` are begun batches with open tasks that no process works on, newest first.
+    Sizes of masters and derivatives are those recorded; the others are read from the disk.
     """
     home = catalogue.settings.home
     last_batch = session.scalar(select(func.max(Batch.id)))
@@ -67,6 +70,7 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
         },
         "unapplied_versions": unapplied_versions(session),
         "last_verify": _last_verify(session),
+        "interrupted_batches": [asdict(each) for each in list_interrupted_batches(session)],
         "last_batch": None if last_batch is None else _batch(get_batch(session, last_batch)),
     }
 

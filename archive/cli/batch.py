@@ -67,8 +67,10 @@ def list_command(context: Context, form: str) -> None:
     """List the batches and their progress.
 
     The status pending means that the batch was never begun, interrupted that it was begun and no process works on it:
-    `archive batch resume ID` continues both. A killed process counts as working until its leases expire.
+    `archive batch resume ID` continues both. A killed process counts as working until its leases expire. If it ran on
+    this machine, the text form says so at once.
     """
+    from archive.batches.running.last_run import list_interrupted_batches
     from archive.catalogue.listings import list_batches
 
     with context.catalogue().reading() as session:
@@ -76,7 +78,14 @@ def list_command(context: Context, form: str) -> None:
             print_json_array(list_batches(session))
             return
         batches = list(list_batches(session))
+        lost = {each.id for each in list_interrupted_batches(session) if each.is_lost}
     print_table(batches, FIELDS)
+    for each in batches:
+        if each["id"] in lost and each["status"] != "interrupted":
+            emit(
+                f"batch {each['id']}: its process is probably gone. Continue with `archive batch resume {each['id']}`",
+                batch=each["id"],
+            )
     if interrupted := [str(each["id"]) for each in batches if each["status"] == "interrupted"]:
         emit(
             f"interrupted: {', '.join(interrupted)}. Run `archive batch show ID` to see why, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import click
@@ -16,6 +16,8 @@ from archive.cli.output_formats import (
     pluralise,
 )
 
+_INTERRUPTED_NAMED = 3  # batches; `archive batch list` names the others
+
 
 @command("status", examples=("archive status", "archive status --format json"))
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
@@ -24,7 +26,7 @@ def status(context: Context, form: str) -> None:
     """Show how the archive stands.
 
     How many masters are in which state, what is reviewed, what is lost, how much disk is used, when files were last
-    verified, and the last batch.
+    verified, the last batch, and which batches are interrupted.
     """
     from archive.status_summary import summarise_archive
 
@@ -64,16 +66,32 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     never = f", {pluralise(verify['never_checked'], 'file')} never checked" if verify["never_checked"] else ""
     oldest = f", oldest check {verify['oldest_check']}" if verify["oldest_check"] else ""
     yield f"last verify:  {verify['at'] or 'never'}{oldest}{never}"
-    yield f"last batch:   {_batch(found['last_batch'])}"
+    interrupted = found["interrupted_batches"]
+    yield f"last batch:   {_batch(found['last_batch'], {each['id'] for each in interrupted})}"
+    if interrupted:
+        yield f"interrupted:  {_interrupted(interrupted)}"
 
 
-def _batch(batch: dict[str, Any] | None) -> str:
+def _interrupted(batches: list[dict[str, Any]]) -> str:
+    """The newest interrupted batches by name, the number of the others, and how to continue."""
+    named = [
+        f"batch {each['id']}{' (its process is probably gone)' if each['is_lost'] else ''}"
+        for each in batches[:_INTERRUPTED_NAMED]
+    ]
+    more = len(batches) - len(named)
+    further = f" and {more:,} more (`archive batch list`)" if more else ""
+    return f"{', '.join(named)}{further}. Continue with `archive batch resume {batches[0]['id']}`"
+
+
+def _batch(batch: dict[str, Any] | None, interrupted: Container[int]) -> str:
     if batch is None:
         return "none"
-    left = f", {format_duration(batch['seconds_left'])} left" if batch["seconds_left"] else ""
+    status = "interrupted" if batch["id"] in interrupted else batch["status"]
+    has_estimate = batch["seconds_left"] and status != "interrupted"
+    left = f", {format_duration(batch['seconds_left'])} left" if has_estimate else ""
     cancelled = f", {batch['cancelled']:,} cancelled" if batch["cancelled"] else ""
     return (
-        f"{batch['id']}, {batch['status']}{left}: {batch['done']:,} done, {batch['failed']:,} failed{cancelled}, "
+        f"{batch['id']}, {status}{left}: {batch['done']:,} done, {batch['failed']:,} failed{cancelled}, "
         f"planned {batch['created_at']} by {batch['operator'] or 'unknown operator'}"
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
@@ -22,6 +22,14 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError
 
 TIME_IS_UP: Final = "the time of --until was reached"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptedBatch:
+    """A batch that was begun, has open tasks, and that no process works on."""
+
+    id: int
+    is_lost: bool  # as in is_run_lost; until the leases expire, lists count such a batch as running
 
 
 def record_begin(catalogue: Catalogue, batch_id: int) -> datetime:
@@ -95,3 +103,22 @@ def is_run_lost(session: Session, batch_id: int) -> bool:
         return True
     holders = [LeaseHolder(host=host or "", pid=pid or 0, started=started or 0) for host, pid, started in running]
     return all(holder.is_known_dead() for holder in (runner, *holders))
+
+
+def list_interrupted_batches(session: Session) -> list[InterruptedBatch]:
+    """The interrupted batches, newest first. Each costs a few lookups in an index, whatever its size."""
+    tasks = Task.batch_id == Batch.id
+    is_open = exists().where(tasks, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING)))
+    is_worked_on = exists().where(tasks, Task.status == TaskStatus.RUNNING, Task.lease_expires_at > DatabaseClock())
+    # All statuses, so that the index on batch, status and attempts serves.
+    was_attempted = exists().where(tasks, Task.status.in_(tuple(TaskStatus)), Task.attempts > 0)
+    rows = session.execute(
+        select(Batch.id, Batch.last_run, is_worked_on, was_attempted).where(is_open).order_by(Batch.id.desc())
+    ).all()
+    found = []
+    for batch_id, last_run, worked_on, attempted in rows:
+        was_begun = attempted or (last_run or {}).get("ended_at") is not None
+        is_lost = is_run_lost(session, batch_id)
+        if is_lost or (was_begun and not worked_on):
+            found.append(InterruptedBatch(id=batch_id, is_lost=is_lost))
+    return found

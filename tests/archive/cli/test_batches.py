@@ -245,6 +245,10 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
     shown = planned.done("batch", "show", "2").output
     assert "its process is probably gone: killed, or the machine was switched off" in shown
     assert "archive batch resume 2" in shown
+    assert "batch 2: its process is probably gone" in planned.done("batch", "list").errors
+    status = planned.done("status").output
+    assert "last batch:   2, interrupted: 1 done" in status
+    assert "interrupted:  batch 2 (its process is probably gone). Continue with `archive batch resume 2`" in status
 
     process = _start(planned, "batch", "resume", "2")
     assert process.stderr is not None
@@ -271,11 +275,40 @@ def test_a_run_that_was_killed_is_named_as_long_as_tasks_are_open(planned: Small
             batch = session.get_one(Batch, 1)
             batch.last_run = {"begun_at": None, "ended_at": None, "reason": None, "process": process}
 
+    gone = "its process is probably gone"
+    assert planned.done("batch", "list").errors == ""
+    assert "interrupted:" not in planned.done("status").output
     lose_run()
-    assert "its process is probably gone" in planned.done("batch", "show", "1").output
+    assert gone in planned.done("batch", "show", "1").output
+    listed = planned.done("batch", "list")
+    assert listed.errors == f"batch 1: {gone}. Continue with `archive batch resume 1`\n"
+    assert f"batch 1 ({gone}). Continue with `archive batch resume 1`" in planned.done("status").output
     planned.done("batch", "resume", "1")
     lose_run()
-    assert "its process is probably gone" not in planned.done("batch", "show", "1").output
+    assert gone not in planned.done("batch", "show", "1").output
+    assert gone not in planned.done("batch", "list").errors
+    assert gone not in planned.done("status").output
+
+
+def test_status_names_interrupted_batches_behind_a_newer_one(planned: SmallArchive) -> None:
+    for strength in ("0.2", "0.3", "0.4", "0.5"):
+        planned.done("restore", "--plan", "--strength", strength)
+    away = planned.scans.rename(planned.scans.with_name("away"))
+    for batch_id in ("1", "2", "3", "4"):
+        assert planned.run("batch", "resume", batch_id).code == 1
+    away.rename(planned.scans)
+    status = planned.done("status").output
+    assert "last batch:   5, pending" in status
+    assert (
+        "interrupted:  batch 4, batch 3, batch 2 and 1 more (`archive batch list`). "
+        "Continue with `archive batch resume 4`\n"
+    ) in status
+    for batch_id in ("2", "3", "4"):
+        planned.done("batch", "cancel", batch_id)
+    found = planned.done("status", "--format", "json").json()
+    assert found["interrupted_batches"] == [{"id": 1, "is_lost": False}]
+    planned.done("batch", "resume", "1")
+    assert planned.done("status", "--format", "json").json()["interrupted_batches"] == []
 
 
 def test_durations_are_formatted_in_readable_units() -> None:
