@@ -1,10 +1,12 @@
-"""Bulk review: one decision on all derivatives that a query selects, or the decisions of a CSV file."""
+"""Bulk review: one decision on all derivatives that a query selects, or the decisions of a table."""
 
 from __future__ import annotations
 
-import csv
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from archive.catalogue.listings import select_derivatives
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import Decision
 from archive.display_labels import DECISION_FIELDS
-from archive.errors import ArchiveError, UsageError
+from archive.errors import ArchiveError, IngestError, UsageError
+from archive.ingest.column_names import fold_header
+from archive.ingest.metadata_rows import place_word
+from archive.ingest.table_reader import Table, open_table
 from archive.progress_reporting import NoProgress, Progress
 from archive.review import record_decision
 
@@ -28,6 +33,7 @@ _WORDS = {
     "rejected": Decision.REJECTED,
     "reject": Decision.REJECTED,
 }
+_COLUMNS = {fold_header(name): name for name in DECISION_FIELDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,8 @@ class ReviewPlan:
 
     decisions: list[PlannedDecision] = field(default_factory=list)
     decided_before: int = 0
+    notes: list[str] = field(default_factory=list)
+    """Notes on how the table of decisions was read, such as its encoding."""
 
     @property
     def batches(self) -> Mapping[int, int]:
@@ -95,26 +103,28 @@ def plan_for_query(
     return plan
 
 
-def plan_from_file(catalogue: Catalogue, path: Path, *, reviewer: str) -> ReviewPlan:
-    """Plans the decisions of a CSV file, as ``archive list --rows derivatives --format csv`` writes it.
+def plan_from_file(catalogue: Catalogue, path: Path, *, sheet: str | None = None, reviewer: str) -> ReviewPlan:
+    """Plans the decisions of a table, as ``archive list --rows derivatives --format csv`` writes it.
 
     Columns: accession_number, decision (accepted or rejected; rows without one are ignored), and optionally
     derivative, sequence, reason, reviewer. Without a derivative, the row is about the current restored one.
 
     Args:
         catalogue: the catalogue.
-        path: the file, in UTF-8.
+        path: a CSV file with any usual separator and encoding, or an Excel workbook.
+        sheet: which sheet of a workbook; else the first.
         reviewer: the reviewer of rows that name none.
 
     Raises:
-        UsageError: a column is missing, or rows have mistakes; the message lists them all, and nothing is recorded.
+        UsageError: the table can't be read, a column is missing, or rows have mistakes; the message lists them all, and
+            nothing is recorded.
     """
-    plan, mistakes = ReviewPlan(), []
+    plan = ReviewPlan()
+    mistakes: list[str] = []
     with catalogue.reading() as session:
-        for number, row in _read_rows(path):
+        for where, row in _read_rows(path, sheet, plan.notes, mistakes):
             if not row.get("decision"):
                 continue
-            where = f"{path.name}, line {number}"
             try:
                 plan.add(_from_row(session, row, where, reviewer))
             except UsageError as error:
@@ -148,21 +158,57 @@ def record_plan(catalogue: Catalogue, plan: ReviewPlan, progress: Progress | Non
     return outcome
 
 
-def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows with their line numbers."""
+def _read_rows(
+    path: Path, sheet: str | None, notes: list[str], mistakes: list[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The place of each row, such as ``decisions.csv, line 2``, and its cells by the names of :data:`DECISION_FIELDS`.
+
+    ``notes`` gets what a person should know, ``mistakes`` each row with more cells than columns.
+    """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            if missing := [name for name in ("accession_number", "decision") if name not in columns]:
-                raise UsageError(
-                    f"{path} has no column {' and no column '.join(missing)}. A file of decisions has the columns "
-                    f"{', '.join(DECISION_FIELDS)}"
-                )
-            for row in reader:
-                yield reader.line_num, {name: (value or "").strip() for name, value in row.items() if name}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} can't be read as CSV in UTF-8: {error}") from error
+        with _file_to_reread(path) as file:
+            table = open_table(file, sheet=sheet, known=_COLUMNS)
+            index = _find_columns(path, table)
+            width = None if (unit := place_word(path)) == "row" else table.width
+            for number, cells in table.rows:
+                where = f"{path.name}, {unit} {number}"
+                if width is not None and any(cells[width:]):
+                    mistakes.append(
+                        f"{where}: {len(cells)} cells under {width} columns. Put text that holds the separator in "
+                        "quotation marks"
+                    )
+                    continue
+                yield where, {name: cells[at] for name, at in index.items() if at < len(cells)}
+            notes += table.notes
+    except IngestError as error:
+        raise UsageError(str(error)) from error
+
+
+def _find_columns(path: Path, table: Table) -> dict[str, int]:
+    """The positions of the columns of decisions that the table has."""
+    if twice := [header for fold, header in table.repeated.items() if fold in _COLUMNS]:
+        raise UsageError(f"{path} has more than one column {', '.join(twice)}. Keep one of them, or rename one")
+    folded = [fold_header(header) for header in table.headers]
+    index = {name: folded.index(fold) for fold, name in _COLUMNS.items() if fold in folded}
+    if missing := [name for name in ("accession_number", "decision") if name not in index]:
+        raise UsageError(
+            f"{path} has no column {' and no column '.join(missing)}. A file of decisions has the columns "
+            f"{', '.join(DECISION_FIELDS)}"
+        )
+    return index
+
+
+@contextmanager
+def _file_to_reread(path: Path) -> Iterator[Path]:
+    """``path``, or a temporary copy of a pipe, which can be read only once: the table's encoding is detected first."""
+    if path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder, path.open("rb") as pipe:
+        copy = Path(folder) / path.name
+        with copy.open("wb") as file:
+            shutil.copyfileobj(pipe, file)
+        yield copy
 
 
 def _from_row(session: Session, row: Mapping[str, str], where: str, reviewer: str) -> PlannedDecision:

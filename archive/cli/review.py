@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     "--from",
     "file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="DECISIONS.csv",
-    help="Decisions from a file with the columns accession_number, sequence, derivative, decision, reason, reviewer.",
+    metavar="DECISIONS.csv|DECISIONS.xlsx",
+    help="Decisions from a table with the columns accession_number, sequence, derivative, decision, reason, reviewer: "
+    "CSV of any usual separator and encoding, or an Excel workbook.",
 )
+@click.option("--sheet", metavar="NAME", help="Sheet of an Excel workbook. Default: the first one.")
 @click.option("--derivative", type=RowId(), metavar="ID", help="Which one; else the current restored derivative.")
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
@@ -52,6 +54,7 @@ def review(
     accept: bool,
     reject: bool,
     file: Path | None,
+    sheet: str | None,
     derivative: int | None,
     reason: str | None,
     reviewer: str | None,
@@ -77,7 +80,10 @@ def review(
     if file is not None:
         if what is not None or accept or reject or derivative is not None or reason is not None:
             raise click.UsageError("--from takes decisions and reasons from the file: give it alone")
-        return _decide(catalogue, plan_from_file(catalogue, file, reviewer=reviewer), dry_run=dry_run, yes=yes)
+        plan = plan_from_file(catalogue, file, sheet=sheet, reviewer=reviewer)
+        return _decide(catalogue, plan, dry_run=dry_run, yes=yes)
+    if sheet is not None:
+        raise click.UsageError("--sheet names a sheet of the workbook that --from reads: give both")
     if what is None:
         raise click.UsageError("name an item or give a query, or give a file of decisions with --from")
     if accept == reject:
@@ -135,6 +141,8 @@ def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool)
     from archive.bulk_review import record_plan
     from archive.cli.restore_rerun import is_interactive
 
+    for note in plan.notes:
+        emit(escape_control_characters(note))
     for line in _plan_lines(plan):
         if dry_run:
             click.echo(line)
