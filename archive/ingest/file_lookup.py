@@ -19,6 +19,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
 _IMAGE_SUFFIX = re.compile(
     r"\.(?:tiff?|jpe?g|jpe|jp2|jpx|j2k|png|gif|bmp|webp|hei[cf]|avif|jxl|dng|psd|raw|nef|cr2)$", re.IGNORECASE
 )
+_IN_ANOTHER_FOLDER = "in another folder"
 _MOST_SUGGESTIONS = 20
 _MOST_COMPARED = 20_000
 _RECENT_FOLDERS = 1000  # whose resolved names are kept
@@ -54,10 +55,15 @@ class FileFinder:
 
 
 class NearMatch(NamedTuple):
-    """The only file that a name fits, spelt differently."""
+    """The only file that a name fits, spelt differently or in another folder."""
 
     path: Path
     reason: str
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether only the folder differs."""
+        return self.reason == _IN_ANOTHER_FOLDER
 
 
 class LenientFinder:
@@ -93,7 +99,7 @@ class LenientFinder:
         if not parts:
             return None
         for column, key, reason in (
-            ("name", parts[-1], "in other letters or another folder"),
+            ("name", parts[-1], "in other letters"),
             ("stem", _fold(_without_suffix(parts[-1])), "with another extension"),
             ("stem", parts[-1], "without an extension"),
         ):
@@ -101,7 +107,8 @@ class LenientFinder:
                 continue
             found = self._fitting(column, key, parts[:-1], filename, sheet_folder)
             if len(found) == 1:
-                return NearMatch(found[0], reason)
+                is_same = filename.replace("\\", "/").endswith(found[0].name)
+                return NearMatch(found[0], _IN_ANOTHER_FOLDER if is_same else reason)
             if found:
                 return None
         return None

@@ -141,15 +141,15 @@ def _match_leniently(found: DiscoveredFiles, matched: MatchedRows) -> None:
         if near is not None:
             matched.table.assign(row_id, near.path)
             counts[near.reason] += 1
-            if counts[near.reason] <= _MOST_NOTES:
+            if counts[near.reason] <= (1 if near.is_certain else _MOST_NOTES):
                 told[near.reason].append(f"{row.where}: '{row.filename}' was taken for {near.path}")
         else:
             _note_missing(row, matched, finder)
     for reason, notes in told.items():
-        if counts[reason] <= _MOST_NOTES:
+        if counts[reason] == len(notes):
             matched.notes += notes
         else:
-            matched.notes.append(f"{counts[reason]:,} rows spell their file's name {reason}, the first: {notes[0]}")
+            matched.notes.append(f"{counts[reason]:,} rows name their file {reason}, the first: {notes[0]}")
 
 
 def _refuse_unusable(matched: MatchedRows) -> None:

@@ -266,6 +266,18 @@ def test_names_are_matched_where_exactly_one_file_fits(
         assert "Did you mean 'a_01.tif'" in report.rows_without_files[0].advice
 
 
+def test_names_that_differ_only_in_the_folder_do_not_hide_the_guesses(
+    make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
+) -> None:
+    for number, name in enumerate(("a.tif", "b.tif", "c.tif")):
+        make_scan(f"sub/{name}", number)
+    write_rows("filename,title\na.tif,Mill\nb.tif,Mill\nC.TIF,Mill\n")
+    told = [note for _, note in take().notes if "was taken for" in note]
+    assert len(told) == 2
+    assert any(note.startswith("2 rows name their file in another folder, the first: ") for note in told)
+    assert any("'C.TIF' was taken for" in note for note in told)
+
+
 def test_a_closed_row_whose_file_is_not_found_says_that_the_near_file_is_open(
     make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
 ) -> None:
