@@ -100,6 +100,8 @@ def export(
             handover=handover,
         )
         told = pluralise(counts.rows, "row")
+        if counts.items and not counts.rows:
+            told += f". {pluralise(counts.items, 'item')} without {rows}"
     else:
         counts = export_documents(
             context.catalogue(),

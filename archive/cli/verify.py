@@ -11,7 +11,7 @@ from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
-from archive.errors import EXIT_DONE, EXIT_PARTLY
+from archive.errors import EXIT_DONE, EXIT_PARTLY, NotFoundError
 
 if TYPE_CHECKING:
     from archive.catalogue import Catalogue
@@ -53,6 +53,8 @@ def verify(
 
     --repair lists each derivative that it recreated: `repaired` has the recorded bytes, `replaced` has other ones and
     is a new derivative.
+
+    A QUERY that matches nothing is an error, exit code 2. Where nothing that it matches is due, the exit code is 0.
     """
     from archive.fixity import verify_files as check
     from archive.ingest.file_inspection import find_pixel_damage
@@ -69,6 +71,8 @@ def verify(
         find_damage=partial(find_pixel_damage, catalogue) if pixels else None,
         progress=make_progress(),
     )
+    if query is not None and not report.checked and not _matches_a_master(catalogue, query):
+        raise NotFoundError(f"Nothing was checked: {describe_empty_result(query)}")
     for kind, path, problem in report.broken:
         click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
     emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
@@ -76,8 +80,6 @@ def verify(
         emit(_FROM_BACKUP)
         if any(_is_repairable(broken) for broken in report.broken):
             emit("Or recreate derivatives from their records: `archive verify --repair`")
-    if query is not None and not report.checked and older_than is None and limit is None and not report.absent_folders:
-        emit(describe_empty_result(query))
     for folder, masters in report.absent_folders.items():
         unchecked = escape_control_characters(f"{pluralise(masters, 'master')} of {folder} could not be checked")
         emit(f"{unchecked}: the folder is missing, or holds none of them. Is its share mounted?")
@@ -88,6 +90,13 @@ def verify(
     if left and repair:
         emit(f"{pluralise(len(left), 'broken file')} can't be recreated from records. {_FROM_BACKUP}")
     return max(code, EXIT_PARTLY if left or report.absent_folders else EXIT_DONE)
+
+
+def _matches_a_master(catalogue: Catalogue, query: str) -> bool:
+    from archive.catalogue.listings import select_masters
+
+    with catalogue.reading() as session:
+        return session.scalars(select_masters(query).limit(1)).first() is not None
 
 
 def _repair(catalogue: Catalogue, query: str | None) -> int:

@@ -78,10 +78,20 @@ def test_a_finished_batch_says_so(restored: SmallArchive) -> None:
 
 
 def test_an_answer_without_anything_in_it_names_the_query(restored: SmallArchive) -> None:
-    for arguments in (("list",), ("restore",), ("verify",), ("report", "--output", restored.home / "r.html")):
+    for arguments in (("list",), ("restore",), ("report", "--output", restored.home / "r.html")):
         answer = restored.done(*arguments, "creator:Nobody")
         assert "matches the query 'creator:Nobody'" in answer.errors + answer.output, arguments
     assert restored.done("list", "creator:Nobody", "--format", "json").json() == []
+
+
+def test_a_verification_of_nothing_fails_unless_nothing_is_due(restored: SmallArchive) -> None:
+    for options in ((), ("--older-than", "30"), ("--limit", "1"), ("--repair",)):
+        answer = restored.run("verify", "creator:Nobody", *options)
+        assert answer.code == 2
+        assert "Nothing was checked: nothing in the catalogue matches the query 'creator:Nobody'" in answer.errors
+        assert "0 broken" not in answer.errors
+    assert "2 files checked, 0 broken" in restored.done("verify", "accession_number:1906.1").errors
+    assert "0 files checked, 0 broken" in restored.done("verify", "accession_number:1906.1", "--older-than", "1").errors
 
 
 def test_an_empty_catalogue_says_how_to_fill_it(small: SmallArchive) -> None:
