@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue.schema.tables import (
@@ -23,6 +23,8 @@ from archive.catalogue.schema.tables import (
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.display_labels import describe_recipe
 from archive.errors import NotFoundError
+
+_OVERLAPPING_BATCHES = 3  # the newest ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,37 @@ def find_batch(session: Session, batch_id: int) -> Batch:
 def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
     """The batch's unfinished tasks: pending or running."""
     return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+
+
+def find_overlapping_batches(
+    session: Session, tasks: Iterable[tuple[int, str]], *, except_for: int | None
+) -> dict[int, int]:
+    """The newest unfinished batches that have one of these tasks open too: the number of open tasks by batch id.
+
+    Args:
+        session: a session.
+        tasks: at most a thousand, each as master id and digest of the recipe.
+        except_for: the id of a batch that does not count.
+    """
+    master_ids, digests = map(set, zip(*tasks, strict=True))
+    recipe_ids = session.scalars(select(Recipe.id).where(Recipe.sha256.in_(digests))).all()
+    overlapping = (
+        select(Task.batch_id)
+        .where(
+            Task.master_id.in_(master_ids),
+            Task.recipe_id.in_(recipe_ids),
+            Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING)),
+            Task.batch_id != (except_for or 0),
+        )
+        .distinct()
+        .order_by(Task.batch_id.desc())
+        .limit(_OVERLAPPING_BATCHES)
+    )
+    count = select(func.count(Task.id))
+    return {
+        batch_id: session.scalar(count.where(*open_tasks(batch_id))) or 0
+        for batch_id in session.scalars(overlapping).all()
+    }
 
 
 def describe_batch_recipes(session: Session, batch_id: int) -> list[str]:

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 
 
 def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
-    """Prints the plan and its exclusions with reasons, on standard error or on standard output."""
+    """Prints the plan and its exclusions with reasons, on standard error or on standard output.
+
+    A hint on standard error names unfinished batches that restore some of the masters in the same way.
+    """
     for line in _plan_lines(plan, query):
         if err:
             emit(line)
         else:
             click.echo(line)
+    for batch_id, tasks in plan.overlapping_batches.items():
+        emit(
+            f"batch {batch_id} with the same settings has {pluralise(tasks, 'open master')}. Unless it is still "
+            f"running, continue it with `archive batch resume {batch_id}`"
+        )
 
 
 def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:

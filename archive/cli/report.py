@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from archive.cli.export import report_left_out
 from archive.cli.logging_setup import emit
 from archive.cli.options import Context, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, pluralise
@@ -43,6 +44,7 @@ def report(context: Context, query: str | None, output: Path, include_restricted
     click.echo(
         f"{output.absolute()}: {pluralise(shown.items, 'item')}, {pluralise(shown.masters, 'restored master')}{styled}"
     )
+    report_left_out(shown.restricted)
     if not shown.items:
         which = "no master" if include_restricted else "no master of open access"
         reason = (

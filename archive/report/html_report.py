@@ -26,11 +26,12 @@ from restoration.errors import ImageError
 
 
 class ReportCounts(NamedTuple):
-    """The numbers of items, restored masters and styled derivatives in a report."""
+    """The numbers of items, restored masters and styled derivatives in a report, and of items left out."""
 
     items: int
     masters: int
     styled: int
+    restricted: int  # items that the query finds and that are left out, because their access is not open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ def write_report(
     the file larger. A report already in ``output`` is replaced, and nothing else is.
 
     Returns:
-        How much it shows.
+        How much it shows and leaves out.
 
     Raises:
         QueryError: the query has a mistake.
@@ -145,7 +146,12 @@ def write_report(
         }
         restored, styled = (_named(session, chosen) for chosen in of_kinds.values())
         items = {accession_number for accession_number, _ in (*restored, *styled)}
-        shown = ReportCounts(items=len(items), masters=len(restored), styled=len(styled))
+        shown = ReportCounts(
+            items=len(items),
+            masters=len(restored),
+            styled=len(styled),
+            restricted=0 if include_restricted else _count_restricted(session, query),
+        )
         contents: list[ContentsLine] = []
         found = _entries(catalogue, session, (*restored, *styled), with_crops=with_crops)
         with rendered_parts(output, "report_entry.html", _noting_contents(found, contents)) as articles:
@@ -190,6 +196,15 @@ def _chosen(kind: DerivativeKind, query: str | None, *, include_restricted: bool
     """The ids of the derivatives of a kind that ``query`` selects, else the current ones of its masters."""
     chosen: Select[Any] = select_derivatives(query, kind=kind)
     return chosen if include_restricted else chosen.where(Item.access == Access.OPEN)
+
+
+def _count_restricted(session: Session, query: str | None) -> int:
+    """The number of items whose derivatives ``query`` selects and whose access is not open."""
+    items: set[int] = set()
+    for kind in (DerivativeKind.RESTORED, DerivativeKind.STYLED):
+        chosen = select_derivatives(query, kind=kind).where(Item.access != Access.OPEN)
+        items.update(session.scalars(chosen.with_only_columns(Item.id)))
+    return len(items)
 
 
 def _named(session: Session, chosen: Select[Any]) -> list[tuple[str, int]]:

@@ -241,8 +241,8 @@ def test_only_open_items_enter_unless_asked(catalogue: Catalogue, tmp_path: Path
 def test_a_query_chooses(catalogue: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
 
-    assert write_report(catalogue, "accession_number:1906.1", path) == (1, 1, 0)
-    assert write_report(catalogue, "accession_number:nothing", path) == (0, 0, 0)
+    assert write_report(catalogue, "accession_number:1906.1", path) == (1, 1, 0, 0)
+    assert write_report(catalogue, "accession_number:nothing", path) == (0, 0, 0, 0)
     assert "No restored photograph was found" in path.read_text(encoding="utf-8")
     with pytest.raises(QueryError):
         write_report(catalogue, "nosuchfield:1", path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from math import ceil
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select, true, update
@@ -24,6 +26,7 @@ from archive.batches.planning.style_masks import MaskFolder, UnusableMask
 from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_queries import find_overlapping_batches
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, View
@@ -33,6 +36,7 @@ from archive.settings import Settings
 from restoration.recipe import Recipe
 
 _MAX_EXAMPLES = 3  # masters that are listed per reason
+_TASKS_COMPARED = 1000  # with the open tasks of other batches
 _IDS_PER_STATEMENT = 500  # below the databases' limits on bound variables
 
 
@@ -66,6 +70,7 @@ class Plan:
     hours: float | None  # estimate from the throughput of earlier tasks of the models; None without any
     drawn_sample: DrawnSample | None = None  # if only a sample is planned
     unasked_damage_repair: str | None = None  # the version that repairs damage by default, if nobody asked for it
+    overlapping_batches: Mapping[int, int] = field(default_factory=dict)  # open tasks by batch id, newest first
 
 
 @dataclass(kw_only=True)
@@ -199,6 +204,16 @@ class PlanBuilder:
             hours=throughput.seconds_for(self.pixels) / 3600 if throughput else None,
             drawn_sample=self.drawn_sample,
             unasked_damage_repair=self.unasked_damage_repair,
+            overlapping_batches=self._find_overlapping_batches(session, counts.total(), batch_id),
+        )
+
+    def _find_overlapping_batches(self, session: Session, total: int, batch_id: int | None) -> dict[int, int]:
+        """Unfinished batches that do the same; of a large plan only some tasks are compared, spread evenly."""
+        if not total:
+            return {}
+        tasks = ((master_id, digest) for digest, masters in self.master_ids.items() for master_id in masters)
+        return find_overlapping_batches(
+            session, islice(tasks, 0, None, ceil(total / _TASKS_COMPARED)), except_for=batch_id
         )
 
     def write(

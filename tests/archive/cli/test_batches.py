@@ -24,7 +24,7 @@ from archive.catalogue.schema.tables import Batch
 from archive.cli.batch_result_text import print_batch_result
 from archive.cli.output_formats import format_duration
 from archive.settings import load_settings
-from tests.small_archive import MODEL, Answer, SmallArchive, command, write_scan
+from tests.small_archive import MODEL, Answer, SmallArchive, command, write_model, write_scan
 
 ROOT = Path(__file__).parents[3]
 
@@ -121,6 +121,31 @@ def test_a_cancelled_batch_is_not_run(planned: SmallArchive) -> None:
     assert "the batch is cancelled already" in planned.done("batch", "cancel", "1").errors
     assert "last batch:   1, cancelled: 0 done, 0 failed, 2 cancelled, planned" in planned.done("status").output
     assert planned.done("status", "--format", "json").json()["last_batch"]["cancelled"] == 2
+
+
+def test_a_plan_names_unfinished_batches_that_do_the_same(planned: SmallArchive) -> None:
+    hint = "batch 1 with the same settings has 2 open masters"
+    tried = planned.done("restore", "accession_number:N1", "--dry-run")
+    assert hint in tried.errors
+    assert "`archive batch resume 1`" in tried.errors
+    assert "To do: 1 master" in tried.output
+    assert "same settings" not in planned.done("restore", "--strength", "0.5", "--dry-run").errors
+    written = planned.done("restore", "--plan").errors
+    assert hint in written
+    assert "batch 2 " not in written  # the new one
+    planned.done("batch", "cancel", "1")
+    planned.done("batch", "resume", "2")
+    write_scan(planned.scans / "N3.tif", seed=3)
+    planned.done("ingest", planned.scans)
+    assert "same settings" not in planned.done("restore", "--dry-run").errors
+
+
+def test_a_rerun_names_unfinished_batches_that_do_the_same(planned: SmallArchive, tmp_path: Path) -> None:
+    planned.done("batch", "resume", "1")
+    planned.done("model", "add", write_model(tmp_path / "newer", version="9.1", seed=1))
+    planned.done("model", "alias", MODEL, "9.1", "approved")
+    planned.done("rerun", "--plan")
+    assert "batch 2 with the same settings has 2 open masters" in planned.done("rerun", "--dry-run").errors
 
 
 def test_batch_show_names_the_query_and_the_settings(planned: SmallArchive) -> None:

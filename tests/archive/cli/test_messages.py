@@ -121,6 +121,16 @@ def test_a_report_counts_items_and_masters(restored: SmallArchive) -> None:
     assert "1 item, 2 masters" in (restored.home / "r.html").read_text(encoding="utf-8")
 
 
+def test_a_report_counts_the_items_that_it_leaves_out(restored: SmallArchive) -> None:
+    report = ("report", "--output", restored.home / "r.html")
+    left_out = restored.done(*report)
+    assert "1 item, 1 restored master" in left_out.output
+    assert "1 item is left out: access is not open. Add --include-restricted" in left_out.errors
+    assert "left out" not in restored.done(*report, "accession_number:1906.1").errors
+    asked = restored.done(*report, "--include-restricted")
+    assert ("2 items, 2 restored masters" in asked.output, asked.errors) == (True, "")
+
+
 def test_the_first_ctrl_c_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     ProgressBar().interrupted()
     assert "Press Ctrl-C again to stop immediately" in capfd.readouterr().err
