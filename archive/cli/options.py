@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -224,7 +225,10 @@ def device_options(function: Function) -> Function:
         help="Arithmetic; auto uses bf16 on devices where it is fast.",
     )
     device = click.option(
-        "--device", metavar="auto|cpu|cuda|cuda:N", help="Device for the networks; auto uses a GPU if there is one."
+        "--device",
+        type=DeviceType(),
+        metavar=DeviceType.metavar,
+        help="Device for the networks; auto uses a GPU if there is one.",
     )
     return device(precision(function))
 
@@ -269,6 +273,23 @@ def operation_options(function: Function) -> Function:
         "(ADDRESS:PORT for others).",
     )
     return priority(notify(metrics(function)))
+
+
+class DeviceType(click.ParamType[str]):
+    """The name of a device, which may be one of another machine."""
+
+    name = "device"
+    metavar = "auto|cpu|cuda|cuda:N"
+    _valid = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not self._valid.fullmatch(value):
+            self.fail(
+                f"{value!r} is not a valid device. Write auto, cpu, cuda for any GPU, or cuda:N for one of them.",
+                param,
+                ctx,
+            )
+        return str(value)
 
 
 class WorkerCountType(click.ParamType["int | Literal['auto']"]):

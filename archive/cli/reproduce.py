@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archive.cli.logging_setup import emit
-from archive.cli.options import Context, command, pass_context, query_argument
+from archive.cli.options import Context, DeviceType, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
@@ -20,7 +20,8 @@ from archive.errors import EXIT_DONE, EXIT_PARTLY
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="At most so many derivatives; else all.")
 @click.option(
     "--device",
-    metavar="auto|cpu|cuda|cuda:N",
+    type=DeviceType(),
+    metavar=DeviceType.metavar,
     help="Where networks run; else the kind of device that each record names, or the processor if it is not there.",
 )
 @pass_context

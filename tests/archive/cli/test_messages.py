@@ -58,6 +58,23 @@ def test_a_device_that_is_not_there_leaves_no_batch(small: SmallArchive) -> None
     assert small.done("batch", "list", "--format", "json").json() == []
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cuda:00", "CPU", "mps", ""])
+def test_a_device_that_can_not_exist_is_refused_with_the_valid_names(small: SmallArchive, device: str) -> None:
+    for words in (("restore", "--dry-run"), ("restore", "--plan"), ("rerun", "--plan"), ("batch", "resume", "1")):
+        answer = small.run(*words, "--device", device)
+        assert answer.code == 2
+        assert f"{device!r} is not a valid device. Write auto, cpu, cuda for any GPU, or cuda:N" in answer.errors
+    assert small.run("reproduce", "--device", device).code == 2
+
+
+def test_a_batch_is_planned_for_a_device_of_another_machine(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    assert "1 master" in small.done("restore", "--device", "cuda:98", "--dry-run").output
+    small.done("restore", "--device", "cuda:98", "--plan")
+    assert small.done("batch", "list", "--format", "json").json()[0]["pending"] == 1
+
+
 def test_a_batch_whose_model_is_broken_says_how_to_go_on_or_give_up(small: SmallArchive) -> None:
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
