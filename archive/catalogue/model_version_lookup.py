@@ -8,8 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from archive.catalogue.schema.tables import Derivative, Model, ModelVersion, RecipeStage
-from archive.catalogue.schema.vocabularies import APPROVED
+from archive.catalogue.schema.vocabularies import APPROVED, StageTask
 from archive.errors import NotFoundError
+from archive.name_suggestions import suggest
 
 
 def list_model_versions(session: Session) -> list[dict[str, Any]]:
@@ -42,8 +43,16 @@ def list_model_versions(session: Session) -> list[dict[str, Any]]:
     ]
 
 
-def find_version(session: Session, reference: str, *, default_alias: str = APPROVED) -> ModelVersion:
+def find_version(
+    session: Session, reference: str, *, default_alias: str = APPROVED, task: StageTask | None = None
+) -> ModelVersion:
     """Finds the version for ``name``, ``name@version`` or ``name@alias``; a bare name means ``default_alias``.
+
+    Args:
+        session: a session of the catalogue.
+        reference: the model and its version or alias.
+        default_alias: the alias that a bare name means.
+        task: the task that is wanted, which an error lists the models of; a model of another task is found, too.
 
     Raises:
         NotFoundError: there is none; the message lists the known ones.
@@ -53,8 +62,7 @@ def find_version(session: Session, reference: str, *, default_alias: str = APPRO
         session.scalars(select(Model).where(Model.name == name).options(joinedload(Model.versions))).unique().first()
     )
     if model is None:
-        known = session.scalars(select(Model.name).order_by(Model.name)).all()
-        raise NotFoundError(f"No model {name!r}. Known models: {', '.join(known) or 'none: run `archive db upgrade`'}")
+        raise NotFoundError(_describe_unknown_model(session, name, task))
     versions = {version.version: version for version in model.versions}
     aliases = {alias.alias: alias.version for alias in model.aliases}
     wanted = wanted or default_alias
@@ -67,3 +75,12 @@ def find_version(session: Session, reference: str, *, default_alias: str = APPRO
             + (f" and {known_aliases}" if known_aliases else "")
         )
     return found
+
+
+def _describe_unknown_model(session: Session, name: str, task: StageTask | None) -> str:
+    """A message that no model has the name, with similar names and the models of the task."""
+    models = select(Model.name).order_by(Model.name)
+    known = session.scalars(models if task is None else models.where(Model.task == task)).all()
+    kind = "style" if task is StageTask.STYLE else "model"
+    near = f"{suggest(name, known)} ".lstrip()
+    return f"No {kind} {name!r}. {near}Known {kind}s: {', '.join(known) or 'none. Run `archive db upgrade`'}"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from archive.cli.query_argument import QueryType, refuse_several_queries, suggest
+from archive.cli.query_argument import QueryType, refuse_several_queries
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_PARTLY, EXIT_USAGE
+from archive.name_suggestions import suggest
 
 if TYPE_CHECKING:
     from archive.catalogue import Catalogue

@@ -1,11 +1,10 @@
-"""The QUERY of a command, and hints for names, words and paths that don't fit."""
+"""The QUERY of a command, and hints for words and paths that are not one."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -49,9 +48,3 @@ def refuse_several_queries(context: click.Context, words: Sequence[str]) -> None
         items = shlex.quote(f"accession_number:({' OR '.join(given)})")
         hint = f"For several items write {items}, for words of a title {shlex.quote(' '.join(given))}"
     context.fail(f"QUERY is one argument, but {len(words)} were given: {' '.join(given)}. {hint}")
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """``Did you mean 'show'?`` with the known names that are nearest to ``word``; empty if none is near."""
-    near = get_close_matches(word.casefold(), known)
-    return f"Did you mean {' or '.join(map(repr, near))}?" if near else ""

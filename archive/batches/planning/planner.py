@@ -24,7 +24,7 @@ from archive.catalogue.query.status_predicates import STALE
 from archive.catalogue.schema.tables import Master, ModelAlias, ModelVersion
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.tables import RecipeStage as StageRow
-from archive.catalogue.schema.vocabularies import APPROVED, RESTORABLE_VIEWS, BatchKind, View
+from archive.catalogue.schema.vocabularies import APPROVED, RESTORABLE_VIEWS, BatchKind, StageTask, View
 from archive.errors import UsageError
 from archive.model_registry import card_of
 from restoration.errors import RecipeError
@@ -149,7 +149,7 @@ def _select_stages(
     styles = [] if style_request is None else build_style_stages(session, style_request)
     if model == NO_MODEL:
         return styles
-    card = card_of(find_version(session, model))
+    card = card_of(find_version(session, model, task=StageTask.RESTORATION))
     if card.task != "restoration":
         raise UsageError(
             f"{card.reference} is a style. Use it with --style, and --model with a restoration model or none "
@@ -194,7 +194,7 @@ def plan_rerun(
     """
     wanted = STALE if query is None and model is None else parse_condition(query)
     with catalogue.reading() if dry_run else catalogue.session() as session:
-        named = None if model is None else card_of(find_version(session, model))
+        named = None if model is None else card_of(find_version(session, model, task=StageTask.RESTORATION))
         targets = _approved_cards(session) if named is None else {named.name: named}
         builder = PlanBuilder()
         for recipe_id, old in _current_recipes(session, wanted):

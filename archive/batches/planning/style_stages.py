@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from archive.catalogue.listings import find_version
+from archive.catalogue.schema.vocabularies import StageTask
 from archive.errors import UsageError
 from archive.model_registry import card_of
 from restoration.errors import RecipeError
@@ -44,7 +45,7 @@ def build_style_stages(session: Session, request: StyleRequest) -> list[tuple[Mo
     """
     weights = {}
     for reference, weight in request.styles:
-        card = card_of(find_version(session, reference))
+        card = card_of(find_version(session, reference, task=StageTask.STYLE))
         if card.task != "style":
             raise UsageError(f"{card.reference} is not a style. Use it with --model (see `archive model list`)")
         if card.reference in weights:

@@ -236,8 +236,14 @@ def test_references_name_versions_by_alias_number_or_the_approved_one(catalogue:
         assert find_version(session, "denoise-deblur", default_alias="trial").id == new.id
         assert find_version(session, "denoise-deblur@1.10").id == new.id
         assert find_version(session, "denoise-deblur@trial").id == new.id
-        with pytest.raises(NotFoundError, match=r"No model 'denoise'. Known models: art, denoise-deblur"):
-            find_version(session, "denoise")
+        for unknown, task, told in (
+            ("denoise", None, "No model 'denoise'. Did you mean 'denoise-deblur'? Known models: art, denoise-deblur"),
+            ("deblurr", StageTask.RESTORATION, "No model 'deblurr'. Known models: denoise-deblur"),
+            ("arts", StageTask.STYLE, "No style 'arts'. Did you mean 'art'? Known styles: art"),
+        ):
+            with pytest.raises(NotFoundError) as caught:
+                find_version(session, unknown, task=task)
+            assert str(caught.value) == told
         with pytest.raises(NotFoundError, match=r"denoise-deblur@1.0, denoise-deblur@1.10 and denoise-deblur@approved"):
             find_version(session, "denoise-deblur@2.0")
         with pytest.raises(NotFoundError, match=r"No art@approved. Known versions: art@1.0"):

@@ -15,6 +15,7 @@ from tests.small_archive import MODEL, SmallArchive, command, write_scan
     [
         (("restor",), "'restore'"),
         (("batch", "shwo"), "Did you mean 'show'?"),
+        (("view",), "Did you mean 'review'?"),
         (("model", "aproved"), "Commands: add, alias, compare"),
         (("restore", "--strenght", "1"), "--strength"),
         (("restore", "--repair", "nois"), "Did you mean 'noise'?"),

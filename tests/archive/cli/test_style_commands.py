@@ -26,6 +26,15 @@ def styled(restored: SmallArchive, tmp_path: Path) -> SmallArchive:
     return restored
 
 
+def test_an_unknown_style_is_answered_with_the_styles_that_contain_the_word(styled: SmallArchive) -> None:
+    answer = styled.run("restore", "--style", "Sepia print", "--dry-run")
+    assert answer.code == 2
+    near, known = answer.errors.split("Did you mean ")[1].split("? Known styles: ")
+    assert near == "'simulated-sepia-print'"
+    assert {TONED, "simulated-toned-print"} <= set(known.strip().split(", "))
+    assert "denoise-deblur" not in answer.errors
+
+
 def test_a_styled_derivative_is_distinguished_from_the_restoration(styled: SmallArchive, tmp_path: Path) -> None:
     answer = styled.done("restore", "accession_number:1906.1", "--style", TONED, "--style-strength", "0.8")
     assert "a simulated look: simulated-sepia-print 1.0 (brightness 0, strength 0.8" in answer.errors
