@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from archive.progress_reporting import Progress
 
 
+_USUAL_COLUMNS, _USUAL_LINES = 80, 24
+
+
 class ProgressBar:
     """A progress bar on standard error with a note. Its length and the remaining time are proportional to the work."""
 
@@ -25,10 +28,13 @@ class ProgressBar:
 
         self._total, self._done, self._what = total, 0, what
         self._has_work = work is not None
+        has_size = os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some containers and recorders don't tell it
         self._bar = tqdm(
             total=total if work is None else work,
             file=sys.stderr,
-            dynamic_ncols=True,
+            dynamic_ncols=has_size,
+            ncols=None if has_size else _USUAL_COLUMNS,
+            nrows=None if has_size else _USUAL_LINES,
             smoothing=0.1,
             bar_format="{l_bar}{bar}| {unit} [{elapsed}<{remaining}{postfix}]",
             unit=self._count(),
