@@ -51,7 +51,10 @@ _BASE_URL = re.compile(r"https?://[^\s?#]+")
 @click.option("--fields", metavar="a,b,c", help="Fields of csv, xlsx or jsonl, in this order. Default: all.")
 @click.option("--bom", is_flag=True, help="Start the CSV with a byte order mark, so that Excel recognises UTF-8.")
 @click.option(
-    "--base-url", metavar="URL", help="Address at which the iiif folder and the image services are published."
+    "--base-url",
+    metavar="URL",
+    help="Address at which the iiif folder and the image services are published. Default: http://127.0.0.1:8600, which "
+    "works only on this machine.",
 )
 @click.option(
     "--files", is_flag=True, help="Also copy the current derivatives: into FILE's name with -files, or DIR/files."
@@ -117,6 +120,8 @@ def export(
     if handover is not None:
         signed = "" if handover.copy_derivative is None else "signed "
         emit(f"{files_folder(output, form)}: {pluralise(counts.files, f'{signed}copy', f'{signed}copies')}")
+    if form == "iiif" and base_url is None:
+        _warn_of_local_addresses()
     report_left_out(counts.restricted)
     if not counts.items and not counts.restricted:
         emit(describe_empty_result(query))
@@ -130,6 +135,15 @@ def _handover(context: Context, output: Path, *, sign: bool | None) -> FileHando
         raise click.UsageError("Copies can't be written to standard output. Give --output FILE.")
     copy_derivative = derivative_signer(context.catalogue(), sign=sign)
     return FileHandover(copy_derivative=copy_derivative, progress=make_progress())
+
+
+def _warn_of_local_addresses() -> None:
+    from archive.export.iiif import DEFAULT_BASE_URL
+
+    emit(
+        f"The addresses in the manifests begin with {DEFAULT_BASE_URL} and work only on this machine. To publish them, "
+        "export again with --base-url and the address of your server"
+    )
 
 
 def report_left_out(restricted: int) -> None:

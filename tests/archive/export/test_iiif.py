@@ -121,3 +121,14 @@ def test_an_export_is_replaced_as_a_whole_and_other_folders_are_not(museum: Smal
 )
 def test_known_licences_become_their_uri_and_others_are_not_guessed(rights: str | None, uri: str | None) -> None:
     assert rights_uri(rights) == uri
+
+
+def test_addresses_that_work_only_on_this_machine_are_pointed_out(museum: SmallArchive, tmp_path: Path) -> None:
+    options = ("export", "--format", "iiif", "--output", tmp_path / "iiif")
+    told = "begin with http://127.0.0.1:8600 and work only on this machine"
+    warned = museum.done(*options)
+    assert told in warned.errors
+    assert "--base-url" in warned.errors
+    assert _read(tmp_path / "iiif" / "collection.json")["id"].startswith("http://127.0.0.1:8600/")
+    assert told not in museum.done(*options, "--base-url", BASE).errors
+    assert _read(tmp_path / "iiif" / "collection.json")["id"].startswith(f"{BASE}/")
