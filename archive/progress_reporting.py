@@ -17,8 +17,11 @@ class Progress(Protocol):
     def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
         """Reports that ``n`` more steps and ``work`` are done; ``note`` describes the last one, or is empty."""
 
-    def interrupted(self) -> None:
-        """Reports that the work will stop after its current step; called from a signal handler."""
+    def interrupted(self, by: str) -> None:
+        """Reports that the work will stop after its current step; called from a signal handler.
+
+        ``by`` is ``"Ctrl-C"`` or ``"SIGTERM"``.
+        """
 
     def finish(self) -> None:
         """Reports that no more steps follow, whether or not all were done."""
@@ -33,7 +36,7 @@ class NoProgress:
     def advance(self, n: int = 1, note: str = "", *, work: int = 0) -> None:
         pass
 
-    def interrupted(self) -> None:
+    def interrupted(self, by: str) -> None:
         pass
 
     def finish(self) -> None:

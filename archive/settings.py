@@ -96,13 +96,24 @@ def find_home(explicit: Path | None) -> Path:
     if named := os.environ.get(HOME_VARIABLE):
         return _existing_home(Path(named), HOME_VARIABLE)
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / SETTINGS_NAME).is_file():
-            return folder
+    if is_home(here):
+        return here
+    if (enclosing := find_enclosing_home(here)) is not None:
+        return enclosing
     raise HomeError(
         f"no archive home: neither {here} nor a folder above it holds {SETTINGS_NAME}. "
         f"Run `archive init`, or name the home with --home or {HOME_VARIABLE}"
     )
+
+
+def is_home(folder: Path) -> bool:
+    """Whether a folder is the home of an archive."""
+    return (folder / SETTINGS_NAME).is_file()
+
+
+def find_enclosing_home(folder: Path) -> Path | None:
+    """The nearest home that a folder lies in, other than itself."""
+    return next(filter(is_home, folder.resolve().parents), None)
 
 
 def load_settings(home: Path) -> Settings:

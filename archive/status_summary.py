@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from archive.batches.running.last_run import list_interrupted_batches
 from archive.catalogue.approved_versions import unapplied_versions
+from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import get_batch
 from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
-from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master
-from archive.catalogue.schema.vocabularies import EventType, FileFault
+from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master, Review
+from archive.catalogue.schema.vocabularies import Decision, EventType, FileFault
 from archive.catalogue.sessions import Catalogue
 from archive.storage import MASTERS, MODELS, SAMPLES, VIEWS
 
@@ -31,9 +32,11 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
     """Counts by state, disk use in bytes, the last verify and the last batch.
 
     ``masters`` counts each master once, by the status that lists show; ``found_by_query`` counts what ``status:``
-    finds, where a master may count several times. ``unapplied_versions`` are approved versions by which not all masters
-    are judged yet. ``interrupted_batches`` are begun batches with open tasks that no process works on, newest first.
-    Sizes of masters and derivatives are those recorded; the others are read from the disk.
+    finds, where a master may count several times. ``reviews`` counts masters by the review of their current derivative;
+    rejected derivatives, which are never current, are ``rejected_derivatives``, by their newest decision.
+    ``unapplied_versions`` are approved versions by which not all masters are judged yet. ``interrupted_batches`` are
+    begun batches with open tasks that no process works on, newest first. Sizes of masters and derivatives are those
+    recorded; the others are read from the disk.
     """
     home = catalogue.settings.home
     last_batch = session.scalar(select(func.max(Batch.id)))
@@ -54,6 +57,7 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
                 .group_by("review")
             ).all()
         ),
+        "rejected_derivatives": _count_rejected(session),
         "derivatives": session.scalar(select(func.count(Derivative.id))) or 0,
         "lost": {
             "masters": _count(session, Master.file_fault.is_not(None)),
@@ -77,6 +81,19 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
 
 def _count(session: Session, condition: ColumnElement[bool]) -> int:
     return session.scalar(select(func.count(Master.id)).where(condition)) or 0
+
+
+def _count_rejected(session: Session) -> int:
+    rejected = aliased(Review)
+    newest = newest_decision(rejected.derivative_id)
+    return (
+        session.scalar(
+            select(func.count(rejected.derivative_id.distinct())).where(
+                rejected.decision == Decision.REJECTED, newest == Decision.REJECTED
+            )
+        )
+        or 0
+    )
 
 
 def _master_bytes(session: Session) -> int:

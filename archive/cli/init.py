@@ -34,12 +34,19 @@ def init(context: Context, folder: Path | None, database: str | None) -> None:
 
     DIR becomes the home; without it --home, or the current folder. A home contains the catalogue, the restored
     derivatives and copies of the models in use. The models that come with the software are registered. An existing home
-    is not changed.
+    is kept, and the command says so. It also says if the home lies in another one.
     """
+    from archive.settings import find_enclosing_home, is_home
+
+    existed = is_home((folder or context.home or Path()).expanduser())
     settings, registered = make_home(context, folder or context.home or Path(), database)
     click.echo(f"home: {settings.home}")
     for reference in registered:
         click.echo(f"model: {reference}")
+    if existed:
+        emit("The home existed already and is kept.")
+    if (outer := find_enclosing_home(settings.home)) is not None:
+        emit(f"The home lies in another home, {outer}. Commands in this folder use the inner one.")
     emit(f"Next, add scans: `{_name_home(settings.home)} ingest FOLDER`")
 
 

@@ -51,9 +51,10 @@ class ProgressBar:
     def _count(self) -> str:
         return f"{self._done:,}/{self._total:,} {self._what}"
 
-    def interrupted(self) -> None:
+    def interrupted(self, by: str) -> None:
+        again = "Send SIGTERM" if by == "SIGTERM" else f"Press {by}"
         # Not through a stream, which a signal handler may interrupt during a write.
-        os.write(sys.stderr.fileno(), b"\nFinishing in-flight tasks. Press Ctrl-C again to stop immediately.\n")
+        os.write(sys.stderr.fileno(), f"\nFinishing in-flight tasks. {again} again to stop immediately.\n".encode())
 
     def finish(self) -> None:
         if self._bar is not None:

@@ -48,7 +48,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     total = pluralise(found["masters"]["total"], "master")
     yield f"holdings:     {pluralise(found['items'], 'item')}, {total}, {pluralise(found['derivatives'], 'derivative')}"
     yield f"masters:      {_counts(masters)}"
-    yield f"reviews:      {_counts(found['reviews'])}"
+    rejected = found["rejected_derivatives"]
+    also = f"; {pluralise(rejected, 'derivative')} rejected" if rejected else ""
+    yield f"reviews:      {_counts(found['reviews'])}{also}"
     lost = found["lost"]
     if lost["masters"] or lost["derivatives"]:
         files = f"{pluralise(lost['masters'], 'master')} and {pluralise(lost['derivatives'], 'derivative')}"

@@ -42,11 +42,13 @@ class StopRequest:
 class Interruption(StopRequest):
     """Ctrl-C as a stop request: the first SIGINT inside the context sets ``requested``, the second stops immediately.
 
+    Inside a :class:`Termination`, SIGTERM does the same.
+
     It has no effect outside the main thread, where signals can't be handled.
     """
 
-    def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
-        """``on_first`` is called by the signal handler at the first SIGINT."""
+    def __init__(self, on_first: Callable[[str], None] = lambda _by: None) -> None:
+        """``on_first`` is called by the signal handler at the first signal, with :data:`CTRL_C` or :data:`SIGTERM`."""
         super().__init__()
         self._on_first = on_first
         self._in_main_thread = threading.current_thread() is threading.main_thread()
@@ -63,10 +65,10 @@ class Interruption(StopRequest):
         if self._in_main_thread:
             signal.signal(signal.SIGINT, self._before)
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.ask()
         self.raise_if_immediate()
-        self._on_first()
+        self._on_first(SIGTERM if number == signal.SIGTERM else CTRL_C)
 
 
 class Termination:
@@ -96,12 +98,12 @@ class Termination:
         if self._in_main_thread:
             signal.signal(signal.SIGTERM, self._before)
 
-    def _handle(self, _number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         self._received = True
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(on_ctrl_c):  # such as in a background job of a shell, where Ctrl-C is ignored
             raise KeyboardInterrupt
-        on_ctrl_c(signal.SIGINT, frame)
+        on_ctrl_c(number, frame)
 
 
 @contextmanager

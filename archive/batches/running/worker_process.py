@@ -106,7 +106,7 @@ class ReportingProgress:
         del n, work
         self.send(Report.SETTLED, note)
 
-    def interrupted(self) -> None:
+    def interrupted(self, by: str) -> None:
         pass
 
     def finish(self) -> None:

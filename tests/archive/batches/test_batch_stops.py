@@ -190,12 +190,14 @@ class Told(NoProgress):
 
     def __init__(self) -> None:
         self._noticed = threading.Event()
+        self.by = ""
 
     def interrupt(self, how: signal.Signals = signal.SIGINT) -> None:
         os.kill(os.getpid(), how)
         assert self._noticed.wait(60)
 
-    def interrupted(self) -> None:
+    def interrupted(self, by: str) -> None:
+        self.by = by
         self._noticed.set()
 
 
@@ -218,6 +220,7 @@ def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_
 
     result = workshop.run(batch_id, FakeStage(once(interrupt)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
+    assert told.by == reason
     assert workshop.statuses(batch_id).count(PENDING) == 3
     assert len(workshop.files()) == 1
     assert signal.getsignal(how) is before

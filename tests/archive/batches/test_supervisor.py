@@ -53,7 +53,7 @@ class Counted:
         self.advanced += n
         self.notes.add(note)
 
-    def interrupted(self) -> None:
+    def interrupted(self, by: str) -> None:
         pass
 
     def finish(self) -> None:

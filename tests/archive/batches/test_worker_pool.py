@@ -118,7 +118,7 @@ def test_a_restored_master_that_needs_the_device_only_for_its_scores_is_finished
     compute_scores = task_processing._compute_scores
 
     class Noticed(NoProgress):
-        def interrupted(self) -> None:
+        def interrupted(self, _by: str) -> None:
             noticed.set()
 
     def interrupt(*arguments: Any) -> Any:

@@ -282,6 +282,17 @@ def test_status_answers_how_far_what_is_lost_how_much_disk_and_what_was_last(mus
     text = museum.done("status").output
     assert "1 derivative (`archive list status:lost`)" in text
     assert "last batch:   1, done: 3 done" in text
+    assert "rejected" not in text
+
+
+def test_status_counts_rejected_derivatives_by_their_newest_decision(museum: SmallArchive) -> None:
+    for name in "AB":
+        museum.done("review", name, "--reject", "--reason", "too smooth")
+    assert "; 2 derivatives rejected\n" in museum.done("status").output
+    rejected = museum.show("A")["derivatives"][0]["id"]
+    museum.done("review", "A", "--accept", "--derivative", rejected)
+    assert museum.done("status", "--format", "json").json()["rejected_derivatives"] == 1
+    assert "; 1 derivative rejected\n" in museum.done("status").output
 
 
 def test_an_interrupted_approval_is_named_by_status_and_completed_by_the_same_command(

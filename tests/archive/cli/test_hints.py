@@ -79,6 +79,19 @@ def test_a_new_home_is_followed_by_the_next_step(tmp_path: Path, monkeypatch: py
     assert "`archive ingest FOLDER`" in command("init").errors
 
 
+def test_init_says_if_the_home_existed_or_lies_in_another_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARCHIVE_HOME", raising=False)
+    home = tmp_path / "museum"
+    first = command("init", home)
+    assert (first.code, "existed" in first.errors, "lies in" in first.errors) == (0, False, False)
+    again = command("init", home)
+    assert (again.code, again.output.splitlines()[0]) == (0, f"home: {home}")
+    assert "The home existed already and is kept." in again.errors
+    assert f"The home lies in another home, {home}." in command("init", home / "inner").errors
+    monkeypatch.chdir(home)
+    assert "lies in" not in command("init", Path("..") / "beside").errors
+
+
 def test_an_alias_is_removed_and_the_approved_one_is_moved_instead(small: SmallArchive) -> None:
     small.done("model", "alias", MODEL, "9.0", "trial")
     assert "trial" in small.done("model", "list").output
