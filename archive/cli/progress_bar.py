@@ -28,7 +28,7 @@ class ProgressBar:
 
         self._total, self._done, self._what = total, 0, what
         self._has_work = work is not None
-        has_size = os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some containers and recorders don't tell it
+        has_size = _tells_size()
         self._bar = tqdm(
             total=total if work is None else work,
             file=sys.stderr,
@@ -60,6 +60,14 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _tells_size() -> bool:
+    """Whether standard error is a terminal that tells its size; in some containers and recorders it doesn't."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except OSError:  # not a terminal
+        return False
 
 
 def make_progress() -> Progress:
