@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -23,6 +24,9 @@ from archive.catalogue.schema.tables import (
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.display_labels import describe_recipe
 from archive.errors import NotFoundError
+
+IS_OPEN = Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+"""Whether a task is neither finished nor cancelled."""
 
 _OVERLAPPING_BATCHES = 3  # the newest ones
 
@@ -51,7 +55,15 @@ def find_batch(session: Session, batch_id: int) -> Batch:
 
 def open_tasks(batch_id: int) -> tuple[ColumnElement[bool], ...]:
     """The batch's unfinished tasks: pending or running."""
-    return Task.batch_id == batch_id, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING))
+    return Task.batch_id == batch_id, IS_OPEN
+
+
+def was_begun(attempts: int, last_run: Mapping[str, Any] | None) -> bool:
+    """Whether a run of a batch has begun a task, or has ended without one.
+
+    ``attempts`` is the highest number at its tasks, ``last_run`` that of the batch.
+    """
+    return attempts > 0 or (last_run or {}).get("ended_at") is not None
 
 
 def find_overlapping_batches(
@@ -71,7 +83,7 @@ def find_overlapping_batches(
         .where(
             Task.master_id.in_(master_ids),
             Task.recipe_id.in_(recipe_ids),
-            Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING)),
+            IS_OPEN,
             Task.batch_id != (except_for or 0),
         )
         .distinct()

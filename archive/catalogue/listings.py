@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from archive.catalogue.batch_queries import describe_batch_recipes, find_batch, list_failures
+from archive.catalogue.batch_queries import describe_batch_recipes, find_batch, list_failures, was_begun
 from archive.catalogue.batch_workers import format_moment, list_workers
 from archive.catalogue.item_details import get_item_details
 from archive.catalogue.list_queries import select_derivative_ids, stream_derivatives, stream_items, stream_masters
@@ -208,12 +208,12 @@ def _batch_statement() -> Select[*tuple[Any, ...]]:
 def _batch_object(row: Any) -> dict[str, Any]:
     counts = {status: getattr(row, status.value) for status in TaskStatus}
     last_run = row.last_run or {"begun_at": None, "ended_at": None}
-    was_begun = bool(row.attempts) or last_run["ended_at"] is not None
+    begun = was_begun(row.attempts or 0, row.last_run)
     worked = [format_moment(row.finished_at), format_moment(row.renewed_at), last_run["begun_at"], last_run["ended_at"]]
     return {
         "id": row.id,
         "created_at": row.created_at.isoformat(timespec="seconds"),
-        "status": _batch_status(counts, was_begun=was_begun, is_worked_on=row.alive > 0),
+        "status": _batch_status(counts, was_begun=begun, is_worked_on=row.alive > 0),
         "recipes": row.recipes,
         "tasks": row.tasks,
         **{status.value: count for status, count in counts.items()},

@@ -70,8 +70,7 @@ class LenientFinder:
     """Finds the one file that a row can mean, among the files that no row names exactly.
 
     Differences in case, spaces, composition of accents, umlauts (``ue`` for ``ü``), parent folders, and a missing or
-    another extension are allowed.
-    If more than one file fits, none is returned.
+    another extension are allowed. If more than one file fits, none is returned.
     """
 
     def __init__(self, files: DiscoveredFiles) -> None:

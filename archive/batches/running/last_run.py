@@ -15,6 +15,7 @@ from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.interruption import Termination
 from archive.batches.running.leases import LeaseHolder
 from archive.catalogue import Catalogue
+from archive.catalogue.batch_queries import IS_OPEN, was_begun
 from archive.catalogue.batch_workers import format_moment
 from archive.catalogue.schema.column_types import DatabaseClock
 from archive.catalogue.schema.tables import Batch, Task
@@ -108,7 +109,7 @@ def is_run_lost(session: Session, batch_id: int) -> bool:
 def list_interrupted_batches(session: Session) -> list[InterruptedBatch]:
     """The interrupted batches, newest first. Each costs a few lookups in an index, whatever its size."""
     tasks = Task.batch_id == Batch.id
-    is_open = exists().where(tasks, Task.status.in_((TaskStatus.PENDING, TaskStatus.RUNNING)))
+    is_open = exists().where(tasks, IS_OPEN)
     is_worked_on = exists().where(tasks, Task.status == TaskStatus.RUNNING, Task.lease_expires_at > DatabaseClock())
     # All statuses, so that the index on batch, status and attempts serves.
     was_attempted = exists().where(tasks, Task.status.in_(tuple(TaskStatus)), Task.attempts > 0)
@@ -117,8 +118,7 @@ def list_interrupted_batches(session: Session) -> list[InterruptedBatch]:
     ).all()
     found = []
     for batch_id, last_run, worked_on, attempted in rows:
-        was_begun = attempted or (last_run or {}).get("ended_at") is not None
         is_lost = is_run_lost(session, batch_id)
-        if is_lost or (was_begun and not worked_on):
+        if is_lost or (was_begun(attempted, last_run) and not worked_on):
             found.append(InterruptedBatch(id=batch_id, is_lost=is_lost))
     return found
