@@ -1,7 +1,7 @@
 """Samples ageing parameters for training.
 
-The probabilities decide what a network learns. Nearly half of the samples have a single defect; one in eight is clean
-or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
+The probabilities decide what a network learns. More than half of the samples have a single defect; one in eight is
+clean or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from restoration.degradation.physical_damage import sample_damage
 
 
 def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...]:
-    """Samples the requested repairs: mostly the default, alone or with damage, often one defect that is present.
+    """Samples the requested repairs: mostly the default, often with damage where there is some, or one defect present.
 
     The amount of fading is mostly ambiguous, so targets without fading are rare. Requests for absent defects are also
     rare, because a network that mostly gets them learns to do nothing.
     """
     kind = rng.random()
-    if kind < 0.35 or (kind < 0.6 and "damage" not in ageing.defects):
+    if kind < 0.2 or (kind < 0.6 and "damage" not in ageing.defects):
         return DEFAULT_REPAIR
     if kind < 0.6:
         return ("noise", "softness", "damage")
@@ -40,7 +40,7 @@ def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Agein
     kind = rng.random()
     if kind < 0.12:
         return _sample_untouched(rng)
-    if kind < 0.28:
+    if kind < 0.24:
         return Ageing(
             gaussian_noise=_sample_level(rng, 1.5 / 255, 55 / 255)
             if rng.random() < 0.4
@@ -48,15 +48,15 @@ def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Agein
             noise_colour=0.0 if monochrome else 1.0,
             clip=bool(rng.random() < 0.5),
         )
-    if kind < 0.43:
+    if kind < 0.37:
         return Ageing(
             softness=(_sample_softness(rng),),
             gaussian_noise=float(rng.uniform(0.0, 0.03)),
             noise_colour=0.0 if monochrome else 1.0,
         )
-    if kind < 0.60:
+    if kind < 0.51:
         return _sample_grainy(rng, monochrome=monochrome)
-    if kind < 0.71:
+    if kind < 0.70:
         return Ageing(damage=sample_damage(rng), gaussian_noise=float(rng.choice([0.0, 0.01])))
     return _sample_combined(rng, monochrome=monochrome)
 
@@ -113,7 +113,7 @@ def _sample_combined(rng: np.random.Generator, *, monochrome: bool) -> Ageing:
         grain_colour=emulsion,
         vignette=float(rng.uniform(0.0, 0.4)) if rng.random() < 0.1 else 0.0,
         fading=_sample_fading(rng) if rng.random() < 0.6 else Fading(),
-        damage=sample_damage(rng) if rng.random() < 0.5 else None,
+        damage=sample_damage(rng) if rng.random() < 0.65 else None,
         photon_count=float(np.exp(rng.uniform(np.log(80), np.log(4000)))) if rng.random() < 0.2 else 0.0,
         gaussian_noise=float(rng.uniform(0.0, 0.04) if rng.random() < 0.85 else rng.uniform(0.04, 0.2)),
         noise_colour=0.0 if monochrome and rng.random() < 0.7 else 1.0,

@@ -14,13 +14,16 @@ from scipy.spatial import cKDTree
 from restoration.degradation.damage_strokes import draw_handling
 from restoration.degradation.image_defects import Array, smooth_field
 
+_MIN_SCALE, _MAX_SCALE = 0.8, 4.0  # of strokes in training; the widest scratches are 8 px wide
+
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
     """The amount of each kind of damage. Counts are for 256 by 256 pixels and scaled with the picture's area.
 
     ``mask`` is a scanned mask of real damage, (H, W) in [0, 1], applied at ``mask_offset`` and repeated. ``cracks``
-    counts the cells into which a dried emulsion broke, ``stain`` and ``mirroring`` are strengths in [0, 1].
+    counts the cells into which a dried emulsion broke, ``stain`` and ``mirroring`` are strengths in [0, 1]. ``scale``
+    multiplies the size of scratches, hairs, specks and folds, whose width in px depends on the scan's resolution.
     """
 
     scratches: float = 0.0
@@ -31,6 +34,7 @@ class Damage:
     cracks: float = 0.0
     stain: float = 0.0
     mirroring: float = 0.0
+    scale: float = 1.0
     mask: Array | None = None
     mask_offset: tuple[int, int] = (0, 0)
     lightness: float = 0.9  # of the exposed material: paper white, or black
@@ -61,6 +65,7 @@ def sample_damage(rng: np.random.Generator) -> Damage:
         cracks=some(30, 0.1),
         stain=some(0.4, 0.12),
         mirroring=some(0.6, 0.1),
+        scale=float(np.exp(rng.uniform(np.log(_MIN_SCALE), np.log(_MAX_SCALE)))),
         lightness=float(rng.uniform(0.75, 1.0) if rng.random() < 0.7 else rng.uniform(0.0, 0.25)),
         seed=int(rng.integers(2**31)),
     )
@@ -112,6 +117,7 @@ def _draw_hard(height: int, width: int, damage: Damage) -> Array:
         hairs=damage.hairs,
         specks=damage.specks,
         folds=damage.folds,
+        scale=damage.scale,
     )
     if damage.cracks > 0:
         lost = np.maximum(lost, _draw_cracks(height, width, damage))

@@ -178,8 +178,8 @@ class AgedPairs(Dataset[AgedPatches]):
         pair = age_picture(clean, ageing, rng, repair=repair)
         flat = age_picture(_blur(clean), replace(ageing, damage=None), same_grain) if has_flat_places else pair
         profile = encode_grain(measure_array_grain(np.clip(flat.aged, 0, 1).transpose(2, 0, 1)))
-        positions = self._sample_positions(clean, rng)
         damage = pair.damage if "damage" in repair else np.zeros_like(pair.damage)
+        positions = self._sample_positions(clean, damage, rng)
         conditions = np.concatenate([np.asarray([defect in repair for defect in DEFECTS], np.float32), profile])
         return AgedPatches(
             aged=self._crop(pair.aged, positions),
@@ -226,8 +226,10 @@ class AgedPairs(Dataset[AgedPatches]):
             ageing = replace(ageing, grain_patch=zoomed)
         return ageing
 
-    def _sample_positions(self, clean: Array, rng: np.random.Generator) -> list[tuple[int, int]]:
-        """Samples patch positions; of two candidates takes the more detailed one, because flat patches teach little."""
+    def _sample_positions(self, clean: Array, damage: Array, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Samples patch positions: of two candidates the one with more damage to repair; if they have the same amount,
+        the more detailed one, because flat patches teach little.
+        """
         plane = luma(clean)
         rows, columns = (side - self.patch_px - 2 * _MARGIN_PX + 1 for side in plane.shape)
         positions = []
@@ -235,12 +237,19 @@ class AgedPairs(Dataset[AgedPatches]):
             candidates = [
                 (_MARGIN_PX + int(rng.integers(rows)), _MARGIN_PX + int(rng.integers(columns))) for _ in range(2)
             ]
-            positions.append(max(candidates, key=lambda position: self._detail(plane, position)))
+            positions.append(
+                max(
+                    candidates,
+                    key=lambda position: (float(self._cut(damage, position).mean()), self._detail(plane, position)),
+                )
+            )
         return positions
 
     def _detail(self, plane: Array, position: tuple[int, int]) -> float:
-        patch = plane[position[0] : position[0] + self.patch_px, position[1] : position[1] + self.patch_px]
-        return float(np.abs(np.diff(patch, axis=0)).mean())
+        return float(np.abs(np.diff(self._cut(plane, position), axis=0)).mean())
+
+    def _cut(self, plane: Array, position: tuple[int, int]) -> Array:
+        return plane[position[0] : position[0] + self.patch_px, position[1] : position[1] + self.patch_px]
 
     def _crop(self, picture: Array, positions: Sequence[tuple[int, int]]) -> Tensor:
         size = self.patch_px
