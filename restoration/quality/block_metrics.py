@@ -1,6 +1,7 @@
 """Metrics of one block: squared errors, structural similarity, changed pixels, moments and edges.
 
-Planes are float32, relative to a value near the block's mean, so that squares keep their significant digits. A plane
+Planes are float32, relative to a value near the block's mean, so that squares keep their significant digits; SSIM is
+computed from float64 planes where that isn't enough. A plane
 with its halo is one contiguous line of 144 x 528 values: then a shift by rows or columns is a slice of the line, which
 numpy processes in less than half the time of a two-dimensional view. Values that a shift wraps from row to row lie in
 the halo and aren't counted. Sums over a block are float64, row by row, in a fixed order.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -41,6 +42,8 @@ _SHAPE = (BLOCK_ROWS + 2 * HALO, _ROW)
 _FIRST, _LAST = HALO * (_ROW + 1), (HALO + BLOCK_ROWS) * _ROW - HALO  # the block's pixels in the line of a plane
 _ONES = np.ones(_ROW, np.float32)
 _ROUNDING = np.float32(1e-5)  # two origins that are closer together are equally good
+_MEAN_ERROR_ROW_STEP = 4  # use every 4th row to estimate the rounding error of SSIM
+_MAX_ROUNDING_ERROR = 5e-7  # of a block's SSIM; above it, SSIM is computed in double precision
 
 
 def gaussian_weights() -> NDArray[np.float64]:
@@ -51,19 +54,15 @@ def gaussian_weights() -> NDArray[np.float64]:
     return exact
 
 
-def _gaussian_band() -> Values:
+def _gaussian_band(kind: type[_Float]) -> NDArray[_Float]:
     """The Gaussian as a band matrix, (8, 18), which maps 18 consecutive values to 8 smoothed ones."""
-    rounded = gaussian_weights().astype(np.float32)
+    rounded = gaussian_weights().astype(kind)
     # The weights must sum to exactly 1; otherwise flat areas would have a variance.
-    rounded[[0, -1]] += np.float32((1 - rounded.astype(np.float64).sum()) / 2)
-    band = np.zeros((_STEP, _REACH), np.float32)
+    rounded[[0, -1]] += kind((1 - rounded.astype(np.float64).sum()) / 2)
+    band = np.zeros((_STEP, _REACH), kind)
     for row in range(_STEP):
         band[row, row : row + rounded.size] = rounded
     return band
-
-
-_BAND = _gaussian_band()
-_BAND_TURNED = np.ascontiguousarray(_BAND.T)
 
 
 def luma_of(values: NDArray[_Float]) -> NDArray[_Float]:
@@ -172,7 +171,7 @@ class BlockComparer:
     def __init__(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Prepares comparisons of the pairs, given by the blocks' positions."""
         self._pairs = pairs
-        self._gaussian = GaussianFilter()
+        self._gaussian = GaussianFilter(np.float32)
         self._squares = np.empty(_SHAPE[0] * _ROW, np.float32)
         self._smooth = [np.empty((BLOCK_ROWS, BLOCK_COLUMNS), np.float32) for _ in range(2)]
 
@@ -227,15 +226,45 @@ class BlockComparer:
         np.add(*about, out=squares)
         np.multiply(squares, squares, out=squares)
         sum_squares = self._gaussian(squares, out=self._smooth[1])
+        if _rounding_error(smooth, difference_squares, sum_squares, counted) > _MAX_ROUNDING_ERROR:
+            return error, float(_precise_similarity(*values)[counted].sum())
         return error, _total(_similarity(smooth, origins, difference_squares, sum_squares)[counted])
 
 
+def _rounding_error(
+    means: tuple[Values, Values], difference_squares: Values, sum_squares: Values, counted: tuple[slice, slice]
+) -> float:
+    """An estimate of how far the rounding of the mean squares can change the mean SSIM of a block's counted pixels.
+
+    Rounding changes a variance by about 2⁻²³ of the mean square that it is computed from. In flat places far from the
+    origin this is not small beside SSIM_C2, and all their pixels have the same error.
+    """
+    rows = (slice(counted[0].start, counted[0].stop, _MEAN_ERROR_ROW_STEP), counted[1])
+    one, other, squares, sums = means[0][rows], means[1][rows], difference_squares[rows], sum_squares[rows]
+    variance = squares - (one - other) ** 2
+    both = variance + sums - (one + other) ** 2 + 2 * SSIM_C2
+    return float(np.mean((squares + variance * sums / both) / both)) * 2**-22
+
+
+def _precise_similarity(one: Values, other: Values) -> NDArray[np.float64]:
+    """SSIM of a block's pixels, (128, 512), of values (144, 528) in double precision, which takes twice as long."""
+    gaussian = GaussianFilter(np.float64)
+    first, second = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    origin = np.float64(0)
+    return _similarity(
+        (gaussian(first), gaussian(second)),
+        (origin, origin),
+        gaussian((first - second) ** 2),
+        gaussian((first + second) ** 2),
+    )
+
+
 def _similarity(
-    means: tuple[Values, Values],
-    origins: tuple[np.float32, np.float32],
-    difference_squares: Values,
-    sum_squares: Values,
-) -> Values:
+    means: tuple[NDArray[_Float], NDArray[_Float]],
+    origins: tuple[_Float, _Float],
+    difference_squares: NDArray[_Float],
+    sum_squares: NDArray[_Float],
+) -> NDArray[_Float]:
     """SSIM of the pixels, from the mean values and the mean squares of difference and sum, which it overwrites.
 
     With the difference d and the sum s of two values, SSIM is (E(s)² - E(d)² + 2 C1) / (E(s)² + E(d)² + 2 C1) times
@@ -245,13 +274,13 @@ def _similarity(
     square = difference * difference
     difference_squares -= square
     sum_squares -= np.multiply(total, total, out=square)
-    sum_squares += np.float32(2 * SSIM_C2)
+    sum_squares += 2 * SSIM_C2
     difference += origins[0] - origins[1]
     total += origins[0] + origins[1]
     np.multiply(difference, difference, out=difference)
     np.multiply(total, total, out=total)
-    total += np.float32(2 * SSIM_C1)
-    similar = np.subtract(sum_squares, difference_squares, out=square)
+    total += 2 * SSIM_C1
+    similar: NDArray[_Float] = np.subtract(sum_squares, difference_squares, out=square)
     sum_squares += difference_squares
     similar *= np.subtract(total, difference, out=difference_squares)
     total += difference
@@ -260,33 +289,38 @@ def _similarity(
     return similar
 
 
-class GaussianFilter:
+class GaussianFilter(Generic[_Float]):
     """The Gaussian filter, with memory for its first pass. Not for several threads at once.
 
     The products with a band matrix need more arithmetic than a sliding filter, but a third of the time.
     """
 
-    def __init__(self) -> None:
-        rows = np.empty((BLOCK_ROWS, _ROW), np.float32)
+    def __init__(self, kind: type[_Float]) -> None:
+        """Prepares a filter of planes of this type."""
+        self._kind: type[_Float] = kind
+        self._band: NDArray[_Float] = _gaussian_band(kind)
+        self._band_turned: NDArray[_Float] = np.ascontiguousarray(self._band.T)
+        rows: NDArray[_Float] = np.empty((BLOCK_ROWS, _ROW), kind)
         row, item = rows.strides
-        self._bands = rows.reshape(BLOCK_ROWS // _STEP, _STEP, _ROW)
+        self._bands: NDArray[_Float] = rows.reshape(BLOCK_ROWS // _STEP, _STEP, _ROW)
         groups = BLOCK_COLUMNS // _STEP
-        self._wide = as_strided(rows[:, HALO - SSIM_RADIUS :], (groups, BLOCK_ROWS, _REACH), (_STEP * item, row, item))
+        columns = rows[:, HALO - SSIM_RADIUS :]
+        self._wide: NDArray[_Float] = as_strided(columns, (groups, BLOCK_ROWS, _REACH), (_STEP * item, row, item))
 
-    def __call__(self, plane: Values, out: Values | None = None) -> Values:
+    def __call__(self, plane: NDArray[_Float], out: NDArray[_Float] | None = None) -> NDArray[_Float]:
         """The smoothed pixels, (128, 512), of a plane (144 * 528,)."""
-        smooth = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), np.float32) if out is None else out
-        np.matmul(_BAND, _overlapping_bands(plane), out=self._bands)
-        np.matmul(self._wide, _BAND_TURNED, out=smooth.reshape(BLOCK_ROWS, -1, _STEP).swapaxes(0, 1))
+        smooth = np.empty((BLOCK_ROWS, BLOCK_COLUMNS), self._kind) if out is None else out
+        np.matmul(self._band, _overlapping_bands(plane), out=self._bands)
+        np.matmul(self._wide, self._band_turned, out=smooth.reshape(BLOCK_ROWS, -1, _STEP).swapaxes(0, 1))
         return smooth
 
 
-def _overlapping_bands(plane: Values) -> Values:
+def _overlapping_bands(plane: NDArray[_Float]) -> NDArray[_Float]:
     """The bands of 18 rows that the Gaussian's first pass maps to 8 rows each, (16, 18, 528)."""
     item = plane.itemsize
     return np.ndarray(  # many times faster than as_strided
         (BLOCK_ROWS // _STEP, _REACH, _ROW),
-        np.float32,
+        plane.dtype,
         buffer=plane,
         offset=(HALO - SSIM_RADIUS) * _ROW * item,
         strides=(_STEP * _ROW * item, _ROW * item, item),

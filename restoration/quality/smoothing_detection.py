@@ -105,7 +105,7 @@ def find_smoothed_blocks(source: Source, derivative: Source) -> NDArray[np.bool_
     pictures = [empty_cells(info.width, info.height) for _ in range(2)]
 
     def measure(window: Window) -> list[tuple[Block, list[Cells]]]:
-        found, smoothed = [], GaussianFilter()
+        found, smoothed = [], GaussianFilter(np.float32)
         for block in window.blocks():
             blocks = [PictureBlock.of(window.of_block(image, block)) for image in range(2)]
             found.append((block, [measure_cells(own, smoothed(own.luma), block) for own in blocks]))

@@ -108,6 +108,34 @@ def test_all_values_equal_scikit_images_on_whole_arrays(
     assert found == score(derivative=picture(made), source=picture(aged), reference=picture(clean), threads=1)
 
 
+@pytest.mark.parametrize(
+    ("ground", "marks"),
+    [
+        (0.3, [(38, 41, 48, 103, 0.998), (28, 7, 51, 65, 0.903)]),
+        (1.0, [(34, 46, 56, 96, 0.387), (0, 75, 16, 132, 0.686)]),
+        (0.7, [(16, 57, 36, 120, 0.332)]),
+    ],
+)
+def test_ssim_of_flat_pictures_with_strong_marks_is_precise(
+    ground: float, marks: list[tuple[int, int, int, int, float]]
+) -> None:
+    made = np.full((64, 175, 1), ground, np.float32)
+    aged = made.copy()
+    for top, left, bottom, right, value in marks:
+        aged[top:bottom, left:right] = value
+    scores = score(derivative=picture(made), source=picture(aged), reference=picture(made))
+    assert_as_expected(scores, expected(made, aged, made))
+
+
+def test_ssim_of_noisy_and_clean_black_and_white_is_precise() -> None:
+    rng = np.random.default_rng(39)
+    made = np.zeros((43, 493, 1), np.float32)
+    made[10:30, 50:460] = 1
+    aged = (np.round(np.clip(made + rng.normal(0, 0.05, made.shape), 0, 1) * 255) / 255).astype(np.float32)
+    scores = score(derivative=picture(made), source=picture(aged), reference=picture(made))
+    assert_as_expected(scores, expected(made, aged, made))
+
+
 @settings(max_examples=25, deadline=None)
 @given(pictures=triples(), data=st.data(), window=st.sampled_from([(128, 512), (256, 4096)]))
 def test_scores_cover_the_picture_area_and_noise_the_whole_picture(
