@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -145,6 +146,14 @@ def test_a_scanned_mask_is_applied_to_the_picture() -> None:
     assert pair.damage[12, 20] == 1
     assert pair.damage[12 + 40, 20 + 40] == 1
     assert pair.damage[0, 0] == 0
+
+
+def test_damage_of_a_larger_scale_has_wider_strokes() -> None:
+    def widest_px(scale: float) -> float:
+        mask = Damage(scratches=20, hairs=10, scale=scale, seed=3).mask_of(400, 400)
+        return float(ndimage.distance_transform_edt(mask > 0.3).max())
+
+    assert widest_px(4) > 2 * widest_px(1)
 
 
 def test_jpeg_and_rescaling_lose_detail_but_keep_the_shape() -> None:

@@ -259,6 +259,19 @@ def test_the_conditions_of_a_pair_name_its_repaired_defects(pictures: Path) -> N
     assert not any(one.damage.any() for one in samples if not one.conditions[0, damage])
 
 
+def test_patches_contain_more_damage_than_their_photographs_where_it_is_to_be_repaired(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_pictures(pictures)
+    pairs = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)
+    chosen = [float(pairs[index].damage.mean()) for index in range(80)]
+    monkeypatch.setattr(
+        AgedPairs, "_cut", lambda _pairs, _plane, _position: np.zeros((2, 2))
+    )  # all positions are equal
+    others = [float(pairs[index].damage.mean()) for index in range(80)]
+    assert np.mean(chosen) > 1.1 * np.mean(others)
+
+
 def test_most_grain_profiles_show_the_added_grain_without_the_texture_of_the_photograph(pictures: Path) -> None:
     found = find_pictures(pictures)
     pairs = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)
