@@ -20,7 +20,7 @@ class Progress(Protocol):
     def interrupted(self, by: str) -> None:
         """Reports that the work will stop after its current step; called from a signal handler.
 
-        ``by`` is ``"Ctrl-C"`` or ``"SIGTERM"``.
+        ``by`` is ``"Ctrl-C"``, ``"SIGTERM"`` or ``"SIGHUP (closed terminal)"``.
         """
 
     def finish(self) -> None:

@@ -52,7 +52,7 @@ class ProgressBar:
         return f"{self._done:,}/{self._total:,} {self._what}"
 
     def interrupted(self, by: str) -> None:
-        again = "Send SIGTERM" if by == "SIGTERM" else f"Press {by}"
+        again = "Press Ctrl-C" if by == "Ctrl-C" else f"Send {by.split()[0]}"
         # Not through a stream, which a signal handler may interrupt during a write.
         os.write(sys.stderr.fileno(), f"\nFinishing in-flight tasks. {again} again to stop immediately.\n".encode())
 

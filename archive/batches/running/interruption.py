@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from typing import Final, Self
 
 CTRL_C: Final = "Ctrl-C"
 SIGTERM: Final = "SIGTERM"
+SIGHUP: Final = "SIGHUP (closed terminal)"
+_REASONS: Final = {signal.SIGINT: CTRL_C, signal.SIGTERM: SIGTERM, signal.SIGHUP: SIGHUP}
 
 
 class StopRequest:
@@ -42,13 +45,15 @@ class StopRequest:
 class Interruption(StopRequest):
     """Ctrl-C as a stop request: the first SIGINT inside the context sets ``requested``, the second stops immediately.
 
-    Inside a :class:`Termination`, SIGTERM does the same.
+    Inside a :class:`Termination`, SIGTERM and SIGHUP do the same.
 
     It has no effect outside the main thread, where signals can't be handled.
     """
 
     def __init__(self, on_first: Callable[[str], None] = lambda _by: None) -> None:
-        """``on_first`` is called by the signal handler at the first signal, with :data:`CTRL_C` or :data:`SIGTERM`."""
+        """``on_first`` is called by the signal handler at the first signal, with :data:`CTRL_C`, :data:`SIGTERM` or
+        :data:`SIGHUP`.
+        """
         super().__init__()
         self._on_first = on_first
         self._in_main_thread = threading.current_thread() is threading.main_thread()
@@ -68,42 +73,52 @@ class Interruption(StopRequest):
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.ask()
         self.raise_if_immediate()
-        self._on_first(SIGTERM if number == signal.SIGTERM else CTRL_C)
+        self._on_first(_REASONS[signal.Signals(number)])
 
 
 class Termination:
-    """SIGTERM as Ctrl-C: inside the context it has the same effect, and is remembered as the reason.
+    """SIGTERM and SIGHUP as Ctrl-C: inside the context they have the same effect, and are remembered as the reason.
 
-    It has no effect outside the main thread, where signals can't be handled.
+    A SIGHUP that is ignored, as under ``nohup``, stays ignored. After a SIGHUP, output to a terminal that is gone is
+    discarded. It has no effect outside the main thread, where signals can't be handled.
     """
 
     def __init__(self) -> None:
-        self._received = False
-        self._in_main_thread = threading.current_thread() is threading.main_thread()
-        self._before: signal._HANDLER = signal.SIG_DFL
-
-    @property
-    def reason(self) -> str:
+        self.reason = CTRL_C
         """What interrupted the run, if something did."""
-        return SIGTERM if self._received else CTRL_C
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+        self._before: dict[signal.Signals, signal._HANDLER] = {}
+        self._terminals: list[int] = []
 
     def __enter__(self) -> Self:
         if self._in_main_thread:
-            self._before = signal.signal(signal.SIGTERM, self._handle)
+            self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._in_main_thread:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._received = True
+        self.reason = _REASONS[signal.Signals(number)]
+        if number == signal.SIGHUP:
+            self._discard_output_to_lost_terminals()
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(on_ctrl_c):  # such as in a background job of a shell, where Ctrl-C is ignored
             raise KeyboardInterrupt
         on_ctrl_c(number, frame)
+
+    def _discard_output_to_lost_terminals(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in self._terminals:
+            if not os.isatty(stream):  # a write would fail with EIO
+                os.dup2(nowhere, stream)
+        os.close(nowhere)
 
 
 @contextmanager

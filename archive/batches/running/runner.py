@@ -43,8 +43,8 @@ def run_batch(
     """Processes the pending tasks of a new or resumed batch, in this process or in several worker processes.
 
     A failed task is marked with its reason, and the batch continues. At the end it waits for tasks that other processes
-    hold, and takes over those of dead processes. The first Ctrl-C or SIGTERM finishes the tasks that have reached
-    the device, the second stops immediately; the other tasks stay pending.
+    hold, and takes over those of dead processes. The first Ctrl-C, SIGTERM or SIGHUP finishes the tasks that have
+    reached the device, the second stops immediately; the other tasks stay pending.
 
     Args:
         catalogue: the catalogue.

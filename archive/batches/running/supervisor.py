@@ -1,4 +1,4 @@
-"""The supervisor of worker processes: starts and restarts them, shows their progress and forwards Ctrl-C and SIGTERM.
+"""The supervisor of worker processes: starts and restarts them, shows their progress and forwards requests to stop.
 
 Workers claim tasks from the catalogue themselves. The supervisor assigns no tasks, so nothing is lost if it dies.
 """

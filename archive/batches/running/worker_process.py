@@ -18,7 +18,7 @@ from archive.catalogue import Catalogue
 from archive.errors import ArchiveError
 from archive.settings import Settings
 
-IGNORED_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})  # by workers
+IGNORED_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})  # by workers
 
 
 class Report(Enum):
@@ -50,8 +50,8 @@ def no_setup() -> None:
 def run_worker(job: WorkerJob, supervisor: Connection) -> None:
     """The main function of a worker process.
 
-    Ctrl-C on a terminal, and SIGTERM from a service manager, reach every process of the group; only the supervisor
-    handles them. If the supervisor dies, the worker finishes its in-flight tasks and ends.
+    Ctrl-C and SIGHUP of a terminal, and SIGTERM of a service manager, reach every process of the group; only the
+    supervisor handles them. If the supervisor dies, the worker finishes its in-flight tasks and ends.
     """
     for ignored in IGNORED_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)

@@ -1,12 +1,15 @@
-"""What ends a whole batch before its last task: trouble that is not one scan's, Ctrl-C, SIGTERM, the time of day."""
+"""What ends a whole batch before its last task: trouble that is not one scan's, signals, the time of day."""
 
 from __future__ import annotations
 
 import errno
 import os
+import pty
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import asdict
 from datetime import datetime, time, timedelta
@@ -19,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from archive import storage
 from archive.batches.running import commit, model_preflight, runner
+from archive.batches.running.interruption import Termination
 from archive.batches.running.last_run import is_run_lost, record_begin, record_end
 from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.runner import run_batch
@@ -206,7 +210,10 @@ def all_are_in_flight() -> bool:
     return sum(thread.name.startswith("task-") for thread in threading.enumerate()) == MAX_IN_FLIGHT_TASKS
 
 
-@pytest.mark.parametrize(("how", "reason"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP (closed terminal)")],
+)
 def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_resumed(
     workshop: Any, how: signal.Signals, reason: str
 ) -> None:
@@ -224,7 +231,7 @@ def test_the_first_interrupt_ends_what_the_device_has_begun_and_the_rest_can_be_
     assert workshop.statuses(batch_id).count(PENDING) == 3
     assert len(workshop.files()) == 1
     assert signal.getsignal(how) is before
-    assert_interrupted(workshop, batch_id, reason)
+    assert_interrupted(workshop, batch_id, re.escape(reason))
     resumed = workshop.run(batch_id)
     assert (resumed.interrupted, resumed.done, resumed.pending) == (False, 4, 0)
     with workshop.catalogue.reading() as session:
@@ -259,6 +266,46 @@ def test_a_sigterm_while_models_are_loaded_is_recorded(workshop: Any, on_ctrl_c:
     finally:
         signal.signal(signal.SIGINT, before)
     assert_interrupted(workshop, batch_id, "SIGTERM")
+
+
+_STOPS_WITH_ITS_TERMINAL = """
+import fcntl, pathlib, sys, termios, time
+from archive.batches.running.interruption import Interruption, Termination
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # its controlling terminal, as a shell's
+with Termination() as termination, Interruption() as stop:
+    print("ready", flush=True)
+    while not stop.requested:
+        time.sleep(0.01)
+    print("the terminal is gone", flush=True)
+    print("the terminal is gone", file=sys.stderr, flush=True)
+    pathlib.Path(sys.argv[1]).write_text(termination.reason)
+"""
+
+
+def test_a_run_whose_terminal_is_closed_stops_in_order(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STOPS_WITH_ITS_TERMINAL, str(tmp_path / "reason")],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert os.read(ours, 5) == b"ready"
+    os.close(ours)
+    assert process.wait(60) == 0
+    assert (tmp_path / "reason").read_text() == "SIGHUP (closed terminal)"
+
+
+def test_a_sighup_stays_ignored_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Termination():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(workshop: Any) -> None:

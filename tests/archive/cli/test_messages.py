@@ -148,7 +148,10 @@ def test_a_report_counts_the_items_that_it_leaves_out(restored: SmallArchive) ->
     assert ("2 items, 2 restored masters" in asked.output, asked.errors) == (True, "")
 
 
-@pytest.mark.parametrize(("by", "again"), [("Ctrl-C", "Press Ctrl-C"), ("SIGTERM", "Send SIGTERM")])
+@pytest.mark.parametrize(
+    ("by", "again"),
+    [("Ctrl-C", "Press Ctrl-C"), ("SIGTERM", "Send SIGTERM"), ("SIGHUP (closed terminal)", "Send SIGHUP")],
+)
 def test_the_first_interrupt_is_answered_at_once(capfd: pytest.CaptureFixture[str], by: str, again: str) -> None:
     ProgressBar().interrupted(by)
     assert capfd.readouterr().err == f"\nFinishing in-flight tasks. {again} again to stop immediately.\n"
