@@ -53,7 +53,8 @@ def _print_hardly_changed(batch_id: int, result: BatchResult) -> None:
     query = f"batch:{batch_id} AND changed_share:[* TO {HARDLY_CHANGED}]"
     emit(
         f"hardly changed: {result.hardly_changed:,} of {pluralise(result.done, 'derivative')} (at most "
-        f"{HARDLY_CHANGED:.0%} of the pixels changed visibly). List with `archive list '{query}' --rows derivatives`",
+        f"{HARDLY_CHANGED:.0%} of the pixels changed visibly), so their masters may serve as well. List with "
+        f"`archive list '{query}' --rows derivatives`",
         batch=batch_id,
     )
 

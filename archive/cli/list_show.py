@@ -35,7 +35,7 @@ _ALL_FIELDS = tuple(
     examples=(
         "archive list 'status:restored AND psnr_reference:[30 TO *]'",
         "archive list 'creator:Lange' --format csv --fields accession_number,title,path",
-        "archive list 'batch:3 AND decision:none' --rows derivatives --format csv > decisions.csv",
+        "archive list 'batch:3 AND decision:none' --rows derivatives --format csv --bom > decisions.csv",
     ),
 )
 @query_argument
@@ -56,9 +56,16 @@ _ALL_FIELDS = tuple(
     f"All of them: {', '.join(FURTHER_LIST_FIELDS)}, and extra.COLUMN.",
 )
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="List at most N items. Default: all.")
+@click.option("--bom", is_flag=True, help="Start CSV with a byte order mark, so that Excel recognises UTF-8.")
 @pass_context
 def list_command(
-    context: Context, query: str | None, form: str, rows: str, fields: tuple[str, ...] | None, limit: int | None
+    context: Context,
+    query: str | None,
+    form: str,
+    rows: str,
+    fields: tuple[str, ...] | None,
+    limit: int | None,
+    bom: bool,
 ) -> None:
     """List the items that match QUERY.
 
@@ -75,6 +82,8 @@ def list_command(
     """
     from archive.catalogue import listings
 
+    if bom and form != "csv":
+        raise click.UsageError("--bom is for --format csv")
     with context.catalogue().reading() as session:
         known, in_table = _fields(rows, query)
         further = [name for name in fields or () if name not in known]
@@ -94,6 +103,8 @@ def list_command(
         if first is None and limit != 0:
             emit(describe_empty_result(query))
         shown = fields or (in_table if form == "table" else known)
+        if bom:
+            click.echo("\ufeff", nl=False)
         print_rows(() if first is None else chain([first], found), shown, form)
 
 

@@ -46,6 +46,14 @@ def test_list_csv_keeps_the_fields_asked_for_in_their_order(restored: SmallArchi
     assert rows == [["title", "accession_number"], ["A street <in summer>", "1906.1"], ["A house", "1906.2"]]
 
 
+def test_list_csv_for_excel_starts_with_a_byte_order_mark(restored: SmallArchive) -> None:
+    plain = restored.done("list", "--format", "csv").output
+
+    assert restored.done("list", "--format", "csv", "--bom").output == "\ufeff" + plain
+    without_csv = restored.run("list", "--bom")
+    assert (without_csv.code, "--bom is for --format csv" in without_csv.errors) == (2, True)
+
+
 def test_list_takes_a_query_and_a_limit(restored: SmallArchive) -> None:
     assert [row["accession_number"] for row in restored.done("list", "date:1909", "--format", "json").json()] == [
         "1906.2"
