@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up by themselves, in .venv; all they need is Python 3.11 or newer.
+# `make setup`, `make demo` and `make test` create .venv by themselves; all they need is Python 3.11 or newer.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,10 +7,12 @@ DEMO := demo-archive
 CANDIDATES := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint sample docs clean
+.PHONY: help setup demo test check lint sample docs clean
 
 help:  ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(READY)  ## Install the software into .venv, or update it
 
 demo: $(READY)  ## Restore the sample archive into ./demo-archive and write a report
 	@$(BIN)/archive demo $(DEMO)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, time
+from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -188,7 +188,6 @@ def cancel(context: Context, batch_id: int) -> None:
     partly=PARTLY,
 )
 @click.argument("batch_id", metavar="ID", type=RowId())
-@click.option("--until", metavar="HH:MM", help="Start no more masters from this time of day on.")
 @device_options
 @worker_options
 @operation_options
@@ -196,11 +195,11 @@ def cancel(context: Context, batch_id: int) -> None:
 def resume(
     context: Context,
     batch_id: int,
-    until: str | None,
     device: str | None,
     precision: str | None,
     workers: WorkerCount,
     ray: str | None,
+    until: time | None,
     priority: int | None,
     notify: str | None,
     metrics: str | None,
@@ -220,21 +219,12 @@ def resume(
         batch_id,
         device=device,
         precision=precision,
-        until=_time_of_day(until) if until else None,
+        until=until,
         workers=workers,
         ray=ray,
         notify=notify,
         metrics=metrics,
     )
-
-
-def _time_of_day(text: str) -> time:
-    try:
-        return datetime.strptime(text, "%H:%M").time()
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is not a valid time. Write it as in 07:30.", param_hint="--until"
-        ) from error
 
 
 for each in (list_command, show, cancel, resume):

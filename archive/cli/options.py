@@ -6,6 +6,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -254,7 +255,10 @@ def worker_options(function: Function) -> Function:
 
 
 def operation_options(function: Function) -> Function:
-    """--priority, --notify and --metrics: the batch's order among others, and its monitoring."""
+    """--until, --priority, --notify and --metrics: the batch's end, its order among others, and its monitoring."""
+    until = click.option(
+        "--until", type=TimeOfDayType(), metavar="HH:MM", help="Start no more masters from this time of day on."
+    )
     priority = click.option(
         "--priority",
         type=click.IntRange(0, 9),
@@ -273,7 +277,7 @@ def operation_options(function: Function) -> Function:
         help="Write metrics in Prometheus text format into FILE, or serve them at PORT of this machine "
         "(ADDRESS:PORT for others).",
     )
-    return priority(notify(metrics(function)))
+    return until(priority(notify(metrics(function))))
 
 
 class DeviceType(click.ParamType[str]):
@@ -291,6 +295,18 @@ class DeviceType(click.ParamType[str]):
                 ctx,
             )
         return str(value)
+
+
+class TimeOfDayType(click.ParamType[time]):
+    """A local time of day, hours and minutes."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> time:
+        try:
+            return datetime.strptime(value, "%H:%M").time()
+        except ValueError:
+            self.fail(f"{value!r} is not a valid time. Write it as in 07:30.", param, ctx)
 
 
 class WorkerCountType(click.ParamType["int | Literal['auto']"]):

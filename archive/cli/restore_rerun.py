@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,6 +78,7 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "archive restore 'collection:Lange AND date:[1930 TO 1939]' --strength 0.8",
         "archive restore access:open --repair noise,damage --texture 0",
         "archive restore --sample 20 --seed 1 --strength 0.8",
+        "archive restore --yes --until 06:00",
         "archive restore 'collection:Lange' --model none --style simulated-toned-print --style-strength 0.8",
     ),
     partly=PARTLY,
@@ -201,6 +203,7 @@ def _plan_and_run(
     precision: str | None,
     workers: WorkerCount,
     ray: str | None,
+    until: time | None,
     priority: int | None,
     notify: str | None,
     metrics: str | None,
@@ -208,46 +211,70 @@ def _plan_and_run(
 ) -> int:
     if plan_only and dry_run:
         raise click.UsageError("--plan writes a batch, --dry-run writes nothing. Use only one of them")
+    if until is not None and (plan_only or dry_run):
+        raise click.UsageError("--until is for a run. Give it to `archive batch resume`")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
-    if not plan_only and not dry_run:
-        from archive.batches.running.runner import check_device
-
-        check_device(catalogue, options["device"], options["precision"], ray=ray is not None)
     if dry_run:
         preview = plan(catalogue, query, dry_run=True, **options)
         print_plan(preview, query, err=False)
         return EXIT_DONE if all(volume.fits for volume in preview.volumes) else EXIT_FAILED
-    shown: Plan | None = None
-    if not plan_only and not yes and is_interactive():
-        shown = plan(catalogue, query, dry_run=True, **options)
-        if not _confirm(shown, query):
-            return EXIT_DONE
-    written = plan(catalogue, query, dry_run=False, must_fit=not plan_only, **options)
-    if shown is None or (shown.recipes, shown.drawn_sample) != (
-        written.recipes,
-        written.drawn_sample,
-    ):  # otherwise the user has confirmed this plan
-        print_plan(written, query, err=not plan_only and written.batch_id is not None)
-    if written.batch_id is None:
+    written: Plan | None
+    if plan_only:
+        written = plan(catalogue, query, dry_run=False, must_fit=False, **options)
+        print_plan(written, query, err=False)
+    else:
+        from archive.batches.running.runner import check_device
+
+        check_device(catalogue, options["device"], options["precision"], ray=ray is not None)
+        asks = not yes and is_interactive()
+        written = _write_and_confirm(partial(plan, catalogue, query, **options), query, asks=asks)
+    if written is None or written.batch_id is None:
         return EXIT_DONE
     if priority is not None:
         from archive.batches.priority import set_priority
 
         set_priority(catalogue, written.batch_id, priority)
     if plan_only:
-        click.echo(f"batch {written.batch_id} is planned. Run it with `archive batch resume {written.batch_id}`")
+        _print_planned(written.batch_id)
         return EXIT_DONE
-    return run_and_report(catalogue, written.batch_id, workers=workers, ray=ray, notify=notify, metrics=metrics)
+    return run_and_report(
+        catalogue, written.batch_id, until=until, workers=workers, ray=ray, notify=notify, metrics=metrics
+    )
+
+
+def _write_and_confirm(plan: Callable[..., Plan], query: str | None, *, asks: bool) -> Plan | None:
+    """Writes the batch, and shows its plan, which the user confirms if ``asks``; None if the batch is not to run now.
+
+    A plan is confirmed before it is written. If the catalogue changes meanwhile, the written one is confirmed too.
+    """
+    shown = plan(dry_run=True) if asks else None
+    if shown is not None and not _confirm(shown, query):
+        emit("nothing was done")
+        return None
+    written = plan(dry_run=False, must_fit=True)
+    if shown is None:
+        print_plan(written, query, err=written.batch_id is not None)
+    elif written.batch_id is not None and _content(shown) != _content(written):
+        emit("the catalogue has changed meanwhile, and so has the plan:")
+        if not _confirm(written, query):
+            _print_planned(written.batch_id)
+            return None
+    return written
+
+
+def _content(plan: Plan) -> tuple[object, ...]:
+    return plan.recipes, plan.drawn_sample, plan.adopted, plan.made_again
 
 
 def _confirm(plan: Plan, query: str | None) -> bool:
     """Shows the plan and, if there are tasks, asks for confirmation."""
     print_plan(plan, query, err=True)
-    if not (plan.tasks or plan.adopted) or click.confirm("Continue?", default=True, err=True):
-        return True
-    emit("nothing was done")
-    return False
+    return not (plan.tasks or plan.adopted) or click.confirm("Continue?", default=True, err=True)
+
+
+def _print_planned(batch_id: int) -> None:
+    click.echo(f"batch {batch_id} is planned. Run it with `archive batch resume {batch_id}`")
 
 
 def is_interactive() -> bool:
@@ -296,7 +323,7 @@ def run_and_report(
     code = print_batch_result(batch_id, result)
     if result.is_sample and not result.pending:
         _write_sheets(catalogue, batch_id)
-    if catalogue.settings.views == "batch":
+    if catalogue.settings.views == "batch" and not result.pending:
         _prepare_views(catalogue, batch_id)
     return code
 

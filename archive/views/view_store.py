@@ -24,7 +24,7 @@ from sqlalchemy import select
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative
 from archive.catalogue.schema.vocabularies import Access
-from archive.errors import ViewError
+from archive.errors import NotFoundError, ViewError
 from archive.progress_reporting import Progress
 from archive.settings import Settings
 from archive.storage import VIEWS
@@ -195,7 +195,9 @@ def prepare_views(catalogue: Catalogue, batch_id: int, *, progress: Progress) ->
     """
     with catalogue.reading() as session:
         rows = session.execute(
-            select(Derivative.id, Derivative.master_id).where(Derivative.batch_id == batch_id).order_by(Derivative.id)
+            select(Derivative.id, Derivative.master_id)
+            .where(Derivative.batch_id == batch_id, Derivative.withdrawn_at.is_(None))
+            .order_by(Derivative.id)
         ).all()
     identifiers = dict.fromkeys(
         name for derivative, master in rows for name in (f"master-{master}", f"derivative-{derivative}")
@@ -206,7 +208,7 @@ def prepare_views(catalogue: Catalogue, batch_id: int, *, progress: Progress) ->
     for identifier in identifiers:
         try:
             store.pyramid(find_subject(catalogue, identifier, tuple(Access)), wait_seconds=_LONGEST_SECONDS)
-        except (ViewError, ViewPendingError) as error:
+        except (NotFoundError, ViewError, ViewPendingError) as error:  # not found: withdrawn meanwhile
             problems.append(f"{identifier}: {error}")
         progress.advance()
     progress.finish()

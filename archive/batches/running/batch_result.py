@@ -35,7 +35,7 @@ class BatchResult:
     with_notes: int  # derivatives with notes, such as metadata that could not be carried
     notes: tuple[MessageGroup, ...]  # these notes by kind
     failures: tuple[Failure, ...]
-    interrupted: bool  # by Ctrl-C; the pending tasks can be resumed
+    interrupted: bool  # by a request to stop that left tasks pending; they can be resumed
     hardly_changed: int = 0  # restored derivatives with at most :data:`HARDLY_CHANGED` as their changed_share
     not_current: int = 0  # derivatives of a full run that are not their masters' current ones
     was_over: bool = False  # no task was open when the run began
@@ -43,7 +43,7 @@ class BatchResult:
 
 
 def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
-    """Reads the state of a batch; ``interrupted`` is whether Ctrl-C ended the run."""
+    """Reads the state of a batch; ``interrupted`` is whether the run was asked to stop."""
     with catalogue.reading() as session:
         batch = session.get_one(Batch, batch_id)
         is_sample = "sample" in batch.options
@@ -58,17 +58,18 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         notes = group_messages(_read_notes(session, *has_notes))
         hardly_changed = _count_hardly_changed(session, batch_id)
         not_current = 0 if batch.is_trial else _count_not_current(session, batch_id)
+    pending = counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0)
     return BatchResult(
         batch_id=batch_id,
         done=counts.get(TaskStatus.DONE, 0),
         failed=counts.get(TaskStatus.FAILED, 0),
         skipped=counts.get(TaskStatus.SKIPPED, 0),
         cancelled=counts.get(TaskStatus.CANCELLED, 0),
-        pending=counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0),
+        pending=pending,
         with_notes=with_notes,
         notes=tuple(notes),
         failures=failures,
-        interrupted=interrupted,
+        interrupted=interrupted and pending > 0,
         hardly_changed=hardly_changed,
         not_current=not_current,
         is_sample=is_sample,

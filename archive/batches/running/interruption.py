@@ -79,8 +79,9 @@ class Interruption(StopRequest):
 class Termination:
     """SIGTERM and SIGHUP as Ctrl-C: inside the context they have the same effect, and are remembered as the reason.
 
-    A SIGHUP that is ignored, as under ``nohup``, stays ignored. After a SIGHUP, output to a terminal that is gone is
-    discarded. It has no effect outside the main thread, where signals can't be handled.
+    A SIGHUP that is ignored, as under ``nohup``, stays ignored. Of several only the first counts, because a closed
+    terminal sends one and its shell another. After a SIGHUP, output to a terminal that is gone is discarded. It has no
+    effect outside the main thread, where signals can't be handled.
     """
 
     def __init__(self) -> None:
@@ -105,8 +106,10 @@ class Termination:
             signal.signal(number, before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.reason = _REASONS[signal.Signals(number)]
+        before, self.reason = self.reason, _REASONS[signal.Signals(number)]
         if number == signal.SIGHUP:
+            if before == SIGHUP:
+                return
             self._discard_output_to_lost_terminals()
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(on_ctrl_c):  # such as in a background job of a shell, where Ctrl-C is ignored

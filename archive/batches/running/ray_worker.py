@@ -23,7 +23,7 @@ from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.model_preflight import check_batch_models
 from archive.batches.running.source_folders import require_source_folders
 from archive.batches.running.worker_loop import work_on_batch
-from archive.batches.running.worker_process import Report, ReportingProgress, WorkerJob
+from archive.batches.running.worker_process import Report, ReportingProgress, WorkerJob, stopping_batch_on_os_errors
 from archive.catalogue import Catalogue
 from archive.errors import ArchiveError
 from archive.settings import Settings, load_settings
@@ -85,14 +85,15 @@ class RayWorker:
         bind_contextvars(node=job.options.node)
         self._reports.send((Report.STARTED, LeaseHolder.this_process()))
         try:
-            work_on_batch(
-                Catalogue.open(_local_settings(job.settings)),
-                job.batch_id,
-                job.options,
-                stop=self._stop,
-                progress=ReportingProgress(self._reports),
-                make_models=job.make_models,
-            )
+            with stopping_batch_on_os_errors(job.batch_id):
+                work_on_batch(
+                    Catalogue.open(_local_settings(job.settings)),
+                    job.batch_id,
+                    job.options,
+                    stop=self._stop,
+                    progress=ReportingProgress(self._reports),
+                    make_models=job.make_models,
+                )
         except ArchiveError as error:
             return Report.FAILED, error
         return Report.ENDED, None

@@ -101,7 +101,7 @@ def run_batch(
         result = retry_while_unavailable(
             catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted)
         )
-        reason = (termination.reason if interrupted else TIME_IS_UP) if result.pending else None
+        reason = (termination.reason if result.interrupted else TIME_IS_UP) if result.pending else None
         retry_while_unavailable(catalogue, lambda: record_end(catalogue, batch_id, begun_at, reason))
     return result
 

@@ -7,6 +7,7 @@ import logging
 import os
 from contextvars import copy_context
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
 from archive.batches.running.claims import Claim, LeaseLostError, release_claims
@@ -18,12 +19,15 @@ from archive.batches.running.task_thread_pool import InFlightTask, TaskReleasedE
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError, BatchError
+from archive.storage import DERIVATIVES
 from restoration.errors import ChangedImageError, DeviceError, ModelError, RestorationError
 
 _log = logging.getLogger(__name__)
 
-# A full or read-only disk is not the scan's fault: all later tasks would fail too.
+# A full or read-only disk is not the scan's fault: all later tasks would fail too. The same holds for a folder of
+# derivatives that nothing can be written to.
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_FOLDER_ERRNOS = {errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOTCONN}
 
 LOST = "lost"  # to another process
 RELEASED = "released"  # returned to pending, because the batch was asked to stop
@@ -92,10 +96,10 @@ class TaskOutcomes:
             task.remove_file()
 
     def _record_failure(self, claim: Claim, error: Exception) -> tuple[str, str | None]:
-        if _is_disk_error(error):
+        home = self.catalogue.settings.home
+        if (advice := _storage_advice(error, home)) is not None:
             raise BatchError(
-                f"batch {self.batch_id} stopped, because the disk accepts no more data: {error}. "
-                f"Make room on the disk of {self.catalogue.settings.home}, then run "
+                f"batch {self.batch_id} stopped, because {home} accepts no more data: {error}. {advice}, then run "
                 f"`archive batch resume {self.batch_id}`"
             ) from error
         # os.path.exists, because an unreachable share raises errors that Path.exists lets through.
@@ -130,9 +134,17 @@ def _failure_reason(error: Exception) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
-def _is_disk_error(error: BaseException | None) -> bool:
+def _storage_advice(error: BaseException | None, home: Path) -> str | None:
+    """What to do about an error that keeps all derivatives from being written; None for another error."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
-            return True
+        if isinstance(error, OSError):
+            if error.errno in _DISK_ERRNOS:
+                return f"Make room on the disk of {home}"
+            if error.errno in _FOLDER_ERRNOS and _is_in(error.filename, home / DERIVATIVES):
+                return f"Make {home / DERIVATIVES} writable for this user, or mount it again"
         error = error.__cause__
-    return False
+    return None
+
+
+def _is_in(path: str | bytes | int | None, folder: Path) -> bool:
+    return isinstance(path, str) and Path(path).is_relative_to(folder)

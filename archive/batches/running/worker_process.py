@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import Connection
 from typing import Final, Protocol
 
+from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.model_preflight import ModelLoader
 from archive.batches.running.worker_loop import WorkerOptions, work_on_batch
 from archive.catalogue import Catalogue
-from archive.errors import ArchiveError
+from archive.errors import ArchiveError, BatchError
 from archive.settings import Settings
 
 IGNORED_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})  # by workers
@@ -61,12 +62,30 @@ def run_worker(job: WorkerJob, supervisor: Connection) -> None:
     threading.Thread(target=_listen, args=(supervisor, stop), name="supervisor", daemon=True).start()
     reports = ReportingProgress(supervisor)
     try:
-        catalogue = Catalogue.open(job.settings)
-        work_on_batch(catalogue, job.batch_id, job.options, stop=stop, progress=reports, make_models=job.make_models)
+        with stopping_batch_on_os_errors(job.batch_id):
+            catalogue = Catalogue.open(job.settings)
+            work_on_batch(
+                catalogue, job.batch_id, job.options, stop=stop, progress=reports, make_models=job.make_models
+            )
     except ArchiveError as error:
         reports.send(Report.FAILED, error)
     else:
         reports.send(Report.ENDED)
+
+
+@contextmanager
+def stopping_batch_on_os_errors(batch_id: int) -> Iterator[None]:
+    """Turns errors of the operating system and the database into a BatchError, which the supervisor can receive.
+
+    Otherwise it would count them as crashes, and restart the worker.
+    """
+    try:
+        yield
+    except (OSError, *DATABASE_UNAVAILABLE) as error:
+        cause = error if isinstance(error, OSError) else error.orig
+        raise BatchError(
+            f"batch {batch_id} stopped: {cause}. Fix that, then run `archive batch resume {batch_id}`"
+        ) from error
 
 
 def _listen(supervisor: Connection, stop: StopRequest) -> None:

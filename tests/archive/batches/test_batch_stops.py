@@ -125,6 +125,21 @@ def test_a_full_disk_stops_the_batch_and_marks_nothing(
     assert workshop.run(batch_id).done == 2
 
 
+def test_derivatives_that_can_t_be_written_stop_the_batch_and_mark_nothing(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = workshop.prepared("A", "B")
+    folder = workshop.catalogue.settings.home / "derivatives" / "A"
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(storage, "make_folder", denied)
+    with pytest.raises(BatchError, match=r"Permission denied.*Make .*derivatives writable.*batch resume 1"):
+        workshop.run(batch_id)
+    assert workshop.statuses(batch_id) == [PENDING, PENDING]
+
+
 def test_changed_weights_stop_the_batch_before_its_first_task(workshop: Any) -> None:
     batch_id = workshop.prepared("A")
     kept = workshop.catalogue.settings.home / "models" / "mend" / "1.0" / "weights.safetensors"
@@ -296,6 +311,27 @@ def test_a_run_whose_terminal_is_closed_stops_in_order(tmp_path: Path) -> None:
     os.close(ours)
     assert process.wait(60) == 0
     assert (tmp_path / "reason").read_text() == "SIGHUP (closed terminal)"
+
+
+def test_a_second_sighup_does_not_stop_at_once(workshop: Any) -> None:
+    """A closed terminal sends one, and its shell another."""
+    batch_id = workshop.prepared("A", "B", "C", "D")
+    told = Told()
+
+    def twice() -> None:
+        wait_until(all_are_in_flight)
+        told.interrupt(signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    result = workshop.run(batch_id, FakeStage(once(twice)), progress=told)
+    assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
+
+
+def test_a_stop_after_which_nothing_is_left_needs_no_resuming(workshop: Any) -> None:
+    batch_id = workshop.prepared("A")
+    told = Told()
+    result = workshop.run(batch_id, FakeStage(once(told.interrupt)), progress=told)
+    assert (result.interrupted, result.done, result.pending) == (False, 1, 0)
 
 
 def test_a_sighup_stays_ignored_under_nohup() -> None:

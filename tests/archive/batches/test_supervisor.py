@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -26,6 +27,7 @@ from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, UsageError
 from archive.progress_reporting import NoProgress
+from restoration.pipeline.loaded_models import LoadedModels
 from tests.fake_models import FakeModelLoader, wait_until
 from tests.worker_kills import WorkerKiller, digest_derivatives, worker_processes
 
@@ -134,6 +136,18 @@ def test_an_error_that_stops_the_batch_comes_from_the_worker_to_the_caller(works
     with pytest.raises(BatchError, match=r"is absent.*mount or restore it"):
         _run(workshop, batch_id)
     assert workshop.statuses(batch_id) == [TaskStatus.PENDING] * 4
+
+
+def _unreachable(*_: object) -> LoadedModels:
+    raise OSError(errno.ESTALE, "Stale file handle", "/mnt/nas/models")
+
+
+@SQLITE
+def test_an_error_of_the_operating_system_in_a_worker_is_no_crash(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 2)
+    with pytest.raises(BatchError, match=rf"Stale file handle: '/mnt/nas/models'\. Fix that, then.*resume {batch_id}"):
+        _run(workshop, batch_id, loader=_unreachable)
+    assert workshop.statuses(batch_id) == [TaskStatus.PENDING] * 2
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ import csv
 import io
 import sys
 from collections.abc import Callable
+from datetime import time
 from pathlib import Path
 
 import pytest
 
+from archive.batches.running import runner
 from archive.cli.progress_bar import ProgressBar
 from restoration.model_folders import ModelFolder
 from tests.small_archive import MODEL, SmallArchive, change_one_byte, command, write_model, write_scan
@@ -90,6 +92,15 @@ def test_resuming_an_ended_batch_makes_nothing_new(restored: SmallArchive) -> No
     assert len(restored.show("1906.1")["derivatives"]) == 1
 
 
+@pytest.mark.parametrize("command", ["restore", "rerun"])
+def test_a_restoration_begins_no_master_from_a_time_of_day_on(
+    restored: SmallArchive, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(runner, "next_occurrence", lambda until, now: now if until == time(6, 0) else None)
+    answer = restored.run(command, "--model", "denoise-deblur@1.1", "--yes", "--until", "06:00")
+    assert (answer.code, "2 masters not started: continue with `archive batch resume 2`" in answer.errors) == (3, True)
+
+
 def test_left_out_masters_are_counted_with_the_reason(small: SmallArchive) -> None:
     write_scan(small.scans / "front.tif", seed=1)
     write_scan(small.scans / "back.tif", seed=2)
@@ -119,6 +130,32 @@ def test_on_a_terminal_restore_shows_the_plan_and_asks(
     assert f"1 master with {MODEL} 9.0" in answer.errors
     assert bool(small.show("a")["derivatives"]) is answered
     assert len(small.done("batch", "list", "--format", "json").json()) == answered
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_plan_that_changes_after_it_was_confirmed_is_confirmed_again(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    questions = 0
+
+    def ingest_meanwhile(*_arguments: object, **_options: object) -> bool:
+        nonlocal questions
+        questions += 1
+        if questions == 1:
+            write_scan(small.scans / "b.tif", seed=1)
+            small.done("ingest", small.scans)
+            return True
+        return answered
+
+    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
+    monkeypatch.setattr("click.confirm", ingest_meanwhile)
+    answer = small.done("restore")
+    assert "the catalogue has changed meanwhile" in answer.errors
+    assert questions == 2
+    assert ("2 done" in answer.output) is answered
+    assert ("batch 1 is planned. Run it with" in answer.output) is not answered
 
 
 def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from archive.batches.running import runner
 from tests.small_archive import SmallArchive, write_scan
 
 
@@ -56,5 +57,26 @@ def test_views_are_prepared_after_a_batch_where_the_settings_say_so(small: Small
     small.done("ingest", small.scans)
     small.done("restore")
     found = small.show("a")
-    names = {path.name for path in (small.home / "views").rglob("*.tif")}
-    assert names == {f"{found['masters'][0]['sha256']}.1.tif", f"{found['derivatives'][0]['sha256']}.1.tif"}
+    views = [f"{found['masters'][0]['sha256']}.1.tif", f"{found['derivatives'][0]['sha256']}.1.tif"]
+    assert _view_names(small) == sorted(views)
+
+
+def test_views_are_prepared_only_of_a_finished_batch_and_not_of_withdrawn_pictures(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (small.home / "archive.toml").open("a") as file:
+        file.write('views = "batch"\n')
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "next_occurrence", lambda _until, now: now)
+        assert small.run("restore", "--until", "06:00").code == 3
+    assert _view_names(small) == []
+    small.done("batch", "resume", "1")
+    assert len(_view_names(small)) == 2
+    small.done("withdraw", "a", "--derivative", str(small.show("a")["derivatives"][0]["id"]), "--reason", "a mistake")
+    assert "No picture" not in small.done("batch", "resume", "1").errors
+
+
+def _view_names(small: SmallArchive) -> list[str]:
+    return sorted(path.name for path in (small.home / "views").rglob("*.tif"))

@@ -125,6 +125,8 @@ def test_without_a_home_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
         ["restore", "--model", "not-there"],
         ["restore", "--strength", "2"],
         ["restore", "--view", "front"],
+        ["restore", "--until", "25:00"],
+        ["restore", "--plan", "--until", "06:00"],
         ["review", "not-there", "--accept"],
         ["review", "not-there"],
         ["show", "\udcff"],
