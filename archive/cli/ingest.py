@@ -68,7 +68,8 @@ _PLACES_SHOWN = 8
     "--problems",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.csv",
-    help="Write each problem, note, refused, missing and passed-over file to this file, one per line.",
+    help="Write each problem, note, refused, missing and passed-over file to this file, one per line. An earlier "
+    "list of problems there is replaced; any other file is refused.",
 )
 @click.option("--verbose", is_flag=True, help="List every message. Default: by kind, with counts and first names.")
 @pass_context
@@ -95,10 +96,14 @@ def ingest(
 
     An unreadable cell is left out and reported; its scan is added nevertheless.
     """
-    from archive.ingest import Check, write_problems
+    from archive.export.output_file import OutputForm, check_output, open_output, text_writer
+    from archive.ingest import Check, is_problems_file, write_problems
     from archive.ingest import ingest as run
     from archive.ingest.temporary_storage import report_full_storage
 
+    form = OutputForm(description="list of problems", suffixes=(".csv",), recognise=is_problems_file)
+    if problems is not None:
+        check_output(problems, form)
     with report_full_storage():
         report = run(
             context.catalogue(),
@@ -114,7 +119,8 @@ def ingest(
         )
         print_ingest(report, verbose=verbose)
         if problems is not None:
-            write_problems(problems, chain(report.problems, report.rows_without_files), _messages_by_kind(report))
+            with open_output(problems, form) as file, text_writer(file) as text:
+                write_problems(text, chain(report.problems, report.rows_without_files), _messages_by_kind(report))
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 
 

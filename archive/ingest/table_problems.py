@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from typing import BinaryIO, TextIO
 
-from archive.errors import IngestError
 from archive.ingest.temporary_storage import open_temporary_database, to_bytes
 
 _TABLE = "CREATE TABLE problem (id INTEGER PRIMARY KEY, kind TEXT, text BLOB, line INTEGER, data BLOB)"
+_HEADER = "kind,file,row,column,value,advice\n"
 
 
 class ProblemKind(StrEnum):
@@ -110,25 +110,23 @@ def _entries(database: sqlite3.Connection, kind: ProblemKind, places: int) -> It
 
 
 def write_problems(
-    path: Path, problems: Iterable[TableProblem], messages: Mapping[str, Iterable[tuple[str, str]]]
+    file: TextIO, problems: Iterable[TableProblem], messages: Mapping[str, Iterable[tuple[str, str]]]
 ) -> None:
-    """Writes problems of tables and messages about files as CSV, one per line: kind, file, row, column, value, advice.
+    """Writes problems of tables and messages about files as CSV, one per line, in the columns of :data:`_HEADER`.
 
     Args:
-        path: the CSV file.
+        file: the CSV file.
         problems: the problems of the tables.
         messages: messages by kind, each what it is about and a text, which goes to the column ``advice``.
-
-    Raises:
-        IngestError: the file can't be written.
     """
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["kind", "file", "row", "column", "value", "advice"])
-            for each in problems:
-                writer.writerow([each.kind, each.table, each.line, each.column, each.value, each.advice])
-            for kind, of_kind in messages.items():
-                writer.writerows([kind, about, "", "", "", text] for about, text in of_kind)
-    except OSError as error:
-        raise IngestError(f"{path} can't be written: {error.strerror}") from error
+    file.write(_HEADER)
+    writer = csv.writer(file, lineterminator="\n")
+    for each in problems:
+        writer.writerow([each.kind, each.table, each.line, each.column, each.value, each.advice])
+    for kind, of_kind in messages.items():
+        writer.writerows([kind, about, "", "", "", text] for about, text in of_kind)
+
+
+def is_problems_file(file: BinaryIO) -> bool:
+    """Whether a file, which is open at its start, was written by :func:`write_problems`."""
+    return file.readline(len(_HEADER)) == _HEADER.encode()

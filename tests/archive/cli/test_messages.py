@@ -190,6 +190,19 @@ def test_an_ingest_groups_its_messages_and_prints_all_on_request(small: SmallArc
     with problems.open(encoding="utf-8", newline="") as file:
         kinds = Counter(row["kind"] for row in csv.DictReader(file))
     assert kinds == {"passed over": 7, "refused": 5, "row without a file": 1, "image without a row": 2}
+    small.run("ingest", small.scans, "--problems", problems)  # replaces it
+    assert len(problems.read_text(encoding="utf-8").splitlines()) == 1 + 7 + 5 + 1 + 2
+
+
+@pytest.mark.parametrize("content", ["filename,title\na.tif,A street\n", "kind,file,row,column,value,advice,mine\n"])
+def test_a_list_of_problems_does_not_replace_another_file(small: SmallArchive, content: str) -> None:
+    write_scan(small.scans / "a.tif")
+    table = small.scans / "items.csv"
+    table.write_text(content)
+    refused = small.run("ingest", small.scans, "--problems", table)
+    assert (refused.code, table.read_text()) == (1, content)
+    assert f"{table} exists and is not an earlier list of problems, so it is not replaced" in refused.errors
+    assert small.done("list", "--format", "json").json() == []  # refused before anything was ingested
 
 
 def test_a_batch_groups_its_failures_and_notes_by_kind(small: SmallArchive) -> None:

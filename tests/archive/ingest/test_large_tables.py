@@ -44,7 +44,8 @@ def peak_of_ingest(catalogue: Catalogue, folder: Path, count: int) -> int:
     try:
         report = ingest(catalogue, (folder,), dry_run=True)
         print_ingest(report)
-        write_problems(folder / "problems.csv", report.problems, {"refused": report.failures})
+        with (folder / "problems.csv").open("w", encoding="utf-8", newline="") as file:
+            write_problems(file, report.problems, {"refused": report.failures})
         assert (len(report.failures), len(report.rows_without_files)) == (count, count)
         assert len(report.problems) >= 2 * count
         return tracemalloc.get_traced_memory()[1]

@@ -195,7 +195,8 @@ def test_wrong_cells_are_reported_by_kind_and_cost_only_themselves(
     assert [row[4:] for row in described(catalogue)][1:3] == [
         (None, "Ostern 1906", "open"), (None, "Ostern 1906", "restricted")
     ]  # fmt: skip
-    write_problems(tmp_path / "problems.csv", report.problems, {"passed over": report.passed_over})
+    with (tmp_path / "problems.csv").open("w", encoding="utf-8", newline="") as file:
+        write_problems(file, report.problems, {"passed over": report.passed_over})
     with (tmp_path / "problems.csv").open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
     assert [(row["row"], row["column"], row["value"]) for row in listed if row["column"] == "Zugang"] == [
