@@ -115,9 +115,9 @@ def list_items(
 
     ``further`` names fields besides: those of :data:`archive.display_labels.FURTHER_LIST_FIELDS`, and ``extra.COLUMN``.
     An item is represented by its first matching master, restorable views first; of several matching ones, it has the
-    status and the review of the least far. If the query selects derivatives (``batch:3``), the row is about the newest
-    of them, a current one first, and has the further keys :data:`archive.display_labels.DERIVATIVE_KEYS`. Paths are
-    absolute.
+    status and the review of the one with the most work left. If the query selects derivatives (``batch:3``), the row is
+    about the newest of them, a current one first, and has the further keys
+    :data:`archive.display_labels.DERIVATIVE_KEYS`. Paths are absolute.
     ``access`` limits the list to items of these kinds of access, ``after`` to those behind an accession number.
 
     Raises:

@@ -207,8 +207,11 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
             f"{pluralise(wanted.not_open, 'derivative')} left out: access not open. "
             "Add --include-restricted to include them."
         )
-    if query is not None and not wanted.derivatives and not wanted.not_open:
-        emit(describe_empty_result(query, "no restored derivative"))
+    if not wanted.derivatives and not wanted.not_open:
+        if query is None:
+            emit("no restored derivative is current. See `archive status`")
+        else:
+            emit(describe_empty_result(query, "no restored derivative"))
     return EXIT_PARTLY if failed else EXIT_DONE
 
 

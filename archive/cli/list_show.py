@@ -74,8 +74,8 @@ def list_command(
     the shell.
 
     A query about derivatives, such as batch:3 or made:[2026-11-01 TO *], lists what it selects: path, scores and review
-    are that derivative's, also where it is not current. An item with several masters has the status of the one that is
-    least far; --rows masters shows each.
+    are that derivative's, also where it is not current. An item with several masters has the status of the one with the
+    most work left; --rows masters shows each.
 
     In rows about masters and derivatives, file is the fault that the last `archive verify` found: missing, changed, or
     lost (recreated as another derivative). – means no fault, or not checked yet. The field path is where the file is.

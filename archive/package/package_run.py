@@ -203,4 +203,5 @@ def _nothing(session: Session, query: str | None, *, include_restricted: bool) -
     restricted = 0 if include_restricted else count_restricted(session, query)
     if restricted:
         return f"nothing to package: the access of all {restricted:,} items found is not open. Add --include-restricted"
-    return "nothing to package: no item is found, or none has what --contents asks for"
+    listed = "archive list" if query is None else f"archive list '{query}'"
+    return f"nothing to package: no item is found, or none has what --contents asks for. See `{listed}`"
