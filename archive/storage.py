@@ -37,6 +37,7 @@ _PLAIN_SLUG = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _SLUG_LENGTH = 80
 _BLOCK_BYTES = 1 << 20
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+_TEMPORARY_NAME = re.compile(r"\.(.+)\.[0-9A-Za-z]+\.partial", re.DOTALL)
 # Errors of file systems without hard links (FAT, some network shares).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _AT_FDCWD = -100
@@ -141,6 +142,12 @@ def temporary_style_input(final: Path, token: str) -> Path:
 def temporary_name(final: Path, token: str) -> str:
     """The name of the temporary file of ``token`` for ``final``."""
     return f".{final.name}.{token}.partial"
+
+
+def final_name(temporary: str) -> str | None:
+    """The name that a file with the name of a temporary one was going to get; None for another file."""
+    found = _TEMPORARY_NAME.fullmatch(temporary)
+    return None if found is None else found[1]
 
 
 def make_folder(folder: Path) -> None:

@@ -30,12 +30,13 @@ from archive.export.iiif import (
 )
 from archive.export.item_records import ItemRecord, count_items, count_restricted, current_derivatives, stream_items
 from archive.export.jsonl_file import read_first_keys, write_jsonl
-from archive.export.output_file import STANDARD_OUTPUT, OutputForm, check_output, open_output, text_writer
+from archive.export.output_file import STANDARD_OUTPUT, OutputForm, check_output, hold_output, open_output, text_writer
 from archive.export.output_folder import prepare_folder
 from archive.export.premis import is_premis_export, write_premis
 from archive.export.prov import is_prov_json_export, is_prov_n_export, write_prov_json, write_prov_n
 from archive.export.table_rows import COPY_FIELDS, FIELDS, RowKind, are_own_fields, derivatives_in_rows, make_rows
 from archive.export.xlsx_file import is_xlsx_export, write_xlsx
+from archive.storage import require_parent
 
 TableFormat = Literal["csv", "xlsx", "jsonl"]
 DocumentFormat = Literal["premis", "prov", "iiif"]
@@ -98,21 +99,22 @@ def export_table(
     output_form = _table_form(form, chosen)
     check_output(output, output_form)
     choose = partial(derivatives_in_rows, kind=rows)
-    copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
-    counts = ExportCounts(files=len(copies.digests))
-    with catalogue.reading() as session:
-        counts.restricted = 0 if include_restricted else count_restricted(session, query)
-        records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
-        found = (row for record in records for row in make_rows(catalogue, record, rows, copies))
-        numbered = _count_rows(found, counts)
-        with open_output(output, output_form) as file:
-            if form == "xlsx":
-                write_xlsx(numbered, chosen, file)
-            else:
-                write = write_csv if form == "csv" else write_jsonl
-                with text_writer(file, "utf-8-sig" if byte_order_mark else "utf-8") as text:
-                    write(numbered, chosen, text)
-    copies.publish()
+    with hold_output(output):
+        copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
+        counts = ExportCounts(files=len(copies.digests))
+        with catalogue.reading() as session:
+            counts.restricted = 0 if include_restricted else count_restricted(session, query)
+            records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
+            found = (row for record in records for row in make_rows(catalogue, record, rows, copies))
+            numbered = _count_rows(found, counts)
+            with open_output(output, output_form) as file:
+                if form == "xlsx":
+                    write_xlsx(numbered, chosen, file)
+                else:
+                    write = write_csv if form == "csv" else write_jsonl
+                    with text_writer(file, "utf-8-sig" if byte_order_mark else "utf-8") as text:
+                        write(numbered, chosen, text)
+        copies.publish()
     return counts
 
 
@@ -146,30 +148,37 @@ def export_documents(
     if form == "iiif" and output == STANDARD_OUTPUT:
         raise UsageError("IIIF is written as a folder of files. Name one with --output DIR")
     if form == "iiif":
-        prepare_folder(output, IIIF_CONTENTS)
-        check_earlier_iiif(output)
-        if handover is None:
-            check_removable(files_folder(output, form))
+        require_parent(output)
     else:
         check_output(output, _document_form(form, output))
     choose = derivatives_in_manifest if form == "iiif" else current_derivatives
-    copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
-    counts = ExportCounts(files=len(copies.digests))
-    with catalogue.reading() as session:  # signatures of the copies are events that it sees
-        counts.restricted = 0 if include_restricted else count_restricted(session, query)
-        records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
+    with hold_output(output):
         if form == "iiif":
-            write_iiif(records, output, base_url or DEFAULT_BASE_URL, copies)
-        else:
-            with open_output(output, _document_form(form, output)) as file, text_writer(file) as text:
-                if form == "premis":
-                    write_premis(records, text)
-                elif output.suffix.lower() == _PROV_N:
-                    write_prov_n(records, text)
-                else:
-                    write_prov_json(records, text)
-    copies.publish()
+            _check_iiif_folder(output, with_copies=handover is not None)
+        copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
+        counts = ExportCounts(files=len(copies.digests))
+        with catalogue.reading() as session:  # signatures of the copies are events that it sees
+            counts.restricted = 0 if include_restricted else count_restricted(session, query)
+            records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
+            if form == "iiif":
+                write_iiif(records, output, base_url or DEFAULT_BASE_URL, copies)
+            else:
+                with open_output(output, _document_form(form, output)) as file, text_writer(file) as text:
+                    if form == "premis":
+                        write_premis(records, text)
+                    elif output.suffix.lower() == _PROV_N:
+                        write_prov_n(records, text)
+                    else:
+                        write_prov_json(records, text)
+        copies.publish()
     return counts
+
+
+def _check_iiif_folder(folder: Path, *, with_copies: bool) -> None:
+    prepare_folder(folder, IIIF_CONTENTS)
+    check_earlier_iiif(folder)
+    if not with_copies:
+        check_removable(files_folder(folder, "iiif"))
 
 
 def files_folder(output: Path, form: TableFormat | DocumentFormat) -> Path:

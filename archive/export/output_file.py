@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
+from uuid import uuid4
 
 from archive.errors import StorageError
+from archive.file_locks import hold_path
 from archive.storage import flush_file, publish, require_parent, temporary_path
 
 STANDARD_OUTPUT = Path("-")
@@ -43,7 +45,7 @@ def open_output(output: Path, form: OutputForm) -> Iterator[BinaryIO]:
     if output == STANDARD_OUTPUT:
         yield from _standard_output()
         return
-    temporary = temporary_path(output.absolute(), "export")
+    temporary = temporary_path(output.absolute(), uuid4().hex)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -51,6 +53,15 @@ def open_output(output: Path, form: OutputForm) -> Iterator[BinaryIO]:
         publish(temporary, output.absolute(), replace=True)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def hold_output(output: Path) -> AbstractContextManager[None]:
+    """Lets no other process export to ``output`` until the block ends; standard output needs no lock.
+
+    Raises:
+        StorageError: another process is writing it.
+    """
+    return nullcontext() if output == STANDARD_OUTPUT else hold_path(output.absolute())
 
 
 def check_output(output: Path, form: OutputForm) -> None:

@@ -14,6 +14,8 @@ from archive.storage import require_parent
 def prepare_folder(folder: Path, contents: tuple[str, ...]) -> None:
     """Brings back a folder whose replacement was interrupted, and refuses one that :func:`new_folder` would refuse.
 
+    The caller holds the folder (:func:`archive.export.output_file.hold_output`).
+
     Raises:
         StorageError: ``folder`` is a file, or holds something else than ``contents``, or its parent is missing.
         OSError: the folder can't be brought back.
@@ -28,7 +30,7 @@ def prepare_folder(folder: Path, contents: tuple[str, ...]) -> None:
 
 @contextmanager
 def new_folder(folder: Path, contents: tuple[str, ...], *, kept: str | None = None) -> Iterator[Path]:
-    """An empty folder that replaces ``folder`` when the block ends without an error.
+    """An empty folder that replaces ``folder`` when the block ends without an error; the caller holds ``folder``.
 
     Args:
         folder: absent, empty, or an earlier export, which is replaced as a whole.
