@@ -7,12 +7,12 @@ relative to the folder. A path is added before its file is written, so an interr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from archive.errors import StorageError
-from archive.storage import flush_file, make_folder, publish, temporary_path
+from archive.storage import final_name, flush_file, make_folder, publish, temporary_path
 
 MARK = ".archive-export"
 """Marks a folder as one that an export wrote."""
@@ -25,7 +25,9 @@ class CopiesFolder:
     """The folder of the copies of one export."""
 
     def __init__(self, path: Path, owner: str) -> None:
-        """Makes the folder, or opens that of an earlier export.
+        """Makes the folder, or opens that of an earlier export and removes temporary files of killed ones.
+
+        The caller holds the export (:func:`archive.export.output_file.hold_output`).
 
         Args:
             path: the folder.
@@ -47,6 +49,9 @@ class CopiesFolder:
         if marked[0] != owner:
             raise StorageError(f"{path} holds the copies of {marked[0]}. Give --output another name")
         self._written = marked[1]
+        for file in _files(self.path):
+            if _is_temporary(file, self._written):
+                (self.path / file).unlink()
 
     def claim(self, path: str) -> Path:
         """Records that the export is about to write ``path``; returns the path to write, which may hold an old copy.
@@ -95,10 +100,22 @@ def check_removable(folder: Path) -> None:
     """
     _, written = _read_mark(folder) or ("", set())
     known = {MARK, MANIFEST, *written}
+    for path in _files(folder):
+        if str(path) not in known and not _is_temporary(path, written):
+            raise StorageError(f"{folder / path} is in the way, and no export wrote it. {_ADVICE}")
+
+
+def _files(folder: Path) -> Iterator[PurePosixPath]:
+    """The paths of all files below a folder, relative to it."""
     for parent, _, names in os.walk(folder):
-        for path in (Path(parent, name) for name in names):
-            if path.relative_to(folder).as_posix() not in known:
-                raise StorageError(f"{path} is in the way, and no export wrote it. {_ADVICE}")
+        for name in names:
+            yield PurePosixPath(Path(parent, name).relative_to(folder))
+
+
+def _is_temporary(path: PurePosixPath, written: set[str]) -> bool:
+    """Whether a file is what a killed export left of a copy that it was writing."""
+    name = final_name(path.name)
+    return name is not None and str(path.with_name(name)) in written
 
 
 def _read_mark(folder: Path) -> tuple[str, set[str]] | None:

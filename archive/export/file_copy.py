@@ -15,7 +15,7 @@ from pathlib import Path
 
 from archive.catalogue.schema.tables import Derivative
 from archive.errors import FixityError
-from archive.storage import check_file, copy_checked, make_folder
+from archive.storage import check_file, copy_checked, make_folder, temporary_path
 
 DerivativeCopier = Callable[[Derivative, Path], str]
 """Puts a derivative, such as a signed copy of it, at a path of an export or package; returns the SHA-256 of that file.
@@ -38,7 +38,7 @@ class FileCopy:
 
 
 def copy_file(source: Path, target: Path, sha256: str) -> str:
-    """Creates ``target`` with the bytes of ``source``.
+    """Creates ``target`` with the bytes of ``source``; the caller holds the export or package.
 
     Args:
         source: the file.
@@ -68,6 +68,7 @@ def copy_file(source: Path, target: Path, sha256: str) -> str:
     problem = check_file(source, sha256)
     if problem is not None:
         raise FixityError(f"{source} is not what the catalogue holds: {problem.detail}")
+    temporary_path(target, _TOKEN).unlink(missing_ok=True)  # of a killed run
     copy_checked(source, target, _TOKEN, sha256=sha256)
     return sha256
 

@@ -8,6 +8,8 @@ one transaction that is rolled back: the same code decides, and nothing is writt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +21,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.identifier_and_mapping_tables import ColumnMappingText
 from archive.catalogue.schema.tables import Master
 from archive.errors import IngestError, StorageError
+from archive.file_locks import hold_path
 from archive.ingest.checksum_manifest import match_checksums, read_manifest
 from archive.ingest.checksum_verification import Checksum, ChecksumMismatchError, digest_and_compare
 from archive.ingest.column_mapping import ColumnMapping, read_mapping
@@ -249,16 +252,15 @@ class _Run:
     def _record(self, evidence: InspectedFile) -> FileOutcome:
         """Records one scan in a transaction of its own; a copy is flushed before it and published in it."""
         place = self._place(evidence)
-        try:
+        with ExitStack() as copying:
             if place.final is not None:
                 scan = evidence.scan
+                copying.enter_context(hold_path(place.final))
                 copy, _ = copy_to_temporary(scan.path, place.final, self._token, sha256=scan.sha256)
-                place = Destination(stored=place.stored, final=place.final, temporary=copy)
+                copying.callback(copy.unlink, missing_ok=True)
+                place = replace(place, temporary=copy)
             with self._catalogue.session() as session:
                 return self._write(session, evidence, place)
-        finally:
-            if place.temporary is not None:
-                place.temporary.unlink(missing_ok=True)
 
     def _write(self, session: Session, evidence: InspectedFile, place: Destination) -> FileOutcome:
         return self._recorder.record(session, evidence.scan, evidence.entry, evidence.holder, place)

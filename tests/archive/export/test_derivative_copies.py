@@ -37,6 +37,18 @@ def test_the_folder_holds_the_copies_of_the_newest_export_only(museum: SmallArch
     assert not (tmp_path / "x-files" / "1906.1").exists()
 
 
+def test_half_copies_of_a_killed_export_stop_no_later_one_and_are_removed(museum: SmallArchive, tmp_path: Path) -> None:
+    output, folder = tmp_path / "x.jsonl", tmp_path / "x-files"
+    _export(museum, output)
+    (copy,) = (folder / "1906.1").iterdir()
+    copy.unlink()
+    for token in ("package", "0" * 32):
+        copy.with_name(f".{copy.name}.{token}.partial").write_bytes(b"half")
+    other = folder / ".letter.txt.package.partial"
+    other.write_bytes(b"not an export's")
+    assert _export(museum, output) == {*LISTS, str(copy.relative_to(folder)), other.name}
+
+
 def test_a_folder_of_something_else_is_not_written_into(museum: SmallArchive, tmp_path: Path) -> None:
     own = {tmp_path / "x-files" / "scan.tif": b"II*\0", tmp_path / "x-files" / "SHA256SUMS": b"00  scan.tif\n"}
     (tmp_path / "x-files").mkdir()

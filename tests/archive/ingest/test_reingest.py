@@ -14,8 +14,10 @@ from sqlalchemy import func, select
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Event, Item, Master, Root
 from archive.catalogue.schema.vocabularies import EventType
+from archive.file_locks import hold_path
 from archive.ingest import IngestReport, ingest
 from archive.progress_reporting import NoProgress
+from archive.storage import digest_file, master_copy_path
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
@@ -298,6 +300,18 @@ def test_a_copy_that_was_published_without_its_row_is_adopted(
     assert take(copy=True).added == 1
     copy = catalogue.path_of(paths(catalogue)["a"])
     assert list(copy.parent.iterdir()) == [copy]
+
+
+def test_a_half_copy_of_a_killed_ingest_is_removed_by_the_next_one(
+    catalogue: Catalogue, make_scan: MakeScan, take: Take
+) -> None:
+    final = catalogue.path_of(master_copy_path("a", digest_file(make_scan("a.tif", 1))[0], ".tif"))
+    final.parent.mkdir(parents=True)
+    final.with_name(f".{final.name}.{'0' * 32}.partial").write_bytes(b"half")
+    with hold_path(final):  # another ingest copies the same scan
+        assert f"another process is writing {final}. Wait until it ends" in reasons(take(copy=True))["a.tif"]
+    assert take(copy=True).added == 1
+    assert list(final.parent.iterdir()) == [final]
 
 
 def test_a_dry_run_reports_what_would_happen_and_writes_nothing(
