@@ -14,8 +14,12 @@ from typing import Any
 from archive.errors import IngestError
 
 _QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
-# A damaged workbook; SyntaxError is an XML parser's.
-_UNREADABLE = (LookupError, ValueError, SyntaxError, EOFError, zlib.error, zipfile.BadZipFile)
+# What openpyxl raises for a workbook that is damaged or has unexpected parts; SyntaxError is an XML parser's.
+_UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(SyntaxError, EOFError, zlib.error, zipfile.BadZipFile),
+)
+_ADVICE = "Open it in Excel or LibreOffice and save it again"
 _ZEROS = re.compile(r"0+")
 
 
@@ -37,8 +41,10 @@ def read_workbook(path: Path, sheet: str | None, notes: list[str]) -> Iterator[t
             warnings.simplefilter("ignore")  # about parts of the workbook that hold no cells
             workbook = load_workbook(path, read_only=True, data_only=True)
             formulas = load_workbook(path, read_only=True) if _has_formulas(path) else None
-    except (OSError, *_UNREADABLE) as error:
-        raise IngestError(f"{path} can't be read as an Excel workbook: {error}") from error
+    except OSError as error:
+        raise IngestError(f"{path} can't be read: {error.strerror or error}") from error
+    except _UNREADABLE as error:
+        raise IngestError(f"{path} can't be read as an Excel workbook: {error}. {_ADVICE}") from error
     name = _sheet_name(path, [worksheet.title for worksheet in workbook.worksheets], sheet, notes)
     worksheet = workbook[name]
     worksheet.reset_dimensions()
@@ -55,7 +61,7 @@ def read_workbook(path: Path, sheet: str | None, notes: list[str]) -> Iterator[t
             if any(cells):
                 yield number, cells
     except _UNREADABLE as error:
-        raise IngestError(f"{path}, sheet {name!r} can't be read: {error}") from error
+        raise IngestError(f"{path}, sheet {name!r} can't be read: {error}. {_ADVICE}") from error
     finally:
         workbook.close()
         if formulas is not None:

@@ -161,6 +161,33 @@ def test_a_damaged_workbook_is_refused_with_its_name(plates: Path, take: Take, d
         take(metadata=path, mapping=write_mapping(plates.parent))
 
 
+@pytest.mark.parametrize(
+    ("part", "before", "after"),
+    [
+        ("xl/styles.xml", b"<fill><patternFill/></fill>", b"<fill/>"),
+        ("xl/workbook.xml", b' sheetId="1"', b""),
+    ],
+)
+def test_a_workbook_that_can_only_be_read_by_its_program_is_refused_with_advice(
+    plates: Path, take: Take, part: str, before: bytes, after: bytes
+) -> None:
+    workbook = openpyxl.Workbook()
+    assert workbook.active is not None
+    for row in [HEADERS, *ROWS]:
+        workbook.active.append(row)
+    path = plates / "export.xlsx"
+    workbook.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert before in parts[part]
+    parts[part] = parts[part].replace(before, after)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(IngestError, match=r"export\.xlsx.* can't be read.*save it again"):
+        take(metadata=path, mapping=write_mapping(plates.parent))
+
+
 def test_a_foreign_table_without_a_mapping_is_not_taken_in_silence(
     catalogue: Catalogue, scans: Path, make_scan: MakeScan, write_rows: Callable[[str], Path], take: Take
 ) -> None:
