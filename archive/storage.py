@@ -40,6 +40,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _TEMPORARY_NAME = re.compile(r"\.(.+)\.[0-9A-Za-z]+\.partial", re.DOTALL)
 # Errors of file systems without hard links (FAT, some network shares).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
@@ -176,6 +177,11 @@ def require_parent(folder: Path) -> None:
     while not missing.parent.is_dir():
         missing = missing.parent
     raise StorageError(f"the folder {missing} does not exist. Create it, or correct the path {folder}")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that a disk accepts no more data; all later files would fail too."""
+    return error.errno in _DISK_IS_FULL
 
 
 def flush_file(path: Path) -> None:

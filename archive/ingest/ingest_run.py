@@ -35,7 +35,7 @@ from archive.ingest.row_matching import FileMetadata, match_rows
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES
 from archive.ingest.temporary_storage import StoredList
 from archive.progress_reporting import NoProgress, Progress
-from archive.storage import copy_to_temporary, master_copy_path
+from archive.storage import copy_to_temporary, is_full, master_copy_path
 from restoration.errors import ImageError
 
 _OF_ONE_FILE = (IngestError, StorageError, ImageError, OSError)
@@ -79,7 +79,8 @@ def ingest(
         What was done; a bad scan or row is one of its failures and doesn't stop the others.
 
     Raises:
-        IngestError: a path, CSV or manifest can't be used at all, or a folder went away meanwhile.
+        IngestError: a path, CSV or manifest can't be used at all, a folder went away meanwhile, or the disk of the home
+            is full.
     """
     report = IngestReport(dry_run=dry_run)
     found = discover_files(paths, catalogue.settings.home)
@@ -296,6 +297,12 @@ class _Run:
             report.outcomes.append((str(scan.path), f"{outcome.action}: {'; '.join(told)}"))
 
     def _fail(self, path: Path, error: Exception) -> None:
+        if isinstance(error, OSError) and is_full(error):
+            home = self._catalogue.settings.home
+            raise IngestError(
+                f"nothing more can be written to the disk of {home}: {error.strerror}. Make room, then ingest again; "
+                "what is done is kept"
+            ) from error
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = reason.removeprefix(f"{path}: ")  # which stands beside it anyway
         self._report.failures.append((str(path), reason))

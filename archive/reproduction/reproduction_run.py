@@ -6,7 +6,6 @@ at once, so that a run can be interrupted and continued.
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections import Counter
@@ -26,9 +25,9 @@ from archive.progress_reporting import NoProgress, Progress
 from archive.reproduction.comparison import Comparison, Result, compare
 from archive.reproduction.derivative_record import DerivativeRecord, read_record
 from archive.reproduction.remaking import Remaker
+from archive.storage import is_full
 from restoration.errors import DeviceError, RestorationError
 
-_FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _FAILURES = (Result.DIFFERENT, Result.NOT_MADE)
 
 
@@ -135,7 +134,7 @@ def _reproduce(remaker: Remaker, record: DerivativeRecord) -> Comparison:
         except (RestorationError, ArchiveError) as error:
             return Comparison(result=Result.NOT_MADE, detail=str(error))
         except OSError as error:
-            if error.errno in _FULL_DISK:
+            if is_full(error):
                 raise StorageError(
                     f"nothing more can be written to {tempfile.gettempdir()}: {error.strerror}. Make room, or set "
                     "TMPDIR to a folder with room, then run `archive reproduce` again: it goes on where it stopped"

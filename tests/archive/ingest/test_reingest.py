@@ -7,13 +7,16 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from archive import failpoints, storage
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Event, Item, Master, Root
 from archive.catalogue.schema.vocabularies import EventType
+from archive.errors import IngestError
 from archive.file_locks import hold_path
 from archive.ingest import IngestReport, ingest
 from archive.progress_reporting import NoProgress
@@ -312,6 +315,28 @@ def test_a_half_copy_of_a_killed_ingest_is_removed_by_the_next_one(
         assert f"another process is writing {final}. Wait until it ends" in reasons(take(copy=True))["a.tif"]
     assert take(copy=True).added == 1
     assert list(final.parent.iterdir()) == [final]
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EROFS"])
+def test_a_full_disk_stops_the_ingest_and_the_next_one_goes_on(
+    catalogue: Catalogue, make_scan: MakeScan, take: Take, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    for seed, name in enumerate("abc"):
+        make_scan(f"{name}.tif", seed)
+    copy = storage.copy_to_temporary
+    with monkeypatch.context() as patch:
+
+        def fill_disk(source: Path, *arguments: Any, **options: Any) -> tuple[Path, str]:
+            if source.name != "a.tif":
+                patch.setattr(failpoints, "armed", failpoints.Failpoint(f"fsync:error={error}"))
+            return copy(source, *arguments, **options)
+
+        patch.setattr("archive.ingest.ingest_run.copy_to_temporary", fill_disk)
+        with pytest.raises(IngestError, match=f"disk of {catalogue.settings.home}: .*Make room, then ingest again"):
+            take(copy=True)
+    assert sorted(paths(catalogue)) == ["a"]
+    report = take(copy=True)
+    assert (report.added, report.unchanged, list(report.failures)) == (2, 1, [])
 
 
 def test_a_dry_run_reports_what_would_happen_and_writes_nothing(
