@@ -120,6 +120,15 @@ class Catalogue:
                 return Path(local) / path.relative_to(recorded)
         return path
 
+    def stored_path(self, path: Path) -> str:
+        """The path to record for an absolute path on this machine: :meth:`path_of` leads back to it."""
+        for recorded, local in self.settings.roots:
+            if path.is_relative_to(local):
+                stored = str(Path(recorded) / path.relative_to(local))
+                if self.path_of(stored) == path:
+                    return stored
+        return str(path)
+
     def _session(self, engine: Engine) -> Session:
         # Rows are looked at after the commit too, to be printed. Reads give absolute paths.
         info = {"path_of": self.path_of, "operator": self.settings.operator}

@@ -124,7 +124,7 @@ def _is_settled(recorded: Sequence[_RecordedMaster]) -> bool:
 def _holder(
     catalogue: Catalogue, recorder: Recorder, scan: Scan, recorded: Sequence[_RecordedMaster]
 ) -> RecordedFile | None:
-    if not recorded or recorded[0].path == str(scan.path):
+    if not recorded or recorded[0].path == catalogue.stored_path(scan.path):
         return None
     stored, number, _ = recorded[0]
     problem = None if recorder.is_confirmed(scan.sha256) else check_file(catalogue.path_of(stored), scan.sha256)

@@ -271,7 +271,7 @@ class _Run:
         scan, holder = evidence.scan, evidence.holder
         is_known = scan.pictures is None
         if not self._copy or (is_known and (holder is None or holder.problem is None)):
-            return Destination(stored=str(scan.path))
+            return Destination(stored=self._catalogue.stored_path(scan.path))
         number = accession_number(scan.path, evidence.entry) if holder is None else holder.accession_number
         stored = master_copy_path(number, scan.sha256, scan.path.suffix)
         return Destination(stored=stored, final=None if self._report.dry_run else self._catalogue.path_of(stored))
@@ -331,7 +331,7 @@ def _known_references(catalogue: Catalogue) -> Iterator[Path]:
     wanted = select(Master.reference_path).where(Master.reference_path.is_not(None)).distinct()
     with catalogue.reading() as session:
         for path in session.scalars(wanted.execution_options(yield_per=1000)):
-            yield Path(path or "")
+            yield catalogue.path_of(path or "")
 
 
 def _sums(

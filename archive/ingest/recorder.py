@@ -58,7 +58,7 @@ class RecordedFile:
 class Destination:
     """The path under which a master will be recorded, and the copy to publish there first."""
 
-    stored: str  # absolute; of a copy relative to the home
+    stored: str  # absolute, as in the catalogue; of a copy relative to the home
     temporary: Path | None = None
     final: Path | None = None
 
@@ -97,7 +97,7 @@ class Recorder:
         Args:
             catalogue: where it is recorded.
             is_stated: whether the run's rows, refused ones too, name an accession number.
-            has_row: whether the file with a stored path has a row.
+            has_row: whether the file with a path on this machine has a row.
             told_by: the mapping by which rows were read, in words, for events.
         """
         self._catalogue = catalogue
@@ -123,8 +123,11 @@ class Recorder:
             StorageError: its copy can't be published.
         """
         self._problems = []
+        if entry.reference is not None:
+            entry = replace(entry, reference=Path(self._catalogue.stored_path(entry.reference)))
         # The first picture in a file stands for all of them: they came together, and stay together.
-        here = session.scalar(select(Master).where(Master.path == str(scan.path), Master.page == 1))
+        stored = self._catalogue.stored_path(scan.path)
+        here = session.scalar(select(Master).where(Master.path == stored, Master.page == 1))
         known = session.scalar(select(Master).where(Master.sha256 == scan.sha256, Master.page == 1))
         if here is not None and here is not known:
             raise _changed(here, known)
@@ -193,8 +196,9 @@ class Recorder:
 
         Its row is ignored if the recorded file has a row too, or if another row was used already.
         """
-        held = f"the bytes of {self._catalogue.path_of(known.path)}, held as {known.item.accession_number!r}"
-        is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and not self._has_row(known.path))
+        path = self._catalogue.path_of(known.path)
+        held = f"the bytes of {path}, held as {known.item.accession_number!r}"
+        is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and not self._has_row(str(path)))
         if is_free and scan.sha256 not in self._described:
             return self._describe(session, known, entry, "unchanged", held)
         notes = [] if entry.row is None else [(entry.row.where, f"not used: {scan.path} has {held}")]
@@ -317,10 +321,12 @@ class Recorder:
         return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
     def _root(self, session: Session, scan: Scan) -> Root:
-        path = str(scan.root)
-        root = session.scalar(select(Root).where(Root.path == path))
+        folder, path = Path(self._catalogue.stored_path(scan.root)), Path(self._catalogue.stored_path(scan.path))
+        if not path.is_relative_to(folder):  # a folder within the ingested one was recorded elsewhere
+            folder = path.parent
+        root = session.scalar(select(Root).where(Root.path == str(folder)))
         if root is None:
-            root = Root(path=path)
+            root = Root(path=str(folder))
             session.add(root)
         return root
 

@@ -1,0 +1,95 @@
+"""Scans of a folder that has another path on this machine than in the catalogue (``[roots]`` of its settings)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from archive.catalogue import Catalogue
+from archive.catalogue.schema.tables import Item, Master, Root
+from archive.ingest import ingest
+
+MakeScan = Callable[..., Path]
+RECORDED = "/scans/2024"
+
+
+@pytest.fixture
+def here(catalogue: Catalogue, scans: Path) -> Catalogue:
+    """The catalogue on a machine that has the folder :data:`RECORDED` at ``scans``."""
+    roots = ((RECORDED, str(scans)),)
+    return dataclasses.replace(catalogue, settings=dataclasses.replace(catalogue.settings, roots=roots))
+
+
+def _recorded(catalogue: Catalogue) -> dict[str, tuple[str, str]]:
+    """The path and the root of each master, as they are in the catalogue, by accession number."""
+    with catalogue.reading() as session:
+        wanted = select(Item.accession_number, Master.path, Root.path).join(Master.item).join(Master.root)
+        return {number: (path, root) for number, path, root in session.execute(wanted)}
+
+
+def test_scans_are_recorded_and_found_again_under_their_recorded_paths(
+    here: Catalogue, scans: Path, make_scan: MakeScan, write_rows: Callable[[str], Path]
+) -> None:
+    make_scan("box/a.tif", 1)
+    make_scan("clean.tif", 2)
+    write_rows("filename,reference\nbox/a.tif,clean.tif\n")
+    assert ingest(here, [scans]).added == 1
+    assert _recorded(here) == {"a": (f"{RECORDED}/box/a.tif", RECORDED)}
+    with here.reading() as session:
+        assert session.scalars(select(Master.reference_path)).one() == f"{RECORDED}/clean.tif"
+
+    write_rows("filename,title,reference\nbox/a.tif,A street,clean.tif\n")
+    again = ingest(here, [scans])
+    assert (again.updated, again.duplicates, list(again.failures)) == (1, 0, [])
+    with here.reading() as session:
+        assert session.scalars(select(Item.title)).one() == "A street"
+
+
+def test_changed_bytes_at_a_recorded_path_are_refused(here: Catalogue, scans: Path, make_scan: MakeScan) -> None:
+    make_scan("a.tif", 1)
+    ingest(here, [scans])
+    make_scan("a.tif", 2)
+    ((path, reason),) = ingest(here, [scans]).failures
+    assert path == str(scans / "a.tif")
+    assert "its bytes are not those that were ingested from this path" in reason
+
+
+def test_a_second_file_is_a_duplicate_and_a_moved_one_moves_its_record(
+    here: Catalogue, scans: Path, make_scan: MakeScan
+) -> None:
+    make_scan("a.tif", 1)
+    ingest(here, [scans])
+    make_scan("copy.tif", 1)
+    assert ingest(here, [scans]).duplicates == 1
+    (scans / "a.tif").unlink()
+    assert ingest(here, [scans]).moved == 1
+    assert _recorded(here) == {"a": (f"{RECORDED}/copy.tif", RECORDED)}
+
+
+def test_a_folder_around_the_relocated_one_is_not_recorded_for_its_scans(
+    here: Catalogue, scans: Path, make_scan: MakeScan
+) -> None:
+    make_scan("a.tif", 1)
+    make_scan("../other/b.tif", 2)
+    ingest(here, [scans.parent])
+    assert _recorded(here) == {
+        "a": (f"{RECORDED}/a.tif", RECORDED),
+        "b": (str(scans.parent / "other" / "b.tif"), str(scans.parent)),
+    }
+
+
+def test_a_stored_path_leads_back_to_its_file(catalogue: Catalogue) -> None:
+    roots = (("/scans/new", "/mnt/new"), ("/scans", "/mnt/nas"))
+    catalogue = dataclasses.replace(catalogue, settings=dataclasses.replace(catalogue.settings, roots=roots))
+    for path, stored in (
+        ("/mnt/new/a.tif", "/scans/new/a.tif"),
+        ("/mnt/nas/a.tif", "/scans/a.tif"),
+        ("/mnt/nas/new/a.tif", "/mnt/nas/new/a.tif"),  # /scans/new/a.tif is another file here
+        ("/mnt/nas-2/a.tif", "/mnt/nas-2/a.tif"),
+    ):
+        assert catalogue.stored_path(Path(path)) == stored
+        assert catalogue.path_of(stored) == Path(path)
