@@ -32,18 +32,24 @@ STRENGTH = {
     "range": [0.0, 1.0],
     "description": "source + strength * (output - source); 0 gives exactly the source",
 }
+TEXTURE = {
+    "default": 0.0,
+    "range": [0.0, 1.0],
+    "description": (
+        "0 keeps to what the picture shows; higher values add invented texture, up to 1, which adds as much as a "
+        "photograph would have"
+    ),
+}
 REPAIR = {
     "default": list(DEFAULT_REPAIR),
     "choices": list(DEFECTS),
     "description": "what is mended; what is not named stays as it is",
 }
-MAX_DEFAULT_LOSS_DB = 0.2
-MAX_INVENTED_TEXTURE = 0.5 / 255
 MAX_ENDPOINT_LOSS_DB = 0.8
 _EVALUATED_PX = 320  # a side of each validation photograph; larger ones would take half an hour instead of minutes
 _FACTORS = [index / 4 for index in range(9)]  # the places of the texture endpoint that are tried
 _TEXTURES = [index / 20 for index in range(21)]
-_MAX_EVALUATED_TEXTURES = 3  # 0, the default and 1
+_EVALUATED_TEXTURES = (0.0, 1.0)
 UNSUITED_PROCESSES = ("halftone", "photogravure", "engraving", "lithograph", "etching", "woodcut", "collotype")
 KNOWN_FAILURES = [
     "Weave, canvas and print texture finer than about 2 px may be taken for grain and smoothed.",
@@ -68,9 +74,8 @@ def release(
     photographs.
 
     The texture endpoint lies on the line through fidelity and adversarial weights. The factor is the largest one up to
-    2 that loses at most :data:`MAX_ENDPOINT_LOSS_DB` on the validation pairs. The default texture is the largest
-    one that loses at most :data:`MAX_DEFAULT_LOSS_DB` and adds at most :data:`MAX_INVENTED_TEXTURE` to flat places,
-    beyond what texture 0 leaves there.
+    2 that loses at most :data:`MAX_ENDPOINT_LOSS_DB` on the validation pairs. The default texture is 0: nothing is
+    invented unless somebody asks for it.
 
     With ``seconds``, a time limit, as many photographs are evaluated as it allows, but at least one.
     """
@@ -79,24 +84,20 @@ def release(
         gan.store_fidelity_endpoint()
     weights = join_endpoints(gan.fidelity_endpoint, gan.ema)
     measured = _measure_by_texture(gan, weights, validation, _FACTORS)
-    factor = _largest_texture(measured, MAX_ENDPOINT_LOSS_DB)
+    least_db = measured[0.0].psnr_db - MAX_ENDPOINT_LOSS_DB
+    factor = max(texture for texture, one in measured.items() if one.psnr_db >= least_db)
     weights = join_endpoints(interpolate_weights(weights, 0.0), interpolate_weights(weights, factor))
     by_texture = _measure_by_texture(gan, weights, validation, _TEXTURES)
-    most_invented = by_texture[0.0].invented_texture + MAX_INVENTED_TEXTURE
-    default = _largest_texture(
-        {texture: one for texture, one in by_texture.items() if one.invented_texture <= most_invented},
-        MAX_DEFAULT_LOSS_DB,
-    )
     restorations = {
         f"texture {texture:g}": _restoration_with(gan.generator, interpolate_weights(weights, texture), execution)
-        for texture in sorted({0.0, default, 1.0})
+        for texture in _EVALUATED_TEXTURES
     }
     left = None if seconds is None else seconds - (time.monotonic() - started)
     return _write_restoration(
         output,
         weights,
         {
-            "parameters": {"strength": STRENGTH, "texture": _texture_parameter(default), "repair": REPAIR},
+            "parameters": {"strength": STRENGTH, "texture": TEXTURE, "repair": REPAIR},
             "training": {
                 "environment": execution.described(),
                 "validation_psnr_by_texture": {f"{t:g}": round(one.psnr_db, 3) for t, one in by_texture.items()},
@@ -124,7 +125,7 @@ def minimum_release_seconds(gan: RestorationGAN, pictures: TrainingPictures, val
     metric_seconds = time.monotonic() - started
     evaluated_pixels: int = sum(case.repetitions for case in cases()) * first.shape[0] * first.shape[1]
     network_seconds = validation_seconds * evaluated_pixels / validation.pixels
-    picture_seconds = metric_seconds + _MAX_EVALUATED_TEXTURES * (metric_seconds + network_seconds)
+    picture_seconds = metric_seconds + len(_EVALUATED_TEXTURES) * (metric_seconds + network_seconds)
     # The first photograph is evaluated alone first, which shows how many fit, and once more with others.
     return (len(_FACTORS) + len(_TEXTURES)) * validation_seconds + 2 * picture_seconds
 
@@ -153,27 +154,11 @@ def _measure_by_texture(
     return {texture: validation.measure(gan.generator, interpolate_weights(weights, texture)) for texture in textures}
 
 
-def _largest_texture(by_texture: Mapping[float, ValidationMetrics], max_loss_db: float) -> float:
-    least = by_texture[0.0].psnr_db - max_loss_db
-    return max(texture for texture, one in by_texture.items() if one.psnr_db >= least)
-
-
 def _restoration_with(generator: Generator, weights: Mapping[str, Tensor], execution: ResolvedExecution) -> Restoration:
     network = copy.deepcopy(generator)
     network.load_state_dict(dict(weights))
 
     return restoration_of_arrays(lambda repair: LoadedRestoration(network, execution, repair=repair))
-
-
-def _texture_parameter(default: float) -> dict[str, Any]:
-    return {
-        "default": default,
-        "range": [0.0, 1.0],
-        "description": (
-            "from 0, which keeps to what the picture shows, to 1, which adds the texture that a photograph would have; "
-            f"the default costs at most {MAX_DEFAULT_LOSS_DB} dB of fidelity"
-        ),
-    }
 
 
 def _write_restoration(
