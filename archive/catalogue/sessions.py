@@ -51,8 +51,8 @@ class Catalogue:
         if check_schema and found != revision.head():
             state = "has no tables" if found is None else f"is at schema {found}"
             raise HomeError(
-                f"the catalogue {engine.url!r} {state}, and this software works with {revision.head()}. "
-                "Run `archive db upgrade`, or a newer version of the software"
+                f"the catalogue {engine.url!r} {state}, and this software works with {revision.head()}: "
+                f"{revision.advise(found)}"
             )
         return cls(settings=settings, engine=engine)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.argument("what", metavar="[ACCESSION_NUMBER|QUERY]", required=False, type=QueryType())
 @click.option("--accept", is_flag=True, help="Accept: it stays current.")
-@click.option("--reject", is_flag=True, help="Reject: it is never current. Needs --reason.")
+@click.option("--reject", is_flag=True, help="Reject: it is not current. Needs --reason.")
 @click.option(
     "--from",
     "file",
@@ -68,7 +68,7 @@ def review(
     plan is shown first: how many, of which batch, and how many were decided already.
 
     A decision is about exact bytes and bears your name. An accepted derivative stays current when a newer one appears
-    that nobody has seen. A rejected one is kept, but is never current. A later decision about the same derivative takes
+    that nobody has seen. A rejected one is kept, but is not current. A later decision about the same derivative takes
     the place of the earlier one. The file of decisions is one that
     `archive list --rows derivatives --format csv` writes: fill in its column decision.
     """

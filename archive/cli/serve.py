@@ -51,7 +51,8 @@ def serve(
         from archive.web.server_state import ServerOptions
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"the web server needs the package {error.name}. Run `pip install 'archive-restoration[web]'`"
+            f"the web server needs the package {error.name}. In the project folder, run "
+            "`.venv/bin/python -m pip install --constraint constraints.txt --editable '.[web]'`"
         ) from error
     if host not in ("127.0.0.1", "localhost", "::1"):
         emit("Other machines can reach this server without encryption. Put a reverse proxy with HTTPS before it.")

@@ -92,7 +92,10 @@ def _connection(address: str) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise BatchError("Ray is not installed. Install it with `pip install 'archive-restoration[ray]'`") from error
+        raise BatchError(
+            "Ray is not installed. In the project folder, run "
+            "`.venv/bin/python -m pip install --constraint constraints.txt --editable '.[ray]'`"
+        ) from error
     try:
         with keeping_sigterm_handler():
             ray.init(address=address, log_to_driver=False, configure_logging=False)

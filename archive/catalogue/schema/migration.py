@@ -58,7 +58,7 @@ def upgrade(settings: Settings) -> None:
         if found is not None and found > head():
             raise HomeError(
                 f"the catalogue is at schema {found}, newer than {head()}, which this software works with: "
-                "install the newer version of the software"
+                f"{revision.advise(found)}"
             )
         with _collecting_created_tables(connection) as created:
             command.upgrade(_config(connection), "head")
@@ -85,9 +85,9 @@ def check(settings: Settings) -> list[str]:
     with _reading(settings) as connection:
         found = revision.current(connection)
         if found is None:
-            return ["the database has no tables: run `archive db upgrade`"]
+            return [f"the database has no tables: {revision.advise(found)}"]
         if found != head():
-            return [f"the schema is at {found}, not at {head()}: run `archive db upgrade`"]
+            return [f"the schema is at {found}, not at {head()}: {revision.advise(found)}"]
         context = MigrationContext.configure(connection)
         differences = [
             f"the schema differs from the software's: {each!r}" for each in compare_metadata(context, _METADATA)

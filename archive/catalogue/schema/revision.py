@@ -15,6 +15,13 @@ def head() -> str:
     return max(path.name[:4] for path in (migrations_folder() / "versions").glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
+def advise(found: str | None) -> str:
+    """What to do about a database whose revision is not :func:`head`."""
+    if found is not None and found > head():
+        return "install the newer version of the software that it was upgraded with"
+    return "run `archive db upgrade`"
+
+
 def current(connection: Connection) -> str | None:
     """The database's revision, or None before the first migration."""
     if not inspect(connection).has_table("alembic_version"):
