@@ -21,6 +21,7 @@ from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import Decision
 from archive.display_labels import DECISION_FIELDS
 from archive.errors import ArchiveError, IngestError, UsageError
+from archive.export.csv_file import unescape_formula
 from archive.ingest.column_names import fold_header
 from archive.ingest.metadata_rows import place_word
 from archive.ingest.table_reader import Table, open_table
@@ -215,9 +216,11 @@ def _from_row(session: Session, row: Mapping[str, str], where: str, reviewer: st
     decision = _WORDS.get(row["decision"].lower())
     if decision is None:
         raise UsageError(f"{where}: {row['decision']!r} is not a decision. Write accepted or rejected")
-    reason, reviewer = row.get("reason") or None, row.get("reviewer") or reviewer
+    reason = unescape_formula(row.get("reason", "")) or None
+    reviewer = unescape_formula(row.get("reviewer", "")) or reviewer
     _check(decision, reason, reviewer, where)
-    wanted: list[Any] = [Item.accession_number == row["accession_number"]]
+    number = row["accession_number"]
+    wanted: list[Any] = [Item.accession_number.in_((number, unescape_formula(number)))]
     for name, column in (("sequence", Master.sequence), ("derivative", Derivative.id)):
         if text := row.get(name):
             if not text.isdecimal() or len(text) > 18:

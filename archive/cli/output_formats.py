@@ -50,12 +50,14 @@ def print_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
-    """Prints CSV with a header line."""
+    """Prints CSV with a header line. Text that could be a formula gets ``'`` in front, as in exports."""
+    from archive.export.csv_file import escape_formula
+
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(row)
+        writer.writerow({key: escape_formula(cell) if isinstance(cell, str) else cell for key, cell in row.items()})
         click.echo(buffer.getvalue(), nl=False)
         buffer.seek(0)
         buffer.truncate()

@@ -30,6 +30,16 @@ def read_csv_header(file: BinaryIO) -> tuple[str, ...]:
     return tuple(line.removesuffix(_LINE_END).split(","))
 
 
+def escape_formula(text: str) -> str:
+    """``text`` with ``'`` in front if a spreadsheet program could take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else str(text)
+
+
+def unescape_formula(text: str) -> str:
+    """``text`` without the ``'`` that :func:`escape_formula` puts in front."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_STARTS) else text
+
+
 def format_cell(value: Any) -> str | int | float:
     """A value as one cell of a table: empty for None, true or false, a number, or text that is not a formula."""
     if value is None:
@@ -39,5 +49,5 @@ def format_cell(value: Any) -> str | int | float:
     if isinstance(value, int | float):
         return value
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else str(value)
+        return escape_formula(value)
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -46,6 +46,32 @@ def test_list_csv_keeps_the_fields_asked_for_in_their_order(restored: SmallArchi
     assert rows == [["title", "accession_number"], ["A street <in summer>", "1906.1"], ["A house", "1906.2"]]
 
 
+def test_csv_holds_no_formula_and_decisions_on_it_find_their_items(small: SmallArchive, tmp_path: Path) -> None:
+    write_scan(small.scans / "a.tif", seed=1)
+    write_scan(small.scans / "b.tif", seed=2)
+    (small.scans / "items.csv").write_text(
+        'filename,accession_number,title\na.tif,=1906,"=HYPERLINK(""http://example.org"")"\nb.tif,\'=1907,-\n', "utf-8"
+    )
+    small.done("ingest", small.scans)
+    small.done("restore")
+
+    listed = small.done("list", "--format", "csv", "--fields", "accession_number,title,psnr_source").output
+    rows = list(csv.reader(io.StringIO(listed)))[1:]
+    assert [row[:2] for row in rows] == [["'=1907", "'-"], ["'=1906", '\'=HYPERLINK("http://example.org")']]
+    assert all(float(row[2]) > 0 for row in rows)
+
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text("accession_number,decision,reason,reviewer\n'=1906,accepted,,A\n'=1907,rejected,'- soft,'@B\n")
+    assert small.done("review", "--from", decisions).output == "2 decisions recorded\n"
+    review = small.show("'=1907")["derivatives"][0]["review"]
+    assert (review["reason"], review["reviewer"]) == ("- soft", "@B")
+
+    (small.scans / "a.tif").unlink()
+    small.run("restore", "--strength", "0.5")
+    failures = small.done("batch", "show", "2", "--format", "csv").output
+    assert ("'=1906" in failures, "\n=1906" in failures) == (True, False)
+
+
 def test_list_csv_for_excel_starts_with_a_byte_order_mark(restored: SmallArchive) -> None:
     plain = restored.done("list", "--format", "csv").output
 
