@@ -12,16 +12,20 @@ from sqlalchemy import select
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Item, Master, Root
 from archive.ingest import ingest
+from tests.small_archive import change_one_byte
 
 MakeScan = Callable[..., Path]
 RECORDED = "/scans/2024"
 
 
+def _on_machine(catalogue: Catalogue, *roots: tuple[str, str]) -> Catalogue:
+    return dataclasses.replace(catalogue, settings=dataclasses.replace(catalogue.settings, roots=roots))
+
+
 @pytest.fixture
 def here(catalogue: Catalogue, scans: Path) -> Catalogue:
     """The catalogue on a machine that has the folder :data:`RECORDED` at ``scans``."""
-    roots = ((RECORDED, str(scans)),)
-    return dataclasses.replace(catalogue, settings=dataclasses.replace(catalogue.settings, roots=roots))
+    return _on_machine(catalogue, (RECORDED, str(scans)))
 
 
 def _recorded(catalogue: Catalogue) -> dict[str, tuple[str, str]]:
@@ -49,12 +53,15 @@ def test_scans_are_recorded_and_found_again_under_their_recorded_paths(
         assert session.scalars(select(Item.title)).one() == "A street"
 
 
-def test_changed_bytes_at_a_recorded_path_are_refused(here: Catalogue, scans: Path, make_scan: MakeScan) -> None:
-    make_scan("a.tif", 1)
-    ingest(here, [scans])
-    make_scan("a.tif", 2)
-    ((path, reason),) = ingest(here, [scans]).failures
-    assert path == str(scans / "a.tif")
+def test_changed_bytes_at_a_recorded_path_are_refused(
+    catalogue: Catalogue, tmp_path: Path, scans: Path, make_scan: MakeScan
+) -> None:
+    make_scan("a.tif")
+    ingest(catalogue, [scans])
+    elsewhere = scans.rename(tmp_path / "elsewhere")
+    change_one_byte(elsewhere / "a.tif")
+    ((path, reason),) = ingest(_on_machine(catalogue, (str(scans), str(elsewhere))), [elsewhere]).failures
+    assert path == str(elsewhere / "a.tif")
     assert "its bytes are not those that were ingested from this path" in reason
 
 
@@ -83,8 +90,7 @@ def test_a_folder_around_the_relocated_one_is_not_recorded_for_its_scans(
 
 
 def test_a_stored_path_leads_back_to_its_file(catalogue: Catalogue) -> None:
-    roots = (("/scans/new", "/mnt/new"), ("/scans", "/mnt/nas"))
-    catalogue = dataclasses.replace(catalogue, settings=dataclasses.replace(catalogue.settings, roots=roots))
+    catalogue = _on_machine(catalogue, ("/scans/new", "/mnt/new"), ("/scans", "/mnt/nas"))
     for path, stored in (
         ("/mnt/new/a.tif", "/scans/new/a.tif"),
         ("/mnt/nas/a.tif", "/scans/a.tif"),
