@@ -19,15 +19,13 @@ from archive.batches.running.task_thread_pool import InFlightTask, TaskReleasedE
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError, BatchError
-from archive.storage import DERIVATIVES
+from archive.storage import DERIVATIVES, is_full
 from restoration.errors import ChangedImageError, DeviceError, ModelError, RestorationError
 
 _log = logging.getLogger(__name__)
 
-# A full or read-only disk is not the scan's fault: all later tasks would fail too. The same holds for a folder of
-# derivatives that nothing can be written to.
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _FOLDER_ERRNOS = {errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOTCONN}
+"""Errors of a folder that nothing can be written to; all later tasks would fail too."""
 
 LOST = "lost"  # to another process
 RELEASED = "released"  # returned to pending, because the batch was asked to stop
@@ -138,7 +136,7 @@ def _storage_advice(error: BaseException | None, home: Path) -> str | None:
     """What to do about an error that keeps all derivatives from being written; None for another error."""
     while error is not None:
         if isinstance(error, OSError):
-            if error.errno in _DISK_ERRNOS:
+            if is_full(error):
                 return f"Make room on the disk of {home}"
             if error.errno in _FOLDER_ERRNOS and _is_in(error.filename, home / DERIVATIVES):
                 return f"Make {home / DERIVATIVES} writable for this user, or mount it again"
