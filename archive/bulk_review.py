@@ -19,9 +19,9 @@ from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import select_derivatives
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import Decision
+from archive.csv_formulas import unescape_formula
 from archive.display_labels import DECISION_FIELDS
 from archive.errors import ArchiveError, IngestError, UsageError
-from archive.export.csv_file import unescape_formula
 from archive.ingest.column_names import fold_header
 from archive.ingest.metadata_rows import place_word
 from archive.ingest.table_reader import Table, open_table

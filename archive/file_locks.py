@@ -33,21 +33,26 @@ def hold_path(path: Path) -> Iterator[None]:
     make_folder(path.parent)
     lock = path.with_name(f".{path.name}.lock")
     with lock.open("ab") as file:
-        if not _try_lock(file, lock):
+        is_locked = _try_lock(file, lock)
+        if is_locked is False:
             raise StorageError(
                 f"another process is writing {path}. Wait until it ends, then run the same command again"
             )
         try:
-            for other in list(path.parent.iterdir()):
-                if final_name(other.name) == path.name:
-                    other.unlink(missing_ok=True)
+            if is_locked:
+                for other in list(path.parent.iterdir()):
+                    if final_name(other.name) == path.name:
+                        other.unlink(missing_ok=True)
             yield
         finally:
             lock.unlink(missing_ok=True)
 
 
-def _try_lock(file: BinaryIO, lock: Path) -> bool:
-    """Locks an open file; False if another process has the lock, or has removed the file since it was opened."""
+def _try_lock(file: BinaryIO, lock: Path) -> bool | None:
+    """Locks an open file; False if another process has the lock, or has removed the file since it was opened.
+
+    None if the file system has no locks.
+    """
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(file.fileno()), lock.stat())
@@ -55,5 +60,5 @@ def _try_lock(file: BinaryIO, lock: Path) -> bool:
         return False
     except OSError as error:
         if error.errno in _NO_LOCKS:
-            return True
+            return None
         raise

@@ -51,7 +51,7 @@ def print_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
     """Prints CSV with a header line. Text that could be a formula gets ``'`` in front, as in exports."""
-    from archive.export.csv_file import escape_formula
+    from archive.csv_formulas import escape_formula
 
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")

@@ -52,9 +52,9 @@ class ProgressBar:
         return f"{self._done:,}/{self._total:,} {self._what}"
 
     def interrupted(self, by: str) -> None:
-        again = "Press Ctrl-C" if by == "Ctrl-C" else f"Send {by.split()[0]}"
+        again = {"Ctrl-C": "Press Ctrl-C again", "SIGTERM": "Send SIGTERM again"}.get(by, "Send SIGTERM twice")
         # Not through a stream, which a signal handler may interrupt during a write.
-        os.write(sys.stderr.fileno(), f"\nFinishing in-flight tasks. {again} again to stop immediately.\n".encode())
+        os.write(sys.stderr.fileno(), f"\nFinishing in-flight tasks. {again} to stop immediately.\n".encode())
 
     def finish(self) -> None:
         if self._bar is not None:

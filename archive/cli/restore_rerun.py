@@ -255,9 +255,9 @@ def _write_and_confirm(plan: Callable[..., Plan], query: str | None, *, asks: bo
     written = plan(dry_run=False, must_fit=True)
     if shown is None:
         print_plan(written, query, err=written.batch_id is not None)
-    elif written.batch_id is not None and _content(shown) != _content(written):
+    elif _content(shown) != _content(written):
         emit("the catalogue has changed meanwhile, and so has the plan:")
-        if not _confirm(written, query):
+        if not _confirm(written, query) and written.batch_id is not None:
             _print_planned(written.batch_id)
             return None
     return written

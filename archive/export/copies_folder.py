@@ -42,7 +42,7 @@ class CopiesFolder:
         make_folder(self.path)
         marked = _read_mark(self.path)
         if marked is None:
-            if any(self.path.iterdir()):
+            if not all(_is_temporary(file, set()) for file in _files(self.path)):
                 raise StorageError(f"{path} is needed for the copies, but holds files that no export wrote. {_ADVICE}")
             self._write(MARK, owner)
             marked = owner, set()
@@ -115,7 +115,7 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
 def _is_temporary(path: PurePosixPath, written: set[str]) -> bool:
     """Whether a file is what a killed export left of a copy that it was writing."""
     name = final_name(path.name)
-    return name is not None and str(path.with_name(name)) in written
+    return name is not None and str(path.with_name(name)) in {MARK, MANIFEST, *written}
 
 
 def _read_mark(folder: Path) -> tuple[str, set[str]] | None:

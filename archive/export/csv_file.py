@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, TextIO
 
-# Characters that a spreadsheet program may interpret as the start of a formula: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+from archive.csv_formulas import escape_formula
 
 _LINE_END = "\r\n"  # RFC 4180
 _HEADER_BYTES_MAX = 64 * 1024
@@ -28,16 +27,6 @@ def read_csv_header(file: BinaryIO) -> tuple[str, ...]:
     if not line.endswith(_LINE_END):
         return ()
     return tuple(line.removesuffix(_LINE_END).split(","))
-
-
-def escape_formula(text: str) -> str:
-    """``text`` with ``'`` in front if a spreadsheet program could take it for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else str(text)
-
-
-def unescape_formula(text: str) -> str:
-    """``text`` without the ``'`` that :func:`escape_formula` puts in front."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_STARTS) else text
 
 
 def format_cell(value: Any) -> str | int | float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
@@ -127,6 +127,8 @@ class Recorder:
             entry = replace(entry, reference=Path(self._catalogue.stored_path(entry.reference)))
         # The first picture in a file stands for all of them: they came together, and stay together.
         stored = self._catalogue.stored_path(scan.path)
+        if stored != str(scan.path):
+            _relocate(session, scan.path, stored)
         here = session.scalar(select(Master).where(Master.path == stored, Master.page == 1))
         known = session.scalar(select(Master).where(Master.sha256 == scan.sha256, Master.page == 1))
         if here is not None and here is not known:
@@ -354,6 +356,12 @@ def _clean(text: str | None) -> str | None:
     if text is None:
         return None
     return text.replace("\0", "").encode("utf-8", "replace").decode().strip() or None
+
+
+def _relocate(session: Session, local: Path, stored: str) -> None:
+    """Corrects masters that were recorded under their path on this machine, before the folder was in ``[roots]``."""
+    if session.scalar(select(Master.id).where(Master.path == stored).limit(1)) is None:
+        session.execute(update(Master).where(Master.path == str(local)).values(path=stored))
 
 
 def _changed(here: Master, known: Master | None) -> ChangedError:

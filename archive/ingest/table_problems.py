@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, TextIO
 
+from archive.csv_formulas import escape_formula
 from archive.ingest.temporary_storage import open_temporary_database, to_bytes
 
 _TABLE = "CREATE TABLE problem (id INTEGER PRIMARY KEY, kind TEXT, text BLOB, line INTEGER, data BLOB)"
@@ -122,9 +123,10 @@ def write_problems(
     file.write(_HEADER)
     writer = csv.writer(file, lineterminator="\n")
     for each in problems:
-        writer.writerow([each.kind, each.table, each.line, each.column, each.value, each.advice])
+        quoted = (escape_formula(text) for text in (each.column, each.value, each.advice))
+        writer.writerow([each.kind, each.table, each.line, *quoted])
     for kind, of_kind in messages.items():
-        writer.writerows([kind, about, "", "", "", text] for about, text in of_kind)
+        writer.writerows([kind, escape_formula(about), "", "", "", escape_formula(text)] for about, text in of_kind)
 
 
 def is_problems_file(file: BinaryIO) -> bool:

@@ -1,6 +1,6 @@
 """Samples ageing parameters for training.
 
-The probabilities decide what a network learns. More than half of the samples have a single defect; one in eight is
+The probabilities decide what a network learns. Nearly half of the samples have a single defect; one in eight is
 clean or nearly clean, so that the network leaves such scans unchanged; the others combine several defects.
 """
 

@@ -71,6 +71,8 @@ class Interruption(StopRequest):
             signal.signal(signal.SIGINT, self._before)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self.requested:
+            return  # only another signal stops at once
         self.ask()
         self.raise_if_immediate()
         self._on_first(_REASONS[signal.Signals(number)])
@@ -79,12 +81,13 @@ class Interruption(StopRequest):
 class Termination:
     """SIGTERM and SIGHUP as Ctrl-C: inside the context they have the same effect, and are remembered as the reason.
 
-    A SIGHUP that is ignored, as under ``nohup``, stays ignored. Of several only the first counts, because a closed
-    terminal sends one and its shell another. After a SIGHUP, output to a terminal that is gone is discarded. It has no
-    effect outside the main thread, where signals can't be handled.
+    A SIGHUP that is ignored, as under ``nohup``, stays ignored. A SIGHUP and the signal before or after it count as
+    one, because the end of a session sends several of them. After a SIGHUP, output to a terminal that is gone is
+    discarded. It has no effect outside the main thread, where signals can't be handled.
     """
 
     def __init__(self) -> None:
+        self._received: signal.Signals | None = None
         self.reason = CTRL_C
         """What interrupted the run, if something did."""
         self._in_main_thread = threading.current_thread() is threading.main_thread()
@@ -106,11 +109,16 @@ class Termination:
             signal.signal(number, before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        before, self.reason = self.reason, _REASONS[signal.Signals(number)]
-        if number == signal.SIGHUP:
-            if before == SIGHUP:
-                return
+        received = signal.Signals(number)
+        if received == signal.SIGHUP:
             self._discard_output_to_lost_terminals()
+        before, self._received = self._received, received
+        if before is None:
+            self.reason = _REASONS[received]
+        elif signal.SIGHUP in (before, received):
+            if signal.SIGTERM in (before, received):
+                self._received = signal.SIGTERM  # so that the next one stops at once
+            return
         on_ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(on_ctrl_c):  # such as in a background job of a shell, where Ctrl-C is ignored
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from archive.batches.running.ray_supervisor import check_ray_usage, supervise_on
 from archive.batches.running.supervisor import supervise
 from archive.batches.running.worker_count import WorkerCount, place_workers
 from archive.batches.running.worker_loop import WorkerOptions, count_open_tasks, work_on_batch
-from archive.batches.running.worker_process import no_setup
+from archive.batches.running.worker_process import no_setup, stopping_batch_on_os_errors
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_batch
 from archive.errors import BatchError
@@ -91,9 +91,10 @@ def run_batch(
             )
         elif len(placed := place_workers(workers, options, open_count)) == 1:
             stop = Interruption(listener.interrupted)
-            interrupted = work_on_batch(
-                catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models, clock=clock
-            )
+            with stopping_batch_on_os_errors(batch_id):
+                interrupted = work_on_batch(
+                    catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models, clock=clock
+                )
         else:
             interrupted = supervise(
                 catalogue, batch_id, placed, progress=listener, make_models=make_models, set_up_worker=set_up_worker

@@ -97,7 +97,7 @@ class TaskOutcomes:
         home = self.catalogue.settings.home
         if (advice := _storage_advice(error, home)) is not None:
             raise BatchError(
-                f"batch {self.batch_id} stopped, because {home} accepts no more data: {error}. {advice}, then run "
+                f"batch {self.batch_id} stopped, because a file can't be written: {error}. {advice}, then run "
                 f"`archive batch resume {self.batch_id}`"
             ) from error
         # os.path.exists, because an unreachable share raises errors that Path.exists lets through.
@@ -137,9 +137,11 @@ def _storage_advice(error: BaseException | None, home: Path) -> str | None:
     while error is not None:
         if isinstance(error, OSError):
             if is_full(error):
-                return f"Make room on the disk of {home}"
-            if error.errno in _FOLDER_ERRNOS and _is_in(error.filename, home / DERIVATIVES):
-                return f"Make {home / DERIVATIVES} writable for this user, or mount it again"
+                elsewhere = error.filename is not None and not _is_in(error.filename, home)
+                return f"Make room on the disk of {error.filename if elsewhere else home}"
+            folder = home / DERIVATIVES
+            if error.errno in _FOLDER_ERRNOS and _is_in(error.filename, folder) and not os.access(folder, os.W_OK):
+                return f"Make {folder} writable for this user, or mount it again"
         error = error.__cause__
     return None
 

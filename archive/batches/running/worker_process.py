@@ -75,9 +75,9 @@ def run_worker(job: WorkerJob, supervisor: Connection) -> None:
 
 @contextmanager
 def stopping_batch_on_os_errors(batch_id: int) -> Iterator[None]:
-    """Turns errors of the operating system and the database into a BatchError, which the supervisor can receive.
+    """Turns errors of the operating system and the database into a BatchError, which says how to continue.
 
-    Otherwise it would count them as crashes, and restart the worker.
+    A supervisor would count others as crashes, and restart the worker.
     """
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from archive import model_aliases, model_registry
 from archive.batches.planning.planner import Plan, plan_restore
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.catalogue import Catalogue
+from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.tables import Derivative, Item, Master, ModelVersion, Root, Task
 from archive.catalogue.schema.vocabularies import Access, Polarity, TaskStatus, View
 from restoration.image import ArraySink, Picture
@@ -184,6 +186,14 @@ class Workshop:
         path = self.catalogue.settings.home / "archive.toml"
         kept = [line for line in path.read_text().splitlines() if line.split(" = ")[0] not in settings]
         path.write_text("\n".join([*kept, *(f"{name} = {value}" for name, value in settings.items())]) + "\n")
+
+    def assert_interrupted(self, batch_id: int, reason: str) -> None:
+        """Lists show that the batch was begun and waits to be resumed, and why its last run stopped."""
+        with self.catalogue.reading() as session:
+            found = get_batch(session, batch_id)
+        assert found["status"] == "interrupted"
+        assert re.search(reason, found["last_run"]["reason"])
+        assert found["last_run"]["begun_at"] <= found["last_run"]["ended_at"] == found["last_worked_at"]
 
     def assert_whole(self, *batch_ids: int) -> None:
         """Each task is done, its derivative there once with the bytes of its row and the right pixels; nothing else."""

@@ -158,6 +158,23 @@ def test_a_plan_that_changes_after_it_was_confirmed_is_confirmed_again(
     assert ("batch 1 is planned. Run it with" in answer.output) is not answered
 
 
+def test_a_plan_that_nothing_is_left_of_after_it_was_confirmed_says_so(
+    small: SmallArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
+
+    def restore_meanwhile(*_arguments: object, **_options: object) -> bool:
+        assert small.done("restore", "--yes").code == 0
+        return True
+
+    monkeypatch.setattr("click.confirm", restore_meanwhile)
+    answer = small.done("restore")
+    assert "the catalogue has changed meanwhile" in answer.errors
+    assert "Already done: 1 master" in answer.errors
+
+
 def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)

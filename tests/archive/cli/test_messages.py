@@ -150,11 +150,15 @@ def test_a_report_counts_the_items_that_it_leaves_out(restored: SmallArchive) ->
 
 @pytest.mark.parametrize(
     ("by", "again"),
-    [("Ctrl-C", "Press Ctrl-C"), ("SIGTERM", "Send SIGTERM"), ("SIGHUP (closed terminal)", "Send SIGHUP")],
+    [
+        ("Ctrl-C", "Press Ctrl-C again"),
+        ("SIGTERM", "Send SIGTERM again"),
+        ("SIGHUP (closed terminal)", "Send SIGTERM twice"),
+    ],
 )
 def test_the_first_interrupt_is_answered_at_once(capfd: pytest.CaptureFixture[str], by: str, again: str) -> None:
     ProgressBar().interrupted(by)
-    assert capfd.readouterr().err == f"\nFinishing in-flight tasks. {again} again to stop immediately.\n"
+    assert capfd.readouterr().err == f"\nFinishing in-flight tasks. {again} to stop immediately.\n"
 
 
 def test_groups_tell_the_exit_codes_of_their_commands(small: SmallArchive) -> None:

@@ -65,6 +65,22 @@ def test_changed_bytes_at_a_recorded_path_are_refused(
     assert "its bytes are not those that were ingested from this path" in reason
 
 
+def test_masters_recorded_before_the_folder_was_relocated_get_its_recorded_path(
+    catalogue: Catalogue, here: Catalogue, scans: Path, make_scan: MakeScan, write_rows: Callable[[str], Path]
+) -> None:
+    make_scan("a.tif")
+    ingest(catalogue, [scans])
+    write_rows("filename,accession_number,title\na.tif,a,A street\n")
+    assert ingest(here, [scans]).updated == 1
+    with here.reading() as session:
+        assert session.execute(select(Master.path, Item.title).join(Master.item)).all() == [
+            (f"{RECORDED}/a.tif", "A street")
+        ]
+    change_one_byte(scans / "a.tif")
+    ((_, reason),) = ingest(here, [scans]).failures
+    assert "its bytes are not those that were ingested from this path" in reason
+
+
 def test_a_second_file_is_a_duplicate_and_a_moved_one_moves_its_record(
     here: Catalogue, scans: Path, make_scan: MakeScan
 ) -> None:
