@@ -138,7 +138,7 @@ def alias(context: Context, name: str, version: str, alias_name: str, *, remove:
     "compare",
     examples=(
         "archive model compare denoise-deblur@approved denoise-deblur@1.1",
-        "archive model compare denoise-deblur@1.1 denoise-deblur@2.0 'collection:Trial' --format json",
+        "archive model compare denoise-deblur@1.1 denoise-deblur@2.1 'collection:Trial' --format json",
     ),
 )
 @click.argument("a", metavar="A")

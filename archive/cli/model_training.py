@@ -131,7 +131,7 @@ def train(
     "evaluate",
     examples=(
         "archive model evaluate denoise-deblur --data photographs",
-        "archive model evaluate denoise-deblur@1.1 --data set12 --no-peers --format json",
+        "archive model evaluate denoise-deblur@2.1 --data set12 --no-peers --format json",
         "archive model evaluate denoise-deblur --data photographs --scans prints --texture 0 --texture 0.5",
         "archive model evaluate simulated-toned-print --data photographs --style-images prints_toned",
     ),

@@ -78,6 +78,7 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "archive restore 'collection:Lange AND date:[1930 TO 1939]' --strength 0.8",
         "archive restore access:open --repair noise,damage --texture 0",
         "archive restore --sample 20 --seed 1 --strength 0.8",
+        "archive restore accession_number:1906.12 --model damage-repair",
         "archive restore --yes --until 06:00",
         "archive restore 'collection:Lange' --model none --style simulated-toned-print --style-strength 0.8",
     ),
@@ -107,8 +108,8 @@ def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--repair",
     type=_DEFECTS,
     metavar="noise,softness,damage,fading",
-    help="Defects to repair; the others stay. Default: from the model version; denoise-deblur@2.0 repairs noise and "
-    "softness, 1.1 also damage.",
+    help="Defects to repair; the others stay. Default: from the model version; denoise-deblur repairs noise and "
+    "softness from 2.0 on, 1.1 also damage.",
 )
 @style_options
 @click.option("--view", "views", type=_VIEWS, metavar="recto,detail", help="Views to restore. Default: recto,detail.")

@@ -171,19 +171,21 @@ def _full_ageing(clean: Array, rng: np.random.Generator) -> Sample:
             return Sample(degraded=pair.aged, target=pair.target)
 
 
-def _add_damage(clean: Array, rng: np.random.Generator) -> AgedPair:
-    return age_picture(clean, Ageing(damage=_sample_damage(rng)), rng, repair=_REPAIR_WITH_DAMAGE)
+def _add_damage(clean: Array, rng: np.random.Generator, *, scale: float = 1.0) -> AgedPair:
+    return age_picture(clean, Ageing(damage=_sample_damage(rng, scale)), rng, repair=_REPAIR_WITH_DAMAGE)
 
 
-def _sample_damage(rng: np.random.Generator) -> Damage:
-    return Damage(scratches=5, hairs=3, specks=25, seed=int(rng.integers(2**31)))
+def _sample_damage(rng: np.random.Generator, scale: float = 1.0) -> Damage:
+    return Damage(scratches=5, hairs=3, specks=25, scale=scale, seed=int(rng.integers(2**31)))
 
 
 def _damage_cases() -> tuple[Case, ...]:
-    """Cases for the pixels inside the damage, those outside, and the same outside pixels of an undamaged picture."""
+    """Cases for the pixels inside the damage, also if it is three times as wide, those outside, and the same outside
+    pixels of an undamaged picture.
+    """
 
-    def inside(clean: Array, rng: np.random.Generator) -> Sample:
-        pair = _add_damage(clean, rng)
+    def inside(clean: Array, rng: np.random.Generator, *, scale: float = 1.0) -> Sample:
+        pair = _add_damage(clean, rng, scale=scale)
         return Sample(degraded=pair.aged, target=pair.target, mask=pair.damage > 0.1)
 
     def outside(clean: Array, rng: np.random.Generator) -> Sample:
@@ -193,7 +195,12 @@ def _damage_cases() -> tuple[Case, ...]:
     def undamaged(clean: Array, rng: np.random.Generator) -> Sample:
         return replace(outside(clean, rng), degraded=clean)
 
-    names = {"inside them": inside, "outside them": outside, "the same outside without them": undamaged}
+    names: dict[str, SampleMaker] = {
+        "inside them": inside,
+        "three times as wide, inside them": partial(inside, scale=3.0),
+        "outside them": outside,
+        "the same outside without them": undamaged,
+    }
     return tuple(
         Case(
             name=f"scratches, hairs and dust, {pixels}",

@@ -196,7 +196,7 @@ def test_the_plan_says_if_a_version_repairs_damage_that_nobody_asked_for(planned
     assert said in planned.done(*older).output
     for named in ("noise,softness", "noise,damage"):
         assert "Damage is repaired" not in planned.done(*older, "--repair", named).output
-    assert "Damage is repaired" not in planned.done("restore", "--dry-run", "--model", "denoise-deblur@2.0").output
+    assert "Damage is repaired" not in planned.done("restore", "--dry-run", "--model", "denoise-deblur@2.1").output
 
 
 def test_what_does_not_fit_is_refused_before_it_starts(planned: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
