@@ -96,7 +96,7 @@ def ingest(
 
     An unreadable cell is left out and reported; its scan is added nevertheless.
     """
-    from archive.export.output_file import OutputForm, check_output, open_output, text_writer
+    from archive.export.output_file import OutputForm, check_output, hold_output, open_output, text_writer
     from archive.ingest import Check, is_problems_file, write_problems
     from archive.ingest import ingest as run
     from archive.ingest.temporary_storage import report_full_storage
@@ -119,7 +119,7 @@ def ingest(
         )
         print_ingest(report, verbose=verbose)
         if problems is not None:
-            with open_output(problems, form) as file, text_writer(file) as text:
+            with hold_output(problems), open_output(problems, form) as file, text_writer(file) as text:
                 write_problems(text, chain(report.problems, report.rows_without_files), _messages_by_kind(report))
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 

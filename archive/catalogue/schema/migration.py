@@ -55,7 +55,7 @@ def upgrade(settings: Settings) -> None:
     """
     with _migrating(settings) as connection:
         found = revision.current(connection)
-        if found is not None and found > head():
+        if revision.is_newer(found):
             raise HomeError(
                 f"the catalogue is at schema {found}, newer than {head()}, which this software works with: "
                 f"{revision.advise(found)}"

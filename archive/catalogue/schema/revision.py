@@ -15,9 +15,14 @@ def head() -> str:
     return max(path.name[:4] for path in (migrations_folder() / "versions").glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
+def is_newer(found: str | None) -> bool:
+    """Whether a database's revision is newer than :func:`head`."""
+    return found is not None and found > head()
+
+
 def advise(found: str | None) -> str:
     """What to do about a database whose revision is not :func:`head`."""
-    if found is not None and found > head():
+    if is_newer(found):
         return "install the newer version of the software that it was upgraded with"
     return "run `archive db upgrade`"
 

@@ -117,41 +117,44 @@ def test_left_out_masters_are_counted_with_the_reason(small: SmallArchive) -> No
     assert "3 masters" in small.done("restore", "--dry-run", "--unsuited", "--view", "recto,verso").output
 
 
-@pytest.mark.parametrize("answered", [True, False])
-def test_on_a_terminal_restore_shows_the_plan_and_asks(
-    small: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool
-) -> None:
+@pytest.fixture
+def on_terminal(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> SmallArchive:
+    """A home with the item ``a``, whose commands ask for confirmation as on a terminal."""
     write_scan(small.scans / "a.tif")
     small.done("ingest", small.scans)
     monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
+    return small
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_on_a_terminal_restore_shows_the_plan_and_asks(
+    on_terminal: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: answered)
-    answer = small.done("restore")
+    answer = on_terminal.done("restore")
 
     assert f"1 master with {MODEL} 9.0" in answer.errors
-    assert bool(small.show("a")["derivatives"]) is answered
-    assert len(small.done("batch", "list", "--format", "json").json()) == answered
+    assert bool(on_terminal.show("a")["derivatives"]) is answered
+    assert len(on_terminal.done("batch", "list", "--format", "json").json()) == answered
 
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_plan_that_changes_after_it_was_confirmed_is_confirmed_again(
-    small: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool
+    on_terminal: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool
 ) -> None:
-    write_scan(small.scans / "a.tif")
-    small.done("ingest", small.scans)
     questions = 0
 
     def ingest_meanwhile(*_arguments: object, **_options: object) -> bool:
         nonlocal questions
         questions += 1
         if questions == 1:
-            write_scan(small.scans / "b.tif", seed=1)
-            small.done("ingest", small.scans)
+            write_scan(on_terminal.scans / "b.tif", seed=1)
+            on_terminal.done("ingest", on_terminal.scans)
             return True
         return answered
 
-    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
     monkeypatch.setattr("click.confirm", ingest_meanwhile)
-    answer = small.done("restore")
+    answer = on_terminal.done("restore")
     assert "the catalogue has changed meanwhile" in answer.errors
     assert questions == 2
     assert ("2 done" in answer.output) is answered
@@ -159,29 +162,22 @@ def test_a_plan_that_changes_after_it_was_confirmed_is_confirmed_again(
 
 
 def test_a_plan_that_nothing_is_left_of_after_it_was_confirmed_says_so(
-    small: SmallArchive, monkeypatch: pytest.MonkeyPatch
+    on_terminal: SmallArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_scan(small.scans / "a.tif")
-    small.done("ingest", small.scans)
-    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
-
     def restore_meanwhile(*_arguments: object, **_options: object) -> bool:
-        assert small.done("restore", "--yes").code == 0
+        assert on_terminal.done("restore", "--yes").code == 0
         return True
 
     monkeypatch.setattr("click.confirm", restore_meanwhile)
-    answer = small.done("restore")
+    answer = on_terminal.done("restore")
     assert "the catalogue has changed meanwhile" in answer.errors
     assert "Already done: 1 master" in answer.errors
 
 
-def test_yes_does_not_ask(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_scan(small.scans / "a.tif")
-    small.done("ingest", small.scans)
-    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
+def test_yes_does_not_ask(on_terminal: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: pytest.fail("it asked"))
 
-    small.done("restore", "--yes")
+    on_terminal.done("restore", "--yes")
 
 
 def test_ctrl_c_while_models_are_loaded_says_how_to_go_on(small: SmallArchive, monkeypatch: pytest.MonkeyPatch) -> None:
