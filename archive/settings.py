@@ -68,6 +68,8 @@ class Settings:
     """How the pixels of derivatives are stored: ``none``, or ``deflate``, without loss; recorded with each of them."""
     sign: bool = False
     """Whether derivatives that packages and exports hand over are signed copies, unless the command says otherwise."""
+    publish_names: bool = True
+    """Whether exports, packages, reports and contact sheets name the operators, reviewers and commenters."""
     rejection_reasons: tuple[str, ...] = (
         "a face or a text was changed",
         "details were invented",
@@ -144,6 +146,7 @@ def load_settings(home: Path) -> Settings:
         "compression": str,
         "rejection_reasons": list,
         "sign": bool,
+        "publish_names": bool,
     }
     for name, value in content.items():
         if name not in kinds:

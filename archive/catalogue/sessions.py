@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from archive.catalogue.engines import (
     IS_ROLLED_BACK,
@@ -22,8 +23,13 @@ from archive.catalogue.engines import (
 )
 from archive.catalogue.schema import revision
 from archive.catalogue.schema.column_types import DatabaseClock
+from archive.catalogue.schema.tables import Agent
+from archive.catalogue.schema.vocabularies import AgentType
 from archive.errors import HomeError
 from archive.settings import Settings
+
+STAFF = "staff"
+"""The name of every person in outputs that withhold the names of persons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,18 @@ class Catalogue:
     def reading(self) -> Iterator[Session]:
         """A read-only session with a snapshot of the catalogue as of its first query."""
         with self._session(read_engine(self.engine)) as session:
+            yield session
+
+    @contextmanager
+    def publishing(self) -> Iterator[Session]:
+        """Like :meth:`reading`, for outputs that leave the house.
+
+        Unless ``Settings.publish_names``, every person that it reads has the name :data:`STAFF`, so that all persons
+        are one agent. Software keeps its name, and queries still find the recorded names.
+        """
+        with self.reading() as session:
+            if not self.settings.publish_names:
+                event.listen(session, "loaded_as_persistent", _withhold_name)
             yield session
 
     @contextmanager
@@ -133,3 +151,8 @@ class Catalogue:
         # Rows are looked at after the commit too, to be printed. Reads give absolute paths.
         info = {"path_of": self.path_of, "operator": self.settings.operator}
         return Session(engine, expire_on_commit=False, info=info)
+
+
+def _withhold_name(_: Session, loaded: object) -> None:
+    if isinstance(loaded, Agent) and loaded.type is AgentType.PERSON:
+        set_committed_value(loaded, "name", STAFF)  # not a change that a session would write

@@ -102,7 +102,7 @@ def export_table(
     with hold_output(output):
         copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
         counts = ExportCounts(files=len(copies.digests))
-        with catalogue.reading() as session:
+        with catalogue.publishing() as session:
             counts.restricted = 0 if include_restricted else count_restricted(session, query)
             records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
             found = (row for record in records for row in make_rows(catalogue, record, rows, copies))
@@ -157,7 +157,7 @@ def export_documents(
             _check_iiif_folder(output, with_copies=handover is not None)
         copies = _hand_over(catalogue, query, form, output, choose, handover, include_restricted)
         counts = ExportCounts(files=len(copies.digests))
-        with catalogue.reading() as session:  # signatures of the copies are events that it sees
+        with catalogue.publishing() as session:  # signatures of the copies are events that it sees
             counts.restricted = 0 if include_restricted else count_restricted(session, query)
             records = _counted(stream_items(session, query, include_restricted=include_restricted), counts)
             if form == "iiif":

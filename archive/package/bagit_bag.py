@@ -125,13 +125,16 @@ def _root_names(session: Session) -> dict[int, str]:
 
 def _bag_info(metadata: PackageMetadata) -> Iterator[str]:
     counts = metadata.counts
-    about = "all items" if metadata.query is None else f"the items that the query {metadata.query!r} finds"
+    names_persons = metadata.catalogue.settings.publish_names
+    about = "all items"
+    if metadata.query is not None:  # a query may contain names
+        about = f"the items that {f'the query {metadata.query!r}' if names_persons else 'a query'} finds"
     fields = {
         "Bag-Software-Agent": f"{SOFTWARE_NAME} {__version__}",
         "Bagging-Date": metadata.at.date().isoformat(),
         "Payload-Oxum": f"{counts.payload_bytes}.{counts.files}",
         "Bag-Size": _size(counts.payload_bytes),
-        "Contact-Name": metadata.catalogue.settings.operator,
+        **({"Contact-Name": metadata.catalogue.settings.operator} if names_persons else {}),
         "External-Description": f"Scanned photographs and digitally restored derivatives: {about}, "
         f"{counts.items:,} in number. Who made what from what is in metadata/premis.xml and metadata/prov.json.",
     }

@@ -67,7 +67,7 @@ def make_package(
         include_restricted=include_restricted,
         signed=copy_derivative is not None,
     )
-    with catalogue.reading() as session:
+    with catalogue.publishing() as session:
         structure = _layout(session, layout, frozenset(contents))
 
         def records() -> Iterator[ItemRecord]:
@@ -106,7 +106,7 @@ def _with_signatures(
         if not copied:
             yield record
             continue
-        with catalogue.reading() as session:
+        with catalogue.publishing() as session:
             found = session.scalars(
                 select(Event)
                 .where(Event.derivative_id.in_(copied), Event.type == EventType.SIGNATURE)

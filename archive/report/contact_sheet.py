@@ -78,7 +78,7 @@ def write_contact_sheets(catalogue: Catalogue, batch_id: int) -> list[ContactShe
     Raises:
         StorageError: a file can't be written, or exists and is not a page of this software.
     """
-    with catalogue.reading() as session:
+    with catalogue.publishing() as session:
         batch = session.get_one(Batch, batch_id)
         recipes = select(Recipe).where(Recipe.id.in_(select(Task.recipe_id).where(Task.batch_id == batch_id)))
         alike: defaultdict[str, list[Recipe]] = defaultdict(list)
@@ -106,6 +106,7 @@ def _write_sheet(
         recipe_sha256=recipe_sha256,
         is_styled=recipes[0].kind is DerivativeKind.STYLED,
         batch=batch,
+        query=batch.query if catalogue.settings.publish_names else None,  # it may contain names
         made_at=catalogue.now(session).isoformat(),
     )
     return sheet

@@ -139,7 +139,7 @@ def write_report(
     """
     check_output(output)
     require_parent(output.absolute().parent)
-    with catalogue.reading() as session:
+    with catalogue.publishing() as session:
         of_kinds = {
             kind: _chosen(kind, query, include_restricted=include_restricted)
             for kind in (DerivativeKind.RESTORED, DerivativeKind.STYLED)
@@ -164,7 +164,7 @@ def write_report(
                 masters=shown.masters,
                 styled=shown.styled,
                 legend=LEGEND,
-                query=query,
+                query=query if catalogue.settings.publish_names else None,  # it may contain names
                 mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
                 made_at=catalogue.now(session).isoformat(),
             )

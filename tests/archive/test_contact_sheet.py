@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from archive.report.preview_images import crop_data_url
+from archive.settings import SETTINGS_NAME
 from restoration.image import Area, Picture
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
 
@@ -110,6 +111,15 @@ def test_only_open_items_are_shown_unless_asked_and_the_others_are_counted(archi
     archive.done("restore", "--sample", "3", "--strength", "0.5", "--include-restricted")
     assert "Hidden" in _page(archive, 2)
     assert "access: restricted" in _page(archive, 2)
+
+
+def test_a_query_which_may_name_persons_is_not_shown_where_names_are_withheld(archive: SmallArchive) -> None:
+    query = 'NOT operator:"B. Operator"'
+    archive.done("restore", query, "--sample", "1")
+    assert "B. Operator" in _page(archive, 1)
+    (archive.home / SETTINGS_NAME).write_text("publish_names = false\n")
+    archive.done("restore", query, "--sample", "1", "--strength", "0.5")
+    assert "B. Operator" not in _page(archive, 2)
 
 
 def test_sheets_of_two_settings_show_the_same_places(archive: SmallArchive) -> None:
