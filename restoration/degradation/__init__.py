@@ -1,7 +1,7 @@
 """The ageing model: seeded, simulated degradation of photographs, with restoration targets.
 
 :func:`sample_ageing` draws ageing parameters; :func:`age_picture` applies them and returns the aged picture with the
-restoration target. ``image_defects`` simulates single defects, ``physical_damage`` and ``handling_damage`` damage
+restoration target. ``image_defects`` simulates single defects, ``physical_damage`` and ``damage_strokes`` damage
 to the image layer; ``ageing`` sets their order, ``parameter_sampling`` their probabilities.
 """
 
@@ -17,7 +17,7 @@ from restoration.degradation.ageing import (
     without_fading,
 )
 from restoration.degradation.image_defects import Fading, Softness
-from restoration.degradation.parameter_sampling import sample_ageing, sample_repair
+from restoration.degradation.parameter_sampling import sample_ageing, sample_damage_repair, sample_repair
 from restoration.degradation.physical_damage import Damage
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Softness",
     "age_picture",
     "sample_ageing",
+    "sample_damage_repair",
     "sample_repair",
     "without_fading",
 ]

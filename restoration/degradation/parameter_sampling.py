@@ -6,6 +6,7 @@ clean or nearly clean, so that the network leaves such scans unchanged; the othe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,21 @@ def sample_repair(rng: np.random.Generator, ageing: Ageing) -> tuple[Defect, ...
         return (present[rng.integers(len(present))],)
     chosen = tuple(defect for defect in DEFECTS if rng.random() < (0.2 if defect == "fading" else 0.5))
     return chosen or DEFAULT_REPAIR
+
+
+def sample_damage_repair(rng: np.random.Generator, *, monochrome: bool = True) -> tuple[Ageing, tuple[Defect, ...]]:
+    """Samples ageing and requested repairs of a photograph that asks for the repair of damage.
+
+    A quarter is undamaged, so that the network keeps what only looks like damage.
+    """
+    kind = rng.random()
+    if kind < 0.5:
+        ageing = Ageing(damage=sample_damage(rng), gaussian_noise=float(rng.choice([0.0, 0.01])))
+    elif kind < 0.75:
+        ageing = replace(_sample_combined(rng, monochrome=monochrome), damage=sample_damage(rng))
+    else:
+        ageing = replace(sample_ageing(rng, monochrome=monochrome), damage=None)
+    return ageing, ("damage",) if rng.random() < 0.5 else (*DEFAULT_REPAIR, "damage")
 
 
 def sample_ageing(rng: np.random.Generator, *, monochrome: bool = True) -> Ageing:

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from restoration.degradation.damage_strokes import draw_handling
 from restoration.degradation.image_defects import Array, smooth_field
 
-_MIN_SCALE, _MAX_SCALE = 0.8, 4.0  # of strokes in training; the widest scratches are 8 px wide
+_MIN_SCALE, _MAX_SCALE = 0.8, 5.0  # of strokes in training; the widest scratches are 10 px wide
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ Sample ``i`` depends only on the seed and ``i``, so that a resumed training give
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,15 @@ from torch.utils.data import Dataset, Sampler
 
 from restoration.colour.colour_operations import apply_toning, luma
 from restoration.colour.srgb_adapters import convert_to_srgb
-from restoration.degradation import DEFECTS, Ageing, age_picture, sample_ageing, sample_repair
+from restoration.degradation import (
+    DEFECTS,
+    Ageing,
+    Defect,
+    age_picture,
+    sample_ageing,
+    sample_damage_repair,
+    sample_repair,
+)
 from restoration.degradation.image_defects import sharpen
 from restoration.degradation.real_grain import find_grain_patches
 from restoration.errors import ImageError, TrainingError
@@ -43,6 +51,7 @@ _STRONG_TEXTURE_SHARE = 0.25  # of the photographs are sharpened, so that clean 
 _BLUR_PX = 33  # width of the box filter that leaves the lightness of a photograph and none of its detail
 _WITHOUT_FLAT_PLACES_SHARE = 0.25  # of the grain profiles include the photograph's own texture
 _STRUCTURE_SHARE = 0.3  # of the photographs get thin structures, if damage is to be repaired
+_UNDAMAGED_STRUCTURE_SHARE = 0.6  # of those in which there is no damage
 
 PATCHES_PER_PHOTOGRAPH = 8
 CONDITIONS = (*DEFECTS, *GRAIN_NAMES)
@@ -159,19 +168,26 @@ class AgedPairs(Dataset[AgedPatches]):
     have none, so most profiles are measured in a blurred copy of the photograph, aged in the same way.
     """
 
-    def __init__(self, photographs: Sequence[Path], defects: RealDefects, *, patch_px: int, seed: int) -> None:
-        """Reads ``photographs`` into memory."""
+    def __init__(
+        self, photographs: Sequence[Path], defects: RealDefects, *, patch_px: int, seed: int, damage_share: float = 0.0
+    ) -> None:
+        """Reads ``photographs`` into memory; see :class:`restoration.training.training_settings.TrainingSettings`."""
         self.patch_px = patch_px
         self.seed = seed
+        self.damage_share = damage_share
         self._photographs = [read_photograph(path) for path in photographs]
         self._defects = defects
 
     def __getitem__(self, index: int) -> AgedPatches:
         rng = np.random.default_rng([self.seed, index])
         clean, monochrome = self._sample_clean(rng)
-        ageing = self._with_real_defects(sample_ageing(rng, monochrome=monochrome), rng)
-        repair = sample_repair(rng, ageing)
-        if rng.random() < (_STRUCTURE_SHARE if "damage" in repair else _STRUCTURE_SHARE / 4):
+        if self.damage_share and rng.random() < self.damage_share:
+            ageing, repair = sample_damage_repair(rng, monochrome=monochrome)
+        else:
+            ageing = sample_ageing(rng, monochrome=monochrome)
+            repair = sample_repair(rng, ageing)
+        ageing = self._with_real_defects(ageing, rng)
+        if rng.random() < _structure_share(ageing, repair):
             clean = draw_thin_structures(clean, rng)
         has_flat_places = rng.random() >= _WITHOUT_FLAT_PLACES_SHARE
         same_grain = copy.deepcopy(rng)
@@ -255,6 +271,13 @@ class AgedPairs(Dataset[AgedPatches]):
         size = self.patch_px
         patches = np.stack([picture[top : top + size, left : left + size] for top, left in positions])
         return torch.from_numpy(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
+
+
+def _structure_share(ageing: Ageing, repair: Collection[Defect]) -> float:
+    """The share of photographs with this ageing that get thin structures."""
+    if "damage" not in repair:
+        return _STRUCTURE_SHARE / 4
+    return _STRUCTURE_SHARE if ageing.damage is not None else _UNDAMAGED_STRUCTURE_SHARE
 
 
 def _blur(picture: Array) -> Array:

@@ -17,18 +17,19 @@ DiscriminatorOutput = list[tuple[Tensor, list[Tensor]]]
 class LossWeights:
     """Weights of the losses in the adversarial phase; the pixel phase uses only the pixel loss.
 
-    ``damage`` is the weight of the damaged pixels' part of the pixel loss.
+    ``damage`` is the weight of the damaged pixels' part of the pixel loss, ``floor`` the mean squared error of a patch
+    below which it hardly affects the pixel loss, and ``damage_floor`` that of its damaged pixels.
     """
 
     pixel: float = 0.02
     damage: float = 1.0
+    floor: float = 1e-4
+    damage_floor: float = 1e-4
     feature: float = 0.02
     adversarial: float = 0.02
 
 
-def pixel_loss(
-    restored: Tensor, target: Tensor, damage: Tensor, *, damage_weight: float = 1.0, floor: float = 1e-4
-) -> Tensor:
+def pixel_loss(restored: Tensor, target: Tensor, damage: Tensor, *, weights: LossWeights) -> Tensor:
     """Mean logarithm of each patch's mean squared error, a scalar: a PSNR loss (as in HINet, Chen et al. 2021).
 
     With the logarithm, patches with little noise affect the loss as much as patches with large errors, such as faded
@@ -39,13 +40,13 @@ def pixel_loss(
         restored: (N, C, h, w), encoded values about [0, 1].
         target: the same shape.
         damage: (N, 1, h, w), from 0 for undamaged pixels to 1.
-        damage_weight: the weight of the damaged pixels' logarithm.
-        floor: the mean squared error below which a patch hardly affects the loss.
+        weights: the weight of the damaged pixels' logarithm, and the floors of both.
     """
     error = (restored.float() - target.float()) ** 2
     undamaged = (error * (1 - damage)).mean(dim=(1, 2, 3))
     damaged = (error * damage).mean(dim=(1, 2, 3))
-    return (torch.log1p(undamaged / floor) + damage_weight * torch.log1p(damaged / floor)).mean()
+    logarithms = torch.log1p(undamaged / weights.floor), torch.log1p(damaged / weights.damage_floor)
+    return (logarithms[0] + weights.damage * logarithms[1]).mean()
 
 
 def feature_loss(restored: DiscriminatorOutput, target: DiscriminatorOutput) -> Tensor:

@@ -109,7 +109,7 @@ class RestorationGAN:
         return cast(Tensor, self.generator(patches.aged, patches.conditions_of(self.generator)))
 
     def _pixel_loss(self, restored: Tensor, patches: AgedPatches) -> Tensor:
-        return pixel_loss(restored, patches.target, patches.damage, damage_weight=self.weights.damage)
+        return pixel_loss(restored, patches.target, patches.damage, weights=self.weights)
 
     def _train_discriminator(self, restored: Tensor, target: Tensor) -> dict[str, float]:
         require_gradients(self.discriminator, required=True)

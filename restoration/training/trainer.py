@@ -114,7 +114,13 @@ def train(
         gan.initialise_generator(widen_weights(interpolate_weights(start.load_weights(), 0.0), gan.generator))
     defects = RealDefects.read(pictures)
     validation = Validation(
-        pictures, defects, patch_px=settings.patch_px, seed=settings.seed, device=gan.device, autocast=gan.autocast
+        pictures,
+        defects,
+        patch_px=settings.patch_px,
+        seed=settings.seed,
+        device=gan.device,
+        autocast=gan.autocast,
+        damage_share=settings.damage_share,
     )
     seconds_left = step_seconds = None
     if settings.minutes is not None:
@@ -297,7 +303,13 @@ def _batches(
     """Yields the batches from step ``first`` on; each group of photographs yields several."""
     groups, used = divmod(first, PATCHES_PER_PHOTOGRAPH)
     loader = DataLoader(
-        AgedPairs(pictures.training, defects, patch_px=settings.patch_px, seed=settings.seed),
+        AgedPairs(
+            pictures.training,
+            defects,
+            patch_px=settings.patch_px,
+            seed=settings.seed,
+            damage_share=settings.damage_share,
+        ),
         batch_size=settings.batch_size,
         sampler=ResumeSampler(groups * settings.batch_size),
         num_workers=workers,

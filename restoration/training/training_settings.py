@@ -38,6 +38,8 @@ class TrainingSettings:
         data_terms: the terms of use of the photographs.
         widths: channels per depth of the generator, see :class:`restoration.networks.ResidualUNet`.
         blocks: residual blocks per depth.
+        damage_share: of the photographs ask for the repair of damage, most of which are damaged, beside those among the
+            others that do.
         falling_share: the learning rate decays linearly over this last share of each phase.
         patience: the decay of the pixel phase starts early after so many validations without a gain of 0.01 dB.
         started_from: the version whose weights initialised the generator, or "".
@@ -52,6 +54,7 @@ class TrainingSettings:
     blocks: tuple[int, ...] = (2, 2, 2)
     pixel_steps: int = 16_000
     adversarial_steps: int = 3_000
+    damage_share: float = 0.0
     batch_size: int = 16
     patch_px: int = 96
     learning_rate: float = 4e-4

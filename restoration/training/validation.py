@@ -46,9 +46,10 @@ class Validation:
         seed: int,
         device: torch.device,
         autocast: torch.dtype | None,
+        damage_share: float = 0.0,
         pairs: int = 64,
     ) -> None:
-        dataset = AgedPairs(pictures.validation, defects, patch_px=patch_px, seed=seed + 1)
+        dataset = AgedPairs(pictures.validation, defects, patch_px=patch_px, seed=seed + 1, damage_share=damage_share)
         # One patch per photograph: further patches of the same photograph add little.
         self.batches: Sequence[AgedPatches] = [
             batches_of([dataset[index] for index in range(first, first + _BATCH_SIZE)])[0].to(device)

@@ -20,6 +20,7 @@ from restoration.degradation import (
     Softness,
     age_picture,
     sample_ageing,
+    sample_damage_repair,
     sample_repair,
 )
 from restoration.degradation.image_defects import (
@@ -182,6 +183,17 @@ def test_a_scan_is_sharpened_with_its_grain_and_only_the_grain_is_repaired() -> 
     softer = age_picture(PHOTOGRAPH, replace(grainy, sharpening=0.0), np.random.default_rng(3))
     spread = [np.abs(one.aged - one.target).mean() for one in (pair, softer)]
     assert spread[0] > 1.3 * spread[1]
+
+
+def test_a_request_to_repair_damage_mostly_finds_some() -> None:
+    damaged, only_damage, count = 0, 0, 400
+    for seed in range(count):
+        ageing, repair = sample_damage_repair(np.random.default_rng(seed))
+        assert "damage" in repair
+        damaged += "damage" in ageing.defects
+        only_damage += repair == ("damage",)
+    assert 0.65 < damaged / count < 0.85
+    assert 0.4 < only_damage / count < 0.6
 
 
 def test_requested_repairs_mostly_match_present_defects() -> None:

@@ -270,6 +270,19 @@ def test_patches_contain_more_damage_than_their_photographs_where_it_is_to_be_re
     assert np.mean(chosen) > 1.1 * np.mean(others)
 
 
+def test_a_share_of_the_photographs_asks_for_the_repair_of_damage(pictures: Path) -> None:
+    found = find_pictures(pictures)
+    damage = DEFECTS.index("damage")
+    asked, damaged = {}, {}
+    for share in (0.0, 0.8):
+        pairs = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1, damage_share=share)
+        samples = [pairs[index] for index in range(60)]
+        asked[share] = np.mean([float(one.conditions[0, damage]) for one in samples])
+        damaged[share] = np.mean([float(one.damage.mean()) for one in samples])
+    assert asked[0.8] > 0.75 > 0.5 > asked[0.0]
+    assert damaged[0.8] > 1.5 * damaged[0.0]
+
+
 def test_most_grain_profiles_show_the_added_grain_without_the_texture_of_the_photograph(pictures: Path) -> None:
     found = find_pictures(pictures)
     pairs = AgedPairs(found.training, RealDefects.read(found), patch_px=32, seed=1)

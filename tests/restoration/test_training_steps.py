@@ -27,8 +27,9 @@ def test_losses_are_zero_for_equal_pictures_and_decrease_towards_the_target() ->
     torch.manual_seed(0)
     target = torch.rand(1, 3, 16, 16)
     undamaged = torch.zeros(1, 1, 16, 16)
-    assert pixel_loss(target, target, undamaged).item() == pytest.approx(0, abs=1e-6)
-    assert pixel_loss(target + 0.1, target, undamaged).item() == pytest.approx(np.log1p(0.01 / 1e-4), rel=1e-3)
+    assert pixel_loss(target, target, undamaged, weights=LossWeights()).item() == pytest.approx(0, abs=1e-6)
+    loss = pixel_loss(target + 0.1, target, undamaged, weights=LossWeights(floor=2e-5))
+    assert loss.item() == pytest.approx(np.log1p(0.01 / 2e-5), rel=1e-3)
     discriminator = PatchDiscriminator(widths=(4,), scales=1).eval()
     assert feature_loss(discriminator(target), discriminator(target)).item() == 0
     assert feature_loss(discriminator(target * 0.5), discriminator(target)).item() > 0
@@ -39,14 +40,17 @@ def test_a_large_error_inside_damage_does_not_hide_a_small_one_around_it() -> No
     damage[..., :4] = 1
     target = torch.full((1, 3, 16, 16), 0.5)
     restored = (target + 0.3 * damage + 0.02 * (1 - damage)).requires_grad_()
-    pixel_loss(restored, target, damage).backward()  # type: ignore[no-untyped-call]
+    pixel_loss(restored, target, damage, weights=LossWeights()).backward()  # type: ignore[no-untyped-call]
     gradient = restored.grad
     assert gradient is not None
     around, inside = gradient[..., 4:].sum(), gradient[..., :4].sum()
     assert around > inside > 0
-    assert pixel_loss(target + 0.1 * damage, target, damage, damage_weight=3) > pixel_loss(
-        target + 0.1 * damage, target, damage, damage_weight=1
-    )
+    by_weights = [
+        pixel_loss(target + 0.1 * damage, target, damage, weights=weights)
+        for weights in (LossWeights(), LossWeights(damage=3), LossWeights(damage_floor=1e-5), LossWeights(floor=1e-5))
+    ]
+    assert by_weights[0] < min(by_weights[1], by_weights[2])
+    assert by_weights[0] == by_weights[3]
 
 
 def test_hinge_losses_are_least_at_each_network_s_goal() -> None:
