@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import shutil
 import sys
 import unicodedata
@@ -130,6 +131,11 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def command_for_query(command: str, query: str | None) -> str:
+    """A command to run on the same query, quoted for the shell: ``archive restore 'collection:Lange'``."""
+    return command if query is None else escape_control_characters(f"{command} {shlex.quote(query)}")
 
 
 def describe_unapplied_version(*, model: str, version: str) -> str:

@@ -11,7 +11,7 @@ from archive.cli.credentials import derivative_signer
 from archive.cli.export import report_left_out
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
-from archive.cli.output_formats import pluralise
+from archive.cli.output_formats import command_for_query, pluralise
 from archive.cli.progress_bar import make_progress
 
 CONTENTS = ("derivatives", "masters")
@@ -81,6 +81,13 @@ def package(
         progress=make_progress(),
     )
     emit(f"{output}: {pluralise(made.items, 'item')}, {pluralise(made.files, 'file')}")
+    if made.without_derivative and "derivatives" in contents:
+        which = "only their scans are packaged" if "masters" in contents else "nothing of them is packaged"
+        restore = command_for_query("archive restore", query)
+        emit(
+            f"{made.without_derivative:,} of {pluralise(made.items, 'item')} without a current derivative: {which}. To "
+            f"include derivatives, run `{restore}`, then package into another folder"
+        )
     if made.unplaced and layout == "archivematica" and "derivatives" in contents:
         emit(
             f"{pluralise(made.unplaced, 'derivative')} left out: Archivematica takes one access copy per file, "

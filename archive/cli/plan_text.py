@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from archive.cli.logging_setup import emit
-from archive.cli.output_formats import describe_empty_result, escape_control_characters, format_duration, pluralise
+from archive.cli.output_formats import (
+    command_for_query,
+    describe_empty_result,
+    escape_control_characters,
+    format_duration,
+    pluralise,
+)
 
 if TYPE_CHECKING:
     from archive.batches.planning.plan_builder import Exclusion, Plan
@@ -38,8 +44,7 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
     if plan.drawn_sample is not None:
         yield from _sample_lines(plan.drawn_sample)
     if not plan.tasks:
-        is_unmatched = query is not None and not plan.already_made and not plan.exclusions
-        yield f"Nothing to do: {describe_empty_result(query, 'no master')}" if is_unmatched else "Nothing to do"
+        yield f"Nothing to do: {_reason_for_no_tasks(plan, query)}"
     else:
         if plan.unasked_damage_repair is not None:
             yield (
@@ -56,6 +61,30 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
     if plan.exclusions:
         yield "Left out:"
         yield from _exclusion_lines(plan)
+
+
+def _reason_for_no_tasks(plan: Plan, query: str | None) -> str:
+    """Why a plan has no tasks, and what to do about it."""
+    scope = plan.rerun_scope
+    if scope is not None and scope.masters and not scope.current:
+        restore = command_for_query("archive restore", query)
+        return f"no master found has a current restored derivative ({scope.masters:,} without). Run `{restore}`"
+    if plan.exclusions and not plan.already_made:
+        return "every master found is left out"
+    if scope is not None and scope.masters:
+        is_about_stale = query is None and scope.version is None
+        why = f"every master found has a result by {scope.version or 'the approved version'}"
+        current = ", ".join(f"{masters:,} by {version}" for version, masters in scope.current.items())
+        return (
+            f"{'no derivative is stale' if is_about_stale else why}. Current derivatives: {current}. "
+            "To use another version, add `--model NAME@VERSION`; `archive model list` shows them"
+        )
+    if plan.already_made:
+        return (
+            f"every master found has a derivative with these settings{' or is left out' if plan.exclusions else ''}. "
+            "Other settings or another `--model` make further ones"
+        )
+    return describe_empty_result(query, "no master")
 
 
 def _resource_lines(plan: Plan) -> Iterator[str]:

@@ -23,6 +23,8 @@ class PackageCounts:
     payload_bytes: int = 0
     restricted: int = 0
     """Items left out, because their access is not open."""
+    without_derivative: int = 0
+    """Items without a current derivative."""
     unplaced: int = 0
     """Current derivatives for which the layout has no place."""
 

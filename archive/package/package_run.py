@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -144,9 +145,11 @@ class _Filler:
         manifest_path.parent.mkdir(exist_ok=True)
         with manifest_path.open("w", encoding="utf-8", newline="") as manifest:
             for record in records:
-                for file in files_of(record):
+                files = list(files_of(record))
+                for file in files:
                     self._place(file, manifest)
                 self._counts.items += 1
+                self._counts.without_derivative += not any(isinstance(file, Derivative) for file in files)
                 progress.advance(1, record.item.accession_number)
         if self._problems:
             raise FixityError(describe_problems(f"the package {self._folder} is not finished", self._problems))
@@ -200,8 +203,14 @@ def _layout(session: Session, name: LayoutName, contents: frozenset[str]) -> Lay
 
 
 def _nothing(session: Session, query: str | None, *, include_restricted: bool) -> str:
+    found = count_items(session, query, include_restricted=include_restricted)
     restricted = 0 if include_restricted else count_restricted(session, query)
-    if restricted:
+    if restricted and not found:
         return f"nothing to package: the access of all {restricted:,} items found is not open. Add --include-restricted"
-    listed = "archive list" if query is None else f"archive list '{query}'"
-    return f"nothing to package: no item is found, or none has what --contents asks for. See `{listed}`"
+    of_query = "" if query is None else f" {shlex.quote(query)}"
+    if not found:
+        return f"nothing to package: no item is found. See `archive list{of_query}`"
+    return (
+        f"nothing to package: no item found has a current derivative for this layout ({found:,} without). "
+        f"Restore them with `archive restore{of_query}`, or package the scans with `--contents masters`"
+    )

@@ -56,6 +56,15 @@ class Exclusion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RerunScope:
+    """The masters that a rerun could be about."""
+
+    masters: int  # that the query finds
+    current: Mapping[str, int]  # those with a current restored derivative, by its version, such as "denoise-deblur@2.0"
+    version: str | None  # the version that was asked for; None for the approved ones
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a batch will do, and what it excludes and why."""
 
@@ -71,6 +80,7 @@ class Plan:
     drawn_sample: DrawnSample | None = None  # if only a sample is planned
     unasked_damage_repair: str | None = None  # the version that repairs damage by default, if nobody asked for it
     overlapping_batches: Mapping[int, int] = field(default_factory=dict)  # open tasks by batch id, newest first
+    rerun_scope: RerunScope | None = None  # of a rerun without tasks
 
 
 @dataclass(kw_only=True)

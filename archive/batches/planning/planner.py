@@ -6,13 +6,14 @@ It needs no torch. The database selects the masters, and rows are written in bul
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive.batches.planning.candidates import Candidate, ExclusionRule, select_master_count, select_master_ids
-from archive.batches.planning.plan_builder import Plan, PlanBuilder
+from archive.batches.planning.plan_builder import Plan, PlanBuilder, RerunScope
 from archive.batches.planning.sampling import Sample
 from archive.batches.planning.style_masks import MaskFolder
 from archive.batches.planning.style_stages import StyleRequest, build_style_stages
@@ -21,7 +22,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.listings import find_version
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.query.status_predicates import STALE
-from archive.catalogue.schema.tables import Master, ModelAlias, ModelVersion
+from archive.catalogue.schema.tables import Master, Model, ModelAlias, ModelVersion
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.tables import RecipeStage as StageRow
 from archive.catalogue.schema.vocabularies import APPROVED, RESTORABLE_VIEWS, BatchKind, StageTask, View
@@ -203,9 +204,30 @@ def plan_rerun(
             with_recipe = wanted & (Master.current_restored_recipe_id == recipe_id)
             _collect_rerun(session, builder, with_recipe, old, targets)
         if dry_run:
-            return builder.plan(catalogue, session)
-        options = {"device": device, "precision": precision}
-        return builder.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
+            plan = builder.plan(catalogue, session)
+        else:
+            options = {"device": device, "precision": precision}
+            plan = builder.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
+        return plan if plan.tasks else replace(plan, rerun_scope=_rerun_scope(session, query, named))
+
+
+def _rerun_scope(session: Session, query: str | None, named: ModelCard | None) -> RerunScope:
+    found = parse_condition(query)
+    rows = session.execute(
+        select_master_count(found)
+        .join(StageRow, StageRow.recipe_id == Master.current_restored_recipe_id)
+        .join(ModelVersion, ModelVersion.id == StageRow.version_id)
+        .join(Model, Model.id == ModelVersion.model_id)
+        .where(StageRow.task == StageTask.RESTORATION)
+        .add_columns(Model.name, ModelVersion.version)
+        .group_by(Model.name, ModelVersion.version)
+    )
+    current = sorted((-masters, f"{name}@{version}") for masters, name, version in rows)
+    return RerunScope(
+        masters=session.scalar(select_master_count(found)) or 0,
+        current={version: -masters for masters, version in current},
+        version=None if named is None else named.reference,
+    )
 
 
 def recipe_for_versions(recipe: Recipe, targets: Mapping[str, ModelCard]) -> Recipe:

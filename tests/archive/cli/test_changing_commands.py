@@ -63,7 +63,8 @@ def test_restoring_twice_makes_nothing_new(restored: SmallArchive) -> None:
     before = sorted((restored.home / "derivatives").rglob("*"))
     answer = restored.done("restore")
 
-    assert "Nothing to do" in answer.output
+    assert "Nothing to do: every master found has a derivative with these settings. Other settings" in answer.output
+    assert "Already done: 2 masters" in answer.output
     assert sorted((restored.home / "derivatives").rglob("*")) == before
 
 

@@ -163,7 +163,14 @@ def test_approving_an_earlier_version_again_makes_its_results_current_at_once(
     museum.done("model", "alias", MODEL, "9.0", "approved")
     assert set(current(museum).values()) == {1}
     assert set(statuses(museum).values()) == {"restored"}
-    assert "Nothing to do" in museum.done("rerun").output
+    assert (
+        f"Nothing to do: no derivative is stale. Current derivatives: 3 by {MODEL}@9.0. To use another version, add "
+        "`--model NAME@VERSION`"
+    ) in museum.done("rerun").output
+    museum.done("review", "A", "--accept", "--derivative", "4")
+    asked = museum.done("rerun", "--model", f"{MODEL}@9.1").output
+    assert f"every master found has a result by {MODEL}@9.1. Current derivatives: 2 by {MODEL}@9.0, 1 by" in asked
+    assert "Already done: 2 masters" in asked
 
 
 def test_a_batch_means_what_it_made(museum: SmallArchive, tmp_path: Path) -> None:

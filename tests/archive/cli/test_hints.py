@@ -65,6 +65,47 @@ def test_a_folder_instead_of_a_query_is_answered_with_the_command_for_folders(
     assert "ingest" not in small.done("restore", "nowhere").output
 
 
+def test_a_rerun_or_restore_without_tasks_says_why(small: SmallArchive) -> None:
+    for verb in ("restore", "rerun"):
+        assert "no items yet. Add scans with `archive ingest`" in small.done(verb).output
+    write_scan(small.scans / "a.tif")
+    (small.scans / "items.csv").write_text("filename,accession_number,polarity\na.tif,1906.1,negative\n")
+    small.done("ingest", small.scans)
+
+    query = "accession_number:1906.*"
+    told = "no master found has a current restored derivative (1 without). Run `archive restore"
+    assert f"{told}`" in small.done("rerun").output
+    assert f"{told} {shlex.quote(query)}`" in small.done("rerun", query).output
+    assert "no master matches the query 'collection:Nobody'" in small.done("rerun", "collection:Nobody").output
+
+    assert "Nothing to do: every master found is left out\nLeft out:\n" in small.done("restore").output
+    small.done("restore", "--unsuited")
+    small.done("model", "alias", MODEL, "9.0", "trial")
+    found = small.done("rerun", query, "--model", f"{MODEL}@trial").output
+    assert f"every master found has a result by {MODEL}@9.0. Current derivatives: 1 by {MODEL}@9.0" in found
+
+
+def test_a_package_says_which_items_have_no_derivative(small: SmallArchive, tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b")):
+        write_scan(small.scans / f"{name}.tif", seed=number)
+    small.done("ingest", small.scans)
+    query = "accession_number:*"
+    package = ("package", query, "--layout", "bagit")
+    answer = small.done(*package, "--output", tmp_path / "bag")
+    assert "2 of 2 items without a current derivative: only their scans are packaged" in answer.errors
+    assert f"`archive restore {shlex.quote(query)}`" in answer.errors
+    assert "without" not in small.done(*package, "--contents", "masters", "--output", tmp_path / "scans-bag").errors
+    refused = small.run(*package, "--contents", "derivatives", "--output", tmp_path / "derivatives-bag")
+    assert refused.code == 2
+    assert "no item found has a current derivative for this layout (2 without)" in refused.errors
+    assert f"`archive restore {shlex.quote(query)}`, or package the scans with `--contents masters`" in refused.errors
+
+    small.done("restore", "accession_number:a")
+    some = small.done(*package, "--contents", "derivatives", "--output", tmp_path / "some")
+    assert "1 of 2 items without a current derivative: nothing of them is packaged" in some.errors
+    assert "without" not in small.done("package", "accession_number:a", *package[2:], "--output", tmp_path / "a").errors
+
+
 def test_a_new_home_is_followed_by_the_next_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARCHIVE_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
