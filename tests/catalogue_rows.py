@@ -122,7 +122,9 @@ def add_version(
     return version
 
 
-def add_recipe(session: Session, *versions: ModelVersion, strength: float = 1.0) -> Recipe:
+def add_recipe(
+    session: Session, *versions: ModelVersion, strength: float = 1.0, texture: float | None = None
+) -> Recipe:
     """The recipe of one stage a version, in order; the same row for the same recipe."""
     content = recipes.Recipe(
         stages=tuple(
@@ -131,7 +133,7 @@ def add_recipe(session: Session, *versions: ModelVersion, strength: float = 1.0)
                 model=version.model.name,
                 version=version.version,
                 weights_sha256=version.weights_sha256,
-                parameters={"strength": strength},
+                parameters={"strength": strength, **({} if texture is None else {"texture": texture})},
             )
             for version in versions
         )
@@ -189,12 +191,13 @@ def add_derivative(
     master: Master,
     *versions: ModelVersion,
     strength: float = 1.0,
+    texture: float | None = None,
     batch: Batch | None = None,
     is_trial: bool = False,
     **scores: float,
 ) -> Derivative:
     """A derivative of the master by these versions, with the ``scores`` named as query fields; it has no file."""
-    recipe = add_recipe(session, *versions, strength=strength)
+    recipe = add_recipe(session, *versions, strength=strength, texture=texture)
     path = f"derivatives/{master.id}/{master.id}_{recipe.kind}_{recipe.sha256[:8]}.tif"
     derivative = Derivative(
         master=master,

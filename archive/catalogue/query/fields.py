@@ -6,12 +6,12 @@ raises a ``ValueError`` with a message for the user; the parser adds the positio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from archive.catalogue.current_derivative import newest_decision
@@ -27,11 +27,12 @@ from archive.catalogue.query.field_values import (
     read_number,
     read_whole_number,
 )
+from archive.catalogue.query.number_fields import HeadlineScore, NumberField, RelatedNumber, metric_field
 from archive.catalogue.query.query_tree import And, Condition, Or, QueryNode, without_index
 from archive.catalogue.query.status_predicates import RESTORED, STATUSES
 from archive.catalogue.query.text_index import TEXT_FIELDS, fold_pattern
 from archive.catalogue.query.wildcards import ANY_CHARACTERS, ONE_CHARACTER
-from archive.catalogue.schema.column_types import CodePoints
+from archive.catalogue.schema.column_types import CodePoints, RecipeTexture
 from archive.catalogue.schema.tables import (
     Derivative,
     Item,
@@ -39,12 +40,12 @@ from archive.catalogue.schema.tables import (
     Model,
     ModelAlias,
     ModelVersion,
-    QualityScore,
+    Recipe,
     RecipeStage,
     Review,
 )
 from archive.catalogue.schema.text_index_tables import DistinctWord, ItemWord
-from archive.catalogue.schema.vocabularies import Access, Decision, ScoredImage, StageTask, View
+from archive.catalogue.schema.vocabularies import Access, Decision, Polarity, StageTask, View
 
 
 @dataclass(frozen=True)
@@ -205,86 +206,6 @@ class DateField:
 
 
 @dataclass(frozen=True)
-class NumberField:
-    """A number in a column of the master or of its item."""
-
-    column: SQLColumnExpression[Any]
-    read: Callable[[Term], float]
-    takes_negative = True
-    cost = 5
-
-    def equals(self, term: Term) -> Condition:
-        return Condition(predicate=and_(self.column.is_not(None), self.column == self.read(term)))
-
-    def within(self, bounds: Bounds) -> Condition:
-        return Condition(predicate=in_range(self.column, bounds, self.read))
-
-    def present(self) -> Condition:
-        return Condition(predicate=self.column.is_not(None))
-
-
-@dataclass(frozen=True)
-class RelatedNumber:
-    """A number in another table: ``selection`` selects ids of that table's rows, which ``column`` refers to."""
-
-    number: InstrumentedAttribute[Any]
-    read: Callable[[Term], float]
-    column: InstrumentedAttribute[Any]
-    selection: Any
-    takes_negative = True
-    cost = 5
-
-    def equals(self, term: Term) -> QueryNode:
-        return self._has(lambda number: number.equals(term))
-
-    def within(self, bounds: Bounds) -> QueryNode:
-        return self._has(lambda number: number.within(bounds))
-
-    def present(self) -> QueryNode:
-        return self._has(lambda number: number.present())
-
-    def _has(self, compare: Callable[[NumberField], Condition]) -> QueryNode:
-        def found(number: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-            rows = self.selection.where(compare(NumberField(number, self.read)).predicate)
-            return and_(self.column.is_not(None), self.column.in_(rows))
-
-        return Condition(
-            predicate=found(self.number),
-            row_predicate=found(without_index(self.number)),
-            of_derivative=Derivative.id.in_(
-                self.selection.where(compare(NumberField(self.number, self.read)).predicate)
-            ),
-        )
-
-
-@dataclass(frozen=True)
-class HeadlineScore(NumberField):
-    """A score of the current restored derivative, which is duplicated on its master's row."""
-
-    name: str
-
-    def equals(self, term: Term) -> Condition:
-        return self._also_of_derivative(super().equals(term), lambda number: number.equals(term))
-
-    def within(self, bounds: Bounds) -> Condition:
-        return self._also_of_derivative(super().within(bounds), lambda number: number.within(bounds))
-
-    def present(self) -> Condition:
-        return self._also_of_derivative(super().present(), lambda number: number.present())
-
-    def _also_of_derivative(self, of_master: Condition, compare: Callable[[NumberField], Condition]) -> Condition:
-        metric, _, against = self.name.partition("_")
-        scores = select(QualityScore.derivative_id).where(
-            QualityScore.metric == metric,
-            QualityScore.compared_with == against,
-            QualityScore.image == ScoredImage.DERIVATIVE,
-            QualityScore.stage.is_(None),
-            compare(NumberField(QualityScore.value, self.read)).predicate,
-        )
-        return replace(of_master, of_derivative=Derivative.id.in_(scores))
-
-
-@dataclass(frozen=True)
 class StageVersion(FieldWithoutRanges):
     """The model versions of one task in the recipe of a current derivative; ``column`` holds the recipe's id."""
 
@@ -321,13 +242,12 @@ class StageVersion(FieldWithoutRanges):
         )
 
 
-def _metric_field(name: str) -> Field:
-    # A literal, because a database uses a partial index only if the statement repeats the index's condition literally.
-    of_derivative = QualityScore.image == literal_column(f"'{ScoredImage.DERIVATIVE}'")
-    of_whole = select(QualityScore.derivative_id).where(
-        QualityScore.metric == name, of_derivative, QualityScore.stage.is_(None)
-    )
-    return RelatedNumber(QualityScore.value, read_number, Master.current_restored_id, of_whole)
+# The restoration is the first stage of a recipe.
+_RESTORING = (
+    select(RecipeStage.recipe_id)
+    .join(Recipe, Recipe.id == RecipeStage.recipe_id)
+    .where(RecipeStage.position == 0, RecipeStage.task == StageTask.RESTORATION)
+)
 
 
 def _decision_condition(decision: Decision) -> Condition:
@@ -367,10 +287,23 @@ FIELDS: dict[str, Field] = {
     "access": ChoiceField(
         {value: Condition(predicate=Item.access == value, is_in_index_order=True) for value in Access}
     ),
+    "polarity": ChoiceField(
+        {
+            value: Condition(predicate=and_(Item.polarity.is_not(None), Item.polarity == value), is_indexed=False)
+            for value in Polarity
+        }
+    ),
     "view": ChoiceField({value: Condition(predicate=Master.view == value) for value in View}),
     "status": ChoiceField({value: Condition(predicate=condition) for value, condition in STATUSES.items()}),
     "model": StageVersion(Master.current_restored_recipe_id, StageTask.RESTORATION),
     "style": StageVersion(Master.current_styled_recipe_id, StageTask.STYLE),
+    "texture": RelatedNumber(
+        RecipeTexture(Recipe.canonical_json),
+        read_number,
+        Master.current_restored_recipe_id,
+        _RESTORING,
+        Derivative.recipe_id,
+    ),
     "review": ReviewField(
         {
             **{
@@ -382,6 +315,6 @@ FIELDS: dict[str, Field] = {
     ),
     **DERIVATIVE_FIELDS,
     **{name: HeadlineScore(getattr(Master, name), read_number, name) for name in HEADLINE_METRICS},
-    **{name: _metric_field(name) for name in OTHER_METRICS},
+    **{name: metric_field(name) for name in OTHER_METRICS},
 }
 """The fields by name, in the order of messages."""

@@ -55,6 +55,24 @@ def _compile_code_points(element: CodePoints, compiler: SQLCompiler, **options: 
     return f'({compiler.process(element.clauses, **options)} COLLATE "C")'
 
 
+class RecipeTexture(FunctionElement[float]):
+    """The parameter ``texture`` of the first stage in a recipe's canonical JSON; NULL if the stage has none."""
+
+    type = Float(53)
+    inherit_cache = True
+
+
+@compiles(RecipeTexture, "sqlite")
+def _compile_sqlite_texture(element: RecipeTexture, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_extract({compiler.process(element.clauses, **options)}, '$.stages[0].parameters.texture')"
+
+
+@compiles(RecipeTexture)
+def _compile_texture(element: RecipeTexture, compiler: SQLCompiler, **options: Any) -> str:
+    recipe = f"CAST({compiler.process(element.clauses, **options)} AS jsonb)"
+    return f"CAST({recipe} #>> '{{stages,0,parameters,texture}}' AS double precision)"
+
+
 class DatabaseClock(FunctionElement[datetime]):
     """The current time by the database's clock, which all machines share; it goes on within a transaction."""
 

@@ -45,6 +45,7 @@ QUESTIONS = {
     "reviewed": "reviewed:[2026-01-01 TO *]",
     "decision": "decision:rejected",
     "strength": "strength:0.5",
+    "texture": "texture:[0.01 TO *]",
     "recipe": "recipe:ab12*",
     "filled_places": "filled_places:[1 TO *]",
 }
@@ -59,7 +60,7 @@ FURTHER = (
     "review:*",
 )
 # Fields without an index: items are read in the order of the list.
-WITHOUT_INDEX = {"rights": 'rights:"CC BY"'}
+WITHOUT_INDEX = {"rights": 'rights:"CC BY"', "polarity": "polarity:negative"}
 # What grows with the number of items.
 LARGE = ("items", "masters", "derivatives", "item_words", "quality_scores", "tasks", "reviews", "events")
 # Indexes that hold only the rows that are asked for.
