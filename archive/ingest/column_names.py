@@ -78,7 +78,16 @@ _NAMES: Mapping[str, str] = {
         "process|technique|medium|photographic process|material technique|materials|material|technik|verfahren|"
         "fotografisches verfahren|material technik|material/technik|fototechnik|procede|procede photographique|"
         "materiau|tecnica|procedimiento|soporte|techniek|procede technique|fotografisch procede|dc format|"
-        "dcterms medium|materials and techniques|medium display"
+        "dcterms medium|materials and techniques|medium display|photographic technique|photographic medium|"
+        "photographic process technique|medium technique|medium support|medium and support|techniques and materials|"
+        "printing process|print process|print type|process type|technical process|type of photograph|"
+        "fotografische technik|aufnahmetechnik|herstellungstechnik|herstellungsverfahren|"
+        "druckverfahren|negativverfahren|technik material|trager technik|technique photographique|technique materiau|"
+        "technique materiaux|technique de prise de vue|technique d impression|matiere et technique|"
+        "matiere technique|materiaux et techniques|procede de prise de vue|procede d impression|procede photo|"
+        "procedimiento fotografico|tecnica fotografica|proceso|proceso fotografico|material y tecnica|"
+        "materiales y tecnicas|materia tecnica|fotografische techniek|materiaal techniek|materiaal en techniek|"
+        "procedimento fotografico|procedimento|procedimento tecnico|materia e tecnica"
     ),
     "polarity": (
         "polarity|positive negative|positive/negative|positiv/negativ|positiv negativ|polaritat|polarite|"

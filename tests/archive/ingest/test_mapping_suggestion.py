@@ -50,6 +50,23 @@ def test_headers_of_usual_exports_are_recognised(tmp_path: Path, headers: str) -
         assert expected in ("", target)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Process", "Technique", "Material/technique", "Medium & Support", "Photographic technique", "Print type"),
+        *("Technik", "Material/Technik", "Fotografische Technik", "Herstellungsverfahren", "Aufnahmetechnik"),
+        *("Procédé", "Technique photographique", "Matériaux et techniques", "Procédé de prise de vue"),
+        *("Técnica", "Técnica fotográfica", "Proceso fotográfico", "Material y técnica", "Fotografische techniek"),
+    ],
+)
+def test_a_column_of_the_photographic_process_is_recognised(tmp_path: Path, header: str) -> None:
+    table = tmp_path / "export.csv"
+    table.write_text(f"File;{header}\na.tif;Albumen print\n", encoding="utf-8")
+    process = suggest_mapping(table).columns[1]
+    assert process.target == "process"
+    assert process.certainty >= 0.9
+
+
 def test_a_copyright_column_is_surer_than_a_credit_line(tmp_path: Path) -> None:
     table = tmp_path / "export.csv"
     table.write_text("File;Credit;Copyright\na.tif;Courtesy of the City Archive;CC0\n", encoding="utf-8")
