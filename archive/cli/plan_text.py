@@ -77,7 +77,7 @@ def _reason_for_no_tasks(plan: Plan, query: str | None) -> str:
         current = ", ".join(f"{masters:,} by {version}" for version, masters in scope.current.items())
         return (
             f"{'no derivative is stale' if is_about_stale else why}. Current derivatives: {current}. "
-            "To use another version, add `--model NAME@VERSION`; `archive model list` shows them"
+            "To use another version, add `--model NAME@VERSION`; `archive model list` shows the versions"
         )
     if plan.already_made:
         return (

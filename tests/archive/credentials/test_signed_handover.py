@@ -13,6 +13,7 @@ import pytest
 from lxml import etree
 
 from archive.credentials.verification import verify_file
+from archive.settings import SETTINGS_NAME
 from tests.archive.credentials.conftest import Signed
 from tests.small_archive import change_one_byte
 
@@ -142,3 +143,23 @@ def test_a_changed_derivative_is_not_handed_over_and_nothing_is_exported(signed:
     assert not (tmp_path / "x.csv").exists()
     assert not list(tmp_path.rglob("*.tif"))
     signed.archive.done("export", "--format", "csv", "--sign", "--output", tmp_path / "x.csv")
+
+
+def test_names_of_staff_are_withheld_from_signed_packages_too(signed: Signed, tmp_path: Path) -> None:
+    settings = signed.archive.home / SETTINGS_NAME
+    before = settings.read_text()
+    try:
+        for name in ("shown", "withheld"):
+            who = ("--operator", "S. Signer")
+            signed.archive.done("package", OPEN, "--layout", "bagit", "--sign", "--output", tmp_path / name, *who)
+            settings.write_text(f"{before}publish_names = false\n")
+    finally:
+        settings.write_text(before)
+    with_name = {
+        name: {
+            path.name for path in (tmp_path / name).rglob("*") if path.is_file() and b"S. Signer" in path.read_bytes()
+        }
+        for name in ("shown", "withheld")
+    }
+    assert with_name["shown"] >= {"bag-info.txt", "premis.xml", "prov.json"}
+    assert with_name["withheld"] == set()
