@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import time
+from datetime import datetime, time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -304,8 +304,10 @@ def run_and_report(
         if models:  # loading takes seconds in which nothing else is shown
             emit(f"Loading {', '.join(models)} …", batch=batch_id)
         from archive.batches.running.metrics_and_notifications import monitor_batch
-        from archive.batches.running.runner import run_batch
+        from archive.batches.running.runner import next_occurrence, run_batch
 
+        if until is not None:
+            emit(f"No master is started after {next_occurrence(until, datetime.now()):%Y-%m-%d %H:%M}", batch=batch_id)
         with monitor_batch(catalogue, batch_id, notify=notify, metrics=metrics):
             result = run_batch(
                 catalogue,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Callable
 from datetime import time
@@ -89,7 +90,9 @@ def test_failures_are_listed_at_the_end_and_the_rest_is_restored(small: SmallArc
 
 
 def test_resuming_an_ended_batch_makes_nothing_new(restored: SmallArchive) -> None:
-    assert "2 done" in restored.done("batch", "resume", "1", "--until", "07:30").output
+    resumed = restored.done("batch", "resume", "1", "--until", "07:30")
+    assert "2 done" in resumed.output
+    assert re.search(r"No master is started after \d{4}-\d\d-\d\d 07:30\n", resumed.errors)
     assert len(restored.show("1906.1")["derivatives"]) == 1
 
 
