@@ -13,6 +13,7 @@
     ├── CredentialsError            exit 1   certificate or key of the Content Credentials can't be used
     ├── ModelRegistryError          exit 1   a model version can't be registered or used
     ├── ViewError                   exit 1   a picture can't be shown
+    ├── ServerError                 exit 1   the web server can't use its address
     └── BatchError                  exit 1   a batch can't be planned or must stop
 
 Every message says what happened, to what, and what to do next.
@@ -73,6 +74,10 @@ class ModelRegistryError(ArchiveError):
 
 class ViewError(ArchiveError):
     """A picture can't be shown, because its file is missing, changed or damaged."""
+
+
+class ServerError(ArchiveError):
+    """The web server can't listen at its address, for example because the port is in use."""
 
 
 class BatchError(ArchiveError):

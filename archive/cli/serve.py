@@ -34,9 +34,10 @@ def serve(
 ) -> None:
     """Review in the browser.
 
-    The first line of the output is the address to open, with a token that logs one browser in. Without --host, only
-    this machine can reach the server. For a team, add accounts with `archive user add`, or put the server behind a
-    reverse proxy that logs people in and names them in a header. Press Ctrl-C to stop the server.
+    The first line of the output is the address to open, with a token that logs one browser in as manager; with
+    --trusted-header there is no token. Without --host, only this machine can reach the server. For a team, add accounts
+    with `archive user add`, or put the server behind a reverse proxy that logs people in and names them in a header.
+    Press Ctrl-C to stop the server.
     """
     if trusted_header is not None and trusted_proxy is None:
         raise click.UsageError("--trusted-header needs --trusted-proxy: anybody else could send that header, too")

@@ -61,8 +61,9 @@ def verify_file(path: Path, trusted: Sequence[x509.Certificate]) -> Verification
     kind = mimetypes.guess_type(path.name)[0] or "image/tiff"
     settings: dict[str, Any] = {
         "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"user_anchors": as_pem(list(trusted)).decode()},
     }
+    if trusted:  # c2pa can't read an empty list of certificates
+        settings["trust"] = {"user_anchors": as_pem(list(trusted)).decode()}
     try:
         with path.open("rb") as file, c2pa.Context.from_dict(settings) as context:
             reader = c2pa.Reader.try_create(kind, file, context=context)

@@ -37,22 +37,23 @@ class LoginSession:
 class LoginSessions:
     """All login sessions of one server."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic, *, issues_tokens: bool = True) -> None:
+        """Without ``issues_tokens`` there is no one-time token, so nobody can log in by one."""
         self._clock = clock
         self._secret = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, LoginSession] = OrderedDict()
-        self._token = secrets.token_urlsafe(24)
+        self._token = secrets.token_urlsafe(24) if issues_tokens else None
 
     @property
-    def token(self) -> str:
-        """The one-time token that is valid now."""
+    def token(self) -> str | None:
+        """The one-time token that is valid now, if tokens are issued."""
         return self._token
 
     def use_token(self, token: str) -> bool:
         """Whether ``token`` is the one-time token. If it is, a new token replaces it."""
         with self._lock:
-            if not hmac.compare_digest(token.encode(), self._token.encode()):
+            if self._token is None or not hmac.compare_digest(token.encode(), self._token.encode()):
                 return False
             self._token = secrets.token_urlsafe(24)
             return True

@@ -1,19 +1,24 @@
-"""Pages to log in and out, the choice of language, and static files."""
+"""What is reached without a session: pages to log in and out, the language, static files, and the health check."""
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import replace
 from math import ceil
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from archive.accounts import check_password
+from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Role
+from archive.errors import HomeError
 from archive.web.guarded_endpoint import Call, Endpoint, error_page
 from archive.web.login_sessions import SESSION_SECONDS
 from archive.web.static_files import static_files
 from archive.web.translations import known_languages
+
+_LOG = logging.getLogger(__name__)
 
 
 def login_page(call: Call) -> Response:
@@ -77,6 +82,16 @@ def static_file(call: Call) -> Response:
     return Response(found.content, media_type=found.media_type, headers=headers)
 
 
+def health(call: Call) -> Response:
+    """Whether the database answers and has the schema that this software needs; for load balancers and monitoring."""
+    try:
+        Catalogue.open(call.state.catalogue.settings)
+    except HomeError as error:
+        _LOG.warning("health check: %s", error)
+        return JSONResponse({"status": "unavailable"}, 503)
+    return JSONResponse({"status": "ok"})
+
+
 def nothing_here(call: Call) -> Response:
     """Any other path."""
     return error_page(call, 404, call.texts("error.not_found"))
@@ -114,6 +129,7 @@ ENDPOINTS = (
     Endpoint(path="/logout", page=logout, method="POST", role=None),
     Endpoint(path="/language", page=set_language, method="POST", role=None),
     Endpoint(path="/static/{name}", page=static_file, role=None),
+    Endpoint(path="/health", page=health, role=None),
 )
 CATCH_ALL = (
     Endpoint(path="/{path:path}", page=nothing_here),

@@ -11,7 +11,7 @@ import uvicorn
 from archive.accounts import Account
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Role
-from archive.errors import UsageError
+from archive.errors import ServerError
 from archive.views.view_store import ViewStore
 from archive.web.application import create_application
 from archive.web.server_state import ServerOptions, ServerState
@@ -33,11 +33,11 @@ def serve(
         catalogue: what is served.
         options: ``port`` 0 takes a free port.
         owner: the name of whoever logs in by the token.
-        ready: is called with the address and its token, once the server accepts connections.
+        ready: is called with :attr:`ServerState.address`, once the server accepts connections.
         announce: is called with a further address after each use of a token.
 
     Raises:
-        UsageError: the address can't be used.
+        ServerError: the address can't be used.
     """
     with _listen(options.host, options.port) as listener:
         options = replace(options, port=listener.getsockname()[1])
@@ -71,5 +71,6 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such port"
-        raise UsageError(f"{host}:{port} can't be used ({reason}): name another with --host or --port") from error
+        # Python adds the address to the reason, in a further parenthesis.
+        reason = str(error.strerror).partition(" (")[0] if isinstance(error, OSError) else "no such port"
+        raise ServerError(f"{host}:{port} can't be used ({reason}): name another with --host or --port") from error

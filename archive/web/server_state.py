@@ -43,8 +43,13 @@ class ServerState:
     views: ViewStore
     announce: Callable[[str], None]
     """Prints a message on the terminal."""
-    sessions: LoginSessions = field(default_factory=LoginSessions)
+    sessions: LoginSessions = field(init=False)
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
+
+    def __post_init__(self) -> None:
+        # A proxy that names the user needs no token, and the address with it would lie in the log of the service.
+        sessions = LoginSessions(issues_tokens=self.options.trusted_header is None)
+        object.__setattr__(self, "sessions", sessions)
 
     @property
     def cookie(self) -> str:
@@ -53,6 +58,7 @@ class ServerState:
 
     @property
     def address(self) -> str:
-        """The server's address with its one-time token."""
+        """The server's address, with its one-time token unless a trusted header names the user."""
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        return f"http://{host}:{self.options.port}/?token={self.sessions.token}"
+        address = f"http://{host}:{self.options.port}/"
+        return address if self.sessions.token is None else f"{address}?token={self.sessions.token}"

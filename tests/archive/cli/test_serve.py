@@ -46,8 +46,8 @@ def test_a_port_in_use_is_named(small: SmallArchive) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         answer = small.run("serve", "--port", str(port))
-    assert answer.code == 2
-    assert f"127.0.0.1:{port} can't be used" in answer.errors
+    assert answer.code == 1
+    assert f"127.0.0.1:{port} can't be used (Address already in use): name another" in answer.errors
 
 
 def test_views_are_prepared_after_a_batch_where_the_settings_say_so(small: SmallArchive) -> None:

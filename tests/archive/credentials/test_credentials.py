@@ -99,7 +99,9 @@ def test_an_unchanged_copy_is_trusted_here_and_untrusted_without_the_list(signed
     other = make_credentials("Other Museum", "Photography")
     found = verify_file(signed.copy, other.chain[-1:])
     assert (found.signer, found.trusted, found.problems) == ("Digitisation, City Museum", False, ())
-    assert not verify_file(signed.copy, ()).trusted
+    found = verify_file(signed.copy, ())
+    assert (found.signer, found.trusted, found.problems) == ("Digitisation, City Museum", False, ())
+    assert verify_file(signed.derivative, ()).problems == ("it has no Content Credentials",)
     answer = command("credentials", "verify", signed.copy)
     assert answer.code == 0, answer.output
     assert "signed by Digitisation, City Museum, trusted" in answer.output

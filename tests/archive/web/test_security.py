@@ -18,7 +18,7 @@ from archive.web.login_sessions import SESSION_SECONDS, LoginSessions, LoginThro
 from archive.web.security_middleware import MOST_IN_FLIGHT, SECURITY_HEADERS
 from tests.archive.web.conftest import MakeServer, Server
 
-PUBLIC = {"GET /", "GET /login", "POST /login", "POST /logout", "POST /language", "GET /static/{name}"}
+PUBLIC = {"GET /", "GET /login", "POST /login", "POST /logout", "POST /language", "GET /static/{name}", "GET /health"}
 EXAMPLES = {
     "item_id": "1",
     "derivative_id": "1",
@@ -100,6 +100,15 @@ def test_the_token_logs_one_browser_in(server: Server) -> None:
     assert second.get(path).status_code == 401
     assert server.announced == [f"Logged in. For another browser: {server.state.address}"]
     assert second.get(server.state.address.partition(":8600")[2]).status_code == 303
+
+
+def test_no_token_is_issued_where_a_trusted_header_names_the_user(make_server: MakeServer) -> None:
+    server = make_server(trusted_header="X-Remote-User", trusted_proxy=ip_network("10.0.0.5"))
+    assert server.state.address == "http://127.0.0.1:8600/"
+    assert server.state.sessions.token is None
+    for token in ("", "None"):
+        assert server.browser(address="10.0.0.5").get("/", params={"token": token}).status_code == 401
+    assert server.announced == []
 
 
 def test_sessions_end_at_logout_and_by_themselves(server: Server) -> None:
