@@ -12,7 +12,7 @@ import threading
 
 FAILPOINT_VARIABLE = "ARCHIVE_FAILPOINT"
 FAILPOINT_NAMES = ("claim", "read", "restore", "temporary_write", "fsync", "rename", "commit", "after_commit")
-OTHER_FAILPOINT_NAMES = ("package_file", "package_end", "withdrawal_tombstone", "withdrawal_file")
+OTHER_FAILPOINT_NAMES = ("package_file", "package_end", "withdrawal_tombstone", "withdrawal_file", "removal_files")
 
 
 class Failpoint:

@@ -46,7 +46,9 @@ def record_decision(
         raise UsageError(f"derivative {derivative.id} is withdrawn, so it can't be reviewed: `archive withdraw --lift`")
     _check_bytes(catalogue, derivative)
     with catalogue.session() as session:
-        master = session.execute(select(Master).where(Master.id == derivative.master_id).with_for_update()).scalar_one()
+        master = session.scalar(select(Master).where(Master.id == derivative.master_id).with_for_update())
+        if master is None:
+            raise NotFoundError(f"derivative {derivative.id} was removed from the catalogue meanwhile")
         newest = select(newest_decision(Derivative.id).label("decision")).where(Derivative.id == derivative.id)
         if decision is Decision.UNDONE and session.scalar(newest) is None:
             raise UsageError(f"derivative {derivative.id} has no decision that could be taken back")

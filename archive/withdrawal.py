@@ -107,15 +107,15 @@ def _complete(catalogue: Catalogue, derivative_id: int) -> Path | None:
     """Removes the views and the file of a derivative that has its tombstone, and records the deletion.
 
     Returns:
-        Its path; None, and its file is kept, if the withdrawal was lifted meanwhile.
+        Its path; None if the withdrawal was lifted meanwhile, and its file is kept, or if its master was removed.
     """
     # Views first, because a withdrawal can be repeated as long as the file exists. The file only after the tombstone:
     # one that is gone without it would look lost, and would be recreated.
     remove_views(catalogue.settings)
     with catalogue.session() as session:
         _lock_master(session, derivative_id)
-        derivative = session.get_one(Derivative, derivative_id)
-        if derivative.withdrawn_at is None:
+        derivative = session.get(Derivative, derivative_id)
+        if derivative is None or derivative.withdrawn_at is None:
             return None
         path = catalogue.path_of(derivative.path)
         was_there = path.exists()

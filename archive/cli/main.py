@@ -33,6 +33,7 @@ COMMANDS = {
     "user": "archive.cli.user:user",
     "verify": "archive.cli.verify:verify",
     "withdraw": "archive.cli.withdraw:withdraw",
+    "remove": "archive.cli.remove:remove",
     "reproduce": "archive.cli.reproduce:reproduce",
     "credentials": "archive.cli.credentials:credentials",
     "report": "archive.cli.report:report",

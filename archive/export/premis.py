@@ -39,6 +39,7 @@ _TAIL = "</premis:premis>\n"
 _VOCABULARY = "http://id.loc.gov/vocabulary/preservation"
 _EVENT_CODES = {
     "creation": "cre",
+    "deaccession": "dea",
     "deletion": "del",
     "digital signature generation": "dsg",
     "fixity check": "fix",

@@ -292,9 +292,16 @@ def finish_task(catalogue: Catalogue, session: Session, task: Task, status: Task
 
 @contextmanager
 def locked_task(catalogue: Catalogue, claim: Claim) -> Iterator[tuple[Session, Task]]:
-    """One transaction in which the claimed task's row is locked; see :func:`require_lease` for its holder."""
+    """One transaction in which the claimed task's row is locked; see :func:`require_lease` for its holder.
+
+    Raises:
+        LeaseLostError: the task's master was removed from the catalogue meanwhile.
+    """
     with catalogue.session() as session:
-        yield session, session.execute(select(Task).where(Task.id == claim.task_id).with_for_update()).scalar_one()
+        task = session.scalars(select(Task).where(Task.id == claim.task_id).with_for_update()).one_or_none()
+        if task is None:
+            raise _lease_lost(claim)
+        yield session, task
 
 
 def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Claim) -> None:
@@ -306,9 +313,13 @@ def require_lease(catalogue: Catalogue, session: Session, task: Task, claim: Cla
     held = task.status is TaskStatus.RUNNING and task.lease_token == claim.token
     # The clock is read after the lock, which may have taken time.
     if not held or task.lease_expires_at is None or task.lease_expires_at <= catalogue.now(session):
-        raise LeaseLostError(
-            f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile; its result is discarded"
-        )
+        raise _lease_lost(claim)
+
+
+def _lease_lost(claim: Claim) -> LeaseLostError:
+    return LeaseLostError(
+        f"the lease of task {claim.task_id} ({claim.accession_number}) was lost meanwhile; its result is discarded"
+    )
 
 
 def release_claims(catalogue: Catalogue, *claims: Claim) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, exists, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -81,3 +81,14 @@ def _add_distinct_words(session: Session, words: Set[tuple[str, str]]) -> None:
     # In one order, so that two processes that add the words of one item each can't deadlock.
     rows = [{"field": field, "word": word} for field, word in sorted(words)]
     session.execute(insert_new(DistinctWord).on_conflict_do_nothing(), rows)
+
+
+def remove_unused_words(session: Session) -> None:
+    """Removes the words that no item has any more, in a transaction of its own.
+
+    Processes that add words wait until it ends, so that no word of theirs is removed.
+    """
+    if session.get_bind().dialect.name != "sqlite":  # where other writers wait anyway
+        session.execute(text("LOCK TABLE distinct_words IN SHARE ROW EXCLUSIVE MODE"))
+    is_used = exists().where(ItemWord.field == DistinctWord.field, ItemWord.word == DistinctWord.word)
+    session.execute(delete(DistinctWord).where(~is_used))

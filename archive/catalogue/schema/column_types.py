@@ -14,6 +14,8 @@ from sqlalchemy.sql.expression import FunctionElement
 
 # BIGINT on PostgreSQL; SQLite autoincrements only a column of type INTEGER.
 Id = BigInteger().with_variant(Integer(), "sqlite")
+# Table options by which SQLite never gives the id of a removed row to a new one, as PostgreSQL never does.
+NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
 # Compared and ordered by code point on both databases.
 ExactText = Text().with_variant(Text(collation="C"), "postgresql")
 Digest = String(64)

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Te
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from archive.catalogue.schema import indexes
-from archive.catalogue.schema.column_types import Digest, ExactText, Id, Table, enum_column
+from archive.catalogue.schema.column_types import NEVER_REUSE_IDS, Digest, ExactText, Id, Table, enum_column
 from archive.catalogue.schema.vocabularies import (
     Access,
     AgentType,
@@ -37,7 +37,7 @@ class Item(Table):
     """One catalogued photograph."""
 
     __tablename__ = "items"
-    __table_args__ = indexes.ITEM_INDEXES
+    __table_args__ = (*indexes.ITEM_INDEXES, NEVER_REUSE_IDS)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     accession_number: Mapped[str] = mapped_column(ExactText, unique=True)
@@ -64,6 +64,7 @@ class Root(Table):
     """A folder from which masters were ingested; if it is missing, a share is unmounted, and its scans are not lost."""
 
     __tablename__ = "roots"
+    __table_args__ = NEVER_REUSE_IDS
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     path: Mapped[str] = mapped_column(ExactText, unique=True)
@@ -84,6 +85,7 @@ class Master(Table):
         CheckConstraint("sequence >= 1", name="sequence_from_one"),
         CheckConstraint("page >= 1", name="page_from_one"),
         *indexes.MASTER_INDEXES,
+        NEVER_REUSE_IDS,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -248,6 +250,7 @@ class Task(Table):
     __table_args__ = (
         UniqueConstraint("batch_id", "master_id", "recipe_id"),
         *indexes.TASK_INDEXES,
+        NEVER_REUSE_IDS,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -264,7 +267,7 @@ class Task(Table):
     lease_renewed_at: Mapped[datetime | None]  # the holder's last heartbeat
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
-    derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"))
+    derivative_id: Mapped[int | None] = mapped_column(Id, ForeignKey("derivatives.id"), index=True)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     step_seconds: Mapped[dict[str, float] | None] = mapped_column(JSON)  # read, restore, device, score, digest
@@ -278,7 +281,7 @@ class Derivative(Table):
     """An image made by applying one whole recipe to one master, with all that is needed to make it again."""
 
     __tablename__ = "derivatives"
-    __table_args__ = (*indexes.DERIVATIVE_INDEXES,)
+    __table_args__ = (*indexes.DERIVATIVE_INDEXES, NEVER_REUSE_IDS)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     master_id: Mapped[int] = mapped_column(Id, ForeignKey("masters.id"))
@@ -340,7 +343,7 @@ class Review(Table):
     """A person's decision about one derivative's exact bytes. The newest one counts."""
 
     __tablename__ = "reviews"
-    __table_args__ = indexes.REVIEW_INDEXES
+    __table_args__ = (*indexes.REVIEW_INDEXES, NEVER_REUSE_IDS)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     derivative_id: Mapped[int] = mapped_column(Id, ForeignKey("derivatives.id"))
@@ -370,6 +373,7 @@ class Event(Table):
     """PREMIS 3 event: what happened to which object, when, with what outcome, by whom."""
 
     __tablename__ = "events"
+    __table_args__ = NEVER_REUSE_IDS
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     type: Mapped[EventType] = mapped_column(enum_column(EventType))

@@ -29,7 +29,7 @@ class ItemWord(Table):
 class DistinctWord(Table):
     """A word that occurs in a text field of some item; patterns that start with a wildcard are matched with these.
 
-    A word remains here when no item has it any more: then its look-up finds nothing.
+    A word may remain here when no item has it any more: then its look-up finds nothing.
     """
 
     __tablename__ = "distinct_words"

@@ -102,6 +102,8 @@ class EventType(StrEnum):
     DELETION = "deletion"
     WITHDRAWAL_LIFTED = "withdrawal lifted"
     SIGNATURE = "digital signature generation"
+    DEACCESSION = "deaccession"
+    """A master was removed from the catalogue, with all that was recorded about it."""
 
 
 class Outcome(StrEnum):

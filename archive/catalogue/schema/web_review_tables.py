@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from archive.catalogue.schema.column_types import ExactText, Id, Table, enum_column
+from archive.catalogue.schema.column_types import NEVER_REUSE_IDS, ExactText, Id, Table, enum_column
 from archive.catalogue.schema.tables import Agent, Derivative
 from archive.catalogue.schema.vocabularies import Role
 
@@ -60,6 +60,7 @@ class Comment(Table):
     __table_args__ = (
         CheckConstraint("x >= 0 AND y >= 0 AND width >= 1 AND height >= 1", name="rectangle"),
         Index("ix_comments_derivative_id", "derivative_id"),
+        NEVER_REUSE_IDS,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

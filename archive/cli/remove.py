@@ -1,0 +1,159 @@
+"""``archive remove``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archive.cli.logging_setup import emit
+from archive.cli.options import Context, command, pass_context, query_argument
+from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
+from archive.cli.progress_bar import make_progress
+from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFoundError
+
+if TYPE_CHECKING:
+    from archive.catalogue import Catalogue
+    from archive.removal import Removal, RemovalPlan
+
+
+@command(
+    "remove",
+    examples=(
+        "archive remove --from /scans/wrong --reason 'wrong folder' --dry-run",
+        "archive remove --from /scans/wrong --reason 'wrong folder'",
+        "archive remove accession_number:1906.12 --with-derivatives --reason 'the rights holder objects'",
+        "archive remove --list",
+    ),
+)
+@query_argument
+@click.option(
+    "--from",
+    "path",
+    type=click.Path(),
+    metavar="PATH",
+    help="Only masters whose file is PATH or lies below it, or that were copied from there. PATH may be gone.",
+)
+@click.option("--reason", metavar="TEXT", help="Why; required to remove something.")
+@click.option("--with-derivatives", is_flag=True, help="Delete the derivatives of these masters too.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--yes", is_flag=True, help="Don't ask; required where there is no terminal.")
+@click.option("--list", "is_list", is_flag=True, help="List the masters that were removed: when, by whom, why.")
+@pass_context
+def remove(
+    context: Context,
+    query: str | None,
+    *,
+    path: str | None,
+    reason: str | None,
+    with_derivatives: bool,
+    dry_run: bool,
+    yes: bool,
+    is_list: bool,
+) -> int:
+    """Undo an ingest: remove masters from the catalogue.
+
+    For masters that were ingested by mistake, or must go for legal reasons. Those that match QUERY, or lie in --from
+    PATH, or both if both are given, are removed with everything that was recorded about them, and so are items that
+    have no other master. Of each master one event remains: who removed it, when and why. Its copy in masters/ and all
+    views are deleted. Scans outside the home are never touched. To remove only a derivative, use `archive withdraw`.
+    """
+    from archive.removal import plan_removal, remove_masters
+
+    catalogue = context.catalogue()
+    if is_list:
+        if query is not None or path is not None or reason is not None or with_derivatives or dry_run or yes:
+            raise click.UsageError("--list only lists: give it alone")
+        return _list(catalogue)
+    source = None if path is None else _absolute(path)
+    plan = plan_removal(catalogue, query, path=source, with_derivatives=with_derivatives)
+    if not dry_run and not (reason or "").strip():
+        raise click.UsageError("a removal is a person's decision and needs a reason: give --reason TEXT")
+    if not plan.master_ids:
+        raise NotFoundError(f"nothing was removed: {_describe_no_match(query, source)}")
+    _show(plan, err=not dry_run)
+    if plan.refusal is not None:
+        raise plan.refusal
+    if dry_run:
+        return EXIT_DONE
+    if not yes and not _confirm():
+        emit("nothing was removed")
+        return EXIT_DONE
+    return _report(plan, remove_masters(catalogue, plan, reason=reason or "", progress=make_progress()))
+
+
+def _list(catalogue: Catalogue) -> int:
+    from archive.removal import list_removals
+
+    with catalogue.reading() as session:
+        for removed in list_removals(session):
+            click.echo(escape_control_characters("  ".join(removed)))
+    return EXIT_DONE
+
+
+def _absolute(path: str) -> Path:
+    from archive.ingest.file_discovery import absolute_path
+
+    if not path:  # such as an empty variable of a script: it would be the present folder
+        raise click.UsageError("the PATH of --from is empty: write . for the present folder")
+    return absolute_path(Path(path))
+
+
+def _describe_no_match(query: str | None, source: Path | None) -> str:
+    if source is None:
+        return describe_empty_result(query, "no master")
+    also = "" if query is None else f" and matches the query {query!r}"
+    return escape_control_characters(
+        f"no master lies in {source}{also}. Run `archive list --rows masters` to see their paths"
+    )
+
+
+def _show(plan: RemovalPlan, *, err: bool) -> None:
+    for line in _plan_lines(plan):
+        if err:
+            emit(line)
+        else:
+            click.echo(line)
+
+
+def _plan_lines(plan: RemovalPlan) -> Iterator[str]:
+    from archive.batches.planning.disk_space import format_bytes
+
+    more = len(plan.master_ids) - len(plan.names)
+    names = ", ".join(plan.names) + (f" and {more:,} more" if more else "")
+    yield f"To remove: {pluralise(len(plan.master_ids), 'master')}: {escape_control_characters(names)}"
+    have = "has" if plan.items == 1 else "have"
+    yield f"  with {pluralise(plan.items, 'item')} that {have} no other master"
+    yield f"  with {pluralise(plan.derivatives, 'derivative')}"
+    yield f"Files to delete in the home: {format_bytes(plan.size_bytes)}. Scans outside the home are not touched"
+
+
+def _confirm() -> bool:
+    from archive.cli.restore_rerun import is_interactive
+
+    if not is_interactive():
+        raise click.UsageError("nothing was removed, as nobody can be asked: add --yes, or see the plan with --dry-run")
+    return click.confirm("Remove them? This can't be undone.", default=False, err=True)
+
+
+def _report(plan: RemovalPlan, done: Removal) -> int:
+    counts = (
+        pluralise(done.masters, "master"),
+        pluralise(done.items, "item"),
+        pluralise(done.derivatives, "derivative"),
+    )
+    click.echo(f"removed: {', '.join(counts)}")
+    for sheet in plan.contact_sheets:
+        emit(f"this contact sheet may show parts of them: {escape_control_characters(str(sheet))}")
+    for copy in plan.signed_copies:
+        emit(f"handed over before: {escape_control_characters(copy)}")
+    if done.masters:
+        emit("backups, reports, exports and packages that were made before still hold them")
+    if done.error is not None:
+        raise done.error
+    if done.is_interrupted:
+        emit("interrupted: run the same command again to remove the rest")
+        return EXIT_INTERRUPTED
+    return EXIT_DONE
