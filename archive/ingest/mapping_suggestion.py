@@ -15,6 +15,7 @@ from archive.ingest.column_mapping import fold_value
 from archive.ingest.column_names import fold_header, is_identifier, match_column
 from archive.ingest.date_rules import read_date
 from archive.ingest.field_definitions import CHOICES, COLUMNS
+from archive.ingest.printing_processes import RECOGNISED_WORDS, is_recognised, translate_printing_processes
 from archive.ingest.table_reader import open_table
 
 _ROWS_READ = 5000
@@ -111,7 +112,10 @@ def suggest_mapping(table: Path, *, sheet: str | None = None) -> MappingSuggesti
             if cell:
                 counted[cell] += 1
     guesses = [_guess(header, counted) for header, counted in zip(opened.headers, values, strict=True) if header]
-    return MappingSuggestion(table=table, columns=_without_rivals(guesses), notes=opened.notes)
+    notes = list(opened.notes)
+    if next(opened.rows, None) is not None:
+        notes.append(f"Only the first {_ROWS_READ:,} rows were read: values that occur later only are not listed.")
+    return MappingSuggestion(table=table, columns=_without_rivals(guesses), notes=notes)
 
 
 def _guess(header: str, values: Counter[str]) -> ColumnSuggestion:
@@ -134,13 +138,16 @@ def _guess(header: str, values: Counter[str]) -> ColumnSuggestion:
             target, certainty, reason = name, 0.7, f"its values look like it ({share[name]:.0%})"
     if target in ("filename", "date") and values and share[target] < 0.5:
         certainty, reason = certainty / 2, f"{reason}; but few of its values look like it ({share[target]:.0%})"
+    choices = _choices(target, header, values)
+    if target == "process" and (choices or any(map(is_recognised, values))):  # surer than a column of the material
+        certainty, reason = min(1.0, certainty + 0.05), f"{reason}; its values name printing processes"
     return ColumnSuggestion(
         header=header,
         target=target,
         certainty=round(certainty, 2),
         reason=reason,
         samples=samples,
-        values=_choices(target, header, values),
+        values=choices,
         day_first=_day_first(values) if target == "date" else None,
     )
 
@@ -151,7 +158,9 @@ def _share(values: Iterable[str], looks_like_it: Any) -> float:
 
 
 def _choices(target: str, header: str, values: Counter[str]) -> dict[str, str | None]:
-    """The museum's values of a column of choices, each with the catalogue's; equal values need no entry."""
+    """The museum's values of a column, each with the catalogue's; values that are right as they are need no entry."""
+    if target == "process":
+        return translate_printing_processes(values)
     words = _CHOICE_WORDS.get(target)
     if words is None or len(values) > _MOST_CHOICES:
         return {}
@@ -226,16 +235,25 @@ def _lines(suggestion: MappingSuggestion) -> Iterator[str]:
     for each in mapped:
         if each.values:
             yield ""
-            yield f"[values.{each.target}]  # theirs = ours: {', '.join(CHOICES[each.target])}"
-            for value, ours in each.values.items():
-                line = f"{_quoted(value)} = {_quoted(ours or '?')}"
-                yield line if ours else f"# {line}  # not known: state which of ours it is"
+            yield from _value_table(each)
     yield from _further_tables(suggestion)
     extra = [each for each in suggestion.columns if each.target == "extra"]
     if extra:
         yield ""
         yield "# Kept as extra metadata, and found with extra.NAME:word:"
         yield from (f"#   {_one_line(each.header)}: {_why(each)}" for each in extra)
+
+
+def _value_table(column: ColumnSuggestion) -> Iterator[str]:
+    if column.target == "process":
+        yield f"[values.process]  # theirs = ours; restoration leaves out: {', '.join(RECOGNISED_WORDS)}"
+        advice = "not certain: state the process if it is one of these"
+    else:
+        yield f"[values.{column.target}]  # theirs = ours: {', '.join(CHOICES[column.target])}"
+        advice = "not known: state which of ours it is"
+    for value, ours in column.values.items():
+        line = f"{_quoted(value)} = {_quoted(ours or '?')}"
+        yield line if ours else f"# {line}  # {advice}"
 
 
 def _further_tables(suggestion: MappingSuggestion) -> Iterator[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from archive.ingest.printing_processes import is_recognised
 from tests.small_archive import SmallArchive, write_scan
 
 MAPPING = 'columns = {filename = "Datei", title = "Titel"}\n# Größe und Maß stehen in keiner Spalte.\n'
@@ -62,3 +64,85 @@ def test_a_suggested_mapping_takes_a_museums_export_in_as_it_is(
         "Master 1, recto",
         "Master 2, verso",
     ]
+
+
+GERMAN = (
+    "Datei;Titel;Technik",
+    {
+        "Autotypie auf Papier": "halftone (Autotypie auf Papier)",
+        "Heliogravüre": "photogravure",
+        "Lichtdruck": "collotype",
+        "Radierung": "etching",
+        "Lithographie": "Lithographie",
+        "Tiefdruck": "Tiefdruck",
+        "Albuminabzug": "Albuminabzug",
+    },
+)
+FRENCH = (
+    "Fichier;Titre;Procédé",
+    {
+        "similigravure": "halftone",
+        "Phototypie": "collotype",
+        "eau-forte": "etching",
+        "xylographie": "woodcut",
+        "Gravure": "Gravure",
+        "tirage albuminé": "tirage albuminé",
+    },
+)
+SPANISH_AND_ITALIAN = (
+    "Archivo;Título;Técnica",
+    {
+        "fototipia": "collotype",
+        "aguafuerte": "etching",
+        "xilografia": "woodcut",
+        "Litografía coloreada": "lithograph (Litografía coloreada)",
+        "Grabado": "Grabado",
+        "copia a la albúmina": "copia a la albúmina",
+        "stampa all'albumina": "stampa all'albumina",
+    },
+)
+
+
+@pytest.mark.parametrize(("headers", "recorded"), [GERMAN, FRENCH, SPANISH_AND_ITALIAN])
+def test_a_suggested_mapping_makes_restore_leave_printed_pictures_out(
+    small: SmallArchive, headers: str, recorded: dict[str, str]
+) -> None:
+    table, mapping = small.home / "export.csv", small.home / "mapping.toml"
+    rows = [f"{number}.tif;A street;{process}" for number, process in enumerate(recorded)]
+    table.write_text("\n".join([headers, *rows]) + "\n", encoding="utf-8")
+    for number in range(len(recorded)):
+        write_scan(small.scans / f"{number}.tif", seed=number, width=80, height=72)
+    small.done("mapping", "suggest", table, "--output", mapping)
+    small.done("ingest", small.scans, "--metadata", table, "--mapping", mapping)
+    assert listed_processes(small) == list(recorded.values())
+    plan = small.done("restore", "--dry-run", "--model", "denoise-deblur@2.1").output
+    printed = [process for process in recorded.values() if is_recognised(process)]
+    for word in ("halftone", "photogravure", "lithograph", "etching", "woodcut", "collotype"):
+        masters = sum(word in process.casefold() for process in printed)
+        assert (f"  {masters}  process {word}" in plan) == (masters > 0)
+    assert f"To do: {len(recorded) - len(printed)} masters" in plan
+
+
+def test_processes_that_a_person_writes_into_the_mapping_are_recorded(small: SmallArchive) -> None:
+    table, mapping = small.home / "export.csv", small.home / "mapping.toml"
+    processes = ["Lichtdruck", "Tiefdruck", "Zzyzxdruck", "木版画"]
+    rows = [f"{number}.tif;{process}" for number, process in enumerate(processes)]
+    table.write_text("\n".join(["Datei;Technik", *rows]) + "\n", encoding="utf-8")
+    for number in range(len(processes)):
+        write_scan(small.scans / f"{number}.tif", seed=number)
+    suggested = small.done("mapping", "suggest", table).output
+    for proposed, decided in (
+        ('"Lichtdruck" = "collotype"\n', '"Lichtdruck" = "gelatin silver print"\n'),
+        ('# "Tiefdruck" = "?"', '"TIEFDRUCK" = "photogravure"\n"Zzyzxdruck" = "halftone" #'),
+    ):
+        assert proposed in suggested
+        suggested = suggested.replace(proposed, decided)
+    mapping.write_text(suggested, encoding="utf-8")
+    small.done("ingest", small.scans, "--metadata", table, "--mapping", mapping)
+    assert listed_processes(small) == ["gelatin silver print", "photogravure", "halftone", "木版画"]
+
+
+def listed_processes(archive: SmallArchive) -> list[str]:
+    """The recorded processes in the order of the accession numbers."""
+    listed = archive.done("list", "--fields", "accession_number,process", "--format", "jsonl").output
+    return [json.loads(line)["process"] for line in listed.splitlines()]
