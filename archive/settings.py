@@ -208,6 +208,16 @@ def _is_valid(value: Any, kind: type[Any]) -> bool:
     return not isinstance(value, int) or value > 0
 
 
+def settings_of_new_home(home: Path, *, database: str | None) -> Settings:
+    """The settings that :func:`create_home` would give a new home; writes nothing.
+
+    Raises:
+        HomeError: the database URL can't be used.
+    """
+    home = home.expanduser().absolute()
+    return Settings(home=home, database_url=_database_url(home, os.environ.get(DATABASE_VARIABLE) or database))
+
+
 def create_home(home: Path, *, database: str | None) -> Settings:
     """Creates a home with ``database`` in its ``archive.toml``; an existing home is not changed.
 

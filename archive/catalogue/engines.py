@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
+from archive.catalogue.sqlite_error_hints import add_hint
 from archive.errors import HomeError
 from archive.settings import Settings
 
@@ -57,6 +58,7 @@ def make_engine(settings: Settings, *, migrating: bool = False, keeps_connection
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite_migration if migrating else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", lambda context: add_hint(context.original_exception, path))
     return engine
 
 

@@ -53,6 +53,9 @@ def upgrade(settings: Settings) -> None:
     Raises:
         HomeError: the database can't be opened or upgraded; it is not changed.
     """
+    path = settings.sqlite_path
+    if path is not None and path.parent.is_dir() and not path.exists():
+        path.touch()  # with the mode that the umask says; SQLite would always use 0644, and nobody else could write
     with _migrating(settings) as connection:
         found = revision.current(connection)
         if revision.is_newer(found):
@@ -103,6 +106,21 @@ def advise(settings: Settings) -> list[str]:
     """
     with _reading(settings) as connection:
         return maintenance_advice.advise(connection)
+
+
+def holds_masters(settings: Settings) -> bool:
+    """Whether the database holds masters; it need not exist or have tables, and may have any schema.
+
+    Raises:
+        HomeError: the database can't be opened.
+    """
+    path = settings.sqlite_path
+    if path is not None and not path.exists():
+        return False
+    with _reading(settings) as connection:
+        if revision.current(connection) is None:
+            return False
+        return connection.execute(text("SELECT id FROM masters LIMIT 1")).first() is not None
 
 
 @contextmanager
