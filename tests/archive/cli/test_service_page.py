@@ -1,0 +1,77 @@
+"""The systemd units and the nightly script of the page "Run as a service"."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.small_archive import SmallArchive, write_scan
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "how-to" / "run-as-a-service.md").read_text(encoding="utf-8")
+
+
+def _file(name: str) -> str:
+    """The content of a file that the page names."""
+    found = re.search(rf"{re.escape(name)}`[^\n]*:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def nightly(small: SmallArchive, tmp_path: Path) -> Path:
+    """The script for the folders of the test."""
+    command = f"{shlex.quote(sys.executable)} -m archive"
+    text = _file("nightly.sh").replace("/opt/archive/.venv/bin/archive", command)
+    text = text.replace("/data/drop", str(small.scans)).replace("/data/export", str(tmp_path))
+    path = tmp_path / "nightly.sh"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def _run(script: Path, small: SmallArchive) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ARCHIVE_HOME": str(small.home), "PYTHONPATH": str(ROOT)}
+    return subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_nightly_script_does_all_steps_although_one_is_done_in_part(
+    nightly: Path, small: SmallArchive, tmp_path: Path
+) -> None:
+    write_scan(small.scans / "a.tif")
+    (small.scans / "b.tif").write_bytes(b"II*\0")  # truncated
+    ended = _run(nightly, small)
+    assert ended.returncode == 3, ended.stderr
+    assert '"status": "restored"' in (tmp_path / "items.jsonl").read_text(encoding="utf-8")
+
+
+def test_the_nightly_script_ends_with_a_step_that_fails(nightly: Path, small: SmallArchive, tmp_path: Path) -> None:
+    small.scans.rmdir()
+    ended = _run(nightly, small)
+    assert ended.returncode in (1, 2)
+    assert not (tmp_path / "items.jsonl").exists()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_understands_the_units(nightly: Path, tmp_path: Path) -> None:
+    units = []
+    for name in ("archive-serve.service", "archive-nightly.service", "archive-nightly.timer"):
+        text = _file(name).replace("/opt/archive/nightly.sh", str(nightly))
+        text = text.replace("/opt/archive/.venv/bin/archive", sys.executable)
+        units.append(tmp_path / name)
+        units[-1].write_text(text, encoding="utf-8")
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    about_these = [line for line in checked.stderr.splitlines() if "archive-" in line]
+    assert (checked.returncode, about_these) == (0, []), checked.stderr
