@@ -144,6 +144,10 @@ class _Translator:
             alike = difflib.get_close_matches(name, FIELD_NAMES, n=1)
             meant = f"Did you mean {alike[0]!r}? " if alike else ""
             raise self._query_error(node, f"No field {name!r}. {meant}{quoted}Known fields: {', '.join(FIELD_NAMES)}")
+        if isinstance(node.expr, (tree.Prohibit, tree.Plus, tree.Not)):
+            is_number = field.takes_negative and isinstance(node.expr.a, tree.Word)
+            if isinstance(node.expr, tree.Not) or not is_number:
+                raise self._query_error(node.expr, _operator_advice(self.text, name, node.expr))
         return self.translate(node.expr, field, depth + 1)
 
     def _translate_value(self, node: tree.Item, field: Field) -> QueryNode:
@@ -199,6 +203,22 @@ class _Translator:
 
     def _query_error(self, node: tree.Item, message: str) -> QueryError:
         return _query_error(self.text, node.pos, message)
+
+
+def _operator_advice(text: str, name: str, value: tree.Prohibit | tree.Plus | tree.Not) -> str:
+    """What to write in the query ``text`` instead of an operator between a field and its value, as in ``creator:-Anna``.
+
+    Lucene calls this a syntax error.
+    """
+    written, operand = (text[node.pos : node.pos + node.size].strip() for node in (value, value.a))
+    if isinstance(value, tree.Plus):
+        meant = f"Without it, write {name}:{operand}"
+    else:
+        meant = f"To exclude the value, write NOT {name}:{operand}"
+    if isinstance(value, tree.Not) or not isinstance(value.a, tree.Word):
+        return f"an operator can't stand between a field and its value. {meant}"
+    as_value = f"\\{written}" if value.a.has_wildcard() else f'"{written}"'
+    return f"is {written[0]} a part of the value? Then write {name}:{as_value}. {meant}"
 
 
 def _unsupported(node: tree.Item) -> str:

@@ -151,6 +151,10 @@ METADATA_QUERIES = {
     "date:*": "A1 A2 A3 a1",
     "NOT date:*": "LC/USF 34-9058.C",
     "date:-0100": "",
+    # a quoted value may begin with an operator
+    'accession_number:"-dash"': "",
+    'NOT accession_number:"-dash"': "A1 A2 A3 LC/USF 34-9058.C a1",
+    r"accession_number:\-d*": "",
     "creator:Lange AND date:[1930 TO 1939]": "A1",
 }
 
@@ -332,6 +336,13 @@ def test_views_pick_masters(session: Session) -> None:
         ("date:[1900..1910]", 17, "a range is written [1900 TO 1910]"),
         ("date:1900 TO 1910", 11, "a range has brackets, such as [1900 TO 1910]"),
         ("accession_number:1906:12", 18, "Put a value with a colon in quotation marks"),
+        ("accession_number:-dash", 18, 'write accession_number:"-dash". To exclude the value, write NOT accession_number:dash'),
+        ("accession_number:-da*", 18, r"write accession_number:\-da*. To exclude the value, write NOT accession_number:da*"),
+        ("mother creator: -Anna", 17, 'write creator:"-Anna". To exclude the value, write NOT creator:Anna'),
+        ("accession_number:+plus", 18, 'write accession_number:"+plus". Without it, write accession_number:plus'),
+        ('creator:-"Anna B"', 9, 'To exclude the value, write NOT creator:"Anna B"'),
+        ("creator:NOT Anna", 9, "To exclude the value, write NOT creator:Anna"),
+        ("psnr_source:-[1 TO 2]", 13, "To exclude the value, write NOT psnr_source:[1 TO 2]"),
         ("AND mother", 1, "AND needs something on both sides"),
         ('title:"mother', 7, "this quotation mark is not closed"),
         ("a \0", 3, "can't be in any text"),
@@ -365,6 +376,7 @@ def test_large_queries_are_answered_or_refused_in_words(people: Session) -> None
         f"{many} OR b",
         "(" * 500 + "a" + ")" * 500,
         "-" * 200 + "a",
+        "creator:-" + "(" * 500 + "a" + ")" * 500,
         "a " * 30_000,
         "a " * MAX_QUERY_COST,
     ):
