@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, func, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, ScalarSelect, Select, func, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
+from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, ColumnClause
 
 from archive.catalogue.query.query_tree import And, Condition, Not, Or, QueryNode
 from archive.catalogue.schema.tables import Item, Master, RecipeStage
@@ -29,6 +29,7 @@ MANY_ITEMS = 20_000
 _MAX_LISTED_RECIPES = 100
 _RECIPE_COLUMNS = frozenset(RecipeStage.__table__.columns.recipe_id.base_columns)
 _MAX_LISTED_WORDS = 1_000
+_ItemIds = Select[Any] | CompoundSelect[Any]
 _WORD_COLUMNS = frozenset(DistinctWord.__table__.columns.word.base_columns)
 
 
@@ -111,7 +112,7 @@ def _prefer_indexes(session: Session) -> None:
         session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
 
 
-def _select_matches(condition: Condition, predicate: Any, ids: Select[Any]) -> Select[Any]:
+def _select_matches(condition: Condition, predicate: Any, ids: _ItemIds) -> _ItemIds:
     """A statement with at least as many rows as items match, for counting.
 
     If the predicate is a single selection of ids, its rows are counted without joining items or masters.
@@ -127,7 +128,7 @@ def _select_matches(condition: Condition, predicate: Any, ids: Select[Any]) -> S
     return selection
 
 
-def _at_most(ids: Select[Any], count: int) -> Select[Any]:
+def _at_most(ids: _ItemIds, count: int) -> Select[Any]:
     """``ids``, of which there are at most ``count``. The limit tells PostgreSQL so, which then looks them up first."""
     return select(*ids.limit(count).subquery().columns)
 
@@ -189,10 +190,15 @@ def _list_words(session: Session, predicate: ColumnElement[bool]) -> ColumnEleme
     return None if too_many else listed
 
 
-def _select_item_ids(session: Session, predicate: ColumnElement[bool]) -> Select[Any]:
+def _select_item_ids(session: Session, predicate: ColumnElement[bool]) -> _ItemIds:
     """Selects the ids of the items for which ``predicate`` holds; an id may appear several times."""
+    if _is_or(predicate):  # each alternative has its own index
+        return union_all(*(_select_item_ids(session, each) for each in predicate.get_children()))
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
+        if _is_or(element):  # a join with a selection would exclude the rows for which another alternative holds
+            unchanged: ColumnElement[bool] = element
+            return unchanged
         if not _is_in_selection(element):
             return None
         selection: Select[Any] = element.right.element
@@ -221,6 +227,10 @@ def _selected_column(element: Any) -> ColumnElement[Any]:
 
 def _is_of_masters(element: Any) -> bool:
     return isinstance(element, ColumnClause) and getattr(element.table, "name", "") == Master.__tablename__
+
+
+def _is_or(element: Any) -> bool:
+    return isinstance(element, BooleanClauseList) and element.operator is operators.or_
 
 
 def _is_in_selection(element: Any) -> bool:

@@ -7,12 +7,22 @@ import pytest
 from sqlalchemy import Connection, event
 
 from archive.catalogue import Catalogue
-from archive.catalogue.listings import list_items
+from archive.catalogue.listings import list_items, list_masters
 from archive.catalogue.query import query_planner
 from archive.catalogue.query.fields import FIELDS
-from archive.catalogue.schema.vocabularies import Access, Decision, View
+from archive.catalogue.query.status_predicates import STATUSES
+from archive.catalogue.schema.vocabularies import Access, Decision, FileFault, StageTask, TaskStatus, View
 from archive.fixity import verify_files
-from tests.catalogue_rows import add_derivative, add_item, add_master, add_recipe, add_review, add_task, add_version
+from tests.catalogue_rows import (
+    AT,
+    add_derivative,
+    add_item,
+    add_master,
+    add_recipe,
+    add_review,
+    add_task,
+    add_version,
+)
 
 # A question to each field, as in a large catalogue.
 QUESTIONS = {
@@ -50,7 +60,7 @@ QUESTIONS = {
     "filled_places": "filled_places:[1 TO *]",
 }
 FURTHER = (
-    *(f"status:{name}" for name in ("unrestored", "restored", "styled", "failed", "refused")),
+    *(f"status:{name}" for name in ("unrestored", "restored", "styled", "failed", "refused", "lost", "withdrawn")),
     "mother",
     "psnr_reference:*",
     "model:*",
@@ -187,6 +197,29 @@ EXPECTED = {
     "batch:[1 TO 9] OR batch:77": "A B D",
     "accession_number:[B TO D] mother": "B C D",
 }
+
+
+def test_each_status_finds_the_items_of_the_masters_that_have_it(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        version = add_version(session, approved=True)
+        style = add_version(session, "art@1.0", task=StageTask.STYLE)
+        masters = {name: add_item(session, name).masters[0] for name in (*STATUSES, "changed")}
+        masters["lost"].file_fault, masters["changed"].file_fault = FileFault.MISSING, FileFault.CHANGED
+        masters["refused"].refusal = "negative polarity"
+        add_derivative(session, masters["restored"], version)
+        add_derivative(session, masters["styled"], version, style)
+        add_derivative(session, masters["withdrawn"], version).withdrawn_at = AT
+        stale = add_derivative(session, masters["stale"], version)
+        add_task(session, stale.batch, masters["failed"], stale.recipe, TaskStatus.FAILED)
+        masters["stale"].is_stale = True
+    with catalogue.reading() as session:
+        for status in STATUSES:
+            having = {row["accession_number"] for row in list_masters(session, f"status:{status}")}
+            assert status in having
+            for limit in (None, 50):
+                assert {row["accession_number"] for row in list_items(session, f"status:{status}", limit)} == having
+        lost = [row["accession_number"] for row in list_items(session, "status:lost")]
+        assert lost == ["changed", "lost"]
 
 
 class _Explained:
