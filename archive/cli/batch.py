@@ -29,7 +29,7 @@ from archive.cli.output_formats import (
     print_json_array,
     print_table,
 )
-from archive.cli.restore_rerun import PARTLY, run_and_report
+from archive.cli.restore_rerun import PARTLY, check_run_options, run_and_report
 
 if TYPE_CHECKING:
     from archive.batches.running.worker_count import WorkerCount
@@ -209,6 +209,7 @@ def resume(
     Several processes may work on one batch, on one machine (--workers) or on several (--ray, or by hand) that share the
     home and a PostgreSQL database.
     """
+    check_run_options(workers=workers, ray=ray, notify=notify, metrics=metrics)
     catalogue = context.catalogue()
     if priority is not None:
         from archive.batches.priority import set_priority

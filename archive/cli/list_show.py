@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import click
 
 from archive.cli.logging_setup import emit
 from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
-from archive.cli.output_formats import as_json, describe_empty_result, print_rows
+from archive.cli.output_formats import as_json, command_for_query, describe_empty_result, print_rows
 from archive.display_labels import (
     DERIVATIVE_KEYS,
     DERIVATIVE_ROW_FIELDS,
@@ -17,6 +18,9 @@ from archive.display_labels import (
     LIST_FIELDS,
     MASTER_ROW_FIELDS,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 TABLE_FIELDS = ("accession_number", "title", "date", "status", "version", "psnr_reference", "review")
 MASTER_TABLE_FIELDS = ("accession_number", "sequence", "view", "status", "review", "file", "path")
@@ -101,11 +105,20 @@ def list_command(
         found = lists[rows](session, query, limit, further=further)
         first = next(found, None)
         if first is None and limit != 0:
-            emit(describe_empty_result(query))
+            emit(_describe_no_rows(session, rows, query))
         shown = fields or (in_table if form == "table" else known)
         if bom:
             click.echo("\ufeff", nl=False)
         print_rows(() if first is None else chain([first], found), shown, form)
+
+
+def _describe_no_rows(session: Session, rows: str, query: str | None) -> str:
+    """Why a list is empty: nothing matches, or what matches has no derivatives."""
+    from archive.catalogue import listings
+
+    if rows == "derivatives" and next(listings.list_items(session, query, 1), None) is not None:
+        return f"the items found have no derivatives. Run `{command_for_query('archive restore', query)}` to make them"
+    return describe_empty_result(query)
 
 
 def _fields(rows: str, query: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

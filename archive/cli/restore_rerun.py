@@ -227,6 +227,7 @@ def _plan_and_run(
     else:
         from archive.batches.running.runner import check_device
 
+        check_run_options(workers=workers, ray=ray, notify=notify, metrics=metrics)
         check_device(catalogue, options["device"], options["precision"], ray=ray is not None)
         asks = not yes and is_interactive()
         written = _write_and_confirm(partial(plan, catalogue, query, **options), query, asks=asks)
@@ -281,6 +282,20 @@ def _print_planned(batch_id: int) -> None:
 def is_interactive() -> bool:
     """Whether standard input and output are both terminals."""
     return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def check_run_options(*, workers: WorkerCount, ray: str | None, notify: str | None, metrics: str | None) -> None:
+    """Checks the options of a run before anything is written.
+
+    Raises:
+        UsageError: the machine has too little memory for the workers, or the metrics or the command can't be used.
+    """
+    from archive.batches.running.metrics_and_notifications import check_monitoring
+    from archive.batches.running.worker_count import check_worker_count
+
+    if ray is None:  # each node of a cluster has its own memory
+        check_worker_count(workers)
+    check_monitoring(notify=notify, metrics=metrics)
 
 
 def run_and_report(

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue.schema.tables import Item, Master
-from archive.catalogue.schema.vocabularies import Polarity, View
+from archive.catalogue.schema.vocabularies import FileFault, Polarity, View
 
 _ROWS_AT_A_TIME = 5_000  # bounds memory and the number of round trips
 
@@ -24,6 +24,7 @@ class Candidate(NamedTuple):
     width: int
     height: int
     unsupported: str | None
+    file_fault: FileFault | None  # that the last check found
     samples_per_pixel: int
     bits_per_sample: int
     refusal: str | None
@@ -54,6 +55,7 @@ def read_candidates(session: Session, wanted: ColumnElement[bool]) -> Iterator[C
             Master.width,
             Master.height,
             Master.unsupported,
+            Master.file_fault,
             Master.samples_per_pixel,
             Master.bits_per_sample,
             Master.refusal,

@@ -27,6 +27,7 @@ from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_overlapping_batches
+from archive.catalogue.query.status_predicates import LOST_MASTER
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, View
@@ -122,6 +123,9 @@ class PlanBuilder:
             if views is not None and row.view not in views:
                 self._exclude(f"view {row.view}", row, f"--view {row.view}")
                 continue
+            if row.file_fault is not None:
+                self._exclude(f"file {row.file_fault}: bring it back, then run `archive verify`", row, None)
+                continue
             # An unsupported kind is always excluded, whatever the rule says.
             reason = row.unsupported or (exclusion_rule(row) if exclusion_rule else None)
             if reason is not None:
@@ -145,7 +149,7 @@ class PlanBuilder:
             if not self.is_trial:
                 self.adopted += _trial_derivatives(session, wanted & in_views, recipe)
             if self.sample is None:
-                is_lost = _has_derivative(session, recipe, lost=True) & ~has_derivative
+                is_lost = _has_derivative(session, recipe, lost=True) & ~has_derivative & ~LOST_MASTER
                 self.made_again += session.scalar(select_master_count(wanted & in_views & is_lost)) or 0
             for row in read_candidates(session, wanted & ~has_derivative):
                 yield row, recipe

@@ -57,7 +57,8 @@ def plan_restore(
     """Plans the restoration of the masters that ``query`` selects (all without a query) with ``model``.
 
     A master that has a derivative of the recipe is counted, not planned again; one whose last task failed is planned
-    again. Masters of other ``views``, unsuited masters, and masters without a mask are excluded and counted.
+    again. Masters of other ``views``, unsuited masters, masters whose file the last check did not find as recorded, and
+    masters without a mask are excluded and counted.
 
     Args:
         catalogue: the catalogue.

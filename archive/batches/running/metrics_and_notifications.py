@@ -158,6 +158,17 @@ class BatchMonitor:
                 _log.warning("the command of --notify ended with exit code %d", done.returncode)
 
 
+def check_monitoring(*, notify: str | None, metrics: str | None) -> None:
+    """Checks before a batch is written that it can be monitored. A port is opened and closed again.
+
+    Raises:
+        UsageError: as from :class:`BatchMonitor`.
+    """
+    _split_command(notify)
+    if metrics is not None:
+        MetricsOutput(metrics, batch_id=0).close()
+
+
 def monitor_batch(
     catalogue: Catalogue, batch_id: int, *, notify: str | None, metrics: str | None
 ) -> AbstractContextManager[object]:

@@ -32,7 +32,8 @@ def require_source_folders(catalogue: Catalogue, batch_id: int) -> None:
             if problem is not None:
                 raise BatchError(
                     f"the folder {folder}, where masters of batch {batch_id} lie, {problem}: mount or restore it, then "
-                    f"run `archive batch resume {batch_id}`. Nothing was marked as failed"
+                    f"run `archive batch resume {batch_id}`. Nothing was marked as failed. To go on without it, run "
+                    f"`archive batch cancel {batch_id}`, and restore with a query that excludes its items"
                 )
 
 

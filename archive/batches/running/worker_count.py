@@ -47,6 +47,15 @@ def place_workers(requested: WorkerCount, options: WorkerOptions, tasks: int) ->
     ]
 
 
+def check_worker_count(requested: WorkerCount) -> None:
+    """Checks that this machine has the memory for so many workers.
+
+    Raises:
+        UsageError: it has too little.
+    """
+    count_workers(requested, gpus=0, cores=count_cores(), memory=machine_memory())
+
+
 def count_workers(requested: WorkerCount, *, gpus: int, cores: int, memory: int, machine: str = "this machine") -> int:
     """How many workers run on a machine with so many GPUs and cores, and so much memory in bytes.
 

@@ -206,9 +206,9 @@ class _Translator:
 
 
 def _operator_advice(text: str, name: str, value: tree.Prohibit | tree.Plus | tree.Not) -> str:
-    """What to write in the query ``text`` instead of an operator between a field and its value, as in ``creator:-Anna``.
+    """What to write instead of an operator between a field and its value, as in ``creator:-Anna``.
 
-    Lucene calls this a syntax error.
+    ``text`` is the query. Lucene calls this a syntax error.
     """
     written, operand = (text[node.pos : node.pos + node.size].strip() for node in (value, value.a))
     if isinstance(value, tree.Plus):

@@ -18,14 +18,18 @@ from archive.catalogue.schema.vocabularies import (
     TaskStatus,
 )
 
+_MISSING = (FileFault.MISSING, FileFault.CHANGED)
+LOST_MASTER: ColumnElement[bool] = and_(Master.file_fault.is_not(None), Master.file_fault.in_(_MISSING))
+"""True if the last check did not find the master's own file with its recorded bytes."""
+
 
 def _lost() -> ColumnElement[bool]:
     """True if the last check did not find the master's file, or one of its derivatives', with its recorded bytes."""
-    missing, derivative = (FileFault.MISSING, FileFault.CHANGED), aliased(Derivative)
+    derivative = aliased(Derivative)
     return or_(
-        and_(Master.file_fault.is_not(None), Master.file_fault.in_(missing)),
+        LOST_MASTER,
         Master.id.in_(
-            select(derivative.master_id).where(derivative.file_fault.is_not(None), derivative.file_fault.in_(missing))
+            select(derivative.master_id).where(derivative.file_fault.is_not(None), derivative.file_fault.in_(_MISSING))
         ),
     )
 

@@ -23,6 +23,7 @@ def _candidates(count: int, **facts: Any) -> list[Candidate]:
         "width": 6000,
         "height": 4000,
         "unsupported": None,
+        "file_fault": None,
         "samples_per_pixel": 1,
         "bits_per_sample": 16,
         "refusal": None,

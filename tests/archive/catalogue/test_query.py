@@ -336,8 +336,16 @@ def test_views_pick_masters(session: Session) -> None:
         ("date:[1900..1910]", 17, "a range is written [1900 TO 1910]"),
         ("date:1900 TO 1910", 11, "a range has brackets, such as [1900 TO 1910]"),
         ("accession_number:1906:12", 18, "Put a value with a colon in quotation marks"),
-        ("accession_number:-dash", 18, 'write accession_number:"-dash". To exclude the value, write NOT accession_number:dash'),
-        ("accession_number:-da*", 18, r"write accession_number:\-da*. To exclude the value, write NOT accession_number:da*"),
+        (
+            "accession_number:-dash",
+            18,
+            'write accession_number:"-dash". To exclude the value, write NOT accession_number:dash',
+        ),
+        (
+            "accession_number:-da*",
+            18,
+            r"write accession_number:\-da*. To exclude the value, write NOT accession_number:da*",
+        ),
         ("mother creator: -Anna", 17, 'write creator:"-Anna". To exclude the value, write NOT creator:Anna'),
         ("accession_number:+plus", 18, 'write accession_number:"+plus". Without it, write accession_number:plus'),
         ('creator:-"Anna B"', 9, 'To exclude the value, write NOT creator:"Anna B"'),

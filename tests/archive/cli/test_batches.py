@@ -213,7 +213,21 @@ def test_masters_that_are_not_there_as_a_whole_stop_the_batch(planned: SmallArch
     planned.scans.rename(planned.scans.with_name("elsewhere"))
     answer = planned.run("batch", "resume", "1")
     assert (answer.code, "is absent" in answer.errors) == (1, True)
+    assert "To go on without it, run `archive batch cancel 1`, and restore with a query that excludes" in answer.errors
     assert planned.done("batch", "show", "1", "--format", "json").json()["pending"] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--metrics", "/nonexistent/x.prom"), ("--metrics", "99999"), ("--workers", "99999"), ("--notify", "'")],
+)
+def test_options_of_a_run_are_checked_before_anything_is_written(
+    planned: SmallArchive, options: tuple[str, str]
+) -> None:
+    before = planned.done("batch", "list", "--format", "json").output
+    assert planned.run("restore", "--strength", "0.5", "--yes", *options).code == 2
+    assert planned.run("batch", "resume", "1", "--priority", "3", *options).code == 2
+    assert planned.done("batch", "list", "--format", "json").output == before
 
 
 def test_json_logs_tell_batch_task_item_and_stage_on_every_line(planned: SmallArchive) -> None:

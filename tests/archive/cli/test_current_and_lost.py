@@ -121,11 +121,34 @@ def test_a_master_is_missing_and_found_again(museum: SmallArchive) -> None:
     assert museum.show("A")["masters"][0]["file"] == "missing"
     rows = museum.done("list", "--rows", "masters", "--fields", "accession_number,file").output.splitlines()[2:]
     assert [row.split() for row in rows] == [["A", "missing"], ["B", "–"], ["C", "–"]]
+    assert [row["accession_number"] for row in museum.done("list", "status:lost", "--format", "json").json()] == ["A"]
     assert "– means no fault, or not checked yet" in " ".join(museum.done("list", "--help").output.split())
     scan.write_bytes(content)
     museum.done("ingest", museum.scans)
     assert museum.show("A")["masters"][0]["file"] is None
     assert museum.done("list", "status:lost", "--format", "json").json() == []
+
+
+def test_masters_known_to_be_lost_are_left_out_so_that_their_absent_folder_stops_nothing(museum: SmallArchive) -> None:
+    gone, changed = museum.scans.parent / "other" / "D.tif", museum.scans / "B.tif"
+    write_scan(gone, seed=4)
+    museum.done("ingest", gone.parent)
+    gone.unlink()
+    write_scan(changed, seed=5)
+    assert museum.run("verify").code == 3
+    gone.parent.rmdir()
+
+    answer = museum.done("restore", "--strength", "0.5", "--device", "cpu")
+
+    assert "To do: 2 masters" in answer.errors
+    assert "1  file missing: bring it back, then run `archive verify`: D (1)" in answer.errors
+    assert "1  file changed: bring it back, then run `archive verify`: B (1)" in answer.errors
+    assert "1  file changed: bring it back" in museum.done("rerun", "--model", f"{MODEL}@1.1", "--dry-run").output
+
+    write_scan(gone, seed=4)
+    write_scan(changed, seed=1)
+    museum.done("verify")
+    assert "To do: 2 masters" in museum.done("restore", "--strength", "0.5", "--dry-run").output
 
 
 def test_a_trial_is_not_current_until_it_is_accepted_or_promoted(museum: SmallArchive) -> None:

@@ -46,6 +46,20 @@ def test_an_unquoted_query_is_answered_with_the_quoted_one(small: SmallArchive) 
     assert "quotation marks: 'collection:Lange AND date:1930'" in answer.errors
 
 
+def test_items_without_derivatives_are_not_an_empty_catalogue(small: SmallArchive) -> None:
+    assert "no items yet" in small.done("list", "--rows", "derivatives").errors
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+
+    answer = small.done("list", "--rows", "derivatives").errors
+    assert answer == "the items found have no derivatives. Run `archive restore` to make them\n"
+    assert (
+        "`archive restore accession_number:a`"
+        in small.done("list", "accession_number:a", "--rows", "derivatives").errors
+    )
+    assert "matches the query" in small.done("list", "accession_number:b", "--rows", "derivatives").errors
+
+
 def test_a_folder_instead_of_a_query_is_answered_with_the_command_for_folders(
     small: SmallArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
