@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.logging_setup import emit, is_json
+from archive.cli.logging_setup import emit, is_json, warn
 from archive.cli.message_lines import print_groups
 from archive.cli.output_formats import escape_control_characters, pluralise
 from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY
@@ -41,7 +41,7 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
         return EXIT_INTERRUPTED
     if result.pending:
         open_masters = pluralise(result.pending, "master")
-        emit(f"{open_masters} not started: continue with `archive batch resume {batch_id}`", batch=batch_id)
+        warn(f"{open_masters} not started: continue with `archive batch resume {batch_id}`", batch=batch_id)
     if result.was_over:
         emit(_describe_finished_batch(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
@@ -69,14 +69,14 @@ def _print_not_current(batch_id: int, count: int) -> None:
 
 def _print_failures(batch_id: int, failures: Sequence[Failure]) -> None:
     """Prints failures by kind; in the json log format one by one."""
-    emit(f"{pluralise(len(failures), 'master')} failed:", batch=batch_id)
+    warn(f"{pluralise(len(failures), 'master')} failed:", batch=batch_id)
     named = [(f"{failure.accession_number} ({failure.sequence})", failure.reason) for failure in failures]
     if not is_json():
         print_groups(group_messages(named), all_with=f"`archive batch show {batch_id}`")
         return
     for failure, (name, reason) in zip(failures, named, strict=True):
         line = escape_control_characters(f"{name}: {reason}")
-        emit(line, batch=batch_id, item=failure.accession_number, reason=reason)
+        warn(line, batch=batch_id, item=failure.accession_number, reason=reason)
 
 
 def _describe_finished_batch(batch_id: int, result: BatchResult) -> str:

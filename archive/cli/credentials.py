@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit
+from archive.cli.logging_setup import emit, warn
 from archive.cli.options import ArchiveGroup, Context, epilog, pass_context, query_argument
 from archive.cli.output_formats import as_json, describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
@@ -201,7 +201,8 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
     catalogue = context.catalogue()
     wanted = current_derivatives(catalogue, query, include_restricted=include_restricted)
     signed, failed = _sign_all(catalogue, wanted.derivatives, output) if wanted.derivatives else (0, 0)
-    emit(f"{pluralise(signed, 'signed copy', 'signed copies')}{f', {failed:,} failed' if failed else ''}")
+    write = warn if failed else emit
+    write(f"{pluralise(signed, 'signed copy', 'signed copies')}{f', {failed:,} failed' if failed else ''}")
     if wanted.not_open:
         emit(
             f"{pluralise(wanted.not_open, 'derivative')} left out: access not open. "
@@ -226,7 +227,7 @@ def _sign_all(catalogue: Catalogue, derivatives: tuple[tuple[int, str], ...], ou
             try:
                 copy = sign_derivative(catalogue, loaded, derivative_id, output / name)
             except ArchiveError as error:
-                emit(escape_control_characters(str(error)))
+                warn(escape_control_characters(str(error)))
             else:
                 signed += 1
                 click.echo(f"{copy.sha256}  {escape_control_characters(str(copy.path))}")

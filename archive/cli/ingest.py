@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from archive.cli.logging_setup import emit
+from archive.cli.logging_setup import emit, warn
 from archive.cli.message_lines import print_messages
 from archive.cli.options import Context, command, pass_context
 from archive.cli.output_formats import escape_control_characters, pluralise
@@ -155,15 +156,15 @@ def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
     _print(report.passed_over, len(report.passed_over), "{} passed over", "file", verbose=verbose)
     without_files = ((f"{_place(row)}: {row.value}", row.advice) for row in report.rows_without_files)
     _print(without_files, len(report.rows_without_files), "{} without a file", "row", verbose=verbose)
-    for paths, heading, what in (
-        (report.files_without_rows, "{} without a row", "image"),
-        (report.files_without_sums, "{} not in the manifest", "image"),
-        (report.missing, "{} of the manifest not found", "file"),
+    for paths, heading, what, level in (
+        (report.files_without_rows, "{} without a row", "image", logging.INFO),
+        (report.files_without_sums, "{} not in the manifest", "image", logging.INFO),
+        (report.missing, "{} of the manifest not found", "file", logging.WARNING),
     ):
-        _print(((path, "") for path in paths), len(paths), heading, what, verbose=verbose)
+        _print(((path, "") for path in paths), len(paths), heading, what, verbose=verbose, level=level)
     _print(report.notes, len(report.notes), "{}", "note", verbose=verbose)
     _print_problems(report, verbose=verbose)
-    _print(report.failures, len(report.failures), "{} refused", "file", verbose=verbose)
+    _print(report.failures, len(report.failures), "{} refused", "file", verbose=verbose, level=logging.WARNING)
 
 
 def _place(problem: TableProblem) -> str:
@@ -184,10 +185,18 @@ def _places(entry: ProblemEntry) -> str:
     return f"{table} {entry.count:,} {place_word(Path(table))}s {lines}{more}"
 
 
-def _print(messages: Iterable[tuple[str, str]], count: int, heading: str, what: str, *, verbose: bool) -> None:
+def _print(
+    messages: Iterable[tuple[str, str]],
+    count: int,
+    heading: str,
+    what: str,
+    *,
+    verbose: bool,
+    level: int = logging.INFO,
+) -> None:
     if count:
         counted = heading.format(pluralise(count, what))
-        print_messages(counted, messages, verbose=verbose, all_with="--verbose, or --problems FILE.csv")
+        print_messages(counted, messages, verbose=verbose, all_with="--verbose, or --problems FILE.csv", level=level)
 
 
 def _print_problems(report: IngestReport, *, verbose: bool) -> None:
@@ -196,11 +205,11 @@ def _print_problems(report: IngestReport, *, verbose: bool) -> None:
 
     if not report.problems:
         return
-    emit(f"{pluralise(len(report.problems), 'problem')} in the tables:")
+    warn(f"{pluralise(len(report.problems), 'problem')} in the tables:")
     for group in group_problems(report.problems, places=_PLACES_SHOWN):
-        emit(f"  {group.count:,} x {group.kind}")
+        warn(f"  {group.count:,} x {group.kind}")
         shown = group.distinct if report.dry_run or verbose else min(group.distinct, _PROBLEMS_SHOWN)
         for entry in islice(group.entries, shown):
-            emit(f"    {escape_control_characters(f'{_places(entry)}: {entry.problem.message}')}")
+            warn(f"    {escape_control_characters(f'{_places(entry)}: {entry.problem.message}')}")
         if hidden := group.distinct - shown:
-            emit(f"    and {hidden:,} more: --verbose, or --problems FILE.csv")
+            warn(f"    and {hidden:,} more: --verbose, or --problems FILE.csv")

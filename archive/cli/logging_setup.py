@@ -60,6 +60,11 @@ def emit(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
         click.echo(text, err=True)
 
 
+def warn(text: str, **facts: Any) -> None:
+    """Writes ``text`` about a part that failed, because of which a command ends with exit code 3: like :func:`emit`."""
+    emit(text, level=logging.WARNING, **facts)
+
+
 def _json_formatter() -> logging.Formatter:
     import structlog
 
@@ -67,6 +72,12 @@ def _json_formatter() -> logging.Formatter:
         if event["logger"].startswith(_BATCH_LOGGERS):
             for key in _OF_A_BATCH:
                 event.setdefault(key, None)
+        return event
+
+    def with_level(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        # Logged as information, because in text the result of the batch lists the failures.
+        if event.get("outcome") == "failed":
+            event["level"] = "warning"
         return event
 
     return structlog.stdlib.ProcessorFormatter(
@@ -78,6 +89,7 @@ def _json_formatter() -> logging.Formatter:
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info,
             with_batch,
+            with_level,
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

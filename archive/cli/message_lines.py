@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from archive.cli.logging_setup import emit, is_json
@@ -9,7 +10,9 @@ from archive.cli.output_formats import escape_control_characters
 from archive.message_groups import MessageGroup, group_messages
 
 
-def print_messages(heading: str, messages: Iterable[tuple[str, str]], *, verbose: bool, all_with: str) -> None:
+def print_messages(
+    heading: str, messages: Iterable[tuple[str, str]], *, verbose: bool, all_with: str, level: int = logging.INFO
+) -> None:
     """Prints messages, each a name and a text, on standard error.
 
     Args:
@@ -17,11 +20,12 @@ def print_messages(heading: str, messages: Iterable[tuple[str, str]], *, verbose
         messages: the messages. The name may be empty, and the text where the heading says it all.
         verbose: print each of them; the json log format always does.
         all_with: how to see all of them, printed if some are not shown.
+        level: of the lines in the json log format.
     """
-    emit(f"{heading}:")
+    emit(f"{heading}:", level=level)
     if verbose or is_json():
         for name, text in messages:
-            emit(f"  {escape_control_characters(': '.join(filter(None, (name, text))))}")
+            emit(f"  {escape_control_characters(': '.join(filter(None, (name, text))))}", level=level)
         return
     print_groups(group_messages(messages), all_with=all_with)
 

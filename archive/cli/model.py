@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from archive.cli.logging_setup import emit
+from archive.cli.logging_setup import warn
 from archive.cli.model_training import evaluate, train
 from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context, query_argument
 from archive.cli.output_formats import as_json, escape_control_characters, pluralise, print_table
@@ -127,7 +127,7 @@ def alias(context: Context, name: str, version: str, alias_name: str, *, remove:
         stale = count_stale_masters(session)
         is_applied = {"model": name, "version": version} not in unapplied_versions(session)
     if stale:
-        emit(
+        warn(
             f"{pluralise(stale, 'master')} stale: list with `archive list status:stale`, restore by the approved "
             "version with `archive rerun`"
         )

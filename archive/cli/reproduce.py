@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.logging_setup import emit
+from archive.cli.logging_setup import emit, warn
 from archive.cli.options import Context, DeviceType, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
@@ -43,10 +43,11 @@ def reproduce(context: Context, query: str | None, limit: int | None, device: st
         line = f"{record.name}  derivative {record.id}  {comparison.as_text}: {comparison.detail}"
         click.echo(escape_control_characters(line))
     counts = ", ".join(f"{number:,} {result}" for result, number in sorted(report.counts.items()))
-    emit(f"{pluralise(report.counts.total(), 'derivative')} reproduced{counts and ': '}{counts}")
+    write = warn if report.failed else emit
+    write(f"{pluralise(report.counts.total(), 'derivative')} reproduced{counts and ': '}{counts}")
     for folder, derivatives in report.absent_folders.items():
         left_out = f"{pluralise(derivatives, 'derivative')} left out: the folder {folder} of their masters is gone"
-        emit(f"{escape_control_characters(left_out)}. Is its share mounted?")
+        warn(f"{escape_control_characters(left_out)}. Is its share mounted?")
     if query is not None and not report.counts and not report.absent_folders and limit is None:
         emit(describe_empty_result(query, "no derivative"))
     return EXIT_PARTLY if report.failed else EXIT_DONE

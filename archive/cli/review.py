@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.logging_setup import emit
+from archive.cli.logging_setup import emit, warn
 from archive.cli.options import Context, RowId, command, pass_context
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
@@ -156,9 +156,9 @@ def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool)
     outcome = record_plan(catalogue, plan, make_progress())
     click.echo(f"{pluralise(outcome.recorded, 'decision')} recorded")
     if outcome.failures:
-        emit(f"{pluralise(len(outcome.failures), 'decision')} not recorded:")
+        warn(f"{pluralise(len(outcome.failures), 'decision')} not recorded:")
         for accession_number, reason in outcome.failures:
-            emit(escape_control_characters(f"  {accession_number}: {reason}"))
+            warn(escape_control_characters(f"  {accession_number}: {reason}"))
     return EXIT_PARTLY if outcome.failures else EXIT_DONE
 
 

@@ -41,6 +41,8 @@ def add(context: Context, name: str, role: str, *, password_stdin: bool, no_pass
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     elif not no_password:
+        if not sys.stdin.isatty():
+            raise click.UsageError("a password can be typed on a terminal only. Use --password-stdin or --no-password")
         password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     add_account(context.catalogue(), name, Role(role), password)
     click.echo(f"{escape_control_characters(name)}: {role}")

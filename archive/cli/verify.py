@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.logging_setup import emit
+from archive.cli.logging_setup import emit, warn
 from archive.cli.options import Context, command, pass_context, query_argument
 from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
 from archive.cli.progress_bar import make_progress
@@ -75,20 +75,21 @@ def verify(
         raise NotFoundError(f"Nothing was checked: {describe_empty_result(query)}")
     for kind, path, problem in report.broken:
         click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
-    emit(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
+    write = warn if report.broken else emit
+    write(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
     if report.broken and not repair:
         emit(_FROM_BACKUP)
         if any(_is_repairable(broken) for broken in report.broken):
             emit("Or recreate derivatives from their records: `archive verify --repair`")
     for folder, masters in report.absent_folders.items():
         unchecked = escape_control_characters(f"{pluralise(masters, 'master')} of {folder} could not be checked")
-        emit(f"{unchecked}: the folder is missing, or holds none of them. Is its share mounted?")
+        warn(f"{unchecked}: the folder is missing, or holds none of them. Is its share mounted?")
     code = EXIT_DONE
     if repair:
         code = _repair(catalogue, query)
     left = [broken for broken in report.broken if not repair or not _is_repairable(broken)]
     if left and repair:
-        emit(f"{pluralise(len(left), 'broken file')} can't be recreated from records. {_FROM_BACKUP}")
+        warn(f"{pluralise(len(left), 'broken file')} can't be recreated from records. {_FROM_BACKUP}")
     return max(code, EXIT_PARTLY if left or report.absent_folders else EXIT_DONE)
 
 
@@ -128,7 +129,7 @@ def _list_repaired(catalogue: Catalogue, batch_id: int) -> None:
     if not all(is_as_recorded for _, is_as_recorded in recreated):
         emit("Those listed as replaced have other bytes than recorded, so each is a new derivative: review it again")
     if left := len(results) - len(recreated):
-        emit(
+        warn(
             f"{pluralise(left, 'derivative')} still broken. Remove the cause and run `archive verify --repair` again, "
             "or restore the files from a backup and run `archive verify`"
         )

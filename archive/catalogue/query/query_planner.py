@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import ColumnElement, CompoundSelect, ScalarSelect, Select, func, select, union_all
 from sqlalchemy.orm import Session
@@ -124,7 +124,7 @@ def _select_matches(condition: Condition, predicate: Any, ids: _ItemIds) -> _Ite
         and predicate.operator is operators.in_op
         and getattr(predicate.left, "name", None) == "id"
     )
-    selection: Select[Any] = predicate.right.element if is_one else ids
+    selection: _ItemIds = predicate.right.element if is_one else ids
     return selection
 
 
@@ -193,12 +193,11 @@ def _list_words(session: Session, predicate: ColumnElement[bool]) -> ColumnEleme
 def _select_item_ids(session: Session, predicate: ColumnElement[bool]) -> _ItemIds:
     """Selects the ids of the items for which ``predicate`` holds; an id may appear several times."""
     if _is_or(predicate):  # each alternative has its own index
-        return union_all(*(_select_item_ids(session, each) for each in predicate.get_children()))
+        return union_all(*(_select_item_ids(session, each) for each in predicate.clauses))
 
     def replace(element: Any, **_: Any) -> ColumnElement[bool] | None:
         if _is_or(element):  # a join with a selection would exclude the rows for which another alternative holds
-            unchanged: ColumnElement[bool] = element
-            return unchanged
+            return element
         if not _is_in_selection(element):
             return None
         selection: Select[Any] = element.right.element
@@ -229,7 +228,7 @@ def _is_of_masters(element: Any) -> bool:
     return isinstance(element, ColumnClause) and getattr(element.table, "name", "") == Master.__tablename__
 
 
-def _is_or(element: Any) -> bool:
+def _is_or(element: Any) -> TypeGuard[BooleanClauseList]:
     return isinstance(element, BooleanClauseList) and element.operator is operators.or_
 
 

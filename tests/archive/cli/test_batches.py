@@ -244,7 +244,23 @@ def test_json_logs_tell_batch_task_item_and_stage_on_every_line(planned: SmallAr
     stages = [line for line in lines if line["event"] == "stage done"]
     assert [(line["item"], line["stage"], line["tiles"]) for line in stages] == [("N1", f"{MODEL}@9.0", 1)]
     assert all(line["task"] for line in stages)
-    assert any(line["event"] == "1 master failed:" for line in lines)
+    assert (ended["N1"]["level"], ended["N2"]["level"]) == ("info", "warning")
+    failed = [line for line in lines if "N2" in line["event"] or line["event"] == "1 master failed:"]
+    assert [line["level"] for line in failed] == ["warning", "warning"]
+    assert {line["level"] for line in lines if line["event"] in ("batch begun", "stage done", "batch left")} == {"info"}
+
+
+def test_json_logs_warn_of_refused_and_broken_files(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    (small.scans / "b.tif").write_bytes((small.scans / "a.tif").read_bytes()[:100])
+    answer = small.run("ingest", small.scans, "--log-format", "json")
+    assert answer.code == 3
+    assert {(line["event"], line["level"]) for line in _lines(answer.errors)} >= {("1 file refused:", "warning")}
+
+    write_scan(small.scans / "a.tif", seed=1)
+    answer = small.run("verify", "--log-format", "json")
+    assert answer.code == 3
+    assert "warning" in {line["level"] for line in _lines(answer.errors) if line["event"].endswith("1 broken")}
 
 
 def test_errors_are_json_too_and_the_next_command_speaks_text_again(planned: SmallArchive) -> None:

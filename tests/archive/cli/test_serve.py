@@ -26,6 +26,8 @@ def test_accounts_are_added_listed_and_removed(small: SmallArchive, monkeypatch:
     monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
     refused = small.run("user", "add", "cy", "--password-stdin")
     assert (refused.code, "at least 10 characters" in refused.errors) == (2, True)
+    without_terminal = small.run("user", "add", "cy")
+    assert (without_terminal.code, "Use --password-stdin" in without_terminal.errors) == (2, True)
 
 
 @pytest.mark.parametrize(
