@@ -87,9 +87,13 @@ def remove(
 def _list(catalogue: Catalogue) -> int:
     from archive.removal import list_removals
 
+    is_empty = True
     with catalogue.reading() as session:
         for removed in list_removals(session):
             click.echo(escape_control_characters("  ".join(removed)))
+            is_empty = False
+    if is_empty:
+        emit("no master was ever removed from this catalogue")
     return EXIT_DONE
 
 
