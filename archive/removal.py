@@ -7,7 +7,6 @@ end, under the locks and before the commit, so that a repeated command completes
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,68 +14,31 @@ from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, exists, func, insert, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from archive.batches.running.interruption import Interruption, Termination
 from archive.catalogue import Catalogue
-from archive.catalogue.batch_queries import IS_OPEN
 from archive.catalogue.current_derivative import lock_masters
 from archive.catalogue.events import operator_agent
-from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.query.text_index import remove_unused_words
 from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
-from archive.catalogue.schema.tables import (
-    Agent,
-    Derivative,
-    Event,
-    Item,
-    Master,
-    QualityScore,
-    Review,
-    Root,
-    Task,
-)
+from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, QualityScore, Review, Root, Task
 from archive.catalogue.schema.text_index_tables import ItemWord
-from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
+from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.catalogue.schema.web_review_tables import Comment, ReviewQueueEntry
-from archive.errors import ArchiveError, BatchError, UsageError
+from archive.errors import ArchiveError, UsageError
 from archive.failpoints import failpoint
 from archive.progress_reporting import NoProgress, Progress
-from archive.storage import MASTERS, SAMPLES
+from archive.removal_plan import RemovalPlan, find_refusal
+from archive.storage import MASTERS
 from archive.views.view_store import remove_views
 
 _PORTION = 200  # masters in one transaction, for which other writers wait
-_NAMES = 3
 _IDS_AT_A_TIME = 10_000
 _IN_DATABASE = {"synchronize_session": False}  # no row that is deleted is loaded
-_IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
-_HAS_FILE = and_(
-    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
-)
-_OTHER = aliased(Master)
 _OF_DERIVATIVES = (ReviewQueueEntry, Comment, QualityScore, Review)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemovalPlan:
-    """The masters to remove, and what goes with them."""
-
-    master_ids: Sequence[int]
-    names: tuple[str, ...]
-    """The first of them."""
-    items: int
-    """Those that have no other master, and go too."""
-    derivatives: int
-    size_bytes: int
-    """Of the files that are deleted: those of derivatives, and copies of masters in the home."""
-    refusal: ArchiveError | None
-    """Why they can't be removed, if so."""
-    with_derivatives: bool
-    signed_copies: tuple[str, ...]
-    """What the events say about signed copies that were handed over."""
-    contact_sheets: tuple[Path, ...]
-    """Contact sheets of their batches, which may show parts of them."""
 
 
 @dataclass(kw_only=True)
@@ -87,7 +49,7 @@ class Removal:
     items: int = 0
     derivatives: int = 0
     is_interrupted: bool = False
-    error: ArchiveError | OSError | None = field(default=None)
+    error: ArchiveError | OSError | DBAPIError | None = field(default=None)
     """Why the rest was not removed, if so."""
 
 
@@ -97,54 +59,6 @@ class RemovedMaster(NamedTuple):
     at: str
     person: str
     detail: str
-
-
-def plan_removal(
-    catalogue: Catalogue, query: str | None = None, *, path: Path | None = None, with_derivatives: bool = False
-) -> RemovalPlan:
-    """Plans the removal of the masters that match ``query``, or lie in ``path``, or both if both are given.
-
-    Args:
-        catalogue: the catalogue.
-        query: selects masters, in Lucene syntax.
-        path: a file or folder, absolute. A copy in the home also lies in the folder that it was ingested from.
-        with_derivatives: remove masters that have derivatives too.
-
-    Raises:
-        UsageError: neither is given, or the query is empty, so that nothing is ever removed by default.
-        QueryError: the query has a mistake.
-    """
-    if query is None and path is None:
-        raise UsageError("name the masters to remove: give a QUERY, or --from PATH, or both")
-    if query is not None and not query.strip():  # such as an empty variable of a script: it would match everything
-        raise UsageError("the QUERY is empty: write accession_number:* for all masters")
-    with catalogue.reading() as session:
-        wanted = parse_condition(query)
-        if path is not None:
-            wanted = and_(wanted, _lies_in(catalogue, session, path))
-        matching = select(Master.id).join(Item).where(wanted).correlate(None)
-        with session.scalars(matching.order_by(Master.id).execution_options(yield_per=_IDS_AT_A_TIME)) as ids:
-            master_ids = array("q", ids)
-        which, of_them = Master.id.in_(matching), Derivative.master_id.in_(matching)
-        derivatives, derivative_bytes = session.execute(
-            select(func.count(), func.sum(case((_HAS_FILE, Derivative.size), else_=0))).where(of_them)
-        ).one()
-        signatures = select(Event.detail).where(
-            Event.type == EventType.SIGNATURE, Event.derivative_id.in_(select(Derivative.id).where(of_them))
-        )
-        batch_ids = session.scalars(select(Derivative.batch_id).where(of_them).distinct().order_by(Derivative.batch_id))
-        samples = catalogue.settings.home / SAMPLES
-        return RemovalPlan(
-            master_ids=master_ids,
-            names=_first_names(session, which),
-            items=_count_emptied_items(session, matching),
-            derivatives=derivatives,
-            size_bytes=int(derivative_bytes or 0) + _copy_bytes(session, matching),
-            refusal=_find_refusal(session, which, with_derivatives=with_derivatives),
-            with_derivatives=with_derivatives,
-            signed_copies=tuple(map(str, session.scalars(signatures.order_by(Event.id)))),
-            contact_sheets=tuple(sheet for each in batch_ids for sheet in sorted(samples.glob(f"batch-{each}_*.html"))),
-        )
 
 
 def remove_masters(
@@ -177,11 +91,12 @@ def remove_masters(
                 ids = list(plan.master_ids[start : start + _PORTION])
                 _remove_portion(catalogue, ids, done, reason=reason.strip(), with_derivatives=plan.with_derivatives)
                 progress.advance(len(ids))
-        except (ArchiveError, OSError) as error:
+        except (ArchiveError, OSError, DBAPIError) as error:
             done.error = error
         finally:
             progress.finish()
-        _tidy(catalogue)
+    if not isinstance(done.error, DBAPIError):
+        tidy(catalogue)
     return done
 
 
@@ -195,78 +110,6 @@ def list_removals(session: Session) -> Iterator[RemovedMaster]:
     )
     for at, person, detail in session.execute(removals, execution_options={"yield_per": _IDS_AT_A_TIME}):
         yield RemovedMaster(at.isoformat(timespec="seconds"), person, detail or "")
-
-
-def _lies_in(catalogue: Catalogue, session: Session, path: Path) -> ColumnElement[bool]:
-    """Whether a master's recorded file is ``path`` or lies below it; of a copy, also whether it came from there."""
-    home, roots = catalogue.settings.home, catalogue.settings.roots
-    # Under the path on this machine also masters are recorded that came before the folder was in [roots].
-    recorded = {each for each in (catalogue.stored_path(path), str(path)) if catalogue.path_of(each) == path}
-    recorded |= {folder for folder, local in roots if Path(local).is_relative_to(path)}
-    if path.is_relative_to(home):
-        recorded.add(str(path.relative_to(home)))
-    in_home = _IS_COPY if home.is_relative_to(path) else None
-    sources = [row.id for row in session.scalars(select(Root)) if catalogue.path_of(row.path).is_relative_to(path)]
-    below = [or_(Master.path == each, _begins_with(f"{each.rstrip('/')}/")) for each in sorted(recorded)]
-    return or_(*below, and_(_IS_COPY, Master.root_id.in_(sources)), *([] if in_home is None else [in_home]))
-
-
-def _begins_with(folder: str) -> ColumnElement[bool]:
-    """Whether a path begins with ``folder``, which ends with ``/``; unlike LIKE, SQLite compares case too."""
-    return and_(Master.path >= folder, Master.path < f"{folder[:-1]}0")  # 0 is the character after /
-
-
-def _first_names(session: Session, which: ColumnElement[bool], *more: ColumnElement[bool]) -> tuple[str, ...]:
-    first = (
-        select(Item.accession_number, Master.sequence)
-        .join(Item, Item.id == Master.item_id)
-        .where(which, *more)
-        .order_by(Item.accession_number, Master.sequence)
-        .limit(_NAMES)
-    )
-    return tuple(f"{number} ({sequence})" for number, sequence in session.execute(first))
-
-
-def _count_emptied_items(session: Session, matching: Select[int]) -> int:
-    """The number of items all of whose masters are selected."""
-    of_them = select(Master.item_id).where(Master.id.in_(matching)).correlate(None)
-    is_kept = exists().where(_OTHER.item_id == Item.id, _OTHER.id.not_in(matching))
-    return session.scalar(select(func.count(Item.id)).where(Item.id.in_(of_them), ~is_kept)) or 0
-
-
-def _copy_bytes(session: Session, matching: Select[int]) -> int:
-    """The size of the copies in the home of which all pictures are selected."""
-    is_kept = exists().where(_OTHER.path == Master.path, _OTHER.id.not_in(matching))
-    copies = select(Master.path, Master.size).where(_IS_COPY, Master.id.in_(matching), ~is_kept).distinct()
-    return int(session.scalar(select(func.sum(copies.subquery().c.size))) or 0)
-
-
-def _find_refusal(session: Session, which: ColumnElement[bool], *, with_derivatives: bool) -> ArchiveError | None:
-    """Why the masters can't be removed: they have derivatives that must stay, or tasks of an unfinished batch."""
-    has_derivatives = exists().where(Derivative.master_id == Master.id)
-    if not with_derivatives and (count := _count(session, which, has_derivatives)):
-        names = _shorten(_first_names(session, which, has_derivatives), count)
-        return UsageError(
-            f"not removed: {count:,} of the masters have derivatives: {names}. To delete the derivatives too, add "
-            "--with-derivatives. To keep these masters, exclude them by the query"
-        )
-    of_open_batch = exists().where(Task.master_id == Master.id, IS_OPEN)
-    if count := _count(session, which, of_open_batch):
-        names = _shorten(_first_names(session, which, of_open_batch), count)
-        batch_id = session.scalar(select(func.min(Task.batch_id)).join(Master).where(which, IS_OPEN))
-        return BatchError(
-            f"not removed: {count:,} of the masters have open tasks, in batch {batch_id}: {names}. Finish it with "
-            f"`archive batch resume {batch_id}`, or end it with `archive batch cancel {batch_id}`, then remove them"
-        )
-    return None
-
-
-def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
-    return session.scalar(select(func.count(Master.id)).where(*wanted)) or 0
-
-
-def _shorten(names: Sequence[str], count: int) -> str:
-    return ", ".join(names) + (f" and {count - len(names):,} more" if count > len(names) else "")
 
 
 def _remove_portion(
@@ -284,7 +127,10 @@ def _remove_portion(
         of_items = Item.id.in_(select(Master.item_id).where(which))
         session.execute(select(Item.id).where(of_items).order_by(Item.id).with_for_update()).all()
         lock_masters(session, which)
-        if (refusal := _find_refusal(session, which, with_derivatives=with_derivatives)) is not None:
+        # So that nobody adds a comment or an event to a derivative that is being deleted.
+        of_masters = Derivative.master_id.in_(ids)
+        session.execute(select(Derivative.id).where(of_masters).order_by(Derivative.id).with_for_update()).all()
+        if (refusal := find_refusal(session, which, with_derivatives=with_derivatives)) is not None:
             raise refusal
         masters = session.execute(
             select(Master.id, Master.item_id, Master.sequence, Master.path, Master.page, Master.sha256)
@@ -372,8 +218,11 @@ def _delete_files(paths: Iterable[Path]) -> None:
             path.parent.rmdir()
 
 
-def _tidy(catalogue: Catalogue) -> None:
-    """Deletes what no master needs any more: folders of the record, words of the text index, and new views."""
+def tidy(catalogue: Catalogue) -> None:
+    """Deletes what no master needs any more: folders of the record, words of the text index, and new views.
+
+    :func:`remove_masters` does it at its end, but not if it is killed before.
+    """
     with catalogue.session() as session:
         is_used = exists().where(Master.root_id == Root.id)
         unused = session.scalars(select(Root.id).where(~is_used).order_by(Root.id).with_for_update()).all()

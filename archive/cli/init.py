@@ -76,7 +76,9 @@ def _refuse_catalogue_of_another_home(folder: Path, database: str | None) -> Non
         return
     settings = settings_of_new_home(folder, database=database)
     path = settings.sqlite_path
-    if (path is not None and path.is_relative_to(settings.home)) or not migration.holds_masters(settings):
+    if (path is not None and path.resolve().is_relative_to(settings.home.resolve())) or not migration.holds_masters(
+        settings
+    ):
         return
     home, written = settings.home, settings.home / SETTINGS_NAME
     raise HomeError(

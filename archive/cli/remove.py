@@ -16,7 +16,8 @@ from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFoundError
 
 if TYPE_CHECKING:
     from archive.catalogue import Catalogue
-    from archive.removal import Removal, RemovalPlan
+    from archive.removal import Removal
+    from archive.removal_plan import RemovalPlan
 
 
 @command(
@@ -60,7 +61,8 @@ def remove(
     have no other master. Of each master one event remains: who removed it, when and why. Its copy in masters/ and all
     views are deleted. Scans outside the home are never touched. To remove only a derivative, use `archive withdraw`.
     """
-    from archive.removal import plan_removal, remove_masters
+    from archive.removal import remove_masters, tidy
+    from archive.removal_plan import plan_removal
 
     catalogue = context.catalogue()
     if is_list:
@@ -72,7 +74,9 @@ def remove(
     if not dry_run and not (reason or "").strip():
         raise click.UsageError("a removal is a person's decision and needs a reason: give --reason TEXT")
     if not plan.master_ids:
-        raise NotFoundError(f"nothing was removed: {_describe_no_match(query, source)}")
+        if not dry_run:
+            tidy(catalogue)  # the same command may have been killed at its very end
+        raise NotFoundError(f"nothing was removed: {_describe_no_match(plan, query, source)}")
     _show(plan, err=not dry_run)
     if plan.refusal is not None:
         raise plan.refusal
@@ -105,9 +109,11 @@ def _absolute(path: str) -> Path:
     return absolute_path(Path(path))
 
 
-def _describe_no_match(query: str | None, source: Path | None) -> str:
+def _describe_no_match(plan: RemovalPlan, query: str | None, source: Path | None) -> str:
     if source is None:
         return describe_empty_result(query, "no master")
+    if plan.relocated:
+        return _describe_relocated(plan)
     also = "" if query is None else f" and matches the query {query!r}"
     return escape_control_characters(
         f"no master lies in {source}{also}. Run `archive list --rows masters` to see their paths"
@@ -131,7 +137,18 @@ def _plan_lines(plan: RemovalPlan) -> Iterator[str]:
     have = "has" if plan.items == 1 else "have"
     yield f"  with {pluralise(plan.items, 'item')} that {have} no other master"
     yield f"  with {pluralise(plan.derivatives, 'derivative')}"
+    if plan.relocated:
+        yield _describe_relocated(plan)
     yield f"Files to delete in the home: {format_bytes(plan.size_bytes)}. Scans outside the home are not touched"
+
+
+def _describe_relocated(plan: RemovalPlan) -> str:
+    lie = "lies" if plan.relocated == 1 else "lie"
+    were = "was" if plan.relocated == 1 else "were"
+    return (
+        f"{pluralise(plan.relocated, 'master')} that {lie} there {were} ingested from elsewhere before. To remove them "
+        "too, select them with a QUERY, without --from"
+    )
 
 
 def _confirm() -> bool:

@@ -20,7 +20,7 @@ from archive.catalogue.schema.tables import Derivative, Event
 from archive.catalogue.schema.vocabularies import EventType
 from archive.credentials.credentials_folder import Credentials, algorithm_of, as_pem, fingerprint, name_of
 from archive.credentials.manifest import manifest_definition, master_ingredient
-from archive.errors import CredentialsError, FixityError, StorageError
+from archive.errors import CredentialsError, FixityError, NotFoundError, StorageError
 from archive.image_limits import image_limits
 from archive.storage import check_file, digest_file, flush_file, publish, temporary_path
 from restoration.image import Picture, Provenance, pixel_sha256
@@ -62,7 +62,9 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
             select(Derivative)
             .where(Derivative.id == derivative_id)
             .options(joinedload(Derivative.master), joinedload(Derivative.recipe))
-        ).scalar_one()
+        ).scalar_one_or_none()
+    if derivative is None:
+        raise _removed(derivative_id)
     source, master = catalogue.path_of(derivative.path), catalogue.path_of(derivative.master.path)
     for path, sha256 in ((source, derivative.sha256), (master, derivative.master_sha256)):
         if problem := check_file(path, sha256):
@@ -96,6 +98,8 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
         temporary.unlink(missing_ok=True)
     signer = credentials.chain[0]
     with catalogue.session() as session:
+        if (signed_derivative := session.get(Derivative, derivative_id)) is None:
+            raise _removed(derivative_id)
         record_event(
             session,
             EventType.SIGNATURE,
@@ -103,10 +107,14 @@ def sign_derivative(catalogue: Catalogue, credentials: Credentials, derivative_i
                 f"signed copy {target.name}, SHA-256 {sha256}, of SHA-256 {derivative.sha256}, by {name_of(signer)} "
                 f"(certificate SHA-256 {fingerprint(signer)})"
             ),
-            derivative=session.get_one(Derivative, derivative_id),
+            derivative=signed_derivative,
             at=catalogue.now(session),
         )
     return SignedCopy(path=target, sha256=sha256)
+
+
+def _removed(derivative_id: int) -> NotFoundError:
+    return NotFoundError(f"derivative {derivative_id} was removed meanwhile, so there is nothing to sign")
 
 
 def keep_or_sign(catalogue: Catalogue, credentials: Credentials, derivative: Derivative, target: Path) -> str:

@@ -77,10 +77,12 @@ _ANY_KNOWN = _words("|".join(_TERMS.values()))
 _UNCLEAR = _words(_UNCLEAR_TERMS)
 _SOURCE = re.compile(r"\b(?:nach|after|d apres|segun|naar)\b.*")
 _PHOTOGRAPH = re.compile(
-    r"photo|foto|abzug|negativ|film|albumin|albumen|gelatin|silber|silver|argent|plata|zilver|repro"
+    r"photo|foto|abzug|negativ|film|albumin|albumen|gelatin|silber|silver|argent|plata|zilver|repro|cyanot|cianot|platin|"
+    r"pigment|carbon|kool|kohle|daguerr|salzpapier|salt|cibachrom|autochrom"
 )
 _DOUBT = re.compile(
-    r"\b(?:oder|or|ou|vermutlich|wohl|probabl\w*|possibl\w*|peut etre|quizas?|forse|misschien|not|nicht|kein\w*)\b"
+    r"\b(?:oder|or|ou|o|of|vermutlich|wahrsch\w*|wohl|evtl|eventuel\w*|prova\w*|prob?ab\w*|pos+ib\w*|possiv\w*|"
+    r"peut etre|quizas?|talvez|forse|misschien|vermoed\w*|waarsch\w*|not|nicht|kein\w*)\b"
 )
 
 

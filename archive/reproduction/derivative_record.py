@@ -14,7 +14,7 @@ from archive.batches.recipe_rows import read_recipe
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Master, ModelVersion, RecipeStage
 from archive.catalogue.schema.tables import Recipe as RecipeRow
-from archive.errors import BatchError
+from archive.errors import BatchError, NotFoundError
 from archive.storage import mask_path
 from restoration.image import Provenance
 
@@ -48,6 +48,7 @@ def read_record(catalogue: Catalogue, session: Session, derivative_id: int) -> D
     """Reads the record of one derivative.
 
     Raises:
+        NotFoundError: it was removed from the catalogue.
         BatchError: the record is damaged.
     """
     stages = joinedload(Derivative.recipe).selectinload(RecipeRow.stages).joinedload(RecipeStage.version)
@@ -58,7 +59,9 @@ def read_record(catalogue: Catalogue, session: Session, derivative_id: int) -> D
             stages.joinedload(ModelVersion.model),
             joinedload(Derivative.master).options(joinedload(Master.item), selectinload(Master.root)),
         )
-    ).scalar_one()
+    ).scalar_one_or_none()
+    if row is None:
+        raise NotFoundError(f"derivative {derivative_id} was removed meanwhile")
     recipe = read_recipe(row.recipe)
     try:
         provenance = Provenance.from_record(

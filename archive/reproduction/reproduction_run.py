@@ -20,7 +20,7 @@ from archive.catalogue.events import record_event
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType, Outcome
-from archive.errors import ArchiveError, BatchError, StorageError
+from archive.errors import ArchiveError, BatchError, NotFoundError, StorageError
 from archive.progress_reporting import NoProgress, Progress
 from archive.reproduction.comparison import Comparison, Result, compare
 from archive.reproduction.derivative_record import DerivativeRecord, read_record
@@ -86,8 +86,12 @@ def reproduce_derivatives(
     progress.start(len(ids), "derivatives")
     try:
         for derivative_id in ids:
-            with catalogue.reading() as session:
-                record = read_record(catalogue, session, derivative_id)
+            try:
+                with catalogue.reading() as session:
+                    record = read_record(catalogue, session, derivative_id)
+            except NotFoundError:  # removed from the catalogue meanwhile
+                progress.advance()
+                continue
             if (absent := _absent_folder(record)) is not None:
                 report.absent_folders[absent] += 1
             else:
@@ -144,11 +148,13 @@ def _reproduce(remaker: Remaker, record: DerivativeRecord) -> Comparison:
 
 def _record(catalogue: Catalogue, record: DerivativeRecord, comparison: Comparison) -> None:
     with catalogue.session() as session:
+        if (derivative := session.get(Derivative, record.id)) is None:  # removed from the catalogue meanwhile
+            return
         record_event(
             session,
             EventType.REPRODUCTION,
             outcome=Outcome.FAILURE if comparison.result in _FAILURES else Outcome.SUCCESS,
             detail=f"{comparison.as_text}: {comparison.detail}",
-            derivative=session.get_one(Derivative, record.id),
+            derivative=derivative,
             at=catalogue.now(session),
         )

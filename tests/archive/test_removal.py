@@ -26,7 +26,8 @@ from archive.catalogue.schema.text_index_tables import DistinctWord
 from archive.catalogue.schema.vocabularies import BatchKind, Decision, EventType, Role, TaskStatus
 from archive.catalogue.schema.web_review_tables import Comment, ReviewQueue, ReviewQueueEntry
 from archive.errors import BatchError, NotFoundError, UsageError
-from archive.removal import RemovalPlan, list_removals, plan_removal, remove_masters
+from archive.removal import list_removals, remove_masters
+from archive.removal_plan import RemovalPlan, plan_removal
 from archive.review_queue import list_entries, queue_state
 from archive.settings import Settings
 from tests.catalogue_rows import (

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import delete, exists, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from archive.catalogue.engines import IS_ROLLED_BACK
@@ -22,6 +23,7 @@ TEXT_FIELDS = ("title", "description", "creator", "place", "process", "date_text
 
 # Databases limit the size of an index entry.
 MAX_WORD_LENGTH = 100
+_LOCK_SECONDS = 5
 
 _WORD = re.compile(r"[^\W_]+")
 _WORD_PATTERN = re.compile(rf"(?:[^\W_]|[{ANY_CHARACTERS}{ONE_CHARACTER}])+")
@@ -86,9 +88,15 @@ def _add_distinct_words(session: Session, words: Set[tuple[str, str]]) -> None:
 def remove_unused_words(session: Session) -> None:
     """Removes the words that no item has any more, in a transaction of its own.
 
-    Processes that add words wait until it ends, so that no word of theirs is removed.
+    Processes that add words wait until it ends, so that no word of theirs is removed. If one of them, such as an
+    ingest, doesn't end within seconds, nothing is removed: an unused word does no harm.
     """
     if session.get_bind().dialect.name != "sqlite":  # where other writers wait anyway
-        session.execute(text("LOCK TABLE distinct_words IN SHARE ROW EXCLUSIVE MODE"))
+        try:
+            with session.begin_nested():
+                session.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
+                session.execute(text("LOCK TABLE distinct_words IN SHARE ROW EXCLUSIVE MODE"))
+        except OperationalError:
+            return
     is_used = exists().where(ItemWord.field == DistinctWord.field, ItemWord.word == DistinctWord.word)
     session.execute(delete(DistinctWord).where(~is_used))

@@ -14,7 +14,13 @@ from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from archive.bundled_files import migrations_folder
-from archive.catalogue.engines import make_engine, read_engine, refuse_absent_database, write_engine
+from archive.catalogue.engines import (
+    make_engine,
+    read_engine,
+    refuse_absent_database,
+    refuse_network_file_system,
+    write_engine,
+)
 from archive.catalogue.schema import (
     identifier_and_mapping_tables,
     maintenance_advice,
@@ -55,6 +61,7 @@ def upgrade(settings: Settings) -> None:
     """
     path = settings.sqlite_path
     if path is not None and path.parent.is_dir() and not path.exists():
+        refuse_network_file_system(path)
         path.touch()  # with the mode that the umask says; SQLite would always use 0644, and nobody else could write
     with _migrating(settings) as connection:
         found = revision.current(connection)

@@ -37,6 +37,18 @@ def numbers(archive: SmallArchive) -> list[str]:
     return [row["accession_number"] for row in archive.done("list", "--format", "json").json()]
 
 
+def test_a_master_that_only_moved_into_the_folder_is_not_removed_with_it(mistaken: SmallArchive) -> None:
+    (mistaken.scans / "right" / "A.tif").rename(mistaken.scans / "wrong" / "A.tif")
+    mistaken.done("ingest", mistaken.scans / "wrong")
+    assert mistaken.show("A")["masters"][0]["path"] == str(mistaken.scans / "wrong" / "A.tif")
+    answer = mistaken.done(*wrong(mistaken), "--yes")
+    assert answer.output == "removed: 3 masters, 3 items, 0 derivatives\n"
+    assert "1 master that lies there was ingested from elsewhere before" in answer.errors
+    assert numbers(mistaken) == ["A", "B"]
+    again = mistaken.run(*wrong(mistaken), "--yes")
+    assert (again.code, "select them with a QUERY" in again.errors) == (2, True)
+
+
 def test_a_wrong_folder_is_removed_and_can_be_ingested_again(mistaken: SmallArchive) -> None:
     before = mistaken.show("W3")
     answer = mistaken.done(*wrong(mistaken), "--yes")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from archive.batches.running import runner
 from tests.small_archive import SmallArchive, write_scan
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +32,7 @@ def nightly(small: SmallArchive, tmp_path: Path) -> Path:
     command = f"{shlex.quote(sys.executable)} -m archive"
     text = _file("nightly.sh").replace("/opt/archive/.venv/bin/archive", command)
     text = text.replace("/data/drop", str(small.scans)).replace("/data/export", str(tmp_path))
+    text = text.replace("/data/museum", str(small.home))
     path = tmp_path / "nightly.sh"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
@@ -38,7 +40,7 @@ def nightly(small: SmallArchive, tmp_path: Path) -> Path:
 
 
 def _run(script: Path, small: SmallArchive) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ARCHIVE_HOME": str(small.home), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
 
 
@@ -50,6 +52,18 @@ def test_the_nightly_script_does_all_steps_although_one_is_done_in_part(
     ended = _run(nightly, small)
     assert ended.returncode == 3, ended.stderr
     assert '"status": "restored"' in (tmp_path / "items.jsonl").read_text(encoding="utf-8")
+
+
+def test_the_nightly_script_continues_the_batch_that_the_last_night_left(nightly: Path, small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", str(small.scans), "--copy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "next_occurrence", lambda _until, now: now)
+        assert small.run("restore", "--until", "06:00").code == 3
+    write_scan(small.scans / "b.tif", seed=2)
+    ended = _run(nightly, small)
+    assert ended.returncode == 0, ended.stderr
+    assert [each["status"] for each in small.done("batch", "list", "--format", "json").json()] == ["done", "done"]
 
 
 def test_the_nightly_script_ends_with_a_step_that_fails(nightly: Path, small: SmallArchive, tmp_path: Path) -> None:
