@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ class Removal:
     items: int = 0
     derivatives: int = 0
     is_interrupted: bool = False
-    error: ArchiveError | OSError | DBAPIError | None = field(default=None)
+    error: ArchiveError | OSError | DBAPIError | None = None
     """Why the rest was not removed, if so."""
 
 
@@ -70,10 +70,11 @@ def remove_masters(
 
     Returns:
         What was removed. Its ``error`` is set if a batch has planned some of the masters meanwhile, they got
-        derivatives that were not to be removed, or a file can't be deleted; the portions before are removed.
+        derivatives that were not to be removed, a file can't be deleted, or the database can't be used; the portions
+        before are removed.
 
     Raises:
-        UsageError: there is no reason.
+        UsageError: the reason is empty.
         ArchiveError: the plan is refused.
     """
     if not reason.strip():
@@ -127,9 +128,11 @@ def _remove_portion(
         of_items = Item.id.in_(select(Master.item_id).where(which))
         session.execute(select(Item.id).where(of_items).order_by(Item.id).with_for_update()).all()
         lock_masters(session, which)
-        # So that nobody adds a comment or an event to a derivative that is being deleted.
-        of_masters = Derivative.master_id.in_(ids)
-        session.execute(select(Derivative.id).where(of_masters).order_by(Derivative.id).with_for_update()).all()
+        # Locked, so that nobody adds a comment or an event to a derivative that is being deleted.
+        derivatives = (
+            select(Derivative.id, Derivative.path).where(Derivative.master_id.in_(ids)).order_by(Derivative.id)
+        )
+        paths = dict(session.execute(derivatives.with_for_update()).all())
         if (refusal := find_refusal(session, which, with_derivatives=with_derivatives)) is not None:
             raise refusal
         masters = session.execute(
@@ -139,7 +142,6 @@ def _remove_portion(
             .where(which)
             .order_by(Item.accession_number, Master.sequence)
         ).all()
-        paths = dict(session.execute(select(Derivative.id, Derivative.path).where(Derivative.master_id.in_(ids))).all())
         _delete_masters(session, ids, list(paths))
         emptied = _delete_emptied_items(session, {master.item_id for master in masters})
         _record_removals(catalogue, session, masters, emptied, reason)

@@ -115,10 +115,10 @@ def _lies_in(catalogue: Catalogue, session: Session, path: Path) -> ColumnElemen
     recorded |= {folder for folder, local in roots if Path(local).is_relative_to(path)}
     if path.is_relative_to(home):
         recorded.add(str(path.relative_to(home)))
-    in_home = _IS_COPY if home.is_relative_to(path) else None
     sources = [row.id for row in session.scalars(select(Root)) if catalogue.path_of(row.path).is_relative_to(path)]
     below = [or_(Master.path == each, _begins_with(f"{each.rstrip('/')}/")) for each in sorted(recorded)]
-    return or_(*below, and_(_IS_COPY, Master.root_id.in_(sources)), *([] if in_home is None else [in_home]))
+    copies = _IS_COPY if home.is_relative_to(path) else and_(_IS_COPY, Master.root_id.in_(sources))
+    return or_(*below, copies)
 
 
 def _begins_with(folder: str) -> ColumnElement[bool]:

@@ -35,7 +35,7 @@ def serve(
     """Review in the browser.
 
     The first line of the output is the address to open, with a token that logs one browser in as manager; with
-    --trusted-header there is no token. Without --host, only this machine can reach the server. For a team, add accounts
+    --trusted-header none is issued. Without --host, only this machine can reach the server. For a team, add accounts
     with `archive user add`, or put the server behind a reverse proxy that logs people in and names them in a header.
     Press Ctrl-C to stop the server.
     """

@@ -38,7 +38,7 @@ class LoginSessions:
     """All login sessions of one server."""
 
     def __init__(self, clock: Clock = time.monotonic, *, issues_tokens: bool = True) -> None:
-        """Without ``issues_tokens`` there is no one-time token, so nobody can log in by one."""
+        """Without ``issues_tokens`` no one-time token exists, and nobody can log in with one."""
         self._clock = clock
         self._secret = secrets.token_bytes(32)
         self._lock = threading.Lock()
