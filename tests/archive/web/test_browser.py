@@ -102,7 +102,8 @@ def _reviews(catalogue: Catalogue) -> list[tuple[int, str, str | None]]:
 
 def test_a_queue_is_decided_by_the_keyboard(page: Page, running: RunningServer, catalogue: Catalogue) -> None:
     page.goto(f"{running.base}/queues?query=review:none")
-    page.keyboard.press("Enter")  # the query has the focus
+    expect(page.locator("#query")).to_be_focused()  # a browser focuses only after the page is loaded
+    page.keyboard.press("Enter")
     _wait_for_picture(page, "1906.1")
     page.keyboard.press("a")
     _wait_for_progress(page, "1 of 4")
