@@ -166,18 +166,24 @@ def find_refusal(session: Session, which: ColumnElement[bool], *, with_derivativ
     if not with_derivatives and (count := _count(session, which, has_derivatives)):
         names = _shorten(_first_names(session, which, has_derivatives), count)
         return UsageError(
-            f"not removed: {count:,} of the masters have derivatives: {names}. To delete the derivatives too, add "
-            "--with-derivatives. To keep these masters, exclude them by the query"
+            f"not removed: {_describe_share(count)} derivatives: {names}. To delete the derivatives too, add "
+            f"--with-derivatives. To keep {'this master' if count == 1 else 'these masters'}, exclude "
+            f"{'it' if count == 1 else 'them'} by the query"
         )
     of_open_batch = exists().where(Task.master_id == Master.id, IS_OPEN)
     if count := _count(session, which, of_open_batch):
         names = _shorten(_first_names(session, which, of_open_batch), count)
         batch_id = session.scalar(select(func.min(Task.batch_id)).join(Master).where(which, IS_OPEN))
         return BatchError(
-            f"not removed: {count:,} of the masters have open tasks, in batch {batch_id}: {names}. Finish it with "
-            f"`archive batch resume {batch_id}`, or end it with `archive batch cancel {batch_id}`, then remove them"
+            f"not removed: {_describe_share(count)} open tasks, in batch {batch_id}: {names}. Finish the batch with "
+            f"`archive batch resume {batch_id}`, or end it with `archive batch cancel {batch_id}`, then remove "
+            f"{'it' if count == 1 else 'them'}"
         )
     return None
+
+
+def _describe_share(count: int) -> str:
+    return f"{count:,} of the masters {'has' if count == 1 else 'have'}"
 
 
 def _count(session: Session, *wanted: ColumnElement[bool]) -> int:

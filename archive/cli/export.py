@@ -87,6 +87,7 @@ def export(
     unless you add --include-restricted.
     """
     from archive.export.export_run import export_documents, export_table, files_folder
+    from archive.export.output_file import STANDARD_OUTPUT
 
     _check_options(form, rows=rows, fields=fields, bom=bom, base_url=base_url)
     handover = _handover(context, output, sign=sign) if files or sign else None
@@ -116,11 +117,11 @@ def export(
             handover=handover,
         )
         told = pluralise(counts.items, "item")
-    emit(f"{output}: {told}")
+    emit(f"{'standard output' if output == STANDARD_OUTPUT else output}: {told}")
     if handover is not None:
         signed = "" if handover.copy_derivative is None else "signed "
         emit(f"{files_folder(output, form)}: {pluralise(counts.files, f'{signed}copy', f'{signed}copies')}")
-    if form == "iiif" and base_url is None:
+    if form == "iiif" and base_url is None and counts.items:
         _warn_of_local_addresses()
     report_left_out(counts.restricted)
     if not counts.items and not counts.restricted:

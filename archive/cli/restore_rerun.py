@@ -214,6 +214,8 @@ def _plan_and_run(
         raise click.UsageError("--plan writes a batch, --dry-run writes nothing. Use only one of them")
     if until is not None and (plan_only or dry_run):
         raise click.UsageError("--until is for a run. Give it to `archive batch resume`")
+    if (notify is not None or metrics is not None) and (plan_only or dry_run):
+        raise click.UsageError("--notify and --metrics are for a run. Give them to `archive batch resume`")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
     if dry_run:

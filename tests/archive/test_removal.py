@@ -162,13 +162,18 @@ def test_nothing_is_removed_by_default(catalogue: Catalogue) -> None:
 
 
 def test_derivatives_refuse_it_withdrawn_ones_too(catalogue: Catalogue) -> None:
-    fill(catalogue, "A")
+    queue_id = fill(catalogue, "A")
     with catalogue.session() as session:
         session.scalars(select(Derivative)).one().withdrawn_at = AT
     plan = plan_removal(catalogue, "accession_number:A")
-    with pytest.raises(UsageError, match=r"1 of the masters have derivatives: A \(1\).*--with-derivatives"):
+    with pytest.raises(UsageError, match=r"1 of the masters has derivatives: A \(1\).*keep this master, exclude it"):
         remove_masters(catalogue, plan, reason=REASON)
-    assert counts(catalogue)["derivatives"] == 1
+    fill(catalogue, "B", queue_id)
+    with pytest.raises(
+        UsageError, match=r"2 of the masters have derivatives: A \(1\), B .*keep these masters, .* them"
+    ):
+        remove_masters(catalogue, plan_removal(catalogue, "accession_number:*"), reason=REASON)
+    assert counts(catalogue)["derivatives"] == 2
 
 
 def test_a_decision_about_a_master_that_is_removed_meanwhile_is_refused(
@@ -204,9 +209,9 @@ def test_open_tasks_refuse_it_also_those_that_are_planned_after_the_plan(
         add_task(session, batch, session.merge(masters[1]), add_recipe(session, add_version(session)), status)
     done = remove_masters(catalogue, plan, reason=REASON)
     assert isinstance(done.error, BatchError)
-    assert f"B (1). Finish it with `archive batch resume {batch.id}`" in str(done.error)
+    assert f"B (1). Finish the batch with `archive batch resume {batch.id}`" in str(done.error)
     assert done.masters == 0
-    with pytest.raises(BatchError, match="1 of the masters have open tasks"):
+    with pytest.raises(BatchError, match=r"1 of the masters has open tasks.* then remove it$"):
         remove_masters(catalogue, plan_removal(catalogue, "accession_number:[A TO B]"), reason=REASON)
     assert counts(catalogue)["masters"] == 2
 

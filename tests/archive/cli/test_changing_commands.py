@@ -96,6 +96,16 @@ def test_resuming_an_ended_batch_makes_nothing_new(restored: SmallArchive) -> No
     assert len(restored.show("1906.1")["derivatives"]) == 1
 
 
+def test_options_of_a_run_are_refused_where_nothing_runs(small: SmallArchive) -> None:
+    write_scan(small.scans / "a.tif")
+    small.done("ingest", small.scans)
+    for option in (("--until", "06:00"), ("--notify", "true"), ("--metrics", "x.prom")):
+        for only in ("--plan", "--dry-run"):
+            answer = small.run("restore", only, *option)
+            assert (answer.code, "for a run. Give" in answer.errors) == (2, True)
+    assert small.done("batch", "list", "--format", "json").json() == []
+
+
 @pytest.mark.parametrize("command", ["restore", "rerun"])
 def test_a_restoration_begins_no_master_from_a_time_of_day_on(
     restored: SmallArchive, monkeypatch: pytest.MonkeyPatch, command: str

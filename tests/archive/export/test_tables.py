@@ -157,7 +157,7 @@ def test_an_empty_export_says_why(museum: SmallArchive, tmp_path: Path) -> None:
     answer = museum.done("export", "creator:Nobody", "--format", "csv", "--output", tmp_path / "n.csv")
 
     assert "matches the query 'creator:Nobody'" in answer.errors
-    assert "0 rows. 1 item without derivatives" in (
+    assert "standard output: 0 rows. 1 item without derivatives" in (
         museum.done("export", "status:unrestored", "--format", "csv", "--rows", "derivatives", "--output", "-").errors
     )
     assert command("--home", museum.home, "export", "--format", "csv").code == 2
