@@ -13,6 +13,7 @@ from archive.cli.options import (
     ArchiveGroup,
     Context,
     RowId,
+    answer_format_option,
     command,
     device_options,
     epilog,
@@ -27,6 +28,7 @@ from archive.cli.output_formats import (
     pluralise,
     print_csv,
     print_json_array,
+    print_json_object,
     print_table,
 )
 from archive.cli.restore_rerun import PARTLY, check_run_options, run_and_report
@@ -191,6 +193,7 @@ def cancel(context: Context, batch_id: int) -> None:
 @device_options
 @worker_options
 @operation_options
+@answer_format_option
 @pass_context
 def resume(
     context: Context,
@@ -203,6 +206,7 @@ def resume(
     priority: int | None,
     notify: str | None,
     metrics: str | None,
+    form: str,
 ) -> int:
     """Run a planned batch, or continue an interrupted one.
 
@@ -215,7 +219,8 @@ def resume(
         from archive.batches.priority import set_priority
 
         set_priority(catalogue, batch_id, priority)
-    return run_and_report(
+    answer: dict[str, Any] | None = {"batch": batch_id, "result": None} if form == "json" else None
+    code = run_and_report(
         catalogue,
         batch_id,
         device=device,
@@ -225,7 +230,11 @@ def resume(
         ray=ray,
         notify=notify,
         metrics=metrics,
+        answer=answer,
     )
+    if answer is not None:
+        print_json_object(answer)
+    return code
 
 
 for each in (list_command, show, cancel, resume):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from archive.cli.logging_setup import emit, is_json, warn
+from archive.cli.logging_setup import answer_writer, emit, is_json, warn
 from archive.cli.message_lines import print_groups
 from archive.cli.output_formats import escape_control_characters, pluralise
 from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY
@@ -16,12 +15,13 @@ from archive.message_groups import group_messages
 if TYPE_CHECKING:
     from archive.batches.running.runner import BatchResult
     from archive.catalogue.batch_queries import Failure
+    from archive.report.contact_sheet import ContactSheet
 
 
-def print_batch_result(batch_id: int, result: BatchResult) -> int:
+def print_batch_result(batch_id: int, result: BatchResult, *, form: str = "text") -> int:
     """Prints the result of a batch, with failures on standard error; returns the exit code."""
     cancelled = f", {result.cancelled:,} cancelled" if result.cancelled else ""
-    click.echo(
+    answer_writer(form)(
         f"batch {batch_id}: {result.done:,} done, {result.failed:,} failed, {result.skipped:,} skipped{cancelled}"
     )
     if result.failures:
@@ -45,6 +45,19 @@ def print_batch_result(batch_id: int, result: BatchResult) -> int:
     if result.was_over:
         emit(_describe_finished_batch(batch_id, result), batch=batch_id)
     return EXIT_PARTLY if result.failed or result.pending else EXIT_DONE
+
+
+def result_object(result: BatchResult, sheets: Iterable[ContactSheet]) -> dict[str, Any]:
+    """The result of a batch in JSON answers, with the contact sheets that were written."""
+    counts = ("done", "failed", "skipped", "cancelled", "pending", "interrupted")
+    of_derivatives = ("with_notes", "hardly_changed", "not_current")
+    return {
+        **{name: getattr(result, name) for name in (*counts, *of_derivatives)},
+        "failures": [asdict(each) for each in result.failures],
+        "contact_sheets": [
+            {"path": str(each.path), "masters": each.masters, "not_open": each.not_open} for each in sheets
+        ],
+    }
 
 
 def _print_hardly_changed(batch_id: int, result: BatchResult) -> None:

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit, warn
-from archive.cli.options import ArchiveGroup, Context, epilog, pass_context, query_argument
-from archive.cli.output_formats import as_json, describe_empty_result, escape_control_characters, pluralise
+from archive.cli.logging_setup import answer_writer, emit, warn
+from archive.cli.options import ArchiveGroup, Context, answer_format_option, epilog, pass_context, query_argument
+from archive.cli.output_formats import (
+    as_json,
+    describe_empty_result,
+    escape_control_characters,
+    pluralise,
+    print_json_object,
+)
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY, ArchiveError
 
@@ -187,8 +193,9 @@ def verify(files: tuple[Path, ...], trust: tuple[Path, ...], form: str) -> int:
     help="The folder for the copies; a missing one is created in an existing one. What is in it is not written over.",
 )
 @click.option("--include-restricted", is_flag=True, help="Also items whose access is restricted or sensitive.")
+@answer_format_option
 @pass_context
-def sign(context: Context, query: str | None, output: Path, *, include_restricted: bool) -> int:
+def sign(context: Context, query: str | None, output: Path, *, include_restricted: bool, form: str) -> int:
     """Write signed copies of the current restored derivatives of the masters that QUERY finds.
 
     The copies have the same pixels; the derivatives in the home keep their bytes. Both digests are recorded as an
@@ -200,9 +207,9 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
     require_parent(output)
     catalogue = context.catalogue()
     wanted = current_derivatives(catalogue, query, include_restricted=include_restricted)
-    signed, failed = _sign_all(catalogue, wanted.derivatives, output) if wanted.derivatives else (0, 0)
+    signed, failed = _sign_all(catalogue, wanted.derivatives, output, form) if wanted.derivatives else ([], [])
     write = warn if failed else emit
-    write(f"{pluralise(signed, 'signed copy', 'signed copies')}{f', {failed:,} failed' if failed else ''}")
+    write(f"{pluralise(len(signed), 'signed copy', 'signed copies')}{f', {len(failed):,} failed' if failed else ''}")
     if wanted.not_open:
         emit(
             f"{pluralise(wanted.not_open, 'derivative')} left out: access not open. "
@@ -213,14 +220,20 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
             emit("no restored derivative is current. See `archive status`")
         else:
             emit(describe_empty_result(query, "no restored derivative"))
+    if form == "json":
+        print_json_object({"signed": signed, "failed": failed, "not_open": wanted.not_open})
     return EXIT_PARTLY if failed else EXIT_DONE
 
 
-def _sign_all(catalogue: Catalogue, derivatives: tuple[tuple[int, str], ...], output: Path) -> tuple[int, int]:
-    """Signs each derivative and prints the result; returns the numbers of signed and failed ones."""
+def _sign_all(
+    catalogue: Catalogue, derivatives: tuple[tuple[int, str], ...], output: Path, form: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Signs each derivative and prints the result; returns the signed and the failed ones, as in JSON."""
     from archive.credentials.signing import sign_derivative
 
-    loaded, progress, signed = load_credentials(), make_progress(), 0
+    loaded, progress, write = load_credentials(), make_progress(), answer_writer(form)
+    signed: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     progress.start(len(derivatives), "derivatives")
     try:
         for derivative_id, name in derivatives:
@@ -228,13 +241,14 @@ def _sign_all(catalogue: Catalogue, derivatives: tuple[tuple[int, str], ...], ou
                 copy = sign_derivative(catalogue, loaded, derivative_id, output / name)
             except ArchiveError as error:
                 warn(escape_control_characters(str(error)))
+                failed.append({"derivative": derivative_id, "reason": str(error)})
             else:
-                signed += 1
-                click.echo(f"{copy.sha256}  {escape_control_characters(str(copy.path))}")
+                signed.append({"derivative": derivative_id, "path": str(copy.path), "sha256": copy.sha256})
+                write(f"{copy.sha256}  {escape_control_characters(str(copy.path))}")
             progress.advance(note=name)
     finally:
         progress.finish()
-    return signed, len(derivatives) - signed
+    return signed, failed
 
 
 def load_credentials() -> Credentials:

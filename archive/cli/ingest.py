@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from archive.cli.logging_setup import emit, warn
+from archive.cli.logging_setup import answer_writer, emit, warn
 from archive.cli.message_lines import print_messages
-from archive.cli.options import Context, command, pass_context
-from archive.cli.output_formats import escape_control_characters, pluralise
+from archive.cli.options import Context, answer_format_option, command, pass_context
+from archive.cli.output_formats import escape_control_characters, pluralise, print_json_object
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
@@ -33,6 +33,7 @@ _PLACES_SHOWN = 8
         "archive ingest /scans/2024 --metadata glass-plates.csv --dry-run",
         "archive ingest /scans/2024 --metadata export.xlsx --mapping mapping.toml",
         "archive ingest /scans/2024 --manifest /scans/2024/SHA256SUMS",
+        "archive ingest /scans/2024 --format json > ingest.json",
     ),
     partly="some files were refused or are missing, or the tables have problems",
 )
@@ -73,6 +74,7 @@ _PLACES_SHOWN = 8
     "list of problems there is replaced; any other file is refused.",
 )
 @click.option("--verbose", is_flag=True, help="List every message. Default: by kind, with counts and first names.")
+@answer_format_option
 @pass_context
 def ingest(
     context: Context,
@@ -88,6 +90,7 @@ def ingest(
     dry_run: bool,
     problems: Path | None,
     verbose: bool,
+    form: str,
 ) -> int:
     """Add scans, or folders of scans, to the catalogue as masters.
 
@@ -102,9 +105,9 @@ def ingest(
     from archive.ingest import ingest as run
     from archive.ingest.temporary_storage import report_full_storage
 
-    form = OutputForm(description="list of problems", suffixes=(".csv",), recognise=is_problems_file)
+    table = OutputForm(description="list of problems", suffixes=(".csv",), recognise=is_problems_file)
     if problems is not None:
-        check_output(problems, form)
+        check_output(problems, table)
     with report_full_storage():
         report = run(
             context.catalogue(),
@@ -118,10 +121,12 @@ def ingest(
             dry_run=dry_run,
             progress=make_progress(),
         )
-        print_ingest(report, verbose=verbose)
+        print_ingest(report, verbose=verbose, form=form)
         if problems is not None:
-            with hold_output(problems), open_output(problems, form) as file, text_writer(file) as text:
+            with hold_output(problems), open_output(problems, table) as file, text_writer(file) as text:
                 write_problems(text, chain(report.problems, report.rows_without_files), _messages_by_kind(report))
+        if form == "json":
+            print_json_object(_answer(report))
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 
 
@@ -136,9 +141,46 @@ def _messages_by_kind(report: IngestReport) -> dict[str, Iterable[tuple[str, str
     }
 
 
-def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
-    """Prints counts to standard output, and everything that needs attention to standard error."""
-    for line in report.lines:
+def _answer(report: IngestReport) -> dict[str, Any]:
+    """The answer in JSON; its lists are iterators, because they may be long."""
+    return {
+        "dry_run": report.dry_run,
+        "added": report.added,
+        "updated": report.updated,
+        "moved": report.moved,
+        "unchanged": report.unchanged,
+        "duplicates": report.duplicates,
+        "passed_over": len(report.passed_over),
+        "refused": len(report.failures),
+        "as_in_manifest": report.checked,
+        "files": ({"path": path, "action": action, "detail": detail} for path, action, detail in report.outcomes),
+        "problems": _problem_rows(report),
+    }
+
+
+def _problem_rows(report: IngestReport) -> Iterator[dict[str, Any]]:
+    """What --problems writes, as objects."""
+    for each in chain(report.problems, report.rows_without_files):
+        position = {"file": each.table, "row": each.line, "column": each.column or None, "value": each.value or None}
+        yield {"kind": each.kind, **position, "advice": each.advice or None}
+    for kind, messages in _messages_by_kind(report).items():
+        for about, text in messages:
+            yield {
+                "kind": kind,
+                "file": about or None,
+                "row": None,
+                "column": None,
+                "value": None,
+                "advice": text or None,
+            }
+
+
+def print_ingest(report: IngestReport, *, verbose: bool = False, form: str = "text") -> None:
+    """Prints counts to standard output, and everything that needs attention to standard error.
+
+    In the format ``json`` the counts go to standard error too, and what happens to each file is left to the JSON.
+    """
+    for line in () if form == "json" else report.lines:
         click.echo(escape_control_characters(line))
     counts = {
         "added": report.added,
@@ -150,7 +192,7 @@ def print_ingest(report: IngestReport, *, verbose: bool = False) -> None:
         "refused": len(report.failures),
         "as in the manifest": report.checked,
     }
-    click.echo(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
+    answer_writer(form)(", ".join(f"{n:,} {what}" for what, n in counts.items() if n or what == "added"))
     if report.dry_run:
         emit("This was a dry run: nothing was written. Leave out --dry-run to do it.")
     _print(report.passed_over, len(report.passed_over), "{} passed over", "file", verbose=verbose)

@@ -60,6 +60,11 @@ def emit(text: str, *, level: int = logging.INFO, **facts: Any) -> None:
         click.echo(text, err=True)
 
 
+def answer_writer(form: str) -> Callable[[str], None]:
+    """What writes a line of an answer in the format ``form``: with ``json``, standard output is for the JSON alone."""
+    return emit if form == "json" else click.echo
+
+
 def warn(text: str, **facts: Any) -> None:
     """Writes ``text`` about a part that failed, because of which a command ends with exit code 3: like :func:`emit`."""
     emit(text, level=logging.WARNING, **facts)

@@ -9,7 +9,7 @@ import click
 from archive.cli.logging_setup import warn
 from archive.cli.model_training import evaluate, train
 from archive.cli.options import ArchiveGroup, Context, command, epilog, pass_context, query_argument
-from archive.cli.output_formats import as_json, escape_control_characters, pluralise, print_table
+from archive.cli.output_formats import as_json, escape_control_characters, pluralise, print_json_array, print_table
 from archive.errors import EXIT_DONE, EXIT_PARTLY
 
 FIELDS = ("name", "version", "task", "aliases", "derivatives", "registered_at")
@@ -31,12 +31,16 @@ def model() -> None:
 
 
 @command("list", examples=("archive model list",))
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @pass_context
-def list_command(context: Context) -> None:
+def list_command(context: Context, form: str) -> None:
     """List the registered model versions with their aliases."""
     from archive.catalogue.listings import list_model_versions
 
     with context.catalogue().reading() as session:
+        if form == "json":
+            print_json_array(list_model_versions(session))
+            return
         print_table(({**row, "aliases": ", ".join(row["aliases"])} for row in list_model_versions(session)), FIELDS)
 
 

@@ -219,6 +219,17 @@ def query_argument(function: Function) -> Function:
     return click.argument("query", metavar="[QUERY]", required=False, type=QueryType())(function)
 
 
+def answer_format_option(function: Function) -> Function:
+    """--format of a command that prints counts and problems; see docs/reference/json.md."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="json: at the end one object on standard output; messages go to standard error.",
+    )(function)
+
+
 def device_options(function: Function) -> Function:
     """--device and --precision: they affect speed, not the recipe."""
     precision = click.option(

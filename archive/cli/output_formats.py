@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -43,11 +43,29 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
 
 def print_json_array(rows: Iterable[Mapping[str, Any]]) -> None:
     """Prints one JSON array with one row per line."""
+    _write_json_array(rows, indent="")
+    click.echo()
+
+
+def print_json_object(answer: Mapping[str, Any]) -> None:
+    """Prints one JSON object. The value of a key may be an iterator of rows: an array, printed as a stream."""
+    separator = "{\n"
+    for key, value in answer.items():
+        click.echo(f"{separator}  {as_json(key)}: ", nl=False)
+        if isinstance(value, Iterator):
+            _write_json_array(value, indent="    ")
+        else:
+            click.echo(as_json(value, indent=2).replace("\n", "\n  "), nl=False)
+        separator = ",\n"
+    click.echo("\n}")
+
+
+def _write_json_array(rows: Iterable[Mapping[str, Any]], *, indent: str) -> None:
     separator = "[\n"
     for row in rows:
-        click.echo(separator + as_json(row), nl=False)
+        click.echo(separator + indent + as_json(row), nl=False)
         separator = ",\n"
-    click.echo("[]" if separator == "[\n" else "\n]")
+    click.echo("[]" if separator == "[\n" else f"\n{indent[2:]}]", nl=False)
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,8 @@ import click
 from archive.cli.credentials import derivative_signer
 from archive.cli.export import report_left_out
 from archive.cli.logging_setup import emit
-from archive.cli.options import ChoiceList, Context, command, pass_context, query_argument
-from archive.cli.output_formats import command_for_query, pluralise
+from archive.cli.options import ChoiceList, Context, answer_format_option, command, pass_context, query_argument
+from archive.cli.output_formats import command_for_query, pluralise, print_json_object
 from archive.cli.progress_bar import make_progress
 
 CONTENTS = ("derivatives", "masters")
@@ -51,6 +52,7 @@ CONTENTS = ("derivatives", "masters")
     help="Sign the derivatives with Content Credentials. Default: `sign` in archive.toml.",
 )
 @click.option("--include-restricted", is_flag=True, help="Include items with restricted or sensitive access.")
+@answer_format_option
 @pass_context
 def package(
     context: Context,
@@ -60,6 +62,7 @@ def package(
     contents: tuple[str, ...],
     include_restricted: bool,
     sign: bool | None,
+    form: str,
 ) -> None:
     """Package the items that QUERY finds for a preservation system.
 
@@ -94,3 +97,5 @@ def package(
             "and no simulated look"
         )
     report_left_out(made.restricted)
+    if form == "json":
+        print_json_object({"path": str(output.absolute()), **asdict(made)})

@@ -1,9 +1,10 @@
-"""The description of a plan as text: tasks, exclusions with reasons, disk space and time."""
+"""The description of a plan, as text and in JSON answers: tasks, exclusions with reasons, disk space and time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,6 +37,30 @@ def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
             f"batch {batch_id} with the same settings has {pluralise(tasks, 'open master')}. Unless it is still "
             f"running, continue it with `archive batch resume {batch_id}`"
         )
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """The plan in JSON answers; sizes are in bytes."""
+    drawn = plan.drawn_sample
+    return {
+        "tasks": plan.tasks,
+        "recipes": [{"recipe": recipe, "masters": masters} for recipe, masters in plan.recipes.items()],
+        "already_made": plan.already_made,
+        "adopted": plan.adopted,
+        "made_again": plan.made_again,
+        "left_out": [{"reason": reason, **asdict(each)} for reason, each in plan.exclusions.items()],
+        "disk": [
+            {"folder": str(each.folder), "needed": each.needed_bytes, "free": each.free_bytes, "fits": each.fits}
+            for each in plan.volumes
+        ],
+        "seconds": None if plan.hours is None else plan.hours * 3600,
+        "sample": None
+        if drawn is None
+        else {"seed": drawn.seed, "candidates": drawn.candidates, "masters": [each.name for each in drawn.masters]},
+        "overlapping_batches": [
+            {"batch": batch_id, "tasks": tasks} for batch_id, tasks in plan.overlapping_batches.items()
+        ],
+    }
 
 
 def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:

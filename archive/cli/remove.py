@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit
-from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
+from archive.cli.logging_setup import answer_writer, emit
+from archive.cli.options import Context, answer_format_option, command, pass_context, query_argument
+from archive.cli.output_formats import (
+    describe_empty_result,
+    escape_control_characters,
+    pluralise,
+    print_json_array,
+    print_json_object,
+)
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFoundError
 
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Remove without asking; required where there is no terminal.")
 @click.option("--list", "is_list", is_flag=True, help="List the masters that were removed: when, by whom, why.")
+@answer_format_option
 @pass_context
 def remove(
     context: Context,
@@ -53,6 +60,7 @@ def remove(
     dry_run: bool,
     yes: bool,
     is_list: bool,
+    form: str,
 ) -> int:
     """Undo an ingest: remove masters from the catalogue.
 
@@ -68,7 +76,7 @@ def remove(
     if is_list:
         if query is not None or path is not None or reason is not None or with_derivatives or dry_run or yes:
             raise click.UsageError("--list only lists: give it alone")
-        return _list(catalogue)
+        return _list(catalogue, form)
     source = None if path is None else _absolute(path)
     plan = plan_removal(catalogue, query, path=source, with_derivatives=with_derivatives)
     if not dry_run and not (reason or "").strip():
@@ -77,22 +85,55 @@ def remove(
         if not dry_run:
             tidy(catalogue)  # the same command may have been killed at its very end
         raise NotFoundError(f"nothing was removed: {_describe_no_match(plan, query, source)}")
-    _show(plan, err=not dry_run)
+    _show(plan, err=not dry_run or form == "json")
     if plan.refusal is not None:
         raise plan.refusal
-    if dry_run:
-        return EXIT_DONE
-    if not yes and not _confirm():
-        emit("nothing was removed")
-        return EXIT_DONE
-    return _report(plan, remove_masters(catalogue, plan, reason=reason or "", progress=make_progress()))
+    done = None
+    if not dry_run and (yes or _confirm()):
+        done = remove_masters(catalogue, plan, reason=reason or "", progress=make_progress())
+        _print_removal(plan, done, form)
+    return _end(plan, done, form)
 
 
-def _list(catalogue: Catalogue) -> int:
+def _end(plan: RemovalPlan, done: Removal | None, form: str) -> int:
+    """Prints the answer in JSON, if it is wanted; raises the error that ended the removal, else returns the exit code.
+
+    ``done`` is None if nothing was to be removed.
+    """
+    if form == "json":
+        print_json_object(_answer(plan, done))
+    if done is not None and done.error is not None:
+        raise done.error
+    return EXIT_INTERRUPTED if done is not None and done.is_interrupted else EXIT_DONE
+
+
+def _answer(plan: RemovalPlan, done: Removal | None) -> dict[str, Any]:
+    """The answer in JSON."""
+    counts = ("masters", "items", "derivatives")
+    return {
+        "plan": {
+            "masters": len(plan.master_ids),
+            "items": plan.items,
+            "derivatives": plan.derivatives,
+            "size": plan.size_bytes,
+            "relocated": plan.relocated,
+        },
+        "removed": None if done is None else {name: getattr(done, name) for name in counts},
+        "contact_sheets": [str(sheet) for sheet in plan.contact_sheets],
+        "signed_copies": list(plan.signed_copies),
+        "interrupted": done is not None and done.is_interrupted,
+        "error": None if done is None or done.error is None else str(done.error),
+    }
+
+
+def _list(catalogue: Catalogue, form: str) -> int:
     from archive.removal import list_removals
 
     is_empty = True
     with catalogue.reading() as session:
+        if form == "json":
+            print_json_array(removed._asdict() for removed in list_removals(session))
+            return EXIT_DONE
         for removed in list_removals(session):
             click.echo(escape_control_characters("  ".join(removed)))
             is_empty = False
@@ -156,25 +197,24 @@ def _confirm() -> bool:
 
     if not is_interactive():
         raise click.UsageError("nothing was removed, as nobody can be asked: add --yes, or see the plan with --dry-run")
-    return click.confirm("Remove them? This can't be undone.", default=False, err=True)
+    is_confirmed = click.confirm("Remove them? This can't be undone.", default=False, err=True)
+    if not is_confirmed:
+        emit("nothing was removed")
+    return is_confirmed
 
 
-def _report(plan: RemovalPlan, done: Removal) -> int:
+def _print_removal(plan: RemovalPlan, done: Removal, form: str) -> None:
     counts = (
         pluralise(done.masters, "master"),
         pluralise(done.items, "item"),
         pluralise(done.derivatives, "derivative"),
     )
-    click.echo(f"removed: {', '.join(counts)}")
+    answer_writer(form)(f"removed: {', '.join(counts)}")
     for sheet in plan.contact_sheets:
         emit(f"this contact sheet may show parts of them: {escape_control_characters(str(sheet))}")
     for copy in plan.signed_copies:
         emit(f"handed over before: {escape_control_characters(copy)}")
     if done.masters:
         emit("backups, reports, exports and packages that were made before still hold them")
-    if done.error is not None:
-        raise done.error
-    if done.is_interrupted:
+    if done.is_interrupted and done.error is None:
         emit("interrupted: run the same command again to remove the rest")
-        return EXIT_INTERRUPTED
-    return EXIT_DONE

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.batch_result_text import print_batch_result
-from archive.cli.logging_setup import emit, log_setup
+from archive.cli.batch_result_text import print_batch_result, result_object
+from archive.cli.logging_setup import answer_writer, emit, log_setup
 from archive.cli.options import (
     ChoiceList,
     Context,
+    answer_format_option,
     command,
     device_options,
     operation_options,
@@ -22,8 +23,8 @@ from archive.cli.options import (
     query_argument,
     worker_options,
 )
-from archive.cli.output_formats import describe_unapplied_version, pluralise
-from archive.cli.plan_text import print_plan
+from archive.cli.output_formats import describe_unapplied_version, pluralise, print_json_object
+from archive.cli.plan_text import plan_object, print_plan
 from archive.cli.progress_bar import make_progress
 from archive.cli.style_options import pop_style_request, style_options
 from archive.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from archive.batches.planning.plan_builder import Plan
     from archive.batches.running.worker_count import WorkerCount
     from archive.catalogue import Catalogue
+    from archive.report.contact_sheet import ContactSheet
 
 PARTLY = "some masters failed, or the batch is not finished"
 _PARAMETERS = ("strength", "texture", "repair")
@@ -46,7 +48,7 @@ def _plan_options(function: Callable[..., Any]) -> Callable[..., Any]:
     plan = click.option(
         "--plan", "plan_only", is_flag=True, help="Only write the batch. Run it later with `archive batch resume`."
     )
-    return plan(dry_run(yes(function)))
+    return plan(dry_run(yes(answer_format_option(function))))
 
 
 def _sample_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,52 +204,57 @@ def _plan_and_run(
     yes: bool,
     device: str | None,
     precision: str | None,
-    workers: WorkerCount,
-    ray: str | None,
-    until: time | None,
     priority: int | None,
-    notify: str | None,
-    metrics: str | None,
+    form: str,
     **options: Any,
 ) -> int:
+    run = {name: options.pop(name) for name in ("until", "workers", "ray", "notify", "metrics")}
     if plan_only and dry_run:
         raise click.UsageError("--plan writes a batch, --dry-run writes nothing. Use only one of them")
-    if until is not None and (plan_only or dry_run):
-        raise click.UsageError("--until is for a run. Give it to `archive batch resume`")
-    if (notify is not None or metrics is not None) and (plan_only or dry_run):
-        raise click.UsageError("--notify and --metrics are for a run. Give them to `archive batch resume`")
+    if (plan_only or dry_run) and any(run[name] is not None for name in ("until", "notify", "metrics")):
+        raise click.UsageError("--until, --notify and --metrics are for a run. Give them to `archive batch resume`")
     options |= {"device": device or "auto", "precision": precision or "auto"}
     catalogue = context.catalogue()
+    answer: dict[str, Any] | None = {"batch": None, "plan": None, "result": None} if form == "json" else None
     if dry_run:
         preview = plan(catalogue, query, dry_run=True, **options)
-        print_plan(preview, query, err=False)
+        print_plan(preview, query, err=answer is not None)
+        _print_answer(answer, preview)
         return EXIT_DONE if all(volume.fits for volume in preview.volumes) else EXIT_FAILED
     written: Plan | None
     if plan_only:
         written = plan(catalogue, query, dry_run=False, must_fit=False, **options)
-        print_plan(written, query, err=False)
+        print_plan(written, query, err=answer is not None)
     else:
         from archive.batches.running.runner import check_device
 
-        check_run_options(workers=workers, ray=ray, notify=notify, metrics=metrics)
-        check_device(catalogue, options["device"], options["precision"], ray=ray is not None)
+        check_run_options(**{name: value for name, value in run.items() if name != "until"})
+        check_device(catalogue, options["device"], options["precision"], ray=run["ray"] is not None)
         asks = not yes and is_interactive()
-        written = _write_and_confirm(partial(plan, catalogue, query, **options), query, asks=asks)
+        written = _write_and_confirm(partial(plan, catalogue, query, **options), query, asks=asks, form=form)
     if written is None or written.batch_id is None:
+        _print_answer(answer, written)
         return EXIT_DONE
     if priority is not None:
         from archive.batches.priority import set_priority
 
         set_priority(catalogue, written.batch_id, priority)
     if plan_only:
-        _print_planned(written.batch_id)
+        _print_planned(written.batch_id, form)
+        _print_answer(answer, written)
         return EXIT_DONE
-    return run_and_report(
-        catalogue, written.batch_id, until=until, workers=workers, ray=ray, notify=notify, metrics=metrics
-    )
+    code = run_and_report(catalogue, written.batch_id, **run, answer=answer)
+    _print_answer(answer, written)
+    return code
 
 
-def _write_and_confirm(plan: Callable[..., Plan], query: str | None, *, asks: bool) -> Plan | None:
+def _print_answer(answer: dict[str, Any] | None, plan: Plan | None) -> None:
+    """Prints the answer in JSON, if one is wanted, with the plan if there is one."""
+    if answer is not None:
+        print_json_object(answer | ({} if plan is None else {"batch": plan.batch_id, "plan": plan_object(plan)}))
+
+
+def _write_and_confirm(plan: Callable[..., Plan], query: str | None, *, asks: bool, form: str) -> Plan | None:
     """Writes the batch, and shows its plan, which the user confirms if ``asks``; None if the batch is not to run now.
 
     A plan is confirmed before it is written. If the catalogue changes meanwhile, the written one is confirmed too.
@@ -258,11 +265,11 @@ def _write_and_confirm(plan: Callable[..., Plan], query: str | None, *, asks: bo
         return None
     written = plan(dry_run=False, must_fit=True)
     if shown is None:
-        print_plan(written, query, err=written.batch_id is not None)
+        print_plan(written, query, err=form == "json" or written.batch_id is not None)
     elif _content(shown) != _content(written):
         emit("the catalogue has changed meanwhile, and so has the plan:")
         if not _confirm(written, query) and written.batch_id is not None:
-            _print_planned(written.batch_id)
+            _print_planned(written.batch_id, form)
             return None
     return written
 
@@ -277,8 +284,8 @@ def _confirm(plan: Plan, query: str | None) -> bool:
     return not (plan.tasks or plan.adopted) or click.confirm("Continue?", default=True, err=True)
 
 
-def _print_planned(batch_id: int) -> None:
-    click.echo(f"batch {batch_id} is planned. Run it with `archive batch resume {batch_id}`")
+def _print_planned(batch_id: int, form: str) -> None:
+    answer_writer(form)(f"batch {batch_id} is planned. Run it with `archive batch resume {batch_id}`")
 
 
 def is_interactive() -> bool:
@@ -311,8 +318,12 @@ def run_and_report(
     ray: str | None = None,
     notify: str | None = None,
     metrics: str | None = None,
+    answer: dict[str, Any] | None = None,
 ) -> int:
-    """Runs a batch and prints its outcome; returns the exit code."""
+    """Runs a batch and prints its outcome; returns the exit code.
+
+    If an ``answer`` in JSON is wanted, it gets the key ``result``, and all text goes to standard error.
+    """
     from archive.catalogue.batch_queries import list_open_models
 
     try:
@@ -340,9 +351,11 @@ def run_and_report(
     except KeyboardInterrupt:  # before the first task; later interruptions are part of the result
         click.echo(f"interrupted: continue with `archive batch resume {batch_id}`", err=True)
         return EXIT_INTERRUPTED
-    code = print_batch_result(batch_id, result)
-    if result.is_sample and not result.pending:
-        _write_sheets(catalogue, batch_id)
+    form = "text" if answer is None else "json"
+    code = print_batch_result(batch_id, result, form=form)
+    sheets = _write_sheets(catalogue, batch_id, form) if result.is_sample and not result.pending else ()
+    if answer is not None:
+        answer["result"] = result_object(result, sheets)
     if catalogue.settings.views == "batch" and not result.pending:
         _prepare_views(catalogue, batch_id)
     return code
@@ -355,11 +368,13 @@ def _prepare_views(catalogue: Catalogue, batch_id: int) -> None:
         emit(problem, batch=batch_id)
 
 
-def _write_sheets(catalogue: Catalogue, batch_id: int) -> None:
+def _write_sheets(catalogue: Catalogue, batch_id: int, form: str) -> Sequence[ContactSheet]:
     from archive.report import write_contact_sheets
 
-    for sheet in write_contact_sheets(catalogue, batch_id):
-        click.echo(f"contact sheet: {sheet.path}: {pluralise(sheet.masters, 'master')}")
+    sheets = write_contact_sheets(catalogue, batch_id)
+    for sheet in sheets:
+        answer_writer(form)(f"contact sheet: {sheet.path}: {pluralise(sheet.masters, 'master')}")
         if sheet.not_open:
             left_out = pluralise(sheet.not_open, "master")
             emit(f"{left_out} of the sample left out of the sheet: access not open", batch=batch_id)
+    return sheets

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from archive.cli.logging_setup import emit, warn
-from archive.cli.options import Context, RowId, command, pass_context
-from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
+from archive.cli.logging_setup import answer_writer, emit, warn
+from archive.cli.options import Context, RowId, answer_format_option, command, pass_context
+from archive.cli.output_formats import (
+    describe_empty_result,
+    escape_control_characters,
+    pluralise,
+    print_json_object,
+)
 from archive.cli.progress_bar import make_progress
 from archive.cli.query_argument import QueryType
 from archive.errors import EXIT_DONE, EXIT_PARTLY, NotFoundError
 
 if TYPE_CHECKING:
-    from archive.bulk_review import ReviewPlan
+    from archive.bulk_review import ReviewOutcome, ReviewPlan
     from archive.catalogue import Catalogue
 
 
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @click.option("--dry-run", is_flag=True, help="Show what would be decided, and decide nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask, on a terminal either.")
+@answer_format_option
 @pass_context
 def review(
     context: Context,
@@ -60,6 +67,7 @@ def review(
     reviewer: str | None,
     dry_run: bool,
     yes: bool,
+    form: str,
 ) -> int:
     """Accept or reject one derivative, or many at once.
 
@@ -81,7 +89,7 @@ def review(
         if what is not None or accept or reject or derivative is not None or reason is not None:
             raise click.UsageError("--from takes decisions and reasons from the file: give it alone")
         plan = plan_from_file(catalogue, file, sheet=sheet, reviewer=reviewer)
-        return _decide(catalogue, plan, dry_run=dry_run, yes=yes)
+        return _decide(catalogue, plan, dry_run=dry_run, yes=yes, form=form)
     if sheet is not None:
         raise click.UsageError("--sheet names a sheet of the workbook that --from reads: give both")
     if what is None:
@@ -90,11 +98,11 @@ def review(
         raise click.UsageError("say either --accept or --reject")
     decision = Decision.ACCEPTED if accept else Decision.REJECTED
     if derivative is not None or _is_item(catalogue, what):
-        return _decide_one(catalogue, what, decision, derivative, reason, reviewer, dry_run=dry_run)
+        return _decide_one(catalogue, what, decision, derivative, reason, reviewer, dry_run=dry_run, form=form)
     plan = plan_for_query(catalogue, what, decision=decision, reason=reason, reviewer=reviewer)
     if not plan.decisions and not plan.decided_before:
         raise NotFoundError(f"No item {what!r}, and as a query: {describe_empty_result(what, 'no derivative')}")
-    return _decide(catalogue, plan, dry_run=dry_run, yes=yes)
+    return _decide(catalogue, plan, dry_run=dry_run, yes=yes, form=form)
 
 
 def _is_item(catalogue: Catalogue, what: str) -> bool:
@@ -115,6 +123,7 @@ def _decide_one(
     reviewer: str,
     *,
     dry_run: bool,
+    form: str,
 ) -> int:
     from archive.catalogue.schema.vocabularies import Decision
     from archive.review import current_derivative_id, record_decision
@@ -129,37 +138,76 @@ def _decide_one(
         reason=reason,
         reviewer=reviewer,
     )
-    click.echo(f"{escape_control_characters(accession_number)}: derivative {decided.derivative_id} {decided.decision}")
+    line = f"{escape_control_characters(accession_number)}: derivative {decided.derivative_id} {decided.decision}"
+    answer_writer(form)(line)
     if decided.decision is Decision.REJECTED:
         current = current_derivative_id(catalogue, decided.derivative_id)
         emit("none of its derivatives is current now" if current is None else f"derivative {current} is current now")
+    if form == "json":
+        _print_answer([(accession_number, decided.derivative_id, decided.decision)], recorded=1)
     return EXIT_DONE
 
 
-def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool) -> int:
+def _print_answer(
+    decisions: Iterable[tuple[str, int, str]],
+    *,
+    dry_run: bool = False,
+    decided_before: int = 0,
+    recorded: int = 0,
+    failures: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Prints the answer in JSON; ``decisions`` are accession numbers, derivatives and decisions."""
+    print_json_object(
+        {
+            "dry_run": dry_run,
+            "decisions": [
+                {"accession_number": number, "derivative": derivative, "decision": decision}
+                for number, derivative, decision in decisions
+            ],
+            "decided_before": decided_before,
+            "recorded": recorded,
+            "failures": [{"accession_number": number, "reason": reason} for number, reason in failures],
+        }
+    )
+
+
+def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool, form: str) -> int:
     """Shows the plan, asks on a terminal, records the decisions; the exit code."""
-    from archive.bulk_review import record_plan
+    outcome = _show_and_record(catalogue, plan, dry_run=dry_run, yes=yes, form=form)
+    if form == "json":
+        _print_answer(
+            [(each.accession_number, each.derivative_id, each.decision) for each in plan.decisions],
+            dry_run=dry_run,
+            decided_before=plan.decided_before,
+            recorded=outcome.recorded,
+            failures=outcome.failures,
+        )
+    return EXIT_PARTLY if outcome.failures else EXIT_DONE
+
+
+def _show_and_record(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool, form: str) -> ReviewOutcome:
+    from archive.bulk_review import ReviewOutcome, record_plan
     from archive.cli.restore_rerun import is_interactive
 
     for note in plan.notes:
         emit(escape_control_characters(note))
     for line in _plan_lines(plan):
         if dry_run:
-            click.echo(line)
+            answer_writer(form)(line)
         else:
             emit(line)
     if dry_run or not plan.decisions:
-        return EXIT_DONE
+        return ReviewOutcome()
     if not yes and is_interactive() and not click.confirm("Continue?", default=True, err=True):
         emit("nothing was decided")
-        return EXIT_DONE
+        return ReviewOutcome()
     outcome = record_plan(catalogue, plan, make_progress())
-    click.echo(f"{pluralise(outcome.recorded, 'decision')} recorded")
+    answer_writer(form)(f"{pluralise(outcome.recorded, 'decision')} recorded")
     if outcome.failures:
         warn(f"{pluralise(len(outcome.failures), 'decision')} not recorded:")
         for accession_number, reason in outcome.failures:
             warn(escape_control_characters(f"  {accession_number}: {reason}"))
-    return EXIT_PARTLY if outcome.failures else EXIT_DONE
+    return outcome
 
 
 def _plan_lines(plan: ReviewPlan) -> list[str]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from archive.cli.logging_setup import emit, warn
-from archive.cli.options import Context, command, pass_context, query_argument
-from archive.cli.output_formats import describe_empty_result, escape_control_characters, pluralise
+from archive.cli.logging_setup import answer_writer, emit, warn
+from archive.cli.options import Context, answer_format_option, command, pass_context, query_argument
+from archive.cli.output_formats import (
+    describe_empty_result,
+    escape_control_characters,
+    pluralise,
+    print_json_object,
+)
 from archive.cli.progress_bar import make_progress
 from archive.errors import EXIT_DONE, EXIT_PARTLY, NotFoundError
 
 if TYPE_CHECKING:
     from archive.catalogue import Catalogue
-    from archive.fixity import BrokenFile
+    from archive.fixity import BrokenFile, FixityReport
 
 _FROM_BACKUP = "Restore them from a backup, then run `archive verify` again"
 
@@ -39,9 +45,16 @@ _FROM_BACKUP = "Restore them from a backup, then run `archive verify` again"
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="Check at most N files. Default: all.")
 @click.option("--pixels", is_flag=True, help="Also decode every image, and report those that can't be decoded.")
 @click.option("--repair", is_flag=True, help="Recreate missing or changed derivatives from their records.")
+@answer_format_option
 @pass_context
 def verify(
-    context: Context, query: str | None, older_than: int | None, limit: int | None, pixels: bool, repair: bool
+    context: Context,
+    query: str | None,
+    older_than: int | None,
+    limit: int | None,
+    pixels: bool,
+    repair: bool,
+    form: str,
 ) -> int:
     """Check the bytes of all files against the catalogue.
 
@@ -61,7 +74,8 @@ def verify(
     from archive.withdrawal import complete_withdrawals
 
     catalogue = context.catalogue()
-    for path in complete_withdrawals(catalogue):
+    withdrawn = complete_withdrawals(catalogue)
+    for path in withdrawn:
         emit(f"an interrupted withdrawal is completed: {escape_control_characters(str(path))}")
     report = check(
         catalogue,
@@ -73,9 +87,21 @@ def verify(
     )
     if query is not None and not report.checked and not _matches_a_master(catalogue, query):
         raise NotFoundError(f"Nothing was checked: {describe_empty_result(query)}")
+    _print_report(report, repair=repair, form=form)
+    code, repaired = _repair(catalogue, query, form) if repair else (EXIT_DONE, None)
+    left = [broken for broken in report.broken if not repair or not _is_repairable(broken)]
+    if left and repair:
+        warn(f"{pluralise(len(left), 'broken file')} can't be recreated from records. {_FROM_BACKUP}")
+    if form == "json":
+        print_json_object(_answer(report, withdrawn, repaired))
+    return max(code, EXIT_PARTLY if left or report.absent_folders else EXIT_DONE)
+
+
+def _print_report(report: FixityReport, *, repair: bool, form: str) -> None:
+    """Prints the broken files, the counts, and what to do."""
+    write_line, write = answer_writer(form), warn if report.broken else emit
     for kind, path, problem in report.broken:
-        click.echo(f"{kind}  {problem}  {escape_control_characters(str(path))}")
-    write = warn if report.broken else emit
+        write_line(f"{kind}  {problem}  {escape_control_characters(str(path))}")
     write(f"{pluralise(report.checked, 'file')} checked, {len(report.broken):,} broken")
     if report.broken and not repair:
         emit(_FROM_BACKUP)
@@ -84,13 +110,19 @@ def verify(
     for folder, masters in report.absent_folders.items():
         unchecked = escape_control_characters(f"{pluralise(masters, 'master')} of {folder} could not be checked")
         warn(f"{unchecked}: the folder is missing, or holds none of them. Is its share mounted?")
-    code = EXIT_DONE
-    if repair:
-        code = _repair(catalogue, query)
-    left = [broken for broken in report.broken if not repair or not _is_repairable(broken)]
-    if left and repair:
-        warn(f"{pluralise(len(left), 'broken file')} can't be recreated from records. {_FROM_BACKUP}")
-    return max(code, EXIT_PARTLY if left or report.absent_folders else EXIT_DONE)
+
+
+def _answer(report: FixityReport, withdrawn: list[Path], repaired: dict[str, Any] | None) -> dict[str, Any]:
+    """The answer in JSON."""
+    return {
+        "checked": report.checked,
+        "broken": [{"kind": kind, "path": str(path), "problem": problem} for kind, path, problem in report.broken],
+        "absent_folders": [
+            {"path": str(folder), "masters": masters} for folder, masters in report.absent_folders.items()
+        ],
+        "completed_withdrawals": [str(path) for path in withdrawn],
+        "repair": repaired,
+    }
 
 
 def _matches_a_master(catalogue: Catalogue, query: str) -> bool:
@@ -100,31 +132,37 @@ def _matches_a_master(catalogue: Catalogue, query: str) -> bool:
         return session.scalars(select_masters(query).limit(1)).first() is not None
 
 
-def _repair(catalogue: Catalogue, query: str | None) -> int:
-    """Recreates the derivatives that are marked as missing or changed and lists them; returns the exit code."""
+def _repair(catalogue: Catalogue, query: str | None, form: str) -> tuple[int, dict[str, Any]]:
+    """Recreates the derivatives that are marked as missing or changed and lists them.
+
+    Returns:
+        The exit code, and the key ``repair`` of the answer in JSON.
+    """
     from archive.batches.planning.repair import plan_repair
     from archive.cli.restore_rerun import run_and_report
 
     batch_id = plan_repair(catalogue, query)
+    answer: dict[str, Any] = {"batch": batch_id, "result": None, "recreated": [], "not_recreated": 0}
     if batch_id is None:
         emit("Nothing to repair: no derivative is marked as missing or changed")
-        return EXIT_DONE
+        return EXIT_DONE, answer
     try:
-        code = run_and_report(catalogue, batch_id)
+        code = run_and_report(catalogue, batch_id, answer=answer if form == "json" else None)
     finally:
-        _list_repaired(catalogue, batch_id)
-    return code
+        answer |= _list_repaired(catalogue, batch_id, form)
+    return code, answer
 
 
-def _list_repaired(catalogue: Catalogue, batch_id: int) -> None:
-    """Prints the derivatives that a batch recreated, and what to do about the others."""
+def _list_repaired(catalogue: Catalogue, batch_id: int, form: str) -> dict[str, Any]:
+    """Prints the derivatives that a batch recreated, and what to do about the others; returns them for JSON."""
     from archive.catalogue.batch_queries import list_repair_results
 
     with catalogue.reading() as session:
         results = list(list_repair_results(session, batch_id))
     recreated = [(path, is_as_recorded) for path, is_as_recorded in results if path is not None]
+    write = answer_writer(form)
     for path, is_as_recorded in recreated:
-        click.echo(f"derivative  {'repaired' if is_as_recorded else 'replaced'}  {escape_control_characters(path)}")
+        write(f"derivative  {'repaired' if is_as_recorded else 'replaced'}  {escape_control_characters(path)}")
     emit(f"{len(recreated):,} of {pluralise(len(results), 'derivative')} recreated")
     if not all(is_as_recorded for _, is_as_recorded in recreated):
         emit("Those listed as replaced have other bytes than recorded, so each is a new derivative: review it again")
@@ -133,6 +171,10 @@ def _list_repaired(catalogue: Catalogue, batch_id: int) -> None:
             f"{pluralise(left, 'derivative')} still broken. Remove the cause and run `archive verify --repair` again, "
             "or restore the files from a backup and run `archive verify`"
         )
+    return {
+        "recreated": [{"path": path, "as_recorded": is_as_recorded} for path, is_as_recorded in recreated],
+        "not_recreated": left,
+    }
 
 
 def _is_repairable(broken: BrokenFile) -> bool:

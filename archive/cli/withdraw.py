@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.logging_setup import emit
-from archive.cli.options import Context, RowId, command, pass_context
-from archive.cli.output_formats import escape_control_characters
+from archive.cli.logging_setup import answer_writer, emit
+from archive.cli.options import Context, RowId, answer_format_option, command, pass_context
+from archive.cli.output_formats import escape_control_characters, print_json_object
 
 
 @command(
@@ -21,9 +21,17 @@ from archive.cli.output_formats import escape_control_characters
 @click.option("--reason", required=True, metavar="TEXT", help="Why.")
 @click.option("--reviewer", metavar="NAME", help="Who decides; else the operator.")
 @click.option("--lift", is_flag=True, help="Take the withdrawal back: the derivative is recreated from its record.")
+@answer_format_option
 @pass_context
 def withdraw(
-    context: Context, accession_number: str, derivative: int, reason: str, reviewer: str | None, *, lift: bool
+    context: Context,
+    accession_number: str,
+    derivative: int,
+    reason: str,
+    reviewer: str | None,
+    *,
+    lift: bool,
+    form: str,
 ) -> None:
     """Remove a derivative's file for legal or ethical reasons, and keep its record.
 
@@ -34,15 +42,25 @@ def withdraw(
 
     catalogue = context.catalogue()
     person = reviewer or catalogue.settings.operator
-    name = escape_control_characters(accession_number)
+    name, write = escape_control_characters(accession_number), answer_writer(form)
+    about = {"accession_number": accession_number, "derivative": derivative}
     if lift:
         path = lift_withdrawal(catalogue, accession_number, derivative, reason=reason, person=person)
-        click.echo(f"{name}: derivative {derivative} is there again: {escape_control_characters(str(path))}")
+        write(f"{name}: derivative {derivative} is there again: {escape_control_characters(str(path))}")
+        if form == "json":
+            none: dict[str, list[str]] = {"contact_sheets": [], "signed_copies": []}
+            print_json_object({**about, "path": str(path), "withdrawn": False, **none})
         return
     withdrawn = withdraw_derivative(catalogue, accession_number, derivative, reason=reason, person=person)
-    click.echo(f"{name}: derivative {derivative} withdrawn")
+    write(f"{name}: derivative {derivative} withdrawn")
     for sheet in withdrawn.contact_sheets:
         emit(f"this contact sheet may show parts of it: {escape_control_characters(str(sheet))}")
     for copy in withdrawn.signed_copies:
         emit(f"handed over before: {escape_control_characters(copy)}")
     emit("backups, reports and packages that were made before still hold it")
+    if form == "json":
+        to_check = {
+            "contact_sheets": [str(sheet) for sheet in withdrawn.contact_sheets],
+            "signed_copies": list(withdrawn.signed_copies),
+        }
+        print_json_object({**about, "path": str(withdrawn.path), "withdrawn": True, **to_check})

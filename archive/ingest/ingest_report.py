@@ -44,8 +44,9 @@ class IngestReport:
     notes: StoredList[tuple[str, str]] = field(default_factory=StoredList)
     """What else a person should know, after what it is about (a path, a row, or nothing): broken metadata that was left
     out, rows of duplicates that were not used."""
-    outcomes: StoredList[tuple[str, str]] = field(default_factory=StoredList)
-    """In a dry run, the path of each file that was neither refused nor passed over, and what would happen to it."""
+    outcomes: StoredList[tuple[str, str, str]] = field(default_factory=StoredList)
+    """Path, action and detail of each file that was added, updated or moved; in a dry run of each file that was neither
+    refused nor passed over."""
 
     @property
     def lines(self) -> Iterator[str]:
@@ -53,8 +54,9 @@ class IngestReport:
         if not self.dry_run:
             return
         with closing(open_temporary_database("CREATE TABLE line (path BLOB, text BLOB)")) as database:
+            outcomes = ((path, f"{action}: {detail}") for path, action, detail in self.outcomes)
             for prefix, texts in (
-                ("", self.outcomes),
+                ("", outcomes),
                 ("passed over: ", self.passed_over),
                 ("refused: ", self.failures),
             ):

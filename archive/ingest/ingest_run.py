@@ -292,9 +292,9 @@ class _Run:
                 report.moved += 1
             case "updated":
                 report.updated += 1
-        if report.dry_run:
+        if report.dry_run or outcome.action not in ("unchanged", "duplicate"):
             told = [outcome.detail, *(each.confirmation() for each in scan.sums)]
-            report.outcomes.append((str(scan.path), f"{outcome.action}: {'; '.join(told)}"))
+            report.outcomes.append((str(scan.path), outcome.action, "; ".join(told)))
 
     def _fail(self, path: Path, error: Exception) -> None:
         if isinstance(error, OSError) and is_full(error):

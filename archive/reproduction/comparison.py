@@ -42,9 +42,12 @@ class Comparison:
     @property
     def as_text(self) -> str:
         """The result as commands print it, such as ``within 3``."""
-        if self.result is Result.WITHIN and self.difference is not None:
-            return f"within {_in_steps(self.difference.largest):g}"
-        return self.result.value
+        return f"within {self.largest_steps:g}" if self.result is Result.WITHIN else self.result.value
+
+    @property
+    def largest_steps(self) -> float | None:
+        """The largest difference of a sample, in steps of 8 bits; None if the pixels were not compared."""
+        return None if self.difference is None else _in_steps(self.difference.largest)
 
 
 def compare(record: DerivativeRecord, remade: Remade) -> Comparison:
