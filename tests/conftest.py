@@ -36,6 +36,7 @@ INTEGRATION = (
     *(f"archive/test_{name}.py" for name in ("contact_sheet", "html_report", "fixity", "review_queue", "views")),
     "test_docs.py",
     "test_end_to_end.py",
+    "test_json_reference.py",
 )
 """Tests that run commands or batches on a home, by the beginning of their path."""
 
