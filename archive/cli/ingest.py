@@ -126,7 +126,7 @@ def ingest(
             with hold_output(problems), open_output(problems, table) as file, text_writer(file) as text:
                 write_problems(text, chain(report.problems, report.rows_without_files), _messages_by_kind(report))
         if form == "json":
-            print_json_object(_answer(report))
+            print_json_object(ingest_object(report))
     return EXIT_PARTLY if report.failures or report.missing or report.problems else EXIT_DONE
 
 
@@ -141,7 +141,7 @@ def _messages_by_kind(report: IngestReport) -> dict[str, Iterable[tuple[str, str
     }
 
 
-def _answer(report: IngestReport) -> dict[str, Any]:
+def ingest_object(report: IngestReport) -> dict[str, Any]:
     """The answer in JSON; its lists are iterators, because they may be long."""
     return {
         "dry_run": report.dry_run,

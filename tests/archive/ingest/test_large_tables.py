@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from archive.catalogue import Catalogue
-from archive.cli.ingest import print_ingest
+from archive.cli.ingest import ingest_object, print_ingest
+from archive.cli.output_formats import print_json_object
 from archive.errors import IngestError
 from archive.ingest import group_problems, ingest, write_problems
 from archive.ingest.table_problems import ProblemKind, TableProblem
@@ -44,6 +45,7 @@ def peak_of_ingest(catalogue: Catalogue, folder: Path, count: int) -> int:
     try:
         report = ingest(catalogue, (folder,), dry_run=True)
         print_ingest(report)
+        print_json_object(ingest_object(report))
         with (folder / "problems.csv").open("w", encoding="utf-8", newline="") as file:
             write_problems(file, report.problems, {"refused": report.failures})
         assert (len(report.failures), len(report.rows_without_files)) == (count, count)
