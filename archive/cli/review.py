@@ -172,7 +172,7 @@ def _print_answer(
 
 
 def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool, form: str) -> int:
-    """Shows the plan, asks on a terminal, records the decisions; the exit code."""
+    """Carries out a plan, prints the answer in JSON if it is wanted, and returns the exit code."""
     outcome = _show_and_record(catalogue, plan, dry_run=dry_run, yes=yes, form=form)
     if form == "json":
         _print_answer(
@@ -186,6 +186,7 @@ def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool,
 
 
 def _show_and_record(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool, form: str) -> ReviewOutcome:
+    """Shows the plan, asks on a terminal, and records the decisions; nothing is recorded in a dry run."""
     from archive.bulk_review import ReviewOutcome, record_plan
     from archive.cli.restore_rerun import is_interactive
 
