@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
@@ -23,6 +22,7 @@ from archive.errors import IngestError
 from archive.ingest.column_names import fold_header
 from archive.ingest.metadata_rows import Row
 from archive.ingest.row_matching import FileMetadata, ItemMetadata
+from archive.ingest.stated_sequences import StatedSequences
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from restoration.image import Area
 
@@ -69,7 +69,13 @@ def _set_date(item: Item, text: str, edtf: str | None) -> list[str]:
 
 
 def update_master(
-    session: Session, master: Master, entry: FileMetadata, *, at: datetime, problems: list[TableProblem]
+    session: Session,
+    master: Master,
+    entry: FileMetadata,
+    *,
+    stated: StatedSequences,
+    at: datetime,
+    problems: list[TableProblem],
 ) -> list[str]:
     """Sets the stated fields of a known master; returns ``field: old -> new`` of each changed value.
 
@@ -85,7 +91,7 @@ def update_master(
         master.sequence = max(next_free_sequence(session, master.item), row.sequence + 1)
         session.flush()
         try:
-            free_sequence(session, master.item, row.sequence, entry, at=at, free=before)
+            free_sequence(session, master.item, row.sequence, entry, stated=stated, at=at, free=before)
         except SequenceTakenError as error:
             problems.append(row.problem(ProblemKind.SEQUENCE, "sequence", str(row.sequence), str(error)))
             master.sequence = before
@@ -130,7 +136,16 @@ def rename_item(session: Session, item: Item, row: Row, is_stated: Callable[[str
     return [_change("accession_number", present, wanted)]
 
 
-def free_sequence(session: Session, item: Item, sequence: int, entry: FileMetadata, *, at: datetime, free: int) -> None:
+def free_sequence(
+    session: Session,
+    item: Item,
+    sequence: int,
+    entry: FileMetadata,
+    *,
+    stated: StatedSequences,
+    at: datetime,
+    free: int,
+) -> None:
     """Gives the master with the ``sequence`` of another master's row the number ``free`` instead.
 
     This happens, and is recorded as an event, only if its own row states another number, which it gets in its turn.
@@ -141,7 +156,7 @@ def free_sequence(session: Session, item: Item, sequence: int, entry: FileMetada
     taken = session.scalar(select(Master).where(Master.item_id == item.id, Master.sequence == sequence))
     if taken is None or entry.row is None:
         return
-    if entry.facts.numbered.get(Path(taken.path), sequence) == sequence:
+    if stated.find(taken, entry.facts) in (None, sequence):
         raise SequenceTakenError(
             f"of {item.accession_number!r} is taken by {taken.path}. Give another number, or none for the next free "
             "one; to change numbers round, state both scans' new ones"

@@ -30,6 +30,7 @@ from archive.ingest.metadata_updates import (
     update_master,
 )
 from archive.ingest.row_matching import FileMetadata
+from archive.ingest.stated_sequences import StatedSequences
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.ingest.temporary_storage import StoredSet
 from archive.storage import MASTERS, publish_once
@@ -105,6 +106,7 @@ class Recorder:
         self._has_row = has_row
         self._told_by = told_by
         self._problems: list[TableProblem] = []
+        self._sequences = StatedSequences(catalogue)
         self._confirmed = StoredSet()
         self._described = StoredSet()
 
@@ -216,7 +218,7 @@ class Recorder:
         item = master.item
         of_item = rename_item(session, item, entry.row, self._is_stated) + update_item(session, item, entry.facts)
         at = self._catalogue.now(session)
-        of_master = update_master(session, master, entry, at=at, problems=self._problems)
+        of_master = update_master(session, master, entry, stated=self._sequences, at=at, problems=self._problems)
         for changes, about in ((of_item, None), (of_master, master)):
             if changes:
                 text = f"{entry.row.where}{self._told_by}: {'; '.join(changes)}"
@@ -314,7 +316,7 @@ class Recorder:
         if entry.row is not None and (stated := entry.row.sequence) is not None:
             at, free = self._catalogue.now(session), next_free_sequence(session, item)
             try:
-                free_sequence(session, item, stated, entry, at=at, free=free)
+                free_sequence(session, item, stated, entry, stated=self._sequences, at=at, free=free)
             except SequenceTakenError as error:
                 self._problems.append(entry.row.problem(ProblemKind.SEQUENCE, "sequence", str(stated), str(error)))
             else:

@@ -53,6 +53,17 @@ def test_scans_are_recorded_and_found_again_under_their_recorded_paths(
         assert session.scalars(select(Item.title)).one() == "A street"
 
 
+def test_sequences_can_be_swapped(here: Catalogue, scans: Path, make_scan: MakeScan) -> None:
+    make_scan("a.tif", 1)
+    make_scan("b.tif", 2)
+    for rows in ("a.tif,x,1\nb.tif,x,2\n", "a.tif,x,2\nb.tif,x,1\n"):
+        (scans / "items.csv").write_text(f"filename,accession_number,sequence\n{rows}")
+        assert list(ingest(here, [scans]).problems) == []
+    with here.reading() as session:
+        sequences = dict(session.execute(select(Master.path, Master.sequence)).tuples().all())
+    assert sequences == {f"{RECORDED}/a.tif": 2, f"{RECORDED}/b.tif": 1}
+
+
 def test_changed_bytes_at_a_recorded_path_are_refused(
     catalogue: Catalogue, tmp_path: Path, scans: Path, make_scan: MakeScan
 ) -> None:
