@@ -8,13 +8,13 @@ continued.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Select, exists, func, literal, or_, select, union_all
+from sqlalchemy import Select, and_, exists, false, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
@@ -24,7 +24,7 @@ from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
 from archive.progress_reporting import NoProgress, Progress
-from archive.storage import MASTERS, FileProblem, check_file, check_root, weights_path
+from archive.storage import DERIVATIVES, MASTERS, FileProblem, check_file, check_root, weights_path
 
 _PAGE = 1000  # files that are looked up at a time
 _CHUNK = 20  # files between two commits
@@ -32,6 +32,18 @@ _CHUNK = 20  # files between two commits
 Kind = Literal["master", "derivative", "weights"]
 _KINDS: tuple[Kind, ...] = ("master", "derivative", "weights")
 _IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
+_HAS_FILE = and_(
+    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
+)
+
+
+class AbsentFolder(NamedTuple):
+    """A folder that is missing or holds none of its files, as when its disk or share is not mounted."""
+
+    path: Path
+    kind: Literal["master", "derivative"]
+    files: int
+    """Those of the verification; they were neither checked nor marked."""
 
 
 class BrokenFile(NamedTuple):
@@ -48,9 +60,7 @@ class FixityReport:
 
     checked: int = 0
     broken: list[BrokenFile] = field(default_factory=list)
-    absent_folders: dict[Path, int] = field(default_factory=dict)
-    """Folders that masters were ingested from and that are gone, as of an unmounted share, with the number of their
-    masters: these were neither checked nor marked."""
+    absent_folders: list[AbsentFolder] = field(default_factory=list)
 
 
 class _Due(NamedTuple):
@@ -72,7 +82,10 @@ class _Wanted:
     """Files with a later check are skipped."""
     weights: dict[int, Path]
     """The copies of weights in the home, by the id of their version."""
-    absent_root_ids: set[int]
+    absent_root_ids: set[int] = field(default_factory=set)
+    """Folders of masters that are absent; their files are skipped."""
+    absent_in_home: set[str] = field(default_factory=set)
+    """The same for :data:`MASTERS` and :data:`DERIVATIVES` in the home."""
 
 
 def verify_files(
@@ -81,16 +94,20 @@ def verify_files(
     *,
     older_than_days: int | None = None,
     limit: int | None = None,
+    mark_missing: bool = False,
     find_damage: Callable[[Path], str | None] | None = None,
     progress: Progress | None = None,
 ) -> FixityReport:
     """Reads files and compares them with their digests.
+
+    Files are skipped if a whole folder of them is absent: their disk or share may not be mounted.
 
     Args:
         catalogue: what is checked.
         query: only the masters that it matches, and their derivatives; without it everything, weights too.
         older_than_days: only what was last checked longer ago than this, or never.
         limit: at most so many files.
+        mark_missing: also mark the files of absent folders as missing.
         find_damage: decodes an image whose bytes are as recorded and tells what is broken in it, if anything.
         progress: receives each file.
 
@@ -100,15 +117,15 @@ def verify_files(
     report = FixityReport()
     with catalogue.reading() as session:
         started = catalogue.now(session)
-        absent = _absent_roots(catalogue, session, query)
         wanted = _Wanted(
             query=query,
             before=started if older_than_days is None else started - timedelta(days=older_than_days),
             weights=_copied_weights(catalogue, session) if query is None else {},
-            absent_root_ids={root_id for root_id, _, _ in absent},
         )
+        if not mark_missing:
+            report.absent_folders += _find_absent_roots(catalogue, session, wanted)
+            report.absent_folders += _find_absent_in_home(catalogue, session, wanted)
         total = session.scalar(select(func.count()).select_from(union_all(*_due(wanted)).limit(limit).subquery())) or 0
-    report.absent_folders = {folder: masters for _, folder, masters in absent}
     progress = progress or NoProgress()
     progress.start(total, "files")
     try:
@@ -134,12 +151,13 @@ def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
         Derivative.path,
         Derivative.sha256,
         Derivative.verified_at.label("checked"),
-    ).where(
-        Derivative.withdrawn_at.is_(None),
-        or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST),
-    )
+    ).where(_HAS_FILE)
     if wanted.absent_root_ids:
         masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
+    if MASTERS in wanted.absent_in_home:
+        masters = masters.where(~_IS_COPY)
+    if DERIVATIVES in wanted.absent_in_home:
+        derivatives = derivatives.where(false())
     if wanted.query is not None:
         matching = select(Master.id).join(Item).where(parse_condition(wanted.query))
         masters = masters.where(Master.path.in_(matching.with_only_columns(Master.path)))
@@ -281,15 +299,39 @@ def _copied_weights(catalogue: Catalogue, session: Session) -> dict[int, Path]:
     return paths
 
 
-def _absent_roots(catalogue: Catalogue, session: Session, query: str | None) -> list[tuple[int, Path, int]]:
-    """The id, folder and number of wanted masters of each missing root; see :func:`check_root`."""
-    absent = []
+def _find_absent_roots(catalogue: Catalogue, session: Session, wanted: _Wanted) -> Iterator[AbsentFolder]:
+    """The absent folders from which wanted masters were ingested; notes them in ``wanted``; see :func:`check_root`."""
+    condition = parse_condition(wanted.query)
     for root in session.scalars(select(Root).order_by(Root.path)).all():
-        wanted = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, parse_condition(query))
-        with session.execute(wanted.distinct(), execution_options={"yield_per": _PAGE}) as rows:
-            problem = check_root(catalogue.path_of(root.path), (catalogue.path_of(row.path) for row in rows))
-        if problem is None:
+        masters = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, condition)
+        if not _is_absent(catalogue, session, root.path, masters.distinct()):
             continue
-        if masters := session.scalar(select(func.count()).select_from(wanted.subquery())):
-            absent.append((root.id, Path(root.path), masters))
-    return absent
+        if number := _count(session, masters):
+            wanted.absent_root_ids.add(root.id)
+            yield AbsentFolder(Path(root.path), "master", number)
+
+
+def _find_absent_in_home(catalogue: Catalogue, session: Session, wanted: _Wanted) -> Iterator[AbsentFolder]:
+    """The folders of the home with none of their files, if a query wants some; notes them in ``wanted``."""
+    # Any file shows that the folder is there, not only one of those that the query selects.
+    kinds: tuple[tuple[str, Literal["master", "derivative"], Select[Any]], ...] = (
+        (MASTERS, "master", select(Master.path).where(_IS_COPY).distinct()),
+        (DERIVATIVES, "derivative", select(Derivative.path).where(_HAS_FILE)),
+    )
+    matching = select(Master.id).join(Item).where(parse_condition(wanted.query))
+    for folder, kind, files in kinds:
+        if not _is_absent(catalogue, session, folder, files):
+            continue
+        of_query = Master.id.in_(matching) if kind == "master" else Derivative.master_id.in_(matching)
+        if number := _count(session, files.where(of_query)):
+            wanted.absent_in_home.add(folder)
+            yield AbsentFolder(catalogue.path_of(folder), kind, number)
+
+
+def _is_absent(catalogue: Catalogue, session: Session, folder: str, stored: Select[Any]) -> bool:
+    with session.execute(stored, execution_options={"yield_per": _PAGE}) as rows:
+        return check_root(catalogue.path_of(folder), (catalogue.path_of(row.path) for row in rows)) is not None
+
+
+def _count(session: Session, rows: Select[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(rows.subquery())) or 0

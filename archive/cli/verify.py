@@ -45,6 +45,11 @@ _FROM_BACKUP = "Restore them from a backup, then run `archive verify` again"
 @click.option("--limit", type=click.IntRange(0, 10**9), metavar="N", help="Check at most N files. Default: all.")
 @click.option("--pixels", is_flag=True, help="Also decode every image, and report those that can't be decoded.")
 @click.option("--repair", is_flag=True, help="Recreate missing or changed derivatives from their records.")
+@click.option(
+    "--mark-missing",
+    is_flag=True,
+    help="Mark files as missing even if a whole folder of them is absent.",
+)
 @answer_format_option
 @pass_context
 def verify(
@@ -54,6 +59,7 @@ def verify(
     limit: int | None,
     pixels: bool,
     repair: bool,
+    mark_missing: bool,
     form: str,
 ) -> int:
     """Check the bytes of all files against the catalogue.
@@ -63,6 +69,9 @@ def verify(
     marked: a derivative whose file is missing or changed is not current until it is found or recreated. `archive
     restore` recreates lost derivatives, too. `archive list status:lost` lists the marked ones. Withdrawals that were
     interrupted are completed first.
+
+    Where a whole folder of files is absent or holds none of them, its disk or share may not be mounted: these files are
+    counted, but neither checked nor marked, with exit code 3. If they are lost, --mark-missing marks them.
 
     --repair lists each derivative that it recreated: `repaired` has the recorded bytes, `replaced` has other ones and
     is a new derivative.
@@ -82,6 +91,7 @@ def verify(
         query,
         older_than_days=older_than,
         limit=limit,
+        mark_missing=mark_missing,
         find_damage=partial(find_pixel_damage, catalogue) if pixels else None,
         progress=make_progress(),
     )
@@ -107,9 +117,12 @@ def _print_report(report: FixityReport, *, repair: bool, form: str) -> None:
         emit(_FROM_BACKUP)
         if any(_is_repairable(broken) for broken in report.broken):
             emit("Or recreate derivatives from their records: `archive verify --repair`")
-    for folder, masters in report.absent_folders.items():
-        unchecked = escape_control_characters(f"{pluralise(masters, 'master')} of {folder} could not be checked")
-        warn(f"{unchecked}: the folder is missing, or holds none of them. Is its share mounted?")
+    for folder, kind, number in report.absent_folders:
+        unchecked = escape_control_characters(f"{pluralise(number, kind)} of {folder} could not be checked")
+        warn(
+            f"{unchecked}: the folder is missing, or holds none of them. Mount its disk or share, then run `archive "
+            "verify` again. If the files are lost, add --mark-missing"
+        )
 
 
 def _answer(report: FixityReport, withdrawn: list[Path], repaired: dict[str, Any] | None) -> dict[str, Any]:
@@ -117,9 +130,7 @@ def _answer(report: FixityReport, withdrawn: list[Path], repaired: dict[str, Any
     return {
         "checked": report.checked,
         "broken": [{"kind": kind, "path": str(path), "problem": problem} for kind, path, problem in report.broken],
-        "absent_folders": [
-            {"path": str(folder), "masters": masters} for folder, masters in report.absent_folders.items()
-        ],
+        "absent_folders": [{"path": str(folder), f"{kind}s": number} for folder, kind, number in report.absent_folders],
         "completed_withdrawals": [str(path) for path in withdrawn],
         "repair": repaired,
     }

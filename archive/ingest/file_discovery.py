@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,12 +56,11 @@ def discover_files(paths: Sequence[Path], home: Path) -> DiscoveredFiles:
     A link to a folder is followed, unless the folder lies below ``paths`` anyway (as every loop does).
 
     Raises:
-        IngestError: a path doesn't exist, or is one of the home's own folders.
+        IngestError: a path doesn't exist, can't be read, or is one of the home's own folders.
     """
     roots = [absolute_path(path) for path in paths]
     for given, path in zip(paths, roots, strict=True):
-        if not path.exists():
-            raise IngestError(f"{given} does not exist: nothing was ingested")
+        _require(path, given)
         if any(path.resolve().is_relative_to((home / name).resolve()) for name in _OF_A_HOME):
             raise IngestError(f"{given} is the archive's own: give the folder that the scans came from")
     found = DiscoveredFiles()
@@ -147,23 +147,40 @@ def absolute_path(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
+def _require(path: Path, given: Path) -> None:
+    """Refuses a path that was ``given`` on the command line and is not there.
+
+    Raises:
+        IngestError: it doesn't exist, or can't be read.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise IngestError(f"{given} does not exist: nothing was ingested") from None
+    except OSError as error:
+        raise IngestError(f"{given} can't be read: {error.strerror}. Nothing was ingested") from error
+
+
 def _take(path: Path, root: Path, found: DiscoveredFiles) -> None:
     shown = printable_path(path)
     if shown != str(path):
         found.failures.append((shown, "its name is not UTF-8: rename it"))
-    elif not path.exists():
-        found.failures.append((shown, _trouble_of_link(path)))
-    elif path.is_file() and found.add(path, root) and path.name == SHEET_NAME:
+        return
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        found.failures.append((shown, _describe_unreadable(error)))
+        return
+    if stat.S_ISREG(mode) and found.add(path, root) and path.name == SHEET_NAME:
         found.sheets.append(path)
 
 
-def _trouble_of_link(path: Path) -> str:
-    try:
-        path.stat()
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return "it is a link to itself. Replace or remove it"
-    return "it is a link to a file that isn't there"
+def _describe_unreadable(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "it is a link to itself. Replace or remove it"
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "it is a link to a file that isn't there"
+    return f"it can't be read: {error.strerror}"
 
 
 def printable_path(path: Path) -> str:
@@ -195,8 +212,14 @@ def _walk(folder: Path, home: Path, covered: list[Path], seen: StoredSet, found:
 
 
 def _list_folder(folder: Path) -> list[bytes]:
-    """The entries of a folder, sorted, each ``name NUL kind``: directory entries take much more memory."""
+    """The entries of a folder, sorted, each ``name NUL kind``: directory entries take much more memory.
+
+    Raises:
+        OSError: it can't be read, or its files can't be opened.
+    """
     with os.scandir(folder) as listing:
+        if not os.access(folder, os.X_OK, effective_ids=True):  # one problem, instead of one for each file in it
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         return sorted(os.fsencode(entry.name) + _KIND + _kind(entry) for entry in listing)
 
 

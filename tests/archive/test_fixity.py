@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from archive import fixity
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Root
+from archive.catalogue.schema.tables import Derivative, Event, Item, Master, ModelVersion, Root
 from archive.catalogue.schema.vocabularies import EventType, Outcome
-from archive.fixity import BrokenFile, verify_files
+from archive.fixity import AbsentFolder, BrokenFile, verify_files
 from archive.progress_reporting import NoProgress
 from tests.catalogue_rows import add_derivative, add_item, add_master, add_version
 
@@ -59,7 +59,7 @@ def _about(session: Session, event: Event) -> str:
 
 def test_everything_that_is_as_recorded_is_checked_and_marked(catalogue: Catalogue, holdings: dict[str, Path]) -> None:
     report = verify_files(catalogue)
-    assert (report.checked, report.broken, report.absent_folders) == (5, [], {})
+    assert (report.checked, report.broken, report.absent_folders) == (5, [], [])
     assert checks(catalogue) == [(name, "success") for name in ("a", "b", "c", "derivative", "weights")]
     with catalogue.reading() as session:
         assert None not in session.scalars(select(Master.verified_at)).all()
@@ -132,9 +132,46 @@ def test_an_unmounted_share_is_one_trouble(
             (scans / name).write_text("the mount point of the scans")
     report = verify_files(catalogue)
     assert (report.checked, report.broken) == (2, [])
-    assert report.absent_folders == {scans: 3}
+    assert report.absent_folders == [AbsentFolder(scans, "master", 3)]
     with catalogue.reading() as session:
         assert set(session.scalars(select(Master.verified_at))) == {None}
+
+
+@pytest.mark.parametrize("query", [None, "accession_number:a"])
+def test_an_unmounted_folder_of_derivatives_marks_nothing_until_it_is_said_to_be_lost(
+    catalogue: Catalogue, holdings: dict[str, Path], query: str | None
+) -> None:
+    folder = catalogue.settings.home / "derivatives"
+    folder.rename(folder.with_name("away"))
+    report = verify_files(catalogue, query)
+    assert (report.broken, report.absent_folders) == ([], [AbsentFolder(folder, "derivative", 1)])
+    assert "derivative" not in dict(checks(catalogue))
+    assert verify_files(catalogue, "accession_number:b").absent_folders == []
+
+    report = verify_files(catalogue, query, mark_missing=True)
+    assert report.absent_folders == []
+    assert report.broken == [BrokenFile("derivative", holdings["derivative"], "missing")]
+
+
+def test_an_empty_folder_of_derivatives_or_copies_is_one_trouble(
+    catalogue: Catalogue, holdings: dict[str, Path]
+) -> None:
+    home = catalogue.settings.home
+    with catalogue.session() as session:
+        for name in "bc":
+            master = session.scalars(select(Master).where(Master.path == str(holdings[name]))).one()
+            master.path = f"masters/{name}.tif"
+            add_derivative(session, master, session.scalars(select(ModelVersion).limit(1)).one())
+    holdings["derivative"].unlink()
+    report = verify_files(catalogue)
+    assert report.broken == []
+    absent = [AbsentFolder(home / "masters", "master", 2), AbsentFolder(home / "derivatives", "derivative", 3)]
+    assert report.absent_folders == absent
+
+    put(home / "masters" / "b.tif", "b")
+    put(holdings["derivative"], "derivative")
+    report = verify_files(catalogue)
+    assert (len(report.broken), report.absent_folders) == (3, [])
 
 
 def test_many_files_are_committed_in_parts(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import struct
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import imagecodecs
 import numpy as np
@@ -18,6 +20,7 @@ from archive.catalogue.schema.tables import Event, Item, Master
 from archive.catalogue.schema.text_index_tables import ItemWord
 from archive.errors import IngestError
 from archive.ingest import IngestReport
+from archive.ingest.file_discovery import discover_files
 from archive.storage import digest_file
 from restoration.image import ImageInfo, Limits, inspect_all
 
@@ -303,6 +306,49 @@ def test_links_that_lead_in_circles_are_survived(
         "dangling.tif": "it is a link to a file that isn't there",
         "round.tif": "it is a link to itself. Replace or remove it",
     }
+
+
+def test_a_link_that_cannot_be_followed_is_a_failure_and_does_not_stop_the_others(
+    catalogue: Catalogue, scans: Path, make_scan: MakeScan, take: Take
+) -> None:
+    make_scan("b.tif", 1)
+    (scans / "a.tif").symlink_to(scans / ("x" * 300))
+    report = take()
+    assert report.added == 1
+    assert reasons(report) == {"a.tif": "it can't be read: File name too long"}
+    with pytest.raises(IngestError, match=r"a\.tif can't be read: File name too long"):
+        take(scans / "a.tif")
+
+
+@pytest.mark.parametrize("mode", [0o744, 0o700])
+def test_a_folder_that_may_not_be_entered_is_one_failure(mode: int) -> None:
+    with TemporaryDirectory() as folder:
+        open_folder, locked = Path(folder), Path(folder, "locked")
+        open_folder.chmod(0o755)
+        locked.mkdir()
+        for name in ("a.tif", "b.tif"):
+            (locked / name).write_bytes(b"a scan")
+        (open_folder / "c.tif").write_bytes(b"a scan")
+        (open_folder / "d.tif").symlink_to(locked / "a.tif")
+        locked.chmod(mode if os.geteuid() == 0 else mode & ~0o300)
+        with as_ordinary_user():
+            found = discover_files([open_folder], Path(folder, "home"))
+        locked.chmod(0o755)
+    denied = "can't be read: Permission denied"
+    assert dict(found.failures) == {str(locked): f"the folder {denied}", f"{folder}/d.tif": f"it {denied}"}
+    assert found.find(f"{folder}/c.tif") is not None
+
+
+@contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """Lets the block run as a user who may not read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def test_a_name_that_is_not_utf8_is_a_failure_with_a_reason(
