@@ -92,6 +92,8 @@ def plan_for_query(
 ) -> ReviewPlan:
     """Plans one decision on all derivatives that the query selects, else on the current restored ones of its masters.
 
+    Withdrawn derivatives are left out.
+
     Raises:
         UsageError: a rejection without a reason, or no reviewer.
         QueryError: the query has a mistake.
@@ -99,7 +101,8 @@ def plan_for_query(
     _check(decision, reason, reviewer, "the decision")
     plan = ReviewPlan()
     with catalogue.reading() as session:
-        for row in _known(session, Derivative.id.in_(select_derivatives(query).order_by(None))):
+        chosen = select_derivatives(query).where(Derivative.withdrawn_at.is_(None)).order_by(None)
+        for row in _known(session, Derivative.id.in_(chosen)):
             plan.add(_planned(row, decision, reason, reviewer))
     return plan
 

@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Select, and_, exists, false, func, literal, or_, select, union_all
+from sqlalchemy import Select, exists, false, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import lock_masters, update_current_derivatives
 from archive.catalogue.events import record_event
+from archive.catalogue.query.file_predicates import HAS_FILE, IS_COPY
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
@@ -31,10 +32,6 @@ _CHUNK = 20  # files between two commits
 
 Kind = Literal["master", "derivative", "weights"]
 _KINDS: tuple[Kind, ...] = ("master", "derivative", "weights")
-_IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
-_HAS_FILE = and_(
-    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
-)
 
 
 class AbsentFolder(NamedTuple):
@@ -151,11 +148,11 @@ def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
         Derivative.path,
         Derivative.sha256,
         Derivative.verified_at.label("checked"),
-    ).where(_HAS_FILE)
+    ).where(HAS_FILE)
     if wanted.absent_root_ids:
-        masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), _IS_COPY))
+        masters = masters.where(or_(Master.root_id.not_in(wanted.absent_root_ids), IS_COPY))
     if MASTERS in wanted.absent_in_home:
-        masters = masters.where(~_IS_COPY)
+        masters = masters.where(~IS_COPY)
     if DERIVATIVES in wanted.absent_in_home:
         derivatives = derivatives.where(false())
     if wanted.query is not None:
@@ -303,7 +300,7 @@ def _find_absent_roots(catalogue: Catalogue, session: Session, wanted: _Wanted) 
     """The absent folders from which wanted masters were ingested; notes them in ``wanted``; see :func:`check_root`."""
     condition = parse_condition(wanted.query)
     for root in session.scalars(select(Root).order_by(Root.path)).all():
-        masters = select(Master.path).join(Item).where(Master.root_id == root.id, ~_IS_COPY, condition)
+        masters = select(Master.path).join(Item).where(Master.root_id == root.id, ~IS_COPY, condition)
         if not _is_absent(catalogue, session, root.path, masters.distinct()):
             continue
         if number := _count(session, masters):
@@ -315,8 +312,8 @@ def _find_absent_in_home(catalogue: Catalogue, session: Session, wanted: _Wanted
     """The folders of the home with none of their files, if a query wants some; notes them in ``wanted``."""
     # Any file shows that the folder is there, not only one of those that the query selects.
     kinds: tuple[tuple[str, Literal["master", "derivative"], Select[Any]], ...] = (
-        (MASTERS, "master", select(Master.path).where(_IS_COPY).distinct()),
-        (DERIVATIVES, "derivative", select(Derivative.path).where(_HAS_FILE)),
+        (MASTERS, "master", select(Master.path).where(IS_COPY).distinct()),
+        (DERIVATIVES, "derivative", select(Derivative.path).where(HAS_FILE)),
     )
     matching = select(Master.id).join(Item).where(parse_condition(wanted.query))
     for folder, kind, files in kinds:

@@ -22,6 +22,7 @@ from archive.batches.running.interruption import Interruption, Termination
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import lock_masters
 from archive.catalogue.events import operator_agent
+from archive.catalogue.query.file_predicates import IS_COPY
 from archive.catalogue.query.text_index import remove_unused_words
 from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
 from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Master, QualityScore, Review, Root, Task
@@ -32,7 +33,6 @@ from archive.errors import ArchiveError, UsageError
 from archive.failpoints import failpoint
 from archive.progress_reporting import NoProgress, Progress
 from archive.removal_plan import RemovalPlan, find_refusal
-from archive.storage import MASTERS
 from archive.views.view_store import remove_views
 
 _PORTION = 200  # masters in one transaction, for which other writers wait
@@ -70,8 +70,8 @@ def remove_masters(
 
     Returns:
         What was removed. Its ``error`` is set if a batch has planned some of the masters meanwhile, they got
-        derivatives that were not to be removed, a file can't be deleted, or the database can't be used; the portions
-        before are removed.
+        derivatives that were not to be removed, a file or view can't be deleted, or the database can't be used; the
+        portions before are removed.
 
     Raises:
         UsageError: the reason is empty.
@@ -96,8 +96,13 @@ def remove_masters(
             done.error = error
         finally:
             progress.finish()
-    if not isinstance(done.error, DBAPIError):
-        tidy(catalogue)
+    try:
+        if isinstance(done.error, DBAPIError):
+            remove_views(catalogue.settings)
+        else:
+            tidy(catalogue)
+    except OSError as error:
+        done.error = done.error or error
     return done
 
 
@@ -137,7 +142,7 @@ def _remove_portion(
             raise refusal
         masters = session.execute(
             select(Master.id, Master.item_id, Master.sequence, Master.path, Master.page, Master.sha256)
-            .add_columns(Item.accession_number)
+            .add_columns(Item.accession_number, IS_COPY.label("is_copy"))
             .join(Item, Item.id == Master.item_id)
             .where(which)
             .order_by(Item.accession_number, Master.sequence)
@@ -146,7 +151,6 @@ def _remove_portion(
         emptied = _delete_emptied_items(session, {master.item_id for master in masters})
         _record_removals(catalogue, session, masters, emptied, reason)
         copies = _unused_copies(session, masters)
-        remove_views(catalogue.settings)
         _delete_files([catalogue.path_of(path) for path in (*paths.values(), *copies)])
         failpoint("removal_files")
     done.masters += len(masters)
@@ -207,7 +211,7 @@ def _record_removals(
 
 def _unused_copies(session: Session, removed: Sequence[Row[Any]]) -> set[str]:
     """The copies in the home of which no picture is a master any more."""
-    paths = {each.path for each in removed if each.path.startswith(f"{MASTERS}/")}
+    paths = {each.path for each in removed if each.is_copy}
     return paths - set(session.scalars(select(Master.path).where(Master.path.in_(paths))))
 
 
@@ -221,14 +225,18 @@ def _delete_files(paths: Iterable[Path]) -> None:
 
 
 def tidy(catalogue: Catalogue) -> None:
-    """Deletes what no master needs any more: folders of the record, words of the text index, and new views.
+    """Deletes what no master needs any more: views, folders of the record, and words of the text index.
 
     :func:`remove_masters` does it at its end, but not if it is killed before.
+
+    Raises:
+        OSError: a view can't be deleted.
     """
+    # After the commits, because no view of a master that is gone can begin any more.
+    remove_views(catalogue.settings)
     with catalogue.session() as session:
         is_used = exists().where(Master.root_id == Root.id)
         unused = session.scalars(select(Root.id).where(~is_used).order_by(Root.id).with_for_update()).all()
         session.execute(delete(Root).where(Root.id.in_(unused), ~is_used))
     with catalogue.session() as session:
         remove_unused_words(session)
-    remove_views(catalogue.settings)

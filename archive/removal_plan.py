@@ -13,18 +13,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import IS_OPEN
+from archive.catalogue.query.file_predicates import HAS_FILE, IS_COPY
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Root, Task
-from archive.catalogue.schema.vocabularies import EventType, FileFault
+from archive.catalogue.schema.vocabularies import EventType
+from archive.derivative_traces import Traces, find_traces
 from archive.errors import ArchiveError, BatchError, UsageError
-from archive.storage import MASTERS, SAMPLES
 
 _NAMES = 3
 _IDS_AT_A_TIME = 10_000
-_IS_COPY = Master.path.startswith(f"{MASTERS}/", autoescape=True)
-_HAS_FILE = and_(
-    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
-)
 _OTHER = aliased(Master)
 _WAS_RELOCATED = exists().where(Event.master_id == Master.id, Event.type == EventType.RELOCATION)
 
@@ -46,10 +43,8 @@ class RemovalPlan:
     refusal: ArchiveError | None
     """Why they can't be removed, if so."""
     with_derivatives: bool
-    signed_copies: tuple[str, ...]
-    """What the events say about signed copies that were handed over."""
-    contact_sheets: tuple[Path, ...]
-    """Contact sheets of their batches, which may show parts of them."""
+    traces: Traces
+    """What still shows the derivatives afterwards."""
 
 
 def plan_removal(
@@ -86,13 +81,8 @@ def plan_removal(
             master_ids = array("q", ids)
         which, of_them = Master.id.in_(matching), Derivative.master_id.in_(matching)
         derivatives, derivative_bytes = session.execute(
-            select(func.count(), func.sum(case((_HAS_FILE, Derivative.size), else_=0))).where(of_them)
+            select(func.count(), func.sum(case((HAS_FILE, Derivative.size), else_=0))).where(of_them)
         ).one()
-        signatures = select(Event.detail).where(
-            Event.type == EventType.SIGNATURE, Event.derivative_id.in_(select(Derivative.id).where(of_them))
-        )
-        batch_ids = session.scalars(select(Derivative.batch_id).where(of_them).distinct().order_by(Derivative.batch_id))
-        samples = catalogue.settings.home / SAMPLES
         return RemovalPlan(
             master_ids=master_ids,
             names=_first_names(session, which),
@@ -102,8 +92,7 @@ def plan_removal(
             size_bytes=int(derivative_bytes or 0) + _copy_bytes(session, matching),
             refusal=find_refusal(session, which, with_derivatives=with_derivatives),
             with_derivatives=with_derivatives,
-            signed_copies=tuple(map(str, session.scalars(signatures.order_by(Event.id)))),
-            contact_sheets=tuple(sheet for each in batch_ids for sheet in sorted(samples.glob(f"batch-{each}_*.html"))),
+            traces=find_traces(catalogue, session, of_them),
         )
 
 
@@ -117,7 +106,7 @@ def _lies_in(catalogue: Catalogue, session: Session, path: Path) -> ColumnElemen
         recorded.add(str(path.relative_to(home)))
     sources = [row.id for row in session.scalars(select(Root)) if catalogue.path_of(row.path).is_relative_to(path)]
     below = [or_(Master.path == each, _begins_with(f"{each.rstrip('/')}/")) for each in sorted(recorded)]
-    copies = _IS_COPY if home.is_relative_to(path) else and_(_IS_COPY, Master.root_id.in_(sources))
+    copies = IS_COPY if home.is_relative_to(path) else and_(IS_COPY, Master.root_id.in_(sources))
     return or_(*below, copies)
 
 
@@ -148,7 +137,7 @@ def _count_emptied_items(session: Session, matching: Select[int]) -> int:
 
 def _copy_bytes(session: Session, matching: Select[int]) -> int:
     """The size of the copies in the home of which all pictures are selected."""
-    found = _numbers(Master.path, _IS_COPY, Master.id.in_(matching))
+    found = _numbers(Master.path, IS_COPY, Master.id.in_(matching))
     of_all = _numbers(_OTHER.path, _OTHER.path.in_(select(found.c.key)))
     both = and_(of_all.c.key == found.c.key, of_all.c.number == found.c.number)
     return int(session.scalar(select(func.sum(found.c.size)).join(of_all, both)) or 0)

@@ -7,23 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from archive.batches.running.last_run import list_interrupted_batches
 from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import get_batch
+from archive.catalogue.query.file_predicates import HAS_FILE
 from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master, Review
-from archive.catalogue.schema.vocabularies import Decision, EventType, FileFault
+from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.catalogue.sessions import Catalogue
 from archive.storage import MASTERS, MODELS, SAMPLES, VIEWS
 
-_HAS_FILE = and_(
-    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
-)
-"""Derivatives whose file should be there: neither withdrawn nor replaced by one with other bytes."""
 _IS_FOUND = Derivative.file_fault.is_(None)
 _NO_STATUS = "restored only on request"
 
@@ -61,11 +58,11 @@ def summarise_archive(catalogue: Catalogue, session: Session) -> dict[str, Any]:
         "derivatives": session.scalar(select(func.count(Derivative.id))) or 0,
         "lost": {
             "masters": _count(session, Master.file_fault.is_not(None)),
-            "derivatives": session.scalar(select(func.count(Derivative.id)).where(_HAS_FILE, ~_IS_FOUND)) or 0,
+            "derivatives": session.scalar(select(func.count(Derivative.id)).where(HAS_FILE, ~_IS_FOUND)) or 0,
         },
         "disk": {
             "masters": _master_bytes(session),
-            "derivatives": int(session.scalar(select(func.sum(Derivative.size)).where(_HAS_FILE, _IS_FOUND)) or 0),
+            "derivatives": int(session.scalar(select(func.sum(Derivative.size)).where(HAS_FILE, _IS_FOUND)) or 0),
             "models": folder_bytes(home / MODELS),
             "copied_masters": folder_bytes(home / MASTERS),
             "samples": folder_bytes(home / SAMPLES),
@@ -104,7 +101,7 @@ def _master_bytes(session: Session) -> int:
 def _last_verify(session: Session) -> dict[str, Any]:
     """The time of the last check, the age of the oldest one in days, and the number of files never checked."""
     at = session.scalar(select(func.max(Event.at)).where(Event.type == EventType.FIXITY_CHECK))
-    expected = ((Master, true()), (Derivative, _HAS_FILE))
+    expected = ((Master, true()), (Derivative, HAS_FILE))
     oldest = [session.scalar(select(func.min(table.verified_at)).where(which)) for table, which in expected]
     known = [each for each in oldest if each is not None]
     never = sum(

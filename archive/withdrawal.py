@@ -19,6 +19,7 @@ from archive.catalogue.current_derivative import lock_masters, update_current_de
 from archive.catalogue.events import person_agent, record_event
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master
 from archive.catalogue.schema.vocabularies import EventType, FileFault
+from archive.derivative_traces import Traces, find_traces
 from archive.errors import FixityError, NotFoundError, UsageError
 from archive.failpoints import failpoint
 from archive.reproduction.derivative_record import read_record
@@ -40,10 +41,7 @@ class Withdrawal:
 
     path: Path
     """Where its file was."""
-    signed_copies: tuple[str, ...]
-    """What the events say about signed copies that were handed over."""
-    contact_sheets: tuple[Path, ...]
-    """Contact sheets of its batch, which may show parts of it."""
+    traces: Traces
 
 
 def withdraw_derivative(
@@ -75,14 +73,7 @@ def withdraw_derivative(
     failpoint("withdrawal_tombstone")
     _complete(catalogue, derivative_id)
     with catalogue.reading() as session:
-        derivative, _ = _find(session, accession_number, derivative_id)
-        signatures = session.scalars(
-            select(Event.detail)
-            .where(Event.derivative_id == derivative_id, Event.type == EventType.SIGNATURE)
-            .order_by(Event.id)
-        ).all()
-        sheets = sorted((catalogue.settings.home / "samples").glob(f"batch-{derivative.batch_id}_*.html"))
-    return Withdrawal(path=path, signed_copies=tuple(map(str, signatures)), contact_sheets=tuple(sheets))
+        return Withdrawal(path=path, traces=find_traces(catalogue, session, Derivative.id == derivative_id))
 
 
 def complete_withdrawals(catalogue: Catalogue) -> list[Path]:

@@ -196,7 +196,9 @@ class Scenario:
         assert {each["problem"] for each in repaired["broken"]} == {"changed"}
         self.ask("reproduce", "accession_number:1906.5")
         away = museum.scans.rename(museum.scans.with_name("away"))
-        assert self.ask("verify", code=3)["absent_folders"] == [{"path": str(museum.scans), "masters": 5}]
+        assert self.ask("verify", code=3)["absent_folders"] == [
+            {"path": str(museum.scans), "kind": "master", "files": 5}
+        ]
         self.ask("reproduce", "--limit", "1", code=3)
         away.rename(museum.scans)
 

@@ -103,7 +103,7 @@ def get_item_details(catalogue: Catalogue, session: Session, accession_number: s
 
 def describe_master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
     """One of the masters in :func:`get_item_details`."""
-    area = {"x": master.area_x, "y": master.area_y, "width": master.area_width, "height": master.area_height}
+    area = master.picture_area
     return {
         "id": master.id,
         "sequence": master.sequence,
@@ -112,7 +112,7 @@ def describe_master(catalogue: Catalogue, master: Master) -> dict[str, Any]:
         "page": master.page,
         "sha256": master.sha256,
         **{name: getattr(master, name) for name in _MASTER_FIELDS},
-        "picture_area": None if master.area_x is None else area,
+        "picture_area": None if area is None else area._asdict(),
         "captured_at": master.captured_at,
         "captured_by": master.captured_by,
         "file": master.file_fault,

@@ -45,17 +45,20 @@ def suggest(spreadsheet: Path, sheet: str | None, output: Path | None, form: str
     Each line states its certainty and the reason. Check them, then use the file with `archive ingest --mapping`.
     """
     from archive.ingest.mapping_suggestion import suggest_mapping, write_suggestion
+    from archive.storage import require_parent
+    from archive.whole_files import whole_file
 
+    if output is not None:
+        require_parent(output.absolute().parent)
+        if output.exists():
+            raise UsageError(f"{output} exists already: name another file")
     suggestion = suggest_mapping(spreadsheet, sheet=sheet)
     text = as_json(suggestion.as_object(), indent=2) + "\n" if form == "json" else write_suggestion(suggestion)
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{output} exists already: name another file") from error
+    with whole_file(output, replace=False) as file:
+        file.write(text.encode())
     emit(f"{output} was written: check each line, then give it to `archive ingest --mapping`")
 
 

@@ -18,6 +18,7 @@ from archive.cli.output_formats import (
     print_json_object,
 )
 from archive.cli.progress_bar import make_progress
+from archive.cli.traces_text import print_traces, traces_object
 from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFoundError
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ def _answer(plan: RemovalPlan, done: Removal | None) -> dict[str, Any]:
             "relocated": plan.relocated,
         },
         "removed": None if done is None else {name: getattr(done, name) for name in counts},
-        "contact_sheets": [str(sheet) for sheet in plan.contact_sheets],
-        "signed_copies": list(plan.signed_copies),
+        **traces_object(plan.traces),
         "interrupted": done is not None and done.is_interrupted,
         "error": None if done is None or done.error is None else str(done.error),
     }
@@ -210,11 +210,7 @@ def _print_removal(plan: RemovalPlan, done: Removal, form: str) -> None:
         pluralise(done.derivatives, "derivative"),
     )
     answer_writer(form)(f"removed: {', '.join(counts)}")
-    for sheet in plan.contact_sheets:
-        emit(f"this contact sheet may show parts of them: {escape_control_characters(str(sheet))}")
-    for copy in plan.signed_copies:
-        emit(f"handed over before: {escape_control_characters(copy)}")
     if done.masters:
-        emit("backups, reports, exports and packages that were made before still hold them")
+        print_traces(plan.traces)
     if done.is_interrupted and done.error is None:
         emit("interrupted: run the same command again to remove the rest")

@@ -130,7 +130,9 @@ def _answer(report: FixityReport, withdrawn: list[Path], repaired: dict[str, Any
     return {
         "checked": report.checked,
         "broken": [{"kind": kind, "path": str(path), "problem": problem} for kind, path, problem in report.broken],
-        "absent_folders": [{"path": str(folder), f"{kind}s": number} for folder, kind, number in report.absent_folders],
+        "absent_folders": [
+            {"path": str(folder), "kind": kind, "files": number} for folder, kind, number in report.absent_folders
+        ],
         "completed_withdrawals": [str(path) for path in withdrawn],
         "repair": repaired,
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from archive.cli.logging_setup import answer_writer, emit
+from archive.cli.logging_setup import answer_writer
 from archive.cli.options import Context, RowId, answer_format_option, command, pass_context
 from archive.cli.output_formats import escape_control_characters, print_json_object
+from archive.cli.traces_text import print_traces, traces_object
 
 
 @command(
@@ -38,6 +39,7 @@ def withdraw(
     The file and all views in the home are deleted; identifiers, digests, recipe, reason, person and time are kept. A
     withdrawn derivative is never current, and no batch makes it again. The master is not touched.
     """
+    from archive.derivative_traces import Traces
     from archive.withdrawal import lift_withdrawal, withdraw_derivative
 
     catalogue = context.catalogue()
@@ -48,19 +50,10 @@ def withdraw(
         path = lift_withdrawal(catalogue, accession_number, derivative, reason=reason, person=person)
         write(f"{name}: derivative {derivative} is there again: {escape_control_characters(str(path))}")
         if form == "json":
-            none: dict[str, list[str]] = {"contact_sheets": [], "signed_copies": []}
-            print_json_object({**about, "path": str(path), "withdrawn": False, **none})
+            print_json_object({**about, "path": str(path), "withdrawn": False, **traces_object(Traces())})
         return
     withdrawn = withdraw_derivative(catalogue, accession_number, derivative, reason=reason, person=person)
     write(f"{name}: derivative {derivative} withdrawn")
-    for sheet in withdrawn.contact_sheets:
-        emit(f"this contact sheet may show parts of it: {escape_control_characters(str(sheet))}")
-    for copy in withdrawn.signed_copies:
-        emit(f"handed over before: {escape_control_characters(copy)}")
-    emit("backups, reports and packages that were made before still hold it")
+    print_traces(withdrawn.traces)
     if form == "json":
-        to_check = {
-            "contact_sheets": [str(sheet) for sheet in withdrawn.contact_sheets],
-            "signed_copies": list(withdrawn.signed_copies),
-        }
-        print_json_object({**about, "path": str(withdrawn.path), "withdrawn": True, **to_check})
+        print_json_object({**about, "path": str(withdrawn.path), "withdrawn": True, **traces_object(withdrawn.traces)})

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from archive.errors import CredentialsError
+from archive.whole_files import whole_file
 
 FOLDER_VARIABLE = "ARCHIVE_CREDENTIALS"
 CHAIN_NAME = "certificates.pem"
@@ -212,12 +213,5 @@ def _public_bytes(holder: PrivateKey | x509.Certificate) -> bytes:
 
 
 def _write(path: Path, data: bytes, *, mode: int) -> None:
-    """Writes a file that has its permissions from the first byte."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with whole_file(path, mode=mode) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

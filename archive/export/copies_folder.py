@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from archive.errors import StorageError
-from archive.storage import final_name, flush_file, make_folder, publish, temporary_path
+from archive.storage import final_name, make_folder
+from archive.whole_files import whole_file
 
 MARK = ".archive-export"
 """Marks a folder as one that an export wrote."""
@@ -57,11 +58,11 @@ class CopiesFolder:
         """Records that the export is about to write ``path``; returns the path to write, which may hold an old copy.
 
         Raises:
-            StorageError: a file that no export wrote is there.
+            StorageError: a file that no export wrote is there, or one of its folders is a link.
         """
         target = self.path / path
         if path not in self._written:
-            if os.path.lexists(target):
+            if os.path.lexists(target) or not _lies_within(self.path, PurePosixPath(path)):
                 raise StorageError(f"{target} is needed for a copy, but is a file that no export wrote. {_ADVICE}")
             with (self.path / MARK).open("a", encoding="utf-8", errors="surrogateescape") as mark:
                 mark.write(f"\n{path}")
@@ -83,13 +84,8 @@ class CopiesFolder:
         self._write(MARK, "\n".join((self._owner, *digests)))
 
     def _write(self, name: str, text: str) -> None:
-        temporary = temporary_path(self.path / name, "export")
-        try:
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-            flush_file(temporary)
-            publish(temporary, self.path / name, replace=True)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(self.path / name) as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def check_removable(folder: Path) -> None:
@@ -119,10 +115,26 @@ def _is_temporary(path: PurePosixPath, written: set[str]) -> bool:
 
 
 def _read_mark(folder: Path) -> tuple[str, set[str]] | None:
-    """The export that a folder belongs to, and the files that it wrote; None if the folder has no mark."""
+    """The export that a folder belongs to, and the files that it wrote; None if the folder has no mark.
+
+    Raises:
+        StorageError: the mark names a file outside the folder, or one behind a link, so that it was changed by hand.
+    """
     try:
         text = (folder / MARK).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return None
     owner, *paths = text.split("\n")
+    for path in (MARK, *paths):
+        if not _lies_within(folder, PurePosixPath(path)):
+            raise StorageError(
+                f"{folder / MARK} names {path!r}, which is not a file of this folder. Nothing was replaced. {_ADVICE}"
+            )
     return owner, set(paths)
+
+
+def _lies_within(folder: Path, path: PurePosixPath) -> bool:
+    """Whether a path leads to a place in ``folder``, and through no link."""
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        return False
+    return not any((folder / part).is_symlink() for part in (path, *path.parents[:-1]))

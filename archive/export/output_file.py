@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
-from uuid import uuid4
 
 from archive.errors import StorageError
 from archive.file_locks import hold_path
-from archive.storage import flush_file, publish, require_parent, temporary_path
+from archive.storage import require_parent
+from archive.whole_files import whole_file
 
 STANDARD_OUTPUT = Path("-")
 
@@ -45,14 +45,8 @@ def open_output(output: Path, form: OutputForm) -> Iterator[BinaryIO]:
     if output == STANDARD_OUTPUT:
         yield from _standard_output()
         return
-    temporary = temporary_path(output.absolute(), uuid4().hex)
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        flush_file(temporary)
-        publish(temporary, output.absolute(), replace=True)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(output) as file:
+        yield file
 
 
 def hold_output(output: Path) -> AbstractContextManager[None]:

@@ -242,9 +242,6 @@ def _entity(record: ItemRecord, files: list[ScanFile]) -> str:
 
 
 def _master_object(master: Master, name: str, represents: str) -> str:
-    area = None
-    if master.area_x is not None:
-        area = f"{master.area_x} {master.area_y} {master.area_width} {master.area_height}"
     return _element(
         "object",
         _identifier("object", master_identifier(master)),
@@ -252,7 +249,7 @@ def _master_object(master: Master, name: str, represents: str) -> str:
         _property("view", master.view),
         _property("sequence", master.sequence),
         *(_property(each, getattr(master, each)) for each in _IMAGE_PROPERTIES),
-        _property("picture_area", area),
+        _property("picture_area", master.picture_area),
         _characteristics(master, master.format, _created_by(master.captured_by, None, master.captured_at)),
         _text("originalName", name),
         represents,

@@ -31,7 +31,8 @@ from archive.ingest.file_inspection import InspectedFile, NotAnImageError, inspe
 from archive.ingest.ingest_report import IngestReport
 from archive.ingest.metadata_rows import Row, read_spreadsheet
 from archive.ingest.recorder import ChangedError, Destination, FileOutcome, Recorder, accession_number
-from archive.ingest.row_matching import FileMetadata, match_rows
+from archive.ingest.row_matching import FileMetadata, MatchedRows, match_rows
+from archive.ingest.row_table import RowTable
 from archive.ingest.table_reader import WORKBOOK_SUFFIXES
 from archive.ingest.temporary_storage import StoredList
 from archive.progress_reporting import NoProgress, Progress
@@ -87,37 +88,15 @@ def ingest(
     sums = _sums(manifest, found, report)
     sheets = [absolute_path(metadata)] if metadata is not None else [*found.sheets, *found.neighbours]
     _check_sheets(sheets, sums)
-    chosen = read_mapping(mapping) if mapping is not None else None
-    if chosen is not None and chosen.files is None and not sheets:
-        raise IngestError(f"{mapping} is about a table, and none was read: name the table with --metadata")
+    chosen = _read_mapping(mapping, sheets)
     matched = match_rows(_read_rows(sheets, chosen, sheet, report), found, chosen)
-    table = matched.table
-    report.problems += matched.problems
-    report.notes += [("", note) for note in matched.notes]
-    report.passed_over += ((printable_path(path), "hidden") for path in found.hidden)
-    report.failures += found.failures
-    report.failures += ((printable_path(path), reason) for path, reason in table.refused())
-    report.rows_without_files += matched.without_files
-
+    _report_findings(report, found, matched)
     if chosen is not None and not dry_run:
         _keep_mapping(catalogue, chosen)
-    recorder = Recorder(
-        catalogue,
-        is_stated=table.is_stated,
-        has_row=table.has_row,
-        told_by="" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})",
-    )
+    told_by = "" if chosen is None else f", by the mapping {chosen.path.name} (SHA-256 {chosen.sha256})"
+    recorder = Recorder(catalogue, is_stated=matched.table.is_stated, has_row=matched.table.has_row, told_by=told_by)
     run = _Run(catalogue, recorder, report, sums, check=check, copy=copy, tables=sheets, has_rows=matched.has_rows)
-    for path in _known_references(catalogue):
-        table.add_reference(path, path)
-    work = StoredList[tuple[str, Path]]()
-    # Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
-    work += table.files()
-    for name, root in table.files_without_row():
-        if table.is_reference(name):
-            run.pass_over(Path(name), "a reference")
-        else:
-            work.append((name, root))
+    work = _list_work(catalogue, matched.table, run)
     progress = progress or NoProgress()
     progress.start(len(work), "files")
     try:
@@ -318,6 +297,47 @@ def _read_rows(
         report.notes += [("", note) for note in read.notes]
 
 
+def _read_mapping(path: Path | None, sheets: Sequence[Path]) -> ColumnMapping | None:
+    """The mapping file, if one is given.
+
+    Raises:
+        IngestError: it can't be used, or it is about a table and there is none.
+    """
+    if path is None:
+        return None
+    mapping = read_mapping(path)
+    if mapping.files is None and not sheets:
+        raise IngestError(f"{path} is about a table, and none was read: name the table with --metadata")
+    return mapping
+
+
+def _report_findings(report: IngestReport, found: DiscoveredFiles, matched: MatchedRows) -> None:
+    """Reports what is known before the first scan is read: files left out, and rows that can't be used."""
+    report.problems += matched.problems
+    report.notes += [("", note) for note in matched.notes]
+    report.passed_over += ((printable_path(path), "hidden") for path in found.hidden)
+    report.failures += found.failures
+    report.failures += ((printable_path(path), reason) for path, reason in matched.table.refused())
+    report.rows_without_files += matched.without_files
+
+
+def _list_work(catalogue: Catalogue, table: RowTable, run: _Run) -> StoredList[tuple[str, Path]]:
+    """The files to ingest, each with its ingested folder; reference images are passed over.
+
+    Files with rows come first, in the order of the rows: whoever wrote them has put the recto before the verso.
+    """
+    for path in _known_references(catalogue):
+        table.add_reference(path, path)
+    work = StoredList[tuple[str, Path]]()
+    work += table.files()
+    for name, root in table.files_without_row():
+        if table.is_reference(name):
+            run.pass_over(Path(name), "a reference")
+        else:
+            work.append((name, root))
+    return work
+
+
 def _keep_mapping(catalogue: Catalogue, mapping: ColumnMapping) -> None:
     """Stores the mapping's text, which events refer to by its digest."""
     with catalogue.session() as session:
@@ -349,7 +369,11 @@ def _sums(
 
 
 def _check_sheets(sheets: Iterable[Path], sums: Mapping[Path, Sequence[Checksum]] | None) -> None:
-    """Raises an error if a table changed during the ingest, since none of its rows can be trusted then."""
+    """Compares the tables with their delivered checksums, before the ingest.
+
+    Raises:
+        IngestError: a table differs, so none of its rows can be trusted.
+    """
     for sheet in sheets:
         if sums is not None and sheet in sums:
             try:

@@ -6,6 +6,7 @@ An empty cell changes nothing: a spreadsheet with three columns doesn't erase th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from archive.catalogue.edtf_dates import date_range
 from archive.catalogue.events import record_event
 from archive.catalogue.other_identifiers import set_identifiers
 from archive.catalogue.query.text_index import TEXT_FIELDS, index_item_words
+from archive.catalogue.schema.picture_area import PictureArea
 from archive.catalogue.schema.tables import Item, Master
 from archive.catalogue.schema.vocabularies import Access, EventType, Polarity
 from archive.errors import IngestError
@@ -24,7 +26,6 @@ from archive.ingest.metadata_rows import Row
 from archive.ingest.row_matching import FileMetadata, ItemMetadata
 from archive.ingest.stated_sequences import StatedSequences
 from archive.ingest.table_problems import ProblemKind, TableProblem
-from restoration.image import Area
 
 
 class SequenceTakenError(IngestError):
@@ -101,10 +102,7 @@ def update_master(
     if row.view is not None:
         changes += _set(master, "view", row.view)
     if row.picture_area is not None and _check_picture_area(row, master, problems):
-        area, stated = _area_text(get_picture_area(master)), _area_text(row.picture_area)
-        if area != stated:
-            changes.append(_change("picture_area", area, stated))
-            set_picture_area(master, row.picture_area)
+        changes += _set(master, "picture_area", PictureArea(*astuple(row.picture_area)))
     if entry.reference is not None:
         changes += _set(master, "reference_path", str(entry.reference))
     return changes
@@ -174,7 +172,7 @@ def next_free_sequence(session: Session, item: Item) -> int:
 def take_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> None:
     """Sets a master's picture area from a row; an area that exceeds the picture is a problem instead."""
     if row.picture_area is not None and _check_picture_area(row, master, problems):
-        set_picture_area(master, row.picture_area)
+        master.picture_area = PictureArea(*astuple(row.picture_area))
 
 
 def _check_picture_area(row: Row, master: Master, problems: list[TableProblem]) -> bool:
@@ -182,21 +180,8 @@ def _check_picture_area(row: Row, master: Master, problems: list[TableProblem]) 
     if area is None or (area.x + area.width <= width and area.y + area.height <= height):
         return True
     advice = f"(x y w h) reaches out of the picture of {width}x{height} px"
-    problems.append(row.problem(ProblemKind.PICTURE_AREA, "picture_area", _area_text(area) or "", advice))
+    problems.append(row.problem(ProblemKind.PICTURE_AREA, "picture_area", str(PictureArea(*astuple(area))), advice))
     return False
-
-
-def set_picture_area(master: Master, area: Area) -> None:
-    """Sets the columns of a master's picture area."""
-    master.area_x, master.area_y, master.area_width, master.area_height = area.x, area.y, area.width, area.height
-
-
-def get_picture_area(master: Master) -> Area | None:
-    """The picture area in a master's columns."""
-    x, y, width, height = master.area_x, master.area_y, master.area_width, master.area_height
-    if x is None or y is None or width is None or height is None:
-        return None
-    return Area(x=x, y=y, width=width, height=height)
 
 
 def _typed(column: str, value: str) -> str:
@@ -215,7 +200,3 @@ def _set(row: Item | Master, name: str, value: Any) -> list[str]:
 
 def _change(name: str, before: Any, after: Any) -> str:
     return f"{name}: {'(empty)' if before is None else before} -> {'(empty)' if after is None else after}"
-
-
-def _area_text(area: Area | None) -> str | None:
-    return None if area is None else f"{area.x} {area.y} {area.width} {area.height}"

@@ -33,7 +33,7 @@ from archive.ingest.row_matching import FileMetadata
 from archive.ingest.stated_sequences import StatedSequences
 from archive.ingest.table_problems import ProblemKind, TableProblem
 from archive.ingest.temporary_storage import StoredSet
-from archive.storage import MASTERS, publish_once
+from archive.storage import publish_once
 from restoration.image import ImageInfo
 
 
@@ -202,7 +202,7 @@ class Recorder:
         """
         path = self._catalogue.path_of(known.path)
         held = f"the bytes of {path}, held as {known.item.accession_number!r}"
-        is_free = known.path.startswith(f"{MASTERS}/") or (entry.row is not None and not self._has_row(str(path)))
+        is_free = known.is_copy or (entry.row is not None and not self._has_row(str(path)))
         if is_free and scan.sha256 not in self._described:
             return self._describe(session, known, entry, "unchanged", held)
         notes = [] if entry.row is None else [(entry.row.where, f"not used: {scan.path} has {held}")]

@@ -24,7 +24,7 @@ class ProblemKind(StrEnum):
     ACCESS = "access not readable, counts as restricted"
     UNNAMED_COLUMN = "cell in a column without a name, left out"
     DISAGREEMENT = "rows of one photograph disagree, value left out"
-    SEQUENCE = "sequence taken, next free one given"
+    SEQUENCE = "sequence of another scan, left out"
     PICTURE_AREA = "picture area outside the picture, left out"
     REFERENCE = "reference image not usable, left out"
     COLUMN = "column not recognised, kept as extra metadata"

@@ -137,6 +137,8 @@ def _entries(catalogue: Catalogue, session: Session, shown: Sequence[_Tried]) ->
         derivative = next((each for each in item["derivatives"] if each["id"] == tried.derivative_id), None)
         pairs: Sequence[CropPair] = ()
         problem = None if derivative else f"It could not be restored: {tried.error}"
+        if derivative and derivative["withdrawn"]:
+            derivative, problem = None, "It was withdrawn."
         if derivative:
             try:
                 with open_before_and_after(catalogue.settings, master, derivative) as (before, after):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_item_details, select_derivatives
+from archive.catalogue.query.file_predicates import HAS_FILE
 from archive.catalogue.schema.tables import Derivative, Item, Master, QualityScore
 from archive.catalogue.schema.vocabularies import Access, ComparedWith, DerivativeKind, ScoredImage
 from archive.display_labels import Record, describe_recipe, describe_score, format_score_value
@@ -126,6 +127,7 @@ def write_report(
 ) -> ReportCounts:
     """Writes the report on the derivatives that ``query`` selects, as a batch's, else on the current ones it finds.
 
+    Withdrawn derivatives are left out.
     Only items of open access enter it, unless ``include_restricted``. ``with_crops`` shows places at 100 %, which makes
     the file larger. A report already in ``output`` is replaced, and nothing else is.
 
@@ -193,8 +195,11 @@ def mean_gain(found: Sequence[QualityGain]) -> tuple[int, float, float] | None:
 
 
 def _chosen(kind: DerivativeKind, query: str | None, *, include_restricted: bool) -> Select[Any]:
-    """The ids of the derivatives of a kind that ``query`` selects, else the current ones of its masters."""
-    chosen: Select[Any] = select_derivatives(query, kind=kind)
+    """The ids of the derivatives of a kind that ``query`` selects, else the current ones of its masters.
+
+    Those that were withdrawn, or replaced because other bytes were recreated, have no file to show.
+    """
+    chosen: Select[Any] = select_derivatives(query, kind=kind).where(HAS_FILE)
     return chosen if include_restricted else chosen.where(Item.access == Access.OPEN)
 
 
@@ -202,7 +207,7 @@ def _count_restricted(session: Session, query: str | None) -> int:
     """The number of items whose derivatives ``query`` selects and whose access is not open."""
     items: set[int] = set()
     for kind in (DerivativeKind.RESTORED, DerivativeKind.STYLED):
-        chosen = select_derivatives(query, kind=kind).where(Item.access != Access.OPEN)
+        chosen = _chosen(kind, query, include_restricted=True).where(Item.access != Access.OPEN)
         items.update(session.scalars(chosen.with_only_columns(Item.id)))
     return len(items)
 

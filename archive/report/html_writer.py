@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
-from uuid import uuid4
 
 from archive import SOFTWARE_NAME, __version__
 from archive.errors import StorageError, UsageError
 from archive.html_templates import html_templates
+from archive.whole_files import whole_file
 
 _SUFFIXES = (".html", ".htm")
 _MARK = b'<meta name="generator" content="archive-restoration report">'
@@ -75,13 +75,8 @@ def check_output(output: Path) -> None:
 
 
 def _write(parts: Iterator[str], output: Path) -> None:
-    partial = output.with_name(f".{output.name}.{uuid4().hex}.partial")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(parts)
-        partial.replace(output)
+        with whole_file(output) as file:
+            file.writelines(part.encode("utf-8", "backslashreplace") for part in parts)
     except OSError as error:
         raise StorageError(f"the report {output} can't be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

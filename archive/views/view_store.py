@@ -43,7 +43,7 @@ Build = Callable[[Path, Advance], None]
 def remove_views(settings: Settings) -> None:
     """Deletes all views of a home, finished or not, for a picture that must not be seen any more.
 
-    Those of other pictures are recreated when they are looked at.
+    Those of other pictures are recreated when they are looked at. Several processes may call this at once.
 
     Raises:
         OSError: one can't be deleted.
@@ -62,7 +62,9 @@ def _remove_unfinished(folder: Path) -> None:
         folder.rename(renamed)
     except FileNotFoundError:  # the view is finished, or was deleted by another process
         return
-    shutil.rmtree(renamed)
+    while renamed.exists():
+        with suppress(FileNotFoundError):  # another process deletes or renames it too
+            shutil.rmtree(renamed)
 
 
 class ViewPendingError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -139,6 +140,21 @@ def test_views_are_removed_while_others_are_being_made(settings: Settings, tmp_p
         store.file("ab.view", build, wait_seconds=60)
     store.close()
     assert [path for path in (tmp_path / "views").rglob("*") if path.parent.name != "views"] == []
+
+
+def test_several_processes_can_remove_all_views_at_once(settings: Settings, tmp_path: Path) -> None:
+    for number in range(60):
+        folder = tmp_path / "views" / "ab" / f".{number}.partial"
+        folder.mkdir(parents=True)
+        for name in range(20):
+            (folder / f"{name}.tiles").write_bytes(b"half a view")
+    removing = [multiprocessing.get_context("fork").Process(target=remove_views, args=(settings,)) for _ in range(3)]
+    for process in removing:
+        process.start()
+    for process in removing:
+        process.join()
+    assert [process.exitcode for process in removing] == [0, 0, 0]
+    assert list((tmp_path / "views" / "ab").iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_deleted_after_a_day(settings: Settings, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
 from archive.catalogue.query.text_index import fold_words
 from archive.catalogue.schema.column_types import CommitWithoutDisk, DatabaseClock
+from archive.catalogue.schema.picture_area import PictureArea
 from archive.catalogue.schema.tables import Derivative, Item, Master, Recipe, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, FileFault, TaskStatus
 from archive.errors import BatchError
@@ -186,7 +187,7 @@ def _make_claim(
         master_page=task.page,
         master_sha256=task.sha256,
         pixels=task.width * task.height,
-        picture_area=_area(task) if lost is None else _recorded_area(lost, task),
+        picture_area=_find_area(task, lost),
         reference_path=None if task.reference_path is None else catalogue.path_of(task.reference_path),
         accession_number=task.accession_number,
         sequence=task.sequence,
@@ -256,12 +257,14 @@ def _is_of_task(task: Task) -> ColumnElement[bool]:
     return and_(Derivative.master_id == task.master_id, Derivative.recipe_id == task.recipe_id)
 
 
-def _recorded_area(lost: Row[Any], master: Row[Any]) -> Area | None:
-    """The picture area by which the lost derivative was made; the master's may have been corrected since."""
-    provenance = lost.environment.get("provenance")
-    if not provenance:
-        return _area(master)
-    return None if provenance["picture_area"] is None else Area(**provenance["picture_area"])
+def _find_area(task: Row[Any], lost: Row[Any] | None) -> Area | None:
+    """The master's picture area; that of a lost derivative where one is made again, as it may have been corrected."""
+    if lost is not None and (provenance := lost.environment.get("provenance")):
+        recorded = provenance["picture_area"]
+    else:
+        area = PictureArea.of_columns(task.area_x, task.area_y, task.area_width, task.area_height)
+        recorded = None if area is None else area._asdict()
+    return None if recorded is None else Area(**recorded)
 
 
 def _describe_item(item: Row[Any]) -> ItemDescription:
@@ -372,9 +375,3 @@ def count_running(catalogue: Catalogue, batch_id: int) -> int:
     with catalogue.reading() as session:
         of_batch = select(func.count(Task.id)).where(Task.batch_id == batch_id, Task.status == TaskStatus.RUNNING)
         return session.scalar(of_batch) or 0
-
-
-def _area(master: Row[Any]) -> Area | None:
-    if master.area_x is None or master.area_y is None or master.area_width is None or master.area_height is None:
-        return None
-    return Area(x=master.area_x, y=master.area_y, width=master.area_width, height=master.area_height)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import open_tasks
+from archive.catalogue.query.file_predicates import IS_COPY
 from archive.catalogue.schema.tables import Master, Root, Task
 from archive.errors import BatchError
 from archive.storage import MASTERS, check_root
@@ -45,10 +46,9 @@ def _roots(catalogue: Catalogue, session: Session, batch_id: int) -> Iterator[tu
     tasks = select(Task.master_id).where(Task.batch_id == batch_id)
     of_batch = Master.id.in_(tasks)
     is_open = Master.id.in_(select(Task.master_id).where(*open_tasks(batch_id)))
-    copied = Master.path.startswith(f"{MASTERS}/", autoescape=True)
     paths = select(Master.path).where(of_batch)
-    roots = select(Root).where(Root.id.in_(select(Master.root_id).where(is_open, ~copied))).order_by(Root.path)
+    roots = select(Root).where(Root.id.in_(select(Master.root_id).where(is_open, ~IS_COPY))).order_by(Root.path)
     for root in session.scalars(roots).all():
-        yield catalogue.path_of(root.path), paths.where(Master.root_id == root.id, ~copied)
-    if session.scalar(select(Master.id).where(is_open, copied).limit(1)) is not None:
-        yield catalogue.path_of(MASTERS), paths.where(copied)
+        yield catalogue.path_of(root.path), paths.where(Master.root_id == root.id, ~IS_COPY)
+    if session.scalar(select(Master.id).where(is_open, IS_COPY).limit(1)) is not None:
+        yield catalogue.path_of(MASTERS), paths.where(IS_COPY)

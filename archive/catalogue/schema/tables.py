@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, composite, mapped_column, relationship
 
 from archive.catalogue.schema import indexes
 from archive.catalogue.schema.column_types import NEVER_REUSE_IDS, Digest, ExactText, Id, Table, enum_column
+from archive.catalogue.schema.picture_area import PictureArea
 from archive.catalogue.schema.vocabularies import (
     Access,
     AgentType,
@@ -104,10 +105,13 @@ class Master(Table):
     samples_per_pixel: Mapped[int]
     ppi: Mapped[float | None]
     icc_profile: Mapped[str | None] = mapped_column(Text)  # its description
-    area_x: Mapped[int | None]  # picture area, px of the upright picture
+    area_x: Mapped[int | None]
     area_y: Mapped[int | None]
     area_width: Mapped[int | None]
     area_height: Mapped[int | None]
+    picture_area: Mapped[PictureArea | None] = composite(
+        PictureArea.of_columns, "area_x", "area_y", "area_width", "area_height"
+    )
     reference_path: Mapped[str | None] = mapped_column(ExactText)  # absolute
     captured_at: Mapped[str | None] = mapped_column(Text)
     captured_by: Mapped[str | None] = mapped_column(Text)
@@ -135,6 +139,11 @@ class Master(Table):
     )
     current_restored: Mapped[Derivative | None] = relationship(foreign_keys=[current_restored_id], post_update=True)
     current_styled: Mapped[Derivative | None] = relationship(foreign_keys=[current_styled_id], post_update=True)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether its file is a copy in the home."""
+        return not self.path.startswith("/")
 
 
 class Model(Table):

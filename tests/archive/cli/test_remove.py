@@ -53,7 +53,7 @@ def test_a_wrong_folder_is_removed_and_can_be_ingested_again(mistaken: SmallArch
     before = mistaken.show("W3")
     answer = mistaken.done(*wrong(mistaken), "--yes")
     assert answer.output == "removed: 3 masters, 3 items, 0 derivatives\n"
-    assert "backups, reports, exports and packages that were made before still hold them" in answer.errors
+    assert "backups, reports, exports and packages that were made before still hold what was deleted" in answer.errors
     assert numbers(mistaken) == ["A", "B"]
     assert not any((mistaken.home / "masters").iterdir())
     assert (mistaken.scans / "wrong" / "W1.tif").exists()
@@ -196,7 +196,7 @@ def test_a_restored_master_goes_with_its_derivative_and_its_views(museum: SmallA
     assert derivative.exists()
     answer = remove_a(museum, "--with-derivatives")
     assert answer.output == "removed: 1 master, 1 item, 1 derivative\n"
-    assert f"this contact sheet may show parts of them: {sheet}" in answer.errors
+    assert f"this contact sheet may still show parts: {sheet}" in answer.errors
     assert not derivative.parent.exists()
     assert not view.exists()
     assert numbers(museum) == ["B", "C"]

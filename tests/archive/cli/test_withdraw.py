@@ -44,7 +44,7 @@ def test_the_bytes_go_and_the_record_stays(restored: SmallArchive) -> None:
     view.write_bytes(b"a view")
     assert before["withdrawn"] is None
     answer = restored.done(*withdraw(restored), "--reason", REASON, "--reviewer", "A. Curator")
-    assert "backups, reports and packages that were made before still hold it" in answer.errors
+    assert "backups, reports, exports and packages that were made before still hold what was deleted" in answer.errors
     after = derivative(restored)
     assert not Path(before["path"]).exists()
     assert not view.exists()

@@ -10,6 +10,7 @@ import pytest
 from archive import failpoints, fixity
 from archive.catalogue import Catalogue
 from archive.failpoints import Failpoint
+from archive.report import write_contact_sheets
 from archive.settings import load_settings
 from archive.storage import check_file
 from archive.withdrawal import lift_withdrawal, withdraw_derivative
@@ -44,6 +45,30 @@ def test_a_withdrawn_derivative_counts_neither_as_disk_use_nor_as_unchecked(muse
     assert found["disk"]["derivatives"] == sum(sizes.values())
     assert found["last_verify"]["never_checked"] == 5  # three masters and two derivatives
     assert found["lost"]["derivatives"] == 0
+
+
+def test_a_report_and_a_review_of_a_batch_leave_withdrawn_derivatives_out(museum: SmallArchive, tmp_path: Path) -> None:
+    withdraw(museum)
+    report = tmp_path / "report.html"
+
+    written = museum.done("report", "batch:1", "--output", report)
+
+    assert "2 items, 2 restored masters" in written.output
+    assert "file missing" not in report.read_text(encoding="utf-8")
+    museum.done("review", "batch:1", "--accept", "--yes")
+    assert [derivatives(museum, name)[0]["review"] is not None for name in "ABC"] == [False, True, True]
+
+
+def test_a_contact_sheet_that_is_written_again_says_what_was_withdrawn(museum: SmallArchive) -> None:
+    museum.done("restore", "accession_number:A", "--sample", "1", "--strength", "0.5")
+    tried = derivatives(museum)[1]["id"]
+    museum.done("withdraw", "A", "--derivative", str(tried), "--reason", REASON)
+
+    (sheet,) = write_contact_sheets(Catalogue.open(load_settings(museum.home)), 2)
+
+    page = sheet.path.read_text(encoding="utf-8")
+    assert "It was withdrawn." in page
+    assert "file missing" not in page
 
 
 @pytest.mark.parametrize("command", [["verify", "--repair"], ["restore"], ["rerun", "accession_number:A"]])

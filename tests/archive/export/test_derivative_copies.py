@@ -37,6 +37,25 @@ def test_the_folder_holds_the_copies_of_the_newest_export_only(museum: SmallArch
     assert not (tmp_path / "x-files" / "1906.1").exists()
 
 
+@pytest.mark.parametrize("named", ["../victim.txt", "{tmp_path}/victim.txt", "link/victim.txt", "link.txt", ""])
+def test_a_mark_that_names_a_file_outside_the_folder_deletes_nothing(
+    museum: SmallArchive, tmp_path: Path, named: str
+) -> None:
+    output, folder = tmp_path / "x.jsonl", tmp_path / "x-files"
+    _export(museum, output)
+    (tmp_path / "victim.txt").write_text("precious")
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "link.txt").symlink_to(tmp_path / "victim.txt")
+    with (folder / LISTS[0]).open("a") as mark:
+        mark.write(f"\n{named.format(tmp_path=tmp_path)}")
+
+    refused = museum.run("export", "view:verso", "--format", "jsonl", "--files", "--output", output)
+
+    assert (refused.code, "is not a file of this folder" in refused.errors) == (1, True)
+    assert (tmp_path / "victim.txt").read_text() == "precious"
+    assert (folder / "link.txt").is_symlink()
+
+
 def test_half_copies_of_a_killed_export_stop_no_later_one_and_are_removed(museum: SmallArchive, tmp_path: Path) -> None:
     output, folder = tmp_path / "x.jsonl", tmp_path / "x-files"
     _export(museum, output)

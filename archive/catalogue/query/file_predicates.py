@@ -1,0 +1,16 @@
+"""Predicates on the files of masters and derivatives: the only definition of each."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from archive.catalogue.schema.tables import Derivative, Master
+from archive.catalogue.schema.vocabularies import FileFault
+
+HAS_FILE: ColumnElement[bool] = and_(
+    Derivative.withdrawn_at.is_(None), or_(Derivative.file_fault.is_(None), Derivative.file_fault != FileFault.LOST)
+)
+"""True for a derivative whose file should be there: neither withdrawn nor replaced by one with other bytes."""
+
+IS_COPY: ColumnElement[bool] = ~Master.path.startswith("/")
+"""True for a master whose file is a copy in the home; of a single master, see :attr:`Master.is_copy`."""
