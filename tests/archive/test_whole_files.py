@@ -66,7 +66,7 @@ def test_a_file_that_is_not_to_be_replaced_stays(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_flushed_is_an_error_and_no_file(tmp_path: Path, failing_disk: None) -> None:
     page = tmp_path / "page.html"
     nothing: dict[str, Any] = {
-        "made_at": "",
+        "made_at": "2026-01-01T00:00:00+00:00",
         "legend": LEGEND,
         "contents": [],
         "articles": [],
