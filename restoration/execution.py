@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from restoration.device_errors import device_errors
 from restoration.errors import DeviceError
 
 
@@ -29,11 +30,12 @@ class Execution:
     threads: int | None = None
     seed: int = 0
 
+    @device_errors()
     def resolved(self) -> ResolvedExecution:
         """Resolves ``auto`` settings on this machine.
 
         Raises:
-            DeviceError: the device is not available, or a name is unknown.
+            DeviceError: the device is not available or fails, or a name is unknown.
         """
         device = _device(self.device)
         return ResolvedExecution(

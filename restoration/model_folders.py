@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from restoration.errors import CardError, RecipeError, WeightsError
+from restoration.errors import CardError, ModelError, RecipeError, WeightsError
 from restoration.recipe import ParameterValue, RecipeStage, StageTask
 
 if TYPE_CHECKING:
@@ -282,10 +282,31 @@ class ModelFolder:
 
 
 def shipped_versions() -> Iterator[ModelFolder]:
-    """Yields the model versions that come with this software, sorted by folder name.
+    """Yields the model versions that come with this software, sorted by name and then from the oldest to the newest.
 
     Raises:
         CardError: a shipped card is not valid.
     """
-    for path in sorted(SHIPPED.glob(f"*/{CARD_NAME}")):
-        yield ModelFolder.open(path.parent)
+    folders = [ModelFolder.open(path.parent) for path in SHIPPED.glob(f"*/{CARD_NAME}")]
+    yield from sorted(folders, key=lambda folder: (folder.card.name, _version_numbers(folder.card.version)))
+
+
+def shipped(reference: str) -> ModelFolder:
+    """Returns a shipped version by ``name`` (the newest one) or ``name@version``.
+
+    Raises:
+        ModelError: no such version is shipped.
+        CardError: a shipped card is not valid.
+    """
+    name, _, version = reference.partition("@")
+    versions = list(shipped_versions())
+    found = [each for each in versions if each.card.name == name and version in ("", each.card.version)]
+    if not found:
+        names = ", ".join(each.card.reference for each in versions) or "none"
+        raise ModelError(f"{reference} isn't among the shipped versions: {names}")
+    return found[-1]
+
+
+def _version_numbers(version: str) -> list[int]:
+    """The numbers of a version, so that 10.0 comes after 2.1."""
+    return [int(number) for number in re.findall(r"\d+", version)]

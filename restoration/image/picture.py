@@ -96,9 +96,12 @@ class Picture:
     ) -> Self:
         """Creates a picture from (H, W) or (H, W, 3): uint8, uint16, or float in [0, 1] (written as 16-bit).
 
+        Any byte order is accepted.
+
         Raises:
             ImageError: the array's shape or type isn't supported, or values are outside [0, 1].
         """
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
         samples = array[..., np.newaxis] if array.ndim == 2 else array
         if samples.ndim != 3 or samples.shape[2] not in (1, 3) or 0 in samples.shape:
             raise ImageError(f"an array of shape {array.shape} isn't a picture: give (H, W) or (H, W, 3)")

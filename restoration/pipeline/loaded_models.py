@@ -85,7 +85,7 @@ class LoadedModels:
         """Loads the network of a recipe's stage, restoration or style, ahead of its use.
 
         Raises:
-            ModelError: as :meth:`restoration`.
+            ModelError, DeviceError: as :meth:`restoration`.
         """
         if stage.task == "style":
             self.style(stage)
@@ -97,6 +97,7 @@ class LoadedModels:
 
         Raises:
             ModelError: the version is missing, its card is invalid, or its weights differ.
+            DeviceError: the device fails, or has no memory for the network.
         """
         from restoration.pipeline.stages import load_restoration
 
@@ -109,7 +110,7 @@ class LoadedModels:
         """The style of a recipe's style stage, ready for any picture.
 
         Raises:
-            ModelError: as :meth:`restoration`.
+            ModelError, DeviceError: as :meth:`restoration`.
         """
         from restoration.pipeline.style_stage import load_style
 

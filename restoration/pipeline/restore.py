@@ -6,7 +6,6 @@ Importing this module doesn't load torch; loading the first network does.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -31,7 +30,7 @@ from restoration.image import (
     has_unusable_profile,
     working_space,
 )
-from restoration.model_folders import ModelFolder, shipped_versions
+from restoration.model_folders import ModelFolder, shipped
 from restoration.pipeline.band_writer import write_bands
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord, StageRecord
@@ -142,7 +141,9 @@ def _retry_with_smaller_tiles(
         except (DeviceMemoryError, MemoryError) as error:
             smaller = _halved(tile_size, error)
             notes.append(f"made in tiles of {smaller} px, because for {tile_size} px there was not enough memory")
-            _log.warning("restarting with tiles of %d px: %r", smaller, error)
+            # As text, because a log record that is kept would keep the exception, and so the failed attempt's arrays.
+            reason = str(error) or type(error).__name__
+            _log.warning("restarting with tiles of %d px: %s", smaller, reason)
             tile_size = smaller
         # Outside the except block, so that the exception no longer keeps the failed attempt's arrays alive.
         for sink in sinks:
@@ -194,7 +195,8 @@ def restore_array(array: NDArray[Any], recipe: Recipe, *, models: LoadedModels |
     restored = sink.array.reshape(
         array.shape if info.colour_channels == picture.info.colour_channels else sink.array.shape
     )
-    return (restored / 65535).astype(array.dtype) if np.issubdtype(array.dtype, np.floating) else restored
+    values = restored / 65535 if np.issubdtype(array.dtype, np.floating) else restored
+    return values.astype(array.dtype, copy=False)
 
 
 def shipped_recipe(model: str, **parameters: Any) -> Recipe:
@@ -204,14 +206,7 @@ def shipped_recipe(model: str, **parameters: Any) -> Recipe:
         ModelError: no such version is shipped.
         RecipeError: a parameter is unknown or out of range.
     """
-    name, _, wanted = model.partition("@")
-    found = [
-        folder.card for folder in shipped_versions() if folder.card.name == name and wanted in ("", folder.card.version)
-    ]
-    if not found:
-        raise ModelError(f"{model} isn't among the shipped versions: {_shipped_names()}")
-    newest = max(found, key=lambda card: [int(number) for number in re.findall(r"\d+", card.version)])
-    return Recipe(stages=(newest.stage(parameters),))
+    return Recipe(stages=(shipped(model).card.stage(parameters),))
 
 
 @cache
@@ -220,16 +215,10 @@ def _shipped_models() -> LoadedModels:
 
 
 def _shipped_folder(stage: RecipeStage) -> ModelFolder:
-    for folder in shipped_versions():
-        if (folder.card.name, folder.card.version) == (stage.model, stage.version):
-            return folder
-    raise ModelError(
-        f"{stage.model}@{stage.version} isn't among the shipped versions: {_shipped_names()}; pass its folder in models"
-    )
-
-
-def _shipped_names() -> str:
-    return ", ".join(folder.card.reference for folder in shipped_versions()) or "none"
+    try:
+        return shipped(f"{stage.model}@{stage.version}")
+    except ModelError as error:
+        raise ModelError(f"{error}; pass its folder in models") from error
 
 
 def _halved(tile_size: int, error: DeviceMemoryError | MemoryError) -> int:

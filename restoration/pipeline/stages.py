@@ -117,15 +117,17 @@ class NetworkStage:
         The network itself is not touched, because threads of other pictures may be using it.
         """
         stage = copy.copy(self)
-        stage._conditions = (torch.tensor([conditions], device=self._execution.device),) if conditions else ()
+        # On the CPU until it is called, because only calls are scheduled and have their device failures converted.
+        stage._conditions = (torch.tensor([conditions]),) if conditions else ()
         return stage
 
     def __call__(self, region: NDArray[np.float32]) -> NDArray[np.float32]:
         with inference(self._execution):
-            inputs = torch.from_numpy(region).to(self._execution.device)
+            device = self._execution.device
+            inputs = torch.from_numpy(region).to(device)
             is_grey = inputs.shape[1] == 1
             rgb = inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            output: Tensor = self._network(rgb, *self._conditions).float()
+            output: Tensor = self._network(rgb, *(condition.to(device) for condition in self._conditions)).float()
             if is_grey:
                 output = output.mean(dim=1, keepdim=True)
             values: NDArray[np.float32] = output.cpu().numpy()
@@ -162,6 +164,7 @@ class LoadedRestoration:
         )
 
 
+@device_errors()
 def load_restoration(
     folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution
 ) -> LoadedRestoration:
@@ -173,6 +176,7 @@ def load_restoration(
     Raises:
         WeightsError: the weights don't match the card, or don't fit its architecture.
         CardError: the card's architecture is unknown here.
+        DeviceError: the device fails, or has no memory for the network.
     """
     network = build_generator(folder.card.architecture, folder.card.network)
     try:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restoration.colour.colour_operations import apply_colour_balance
+from restoration.device_errors import device_errors
 from restoration.errors import WeightsError
 from restoration.execution import ResolvedExecution
 from restoration.model_folders import ModelFolder
@@ -71,8 +72,9 @@ class StyleStage:
         self.margin_px = style.network.margin_px
         self.multiple_px = style.network.multiple_px
         self._style = style
-        self._statistics = statistics.to(style.execution.device).float().unsqueeze(0)
-        self._palette = torch.tensor([PALETTES[style.palette]], device=style.execution.device)
+        # On the CPU until it is called, because only calls are scheduled and have their device failures converted.
+        self._statistics = statistics.float().unsqueeze(0)
+        self._palette = torch.tensor([PALETTES[style.palette]])
 
     def at(self, x: int, y: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         return lambda region: self._apply(region, x, y)
@@ -81,10 +83,11 @@ class StyleStage:
         style = self._style
         noise = grain_noise(x, y, region.shape[3], region.shape[2], seed=style.execution.seed)
         with inference(style.execution):
-            inputs = torch.from_numpy(region).to(style.execution.device)
+            device = style.execution.device
+            inputs = torch.from_numpy(region).to(device)
             rgb = inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            grains = torch.from_numpy(noise).to(style.execution.device)
-            output = style.network(rgb, grains, self._statistics, style.vector, self._palette)
+            grains = torch.from_numpy(noise).to(device)
+            output = style.network(rgb, grains, self._statistics.to(device), style.vector, self._palette.to(device))
             values: NDArray[np.float32] = output[:, : region.shape[1]].float().cpu().numpy()
         return apply_colour_balance(values, **style.balance) if any(style.balance.values()) else values
 
@@ -111,6 +114,7 @@ def _hash(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return np.asarray((word >> np.uint32(22)) ^ word, dtype=np.uint32)
 
 
+@device_errors()
 def load_style(
     folder: ModelFolder, parameters: Mapping[str, ParameterValue], execution: ResolvedExecution
 ) -> LoadedStyle:
@@ -119,6 +123,7 @@ def load_style(
     Raises:
         WeightsError: the weights don't match the card, don't fit its architecture, or need other statistics.
         CardError: the card's architecture is unknown here.
+        DeviceError: the device fails, or has no memory for the network.
     """
     network = build_style_network(folder.card.architecture, folder.card.network)
     if len(network.statistics_mean) != len(STATISTIC_NAMES):

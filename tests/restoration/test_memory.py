@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from restoration.errors import DeviceMemoryError, ImageError
+from restoration.execution import Execution
+from restoration.grain_profile import GRAIN_NAMES
 from restoration.image import Area, ArraySink, Picture, TiffSink, tiff_pixels
 from restoration.model_folders import ModelFolder
+from restoration.networks import build_generator
+from restoration.picture_statistics import STATISTIC_NAMES
 from restoration.pipeline import band_writer
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.record import RestorationRecord
-from restoration.pipeline.restore import restore
-from restoration.pipeline.stages import LoadedRestoration, Stage
+from restoration.pipeline.restore import restore, restore_array
+from restoration.pipeline.stages import LoadedRestoration, NetworkStage, Stage, load_restoration
+from restoration.pipeline.style_stage import load_style
 from restoration.recipe import RecipeStage
 from tests.restoration.test_pipeline import made_of, make_version, models_of, recipe_of, scan
+from tests.restoration.test_style_stage import version as style_version
 from tests.sample_images import CARRIED
 
 SHIPPED_IN_LITTLE_MEMORY = """
@@ -48,6 +58,9 @@ with TiffSink(sys.argv[1], source.info) as sink:
 @pytest.fixture
 def version(tmp_path: Path) -> ModelFolder:
     return make_version(tmp_path / "tiny")
+
+
+CPU = Execution(device="cpu", precision="fp32").resolved()
 
 
 class Small:
@@ -131,6 +144,61 @@ def test_out_of_memory_with_the_smallest_tiles_is_an_error_and_leaves_no_file(
     ):
         restore(source, recipe_of(version), sink, models=models)
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_a_kept_log_record_does_not_keep_the_failed_attempt_in_memory(
+    version: ModelFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempted: list[weakref.ref[NDArray[np.float32]]] = []
+    call = NetworkStage.__call__
+
+    def in_little_memory(stage: NetworkStage, region: NDArray[np.float32]) -> NDArray[np.float32]:
+        if max(region.shape) > 120:
+            attempted.append(weakref.ref(region))
+            raise DeviceMemoryError("full")
+        gc.collect()
+        assert attempted[0]() is None
+        return call(stage, region)
+
+    monkeypatch.setattr(NetworkStage, "__call__", in_little_memory)
+    restore_array(large_scan(), recipe_of(version), models=models_of(version, tile_size=128))
+    assert [record.getMessage() for record in caplog.records] == ["restarting with tiles of 64 px: full"]
+
+
+@pytest.mark.parametrize("load", [load_restoration, load_style])
+def test_a_device_without_memory_for_the_network_is_a_device_error(
+    tmp_path: Path, load: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = (
+        make_version(tmp_path / "tiny")
+        if load is load_restoration
+        else style_version(tmp_path / "style", "simulated-toned", "toned")
+    )
+    monkeypatch.setattr(nn.Module, "to", _out_of_memory)
+    with pytest.raises(DeviceMemoryError, match="the device's memory is full"):
+        load(folder, {}, CPU)
+
+
+@pytest.mark.parametrize("kind", ["restoration", "style"])
+def test_a_picture_takes_device_memory_only_when_its_stage_is_called(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = np.zeros((1, 3, 64, 64), np.float32)
+    if kind == "restoration":
+        network = build_generator("residual-unet", {"widths": (4, 6), "blocks": (1, 1), "conditions": GRAIN_NAMES})
+        restoration = LoadedRestoration(network, CPU, repair=())
+        monkeypatch.setattr(torch.Tensor, "to", _out_of_memory)
+        stage: Callable[..., object] = restoration.for_picture(dict.fromkeys(GRAIN_NAMES, 0.1))
+    else:
+        style = load_style(style_version(tmp_path / "style", "simulated-toned", "toned"), {}, CPU)
+        monkeypatch.setattr(torch.Tensor, "to", _out_of_memory)
+        stage = style.for_picture(dict.fromkeys(STATISTIC_NAMES, 0.5)).at(0, 0)
+    with pytest.raises(DeviceMemoryError):
+        stage(region)
+
+
+def _out_of_memory(*_arguments: Any, **_options: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit holds on Linux only")

@@ -11,8 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from restoration.errors import CardError, RecipeError, WeightsError
-from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card, shipped_versions
+from restoration.errors import CardError, ModelError, RecipeError, WeightsError
+from restoration.model_folders import CARD_NAME, WEIGHTS_NAME, ModelFolder, parse_card, shipped, shipped_versions
+from tests.small_archive import MODEL, write_model
 
 WEIGHTS = safetensors.torch.save({"a": torch.arange(4.0)})
 
@@ -147,3 +148,14 @@ def test_the_shipped_versions_have_valid_cards_and_their_own_weights() -> None:
     for version in shipped_versions():
         version.check_weights()
         assert version.path.name.startswith(version.card.name)
+
+
+def test_the_newest_shipped_version_is_found_by_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("restoration.model_folders.SHIPPED", tmp_path)
+    for version in ("9.0", "10.0", "2.1"):
+        write_model(tmp_path / f"{MODEL}-{version}", version=version)
+    assert [folder.card.version for folder in shipped_versions()] == ["2.1", "9.0", "10.0"]
+    assert shipped(MODEL).card.version == "10.0"
+    assert shipped(f"{MODEL}@2.1").card.version == "2.1"
+    with pytest.raises(ModelError, match=rf"{MODEL}@3\.0 isn't among the shipped versions: .*{MODEL}@10\.0"):
+        shipped(f"{MODEL}@3.0")

@@ -273,6 +273,15 @@ def test_an_array_gives_an_array_of_the_same_shape_and_type(version: ModelFolder
     assert (made != array).any()
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_an_array_of_the_other_byte_order_is_restored_alike(version: ModelFolder, dtype: str) -> None:
+    array = scan(dtype="u2") if dtype == "u2" else (scan(dtype="u2") / 65535).astype(dtype)
+    swapped = array.astype(array.dtype.newbyteorder())
+    made = restore_array(swapped, recipe_of(version), models=models_of(version))
+    assert made.dtype == swapped.dtype
+    np.testing.assert_array_equal(made, restore_array(array, recipe_of(version), models=models_of(version)))
+
+
 def test_shipped_versions_are_the_default(
     tmp_path: Path, version: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

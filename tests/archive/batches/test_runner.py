@@ -17,9 +17,12 @@ from archive.batches.running import claims, commit
 from archive.batches.running.runner import run_batch
 from archive.catalogue.schema.tables import Derivative, Event, QualityScore, Task
 from archive.catalogue.schema.vocabularies import EventType, Outcome, TaskStatus
+from archive.errors import BatchError
 from archive.progress_reporting import NoProgress
 from restoration.errors import DeviceMemoryError
+from restoration.execution import Execution
 from restoration.pipeline.loaded_models import LoadedModels
+from restoration.pipeline.stages import inference
 from restoration.recipe import RecipeStage
 from tests.fake_models import FakeRestoration, FakeStage, once, raising
 
@@ -129,6 +132,18 @@ def test_a_failing_stage_fails_its_task_and_leaves_no_file(workshop: Any, then: 
     assert (result.done, result.failed) == (1, 1)
     assert reason in result.failures[0].reason
     assert len(workshop.files()) == 1
+
+
+def test_a_gpu_that_fails_while_it_restores_stops_the_batch_and_marks_nothing(workshop: Any) -> None:
+    def fail(_calls: int) -> None:
+        with inference(Execution(device="cpu", precision="fp32").resolved()):
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+
+    batch_id = workshop.prepared("A", "B")
+    with pytest.raises(BatchError, match=r"the device failed: cuDNN error.*Nothing was marked as failed"):
+        workshop.run(batch_id, FakeStage(fail))
+    assert workshop.statuses(batch_id) == [TaskStatus.PENDING, TaskStatus.PENDING]
+    assert workshop.files() == []
 
 
 def test_output_that_is_not_a_picture_is_refused(workshop: Any) -> None:
