@@ -180,15 +180,23 @@ def _resolution(segments: _Segments, problems: list[str]) -> Resolution | None:
     return make_resolution(x, y, _JFIF_UNITS.get(unit), problems)
 
 
-def _decode(file: BinaryIO) -> Samples:
-    """Decodes the pixels from a copy of the file without metadata segments, which could make the decoder fail."""
+def read_without_metadata(file: BinaryIO) -> bytes:
+    """Returns a copy of the file without metadata segments, which could make the decoder fail.
+
+    Raises:
+        UnreadableImageError: the file ends, or is corrupt, before its pixels.
+    """
     kept = [b"\xff\xd8"]
     for marker, body in _walk(file):
         if marker in (_APP0, _APP14) or not 0xE0 <= marker <= 0xEF:
             kept.append(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     kept.append(file.read())
+    return b"".join(kept)
+
+
+def _decode(file: BinaryIO) -> Samples:
     try:
-        with JpegImagePlugin.JpegImageFile(io.BytesIO(b"".join(kept))) as image:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(read_without_metadata(file))) as image:
             image.load()
             samples = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
             # In bands, because Pillow makes two more copies of the pixels that it hands over.

@@ -16,7 +16,10 @@ from restoration.errors import ImageError, UnreadableImageError
 from restoration.image.format_detection import find_format
 from restoration.image.image_info import Limits
 from restoration.image.jp2 import decode_whole
+from restoration.image.jpeg import read_without_metadata
+from restoration.image.jpeg_data_check import check_jpeg_data, join_tables
 from restoration.image.png import decode_png, open_png
+from restoration.image.tiff_pixels import JPEG_COMPRESSIONS, check_pixel_data
 
 Depth = Literal["structure", "pixels"]
 
@@ -34,7 +37,8 @@ def find_damage(path: Path, *, depth: Depth, limits: Limits) -> str | None:
         path: a TIFF, JPEG, PNG or JP2; other files aren't checked.
         depth: ``structure`` decodes nothing and checks that the strips and tiles lie inside a TIFF, that a JPEG's scans
             continue to its end, that a PNG's checksums match, and that a JP2's boxes and tile parts are complete.
-            ``pixels`` also decodes everything.
+            ``pixels`` also decodes everything. That finds no changed bytes in an uncompressed TIFF, and only some in a
+            JP2, whose decoder doesn't report them.
         limits: the largest pictures to decode.
 
     Raises:
@@ -170,17 +174,7 @@ def _check_codestream(file: BinaryIO, position: int, stop: int) -> None:
 def _check_tiff(file: BinaryIO) -> None:
     size = os.fstat(file.fileno()).st_size
     for number, page in enumerate(_pages(file), 1):
-        which = f"picture {number} of the TIFF"
-        if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
-            raise UnreadableImageError(f"{which} doesn't say where its pixels lie: it is corrupt")
-        for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-            if offset + count > size:
-                part = f"{index + 1} of its {len(page.dataoffsets)} {'tiles' if page.is_tiled else 'strips'}"
-                raise UnreadableImageError(f"the TIFF ends before its pixels do ({which}, {part}): it is truncated")
-        if page.compression == 1 and sum(page.databytecounts) < page.nbytes and page.bitspersample >= 8:
-            raise UnreadableImageError(
-                f"{which} holds {sum(page.databytecounts)} bytes of pixels and needs {page.nbytes}"
-            )
+        check_pixel_data(page, number, size)
 
 
 def _pages(file: BinaryIO) -> Iterator[TiffPage]:
@@ -197,6 +191,7 @@ def _decode_jpeg(file: BinaryIO, limits: Limits) -> None:
     with JpegImagePlugin.JpegImageFile(file) as image:
         limits.check_size(*image.size)
         image.load()
+    check_jpeg_data(read_without_metadata(file), "the JPEG's pixel data")
 
 
 def _decode_png(file: BinaryIO, limits: Limits) -> None:
@@ -214,7 +209,9 @@ def _decode_tiff(file: BinaryIO, limits: Limits) -> None:
         if page.compression not in TIFF.DECOMPRESSORS:
             continue
         decode = page.decode  # reads from the file's header
-        tables: dict[str, Any] = {"jpegtables": page.jpegtables} if page.compression in (6, 7) else {}
+        is_jpeg = page.compression in JPEG_COMPRESSIONS
+        tables: dict[str, Any] = {"jpegtables": page.jpegtables} if is_jpeg else {}
+        part = "tile" if page.is_tiled else "strip"
         for index, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
             if count == 0:
                 continue  # a sparse TIFF, in which this part isn't stored
@@ -225,10 +222,11 @@ def _decode_tiff(file: BinaryIO, limits: Limits) -> None:
             except MemoryError:
                 raise
             except Exception as error:  # each codec of imagecodecs has its own exception class
-                part = "tile" if page.is_tiled else "strip"
                 raise UnreadableImageError(
                     f"{part} {index + 1} of picture {number} can't be decoded: {error}"
                 ) from error
+            if is_jpeg:
+                check_jpeg_data(join_tables(page.jpegtables, data), f"{part} {index + 1} of picture {number}")
 
 
 _STRUCTURE: dict[str, Callable[[BinaryIO], None]] = {

@@ -140,6 +140,29 @@ class TiffPixels:
             raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
 
 
+def check_pixel_data(page: TiffPage, number: int, size: int) -> None:
+    """Checks that the strips or tiles of a page lie within the file, and are large enough if they aren't compressed.
+
+    Args:
+        page: the page.
+        number: its number in the error, from 1.
+        size: the file's size, bytes.
+
+    Raises:
+        UnreadableImageError: pixels are missing.
+    """
+    which, counts = f"picture {number} of the TIFF", page.databytecounts
+    if not page.dataoffsets or len(page.dataoffsets) != len(counts):
+        raise UnreadableImageError(f"{which} doesn't say where its pixels lie: it is corrupt")
+    for index, (offset, count) in enumerate(zip(page.dataoffsets, counts, strict=True), 1):
+        if offset + count > size:
+            part = f"{index} of its {len(counts)} {'tiles' if page.is_tiled else 'strips'}"
+            raise UnreadableImageError(f"the TIFF ends before its pixels do ({which}, {part}): it is truncated")
+    # tifffile reads one strip as it reads a whole picture, whatever its size is.
+    if page.compression == 1 and sum(counts) < page.nbytes and page.bitspersample >= 8:
+        raise UnreadableImageError(f"{which} holds {sum(counts)} bytes of pixels and needs {page.nbytes}")
+
+
 class PaletteColours:
     """A picture stored as numbers of colours, read as 8-bit RGB."""
 

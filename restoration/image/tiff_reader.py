@@ -26,7 +26,7 @@ from restoration.image.supported_tiff_kinds import (
     unsupported_reason,
 )
 from restoration.image.tiff_directory_check import read_directories
-from restoration.image.tiff_pixels import Inverted, PaletteColours, TiffPixels, palette_colours
+from restoration.image.tiff_pixels import Inverted, PaletteColours, TiffPixels, check_pixel_data, palette_colours
 
 # tifffile logs what it finds unusual; this package checks and reports the relevant problems itself.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -105,7 +105,7 @@ def _open_page(
         pixels = RefusedPixels(refusal)
     else:
         if not limits.describes_damaged:
-            _check_data_within(page, os.fstat(file.fileno()).st_size)
+            check_pixel_data(page, number, os.fstat(file.fileno()).st_size)
         pixels = stored = TiffPixels(file, tiff, page, limits)
         if orientation.transpose and stored.costly_across:
             pixels = SpooledPixels(stored, width=page.imagewidth, height=page.imagelength)
@@ -162,13 +162,6 @@ def _extra_samples(page: TiffPage, channels: int) -> tuple[ExtraSample, ...]:
     kinds = [_EXTRA_SAMPLES.get(int(kind), "unspecified") for kind in page.extrasamples]
     count = page.samplesperpixel - channels
     return tuple((kinds + ["unspecified"] * count)[:count])
-
-
-def _check_data_within(page: TiffPage, size: int) -> None:
-    if not page.dataoffsets or any(
-        offset + count > size for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
-    ):
-        raise UnreadableImageError("the TIFF ends before its pixels do: it is truncated")
 
 
 def _tags(page: TiffPage, problems: list[str]) -> dict[int, Any]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from restoration.image import Limits, find_damage
+from restoration.errors import UnreadableImageError
+from restoration.image import Limits, Picture, find_damage
 from tests.sample_images import CARRIED, REFUSED
 
 PLACES = 20
@@ -58,3 +64,60 @@ def test_a_file_that_is_not_an_image_is_not_checked(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("words")
     assert find_damage(path, depth="pixels", limits=Limits()) is None
+
+
+def noise_jpeg(**options: Any) -> bytes:
+    values = np.random.default_rng(0).normal(128, 40, (256, 256, 3)).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "JPEG", quality=90, **options)
+    return buffer.getvalue()
+
+
+def half_with_end_marker(data: bytes) -> bytes:
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+def zeroed(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(2000) + data[middle + 2000 :]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}])
+@pytest.mark.parametrize("damage", [half_with_end_marker, zeroed])
+def test_damage_that_decoders_fill_in_is_found_in_a_jpeg(
+    tmp_path: Path, damage: Callable[[bytes], bytes], options: dict[str, Any]
+) -> None:
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(noise_jpeg(**options))
+    assert find_damage(path, depth="pixels", limits=Limits()) is None
+    path.write_bytes(damage(noise_jpeg(**options)))
+    found = find_damage(path, depth="pixels", limits=Limits())
+    assert found is not None
+    assert found.startswith("the JPEG's pixel data is damaged: ")
+
+
+@pytest.mark.parametrize("photometric", ["ycbcr", "rgb"])
+def test_damage_that_decoders_fill_in_is_found_in_a_jpeg_tile(tmp_path: Path, photometric: str) -> None:
+    path = tmp_path / "scan.tif"
+    values = np.random.default_rng(0).normal(128, 40, (512, 512, 3)).clip(0, 255).astype(np.uint8)
+    tifffile.imwrite(path, values, photometric=photometric, compression="jpeg", tile=(256, 256), metadata=None)
+    assert find_damage(path, depth="pixels", limits=Limits()) is None
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        start, count = page.dataoffsets[1], page.databytecounts[1]
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + zeroed(content[start : start + count]) + content[start + count :])
+    found = find_damage(path, depth="pixels", limits=Limits())
+    assert found is not None
+    assert found.startswith("tile 2 of picture 1 is damaged: ")
+
+
+def test_an_uncompressed_strip_that_is_too_small_for_the_picture_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, np.zeros((100, 64), np.uint8), photometric="minisblack", rowsperstrip=100, metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["StripByteCounts"].overwrite(120)
+    reason = "picture 1 of the TIFF holds 120 bytes of pixels and needs 6400"
+    assert find_damage(path, depth="structure", limits=Limits()) == reason
+    with pytest.raises(UnreadableImageError, match=reason):
+        Picture.open(path)
