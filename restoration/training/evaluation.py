@@ -74,17 +74,31 @@ def evaluate(
         with_baselines: whether the classical baselines are run too.
     """
     for case in cases():
-        clean = pictures if case.pictures is None else case.pictures()
-        samples = [
-            case.make_sample(picture, np.random.default_rng([_SEED, index, repetition]))
-            for index, picture in enumerate(clean)
-            for repetition in range(case.repetitions)
-        ]
-        yield _row(case, "input", samples, [sample.degraded for sample in samples])
-        for name, restoration in restorations.items():
-            yield _row(case, name, samples, [_clipped(restoration(each.degraded, case.repair)) for each in samples])
-        for name in samples[0].baselines if with_baselines else ():
-            yield _row(case, name, samples, [_clipped(each.baselines[name](each.degraded)) for each in samples])
+        found: dict[str, list[Metrics]] = {}
+        # One sample at a time, because all samples of a case may take gigabytes.
+        for sample in _make_samples(case, pictures):
+            for name, restored in _restore_by_method(case, sample, restorations, with_baselines=with_baselines):
+                found.setdefault(name, []).append(case.measure(sample, restored))
+        for name, metrics in found.items():
+            yield _aggregate(case.name, name, metrics, np.mean)
+
+
+def _make_samples(case: Case, pictures: Sequence[Array]) -> Iterator[Sample]:
+    for index, picture in enumerate(pictures if case.pictures is None else case.pictures()):
+        for repetition in range(case.repetitions):
+            yield case.make_sample(picture, np.random.default_rng([_SEED, index, repetition]))
+
+
+def _restore_by_method(
+    case: Case, sample: Sample, restorations: Mapping[str, Restoration], *, with_baselines: bool
+) -> Iterator[tuple[str, Array]]:
+    """Yields the input and the result of each restoration and baseline, with the method's name."""
+    yield "input", sample.degraded
+    for name, restoration in restorations.items():
+        yield name, _clipped(restoration(sample.degraded, case.repair))
+    if with_baselines:
+        for name, baseline in sample.baselines.items():
+            yield name, _clipped(baseline(sample.degraded))
 
 
 def evaluate_scans(restorations: Mapping[str, Restoration], scans: Sequence[Array]) -> Iterator[Row]:
@@ -228,11 +242,6 @@ def _read_all(folder: Path, max_px: int) -> list[Array]:
 def _clipped(picture: Array) -> Array:
     """Clips to the range that a file can hold."""
     return np.clip(picture, 0, 1)
-
-
-def _row(case: Case, method: str, samples: Sequence[Sample], restored: Sequence[Array]) -> Row:
-    found = [case.measure(sample, each) for sample, each in zip(samples, restored, strict=True)]
-    return _aggregate(case.name, method, found, np.mean)
 
 
 def _aggregate(case: str, method: str, found: Sequence[Metrics], average: Callable[[Any], Any]) -> Row:

@@ -12,7 +12,8 @@ from skimage.metrics import structural_similarity
 
 from restoration.colour.colour_operations import luma
 from restoration.image import Picture
-from restoration.quality import count_filled, score
+from restoration.quality import count_filled
+from restoration.quality.smoothing_detection import find_smoothed_blocks
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -165,22 +166,18 @@ def _block_energy(plane: Array) -> NDArray[np.float64]:
 
 def filled_metrics(source: Array, restored: Array) -> Metrics:
     """Computes ``filled_share`` (of the pixels) and ``filled_places`` as the scores of a derivative do."""
-    pictures = [
-        Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, restored)
-    ]
-    pixels, places = count_filled(*pictures)
+    pixels, places = count_filled(_as_picture(source), _as_picture(restored))
     return {"filled_share": pixels / (source.shape[0] * source.shape[1]), "filled_places": float(places)}
 
 
 def smoothed_metrics(source: Array, restored: Array) -> Metrics:
     """Computes ``smoothed_share`` (of the blocks) as the score of a derivative does."""
-    pictures = [
-        Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture) for picture in (source, restored)
-    ]
-    (share,) = (
-        each.value for each in score(derivative=pictures[1], source=pictures[0]) if each.metric == "smoothed_share"
-    )
-    return {"smoothed_share": float("nan") if share is None else share}
+    smoothed = find_smoothed_blocks(_as_picture(source), _as_picture(restored))
+    return {"smoothed_share": float(np.mean(smoothed)) if smoothed.size else float("nan")}
+
+
+def _as_picture(picture: Array) -> Picture:
+    return Picture.from_array(picture[..., 0] if picture.shape[2] == 1 else picture)
 
 
 def retained_shares(source: Array, restored: Array) -> Metrics:

@@ -6,7 +6,9 @@ Processors without bfloat16 instructions emulate it, many times slower than floa
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -17,6 +19,13 @@ from restoration.training.training_settings import TrainingSettings
 
 _PATCHES = 4
 _STEPS = 3
+
+
+def keep_precision(execution: Execution, loop_state: Mapping[str, Any]) -> Execution:
+    """Replaces precision ``auto`` by that of the training so far, which a resumed one continues."""
+    if execution.precision != "auto" or "precision" not in loop_state:
+        return execution
+    return replace(execution, precision=loop_state["precision"])
 
 
 def resolve_for_training(execution: Execution, settings: TrainingSettings) -> ResolvedExecution:

@@ -82,7 +82,7 @@ def release(
     started = time.monotonic()
     if not gan.fidelity_endpoint:
         gan.store_fidelity_endpoint()
-    weights = join_endpoints(gan.fidelity_endpoint, gan.ema)
+    weights = join_endpoints(gan.fidelity_endpoint, gan.ema.weights)
     measured = _measure_by_texture(gan, weights, validation, _FACTORS)
     least_db = measured[0.0].psnr_db - MAX_ENDPOINT_LOSS_DB
     factor = max(texture for texture, one in measured.items() if one.psnr_db >= least_db)
@@ -117,7 +117,7 @@ def minimum_release_seconds(gan: RestorationGAN, pictures: TrainingPictures, val
     """Estimates from short measurements how long a release takes that evaluates one photograph only."""
     validation.restore(gan.generator, validation.batches[0])  # the first call takes longer and is not timed
     started = time.monotonic()
-    validation.measure(gan.generator, gan.ema)
+    validation.measure(gan.generator, gan.ema.weights)
     validation_seconds = time.monotonic() - started
     started = time.monotonic()
     first = read_centre(pictures.validation[0], _EVALUATED_PX)

@@ -16,6 +16,7 @@ from restoration.execution import autocast
 from restoration.networks import Generator, PatchDiscriminator, VGGFeatures
 from restoration.training.aged_pairs import AgedPatches
 from restoration.training.checkpoints import State, load_optimiser_state, optimiser_state
+from restoration.training.ema import Ema
 from restoration.training.losses import (
     LossWeights,
     adversarial_loss,
@@ -49,8 +50,7 @@ class RestorationGAN:
         self.weights = weights
         self.device = device
         self.autocast = autocast
-        self.ema_decay = ema_decay
-        self.ema = {name: value.detach().clone() for name, value in generator.state_dict().items()}
+        self.ema = Ema(self.generator, decay=ema_decay)
         self.fidelity_endpoint: dict[str, Tensor] = {}
         self.generator_optimiser = torch.optim.Adam(generator.parameters(), betas=(0.9, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), betas=(0.5, 0.99))
@@ -58,19 +58,18 @@ class RestorationGAN:
     def initialise_generator(self, weights: Mapping[str, Tensor]) -> None:
         """Sets the generator's weights and their EMA to ``weights``."""
         self.generator.load_state_dict(dict(weights))
-        for name, value in self.generator.state_dict().items():
-            self.ema[name].copy_(value)
+        self.ema.restart(self.generator)
 
     def store_fidelity_endpoint(self) -> None:
         """Stores the EMA weights as the fidelity endpoint, at the end of the pixel phase."""
-        self.fidelity_endpoint = {name: value.clone() for name, value in self.ema.items()}
+        self.fidelity_endpoint = {name: value.clone() for name, value in self.ema.weights.items()}
 
     def state(self) -> State:
         """The training state, by component."""
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "ema": self.ema,
+            **self.ema.state(),
             "fidelity": self.fidelity_endpoint,
             "generator_optimiser": optimiser_state(self.generator_optimiser),
             "discriminator_optimiser": optimiser_state(self.discriminator_optimiser),
@@ -84,8 +83,7 @@ class RestorationGAN:
         """
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
-        for name, value in state["ema"].items():
-            self.ema[name].copy_(value)
+        self.ema.load_state(state)
         self.fidelity_endpoint = {name: value.to(self.device) for name, value in state.get("fidelity", {}).items()}
         load_optimiser_state(self.generator_optimiser, state["generator_optimiser"])
         load_optimiser_state(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
@@ -141,9 +139,7 @@ class RestorationGAN:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.generator.parameters(), 1.0)
         self.generator_optimiser.step()
-        with torch.no_grad():
-            for name, value in self.generator.state_dict().items():
-                self.ema[name].lerp_(value, 1 - self.ema_decay)
+        self.ema.update(self.generator)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self.autocast)

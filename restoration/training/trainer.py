@@ -38,7 +38,7 @@ from restoration.training.aged_pairs import (
     find_pictures,
 )
 from restoration.training.network_widening import widen_weights
-from restoration.training.precision_selection import resolve_for_training
+from restoration.training.precision_selection import keep_precision, resolve_for_training
 from restoration.training.release import minimum_release_seconds, release
 from restoration.training.restoration_gan import RestorationGAN
 from restoration.training.tensorboard_writer import TensorBoardWriter
@@ -79,13 +79,14 @@ def train(
             ``data_terms``.
         settings: the training settings; by default :meth:`TrainingSettings.named_after` ``output``; with ``resume``
             the checkpoint's.
-        resume: continue from the checkpoint in ``output``. On the same kind of machine the result equals that of an
-            uninterrupted training.
+        resume: continue from the checkpoint in ``output``. On the same kind of processor the result equals that of an
+            uninterrupted training; a GPU rounds sums in another order each time.
         start: a version whose weights, at texture 0, initialise the generator. The network is widened if the
             settings have larger widths (:func:`restoration.training.network_widening.widen_weights`).
         minutes: time limit from now for both phases and the release, also with ``resume``; by default a resumed
             training keeps its first limit.
-        execution: device and precision; precision ``auto`` selects the faster one by a measurement.
+        execution: device and precision; precision ``auto`` selects the faster one by a measurement, and with ``resume``
+            keeps that of the training so far.
         perceptual_weights: VGG19's weights as safetensors, for the feature loss; by default it uses the
             discriminator's features.
         workers: the number of processes that age pictures; it doesn't affect the result. By default one; with a GPU
@@ -99,45 +100,22 @@ def train(
         WeightsError: the perceptual weights aren't VGG19's, or the weights of ``start`` don't match its card.
         DeviceError: the requested device is not available.
     """
+    # Over 60 lines because of the argument and error documentation; the body is about 30 lines.
     started = time.monotonic()
-    if start is not None:
-        settings = _settings_from_version(start, settings or TrainingSettings.named_after(output), resume=resume)
-    settings, data, loop_state = _prepare(output, data, settings, resume=resume)
-    pictures = find_pictures(data)
-    settings = replace(settings, data_terms=add_folder_terms(data, settings.data_terms))
-    settings = settings if minutes is None else replace(settings, minutes=minutes)
-    resolved = resolve_for_training(execution or Execution(), settings)
+    settings, pictures, loop_state = _prepare(output, data, settings, resume=resume, start=start, minutes=minutes)
+    resolved = resolve_for_training(keep_precision(execution or Execution(), loop_state), settings)
+    loop_state["precision"] = resolved.precision
     settings, gan = _build_networks(settings, resolved, perceptual_weights)
     if resume:
         checkpoints.load(gan, output)
     if start is not None:
         gan.initialise_generator(widen_weights(interpolate_weights(start.load_weights(), 0.0), gan.generator))
     defects = RealDefects.read(pictures)
-    validation = Validation(
-        pictures,
-        defects,
-        patch_px=settings.patch_px,
-        seed=settings.seed,
-        device=gan.device,
-        autocast=gan.autocast,
-        damage_share=settings.damage_share,
-    )
-    seconds_left = step_seconds = None
+    validation = _sample_validation(settings, pictures, defects, gan)
+    limit = _TimeLimit(settings, started=started, seconds_before=0.0 if minutes is not None else loop_state["seconds"])
     if settings.minutes is not None:
-        seconds_left = settings.minutes * 60 - (0.0 if minutes is not None else float(loop_state["seconds"]))
-        release_seconds = minimum_release_seconds(gan, pictures, validation)
-        if minutes is not None:
-            _check_time_limit(seconds_left - (time.monotonic() - started), release_seconds)
-        step_seconds = seconds_left - max(_RELEASE_SHARE * seconds_left, release_seconds)
-    training = _Training(
-        gan,
-        settings,
-        validation,
-        output,
-        {**loop_state, "data": str(data.resolve())},
-        started=started,
-        step_seconds=step_seconds,
-    )
+        limit.reserve(minimum_release_seconds(gan, pictures, validation), is_new=minutes is not None)
+    training = _Training(gan, settings, validation, output, loop_state, limit)
     if workers is None:
         workers = max(1, count_cores() - 1) if resolved.device.type == "cuda" else 1
     training.run(_batches(settings, pictures, defects, first=training.step, workers=workers), progress)
@@ -148,7 +126,7 @@ def train(
         pictures=pictures,
         execution=resolved,
         validation=validation,
-        seconds=None if seconds_left is None else seconds_left - (time.monotonic() - started),
+        seconds=limit.seconds_left(),
     )
     (output / checkpoints.CHECKPOINT_NAME).unlink(missing_ok=True)
     return folder
@@ -199,9 +177,29 @@ def _build_networks(
 
 
 def _prepare(
+    output: Path,
+    data: Path | None,
+    settings: TrainingSettings | None,
+    *,
+    resume: bool,
+    start: ModelFolder | None,
+    minutes: float | None,
+) -> tuple[TrainingSettings, TrainingPictures, dict[str, Any]]:
+    """Returns the settings, the pictures and the loop state, of a new training or from the checkpoint."""
+    if start is not None:
+        settings = _settings_from_version(start, settings or TrainingSettings.named_after(output), resume=resume)
+    settings, data, loop_state = _read_or_create(output, data, settings, resume=resume)
+    pictures = find_pictures(data)
+    settings = replace(settings, data_terms=add_folder_terms(data, settings.data_terms))
+    if minutes is not None:
+        settings = replace(settings, minutes=minutes)
+    return settings, pictures, {**loop_state, "data": str(data.resolve())}
+
+
+def _read_or_create(
     output: Path, data: Path | None, settings: TrainingSettings | None, *, resume: bool
 ) -> tuple[TrainingSettings, Path, dict[str, Any]]:
-    """Returns the settings, the data folder and the loop state, of a new training or from the checkpoint."""
+    """Returns the settings, the data folder and the loop state, from the checkpoint or in a new output folder."""
     if resume:
         loop_state = checkpoints.read_loop_state(output)
         if "data" not in loop_state:
@@ -217,21 +215,57 @@ def _prepare(
     return settings, data, {"step": 0, "best_psnr": 0.0, "since_best": 0, "seconds": 0.0}
 
 
-def _check_time_limit(seconds_left: float, release_seconds: float) -> None:
-    """Checks that a training has as much time as its shortest release takes.
+def _sample_validation(
+    settings: TrainingSettings, pictures: TrainingPictures, defects: RealDefects, gan: RestorationGAN
+) -> Validation:
+    return Validation(
+        pictures,
+        defects,
+        patch_px=settings.patch_px,
+        seed=settings.seed,
+        device=gan.device,
+        autocast=gan.autocast,
+        damage_share=settings.damage_share,
+    )
 
-    Raises:
-        TrainingError: the release takes more than half of the time.
-    """
-    if release_seconds > seconds_left / 2:
-        raise TrainingError(
-            f"the time limit is too short: evaluating and writing the version alone takes {release_seconds / 60:.1f} "
-            f"minutes here. Allow at least {math.ceil(release_seconds / 30) + 1} minutes"
-        )
+
+class _TimeLimit:
+    """The time limit of a training; without ``settings.minutes`` there is none, and the remaining times are None."""
+
+    def __init__(self, settings: TrainingSettings, *, started: float, seconds_before: float) -> None:
+        """Takes the monotonic time of the start, and the time of earlier runs, s, that counts."""
+        self._started = started
+        self._seconds = None if settings.minutes is None else settings.minutes * 60 - seconds_before
+        self._reserved = 0.0
+
+    def reserve(self, release_seconds: float, *, is_new: bool) -> None:
+        """Reserves time for the release, at least as much as its shortest form takes.
+
+        Raises:
+            TrainingError: the limit is new, and that takes more than half of the time.
+        """
+        if is_new and (left := self.seconds_left()) is not None and release_seconds > left / 2:
+            raise TrainingError(
+                f"the time limit is too short: evaluating and writing the version alone takes "
+                f"{release_seconds / 60:.1f} minutes here. Allow at least {math.ceil(release_seconds / 30) + 1} minutes"
+            )
+        self._reserved = max(_RELEASE_SHARE * (self._seconds or 0.0), release_seconds)
+
+    def elapsed(self, now: float) -> float:
+        """The time from the start of this run to ``now``, s."""
+        return now - self._started
+
+    def step_seconds_left(self, now: float) -> float | None:
+        """The time that is left for steps, s."""
+        return None if self._seconds is None else self._seconds - self._reserved - self.elapsed(now)
+
+    def seconds_left(self) -> float | None:
+        """The time that is left in all, s."""
+        return None if self._seconds is None else self._seconds - self.elapsed(time.monotonic())
 
 
 class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
-    """The loop of a restoration training, which ends ``step_seconds`` after ``started``, if they are given."""
+    """The loop of a restoration training, whose steps end within the time limit."""
 
     def __init__(
         self,
@@ -240,15 +274,12 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
         validation: Validation,
         output: Path,
         loop_state: dict[str, Any],
-        *,
-        started: float,
-        step_seconds: float | None,
+        limit: _TimeLimit,
     ) -> None:
         super().__init__(gan, settings, output, loop_state)  # with step, best_psnr, since_best and seconds
         self.gan = gan
-        self._started, self._seconds_before = started, float(loop_state["seconds"])
-        self._step_seconds, self._timing_started = step_seconds, time.monotonic()
-        self._timed_steps = 0
+        self._limit, self._seconds_before = limit, float(loop_state["seconds"])
+        self._timing_started, self._timed_steps = time.monotonic(), 0
         self._first_step = self.step
         self.validation = validation
 
@@ -266,14 +297,14 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
     def _fit_to_time_limit(self) -> None:
         """Updates the elapsed time, and every few steps fits the phases to the remaining time."""
         now = time.monotonic()
-        self.loop_state["seconds"] = self._seconds_before + now - self._started
-        if self._step_seconds is None:
+        self.loop_state["seconds"] = self._seconds_before + self._limit.elapsed(now)
+        seconds_left = self._limit.step_seconds_left(now)
+        if seconds_left is None:
             return
         self._timed_steps += 1
         if self.step in (self._first_step, self.settings.pixel_steps):  # the first step takes longer and is not timed
             self._timing_started, self._timed_steps = now, 0
         elif self._timed_steps >= _STEPS_PER_TIMING:
-            seconds_left = self._step_seconds - (now - self._started)
             seconds_per_step = (now - self._timing_started) / self._timed_steps
             self.settings = self.settings.fitted_to_time(
                 self.step + 1, seconds_left=seconds_left, seconds_per_step=seconds_per_step
@@ -282,7 +313,7 @@ class _Training(TrainingLoop[AgedPatches, TrainingSettings]):
 
     def validate(self, tensorboard: TensorBoardWriter) -> dict[str, float]:
         """Validates the EMA weights; starts the learning-rate decay of a pixel phase that has stopped improving."""
-        psnr = self.validation.measure(self.gan.generator, self.gan.ema).psnr_db
+        psnr = self.validation.measure(self.gan.generator, self.gan.ema.weights).psnr_db
         preview = self.validation.batches[0]
         restored = self.validation.restore(self.gan.generator, preview)
         columns = [preview.aged.clamp(0, 1), restored, preview.target.clamp(0, 1)]

@@ -105,6 +105,8 @@ class TrainingSettings:
             seconds_left: time for the remaining steps.
             seconds_per_step: measured in the current phase.
         """
+        if step >= self.pixel_steps and not self.adversarial_steps:
+            return self
         if step >= self.pixel_steps:
             remaining = max(1, int(seconds_left / seconds_per_step))
             return replace(self, adversarial_steps=step - self.pixel_steps + remaining)
@@ -112,7 +114,8 @@ class TrainingSettings:
         adversarial_cost = ratio * _ADVERSARIAL_STEP_COST
         remaining = int((seconds_left / seconds_per_step - adversarial_cost * step) / (1 + adversarial_cost))
         pixel_steps = step + max(1, remaining)
-        return replace(self, pixel_steps=pixel_steps, adversarial_steps=max(1, round(ratio * pixel_steps)))
+        adversarial_steps = max(1, round(ratio * pixel_steps)) if self.adversarial_steps else 0
+        return replace(self, pixel_steps=pixel_steps, adversarial_steps=adversarial_steps)
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> TrainingSettings:

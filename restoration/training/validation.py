@@ -13,6 +13,7 @@ from restoration.colour.colour_operations import LUMA_WEIGHTS
 from restoration.execution import autocast
 from restoration.networks import Generator
 from restoration.training.aged_pairs import AgedPairs, AgedPatches, RealDefects, TrainingPictures, batches_of
+from restoration.training.ema import weights_applied
 
 _MAX_DB = 60.0  # limit for a pair that is nearly identical
 _BATCH_SIZE = 8
@@ -81,13 +82,9 @@ class Validation:
         )
 
     def _restored_pairs(self, network: Generator, weights: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        own = {name: value.clone() for name, value in network.state_dict().items()}
-        network.load_state_dict(dict(weights))
-        try:
+        with weights_applied(network, weights):
             for patches in self.batches:
                 yield self.restore(network, patches), patches.target.clamp(0, 1)
-        finally:
-            network.load_state_dict(own)
 
 
 def _block_variance(pictures: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -17,8 +18,10 @@ from restoration.degradation import DEFAULT_REPAIR, Defect, Softness
 from restoration.degradation.image_defects import blur, blur_kernel
 from restoration.errors import RecipeError, TrainingError
 from restoration.execution import Execution
+from restoration.image import Picture
 from restoration.model_folders import ModelFolder
 from restoration.pipeline.stages import LoadedRestoration
+from restoration.quality import score
 from restoration.training import evaluate_version
 from restoration.training.baselines import deblurrers, denoisers
 from restoration.training.evaluation import (
@@ -30,7 +33,7 @@ from restoration.training.evaluation import (
     restoration_of_arrays,
 )
 from restoration.training.evaluation_cases import Case, cases
-from restoration.training.evaluation_metrics import Array, filled_metrics, kept_energy
+from restoration.training.evaluation_metrics import Array, filled_metrics, kept_energy, smoothed_metrics
 from restoration.training.inference_benchmark import measure_throughput
 from tests.small_archive import write_model
 
@@ -94,6 +97,27 @@ def test_the_identity_is_exact_on_clean_pictures_and_outside_damage() -> None:
         assert rows[name, "nothing"].metrics["psnr"] is None
     for which in ("inside them", "three times as wide, inside them"):
         assert 5 < rows[f"scratches, hairs and dust, {which}", "nothing"].metrics["psnr"] < 20  # type: ignore[operator]
+
+
+def test_only_one_sample_is_in_memory_at_a_time() -> None:
+    degraded: list[weakref.ref[Array]] = []
+
+    def restore(picture: Array, _repair: tuple[Defect, ...]) -> Array:
+        assert all(each() is None for each in degraded)
+        degraded.append(weakref.ref(picture))
+        return picture.copy()
+
+    first_row = next(evaluate({"nothing": restore}, [GREY, GREY, GREY], with_baselines=False))
+    assert first_row.pictures == len(degraded) == 3
+
+
+def test_smoothing_is_measured_as_by_the_scores() -> None:
+    smooth = blur(COLOUR, Softness(kind="gaussian", extent_px=2))
+    scores = score(derivative=Picture.from_array(smooth), source=Picture.from_array(COLOUR))
+    (expected,) = (each.value for each in scores if each.metric == "smoothed_share")
+    assert expected
+    assert smoothed_metrics(COLOUR, smooth)["smoothed_share"] == pytest.approx(expected, abs=1e-3)
+    assert np.isnan(smoothed_metrics(COLOUR[:20, :20], smooth[:20, :20])["smoothed_share"])
 
 
 def test_a_restoration_that_changes_undamaged_pixels_is_detected() -> None:

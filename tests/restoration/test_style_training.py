@@ -187,6 +187,15 @@ def test_spectra_depend_on_the_scale_of_a_texture_and_not_on_its_strength() -> N
     )
 
 
+def test_autocast_does_not_round_spectra_and_gram_matrices_to_bfloat16() -> None:
+    torch.manual_seed(0)
+    planes, features = torch.rand(2, 1, 32, 32), [torch.rand(2, 8, 16, 16)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        spectra, (gram,) = radial_spectra(planes), gram_matrices(features)
+    torch.testing.assert_close(spectra, radial_spectra(planes), rtol=0, atol=0)
+    torch.testing.assert_close(gram, gram_matrices(features)[0], rtol=0, atol=0)
+
+
 def test_the_outlier_loss_penalises_only_colours_outside_of_the_styles_range(pictures: Path) -> None:
     steps = training_steps(pictures)
     step, style_statistics = steps[0], StyleSetStatistics.of(steps.all_statistics(0))

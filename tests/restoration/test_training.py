@@ -347,3 +347,25 @@ def test_the_faster_precision_is_selected(monkeypatch: pytest.MonkeyPatch) -> No
     assert precision_selection.resolve_for_training(CPU, TINY).precision == "fp32"
     monkeypatch.undo()
     assert precision_selection.seconds_per_step(CPU.resolved(), TINY) > 0
+
+
+def test_a_resumed_training_keeps_its_precision(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(step: int, _steps: int, _losses: dict[str, float]) -> None:
+        if step == 6:  # after the checkpoint of step 5
+            raise StoppedError
+
+    def make_faster(precision: str) -> None:
+        monkeypatch.setattr(precision_selection, "seconds_per_step", lambda how, _: how.precision != precision)
+
+    how, settings = Execution(device="cpu"), replace(TINY, pixel_steps=6, adversarial_steps=1)
+    make_faster("fp32")
+    with pytest.raises(StoppedError):
+        train(tmp_path / "out", data=pictures, settings=settings, execution=how, workers=0, progress=stop)
+    make_faster("bf16")
+    folder = train(tmp_path / "out", data=None, resume=True, execution=how, workers=0)
+    assert folder.card.content["training"]["environment"]["precision"] == "fp32"

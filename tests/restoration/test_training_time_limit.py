@@ -78,7 +78,7 @@ def test_an_interrupted_release_is_repeated_on_resume(
     released = []
 
     def interrupted(_output: Path, gan: RestorationGAN, **_: object) -> None:
-        released.append({name: weight.clone() for name, weight in gan.ema.items()})
+        released.append({name: weight.clone() for name, weight in gan.ema.weights.items()})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trainer, "release", interrupted)
@@ -95,5 +95,8 @@ def test_phases_are_fitted_to_the_remaining_time() -> None:
     fitted = settings.fitted_to_time(400, seconds_left=600, seconds_per_step=1)
     assert fitted.pixel_steps - 400 + 1.3 * fitted.adversarial_steps == pytest.approx(600, abs=3)
     assert fitted.adversarial_steps == pytest.approx(fitted.pixel_steps / 10, abs=1)
+    without = replace(settings, adversarial_steps=0)
+    assert without.fitted_to_time(400, seconds_left=600, seconds_per_step=1).adversarial_steps == 0
+    assert without.fitted_to_time(1000, seconds_left=600, seconds_per_step=1) == without
     late = fitted.fitted_to_time(fitted.pixel_steps + 20, seconds_left=30, seconds_per_step=2)
     assert (late.pixel_steps, late.adversarial_steps) == (fitted.pixel_steps, 35)

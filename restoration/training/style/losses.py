@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from restoration import picture_statistics
+from restoration.execution import autocast
 from restoration.networks import ResidualUNet, VGGFeatures
 
 _RINGS = 12  # frequency bins of a spectrum, from 1/32 to 1/2 cycles per pixel
@@ -156,8 +157,9 @@ def gram_matrices(features: Sequence[Tensor]) -> list[Tensor]:
     """Computes the mean Gram matrix of each layer over all pictures, (width, width) (Gatys et al. 2016)."""
     matrices = []
     for layer in features:
-        flat = layer.float().transpose(0, 1).flatten(1)
-        matrices.append(flat @ flat.T / flat.shape[1])
+        with autocast(layer.device, None):  # it would round the products to bfloat16
+            flat = layer.float().transpose(0, 1).flatten(1)
+            matrices.append(flat @ flat.T / flat.shape[1])
     return matrices
 
 
@@ -186,7 +188,8 @@ def radial_spectra(planes: Tensor) -> Tensor:
     ring_position = (torch.hypot(rows[:, None], columns[None, :]).flatten() - 1 / 32) * (_RINGS / (1 / 2 - 1 / 32))
     rings = torch.zeros(len(ring_position), _RINGS).scatter_(1, ring_position.long().clamp(0, _RINGS - 1)[:, None], 1.0)
     rings = (rings * ((ring_position >= 0) & (ring_position < _RINGS))[:, None]).to(planes.device)
-    means = power @ (rings / rings.sum(dim=0))
+    with autocast(planes.device, None):  # it would round the means to bfloat16
+        means = power @ (rings / rings.sum(dim=0))
     return torch.log10(means / means.sum(dim=1, keepdim=True) + 1e-6)
 
 

@@ -59,7 +59,7 @@ def release(
     enough.
     """
     versions, evaluation_execution = [], Execution(device=str(execution.device))
-    with gan.with_ema_weights():
+    with gan.ema.applied(gan.trained_networks):
         network = gan.generator.state_dict()
         for number, name in enumerate(settings.names):
             folder = output if len(settings.names) == 1 else output / f"{name}-{settings.version}"

@@ -7,8 +7,7 @@ adversarial losses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,6 +20,7 @@ from restoration.networks import PatchDiscriminator
 from restoration.networks.style_colour_mapping import PALETTES, split_luma_chroma
 from restoration.networks.style_generator import StyleEncoder, StyleNetwork
 from restoration.training.checkpoints import State, load_optimiser_state, optimiser_state
+from restoration.training.ema import Ema
 from restoration.training.losses import adversarial_loss, discriminator_loss
 from restoration.training.restoration_gan import require_gradients, to_device
 from restoration.training.style.losses import (
@@ -113,7 +113,7 @@ class StyleGAN:
             weights: the loss weights.
             device: the device of all networks.
             autocast: torch's autocast type, or None.
-            ema_decay: decay of the EMA per step.
+            ema_decay: decay of the EMA per step, after its warm-up.
             seed: the seed of the fixed random features.
         """
         self.trained_networks = to_device(nn.ModuleDict({"generator": generator, "encoder": encoder}), device)
@@ -122,8 +122,8 @@ class StyleGAN:
         self.features = None if features is None else to_device(features, device)
         self.fixed = to_device(FixedFeatures(seed=seed), device)
         self.style_statistics = [one.to(device) for one in style_statistics]
-        self.weights, self.device, self.autocast, self.ema_decay = weights, device, autocast, ema_decay
-        self.ema = {name: value.detach().clone() for name, value in self.trained_networks.state_dict().items()}
+        self.weights, self.device, self.autocast = weights, device, autocast
+        self.ema = Ema(self.trained_networks, decay=ema_decay)
         self.gram_targets: list[list[Tensor]] = []
         self.spectrum_targets: list[Tensor] = []
         self.generator_optimiser = torch.optim.Adam(self.trained_networks.parameters(), betas=(0.8, 0.99))
@@ -161,22 +161,12 @@ class StyleGAN:
             styled = self.generator(pictures, noise[:count], statistics, style, self.palette(number, count))
         return cast(Tensor, styled.float().clamp(0, 1))
 
-    @contextmanager
-    def with_ema_weights(self) -> Iterator[None]:
-        """Context in which generator and encoder have their EMA weights."""
-        own = {name: value.clone() for name, value in self.trained_networks.state_dict().items()}
-        self.trained_networks.load_state_dict(self.ema)
-        try:
-            yield
-        finally:
-            self.trained_networks.load_state_dict(own)
-
     def state(self) -> State:
         """The training state, by component."""
         return {
             "makers": self.trained_networks.state_dict(),
             "discriminators": self.discriminators.state_dict(),
-            "ema": self.ema,
+            **self.ema.state(),
             "generator_optimiser": optimiser_state(self.generator_optimiser),
             "discriminator_optimiser": optimiser_state(self.discriminator_optimiser),
         }
@@ -189,8 +179,7 @@ class StyleGAN:
         """
         self.trained_networks.load_state_dict(state["makers"])
         self.discriminators.load_state_dict(state["discriminators"])
-        for name, value in state["ema"].items():
-            self.ema[name].copy_(value)
+        self.ema.load_state(state)
         load_optimiser_state(self.generator_optimiser, state.get("generator_optimiser", {}))
         load_optimiser_state(self.discriminator_optimiser, state.get("discriminator_optimiser", {}))
 
@@ -293,9 +282,7 @@ class StyleGAN:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.trained_networks.parameters(), 1.0)
         self.generator_optimiser.step()
-        with torch.no_grad():
-            for name, value in self.trained_networks.state_dict().items():
-                self.ema[name].lerp_(value, 1 - self.ema_decay)
+        self.ema.update(self.trained_networks)
 
     def _autocast(self) -> torch.autocast:
         return autocast(self.device, self.autocast)

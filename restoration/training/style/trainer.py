@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from restoration import picture_statistics
-from restoration.errors import TrainingError
+from restoration.errors import ModelError, TrainingError
 from restoration.execution import Execution, ResolvedExecution
-from restoration.model_folders import STYLE_PREFIX, ModelFolder, shipped_versions
+from restoration.model_folders import STYLE_PREFIX, ModelFolder, shipped
 from restoration.networks import (
     PatchDiscriminator,
     ResidualUNet,
@@ -28,6 +28,7 @@ from restoration.networks import (
 )
 from restoration.training import checkpoints
 from restoration.training.aged_pairs import ResumeSampler, TrainingPictures, find_pictures
+from restoration.training.precision_selection import keep_precision
 from restoration.training.style.losses import Features, LearntFeatures
 from restoration.training.style.release import release
 from restoration.training.style.style_data import StyleStep, StyleSteps, find_styles
@@ -44,6 +45,7 @@ from restoration.training.training_loop import (
 
 _REFERENCES = 96  # patches per style; they give its texture targets and its style vector
 _MIN_SPREAD = 1e-3
+_FEATURES_OF = "denoise-deblur"  # whose newest version gives the features of a new training
 
 
 def train_styles(
@@ -68,9 +70,9 @@ def train_styles(
             checkpoint's folder.
         settings: the training settings; by default :meth:`StyleTrainingSettings.named_after` ``output``; with
             ``resume`` the checkpoint's.
-        resume: continue from the checkpoint in ``output``. On the same kind of machine the result equals that of an
-            uninterrupted training.
-        execution: device and precision.
+        resume: continue from the checkpoint in ``output``. On the same kind of processor the result equals that of an
+            uninterrupted training; a GPU rounds sums in another order each time.
+        execution: device and precision; a resumed training keeps its precision if this is ``auto``.
         perceptual_weights: VGG19's weights as safetensors, for content and texture losses; by default they use the
             features of the shipped restoration model.
         workers: the number of processes that sample pictures; it doesn't affect the result.
@@ -87,14 +89,18 @@ def train_styles(
     for folder in folders[:-1]:
         settings = replace(settings, style_terms=add_folder_terms(folder, settings.style_terms))
     settings = replace(settings, data_terms=add_folder_terms(folders[-1], settings.data_terms))
-    resolved = (execution or Execution()).resolved()
+    resolved = keep_precision(execution or Execution(), loop_state).resolved()
     features, digest, features_of = _features(settings, perceptual_weights)
     settings = replace(settings, perceptual_weights_sha256=digest, features_of=features_of)
     gan = _build_networks(settings, data, features, resolved)
     if resume:
         checkpoints.load(gan, output)
     training = _Training(
-        gan, settings, data, output, {**loop_state, "folders": [str(path.resolve()) for path in folders]}
+        gan,
+        settings,
+        data,
+        output,
+        {**loop_state, "folders": [str(path.resolve()) for path in folders], "precision": resolved.precision},
     )
     training.run(_load_steps(data.steps, first=training.step, workers=workers), progress)
     versions = release(
@@ -184,14 +190,14 @@ def _features(settings: StyleTrainingSettings, perceptual_weights: Path | None) 
                 f"this training started with features of {settings.features_of}. Resume it without --perceptual-weights"
             )
         return VGGFeatures.from_file(perceptual_weights), digest, "VGG19"
-    folders = [folder for folder in shipped_versions() if folder.card.architecture == "residual-unet"]
-    matching = [folder for folder in folders if settings.features_of in ("", folder.card.reference)]
-    if not matching:
+    try:
+        folder = shipped(settings.features_of or _FEATURES_OF)
+    except ModelError as error:
         raise TrainingError(
             f"this training started with features of {settings.features_of}, which this software doesn't ship. "
             "Resume it with the release that started it"
-        )
-    card, weights = matching[-1].card, matching[-1].load_weights()
+        ) from error
+    card, weights = folder.card, folder.load_weights()
     network = cast(ResidualUNet, build_generator(card.architecture, card.network))
     has_endpoints = "texture" in {parameter.name for parameter in card.parameters}
     network.load_state_dict(
@@ -257,7 +263,7 @@ class _Training(TrainingLoop[StyleStep, StyleTrainingSettings]):
     def validate(self, tensorboard: TensorBoardWriter) -> dict[str, float]:
         """Logs the same patches in each style; metrics are computed from whole pictures at the end."""
         preview = self.preview
-        with self.gan.with_ema_weights():
+        with self.gan.ema.applied(self.gan.trained_networks):
             styled = [
                 self.gan.styled(number, patches, preview.content, preview.content_statistics, preview.noise)
                 for number, patches in enumerate(self.references)
