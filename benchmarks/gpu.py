@@ -36,7 +36,7 @@ from restoration.errors import TrainingError
 from restoration.execution import Execution
 from restoration.grain_profile import GRAIN_NAMES
 from restoration.image import TiffSink
-from restoration.model_folders import ModelFolder, shipped_versions
+from restoration.model_folders import shipped
 from restoration.pipeline.loaded_models import LoadedModels
 from restoration.pipeline.restore import derivative_info
 from restoration.training import train
@@ -88,7 +88,7 @@ def _run_tests() -> dict[str, Any]:
 
 
 def _measure_network(device: str) -> dict[str, Any]:
-    folder = _newest()
+    folder = shipped("denoise-deblur")
     execution = Execution(device=device)
     how = execution.resolved()
     restoration = LoadedModels(lambda _stage: folder, execution).restoration(folder.card.stage({}))
@@ -99,7 +99,7 @@ def _measure_network(device: str) -> dict[str, Any]:
 
 def _measure_pictures(device: str) -> dict[str, Any]:
     """Restores scans from file to file and scores them, several at once, as a batch does without its database."""
-    folder = _newest()
+    folder = shipped("denoise-deblur")
     models = LoadedModels(lambda _stage: folder, Execution(device=device))
     recipe, lock, busy = Recipe(stages=(folder.card.stage({}),)), threading.Lock(), 0.0
 
@@ -137,11 +137,6 @@ def _measure_pictures(device: str) -> dict[str, Any]:
     }
 
 
-def _newest() -> ModelFolder:
-    folders = [folder for folder in shipped_versions() if folder.card.name == "denoise-deblur"]
-    return max(folders, key=lambda folder: [int(number) for number in folder.card.version.split(".")])
-
-
 def _train(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
     """Trains within ``minutes`` and copies the version, or at least the last checkpoint, to the output."""
     folder = options.output.resolve().parent / options.name
@@ -161,7 +156,7 @@ def _train(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
             folder,
             data=options.data,
             resume=resume,
-            start=None if resume else _newest(),
+            start=None if resume else shipped("denoise-deblur"),
             minutes=max(minutes, 0.5),
             execution=Execution(device=options.device),
             progress=count,

@@ -44,8 +44,9 @@ from archive.batches.running.runner import run_batch
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
 from benchmarks.scans import write_picture
-from restoration import LoadedModels, Picture, Recipe, restore, restore_array, shipped_versions
+from restoration import LoadedModels, Picture, Recipe, restore, restore_array
 from restoration.image import Samples, TiffSink
+from restoration.model_folders import shipped
 from tests.fake_models import FakeModels
 from tests.small_archive import command
 
@@ -153,7 +154,7 @@ class Nowhere:
 
 def _alone(scans: Path) -> tuple[float, float]:
     """Seconds and processor seconds that the model takes for all pictures, one after the other."""
-    version = [each for each in shipped_versions() if each.card.name == "denoise-deblur"][-1]
+    version = shipped("denoise-deblur")
     models, recipe = LoadedModels(lambda _stage: version), Recipe(stages=(version.card.stage({}),))
     # Excludes torch's initialisation from the measurement.
     restore_array(np.random.default_rng(1).random((1024, 1024, 3)), recipe, models=models)

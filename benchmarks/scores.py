@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from restoration.image import Picture
 from restoration.quality import block_metrics as blocks
-from restoration.quality import block_reading, metric_sums, score, scores
+from restoration.quality import block_reading, processor_measurement, score
 
 Key = tuple[str, str, str | None]
 BANDS_ROWS = 250
@@ -159,10 +159,10 @@ def _timed_parts() -> Iterator[dict[str, float]]:
             (blocks, "moments_about", "contrast, colourfulness"),
             (blocks, "opponent_colours", "contrast, colourfulness"),
             (blocks, "luma_of", "luma"),
-            (metric_sums, "measure_cells", "smoothed_share"),
-            (scores, "count_filled", "filled_share, filled_places"),
+            (processor_measurement, "measure_cells", "smoothed_share"),
+            (processor_measurement, "count_filled", "filled_share, filled_places"),
             (blocks, "edge_sums", "blur_effect"),
-            (metric_sums, "count_details", "noise_sigma"),
+            (processor_measurement, "count_details", "noise_sigma"),
             (block_reading.Window, "__init__", "reading"),
         ):
             stack.enter_context(mock.patch.object(place, function, timed(getattr(place, function), name)))

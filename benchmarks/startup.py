@@ -7,14 +7,13 @@ Goal: under 0.6 s each.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 9
 
 
 def seconds(arguments: list[str]) -> float:
@@ -34,12 +33,15 @@ def imports_torch(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Prints one line per command: median, slowest, whether torch was imported."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("runs", type=int, nargs="?", default=9, help="of each command")
+    runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as folder:
         home = str(Path(folder) / "home")
         subprocess.run([sys.executable, "-m", "archive", "init", home], check=True, capture_output=True)  # noqa: S603
         for arguments in (["--help"], ["--home", home, "list"], ["--home", home, "list", "status:restored"]):
             seconds(arguments)
-            times = [seconds(arguments) for _ in range(RUNS)]
+            times = [seconds(arguments) for _ in range(runs)]
             shown = " ".join(argument for argument in arguments if argument not in ("--home", home))
             print(
                 f"archive {shown:24} median {statistics.median(times):.2f} s  slowest {max(times):.2f} s  "

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from restoration import Execution, LoadedModels, Picture, restore, restore_array, shipped_recipe
+from restoration import Execution, LoadedModels, Picture, restore, shipped_recipe
 from restoration.device_scheduling import run_immediately
 from restoration.image import Area, ArraySink
-from restoration.model_folders import shipped_versions
+from restoration.model_folders import shipped
 from restoration.quality import score
 from restoration.quality.content_similarity import content_ssim
 from restoration.quality.gpu_content_similarity import content_ssim_on_gpu
+from tests.device_checks import (
+    assert_close_losses,
+    assert_close_pixels,
+    assert_same_pixels,
+    restoration_losses,
+    restored,
+    style_losses,
+)
 from tests.score_comparison import assert_same
 
 pytestmark = pytest.mark.cuda
 
-MAX_DIFFERENCE = 1 / 255
+
+@pytest.mark.parametrize("model", ["denoise-deblur", "simulated-toned-print", "simulated-van-gogh"])
+def test_gpu_and_cpu_pixels_differ_by_at_most_one_8_bit_level(model: str) -> None:
+    assert_same_pixels(restored("cuda", model=model), restored("cpu", model=model))
 
 
-def _restored(device: str) -> NDArray[Any]:
-    folders = {folder.card.reference: folder for folder in shipped_versions()}
-    execution = Execution(device=device, precision="fp32", tile_size=128)
-    models = LoadedModels(lambda stage: folders[f"{stage.model}@{stage.version}"], execution)
-    picture = np.random.default_rng(7).integers(0, 65536, size=(300, 200, 3), dtype=np.uint16)
-    return restore_array(picture, shipped_recipe("denoise-deblur"), models=models)
+@pytest.mark.parametrize("model", ["denoise-deblur", "simulated-toned-print"])
+def test_bfloat16_which_a_gpu_uses_by_default_is_close_to_float32(model: str) -> None:
+    assert_close_pixels(restored("cuda", model=model, precision="bf16"), restored("cuda", model=model))
 
 
-def test_gpu_and_cpu_pixels_differ_by_at_most_one_8_bit_level() -> None:
-    difference = np.abs(_restored("cuda").astype(float) - _restored("cpu")) / 65535
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_runs_on_a_gpu_give_the_same_pixels(precision: str) -> None:
+    assert np.array_equal(restored("cuda", precision=precision), restored("cuda", precision=precision))
 
-    assert difference.max() <= MAX_DIFFERENCE
 
-
-def test_two_runs_on_a_gpu_give_the_same_pixels() -> None:
-    assert np.array_equal(_restored("cuda"), _restored("cuda"))
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("losses", [restoration_losses, style_losses])
+def test_training_steps_on_a_gpu_have_the_losses_of_the_cpu(
+    losses: Callable[..., dict[str, float]], precision: str
+) -> None:
+    assert_close_losses(losses("cuda", precision=precision), losses("cpu", precision="fp32"))
 
 
 def _spotted(height: int, width: int, channels: int) -> dict[str, Any]:
@@ -86,9 +97,8 @@ def test_a_gpu_with_too_little_free_memory_leaves_the_scores_to_the_processor() 
 def test_a_gpu_with_too_little_free_memory_restores_in_smaller_tiles() -> None:
     torch.cuda.set_per_process_memory_fraction(0.02)
     try:
-        folders = {folder.card.reference: folder for folder in shipped_versions()}
-        execution = Execution(device="cuda", precision="fp32", tile_size=8192)
-        models = LoadedModels(lambda stage: folders[f"{stage.model}@{stage.version}"], execution)
+        folder = shipped("denoise-deblur")
+        models = LoadedModels(lambda _stage: folder, Execution(device="cuda", precision="fp32", tile_size=8192))
         picture = Picture.from_array(np.random.default_rng(7).integers(0, 65536, (6000, 6000, 3), np.uint16))
         sink = ArraySink(picture.info)
         record = restore(picture, shipped_recipe("denoise-deblur"), sink, models=models)
