@@ -57,6 +57,7 @@ class BatchMonitor:
         self._said: set[str] = set()
 
     def __enter__(self) -> Self:
+        self._look()  # in this thread, so that every failure of the run comes after it
         self._thread.start()
         return self
 
@@ -74,7 +75,7 @@ class BatchMonitor:
             self._metrics.close()
 
     def _run(self) -> None:
-        pause = 0.0
+        pause = _PERIOD_SECONDS
         while not self._ended.wait(pause):
             began = monotonic()
             self._look()

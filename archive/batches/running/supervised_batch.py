@@ -49,8 +49,9 @@ class SupervisedBatch:
         self._progress.start(self._open.tasks, "masters", work=self._open.pixels)
 
     def end(self) -> None:
-        """Returns tasks of dead workers to pending and ends the progress bar."""
+        """Returns tasks of dead workers to pending, counts for the last time and ends the progress bar."""
         self._reclaim_tasks()
+        self._count_open_tasks()
         self._progress.finish()
 
     def settle_task(self, accession_number: str) -> None:
@@ -77,9 +78,7 @@ class SupervisedBatch:
         began = monotonic()
         if began < self._next_count:
             return
-        with suppress(*DATABASE_UNAVAILABLE):
-            before, self._open = self._open, self._measure()
-            self._progress.advance(before.tasks - self._open.tasks, self._note, work=before.pixels - self._open.pixels)
+        self._count_open_tasks()
         seconds = monotonic() - began
         self._next_count = began + max(POLL_SECONDS, seconds / _SHARE_OF_POLLING)
 
@@ -124,6 +123,11 @@ class SupervisedBatch:
             names = [f"{number} ({sequence})" for number, sequence in session.execute(statement)]
         masters = f" and at the masters begun most often: {', '.join(names)}" if names else ""
         return f"Look at the memory{masters}"
+
+    def _count_open_tasks(self) -> None:
+        with suppress(*DATABASE_UNAVAILABLE):
+            before, self._open = self._open, self._measure()
+            self._progress.advance(before.tasks - self._open.tasks, self._note, work=before.pixels - self._open.pixels)
 
     def _measure(self) -> OpenWork:
         with self._catalogue.reading() as session:

@@ -6,7 +6,9 @@ import json
 import shlex
 import socket
 import sys
+import threading
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from archive.batches.priority import find_more_urgent_batch, set_priority
 from archive.batches.running import metrics_and_notifications
+from archive.batches.running.batch_metrics import BatchFigures, read_figures
 from archive.batches.running.last_run import record_begin
 from archive.batches.running.metrics_and_notifications import BatchMonitor
 from archive.catalogue.schema.vocabularies import TaskStatus
@@ -117,6 +120,30 @@ def test_the_first_of_many_failures_and_the_end_are_notified(workshop: Any, tmp_
 
 @SQLITE
 @pytest.mark.usefixtures("_often")
+def test_the_first_failure_is_notified_also_if_it_comes_before_the_thread_reads_the_catalogue(
+    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = workshop.prepared("A0", "A1")
+    told = tmp_path / "told"
+
+    def read_late(*arguments: Any) -> BatchFigures:
+        if threading.current_thread().name == "monitor":
+            wait_until(lambda: TaskStatus.FAILED in workshop.statuses(batch_id))
+        return read_figures(*arguments)
+
+    def fail_then_wait(calls: int) -> None:
+        if calls == 0:
+            raise ValueError("broken")
+        wait_until(told.exists)
+
+    monkeypatch.setattr(metrics_and_notifications, "read_figures", read_late)
+    with BatchMonitor(workshop.catalogue, batch_id, notify=_noting(told), metrics=None):
+        assert workshop.run(batch_id, FakeStage(fail_then_wait)).done == 1
+    assert [each["event"] for each in _told(told)] == ["failure", "ended"]
+
+
+@SQLITE
+@pytest.mark.usefixtures("_often")
 def test_a_stall_is_notified_once(workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_and_notifications, "_STALL_WITHOUT_EXPERIENCE_SECONDS", 0.2)
     batch_id = workshop.prepared("A0")
@@ -175,20 +202,29 @@ def test_metrics_are_written_into_a_file(workshop: Any, tmp_path: Path) -> None:
     )  # it is a part of it
 
 
+@pytest.fixture
+def reserved_port() -> Iterator[int]:
+    """A port that no other process gets by chance, but a server with SO_REUSEADDR can open."""
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
+
+
 @SQLITE
 @pytest.mark.usefixtures("_often")
-def test_metrics_are_served_at_a_port_while_the_batch_runs(workshop: Any) -> None:
+def test_metrics_are_served_at_a_port_while_the_batch_runs(workshop: Any, reserved_port: int) -> None:
     batch_id = workshop.prepared("A0")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = reserved_port
 
     def read() -> dict[tuple[str, str], float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             return _values(answer.read().decode())
 
     with BatchMonitor(workshop.catalogue, batch_id, notify=None, metrics=str(port)):
-        wait_until(lambda: read().get(("archive_batch_tasks", "pending")) == 1)
+        assert read()["archive_batch_tasks", "pending"] == 1
+        workshop.run(batch_id)
+        wait_until(lambda: read()["archive_batch_tasks", "done"] == 1)
         with pytest.raises(UsageError, match="can't be opened"):
             BatchMonitor(workshop.catalogue, batch_id, notify=None, metrics=str(port))
 
