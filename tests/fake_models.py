@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive import failpoints
+from archive.batches.running.interruption import StopRequest
 from archive.batches.running.runner import run_batch
 from archive.batches.running.task_thread_pool import InFlightTask, WorkerPool
+from archive.batches.running.worker_process import no_setup
 from archive.catalogue import Catalogue
 from archive.settings import load_settings
 from restoration.model_folders import ModelFolder
@@ -173,7 +175,39 @@ class FakeModelLoader:
         if self.gate is not None and calls == 0:
             passed = self.gate / str(os.getpid())
             passed.touch()
-            wait_until(lambda: not passed.exists(), seconds=300)
+            wait_until(lambda: not passed.exists())
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopMarks:
+    """A picklable ``set_up_worker`` whose process marks in ``folder`` that it has acted on a request to stop.
+
+    ``<process id>.asked``: it claims no more tasks and begins none. ``<process id>.aborted``: it has given up its
+    in-flight tasks; their threads may go on.
+    """
+
+    folder: Path
+
+    def __call__(self) -> None:
+        ask, remove_file = StopRequest.ask, InFlightTask.remove_file
+
+        def ask_and_mark(stop: StopRequest) -> None:
+            ask(stop)
+            self._mark("asked")
+
+        def mark_and_remove_file(task: InFlightTask) -> None:
+            self._mark("aborted")  # an aborted pool waits here for the task's thread
+            remove_file(task)
+
+        StopRequest.ask = ask_and_mark  # type: ignore[assignment, method-assign]
+        InFlightTask.remove_file = mark_and_remove_file  # type: ignore[assignment, method-assign]
+
+    def wait_for(self, what: str, *, processes: int = 1) -> None:
+        """Waits until this number of processes has made the mark."""
+        wait_until(lambda: len([*self.folder.glob(f"*.{what}")]) == processes)
+
+    def _mark(self, what: str) -> None:
+        (self.folder / f"{os.getpid()}.{what}").touch()
 
 
 def worker(home: Path, batch_id: int, **options: Any) -> ForkServerProcess:
@@ -193,6 +227,7 @@ def work(
     workers: int = 1,
     ray: str | None = None,
     loader: FakeModelLoader | None = None,
+    marks: StopMarks | None = None,
 ) -> None:
     """Runs a batch; exits with code 130 if it was interrupted.
 
@@ -206,6 +241,7 @@ def work(
         workers: the number of worker processes; several need a ``loader``.
         ray: the address of a Ray cluster that does the work; it needs a ``loader``.
         loader: loads the stage and replaces the other options.
+        marks: tells when this process, or each of its worker processes, has acted on a request to stop.
     """
     all_are_in_flight = threading.Event()
     next_finished = WorkerPool.next_finished
@@ -217,20 +253,29 @@ def work(
     def wait(calls: int) -> None:
         time.sleep(pause_seconds)
         if gate is not None and calls == 0:
-            all_are_in_flight.wait(60)
+            wait_until(all_are_in_flight.is_set)
             gate.touch()
             wait_until(lambda: not gate.exists())
 
     failpoints.armed = failpoints.Failpoint(failpoint) if failpoint else None
+    if marks is not None and workers == 1:
+        marks()
     catalogue = Catalogue.open(load_settings(home))
     with mock.patch.object(WorkerPool, "next_finished", signal_then_wait):
         loader_of_one = lambda _folder_of, _execution: FakeModels(FakeStage(wait))  # noqa: E731
-        result = run_batch(catalogue, batch_id, workers=workers, ray=ray, make_models=loader or loader_of_one)
+        result = run_batch(
+            catalogue,
+            batch_id,
+            workers=workers,
+            ray=ray,
+            make_models=loader or loader_of_one,
+            set_up_worker=marks or no_setup,
+        )
     sys.exit(130 if result.interrupted else 0)
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
-    """Waits until the condition is true.
+def wait_until(condition: Callable[[], object], *, seconds: float = 600.0) -> None:
+    """Waits until the condition is true. The time is only reached when a test fails, also on a slow machine.
 
     Raises:
         TimeoutError: it is still false after ``seconds``.

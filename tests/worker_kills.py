@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -90,9 +91,10 @@ class WorkerKiller:
                     targets[process.pid] = self._instant()
                 elif kill_at is not None and kill_at <= monotonic():
                     targets[process.pid] = float("inf")
-                    process.kill()
-                    self.kills += 1
-                    self.kills_at_work += process.pid in holders
+                    with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                        process.kill()
+                        self.kills += 1
+                        self.kills_at_work += process.pid in holders
 
     def _instant(self) -> float:
         return monotonic() + self._random.uniform(0, self._within_seconds)

@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from archive.batches.running.interruption import Termination
 from archive.batches.running.runner import run_batch
+from archive.batches.running.task_thread_pool import InFlightTask
 from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.vocabularies import TaskStatus
@@ -43,7 +45,7 @@ class Told(NoProgress):
 
     def interrupt(self, how: signal.Signals = signal.SIGINT) -> None:
         os.kill(os.getpid(), how)
-        assert self._noticed.wait(60)
+        assert self._noticed.wait(600)
 
     def interrupted(self, by: str) -> None:
         self.by = by
@@ -137,9 +139,11 @@ def test_a_run_whose_terminal_is_closed_stops_in_order(tmp_path: Path) -> None:
         start_new_session=True,
     )
     os.close(theirs)
-    assert os.read(ours, 5) == b"ready"
+    said = b""
+    while b"ready" not in said:  # one read can return a part of it
+        said += os.read(ours, 100)
     os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(600) == 0
     assert (tmp_path / "reason").read_text() == "SIGHUP (closed terminal)"
 
 
@@ -153,15 +157,27 @@ def test_a_run_whose_terminal_is_closed_stops_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_sighup_and_another_signal_do_not_stop_at_once(
-    workshop: Any, first: signal.Signals, second: signal.Signals
+    workshop: Any, monkeypatch: pytest.MonkeyPatch, first: signal.Signals, second: signal.Signals
 ) -> None:
     batch_id = workshop.prepared("A", "B", "C", "D")
     told = Told()
+    handle, handled = Termination._handle, list[int]()
+
+    def handle_and_note(termination: Termination, number: int, frame: FrameType | None) -> None:
+        try:
+            handle(termination, number, frame)
+        finally:
+            handled.append(number)
+
+    monkeypatch.setattr(Termination, "_handle", handle_and_note)
 
     def twice() -> None:
         wait_until(all_are_in_flight)
         told.interrupt(first)
+        wait_until(lambda: first in handled or first == signal.SIGINT)
+        before = len(handled)
         os.kill(os.getpid(), second)
+        wait_until(lambda: len(handled) > before)
 
     result = workshop.run(batch_id, FakeStage(once(twice)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
@@ -184,14 +200,24 @@ def test_a_sighup_stays_ignored_under_nohup() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(workshop: Any) -> None:
+def test_the_second_interrupt_stops_at_once_and_leaves_no_temporary_file(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch_id = workshop.prepared("A", "B", "C", "D")
-    told = Told()
+    told, aborted = Told(), threading.Event()
+    remove_file = InFlightTask.remove_file
+
+    def note_and_remove_file(task: InFlightTask) -> None:
+        aborted.set()  # an aborted pool waits here for the task's thread
+        remove_file(task)
+
+    monkeypatch.setattr(InFlightTask, "remove_file", note_and_remove_file)
 
     def twice() -> None:
         wait_until(all_are_in_flight)
         told.interrupt()
         os.kill(os.getpid(), signal.SIGINT)
+        assert aborted.wait(600)
 
     result = workshop.run(batch_id, FakeStage(once(twice)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 0, 4)

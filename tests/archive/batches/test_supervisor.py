@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from archive.batches.running import supervised_batch, worker_count
+from archive.batches.running import supervised_batch, supervisor, worker_count
 from archive.batches.running.claims import reclaim_lost_tasks
 from archive.batches.running.interruption import StopRequest
 from archive.batches.running.runner import BatchResult, run_batch
@@ -28,7 +27,7 @@ from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, UsageError
 from archive.progress_reporting import NoProgress
 from restoration.pipeline.loaded_models import LoadedModels
-from tests.fake_models import FakeModelLoader, wait_until
+from tests.fake_models import FakeModelLoader, StopMarks, wait_until
 from tests.worker_kills import WorkerKiller, digest_derivatives, worker_processes
 
 # `workshop` is made in conftest.py.
@@ -70,6 +69,19 @@ def _prepare(workshop: Any, count: int) -> int:
     return batch_id
 
 
+@pytest.fixture
+def marks(tmp_path: Path) -> StopMarks:
+    (folder := tmp_path / "marks").mkdir()
+    return StopMarks(folder=folder)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _run(workshop: Any, batch_id: int, workers: int = 2, **options: Any) -> BatchResult:
     loader = options.pop("loader", FakeModelLoader())
     return run_batch(workshop.catalogue, batch_id, device="cpu", workers=workers, make_models=loader, **options)
@@ -87,6 +99,18 @@ def test_workers_share_a_batch_and_progress_is_the_catalogue_s(workshop: Any) ->
     made_by = {derivative.environment["threads"] for derivative in workshop.derivatives()}
     assert made_by == {1}
     assert not worker_processes()
+
+
+@SQLITE
+def test_progress_is_complete_at_the_end_however_short_before_tasks_were_counted(workshop: Any) -> None:
+    batch_id = _prepare(workshop, 3)
+    told = Counted()
+    batch = SupervisedBatch(workshop.catalogue, batch_id, told, None)
+    batch.begin()
+    batch.show_progress()
+    workshop.run(batch_id)
+    batch.end()
+    assert (told.total, told.advanced, told.finished) == (3, 3, True)
 
 
 @pytest.mark.slow
@@ -154,21 +178,22 @@ def test_an_error_of_the_operating_system_in_a_worker_is_no_crash(workshop: Any)
 @SQLITE
 @pytest.mark.parametrize(("signals", "done"), [(1, 2), (2, 0)])
 def test_ctrl_c_once_ends_tasks_in_flight_and_twice_stops_now(
-    workshop: Any, tmp_path: Path, signals: int, done: int
+    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marks: StopMarks, signals: int, done: int
 ) -> None:
     batch_id = _prepare(workshop, 9)
     (gate := tmp_path / "gate").mkdir()
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 600)
 
     def interrupt() -> None:
         wait_until(lambda: len(list(gate.iterdir())) == 2)
-        for _ in range(signals):
+        for mark in ("asked", "aborted")[:signals]:
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1.5)
+            marks.wait_for(mark, processes=2)
         for waiting in gate.iterdir():
             waiting.unlink()
 
     threading.Thread(target=interrupt, daemon=True).start()
-    result = _run(workshop, batch_id, loader=FakeModelLoader(gate=gate))
+    result = _run(workshop, batch_id, loader=FakeModelLoader(gate=gate), set_up_worker=marks)
     assert result.interrupted
     assert (result.done, result.pending) == (done, 9 - done)
     assert not worker_processes()
@@ -179,7 +204,7 @@ def test_ctrl_c_once_ends_tasks_in_flight_and_twice_stops_now(
 
 @pytest.mark.slow
 @SQLITE
-def test_a_sigterm_to_all_processes_ends_tasks_in_flight(workshop: Any, tmp_path: Path) -> None:
+def test_a_sigterm_to_all_processes_ends_tasks_in_flight(workshop: Any, tmp_path: Path, marks: StopMarks) -> None:
     batch_id = _prepare(workshop, 9)
     (gate := tmp_path / "gate").mkdir()
 
@@ -187,12 +212,12 @@ def test_a_sigterm_to_all_processes_ends_tasks_in_flight(workshop: Any, tmp_path
         wait_until(lambda: len(list(gate.iterdir())) == 2)
         for process in (*worker_processes(), psutil.Process()):  # as a service manager does
             process.send_signal(signal.SIGTERM)
-        time.sleep(1.5)
+        marks.wait_for("asked", processes=2)
         for waiting in gate.iterdir():
             waiting.unlink()
 
     threading.Thread(target=terminate, daemon=True).start()
-    result = _run(workshop, batch_id, loader=FakeModelLoader(gate=gate))
+    result = _run(workshop, batch_id, loader=FakeModelLoader(gate=gate), set_up_worker=marks)
     assert (result.interrupted, result.done, result.pending) == (True, 2, 7)
     assert not worker_processes()
     with workshop.catalogue.reading() as session:
@@ -201,22 +226,22 @@ def test_a_sigterm_to_all_processes_ends_tasks_in_flight(workshop: Any, tmp_path
 
 @pytest.mark.slow
 @SQLITE
-def test_workers_whose_supervisor_is_killed_finish_what_they_have_and_end(workshop: Any, tmp_path: Path) -> None:
-    batch_id = _prepare(workshop, 30)
+def test_workers_whose_supervisor_is_killed_finish_what_they_have_and_end(
+    workshop: Any, tmp_path: Path, marks: StopMarks
+) -> None:
+    batch_id = _prepare(workshop, 9)
     (gate := tmp_path / "gate").mkdir()
-    process = workshop.worker(batch_id, workers=2, loader=FakeModelLoader(gate=gate))
+    process = workshop.worker(batch_id, workers=2, loader=FakeModelLoader(gate=gate), marks=marks)
     wait_until(lambda: len(list(gate.iterdir())) == 2)
     workers = [psutil.Process(int(path.name)) for path in gate.iterdir()]
     process.kill()
     process.join()
+    marks.wait_for("asked", processes=2)
     for waiting in gate.iterdir():
         waiting.unlink()
-    wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+    wait_until(lambda: not any(map(_is_running, workers)))
     statuses = workshop.statuses(batch_id)
-    # Some more may be claimed and begun before the worker notices.
-    done = statuses.count(TaskStatus.DONE)
-    assert 2 <= done < 30
-    assert statuses.count(TaskStatus.PENDING) == 30 - done
+    assert (statuses.count(TaskStatus.DONE), statuses.count(TaskStatus.PENDING)) == (2, 7)
 
 
 @pytest.mark.slow

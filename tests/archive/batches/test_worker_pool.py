@@ -69,7 +69,7 @@ def test_one_is_scored_while_the_device_works_on_another(workshop: Any, monkeypa
         return score(**pictures)
 
     monkeypatch.setattr(task_processing, "score", noted)
-    stage = FakeStage(lambda calls: scoring.wait(60) if calls == 1 else None)
+    stage = FakeStage(lambda calls: wait_until(scoring.is_set) if calls == 1 else None)
     assert workshop.run(batch_id, stage).done == 2
     assert stage.calls == 2
     workshop.assert_whole(batch_id)
@@ -123,7 +123,7 @@ def test_a_restored_master_that_needs_the_device_only_for_its_scores_is_finished
 
     def interrupt(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
-        assert noticed.wait(60)
+        assert noticed.wait(600)
         return compute_scores(*arguments)
 
     monkeypatch.setattr(task_processing, "_compute_scores", interrupt)
@@ -178,7 +178,7 @@ def test_no_more_pictures_are_held_than_there_is_to_be_memory_for(
     def hold(_calls: int) -> None:
         if not held:
             with suppress(TimeoutError):
-                wait_until(all_are_in_flight, seconds=60 if most_at_once == MAX_IN_FLIGHT_TASKS else 0.2)
+                wait_until(all_are_in_flight, seconds=600 if most_at_once == MAX_IN_FLIGHT_TASKS else 0.2)
         held.append(sum(thread.name.startswith("task-") for thread in threading.enumerate()))
 
     assert workshop.run(batch_id, FakeStage(hold)).done == 6
@@ -209,13 +209,13 @@ def test_the_device_takes_what_came_first_and_works_in_one_thread() -> None:
     def work_on(place: int) -> None:
         if place == 9:
             began.set()
-            go_on.wait(60)
+            assert go_on.wait(600)
         done.append((place, threading.current_thread().name))
 
     with InferenceScheduler() as device:
         threads = [threading.Thread(target=device.run, args=(9, partial(work_on, 9)))]
         threads[0].start()
-        assert began.wait(60)
+        assert began.wait(600)
         for waiting, place in enumerate((3, 1, 2), 1):
             threads.append(threading.Thread(target=device.run, args=(place, partial(work_on, place))))
             threads[-1].start()
