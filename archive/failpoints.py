@@ -1,8 +1,9 @@
-"""Named places where a test can kill the process or make it fail: ``ARCHIVE_FAILPOINT=name[:n][:kill|error=ENOSPC]``.
+"""Named places where a test can kill or stop the process or make it fail:
+``ARCHIVE_FAILPOINT=name[:n][:kill|stop|error=ENOSPC]``.
 
-At the n-th time (1 by itself) that the place is reached, the process kills itself as ``kill -9`` does, or an OSError of
-that number is raised. The places are those where a batch is most vulnerable, in the order in which a task meets them.
-With the variable unset nothing is armed, and reaching a place is one comparison.
+At the n-th time (1 by itself) that the place is reached, the process kills itself as ``kill -9`` does, stops itself
+until a SIGCONT, or an OSError of that number is raised. The places are those where a batch is most vulnerable, in the
+order in which a task meets them. With the variable unset nothing is armed, and reaching a place is one comparison.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Failpoint:
     """One armed failpoint. It fails once, at the n-th time; later ones pass."""
 
     def __init__(self, text: str) -> None:
-        """Reads ``name[:n][:kill|error=<errno>]``.
+        """Reads ``name[:n][:kill|stop|error=<errno>]``.
 
         Raises:
             ValueError: it is not of that form, or the name is not known.
@@ -31,13 +32,14 @@ class Failpoint:
         if (
             self.name not in (*FAILPOINT_NAMES, *OTHER_FAILPOINT_NAMES)
             or rest
-            or kind not in ("kill", "error")
+            or kind not in ("kill", "stop", "error")
             or (kind == "error") != bool(error)
         ):
             raise ValueError(
-                f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|error=ENOSPC], "
+                f"{FAILPOINT_VARIABLE}={text!r} is not name[:n][:kill|stop|error=ENOSPC], "
                 f"name one of {', '.join((*FAILPOINT_NAMES, *OTHER_FAILPOINT_NAMES))}"
             )
+        self.kind = kind
         self.error = error
         self._lock = threading.Lock()
 
@@ -48,14 +50,14 @@ class Failpoint:
             is_here = self.left == 0
         if not is_here:
             return
-        if not self.error:
-            import signal
+        if self.kind == "error":
+            import errno
 
-            os.kill(os.getpid(), signal.SIGKILL)
-        import errno
+            number = getattr(errno, self.error)
+            raise OSError(number, os.strerror(number))
+        import signal
 
-        number = getattr(errno, self.error)
-        raise OSError(number, os.strerror(number))
+        os.kill(os.getpid(), signal.SIGKILL if self.kind == "kill" else signal.SIGSTOP)
 
 
 armed: Failpoint | None = Failpoint(os.environ[FAILPOINT_VARIABLE]) if FAILPOINT_VARIABLE in os.environ else None

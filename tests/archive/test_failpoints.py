@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 
@@ -26,10 +28,25 @@ def test_the_nth_time_fails_and_only_that(monkeypatch: pytest.MonkeyPatch) -> No
     failpoint("fsync")
 
 
-@pytest.mark.parametrize("text", ["", "nowhere", "fsync:2:pause", "fsync:error", "fsync:kill=9", "fsync:1:kill:1"])
+@pytest.mark.parametrize(
+    "text", ["", "nowhere", "fsync:2:pause", "fsync:error", "fsync:kill=9", "fsync:1:kill:1", "fsync:stop=1"]
+)
 def test_what_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="ARCHIVE_FAILPOINT"):
         Failpoint(text)
+
+
+def test_a_process_stops_itself_until_it_is_continued() -> None:
+    code = "from archive.failpoints import failpoint; failpoint('claim'); print('alive')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={failpoints.FAILPOINT_VARIABLE: "claim:1:stop"},
+        stdout=subprocess.PIPE,
+    )
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate()[0] == b"alive\n"
 
 
 def test_the_variable_arms_a_process() -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from archive.batches.running.leases import LeaseHolder
@@ -24,6 +25,7 @@ from archive.catalogue.schema.tables import Batch
 from archive.cli.batch_result_text import print_batch_result
 from archive.cli.output_formats import format_duration
 from archive.settings import load_settings
+from tests.fake_models import wait_until
 from tests.small_archive import MODEL, Answer, SmallArchive, command, write_model, write_scan
 
 ROOT = Path(__file__).parents[3]
@@ -283,7 +285,7 @@ def _start(archive: SmallArchive, *arguments: str, **variables: str) -> subproce
 
 
 def _ended(process: subprocess.Popen[str]) -> Answer:
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     return Answer(code=process.returncode, output=output, errors=errors)
 
 
@@ -305,16 +307,18 @@ def test_a_real_process_is_killed_and_then_interrupted_and_the_batch_comes_out_w
     assert "last batch:   2, interrupted: 1 done" in status
     assert "interrupted:  batch 2 (its process is probably gone). Continue with `archive batch resume 2`" in status
 
-    process = _start(planned, "batch", "resume", "2")
+    process = _start(planned, "batch", "resume", "2", ARCHIVE_FAILPOINT="commit:2:stop")
     assert process.stderr is not None
     assert any('"task ended"' in line for line in process.stderr)
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
     answer = _ended(process)
     assert answer.code == 130
     assert "batch resume 2" in _lines(answer.errors)[-1]["event"]
     counts = planned.done("batch", "show", "2", "--format", "json").json()
     assert counts["running"] == 0
-    assert 2 <= counts["done"] < 14
+    assert 3 <= counts["done"] < 14
 
     assert "14 done" in planned.done("batch", "resume", "2").output
     assert planned.done("verify").code == 0
