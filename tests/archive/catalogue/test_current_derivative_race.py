@@ -41,7 +41,7 @@ def _wait_until_blocked(catalogue: Catalogue, waiting: threading.Thread) -> None
     """Returns once the thread waits for a lock of PostgreSQL; on SQLite it waits at its start, where nobody sees it."""
     of_this_database = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     blocked = text(f"{of_this_database} AND wait_event_type = 'Lock'")
-    for _ in range(200):
+    for _ in range(6000):
         waiting.join(0.1)
         if catalogue.engine.dialect.name == "sqlite" or not waiting.is_alive():
             return
@@ -82,16 +82,15 @@ def test_an_approval_judges_a_derivative_that_is_being_added_at_the_same_time(ca
     set_alias(catalogue, "mend", "1.0", "tried", "A. Curator")
     approval = threading.Thread(target=set_alias, args=(catalogue, "mend", "2.0", "approved", "A. Curator"))
 
+    def aliases() -> set[int]:
+        with catalogue.reading() as other:
+            return set(other.scalars(select(ModelAlias.version_id)))
+
     with catalogue.session() as session:  # a batch publishes by the version that is still approved
         added = add_derivative(session, session.get_one(Master, master.id), old)
         approval.start()
-        for _ in range(100):
-            if catalogue.engine.dialect.name == "sqlite":
-                break  # the approval waits at its start
-            with catalogue.reading() as other:
-                if new.id in other.scalars(select(ModelAlias.version_id)).all():
-                    break
-            approval.join(0.1)
+        if catalogue.engine.dialect.name == "postgresql":  # on SQLite the approval waits at its start
+            wait_until(lambda: new.id in aliases() or not approval.is_alive())
         assert approval.is_alive()
     approval.join()
 
