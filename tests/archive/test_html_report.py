@@ -318,7 +318,7 @@ def _in_chromium(page: Path, *options: str) -> str:
     assert CHROMIUM is not None
     profile = page.with_suffix(".profile")
     command_line = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-    done = subprocess.run([*command_line, *options, page.as_uri()], capture_output=True, check=True, timeout=120)
+    done = subprocess.run([*command_line, *options, page.as_uri()], capture_output=True, check=True, timeout=600)
     return done.stdout.decode()
 
 
@@ -342,8 +342,9 @@ def test_the_picture_can_be_dragged_and_the_contents_filtered(
     archive.done("review", "1906.2", "--accept")
     _written(catalogue, tmp_path / "report.html", include_restricted=True)
     with sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=600_000)
         page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(600_000)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((tmp_path / "report.html").as_uri())

@@ -15,6 +15,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Role
 from archive.settings import load_settings
 from archive.views.view_store import ViewStore
+from archive.web import guarded_endpoint
 from archive.web.application import create_application
 from archive.web.server_state import ServerOptions, ServerState
 from tests.small_archive import MODEL, SmallArchive, command, write_model, write_scan
@@ -116,8 +117,9 @@ MakeServer = Callable[..., Server]
 
 
 @pytest.fixture
-def make_server(catalogue: Catalogue) -> Iterator[MakeServer]:
-    """Makes servers of the archive; the arguments are their options."""
+def make_server(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeServer]:
+    """Makes servers of the archive; the arguments are their options. They wait for views on a slow machine, too."""
+    monkeypatch.setattr(guarded_endpoint, "_VIEW_WAIT_SECONDS", 600)
     servers: list[Server] = []
 
     def make(**options: object) -> Server:

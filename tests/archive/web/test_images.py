@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from archive.views.iiif_request import MAXIMUM_AREA, RequestError, describe_image, parse_request
 from tests.archive.web.conftest import Browser, Server
+from tests.fake_models import wait_until
 from tests.small_archive import SmallArchive, change_one_byte
 
 PICTURE = "/iiif/3/derivative-1"  # 700 x 50 px
@@ -105,16 +107,19 @@ def test_the_difference_is_grey_where_nothing_changed(server: Server) -> None:
     shown = np.asarray(_image(browser, "/iiif/3/difference-1/full/max/0/default.png"), dtype=float)
     expected = np.clip(127.5 + 4 * (after - before), 0, 255)
     assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.8
-    while not (changes := browser.get("/derivatives/1/changes").json())["ready"]:
-        assert 0 <= changes["share"] < 1
-    assert changes["overlay"].startswith("data:image/png;base64,")
-    assert set(changes["places"]) == {"filled", "smoothed", "changed"}
+
+    def changes() -> Any:
+        return browser.get("/derivatives/1/changes").json()
+
+    wait_until(lambda: (answer := changes())["ready"] or not 0 <= answer["share"] < 1)
+    made = changes()
+    assert made["overlay"].startswith("data:image/png;base64,")
+    assert set(made["places"]) == {"filled", "smoothed", "changed"}
 
 
 def test_a_view_is_made_again_and_never_of_other_bytes(server: Server, archive: SmallArchive) -> None:
     browser = server.logged_in()
-    while not browser.get("/views/master-4").json()["ready"]:
-        pass
+    wait_until(lambda: browser.get("/views/master-4").json()["ready"])
     kept = [path for path in (archive.home / "views").rglob("*") if path.is_file()]
     assert [path.suffix for path in kept] == [".tif"]
     (master,) = (archive.home / "masters" / "1906.4").iterdir()

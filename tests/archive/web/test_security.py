@@ -143,6 +143,11 @@ def test_accounts_log_in_and_lose_access_when_they_are_removed(server: Server, c
     assert browser.get("/items/1").status_code == 401
 
 
+def _stop_clock_of_throttle(server: Server) -> None:
+    """No time passes for the delays after failed logins."""
+    server.state.throttle._clock = lambda: 100.0
+
+
 def test_failed_logins_wait_longer_and_longer(server: Server, catalogue: Catalogue) -> None:
     now = [100.0]
     throttle = LoginThrottle(clock=lambda: now[0])
@@ -156,6 +161,7 @@ def test_failed_logins_wait_longer_and_longer(server: Server, catalogue: Catalog
     throttle.succeeded("name:anna")
     assert throttle.seconds_to_wait("name:anna") == 0
 
+    _stop_clock_of_throttle(server)
     browser = server.browser()
     token = browser.csrf_token("/login")
     codes = [
@@ -199,6 +205,7 @@ def test_a_trusted_proxy_says_how_and_from_where_it_was_reached(make_server: Mak
         browser.cookies.set(server.state.cookie, answer.cookies[server.state.cookie])
         info = browser.get("/iiif/3/master-1/info.json", headers=forwarded).json()
         assert info["id"] == f"{scheme}://archive.example/iiif/3/master-1"
+    _stop_clock_of_throttle(server)
     for _ in range(4):
         server.state.throttle.failed("address:192.0.2.7")
     for address, status in (("10.0.0.5", 429), ("10.0.0.6", 401)):
