@@ -80,7 +80,7 @@ def test_decisions_are_read_from_a_pipe(restored: SmallArchive, tmp_path: Path) 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     content = as_csv(filled_in(restored), ",").encode()
-    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
     writer.start()
     restored.done("review", "--from", pipe)
     writer.join()

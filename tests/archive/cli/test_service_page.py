@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def nightly(small: SmallArchive, tmp_path: Path) -> Path:
     text = _file("nightly.sh").replace("/opt/archive/.venv/bin/archive", command)
     text = text.replace("/data/drop", str(small.scans)).replace("/data/export", str(tmp_path))
     text = text.replace("/data/museum", str(small.home))
+    text = text.replace("--until 06:00", f"--until {datetime.now() + timedelta(hours=12):%H:%M}")
     path = tmp_path / "nightly.sh"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
