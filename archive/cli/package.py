@@ -86,11 +86,14 @@ def package(
     emit(f"{output}: {pluralise(made.items, 'item')}, {pluralise(made.files, 'file')}")
     if made.without_derivative and "derivatives" in contents:
         which = "only their scans are packaged" if "masters" in contents else "nothing of them is packaged"
-        restore = command_for_query("archive restore", query)
-        emit(
-            f"{made.without_derivative:,} of {pluralise(made.items, 'item')} without a current derivative: {which}. To "
-            f"include derivatives, run `{restore}`, then package into another folder"
-        )
+        items = f"{made.without_derivative:,} of {pluralise(made.items, 'item')}"
+        without = f"{items} without a current derivative: {which}"
+        if made.withdrawn:
+            without += f". Withdrawn, and so not restored again: {made.withdrawn:,}"
+        if made.without_derivative > made.withdrawn:
+            restore = command_for_query("archive restore", query)
+            without += f". To include derivatives, run `{restore}`, then package into another folder"
+        emit(without)
     if made.unplaced and layout == "archivematica" and "derivatives" in contents:
         emit(
             f"{pluralise(made.unplaced, 'derivative')} left out: Archivematica takes one access copy per file, "

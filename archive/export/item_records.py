@@ -71,6 +71,11 @@ def is_current(derivative: Derivative) -> bool:
     return derivative.id in (derivative.master.current_restored_id, derivative.master.current_styled_id)
 
 
+def has_withdrawn(record: ItemRecord) -> bool:
+    """Whether a derivative of the item was withdrawn."""
+    return any(derivative.withdrawn_at is not None for derivative in record.derivatives)
+
+
 def current_derivative(master: Master, kind: DerivativeKind) -> Derivative | None:
     """The current derivative of a kind, from the loaded derivatives."""
     current_id = master.current_restored_id if kind is DerivativeKind.RESTORED else master.current_styled_id

@@ -25,6 +25,8 @@ class PackageCounts:
     """Items left out, because their access is not open."""
     without_derivative: int = 0
     """Items without a current derivative."""
+    withdrawn: int = 0
+    """Of these, the ones with a withdrawn derivative, which no batch makes again."""
     unplaced: int = 0
     """Current derivatives for which the layout has no place."""
 

@@ -17,7 +17,7 @@ from archive.catalogue.schema.tables import Derivative, Event
 from archive.catalogue.schema.vocabularies import EventType
 from archive.errors import FixityError, UsageError
 from archive.export.file_copy import DerivativeCopier, FileCopy, copy_file, describe_problems
-from archive.export.item_records import ItemRecord, count_items, count_restricted, stream_items
+from archive.export.item_records import ItemRecord, count_items, count_restricted, has_withdrawn, stream_items
 from archive.export.premis import ScanFile
 from archive.failpoints import failpoint
 from archive.package.archivematica import ArchivematicaLayout
@@ -75,7 +75,8 @@ def make_package(
             return stream_items(session, query, include_restricted=include_restricted)
 
         if not any(structure.locate(file) for record in records() for file in files_of(record)):
-            raise UsageError(_nothing(session, query, include_restricted=include_restricted))
+            can_restore = not all(map(has_withdrawn, records()))
+            raise UsageError(_nothing(session, query, include_restricted=include_restricted, can_restore=can_restore))
         counts = PackageCounts(restricted=0 if include_restricted else count_restricted(session, query))
         with unfinished_package(folder, request):
             structure.begin(folder)
@@ -149,7 +150,9 @@ class _Filler:
                 for file in files:
                     self._place(file, manifest)
                 self._counts.items += 1
-                self._counts.without_derivative += not any(isinstance(file, Derivative) for file in files)
+                if not any(isinstance(file, Derivative) for file in files):
+                    self._counts.without_derivative += 1
+                    self._counts.withdrawn += has_withdrawn(record)
                 progress.advance(1, record.item.accession_number)
         if self._problems:
             raise FixityError(describe_problems(f"the package {self._folder} is not finished", self._problems))
@@ -202,7 +205,7 @@ def _layout(session: Session, name: LayoutName, contents: frozenset[str]) -> Lay
     return BagLayout(session, contents) if name == "bagit" else ArchivematicaLayout(contents)
 
 
-def _nothing(session: Session, query: str | None, *, include_restricted: bool) -> str:
+def _nothing(session: Session, query: str | None, *, include_restricted: bool, can_restore: bool) -> str:
     found = count_items(session, query, include_restricted=include_restricted)
     restricted = 0 if include_restricted else count_restricted(session, query)
     if restricted and not found:
@@ -210,7 +213,7 @@ def _nothing(session: Session, query: str | None, *, include_restricted: bool) -
     of_query = "" if query is None else f" {shlex.quote(query)}"
     if not found:
         return f"nothing to package: no item is found. See `archive list{of_query}`"
-    return (
-        f"nothing to package: no item found has a current derivative for this layout ({found:,} without). "
-        f"Restore them with `archive restore{of_query}`, or package the scans with `--contents masters`"
-    )
+    nothing = f"nothing to package: no item found has a current derivative for this layout ({found:,} without)"
+    if not can_restore:
+        return f"{nothing}, because it was withdrawn. To package the scans, use `--contents masters`"
+    return f"{nothing}. Restore them with `archive restore{of_query}`, or package the scans with `--contents masters`"

@@ -109,18 +109,21 @@ class DerivativeText(FieldWithoutRanges):
 
 
 class DecisionField(FieldWithoutRanges):
-    """The newest decision about a derivative: ``accepted``, ``rejected`` or ``none``."""
+    """The newest decision about a derivative that is not withdrawn: ``accepted``, ``rejected`` or ``none``."""
 
     def equals(self, term: Term) -> QueryNode:
         known = (Decision.ACCEPTED.value, Decision.REJECTED.value, _NO_DECISION)
         if term.text not in known:
             raise ValueError(f"{term.text!r} is not a decision. Known: {', '.join(known)}")
         if term.text == _NO_DECISION:
-            return derivative_condition(newest_decision(Derivative.id).is_(None))
-        return derivative_condition(_newest_review_has(Review.decision == Decision(term.text)))
+            return self._has(newest_decision(Derivative.id).is_(None))
+        return self._has(_newest_review_has(Review.decision == Decision(term.text)))
 
     def present(self) -> QueryNode:
-        return derivative_condition(newest_decision(Derivative.id).is_not(None))
+        return self._has(newest_decision(Derivative.id).is_not(None))
+
+    def _has(self, condition: ColumnElement[bool]) -> QueryNode:
+        return derivative_condition(and_(Derivative.withdrawn_at.is_(None), condition))
 
 
 def _period(text: str) -> tuple[datetime, datetime]:

@@ -158,8 +158,8 @@ class ChoiceField(FieldWithoutRanges):
 
 @dataclass(frozen=True)
 class ReviewField(ChoiceField):
-    """The newest decision; ``none`` matches current restored derivatives without a decision, which ``*`` does not
-    match.
+    """The newest decision about a derivative that is not withdrawn; ``none`` matches current restored derivatives
+    without a decision, which ``*`` does not match.
     """
 
     def present(self) -> QueryNode:
@@ -253,7 +253,7 @@ _RESTORING = (
 def _decision_condition(decision: Decision) -> Condition:
     newer = aliased(Review)
     overruled = select(newer.id).where(newer.derivative_id == Review.derivative_id, newer.id > Review.id).exists()
-    last = select(Derivative.master_id).join(Review).where(~overruled)
+    last = select(Derivative.master_id).join(Review).where(~overruled, Derivative.withdrawn_at.is_(None))
     return Condition(
         predicate=Master.id.in_(last.where(Review.decision == decision)),
         counted=select(Review.id).where(~overruled, Review.decision == decision),
@@ -262,8 +262,9 @@ def _decision_condition(decision: Decision) -> Condition:
 
 
 def _was_decided(decision: Decision | None) -> ColumnElement[bool]:
-    """The newest decision about a derivative; None if it has none, or the decision was undone."""
-    return func.coalesce(newest_decision(Derivative.id), "") == (decision or "")
+    """The newest decision about a derivative that is not withdrawn; None if it has none, or the decision was undone."""
+    is_decision = func.coalesce(newest_decision(Derivative.id), "") == (decision or "")
+    return and_(Derivative.withdrawn_at.is_(None), is_decision)
 
 
 _DECISIONS = (Decision.ACCEPTED, Decision.REJECTED)

@@ -78,6 +78,7 @@ REVIEW: Case[Decision] = case(
         .where(
             Derivative.master_id == Master.id,
             Derivative.kind == DerivativeKind.RESTORED,
+            Derivative.withdrawn_at.is_(None),
             newest_decision(Derivative.id) == Decision.REJECTED,
         )
         .limit(1)
@@ -86,7 +87,10 @@ REVIEW: Case[Decision] = case(
         Decision.REJECTED.value,
     ),
 )
-"""The newest review of a master's current restored derivative; ``rejected`` if rejections leave none current."""
+"""The newest review of a master's current restored derivative; ``rejected`` if rejections leave none current.
+
+Decisions about withdrawn derivatives don't count.
+"""
 
 RESTORABLE_FIRST: Case[int] = case((Master.view.in_(RESTORABLE_VIEWS), 0), else_=1)
 """Sort key of an item's masters, before their sequence: the first one represents the item in a list."""

@@ -96,6 +96,52 @@ def test_an_interrupted_withdrawal_is_completed_with_its_views(
     assert restored.show("1906.1")["events"][-1]["type"] == "deletion"
 
 
+def test_a_withdrawn_derivative_no_longer_counts_as_accepted(restored: SmallArchive, tmp_path: Path) -> None:
+    accepted = derivative(restored)["id"]
+    restored.done("review", "1906.1", "--accept", "--reviewer", "A. Curator")
+    restored.done("restore", "accession_number:1906.1", "--strength", "0.5")
+    assert len(restored.done("list", "review:accepted", "--format", "json").json()) == 1
+
+    restored.done(*withdraw(restored), "--reason", REASON, "--reviewer", "A. Curator")
+
+    for query in ("review:accepted", "decision:accepted", "decision:*", "batch:1 AND review:accepted"):
+        assert restored.done("list", query, "--format", "json").json() == []
+        assert restored.done("list", query, "--rows", "derivatives", "--format", "json").json() == []
+    (row,) = restored.done("list", "review:none AND accession_number:1906.1", "--format", "json").json()
+    assert (row["status"], row["review"]) == ("restored", None)
+    (unseen,) = restored.done(
+        "list", "decision:none AND accession_number:1906.1", "--rows", "derivatives", "--format", "json"
+    ).json()
+    assert unseen["derivative"] != accepted
+    exported = tmp_path / "iiif"
+    restored.done(
+        "export", "review:accepted", "--format", "iiif", "--base-url", "https://example.org", "--output", exported
+    )
+    assert list(exported.rglob("*manifest*.json")) == []
+    # What was withdrawn still belongs to the records of its batch and its reviewer.
+    by_reviewer = restored.done("list", 'reviewer:"A. Curator"', "--rows", "derivatives", "--format", "json").json()
+    assert [each["derivative"] for each in by_reviewer] == [accepted]
+
+
+def test_a_rejection_of_a_withdrawn_derivative_is_not_shown_as_its_masters(restored: SmallArchive) -> None:
+    restored.done("review", "1906.1", "--reject", "--reason", "dull", "--reviewer", "A. Curator")
+    restored.done(*withdraw(restored), "--reason", REASON, "--reviewer", "A. Curator")
+    assert restored.done("list", "review:rejected", "--format", "json").json() == []
+    (row,) = restored.done("list", "status:withdrawn", "--format", "json").json()
+    assert row["review"] is None
+
+
+def test_a_package_advises_no_restore_of_what_was_withdrawn(withdrawn: SmallArchive, tmp_path: Path) -> None:
+    package = ("package", "accession_number:1906.1", "--layout", "bagit")
+    packaged = withdrawn.done(*package, "--output", tmp_path / "bag")
+    assert "Withdrawn, and so not restored again: 1" in packaged.errors
+    assert "archive restore" not in packaged.errors
+    refused = withdrawn.run(*package, "--contents", "derivatives", "--output", tmp_path / "derivatives")
+    assert refused.code == 2
+    assert "because it was withdrawn" in refused.errors
+    assert "archive restore" not in refused.errors
+
+
 class _InterruptedError(Exception):
     """The process dies."""
 
