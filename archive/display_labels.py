@@ -91,10 +91,15 @@ def format_score_value(score: Record) -> str:
     """The value with its unit, or the reason why there is none."""
     if score["value"] is None:
         return score["detail"] or "none"
-    decimals = 0 if score["metric"] in _COUNTS else 4 if abs(score["value"]) <= 1 else 2
-    shown = f"{score['value']:.{decimals}f}"
+    shown = format_number(score["metric"], score["value"])
     detail = f" ({score['detail']})" if score["detail"] else ""
     return f"{shown}{score_unit(score)}{detail}"
+
+
+def format_number(name: str, value: float) -> str:
+    """A metric's value: counts without decimals, shares with four, larger numbers with two."""
+    decimals = 0 if name in _COUNTS else 4 if abs(value) <= 1 else 2
+    return f"{value:.{decimals}f}"
 
 
 def score_unit(score: Record) -> str:

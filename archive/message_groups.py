@@ -17,6 +17,8 @@ class MessageGroup:
     text: str
     """The first of them; others may differ in numbers, quoted values and paths."""
     count: int = 0
+    differs: bool = False
+    """Whether some of them do."""
     names: list[str] = field(default_factory=list)
     """What the first of them are about."""
 
@@ -27,6 +29,7 @@ def group_messages(messages: Iterable[tuple[str, str]]) -> list[MessageGroup]:
     for name, text in messages:
         group = groups.setdefault(_SPECIFIC.sub("*", text), MessageGroup(text=text))
         group.count += 1
+        group.differs |= text != group.text
         if len(group.names) < _FIRST_NAMES:
             group.names.append(name)
     return sorted(groups.values(), key=lambda group: -group.count)

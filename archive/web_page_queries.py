@@ -11,6 +11,7 @@ from sqlalchemy.orm import joinedload
 
 from archive.accounts import Account
 from archive.catalogue import Catalogue
+from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import get_batch, get_item_details, list_batches, list_items
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review, Task
 from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
@@ -209,6 +210,21 @@ def get_batch_progress(catalogue: Catalogue, batch_id: int) -> dict[str, Any]:
     if found is None:
         raise NotFoundError(f"No batch {batch_id}.")
     return {name: found[name] for name in ("status", "tasks", *(status.value for status in TaskStatus))}
+
+
+def has_unreviewed_trials(catalogue: Catalogue, batch_id: int | None) -> bool:
+    """Whether a trial, other than this batch, made a current derivative without a decision.
+
+    A full run doesn't make a trial's results again, but lets them count: a queue of its own batch misses them.
+    """
+    with catalogue.reading() as session:
+        trials = [batch.id for batch in session.scalars(select(Batch)) if batch.is_trial and batch.id != batch_id]
+        found = (
+            select(Derivative.id)
+            .join(Master, Master.current_restored_id == Derivative.id)
+            .where(Derivative.batch_id.in_(trials), newest_decision(Derivative.id).is_(None))
+        )
+        return session.scalar(found.limit(1)) is not None
 
 
 def newest_batch(catalogue: Catalogue) -> int | None:

@@ -109,5 +109,9 @@ def _parser() -> tuple[Callable[[str], Any], type[Exception]]:
         # Newer versions of pyparsing warn about the grammar's group names.
         warnings.filterwarnings("ignore", message=r"warn_\w+:", category=UserWarning)
         from edtf import parse_edtf
+        from edtf.parser import parser_classes
         from edtf.parser.edtf_exceptions import EDTFParseException
+    # The library prints some invalid dates on standard output, which is for results. Its module gets its own print,
+    # because redirecting standard output would affect other threads.
+    vars(parser_classes)["print"] = lambda *_: None
     return parse_edtf, EDTFParseException

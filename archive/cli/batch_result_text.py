@@ -32,6 +32,8 @@ def print_batch_result(batch_id: int, result: BatchResult, *, form: str = "text"
             result.notes,
             all_with=f"`archive list batch:{batch_id} --rows derivatives --fields accession_number,sequence,notes`",
         )
+    if result.smoothed:
+        _print_smoothed(batch_id, result)
     if result.hardly_changed:
         _print_hardly_changed(batch_id, result)
     if result.not_current:
@@ -50,7 +52,7 @@ def print_batch_result(batch_id: int, result: BatchResult, *, form: str = "text"
 def result_object(result: BatchResult, sheets: Iterable[ContactSheet]) -> dict[str, Any]:
     """The result of a batch in JSON answers, with the contact sheets that were written."""
     counts = ("done", "failed", "skipped", "cancelled", "pending", "interrupted")
-    of_derivatives = ("with_notes", "hardly_changed", "not_current")
+    of_derivatives = ("with_notes", "smoothed", "hardly_changed", "not_current")
     return {
         **{name: getattr(result, name) for name in (*counts, *of_derivatives)},
         "failures": [asdict(each) for each in result.failures],
@@ -60,10 +62,22 @@ def result_object(result: BatchResult, sheets: Iterable[ContactSheet]) -> dict[s
     }
 
 
-def _print_hardly_changed(batch_id: int, result: BatchResult) -> None:
-    from archive.batches.running.batch_result import HARDLY_CHANGED
+def _print_smoothed(batch_id: int, result: BatchResult) -> None:
+    from archive.batches.running.batch_result import SMOOTHED
 
-    query = f"batch:{batch_id} AND changed_share:[* TO {HARDLY_CHANGED}]"
+    query = f"batch:{batch_id} AND smoothed_share:{{{SMOOTHED} TO *]"
+    emit(
+        f"smoothed: {result.smoothed:,} of {pluralise(result.done, 'derivative')} (in more than {SMOOTHED:.0%} of the "
+        "blocks texture may have been taken for grain). Compare these with their masters first. List with "
+        f"`archive list '{query}' --rows derivatives`",
+        batch=batch_id,
+    )
+
+
+def _print_hardly_changed(batch_id: int, result: BatchResult) -> None:
+    from archive.batches.running.batch_result import HARDLY_CHANGED, SMOOTHED
+
+    query = f"batch:{batch_id} AND changed_share:[* TO {HARDLY_CHANGED}] NOT smoothed_share:{{{SMOOTHED} TO *]"
     emit(
         f"hardly changed: {result.hardly_changed:,} of {pluralise(result.done, 'derivative')} (at most "
         f"{HARDLY_CHANGED:.0%} of the pixels changed visibly), so their masters may serve as well. List with "

@@ -30,7 +30,7 @@ def mapping() -> None:
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="MAPPING.toml",
-    help="File to create. Default: standard output.",
+    help="File to create. - or default: standard output.",
 )
 @click.option(
     "--format",
@@ -44,10 +44,13 @@ def suggest(spreadsheet: Path, sheet: str | None, output: Path | None, form: str
 
     Each line states its certainty and the reason. Check them, then use the file with `archive ingest --mapping`.
     """
+    from archive.export.output_file import STANDARD_OUTPUT
     from archive.ingest.mapping_suggestion import suggest_mapping, write_suggestion
     from archive.storage import require_parent
     from archive.whole_files import whole_file
 
+    if output == STANDARD_OUTPUT:
+        output = None
     if output is not None:
         require_parent(output.absolute().parent)
         if output.exists():

@@ -39,7 +39,8 @@ def print_groups(groups: Iterable[MessageGroup], *, all_with: str) -> None:
             emit(f"  {escape_control_characters(': '.join(filter(None, (*names, group.text))))}")
             continue
         if group.text:
-            emit(f"  {group.count:,} x {escape_control_characters(group.text)}")
+            others = " (the first one; the others differ in numbers or names)" if group.differs else ""
+            emit(f"  {group.count:,} x {escape_control_characters(group.text)}{others}")
         more = group.count - len(group.names)
         hidden += more
         if names:

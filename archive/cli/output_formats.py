@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from archive.display_labels import format_number
+
 # Column widths are computed from the first rows, so that a catalogue of any size is printed while it is read.
 _ROWS_MEASURED = 500
 _NARROWEST_COLUMN = 6
@@ -85,7 +87,7 @@ def print_csv(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
 
 def print_table(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> None:
     """Prints a text table. On a terminal the widest columns are cut until a row fits; in a pipe nothing is cut."""
-    lines = ([_cell(row[field]) for field in fields] for row in rows)
+    lines = ([_cell(field, row[field]) for field in fields] for row in rows)
     headings = [field.replace("_", " ") for field in fields]
     first = list(islice(lines, _ROWS_MEASURED))
     widths = [max(map(cell_width, column)) for column in zip(headings, *first, strict=True)]
@@ -175,11 +177,11 @@ def describe_empty_result(query: str | None, what: str = "nothing in the catalog
     return escape_control_characters(f"{what} matches the query {query!r}{f': {explained}' if explained else ''}")
 
 
-def _cell(value: Any) -> str:
+def _cell(field: str, value: Any) -> str:
     if value is None or value == "":
         return _EMPTY
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
+        return format_number(field, value)
     return escape_control_characters(str(value))
 
 

@@ -48,6 +48,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "already_made": plan.already_made,
         "adopted": plan.adopted,
         "made_again": plan.made_again,
+        "unstated_negatives": plan.unstated_negatives,
         "left_out": [{"reason": reason, **asdict(each)} for reason, each in plan.exclusions.items()],
         "disk": [
             {"folder": str(each.folder), "needed": each.needed_bytes, "free": each.free_bytes, "fits": each.fits}
@@ -79,6 +80,12 @@ def _plan_lines(plan: Plan, query: str | None) -> Iterator[str]:
         yield from _resource_lines(plan)
     if plan.made_again:
         yield f"Of these, {pluralise(plan.made_again, 'derivative')} recreated: the file is lost"
+    if plan.unstated_negatives:
+        of_these = pluralise(plan.unstated_negatives, "master")
+        yield (
+            f"Of these, {of_these} with the process of a negative, but without a polarity: taken for positives. To "
+            "leave negatives out, state the polarity in the table and ingest it again"
+        )
     if plan.already_made:
         yield f"Already done: {pluralise(plan.already_made, 'master')}"
     if plan.adopted:

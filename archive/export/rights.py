@@ -14,18 +14,24 @@ _KNOWN_URI = re.compile(
     r"https?://(creativecommons\.org/(?:licenses|publicdomain)/\S+|rightsstatements\.org/(?:vocab|page)/\S+)"
 )
 _CC0 = re.compile(r"CC[ -]?0(?:[ -]1\.0)?", re.IGNORECASE)
-_PUBLIC_DOMAIN = re.compile(r"public domain", re.IGNORECASE)
+_PUBLIC_DOMAIN = re.compile(
+    r"public domain(?: mark)?(?: 1\.0)?|PDM(?: 1\.0)?|gemeinfrei|domaine public|dominio público|publiek domein",
+    re.IGNORECASE,
+)
+_NOTICE = re.compile(r"(?<=/)(?:deed|legalcode)(?:\.[\w-]+)?(?:\.html)?$")
+"""The name of a page for readers, after the URI of a licence."""
 
 
 def rights_uri(rights: str | None) -> str | None:
     """The URI at Creative Commons or RightsStatements.org for a rights text, or None.
 
-    ``CC0``, ``CC BY-SA 4.0`` and ``public domain`` are recognised, and the URIs themselves. A licence without a version
-    is not guessed.
+    ``CC0``, ``CC BY-SA 4.0``, ``public domain``, ``PDM 1.0`` and ``gemeinfrei`` are recognised, and the URIs,
+    also those of a licence's pages, such as ``.../by/4.0/deed.en``. A licence without a version is not guessed.
     """
-    text = (rights or "").strip()
+    text = (rights or "").strip(" „“”\"»«'")
     if found := _KNOWN_URI.fullmatch(text):
-        return "http://" + found[1].replace("rightsstatements.org/page/", "rightsstatements.org/vocab/")
+        uri = found[1].replace("rightsstatements.org/page/", "rightsstatements.org/vocab/")
+        return "http://" + (_NOTICE.sub("", uri) if uri.startswith("creativecommons") else uri)
     if _CC0.fullmatch(text):
         return "http://creativecommons.org/publicdomain/zero/1.0/"
     if _PUBLIC_DOMAIN.fullmatch(text):

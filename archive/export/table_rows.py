@@ -18,14 +18,16 @@ RowKind = Literal["items", "masters", "derivatives"]
 _SCORES = ("psnr_source", "ssim_source", "psnr_reference", "ssim_reference")
 _PEOPLE = ("operator", "reviewer", "reviewed_at")
 _SHARES = ("smoothed_share", "filled_share", "filled_places")
+_OF_THE_ITEM = ("title", "creator", "date", "rights", "access", "collection")
 _MASTER_FIELDS = (
-    *("id", "accession_number", "title", "creator", "date", "rights", "access", "collection", "sequence", "view"),
+    *("id", "accession_number", *_OF_THE_ITEM, "sequence", "view"),
     *("path", "page", "sha256", "size", "format", "width", "height", "bits_per_sample", "samples_per_pixel", "ppi"),
     *("icc_profile", "picture_area", "captured_at", "captured_by", "ingested_at", "verified_at", "status", "model"),
     *("version", *_SCORES, "review", *_PEOPLE, "derivatives"),
 )
 _DERIVATIVE_FIELDS = (
     *("id", "accession_number", "master", "master_sha256", "kind", "path", "sha256", "pixel_sha256", "created_at"),
+    *_OF_THE_ITEM,
     *("current", "batch", "operator", "model", "version", *_SCORES, *_SHARES, "review", "reviewer", "reviewed_at"),
     *("withdrawn", "file", "trial", "comments", "recipe", "environment", "stage_records", "notes", "quality"),
 )
@@ -117,6 +119,7 @@ def _derivative_row(catalogue: Catalogue, record: ItemRecord, derivative: Deriva
     return {
         **described,
         "accession_number": record.item.accession_number,
+        **{name: getattr(record.item, name) for name in _OF_THE_ITEM},
         "master_sha256": derivative.master_sha256,
         **_first_model(derivative),
         **_scores(derivative),

@@ -175,7 +175,7 @@ def _value_tables(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
             raise ValueError(f'[values.{name}] must be a table of texts, such as "Vorderseite" = "recto"')
         for value in entries.values():
-            if name in CHOICES:
+            if name in CHOICES and value:  # an empty one leaves the museum's value out
                 _check(name, value, f"values.{name}")
         tables[name] = {fold_value(theirs): ours for theirs, ours in entries.items()}
     return tables

@@ -51,7 +51,8 @@ _NAMES: Mapping[str, str] = {
     ),
     "creator": (
         "creator|photographer|maker|artist|author|artist/maker|artist maker|artist display|constituent|"
-        "production person|fotograf|fotografin|fotograf/in|hersteller|urheber|kunstler|kuenstler|schopfer|"
+        "production person|fotograf|fotografin|fotograf/in|hersteller|urheber|urheberin|urheber/in|"
+        "kunstler|kuenstler|schopfer|"
         "photographe|auteur|createur|fotografo|autor|autora|creador|fotograaf|vervaardiger|maker name|dc creator|"
         "dcterms creator|entities|by|object production person"
     ),

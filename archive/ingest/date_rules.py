@@ -20,6 +20,7 @@ from archive.ingest.date_words import (
     BETWEEN,
     CENTURY_PARTS,
     DECADE_ENDINGS,
+    DOUBT,
     FROM,
     MONTHS,
     NO_DATE,
@@ -63,7 +64,11 @@ class _UnsureError(Exception):
     """No rule is certain; the message is the advice."""
 
 
-_ADVICE = "write it in EDTF, such as 1906, 1906-05, 1906-05-12, 1906~ (about), 190X or 1905/1908"
+_ADVICE = (
+    "write it in EDTF, such as 1906, 1906-05, 1906-05-12, 1906~ (about), 190X or 1905/1908. Text is fine too: only "
+    "date: doesn't find it"
+)
+_SPACE_IN_EDTF = re.compile(r"\s+(?=[?~%/,\]])|(?<=[/,\[])\s+")
 _MONTH = rf"(?P<month>{alternatives(MONTHS)})\.?"
 _YEAR = r"(?P<year>[12]\d{3})"
 _DAY = r"(?P<day>\d{1,2})(?:\.|er|st|nd|rd|th)?"
@@ -97,21 +102,18 @@ _CENTURY = re.compile(
 _CENTURY_PART = re.compile(
     rf"(?P<part>{alternatives(CENTURY_PARTS)})[ -](?:of the |of |des |der |du |de la |del |van de )?(?P<rest>.+)"
 )
-_SHORT_RANGE = re.compile(r"(?P<from>[12]\d{3})(?P<mark>\s?[-–]\s?)(?P<to>\d{2})")
+_SHORT_RANGE = re.compile(r"(?P<from>[12]\d{3})(?P<mark>\s?[-–/]\s?)(?P<to>\d{2})")
 _RANGE = re.compile(rf"(?P<from>.+?)(?:\s?(?:[–—]|--)\s?|\s-\s|\s(?:{'|'.join(TO_WORDS)})\s)(?P<to>.+)")
 _YEAR_RANGE = re.compile(r"(?P<from>[12]\d{3})\s?[-/]\s?(?P<to>[12]\d{3})")
 _BETWEEN = re.compile(
-    rf"(?:{'|'.join(BETWEEN)})\s(?P<from>.+?)\s(?:and|und|et|y|en|&)\s(?P<to>.+)"
+    rf"(?:{alternatives(BETWEEN)})\s(?P<from>.+?)\s(?:and|und|u\.|et|y|en|&)\s(?P<to>.+)"
     rf"|(?:from|von|de|van|desde)\s(?P<start>.+?)\s(?:{'|'.join(TO_WORDS)})\s(?P<end>.+)"
 )
 _OR = re.compile(rf"(?P<one>.+?)\s(?:{'|'.join(OR_WORDS)})\s(?P<other>.+)")
 _ABOUT = re.compile(
     rf"(?:{alternatives(ABOUT)})\s?(?P<rest>.+)|(?P<before>[12]\d{{3}}) (?:ca\.?|circa|c\.)|~\s?(?P<tilde>.+)"
 )
-_DOUBT = re.compile(
-    r"(?P<rest>.+?)\s?(?:\(\?\)|\[\?\]|\?)|(?:probably|possibly|perhaps|vermutlich|wahrscheinlich|vielleicht|wohl|"
-    r"probablement|peut-etre|probablemente|posiblemente|quizas|waarschijnlijk|vermoedelijk|mogelijk)\s(?P<word>.+)"
-)
+_DOUBT = re.compile(rf"(?P<rest>.+?)\s?(?:\(\?\)|\[\?\]|\?)|(?:{alternatives(DOUBT)})\s(?P<word>.+)")
 _LIMITS: Mapping[str, str] = {
     "before": alternatives(BEFORE),
     "until": alternatives(UNTIL),
@@ -131,14 +133,15 @@ def read_date(text: str, *, day_first: bool | None = None, is_edtf: bool = True)
         day_first: the order of 5/12/1906, where the museum has stated it.
         is_edtf: the column is known to hold EDTF. Else 1906-10, which may be October or five years, is not sure.
     """
-    if is_edtf or not _MAYBE_EDTF.fullmatch(text.strip()):
+    edtf = _SPACE_IN_EDTF.sub("", text.strip())
+    if is_edtf or not _MAYBE_EDTF.fullmatch(edtf):
         try:
-            date_range(text)
+            date_range(edtf)
         except ValueError:
             pass
         else:
-            if is_edtf or not _is_future(text):
-                return DateReading(edtf=text.strip(), is_sure=True)
+            if is_edtf or not _is_future(edtf):
+                return DateReading(edtf=edtf, is_sure=True)
     folded = fold_date(text)
     if folded in NO_DATE:
         return DateReading(edtf=None, is_sure=True)
@@ -230,6 +233,8 @@ class _Reader:
     def _short_range(found: re.Match[str], about: str) -> str:
         """1906–10: a dash, or a number that can be neither a month nor a season of EDTF, makes it a range."""
         year, end = int(found["from"]), int(found["to"])
+        if "/" in found["mark"] and end <= 12:
+            raise _UnsureError
         if found["mark"] == "-" and not about and (1 <= end <= 12 or 21 <= end <= 41):
             if end > year % 100:
                 raise _UnsureError(f"it may be a month or a range: write {year}/{year // 100}{end:02d} for years")

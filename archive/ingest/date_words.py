@@ -54,7 +54,23 @@ FROM = (
     *("from", "since", "not before", "no earlier than", "ab", "ab dem", "seit", "seit dem", "fruhestens", "nicht vor"),
     *("a partir de", "depuis", "des", "desde", "vanaf", "sinds"),
 )
-BETWEEN = ("between", "zwischen", "entre", "tussen")
+BETWEEN = ("between", "zwischen", "zw.", "entre", "tussen")
+DOUBT = (
+    *(
+        "probably",
+        "prob.",
+        "possibly",
+        "perhaps",
+        "vermutlich",
+        "vermutl.",
+        "verm.",
+        "wahrscheinlich",
+        "wahrsch.",
+        "wohl",
+    ),
+    *("vielleicht", "evtl.", "probablement", "peut-etre", "probablemente", "posiblemente", "quizas"),
+    *("waarschijnlijk", "vermoedelijk", "mogelijk"),
+)
 OR_WORDS = ("or", "oder", "ou", "o", "of")
 TO_WORDS = ("to", "bis", "a", "au", "al", "hasta", "tot", "until", "through", "t/m", "bis zum")
 DECADE_ENDINGS = ("s", "'s", "er", "er jahre", "er jahren", "er-jahre", "ern")
@@ -91,7 +107,19 @@ SEASONS: Mapping[str, int] = {
 }
 """EDTF's seasons; a winter lies in two years, and is read only where both are named."""
 
-_EARLY = ("early", "beginning", "fruhes", "anfang", "beginn", "debut", "principios", "inicios", "begin", "vroege")
+_EARLY = (
+    "early",
+    "beginning",
+    "fruhes",
+    "anfang",
+    "anf.",
+    "beginn",
+    "debut",
+    "principios",
+    "inicios",
+    "begin",
+    "vroege",
+)
 _MIDDLE = ("mid", "middle", "mitte", "milieu", "mediados", "midden")
 _LATE = ("late", "end", "spates", "ende", "fin", "finales", "fines", "eind", "einde", "late")
 _FIRST = (
@@ -108,6 +136,10 @@ _ORDINALS = (
 )
 
 
+_THIRDS = "third|drittel|tiers|tercio|derde"
+_THIRD_ORDINALS = (*_ORDINALS[:2], f"{_ORDINALS[2]}|last|letztes|dernier|ultimo|laatste")
+
+
 def _combined(ordinals: str, nouns: str) -> list[str]:
     return [f"{ordinal} {noun}" for ordinal in ordinals.split("|") for noun in nouns.split("|")]
 
@@ -117,6 +149,11 @@ CENTURY_PARTS: Mapping[str, tuple[int, int, bool]] = {
     **dict.fromkeys(_MIDDLE, (33, 66, True)),
     **dict.fromkeys(_LATE, (66, 99, True)),
     **{name: (50 * n, 50 * n + 49, False) for n, words in enumerate(_FIRST) for name in _combined(words, _HALVES)},
+    **{
+        name: (33 * n, 33 * n + 33, True)
+        for n, words in enumerate(_THIRD_ORDINALS)
+        for name in _combined(words, _THIRDS)
+    },
     **{name: (25 * n, 25 * n + 24, False) for n, words in enumerate(_ORDINALS) for name in _combined(words, _QUARTERS)},
 }
 """First and last year within the century, and whether the limits are vague. Early, middle and late are thirds."""

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from archive.catalogue.polarity_words import names_negative
+from archive.ingest.access_words import ACCESS_WORDS, suggests_restriction
 from archive.ingest.column_mapping import fold_value
 from archive.ingest.column_names import fold_header, is_identifier, match_column
 from archive.ingest.date_rules import read_date
@@ -25,21 +27,13 @@ _SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-][12]\d{3}")
 _URI = re.compile(r"(?:https?://\S+|ark:/\S+|doi:\S+|hdl:\S+|urn:\S+)", re.IGNORECASE)
 _CHOICE_WORDS: Mapping[str, Mapping[str, str]] = {
     "view": {
-        "recto": "recto|front|vorderseite|vorne|avers|face|anverso|frente|voorzijde|r|v0|bildseite",
-        "verso": "verso|back|rückseite|hinten|revers|dos|reverso|dorso|achterzijde|v",
+        "recto": "recto|front|vorderseite|vorne|avers|face|anverso|frente|voorzijde|r|v0|bildseite|vs",
+        "verso": "verso|back|rückseite|hinten|revers|dos|reverso|dorso|achterzijde|v|rs",
         "detail": "detail|detailaufnahme|ausschnitt|détail|detalle",
         "mount": "mount|karton|montage|passepartout|support|montura|montering",
         "target": "target|farbkarte|colour chart|color chart|mire|carta de color|kleurkaart",
     },
-    "access": {
-        "open": "open|public|frei|offen|öffentlich|freigegeben|libre|public domain|abierto|público|openbaar|"
-        "vrij|published",
-        "restricted": "restricted|gesperrt|gesperrte|intern|nicht öffentlich|"
-        "restreint|interne|restringido|interno|"
-        "beperkt|gesloten|private|unpublished|closed",
-        "sensitive": "sensitive|sensibel|vertraulich|sensible|"
-        "confidentiel|confidencial|gevoelig|vertrouwelijk|confidential",
-    },
+    "access": ACCESS_WORDS,
     "polarity": {
         "positive": "positive|positiv|positif|positivo|positief|print|abzug",
         "negative": "negative|negativ|négatif|negativo|negatief|neg",
@@ -68,7 +62,7 @@ class ColumnSuggestion:
     reason: str
     samples: Sequence[str]
     values: Mapping[str, str | None] = field(default_factory=dict)
-    """The museum's values with the catalogue's; None where that is unknown."""
+    """The museum's values with the catalogue's; None where that is unknown, empty where the value is left out."""
     day_first: bool | None = None
 
 
@@ -111,11 +105,52 @@ def suggest_mapping(table: Path, *, sheet: str | None = None) -> MappingSuggesti
         for counted, cell in zip(values, cells, strict=False):
             if cell:
                 counted[cell] += 1
-    guesses = [_guess(header, counted) for header, counted in zip(opened.headers, values, strict=True) if header]
+    by_header = {header: counted for header, counted in zip(opened.headers, values, strict=True) if header}
+    columns = _without_rivals([_guess(header, counted) for header, counted in by_header.items()])
     notes = list(opened.notes)
     if next(opened.rows, None) is not None:
         notes.append(f"Only the first {_ROWS_READ:,} rows were read: values that occur later only are not listed.")
-    return MappingSuggestion(table=table, columns=_without_rivals(guesses), notes=notes)
+    notes += _access_notes(columns, by_header)
+    return MappingSuggestion(table=table, columns=[*columns, *_polarity_by_process(columns, by_header)], notes=notes)
+
+
+def _access_notes(columns: Sequence[ColumnSuggestion], values: Mapping[str, Counter[str]]) -> Iterator[str]:
+    """Says that every item comes in as open if no column gives the access, and which rights say otherwise."""
+    by_target = {each.target: each.header for each in columns}
+    if "access" in by_target:
+        return
+    yield "No column holds the access: every item comes in as open, so it is exported and published."
+    rights = by_target.get("rights", "")
+    restricting = {value: count for value, count in values.get(rights, {}).items() if suggests_restriction(value)}
+    if not restricting:
+        return
+    yield f"But values of {_one_line(rights)!r} may restrict access. Add a column with open, restricted or sensitive."
+    yield "Or map this one to access too, and translate all of its values in [values.access]: others are restricted."
+    for value, count in islice(restricting.items(), _MOST_CHOICES):
+        yield f"  {_one_line(value[:80])} ({count:,} x)"
+    if len(restricting) > _MOST_CHOICES:
+        yield f"  and {len(restricting) - _MOST_CHOICES:,} more"
+
+
+def _polarity_by_process(
+    columns: Sequence[ColumnSuggestion], values: Mapping[str, Counter[str]]
+) -> Iterator[ColumnSuggestion]:
+    """The polarity from the column of the process, if no column gives it and some processes are those of negatives."""
+    by_target = {each.target: each for each in columns}
+    process = by_target.get("process")
+    if process is None or "polarity" in by_target:
+        return
+    found = {value: names_negative(value) for value in values[process.header]}
+    if any(is_negative is not False for is_negative in found.values()):
+        words: Mapping[bool | None, str | None] = {True: "negative", False: "", None: None}
+        yield ColumnSuggestion(
+            header=process.header,
+            target="polarity",
+            certainty=0.8,
+            reason="no column holds the polarity, and its values name negatives",
+            samples=[value[:60] for value, is_negative in found.items() if is_negative][:3],
+            values={value: words[is_negative] for value, is_negative in found.items()},
+        )
 
 
 def _guess(header: str, values: Counter[str]) -> ColumnSuggestion:
@@ -251,9 +286,11 @@ def _value_table(column: ColumnSuggestion) -> Iterator[str]:
     else:
         yield f"[values.{column.target}]  # theirs = ours: {', '.join(CHOICES[column.target])}"
         advice = "not known: state which of ours it is"
+        if "" in column.values.values():
+            yield '# "" leaves the value out: restoration takes such a scan for a positive.'
     for value, ours in column.values.items():
-        line = f"{_quoted(value)} = {_quoted(ours or '?')}"
-        yield line if ours else f"# {line}  # {advice}"
+        line = f"{_quoted(value)} = {_quoted('?' if ours is None else ours)}"
+        yield line if ours is not None else f"# {line}  # {advice}"
 
 
 def _further_tables(suggestion: MappingSuggestion) -> Iterator[str]:

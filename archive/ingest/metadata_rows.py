@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from archive.catalogue.polarity_words import names_negative
 from archive.catalogue.schema.vocabularies import Access, View
 from archive.errors import IngestError
+from archive.ingest.access_words import suggests_restriction
 from archive.ingest.column_mapping import ColumnMapping, fill_template, fold_value, template_headers
 from archive.ingest.column_names import fold_header, match_column, nearest
 from archive.ingest.date_rules import read_date
@@ -181,6 +183,8 @@ class _Columns:
         in_templates = {fold_header(name) for each in self._templates.values() for name in template_headers(each)}
         told = {*self._columns, *self._templates, *self._constants}
         kept = []
+        if "access" not in told:
+            self.notes.append(f"{self._path}: no column states the access, so new items are open")
         for _, header in self._extra:
             if fold_header(header) in in_templates:
                 continue
@@ -221,6 +225,7 @@ class _Columns:
                     wrong.append(
                         self._problem(ProblemKind.VALUE, line, self._header(name), value, self._advice(name, error))
                     )
+        wrong += self._missing_statements(line, checked)
         if "filename" not in values:
             refused.append(self._names_no_file())
         reference = checked.get("reference")
@@ -281,6 +286,18 @@ class _Columns:
         if separator is not None and name in REPEATABLE:
             checked = "; ".join(_split(value, separator))
         return {name: checked}
+
+    def _missing_statements(self, line: int, checked: Mapping[str, Any]) -> Iterator[TableProblem]:
+        """Access and polarity that a row doesn't state, although its rights or its process suggest one."""
+        rights, process = checked.get("rights"), checked.get("process")
+        if rights is not None and "access" not in checked and suggests_restriction(rights):
+            advice = "may restrict access, and the row states none: a new item is open. State restricted or sensitive."
+            yield self._problem(ProblemKind.RIGHTS, line, self._header("rights"), rights, advice)
+        if process is not None and "polarity" not in checked and names_negative(process):
+            advice = (
+                "is a negative, and the row states no polarity: it would be restored as a positive. State negative."
+            )
+            yield self._problem(ProblemKind.POLARITY, line, self._header("process"), process, advice)
 
     def _advice(self, name: str, error: ValueError) -> str:
         """What would be right in a cell, or in the mapping."""

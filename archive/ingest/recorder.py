@@ -260,7 +260,9 @@ class Recorder:
             item = Item(accession_number=number, access=Access.OPEN, extra={}, created_at=at)
             session.add(item)
             session.flush()
-        changes = update_item(session, item, entry.facts) + _take_embedded(session, item, scan.pictures[0])
+        stated = update_item(session, item, entry.facts)
+        embedded, source = _take_embedded(session, item, scan.pictures[0])
+        changes = stated + embedded
         if changes and not is_new:
             text = f"with {scan.path}: {'; '.join(changes)}"
             record_event(session, EventType.METADATA_MODIFICATION, detail=text, item=item, at=at)
@@ -270,7 +272,9 @@ class Recorder:
             master.path, master.root, master.ingested_at = place.stored, root, at
             session.add(master)
             which = f", picture {info.page} of {len(scan.pictures)}" if len(scan.pictures) > 1 else ""
-            notices = ([f"it won't be restored: {info.refusal}"] if info.refusal else []) + list(info.problems)
+            notices = [f"it won't be restored: {info.refusal}"] if info.refusal else []
+            notices += [*info.problems, *source]
+            source = []  # it is that of the first picture
             told = f"{entry.row.where}{self._told_by}" if entry.row is not None else ""
             detail = "; ".join(filter(None, [f"from {scan.path}{which}, SHA-256 {scan.sha256}", told, *notices]))
             record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
@@ -341,16 +345,22 @@ def _settle(place: Destination, scan: Scan) -> None:
         publish_once(place.temporary, place.final, sha256=scan.sha256)
 
 
-def _take_embedded(session: Session, item: Item, info: ImageInfo) -> list[str]:
-    """Sets title and description from IPTC or XMP if nothing else states them."""
-    changes = []
+def _take_embedded(session: Session, item: Item, info: ImageInfo) -> tuple[list[str], list[str]]:
+    """Sets title and description from the text in the file if nothing else states them.
+
+    Returns:
+        The changes, and a notice that names their source; both are empty if nothing was set.
+    """
+    changes, names = list[str](), list[str]()
     for name, value in (("title", _clean(info.title)), ("description", _clean(info.description))):
         if value is not None and getattr(item, name) is None:
             setattr(item, name, value)
-            changes.append(f"{name}: (empty) -> {value}")
+            changes.append(f"{name} (from the text in the file): (empty) -> {value}")
+            names.append(name)
     if changes:
         index_item_words(session, item)
-    return changes
+    are = "come" if len(names) > 1 else "comes"
+    return changes, [f"{' and '.join(names)} {are} from the text in the file (IPTC or XMP)"] if names else []
 
 
 def _clean(text: str | None) -> str | None:

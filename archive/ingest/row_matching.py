@@ -2,7 +2,7 @@
 
 Rows with problems, and files that several rows name, are refused. If the rows of one item contradict each other,
 neither value is used and the problem is reported; software should not guess which one is right. For access, the
-strictest value counts.
+strictest value counts; contradictory rights of which one may restrict access count as restricted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archive.catalogue.schema.vocabularies import Access
+from archive.ingest.access_words import suggests_restriction
 from archive.ingest.column_mapping import ColumnMapping
 from archive.ingest.discovered_files import DiscoveredFiles
 from archive.ingest.field_definitions import ITEM_COLUMNS
@@ -216,15 +217,27 @@ def _settle_column(accession_number: str, column: str, rows: dict[int, Row], mat
     if len(values) < 2:
         return
     stated = " and ".join(repr(value[:80]) for value in values)
-    strictest = max(values, key=[*map(str, Access)].index) if column == "access" else None
-    remedy = f"{strictest} counts" if strictest else "make them agree, or state it once"
+    kind, access, remedy = ProblemKind.DISAGREEMENT, None, "make them agree, or state it once"
+    if column == "access":
+        access = _strictest(values)
+        kind, remedy = ProblemKind.ACCESS_DISAGREEMENT, f"{access} counts"
+    elif column == "rights" and any(map(suggests_restriction, values)):
+        access = _strictest([Access.RESTRICTED, *(row.item.get("access", Access.OPEN) for row in rows.values())])
+        remedy = f"{remedy}. Until then the access is {access}"
     places = _places([rows[row_id] for row_id in stating])
     advice = f"{places} are about {accession_number} and differ ({stated}): {remedy}"
     for row_id in stating:
         row = rows[row_id]
-        matched.problems.append(row.problem(ProblemKind.DISAGREEMENT, column, row.item[key], advice))
+        matched.problems.append(row.problem(kind, column, row.item[key], advice))
         item = {name: value for name, value in row.item.items() if name not in (column, key)}
-        rows[row_id] = replace(row, item=item | {"access": strictest} if strictest else item)
+        rows[row_id] = replace(row, item=item | {"access": access} if access else item)
+    if column == "rights" and access:
+        for row_id, row in rows.items():
+            rows[row_id] = replace(row, item={**row.item, "access": access}, has_doubtful_access=True)
+
+
+def _strictest(values: Iterable[str]) -> str:
+    return max(map(str, values), key=[*map(str, Access)].index)
 
 
 def _settle_sequences(accession_number: str, rows: dict[int, Row], matched: MatchedRows) -> None:

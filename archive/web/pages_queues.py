@@ -20,8 +20,9 @@ from archive.review_queue import (
 )
 from archive.web.guarded_endpoint import Call, Endpoint
 from archive.web.pages_items import picture_of
-from archive.web_page_queries import get_derivative_page, newest_batch
+from archive.web_page_queries import get_derivative_page, has_unreviewed_trials, newest_batch
 
+_ALL = "review:none"
 _GRID_SIZE = 24
 _MOST_SKIPPED = 1000
 
@@ -29,11 +30,13 @@ _MOST_SKIPPED = 1000
 def queues_page(call: Call) -> Response:
     """The newest queues, and the form that opens one; by default, of what is not reviewed of the newest batch."""
     batch = newest_batch(call.state.catalogue)
-    default = "review:none" if batch is None else f"review:none batch:{batch}"
+    default = _ALL if batch is None else f"{_ALL} batch:{batch}"
     query = call.parameter("query") or default
+    has_others = query != _ALL and has_unreviewed_trials(call.state.catalogue, batch)
     return call.page(
         "queues.html",
         query=query,
+        wider_query=_ALL if has_others else None,
         sort_orders=sort_orders(),
         queues=list_queues(call.state.catalogue, call.user),
         may_review=call.may(Role.REVIEWER),
@@ -42,7 +45,7 @@ def queues_page(call: Call) -> Response:
 
 def start_queue(call: Call) -> Response:
     """Opens a queue, or an existing one of the same query and order."""
-    query, sort_by = call.field("query") or "review:none", call.field("sort_by") or "accession_number"
+    query, sort_by = call.field("query") or _ALL, call.field("sort_by") or "accession_number"
     queue_id = open_queue(call.state.catalogue, query, sort_by)
     return RedirectResponse(f"/queues/{queue_id}", 303)
 

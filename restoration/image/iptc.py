@@ -57,14 +57,12 @@ def iptc_of_photoshop(data: bytes) -> bytes | None:
 
 
 def left_in_photoshop(data: bytes) -> list[str]:
-    """Names or numbers of the Photoshop image resources whose content isn't stored elsewhere in the file."""
+    """Names of the Photoshop image resources whose content isn't stored elsewhere in the file; unknown ones counted."""
     numbers = sorted({number for number, _ in _resources(data)} - _REPEATED)
-    named = [_NAMES.get(number) or _range_name(number) for number in numbers]
-    return list(dict.fromkeys(named))
-
-
-def _range_name(number: int) -> str:
-    return "paths" if 0x07D0 <= number <= 0x0BB6 else f"resource {number}"
+    names = [_NAMES.get(number) or ("paths" if 0x07D0 <= number <= 0x0BB6 else None) for number in numbers]
+    known = list(dict.fromkeys(name for name in names if name is not None))
+    settings = names.count(None)
+    return [*known, f"settings of the program ({settings} block{'s' if settings > 1 else ''})"] if settings else known
 
 
 def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -10,12 +10,13 @@ from sqlalchemy import update
 from archive import review_queue
 from archive.accounts import Account
 from archive.catalogue import Catalogue
-from archive.catalogue.current_derivative import update_current_derivatives
+from archive.catalogue.current_derivative import count_from_now, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Master, QualityScore
 from archive.catalogue.schema.vocabularies import Access, Decision, Role, ScoredImage
 from archive.catalogue.schema.web_review_tables import ReviewQueueEntry
 from archive.errors import NotFoundError, UsageError
 from archive.review_queue import claim_next, list_entries, open_queue, queue_state, sort_orders
+from archive.web_page_queries import has_unreviewed_trials
 from tests.catalogue_rows import add_batch, add_derivative, add_item, add_review, add_version
 
 ANNA = Account(name="anna", role=Role.MANAGER)
@@ -180,3 +181,20 @@ def test_many_at_once_never_get_the_same(catalogue: Catalogue, derivatives: dict
     with ThreadPoolExecutor(6) as pool:
         claims = list(pool.map(lambda account: claim_next(catalogue, queue, account), reviewers))
     assert sorted(_names(entries) for entries in claims) == list("ABCDEF")
+
+
+def test_results_of_a_trial_that_count_without_a_decision_are_known(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        trial, full = add_batch(session), add_batch(session)
+        trial.options = {"sample": {"size": 2}}
+        version = add_version(session, approved=True)
+        tried = add_derivative(session, add_item(session, "A").masters[0], version, batch=trial, is_trial=True).id
+        add_derivative(session, add_item(session, "B").masters[0], version, batch=full)
+        of_full, of_trial = full.id, trial.id
+    assert not has_unreviewed_trials(catalogue, of_full)  # nobody asked to count it
+    with catalogue.session() as session:
+        count_from_now(session, Derivative.id == tried, catalogue.now(session))
+    assert has_unreviewed_trials(catalogue, of_full)
+    assert not has_unreviewed_trials(catalogue, of_trial)  # the queue of its own batch holds it
+    _decide(catalogue, tried, Decision.ACCEPTED)
+    assert not has_unreviewed_trials(catalogue, of_full)

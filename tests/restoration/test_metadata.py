@@ -272,6 +272,8 @@ def test_iptc_of_a_jpeg_is_copied_byte_for_byte_and_photoshop_resources_reported
         "of the Photoshop block, thumbnail, paths aren't carried",
     )
     assert left_in_photoshop(resource(0x0404, block)) == []
+    several = resource(1012, b"1") + resource(1015, b"2") + resource(0x040C, b"thumb")
+    assert left_in_photoshop(several) == ["thumbnail", "settings of the program (2 blocks)"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from archive.batches.recipe_rows import get_or_create_recipe_id
 from archive.batches.trial_adoption import adopt_trial_results
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_overlapping_batches
+from archive.catalogue.polarity_words import names_negative
 from archive.catalogue.query.status_predicates import LOST_MASTER
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
@@ -75,6 +76,7 @@ class Plan:
     already_made: int  # masters that have a derivative of the recipe
     adopted: int  # of these, made by a trial only: they count from now on
     made_again: int  # of the tasks, those whose derivative is recorded, but whose file is lost
+    unstated_negatives: int  # of the tasks, those whose process names a negative, and whose polarity is not known
     exclusions: Mapping[str, Exclusion]  # by reason, the most frequent first
     volumes: tuple[Volume, ...]  # the volumes that it writes to
     hours: float | None  # estimate from the throughput of earlier tasks of the models; None without any
@@ -104,6 +106,7 @@ class PlanBuilder:
     already_made: int = 0
     adopted: list[int] = field(default_factory=list)  # ids of trial derivatives that a full run asks for
     made_again: int = 0
+    unstated_negatives: int = 0
     pixels: int = 0  # of the masters with tasks
     space_needed: SpaceNeeded = field(default_factory=SpaceNeeded)  # for their derivatives
     exclusions: dict[str, Exclusion] = field(default_factory=lambda: defaultdict(Exclusion))
@@ -190,6 +193,8 @@ class PlanBuilder:
 
     def _add_task(self, digest: str, master: Candidate) -> None:
         self.master_ids[digest].append(master.id)
+        if master.polarity is None and master.process is not None and names_negative(master.process):
+            self.unstated_negatives += 1
         pixels = master.width * master.height
         self.pixels += pixels
         size = derivative_bytes(pixels, master.samples_per_pixel, master.bits_per_sample, as_rgb=self.makes_rgb)
@@ -213,6 +218,7 @@ class PlanBuilder:
             already_made=self.already_made,
             adopted=len(self.adopted),
             made_again=self.made_again,
+            unstated_negatives=self.unstated_negatives,
             exclusions=dict(sorted(self.exclusions.items(), key=lambda entry: (-entry[1].masters, entry[0]))),
             volumes=find_volumes(catalogue.settings, self.space_needed),
             hours=throughput.seconds_for(self.pixels) / 3600 if throughput else None,

@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import Failure, list_failures
-from archive.catalogue.current_derivative import is_current
-from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, QualityScore, Task
+from archive.catalogue.current_derivative import image_score, is_current
+from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Task
 from archive.catalogue.schema.vocabularies import DerivativeKind, TaskStatus
 from archive.message_groups import MessageGroup, group_messages
 
 HARDLY_CHANGED: Final = 0.01
 """Up to this share of visibly changed pixels a restoration has hardly changed its master, as with a clean scan."""
+
+SMOOTHED: Final = 0.02
+"""Above this share of smoothed blocks texture may have been taken for grain: a person should look at the result."""
 
 _ROWS_AT_A_TIME = 500
 
@@ -36,7 +39,8 @@ class BatchResult:
     notes: tuple[MessageGroup, ...]  # these notes by kind
     failures: tuple[Failure, ...]
     interrupted: bool  # by a request to stop that left tasks pending; they can be resumed
-    hardly_changed: int = 0  # restored derivatives with at most :data:`HARDLY_CHANGED` as their changed_share
+    smoothed: int = 0  # restored derivatives with more than :data:`SMOOTHED` as their smoothed_share
+    hardly_changed: int = 0  # the others with at most :data:`HARDLY_CHANGED` as their changed_share
     not_current: int = 0  # derivatives of a full run that are not their masters' current ones
     was_over: bool = False  # no task was open when the run began
     is_sample: bool = False  # a contact sheet is written at the end
@@ -56,7 +60,10 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         has_notes = (Derivative.batch_id == batch_id, cast(Derivative.notes, Text) != "[]")
         with_notes = session.scalar(select(func.count(Derivative.id)).where(*has_notes)) or 0
         notes = group_messages(_read_notes(session, *has_notes))
-        hardly_changed = _count_hardly_changed(session, batch_id)
+        is_smoothed = image_score(Derivative.id, "smoothed_share") > SMOOTHED
+        is_hardly_changed = image_score(Derivative.id, "changed_share") <= HARDLY_CHANGED
+        smoothed = _count_restored(session, batch_id, is_smoothed)
+        hardly_changed = _count_restored(session, batch_id, is_hardly_changed, func.coalesce(~is_smoothed, true()))
         not_current = 0 if batch.is_trial else _count_not_current(session, batch_id)
     pending = counts.get(TaskStatus.PENDING, 0) + counts.get(TaskStatus.RUNNING, 0)
     return BatchResult(
@@ -70,23 +77,16 @@ def load_batch_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool)
         notes=tuple(notes),
         failures=failures,
         interrupted=interrupted and pending > 0,
+        smoothed=smoothed,
         hardly_changed=hardly_changed,
         not_current=not_current,
         is_sample=is_sample,
     )
 
 
-def _count_hardly_changed(session: Session, batch_id: int) -> int:
-    statement = (
-        select(func.count(QualityScore.id))
-        .join(Derivative, Derivative.id == QualityScore.derivative_id)
-        .where(
-            Derivative.batch_id == batch_id,
-            Derivative.kind == DerivativeKind.RESTORED,
-            QualityScore.metric == "changed_share",
-            QualityScore.stage.is_(None),
-            QualityScore.value <= HARDLY_CHANGED,
-        )
+def _count_restored(session: Session, batch_id: int, *which: ColumnElement[bool]) -> int:
+    statement = select(func.count(Derivative.id)).where(
+        Derivative.batch_id == batch_id, Derivative.kind == DerivativeKind.RESTORED, *which
     )
     return session.scalar(statement) or 0
 

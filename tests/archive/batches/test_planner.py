@@ -321,3 +321,12 @@ def test_a_rerun_of_a_recipe_that_can_not_be_read_says_so(workshop: Any) -> None
         session.execute(update(Recipe).values(canonical_json="not a recipe"))
     with pytest.raises(BatchError, match=r"recipe 1, .* can't be read"):
         plan_rerun(workshop.catalogue)
+
+
+def test_negatives_by_their_process_are_counted_where_no_polarity_is_stated(workshop: Any) -> None:
+    workshop.model()
+    workshop.master("A", process="Glasnegativ")
+    workshop.master("B", process="Glasnegativ", polarity=Polarity.POSITIVE)
+    workshop.master("C", process="Silbergelatineabzug")
+    plan = workshop.plan(dry_run=True)
+    assert (plan.tasks, plan.unstated_negatives) == (3, 1)

@@ -95,3 +95,9 @@ def test_any_text_is_a_date_or_a_value_error(text: str) -> None:
 def test_reading_a_date_warns_of_nothing() -> None:
     read = "from archive.catalogue.edtf_dates import date_range; date_range('1906~')"
     subprocess.run([sys.executable, "-W", "error", "-c", read], check=True)
+
+
+def test_an_invalid_date_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="1906-X5"):
+        date_range("1906-X5")
+    assert capsys.readouterr().out == ""

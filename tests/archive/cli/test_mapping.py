@@ -146,3 +146,15 @@ def listed_processes(archive: SmallArchive) -> list[str]:
     """The recorded processes in the order of the accession numbers."""
     listed = archive.done("list", "--fields", "accession_number,process", "--format", "jsonl").output
     return [json.loads(line)["process"] for line in listed.splitlines()]
+
+
+def test_a_dash_as_the_output_is_standard_output(
+    small: SmallArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "export.csv"
+    table.write_text("Datei;Titel\na.tif;Mühle\n", encoding="utf-8")
+    shown = small.done("mapping", "suggest", table, "--output", "-")
+    assert shown.output == small.done("mapping", "suggest", table).output
+    assert 'title = "Titel"' in shown.output
+    assert not (tmp_path / "-").exists()

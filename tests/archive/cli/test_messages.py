@@ -172,7 +172,7 @@ def test_an_ingest_groups_its_messages_and_prints_all_on_request(small: SmallArc
         (small.scans / f"{number}.txt").write_text("no image")
     (small.scans / ".hidden").touch()
     table = small.scans / "items.csv"
-    table.write_text("filename,date\ngone.tif,1906\n")
+    table.write_text("filename,date,access\ngone.tif,1906,open\n")
 
     answer = small.run("ingest", small.scans)
     assert "0 added, 7 passed over, 5 refused" in answer.output

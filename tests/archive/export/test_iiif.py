@@ -113,7 +113,13 @@ def test_an_export_is_replaced_as_a_whole_and_other_folders_are_not(museum: Smal
         ("cc by-nc-sa 4.0", "http://creativecommons.org/licenses/by-nc-sa/4.0/"),
         ("https://creativecommons.org/licenses/by/4.0/", "http://creativecommons.org/licenses/by/4.0/"),
         ("https://rightsstatements.org/page/InC/1.0/", "http://rightsstatements.org/vocab/InC/1.0/"),
-        ("public domain", "http://creativecommons.org/publicdomain/mark/1.0/"),
+        *(
+            (text, "http://creativecommons.org/publicdomain/mark/1.0/")
+            for text in ("public domain", "gemeinfrei", "„gemeinfrei“", "Public Domain Mark", "PDM 1.0")
+        ),
+        ("Public Domain Mark 1.0", "http://creativecommons.org/publicdomain/mark/1.0/"),
+        ("https://creativecommons.org/licenses/by/4.0/deed.en", "http://creativecommons.org/licenses/by/4.0/"),
+        ("https://creativecommons.org/licenses/by/4.0/legalcode.de", "http://creativecommons.org/licenses/by/4.0/"),
         ("CC BY", None),
         ("In copyright", None),
         (None, None),

@@ -13,16 +13,19 @@ from tempfile import TemporaryDirectory
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from sqlalchemy import select
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Event, Item, Master
 from archive.catalogue.schema.text_index_tables import ItemWord
+from archive.catalogue.schema.vocabularies import EventType
 from archive.errors import IngestError
 from archive.ingest import IngestReport
 from archive.ingest.file_discovery import discover_files
 from archive.storage import digest_file
 from restoration.image import ImageInfo, Limits, inspect_all
+from tests.sample_images import IPTC, XMP
 
 Take = Callable[..., IngestReport]
 WriteRows = Callable[[str], Path]
@@ -395,3 +398,27 @@ def test_a_scan_that_changes_while_it_is_read_is_refused(
     report = take()
     assert report.added == 0
     assert "changed while it was read" in reasons(report)["a.tif"]
+
+
+def test_text_from_the_file_is_named_as_the_source_at_ingest_and_in_the_history(
+    catalogue: Catalogue, take: Take, scans: Path, write_rows: WriteRows
+) -> None:
+    blocks = [(700, 7, len(XMP), XMP, True), (33723, 7, len(IPTC), IPTC, True)]
+    for number, name in enumerate(("a.tif", "b.tif")):
+        tifffile.imwrite(scans / name, np.full((40, 30), number, np.uint8), photometric="minisblack", extratags=blocks)
+    write_rows("filename,title\na.tif,Boats at sea\n")
+
+    report = take()
+
+    from_file = [text for _, text in report.notes if "text in the file" in text]
+    assert from_file == [
+        "description comes from the text in the file (IPTC or XMP)",
+        "title and description come from the text in the file (IPTC or XMP)",
+    ]
+    with catalogue.reading() as session:
+        items = session.execute(select(Item.title, Item.description).order_by(Item.accession_number)).all()
+        details = session.scalars(
+            select(Event.detail).where(Event.type == EventType.INGESTION).order_by(Event.id)
+        ).all()
+    assert [tuple(row) for row in items] == [("Boats at sea", "Three"), ("Fishermen", "Three")]
+    assert all(text in str(detail) for text, detail in zip(from_file, details, strict=True))

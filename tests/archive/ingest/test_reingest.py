@@ -50,7 +50,7 @@ def test_a_second_run_does_nothing_new(
 ) -> None:
     make_scan("a.tif", 1)
     make_scan("b.tif", 2)
-    write_rows("filename,accession_number,title,date,sequence,view\na.tif,x,Mill,1906~,1,verso\n")
+    write_rows("filename,accession_number,title,date,sequence,view,access\na.tif,x,Mill,1906~,1,verso,open\n")
     assert take(copy=copy).added == 2
     with catalogue.reading() as session:
         events = session.scalar(select(func.count()).select_from(Event))

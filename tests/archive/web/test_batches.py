@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from archive.batches.running.last_run import record_begin, record_end
 from archive.catalogue import Catalogue
-from archive.catalogue.schema.tables import Task
+from archive.catalogue.schema.tables import Batch, Task
 from archive.catalogue.schema.vocabularies import Role, TaskStatus
 from tests.archive.web.conftest import Server
 from tests.small_archive import SmallArchive, write_scan
@@ -84,3 +84,16 @@ def test_a_planned_batch_runs_in_a_process_of_its_own(server: Server, archive: S
     found = archive.done("batch", "show", "5", "--format", "json").json()
     assert (found["status"], found["done"]) == ("done", 1)
     assert archive.show("f")["derivatives"][0]["review"] is None
+
+
+def test_a_queue_of_all_is_offered_where_results_of_a_sample_count(server: Server, catalogue: Catalogue) -> None:
+    browser = server.logged_in()
+    offered = 'href="/queues?query=review%3Anone"'
+    page = browser.get("/queues").text
+    assert 'value="review:none batch:4"' in page
+    assert offered not in page
+    with catalogue.session() as session:
+        batch = session.get_one(Batch, 1)
+        batch.options = {**batch.options, "sample": {"size": 1}}
+    assert offered in browser.get("/queues").text
+    assert offered not in browser.get("/queues?query=review:none").text

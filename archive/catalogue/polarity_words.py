@@ -1,0 +1,33 @@
+"""Recognises negatives by the name of their process: English, German, French, Spanish, Italian, Dutch, Portuguese."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from archive.catalogue.query.text_index import fold_words
+
+_NEGATIVE = re.compile(r"\b\w*negati(?:v|f|ef|vo)(?:e[nrs]?|s|i|os?|as?)?\b|\bglasnegat\w*")
+"""A negative as a word of its own or at the end of a German or Dutch compound such as ``Glasnegativ``."""
+_PRINT = re.compile(
+    r"\w*positi\w*|\w*(?:abzug|abzuge|kopie|diapositiv|abdruck)\w*|dia|\w*prints?|tirages?|copias?|stampa|stampe|"
+    r"\w*afdruk\w*|epreuves?|provas?|impres\w+"
+)
+_FROM_NEGATIVE = re.compile(
+    r"\b(?:von|vom|nach|ab|aus|from|after|d apres|de|du|da|dal|desde|van|naar|zum|zu|for|without|ohne|kein\w*|no|not|"
+    r"nicht|oder|or|ou|of|o)(?: \w+)? \w*negati"
+)
+
+
+@lru_cache(maxsize=10_000)
+def names_negative(process: str) -> bool | None:
+    """Whether a process is that of a negative; None where it names one and may mean a print or something else.
+
+    ``Glasnegativ`` and ``Negativ, Nitrozellulose`` are negatives; ``Abzug vom Glasnegativ`` and ``Negativ?`` are not
+    certain; ``Silbergelatineabzug`` is none.
+    """
+    folded = " ".join(fold_words(process))
+    if _NEGATIVE.search(folded) is None:
+        return False
+    is_doubtful = "?" in process or _FROM_NEGATIVE.search(folded) is not None
+    return None if is_doubtful or any(_PRINT.fullmatch(word) for word in folded.split()) else True
