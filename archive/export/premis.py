@@ -27,7 +27,7 @@ from archive.export.identifiers import (
 )
 from archive.export.item_records import ItemRecord
 from archive.export.output_file import begins_with
-from archive.export.rights import RESTRICTIONS, license_of
+from archive.export.rights import license_of, restriction
 from archive.export.xml_text import escape_xml
 
 _HEAD = (
@@ -52,6 +52,8 @@ _EVENT_CODES = {
 # The vocabulary's word for an event that the catalogue calls otherwise. It has none for a person's review.
 _EVENT_TERMS = {EventType.DERIVATION: "creation", EventType.RELOCATION: "transfer"}
 _AGENT_CODES = {AgentType.PERSON: "per", AgentType.SOFTWARE: "sof"}
+_DECISIONS = (EventType.REVIEW, EventType.DELETION, EventType.DEACCESSION)
+"""Events whose agent, if a person, authorised them."""
 _ON_A_LINE = ("object", "event", "agent", "rights")
 _IMAGE_PROPERTIES = ("width", "height", "bits_per_sample", "samples_per_pixel", "ppi", "icc_profile", "page")
 
@@ -178,7 +180,7 @@ class _Writer:
         self, event: Event, identifier: str, linked: list[tuple[str, str | None]], derivative: Derivative | None
     ) -> str:
         is_derivation = derivative is not None and event.type is EventType.DERIVATION
-        decides = event.type is EventType.REVIEW
+        decides = event.type in _DECISIONS
         agents = [(self._agent(event.agent), "authorizer" if decides else "executing program")]
         if event.agent.type is AgentType.PERSON and not decides:
             agents = [(agents[0][0], "implementer")]
@@ -310,7 +312,12 @@ def _rights(item: Item, linked: list[str]) -> str:
             _identifier("rightsStatement", item_identifier(item)),
             _text("rightsBasis", basis),
             told,
-            _element("rightsGranted", _text("act", "disseminate"), _text("restriction", RESTRICTIONS[item.access])),
+            _element(
+                "rightsGranted",
+                _text("act", "disseminate"),
+                _text("restriction", restriction(item.access, item.rights)),
+                _text("rightsGrantedNote", f"access: {item.access}"),
+            ),
             *(_link("linkingObject", value, None) for value in linked),
         ),
     )

@@ -44,6 +44,7 @@ _ARGUMENTS = {
     "wasGeneratedBy": ("prov:entity", "prov:activity", "prov:time"),
     "wasAssociatedWith": ("prov:activity", "prov:agent", "prov:plan"),
     "actedOnBehalfOf": ("prov:delegate", "prov:responsible", "prov:activity"),
+    "wasInvalidatedBy": ("prov:entity", "prov:activity", "prov:time"),
     "wasDerivedFrom": (
         *("prov:generatedEntity", "prov:usedEntity", "prov:activity"),
         *("prov:generation", "prov:usage"),
@@ -174,6 +175,8 @@ class _Writer:
                 yield _relation("wasAssociatedWith", activity, _name(model_identifier(stage.version)), plan)
         else:
             yield _relation("used", activity, _name(about), None)
+            if derivative is not None and event.type is EventType.DELETION and _is_of_withdrawal(event, derivative):
+                yield _relation("wasInvalidatedBy", _name(about), activity, at)
         yield from self._associations(event.agent, operators, activity, plan)
 
     def _associations(
@@ -224,6 +227,11 @@ class _Writer:
         if identifier not in self._stated:
             self._stated.add(identifier)
             yield ProvRecord(kind=kind, identifier=_name(identifier), attributes=attributes)
+
+
+def _is_of_withdrawal(event: Event, derivative: Derivative) -> bool:
+    """Whether a deletion belongs to the derivative's withdrawal, and not to an earlier one that was lifted."""
+    return derivative.withdrawn_at is not None and event.at >= derivative.withdrawn_at
 
 
 def _item(record: ItemRecord) -> ProvRecord:

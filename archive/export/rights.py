@@ -6,9 +6,6 @@ import re
 
 from archive.catalogue.schema.vocabularies import Access
 
-RESTRICTIONS = {Access.OPEN: "Allow", Access.RESTRICTED: "Disallow", Access.SENSITIVE: "Conditional"}
-"""An item's access as what may be done with it, in the words of PREMIS and Archivematica."""
-
 _CREATIVE_COMMONS = re.compile(r"CC[ -]?(BY(?:-(?:NC|SA|ND))*)(?:[ -](\d\.\d))?", re.IGNORECASE)
 _KNOWN_URI = re.compile(
     r"https?://(creativecommons\.org/(?:licenses|publicdomain)/\S+|rightsstatements\.org/(?:vocab|page)/\S+)"
@@ -47,3 +44,14 @@ def license_of(rights: str | None) -> str | None:
     if uri is None or "rightsstatements.org" in uri or rights is None:
         return None
     return rights if rights.strip() == uri else f"{rights.strip()} ({uri})"
+
+
+def restriction(access: Access, rights: str | None) -> str:
+    """Whether an item's files may be disseminated, in the words of PREMIS and Archivematica.
+
+    ``Allow`` only by a licence or the public domain; without one, ``open`` means no more than that the museum does not
+    restrict the item, so it is ``Conditional``. ``restricted`` and ``sensitive`` are ``Disallow``.
+    """
+    if access is not Access.OPEN:
+        return "Disallow"
+    return "Conditional" if license_of(rights) is None else "Allow"

@@ -20,7 +20,7 @@ from typing import TextIO
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.export.item_records import ItemRecord
 from archive.export.premis import ScanFile, Scope, write_premis
-from archive.export.rights import RESTRICTIONS, license_of
+from archive.export.rights import license_of, restriction
 from archive.failpoints import failpoint
 from archive.package.layout import PackageMetadata, files_of
 from archive.storage import slug
@@ -117,9 +117,9 @@ def _rights_of(item: Item) -> dict[str, str]:
     return {
         "basis": "other" if terms is None else "license",
         "terms": terms or "",
-        "note": item.rights or f"access: {item.access}",
+        "note": "; ".join([*([item.rights] if item.rights else []), f"access: {item.access}"]),
         "grant_act": "disseminate",
-        "grant_restriction": RESTRICTIONS[item.access],
+        "grant_restriction": restriction(item.access, item.rights),
     }
 
 

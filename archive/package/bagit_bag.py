@@ -127,8 +127,9 @@ def _bag_info(metadata: PackageMetadata) -> Iterator[str]:
     counts = metadata.counts
     names_persons = metadata.catalogue.settings.publish_names
     about = "all items"
-    if metadata.query is not None:  # a query may contain names
-        about = f"the items that {f'the query {metadata.query!r}' if names_persons else 'a query'} finds"
+    if metadata.query is not None:  # a query may contain names of persons, or words of items that are left out
+        is_shown = names_persons and not counts.restricted
+        about = f"the items that {f'the query {metadata.query!r}' if is_shown else 'a query'} finds"
     fields = {
         "Bag-Software-Agent": f"{SOFTWARE_NAME} {__version__}",
         "Bagging-Date": metadata.at.date().isoformat(),

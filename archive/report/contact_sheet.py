@@ -106,7 +106,8 @@ def _write_sheet(
         recipe_sha256=recipe_sha256,
         is_styled=recipes[0].kind is DerivativeKind.STYLED,
         batch=batch,
-        query=batch.query if catalogue.settings.publish_names else None,  # it may contain names
+        # A query may contain names of persons, or words of items that are left out.
+        query=batch.query if catalogue.settings.publish_names and not sheet.not_open else None,
         made_at=catalogue.now(session).isoformat(),
     )
     return sheet

@@ -166,7 +166,8 @@ def write_report(
                 masters=shown.masters,
                 styled=shown.styled,
                 legend=LEGEND,
-                query=query if catalogue.settings.publish_names else None,  # it may contain names
+                # A query may contain names of persons, or words of items that are left out.
+                query=query if catalogue.settings.publish_names and not shown.restricted else None,
                 mean=mean_gain(_gains(session, of_kinds[DerivativeKind.RESTORED])),
                 made_at=catalogue.now(session).isoformat(),
             )

@@ -73,11 +73,11 @@ def test_dublin_core_and_rights_are_of_files_in_the_transfer(museum: SmallArchiv
         "file": "objects/1906.2/001/b.tif",
         "basis": "other",
         "terms": "",
-        "note": "In copyright",
+        "note": "In copyright; access: restricted",
         "grant_act": "disseminate",
         "grant_restriction": "Disallow",
     }
-    assert rights["objects/1906.3/001/c.tif"]["grant_restriction"] == "Conditional"
+    assert rights["objects/1906.3/001/c.tif"]["grant_restriction"] == "Disallow"
 
 
 def test_premis_events_survive_the_import(museum: SmallArchive, tmp_path: Path, schemas: Path) -> None:

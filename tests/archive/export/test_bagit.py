@@ -57,6 +57,16 @@ def test_a_bag_is_valid_and_holds_the_museums_folders(museum: SmallArchive, tmp_
     )
 
 
+def test_a_query_is_not_shown_where_items_were_left_out(museum: SmallArchive, tmp_path: Path) -> None:
+    query = "title:house OR title:street"
+    whole = _package(museum, tmp_path / "whole", query, "--include-restricted")
+    only_open = _package(museum, tmp_path / "open", query)
+
+    assert query in whole.info["External-Description"]
+    assert "house" not in (tmp_path / "open" / "bag-info.txt").read_text(encoding="utf-8")
+    assert only_open.info["External-Description"]
+
+
 def test_the_bags_own_tool_accepts_it_and_finds_a_changed_byte(museum: SmallArchive, tmp_path: Path) -> None:
     _package(museum, tmp_path / "bag")
     validate = [sys.executable, "-W", "ignore", "-m", "bagit", "--validate", str(tmp_path / "bag")]

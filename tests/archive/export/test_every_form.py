@@ -174,6 +174,31 @@ def test_documents_without_names_are_valid_and_have_one_person(
     assert "run by staff, accepted by staff" in statement
 
 
+def test_a_withdrawn_derivative_is_invalidated_by_a_person_who_authorised_it(
+    naming: SmallArchive, tmp_path: Path, schemas: Path
+) -> None:
+    naming.done("export", "--format", "prov", "--output", tmp_path / "prov.json")
+    naming.done("export", "--format", "premis", "--output", tmp_path / "premis.xml")
+    withdrawn = naming.show("1906.1")["derivatives"][-1]
+    provenance = json.loads((tmp_path / "prov.json").read_text(encoding="utf-8"))
+    premis = etree.parse(tmp_path / "premis.xml")
+
+    (invalidation,) = provenance["wasInvalidatedBy"].values()
+    assert provenance["entity"][invalidation["prov:entity"]]["archive:sha256"] == withdrawn["sha256"]
+    etree.XMLSchema(etree.parse(schemas / "premis-v3-0.xsd")).assertValid(premis)
+    space = {"p": "http://www.loc.gov/premis/v3"}
+    (agent,) = premis.xpath(
+        "//p:agent[p:agentName='E. Withdrawer']/p:agentIdentifier/p:agentIdentifierValue/text()", namespaces=space
+    )
+    (role,) = premis.xpath(
+        "//p:event[p:eventType='deletion']/p:linkingAgentIdentifier[p:linkingAgentIdentifierValue=$agent]"
+        "/p:linkingAgentRole/text()",
+        namespaces=space,
+        agent=agent,
+    )
+    assert role == "authorizer"
+
+
 def test_the_staff_itself_still_sees_the_names(withholding: SmallArchive, tmp_path: Path) -> None:
     withholding.done("export", "--format", "premis", "--output", tmp_path / "premis.xml")
     shown = withholding.show("1906.1")

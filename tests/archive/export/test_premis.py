@@ -98,7 +98,7 @@ def test_rights_state_the_licence_and_what_may_be_shown(museum: SmallArchive, tm
     assert statements == [
         ("license", "CC0 (http://creativecommons.org/publicdomain/zero/1.0/)", "Allow"),
         ("other", "Disallow"),
-        ("other", "Conditional"),
+        ("other", "Disallow"),
         ("license", "CC BY 4.0 (http://creativecommons.org/licenses/by/4.0/)", "Allow"),
     ]
     assert "In copyright" in _texts(root, ".//p:otherRightsNote")
