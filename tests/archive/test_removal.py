@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from archive import review, withdrawal
+from archive import removal, review, withdrawal
 from archive.accounts import Account
 from archive.batches.planning.batch_writer import write_batch
 from archive.batches.running.claims import LeaseLostError, claim_next
@@ -195,6 +196,22 @@ def test_a_withdrawal_of_a_master_that_is_removed_meanwhile_is_complete(
     query = "accession_number:A"
     monkeypatch.setattr(withdrawal, "remove_views", lambda *_: remove(catalogue, query, with_derivatives=True))
     assert withdrawal.complete_withdrawals(catalogue) == []
+
+
+def test_a_view_that_cannot_be_deleted_takes_no_removal_back(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(catalogue, "A")
+
+    def refuse(_settings: Settings) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(removal, "remove_views", refuse)
+    plan = plan_removal(catalogue, "accession_number:A", with_derivatives=True)
+    done = remove_masters(catalogue, plan, reason=REASON)
+    assert (done.masters, isinstance(done.error, PermissionError)) == (1, True)
+    with catalogue.reading() as session:
+        assert session.scalar(select(func.count(Master.id))) == 0
 
 
 @pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING])
