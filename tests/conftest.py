@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
@@ -77,15 +78,38 @@ def _no_home_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OPERATOR_VARIABLE, OPERATOR)
 
 
+def _make_linguistic_locale(folder: Path) -> bool:
+    """Makes the locale ``en_US.UTF-8`` in ``folder``; False if the machine lacks what that needs."""
+    program = shutil.which("localedef")
+    options = ("--no-warnings=ascii", "-i", "en_US", "-f", "UTF-8", str(folder / "en_US.UTF-8"))
+    if program is None or subprocess.run([program, *options], capture_output=True, check=False).returncode:
+        return False
+    folder.chmod(0o755)  # the server may run as another user
+    return True
+
+
 @pytest.fixture(scope="session")
 def _postgresql() -> Iterator[str]:
-    """A PostgreSQL server; the value is what follows ``/<database>`` in its URLs."""
+    """A PostgreSQL server; the value is what follows ``/<database>`` in its URLs.
+
+    Like an ordinary server's, its databases sort texts as a language does (``'a' < 'B' < 'c'``). Where the machine
+    can't make such a locale, they sort by code point.
+    """
     # The socket's path may not be longer than about 100 characters, which pytest's own folders can exceed.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder, running_postgresql(Path(folder)) as server:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
-        yield f"?host={folder}&user=postgres"
+    with (
+        tempfile.TemporaryDirectory(prefix="pg-") as folder,
+        tempfile.TemporaryDirectory(prefix="pg-locale-") as locales,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        if _make_linguistic_locale(Path(locales)):
+            environment.setenv("LOCPATH", locales)
+            environment.setenv("LC_ALL", "en_US.UTF-8")
+        with running_postgresql(Path(folder)) as server:
+            environment.undo()
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield f"?host={folder}&user=postgres"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, select
@@ -31,6 +31,7 @@ from archive.catalogue.schema.tables import Agent, Derivative, Recipe, RecipeSta
 from archive.catalogue.schema.vocabularies import Decision, StageTask
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 _NO_DECISION = "none"
 
 
@@ -127,18 +128,19 @@ class DecisionField(FieldWithoutRanges):
 
 
 def _period(text: str) -> tuple[datetime, datetime]:
-    """The start of a day or a time, and the start of the next one."""
+    """The start of a day or a time, and the start of the next one, or the last moment of the year 9999."""
     try:
         if _DAY.fullmatch(text):
-            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-            return day, day + timedelta(days=1)
-        moment = datetime.fromisoformat(text)
+            first, length = datetime.combine(date.fromisoformat(text), time.min, UTC), timedelta(days=1)
+        else:
+            moment = datetime.fromisoformat(text)
+            first = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            length = timedelta(microseconds=1)
     except (ValueError, OverflowError) as error:
         raise ValueError(
-            f"{text!r} is not a day. Write it as 2026-11-01, or with a time as 2026-11-01T18:30"
+            f"{text!r} is not a day from 0001 to 9999. Write it as 2026-11-01, or with a time as 2026-11-01T18:30"
         ) from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment, moment + timedelta(microseconds=1)
+    return first, first + min(length, _LAST_MOMENT - first)
 
 
 def _newest_review_has(condition: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -16,9 +16,10 @@ from sqlalchemy.sql.expression import FunctionElement
 Id = BigInteger().with_variant(Integer(), "sqlite")
 # Table options by which SQLite never gives the id of a removed row to a new one, as PostgreSQL never does.
 NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
-# Compared and ordered by code point on both databases.
+# Compared and ordered by code point on both databases, whatever the language of a PostgreSQL database.
 ExactText = Text().with_variant(Text(collation="C"), "postgresql")
-Digest = String(64)
+ExactName = String(64).with_variant(String(64, collation="C"), "postgresql")
+Digest = ExactName
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from archive.catalogue.schema.column_types import Digest, ExactText, Id, Table
+from archive.catalogue.schema.column_types import Digest, ExactName, ExactText, Id, Table
 
 
 class ItemIdentifier(Table):
@@ -17,7 +17,7 @@ class ItemIdentifier(Table):
     __table_args__ = (Index("ix_item_identifiers_value_item_id", "value", "item_id"),)
 
     item_id: Mapped[int] = mapped_column(Id, ForeignKey("items.id"), primary_key=True)
-    scheme: Mapped[str] = mapped_column(String(64), primary_key=True)
+    scheme: Mapped[str] = mapped_column(ExactName, primary_key=True)
     value: Mapped[str] = mapped_column(ExactText, primary_key=True)
 
 

@@ -263,6 +263,23 @@ def test_reviews_are_the_newest_of_a_derivative(session: Session, old: ModelVers
     assert found(session, "review:none") == "D"
 
 
+def test_a_recipe_is_found_by_its_digest_and_by_the_start_of_it(session: Session, old: ModelVersion) -> None:
+    recipe = add_derivative(session, add_item(session, "A").masters[0], old).recipe
+    other = add_derivative(session, add_item(session, "B").masters[0], add_version(session, "1.0")).recipe
+    assert recipe.sha256[:8] != other.sha256[:8]
+    for written in (recipe.sha256, recipe.sha256[:8], f"{recipe.sha256[:8]}*", f"*{recipe.sha256[8:]}"):
+        assert found(session, f"recipe:{written}") == "A"
+    assert found(session, "recipe:*") == "A B"
+    assert found(session, f"NOT recipe:{recipe.sha256[:8]}") == "B"
+
+
+def test_a_time_may_be_the_last_one_that_can_be_written(session: Session, old: ModelVersion) -> None:
+    add_derivative(session, add_item(session, "A").masters[0], old)
+    assert found(session, "made:[2020-01-01 TO 9999-12-31]") == "A"
+    assert found(session, 'made:"9999-12-31T23:59:59.999999"') == ""
+    assert found(session, "made:[9999-12-31T23:59:59.999999 TO *]") == ""
+
+
 def test_metrics_are_those_of_the_current_restored_derivative(session: Session, old: ModelVersion) -> None:
     new = add_version(session, "denoise-deblur@1.1")
     first, second = add_item(session, "A").masters[0], add_item(session, "B").masters[0]
@@ -328,6 +345,9 @@ def test_views_pick_masters(session: Session) -> None:
         ("id:1.5", 4, "is not a whole number"),
         ("batch:99999999999999999999", 7, "is not a whole number"),
         ("model:denoise-deblur@", 7, "lacks a version or an alias"),
+        ("made:yesterday", 6, "Write it as 2026-11-01"),
+        ('made:"0001-01-01T00:00+23:00"', 6, "Write it as 2026-11-01"),
+        ("reviewed:[* TO 9999-12-31T23:59-01:00]", 16, "Write it as 2026-11-01"),
         ("title:...", 7, "holds no word"),
         ("title:mother)", 13, "')' is not understood here"),
         ("date:[1900 1910]", 12, "a range is written [1900 TO 1910]"),

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from archive.bundled_files import migrations_folder
 from archive.catalogue import Catalogue, engines
 from archive.catalogue.schema import migration
+from archive.catalogue.schema.column_types import Table
 from archive.errors import HomeError
 from archive.settings import Settings
 from tests.catalogue_rows import add_item
@@ -47,6 +48,26 @@ def test_a_difference_from_the_softwares_tables_is_found(settings: Settings, cat
         session.execute(text("CREATE INDEX ix_extra ON items (title)"))
     (problem,) = migration.check(settings)
     assert "ix_extra" in problem
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_columns_that_are_ordered_by_code_point_are_so_in_a_database_of_any_language(catalogue: Catalogue) -> None:
+    dialect = catalogue.engine.dialect
+    expected = {
+        (name, column.name)
+        for name, table in Table.metadata.tables.items()
+        for column in table.columns
+        if getattr(column.type.dialect_impl(dialect), "collation", None) == "C"
+    }
+    with catalogue.reading() as session:
+        columns = text(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE collation_name = 'C' AND table_schema = 'public'"
+        )
+        assert {tuple(row) for row in session.execute(columns)} == expected
+        assert {("recipes", "sha256"), ("items", "accession_number")} <= expected
+        if session.scalar(text("SELECT 'B' < 'a'")):
+            pytest.skip("localedef can't make the locale en_US.UTF-8 here (on Debian it needs the package locales)")
 
 
 def test_a_broken_foreign_key_is_found(settings: Settings, catalogue: Catalogue) -> None:
