@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_batch
 from archive.catalogue.current_derivative import count_from_now, is_current, lock_masters
-from archive.catalogue.events import person_agent, record_event
+from archive.catalogue.events import person_agent, record_derivative_events
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import EventType
 from archive.errors import UsageError
 
-_CHUNK = 500  # ids in one statement, below every database's limit on variables
+_PORTION = 500  # derivatives in a transaction: it takes a moment, in which others who write on SQLite wait
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +36,9 @@ def promote_batch(catalogue: Catalogue, query: str | None, batch_id: int, *, rev
     Acceptance, rejection and the approved version still take precedence: see
     :mod:`archive.catalogue.current_derivative`.
 
+    It works in portions, each a transaction. After an interruption the same call promotes the others; those that are
+    current by then count among ``current_before``.
+
     Raises:
         UsageError: no name is given.
         NotFoundError: there is no such batch.
@@ -51,36 +53,30 @@ def promote_batch(catalogue: Catalogue, query: str | None, batch_id: int, *, rev
         .where(Derivative.batch_id == batch_id, parse_condition(query))
         .order_by(Derivative.id)
     )
-    with catalogue.session() as session:
+    with catalogue.reading() as session:
         find_batch(session, batch_id)
-        # Before anything is read: what is current may change until the masters are locked.
-        lock_masters(session, Master.id.in_(wanted.with_only_columns(Derivative.master_id).order_by(None)))
-        of_batch = session.scalars(wanted).all()
-        before = _current(session, of_batch)
-        chosen = [derivative_id for derivative_id in of_batch if derivative_id not in before]
-        at, agent = catalogue.now(session), person_agent(session, reviewer.strip())
-        for start in range(0, len(chosen), _CHUNK):
-            chunk = chosen[start : start + _CHUNK]
-            for derivative in session.scalars(select(Derivative).where(Derivative.id.in_(chunk))):
-                detail = f"promoted from batch {batch_id}: counts from now on"
-                record_event(
-                    session, EventType.METADATA_MODIFICATION, detail=detail, agent=agent, derivative=derivative, at=at
-                )
-            count_from_now(session, Derivative.id.in_(chunk), at)
-        after = _current(session, chosen)
-    return Promotion(promoted=len(after), current_before=len(before), not_current=len(chosen) - len(after))
-
-
-def _current(session: Session, derivative_ids: Sequence[int]) -> set[int]:
-    """Those that are current."""
-    found: set[int] = set()
-    for start in range(0, len(derivative_ids), _CHUNK):
-        chunk = derivative_ids[start : start + _CHUNK]
-        found.update(
-            session.scalars(
-                select(Derivative.id)
-                .join(Master, Master.id == Derivative.master_id)
-                .where(Derivative.id.in_(chunk), is_current(Derivative))
+        ids = session.scalars(wanted).all()
+    promoted = current_before = not_current = 0
+    for start in range(0, len(ids), _PORTION):
+        portion = Derivative.id.in_(ids[start : start + _PORTION])
+        with catalogue.session() as session:
+            # Before anything is read: what is current may change until the masters are locked.
+            lock_masters(session, Master.id.in_(select(Derivative.master_id).where(portion)))
+            before = _current(session, portion)
+            chosen = session.scalars(select(Derivative.id).where(portion, Derivative.id.not_in(before))).all()
+            at, agent = catalogue.now(session), person_agent(session, reviewer.strip())
+            detail = f"promoted from batch {batch_id}: counts from now on"
+            record_derivative_events(
+                session, EventType.METADATA_MODIFICATION, chosen, at=at, detail=detail, agent=agent
             )
-        )
-    return found
+            count_from_now(session, Derivative.id.in_(chosen), at)
+            after = _current(session, Derivative.id.in_(chosen))
+        promoted, current_before = promoted + len(after), current_before + len(before)
+        not_current += len(chosen) - len(after)
+    return Promotion(promoted=promoted, current_before=current_before, not_current=not_current)
+
+
+def _current(session: Session, which: ColumnElement[bool]) -> set[int]:
+    """Those of the derivatives that are current."""
+    statement = select(Derivative.id).join(Master, Master.id == Derivative.master_id)
+    return set(session.scalars(statement.where(which, is_current(Derivative))))

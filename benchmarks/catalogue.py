@@ -28,7 +28,7 @@ import psycopg
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from archive.batches.planning.planner import plan_rerun, plan_restore
+from archive.batches.planning.planner import RestoreRequest, plan_rerun, plan_restore
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_item_details, list_items
 from archive.catalogue.query.lucene_parser import parse_condition
@@ -245,7 +245,13 @@ def _time_plans(catalogue: Catalogue, tasks: int) -> None:
         ("rerun of what is stale", lambda: plan_rerun(catalogue, must_fit=False)),
         (
             "restore",
-            partial(plan_restore, catalogue, f"id:[1 TO {tasks}]", model=f"{MODEL}@{NEVER_USED}", must_fit=False),
+            partial(
+                plan_restore,
+                catalogue,
+                f"id:[1 TO {tasks}]",
+                RestoreRequest(model=f"{MODEL}@{NEVER_USED}"),
+                must_fit=False,
+            ),
         ),
     ):
         seconds, made = _seconds(plan)

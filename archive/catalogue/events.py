@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -64,6 +65,28 @@ def record_event(
     )
     session.add(event)
     return event
+
+
+def record_derivative_events(
+    session: Session,
+    event_type: EventType,
+    derivative_ids: Collection[int],
+    *,
+    at: datetime,
+    detail: str,
+    agent: Agent | None = None,
+) -> None:
+    """Adds an event about each of the derivatives, in one statement; otherwise like :func:`record_event`."""
+    common = {
+        "type": event_type,
+        "at": at,
+        "outcome": Outcome.SUCCESS,
+        "detail": detail,
+        "agent_id": (agent or software_agent(session)).id,
+        "operator_id": operator_agent(session).id,
+    }
+    if derivative_ids:
+        session.execute(insert(Event), [{**common, "derivative_id": each} for each in derivative_ids])
 
 
 def _agent(session: Session, agent_type: AgentType, name: str, version: str) -> Agent:

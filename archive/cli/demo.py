@@ -31,7 +31,7 @@ def demo(context: Context, folder: Path | None) -> int:
     Runs init, ingest, restore and report on the scans that come with the software, and applies a style to one of them.
     DIR is the home; without it --home, or ./demo-archive. A second run restores nothing again and rewrites the report.
     """
-    from archive.batches.planning.planner import plan_restore
+    from archive.batches.planning.planner import RestoreRequest, plan_restore
     from archive.bundled_files import sample_archive_folder
     from archive.catalogue import Catalogue
     from archive.ingest import ingest
@@ -45,7 +45,7 @@ def demo(context: Context, folder: Path | None) -> int:
         catalogue, [sample_archive_folder()], metadata=None, copy=True, dry_run=False, progress=make_progress()
     )
     print_ingest(scans)
-    plan = plan_restore(catalogue, None, model="denoise-deblur")
+    plan = plan_restore(catalogue, None, RestoreRequest(model="denoise-deblur"))
     print_plan(plan, err=False)
     code = EXIT_DONE if plan.batch_id is None else run_and_report(catalogue, plan.batch_id)
     code = max(code, _apply_a_style(catalogue))
@@ -59,7 +59,7 @@ def demo(context: Context, folder: Path | None) -> int:
 
 def _apply_a_style(catalogue: Catalogue) -> int:
     """Applies a style to one restored item, if a style is shipped; returns the exit code."""
-    from archive.batches.planning.planner import StyleRequest, plan_restore
+    from archive.batches.planning.planner import RestoreRequest, StyleRequest, plan_restore
     from archive.catalogue.listings import list_items
     from archive.model_registry import demo_style
 
@@ -71,8 +71,7 @@ def _apply_a_style(catalogue: Catalogue) -> int:
     plan = plan_restore(
         catalogue,
         f'accession_number:"{item["accession_number"]}"',
-        model="denoise-deblur",
-        style_request=StyleRequest(styles=((style, 1.0),)),
+        RestoreRequest(model="denoise-deblur", style_request=StyleRequest(styles=((style, 1.0),))),
     )
     print_plan(plan, err=False)
     return EXIT_DONE if plan.batch_id is None else run_and_report(catalogue, plan.batch_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,7 @@ def restore(
     the command shows the plan and asks for confirmation. In a pipe, or with --yes, it starts immediately and writes the
     plan to standard error. Failures are listed at the end.
     """
-    from archive.batches.planning.planner import plan_restore
+    from archive.batches.planning.planner import RestoreRequest, plan_restore
     from archive.batches.planning.sampling import Sample
     from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, View
 
@@ -155,9 +155,15 @@ def restore(
     given = {name: options.pop(name) for name in _PARAMETERS}
     parameters = {name: value for name, value in given.items() if value is not None}
     style_request = pop_style_request(options)
+
+    def plan(
+        catalogue: Catalogue, query: str | None, *, dry_run: bool = False, must_fit: bool = True, **request: Any
+    ) -> Plan:
+        return plan_restore(catalogue, query, RestoreRequest(**request), dry_run=dry_run, must_fit=must_fit)
+
     return _plan_and_run(
         context,
-        plan_restore,
+        plan,
         query,
         parameters=parameters,
         style_request=style_request,
@@ -334,15 +340,16 @@ def run_and_report(
         from archive.batches.running.metrics_and_notifications import monitor_batch
         from archive.batches.running.runner import next_occurrence, run_batch
 
-        if until is not None:
-            emit(f"No master is started after {next_occurrence(until, datetime.now()):%Y-%m-%d %H:%M}", batch=batch_id)
+        stop_at = None if until is None else next_occurrence(until, datetime.now(UTC))
+        if stop_at is not None:
+            emit(f"No master is started after {stop_at:%Y-%m-%d %H:%M}", batch=batch_id)
         with monitor_batch(catalogue, batch_id, notify=notify, metrics=metrics):
             result = run_batch(
                 catalogue,
                 batch_id,
                 device=device,
                 precision=precision,
-                until=until,
+                stop_at=stop_at,
                 workers=workers,
                 ray=ray,
                 progress=make_progress(),

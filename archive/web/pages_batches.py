@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from archive.batches.planning.planner import plan_restore
+from archive.batches.planning.planner import RestoreRequest, plan_restore
 from archive.batches.running.background import run_in_background
 from archive.catalogue.schema.vocabularies import Role, TaskStatus
 from archive.report import write_report
@@ -31,7 +31,7 @@ def batches_page(call: Call) -> Response:
     query, may_run = call.parameter("plan"), call.may(Role.MANAGER)
     planned = None
     if may_run and "plan" in call.request.query_params:
-        planned = plan_restore(call.catalogue, query or None, model=_MODEL, dry_run=True)
+        planned = plan_restore(call.catalogue, query or None, RestoreRequest(model=_MODEL), dry_run=True)
     batches = browse_batches(call.state.catalogue)
     return call.page("batches.html", batches=batches, may_run=may_run, plan=planned, query=query)
 
@@ -39,7 +39,7 @@ def batches_page(call: Call) -> Response:
 def start_batch(call: Call) -> Response:
     """Plans a batch and starts it in a process of its own."""
     query = call.field("query")
-    planned = plan_restore(call.catalogue, query or None, model=_MODEL)
+    planned = plan_restore(call.catalogue, query or None, RestoreRequest(model=_MODEL))
     if planned.batch_id is None:
         return RedirectResponse("/batches?" + urlencode({"plan": query}), 303)
     run_in_background(call.catalogue.settings, planned.batch_id)

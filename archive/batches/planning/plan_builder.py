@@ -39,7 +39,7 @@ from restoration.recipe import Recipe
 
 _MAX_EXAMPLES = 3  # masters that are listed per reason
 _TASKS_COMPARED = 1000  # with the open tasks of other batches
-_IDS_PER_STATEMENT = 500  # below the databases' limits on bound variables
+_IDS_PER_TRANSACTION = 500  # it takes a moment, in which others who write on SQLite wait
 
 
 @dataclass(kw_only=True)
@@ -239,7 +239,6 @@ class PlanBuilder:
     def write(
         self,
         catalogue: Catalogue,
-        session: Session,
         kind: BatchKind,
         query: str | None,
         options: dict[str, Any],
@@ -248,33 +247,40 @@ class PlanBuilder:
     ) -> Plan:
         """Writes the refusals and, if there are tasks, the batch with its tasks.
 
+        The plan was built from a snapshot, so that other writers waited for nothing. Refusals and adoptions are written
+        in portions, the batch with its tasks in one transaction. What was removed meanwhile is left out.
+
         Raises:
             BatchError: the derivatives would not fit on the disk, and ``must_fit`` is true; nothing is written.
             StorageError: a mask can't be copied; nothing is written.
         """
         if must_fit:
-            check_disk_space(
-                self.plan(catalogue, session).volumes, "Free some disk space, or restore fewer masters at a time"
-            )
+            remedy = "Free some disk space, or restore fewer masters at a time"
+            check_disk_space(find_volumes(catalogue.settings, self.space_needed), remedy)
+        self._copy_masks(catalogue.settings)
         for refusal, ids in self.refusals.items():
-            for chunk in _chunks(ids, _IDS_PER_STATEMENT):
-                session.execute(
-                    update(Master).where(Master.id.in_(chunk)).values(refusal=refusal),
-                    execution_options={"synchronize_session": False},
-                )
-        for chunk in _chunks(self.adopted, _IDS_PER_STATEMENT):
-            adopt_trial_results(catalogue, session, chunk)
-        if not self.master_ids:
-            return self.plan(catalogue, session)
-        self.copy_masks(catalogue.settings)
-        recipe_ids = {digest: get_or_create_recipe_id(session, self.recipes[digest]) for digest in self.master_ids}
-        tasks = (
-            (master_id, recipe_ids[digest]) for digest, masters in self.master_ids.items() for master_id in masters
-        )
-        batch_id = write_batch(catalogue, session, kind, query, options, tasks)
-        return self.plan(catalogue, session, batch_id=batch_id)
+            for chunk in _chunks(ids, _IDS_PER_TRANSACTION):
+                with catalogue.session() as session:
+                    session.execute(
+                        update(Master).where(Master.id.in_(chunk)).values(refusal=refusal),
+                        execution_options={"synchronize_session": False},
+                    )
+        for chunk in _chunks(self.adopted, _IDS_PER_TRANSACTION):
+            with catalogue.session() as session:
+                adopt_trial_results(catalogue, session, chunk)
+        batch_id = self._write_batch(catalogue, kind, query, options) if self.master_ids else None
+        with catalogue.reading() as session:
+            return self.plan(catalogue, session, batch_id=batch_id)
 
-    def copy_masks(self, settings: Settings) -> None:
+    def _write_batch(self, catalogue: Catalogue, kind: BatchKind, query: str | None, options: dict[str, Any]) -> int:
+        with catalogue.session() as session:
+            recipe_ids = {digest: get_or_create_recipe_id(session, self.recipes[digest]) for digest in self.master_ids}
+            tasks = (
+                (master_id, recipe_ids[digest]) for digest, masters in self.master_ids.items() for master_id in masters
+            )
+            return write_batch(catalogue, session, kind, query, options, tasks)
+
+    def _copy_masks(self, settings: Settings) -> None:
         """Copies the masks of the recipes to the home, unless they exist there.
 
         Raises:

@@ -6,7 +6,7 @@ It needs no torch. The database selects the masters, and rows are written in bul
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -32,46 +32,73 @@ from restoration.errors import RecipeError
 from restoration.model_folders import ModelCard
 from restoration.recipe import Recipe, RecipeStage
 
-__all__ = ["NO_MODEL", "Plan", "StyleRequest", "plan_rerun", "plan_restore", "recipe_for_versions"]
+__all__ = [
+    "NO_MODEL",
+    "Plan",
+    "RestoreRequest",
+    "StyleRequest",
+    "plan_rerun",
+    "plan_restore",
+    "recipe_for_versions",
+]
 
 NO_MODEL = "none"
 """The value of ``model`` that stands for no restoration: only styles are applied."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RestoreRequest:
+    """What a restoration makes, and of which of the selected masters."""
+
+    model: str
+    """Reference of the restoration model, or ``none`` to apply styles to the masters themselves."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the model; the card's defaults apply to the others."""
+    style_request: StyleRequest | None = None
+    """Styles that are applied after the restoration; the results are styled derivatives."""
+    views: Collection[View] = RESTORABLE_VIEWS
+    """The views to restore."""
+    include_unsuited: bool = False
+    """Whether to plan masters that the model's card calls unsuited too."""
+    sample: Sample | None = None
+    """Plan only a diverse sample of the masters; it is a trial."""
+    trial: bool = False
+    """Whether the results are not current by themselves."""
+    device: str = "auto"
+    """Where the batch runs."""
+    precision: str = "auto"
+    """The arithmetic that it uses."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the batch, as :attr:`archive.catalogue.schema.tables.Batch.options` keeps them."""
+        options = {"device": self.device, "precision": self.precision}
+        options |= self.sample.as_options() if self.sample else {}
+        return options | {"trial": True} if self.is_trial else options
+
+    @property
+    def is_trial(self) -> bool:
+        return self.trial or self.sample is not None
+
+
 def plan_restore(
     catalogue: Catalogue,
-    query: str | None = None,
+    query: str | None,
+    request: RestoreRequest,
     *,
-    model: str,
-    parameters: Mapping[str, Any] | None = None,
-    style_request: StyleRequest | None = None,
-    views: Collection[View] = RESTORABLE_VIEWS,
-    include_unsuited: bool = False,
-    sample: Sample | None = None,
-    trial: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
     dry_run: bool = False,
     must_fit: bool = True,
 ) -> Plan:
-    """Plans the restoration of the masters that ``query`` selects (all without a query) with ``model``.
+    """Plans the restoration of the masters that ``query`` selects (all without a query).
 
     A master that has a derivative of the recipe is counted, not planned again; one whose last task failed is planned
-    again. Masters of other ``views``, unsuited masters, masters whose file the last check did not find as recorded, and
+    again. Masters of other views, unsuited masters, masters whose file the last check did not find as recorded, and
     masters without a mask are excluded and counted.
 
     Args:
         catalogue: the catalogue.
         query: selects masters, in Lucene syntax.
-        model: reference of the restoration model, or ``none`` to apply styles to the masters themselves.
-        parameters: parameters of the model; the card's defaults apply to the others.
-        style_request: styles that are applied after the restoration; the results are styled derivatives.
-        views: the views to restore.
-        include_unsuited: also plan masters that the model's card calls unsuited.
-        sample: plan only a diverse sample of these masters; it is a trial.
-        trial: the results are not current by themselves.
-        device: where the batch runs.
-        precision: the arithmetic that it uses.
+        request: what to make of them.
         dry_run: write nothing.
         must_fit: require enough disk space now; not needed for a batch that runs later.
 
@@ -82,40 +109,32 @@ def plan_restore(
         NotFoundError: no such model version.
         QueryError: the query has a mistake.
     """
-    if model == NO_MODEL:
-        _check_style_without_model(parameters or {}, style_request)
+    if request.model == NO_MODEL:
+        _check_style_without_model(request.parameters, request.style_request)
     wanted = parse_condition(query)
-    is_trial = trial or sample is not None
+    with catalogue.reading() as session:  # planning takes long, and a write session would stop all writers on SQLite
+        builder = _collect_restore(session, wanted, request)
+        if dry_run:
+            return builder.plan(catalogue, session)
+    return builder.write(catalogue, BatchKind.RESTORE, query, request.options, must_fit=must_fit)
+
+
+def _collect_restore(session: Session, wanted: ColumnElement[bool], request: RestoreRequest) -> PlanBuilder:
+    style_request = request.style_request
     masks = MaskFolder(style_request.masks) if style_request and style_request.masks else None
-
-    def build_plan(session: Session) -> PlanBuilder:
-        selected = _select_stages(session, model, parameters or {}, style_request)
-        makes_rgb = any(card.gives_colour(stage.parameters) for card, stage in selected)
-        builder = PlanBuilder(
-            sample=sample,
-            is_trial=is_trial,
-            masks=masks,
-            makes_rgb=makes_rgb,
-            unasked_damage_repair=_unasked_damage_repair(selected, parameters or {}),
-        )
-        exclusion_rule = None if include_unsuited else _unsuitability_rule(*(card for card, _ in selected))
-        recipe = Recipe(stages=tuple(stage for _, stage in selected))
-        builder.collect(session, wanted, recipe, views=views, exclusion_rule=exclusion_rule)
-        builder.select_sample()
-        return builder
-
-    if dry_run:
-        with catalogue.reading() as session:
-            return build_plan(session).plan(catalogue, session)
-    if masks is not None:
-        # Before the write transaction, so that other writers do not wait for these files.
-        with catalogue.reading() as session:
-            build_plan(session).copy_masks(catalogue.settings)
-    options = {"device": device, "precision": precision} | (sample.as_options() if sample else {})
-    if is_trial:
-        options["trial"] = True
-    with catalogue.session() as session:
-        return build_plan(session).write(catalogue, session, BatchKind.RESTORE, query, options, must_fit=must_fit)
+    selected = _select_stages(session, request.model, request.parameters, style_request)
+    builder = PlanBuilder(
+        sample=request.sample,
+        is_trial=request.is_trial,
+        masks=masks,
+        makes_rgb=any(card.gives_colour(stage.parameters) for card, stage in selected),
+        unasked_damage_repair=_unasked_damage_repair(selected, request.parameters),
+    )
+    exclusion_rule = None if request.include_unsuited else _unsuitability_rule(*(card for card, _ in selected))
+    recipe = Recipe(stages=tuple(stage for _, stage in selected))
+    builder.collect(session, wanted, recipe, views=request.views, exclusion_rule=exclusion_rule)
+    builder.select_sample()
+    return builder
 
 
 def _unasked_damage_repair(
@@ -195,7 +214,7 @@ def plan_rerun(
         QueryError: the query has a mistake.
     """
     wanted = STALE if query is None and model is None else parse_condition(query)
-    with catalogue.reading() if dry_run else catalogue.session() as session:
+    with catalogue.reading() as session:
         named = None if model is None else card_of(find_version(session, model, task=StageTask.RESTORATION))
         targets = _approved_cards(session) if named is None else {named.name: named}
         builder = PlanBuilder()
@@ -204,12 +223,12 @@ def plan_rerun(
                 continue
             with_recipe = wanted & (Master.current_restored_recipe_id == recipe_id)
             _collect_rerun(session, builder, with_recipe, old, targets)
+        scope = None if builder.master_ids else _rerun_scope(session, query, named)
         if dry_run:
-            plan = builder.plan(catalogue, session)
-        else:
-            options = {"device": device, "precision": precision}
-            plan = builder.write(catalogue, session, BatchKind.RERUN, query, options, must_fit=must_fit)
-        return plan if plan.tasks else replace(plan, rerun_scope=_rerun_scope(session, query, named))
+            return replace(builder.plan(catalogue, session), rerun_scope=scope)
+    options = {"device": device, "precision": precision}
+    plan = builder.write(catalogue, BatchKind.RERUN, query, options, must_fit=must_fit)
+    return replace(plan, rerun_scope=scope)
 
 
 def _rerun_scope(session: Session, query: str | None, named: ModelCard | None) -> RerunScope:

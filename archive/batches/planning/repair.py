@@ -37,14 +37,15 @@ def plan_repair(catalogue: Catalogue, query: str | None = None, *, device: str =
         )
         .order_by(Derivative.id)
     )
-    with catalogue.session() as session:
+    with catalogue.reading() as session:
         lost = session.execute(wanted).all()
-        if not lost:
-            return None
-        if device == "auto" and all(str(row.environment.get("device", "")).startswith("cpu") for row in lost):
-            device = "cpu"
-        precisions = {row.environment.get("precision") for row in lost}
-        precision = precisions.pop() if len(precisions) == 1 else None
-        options = {"device": device, "precision": precision or "auto"}
-        tasks = [(row.master_id, row.recipe_id) for row in lost]
+    if not lost:
+        return None
+    if device == "auto" and all(str(row.environment.get("device", "")).startswith("cpu") for row in lost):
+        device = "cpu"
+    precisions = {row.environment.get("precision") for row in lost}
+    precision = precisions.pop() if len(precisions) == 1 else None
+    options = {"device": device, "precision": precision or "auto"}
+    tasks = [(row.master_id, row.recipe_id) for row in lost]
+    with catalogue.session() as session:
         return write_batch(catalogue, session, BatchKind.REPAIR, query, options, tasks)

@@ -32,13 +32,12 @@ def run_batch(
     *,
     device: str | None = None,
     precision: str | None = None,
-    until: time | None = None,
+    stop_at: datetime | None = None,
     workers: WorkerCount = 1,
     ray: str | None = None,
     progress: Progress | None = None,
     set_up_worker: Callable[[], None] = no_setup,
     make_models: ModelLoader = LoadedModels,
-    clock: Callable[[], datetime] = datetime.now,
 ) -> BatchResult:
     """Processes the pending tasks of a new or resumed batch, in this process or in several worker processes.
 
@@ -51,13 +50,12 @@ def run_batch(
         batch_id: the batch.
         device: overrides the device in the batch's options.
         precision: overrides the precision in the batch's options.
-        until: a local time of day from which on no more tasks are claimed.
+        stop_at: a time with its zone, from which on no more tasks are claimed.
         workers: the number of worker processes; with several, this process only supervises them.
         ray: the address of a Ray cluster whose nodes do the work, each with so many workers.
         progress: is informed of each finished master.
         set_up_worker: the first function that each worker process calls; must be picklable.
         make_models: loads the models; must be picklable if there are several workers.
-        clock: returns the local time.
 
     Raises:
         NotFoundError: there is no such batch.
@@ -75,7 +73,6 @@ def run_batch(
         return replace(result, was_over=True)
     begun_at = retry_while_unavailable(catalogue, lambda: record_begin(catalogue, batch_id))
     with Termination() as termination, recording_error(catalogue, batch_id, begun_at, termination):
-        stop_at = None if until is None else next_occurrence(until, clock())
         options = WorkerOptions(device=device, precision=precision, stop_at=stop_at)
         listener = progress or NoProgress()
         if ray is not None:
@@ -93,7 +90,7 @@ def run_batch(
             stop = Interruption(listener.interrupted)
             with stopping_batch_on_os_errors(batch_id):
                 interrupted = work_on_batch(
-                    catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models, clock=clock
+                    catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models
                 )
         else:
             interrupted = supervise(
@@ -126,6 +123,9 @@ def check_device(catalogue: Catalogue, device: str, precision: str, *, ray: bool
 
 
 def next_occurrence(time_of_day: time, now: datetime) -> datetime:
-    """The first moment after ``now`` with this ``time_of_day``."""
-    moment = datetime.combine(now.date(), time_of_day, now.tzinfo)
-    return moment if moment > now else moment + timedelta(days=1)
+    """The first moment after ``now`` at which this machine's clock shows ``time_of_day``, with its zone."""
+    today = now.astimezone().date()
+    moment = datetime.combine(today, time_of_day).astimezone()  # a local time
+    if moment > now:
+        return moment
+    return datetime.combine(today + timedelta(days=1), time_of_day).astimezone()  # also where summer time ends between

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
@@ -139,4 +139,4 @@ class SupervisedBatch:
             reclaim_lost_tasks(self._catalogue, self._batch_id)
 
     def _is_time_up(self) -> bool:
-        return self._stop_at is not None and datetime.now(self._stop_at.tzinfo) >= self._stop_at
+        return self._stop_at is not None and datetime.now(UTC) >= self._stop_at

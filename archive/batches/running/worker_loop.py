@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic, sleep
 
 from sqlalchemy import func, select
@@ -45,7 +45,7 @@ class WorkerOptions:
     device: str  # as in ``Execution``
     precision: str
     threads: int | None = None  # of torch and of the scores; None for the default of one worker per machine
-    stop_at: datetime | None = None  # local time; from then on no task is claimed
+    stop_at: datetime | None = None  # with its zone; from then on no task is claimed
     name: str | None = None  # for log lines, if there are several workers,
     node: str | None = None  # on several machines
 
@@ -58,7 +58,6 @@ def work_on_batch(
     stop: StopRequest,
     progress: Progress,
     make_models: ModelLoader = LoadedModels,
-    clock: Callable[[], datetime] = datetime.now,
     is_help: bool = False,
 ) -> bool:
     """Runs the pre-flight checks, then works on the batch's tasks; returns whether ``stop`` ended the run.
@@ -72,7 +71,7 @@ def work_on_batch(
             not fit on the disk; no task is marked as failed.
     """
     with catalogue.keeping_connection() as connected:
-        return _work_on_batch(connected, batch_id, options, stop, progress, make_models, clock, is_help=is_help)
+        return _work_on_batch(connected, batch_id, options, stop, progress, make_models, is_help=is_help)
 
 
 def _work_on_batch(
@@ -82,7 +81,6 @@ def _work_on_batch(
     stop: StopRequest,
     progress: Progress,
     make_models: ModelLoader,
-    clock: Callable[[], datetime],
     *,
     is_help: bool,
 ) -> bool:
@@ -93,7 +91,7 @@ def _work_on_batch(
     stop_at = options.stop_at
 
     def time_is_up() -> bool:
-        return stop_at is not None and clock() >= stop_at
+        return stop_at is not None and datetime.now(UTC) >= stop_at
 
     def help_batch(more_urgent: int) -> None:
         work_on_batch(
@@ -103,7 +101,6 @@ def _work_on_batch(
             stop=stop,
             progress=NoProgress(),
             make_models=make_models,
-            clock=clock,
             is_help=True,
         )
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from sqlalchemy import select
 
 from archive import model_aliases, model_registry
-from archive.batches.planning.planner import Plan, plan_restore
+from archive.batches.planning.planner import Plan, RestoreRequest, plan_restore
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.catalogue import Catalogue
 from archive.catalogue.listings import get_batch
@@ -146,8 +146,17 @@ class Workshop:
             session.flush()
             return master.id
 
-    def plan(self, query: str | None = None, *, model: str = "mend", **options: Any) -> Plan:
-        return plan_restore(self.catalogue, query, model=model, **options)
+    def plan(
+        self,
+        query: str | None = None,
+        *,
+        model: str = "mend",
+        dry_run: bool = False,
+        must_fit: bool = True,
+        **options: Any,
+    ) -> Plan:
+        request = RestoreRequest(model=model, **options)
+        return plan_restore(self.catalogue, query, request, dry_run=dry_run, must_fit=must_fit)
 
     def planned(self, query: str | None = None, **options: Any) -> int:
         """Plans a batch that is known to have tasks; its id."""

@@ -6,8 +6,10 @@ import errno
 import os
 import shutil
 from dataclasses import asdict
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
+from time import tzset
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from archive import storage
-from archive.batches.running import commit, model_preflight, runner
+from archive.batches.running import commit, model_preflight, runner, worker_loop
 from archive.batches.running.last_run import is_run_lost, record_begin, record_end
 from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.runner import run_batch
@@ -210,16 +212,25 @@ def test_a_lost_run_is_known_on_its_machine_also_after_a_restart(workshop: Any) 
         assert not is_run_lost(session, batch_id)
 
 
-def test_no_more_tasks_are_taken_at_the_time_of_day(workshop: Any) -> None:
+def test_no_more_tasks_are_taken_at_the_stop_time_of_another_zone(
+    workshop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch_id = workshop.prepared("A", "B", "C")
-    moments = iter([datetime(2026, 5, 1, 22, 0), datetime(2026, 5, 2, 5, 59), datetime(2026, 5, 2, 6, 0)])
-    result = workshop.run(batch_id, until=time(6, 0), clock=lambda: next(moments))
+    moments = iter([datetime(2026, 5, 2, 3, 59, tzinfo=UTC), datetime(2026, 5, 2, 4, 0, tzinfo=UTC)])
+    monkeypatch.setattr(worker_loop, "datetime", SimpleNamespace(now=lambda _zone: next(moments)))
+    result = workshop.run(batch_id, stop_at=datetime(2026, 5, 2, 6, 0, tzinfo=timezone(timedelta(hours=2))))
     assert (result.done, result.pending, result.interrupted) == (1, 2, False)
     workshop.assert_interrupted(batch_id, "--until")
 
 
-def test_a_time_of_day_is_the_next_one() -> None:
-    now = datetime(2026, 5, 1, 22, 0)
-    assert runner.next_occurrence(time(23, 0), now) - now == timedelta(hours=1)
-    assert runner.next_occurrence(time(22, 0), now) - now == timedelta(days=1)
-    assert runner.next_occurrence(time(6, 0), now) == datetime(2026, 5, 2, 6, 0)
+def test_a_time_of_day_is_the_next_one_on_this_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "GMT0IST,M3.5.0/1,M10.5.0/2")  # Dublin
+        tzset()
+        now = datetime(2026, 5, 1, 21, 0, tzinfo=UTC)  # 22:00 in Dublin
+        assert runner.next_occurrence(time(23, 0), now) - now == timedelta(hours=1)
+        assert runner.next_occurrence(time(22, 0), now) - now == timedelta(days=1)
+        assert runner.next_occurrence(time(6, 0), now) == datetime(2026, 5, 2, 5, 0, tzinfo=UTC)
+        before_summer_time = datetime(2026, 3, 28, 22, 0, tzinfo=UTC)
+        assert runner.next_occurrence(time(6, 0), before_summer_time) == datetime(2026, 3, 29, 5, 0, tzinfo=UTC)
+    tzset()

@@ -5,9 +5,12 @@ import sys
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select, update
+from sqlalchemy import ColumnElement, event, insert, select, update
+from sqlalchemy.orm import Session
 
 from archive import review
+from archive.batches.planning import plan_builder
+from archive.batches.planning.candidates import Candidate, read_candidates
 from archive.batches.planning.planner import Plan, plan_rerun
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Recipe, Root, Task
@@ -42,6 +45,21 @@ def test_every_master_without_a_derivative_gets_a_task_in_the_order_of_lists(wor
     assert plan.recipes == {"mend 1.0 (strength 1)": 2}
     assert [task.master_id for task in workshop.tasks(plan.batch_id)] == [early, late]
     assert workshop.statuses(plan.batch_id) == [TaskStatus.PENDING] * 2
+
+
+def test_others_write_and_remove_while_a_batch_is_planned(workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop.model()
+    kept, removed = workshop.master("A"), workshop.master("B")
+
+    def read_while_others_write(session: Session, wanted: ColumnElement[bool]) -> list[Candidate]:
+        found = list(read_candidates(session, wanted))
+        with workshop.catalogue.session() as other:
+            other.delete(other.get_one(Master, removed))
+        return found
+
+    monkeypatch.setattr(plan_builder, "read_candidates", read_while_others_write)
+    batch_id = workshop.planned()
+    assert [task.master_id for task in workshop.tasks(batch_id)] == [kept]
 
 
 def test_what_is_made_already_is_counted_and_not_planned_again(workshop: Any) -> None:
