@@ -9,6 +9,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Access, Role
@@ -58,10 +59,11 @@ def add_account(catalogue: Catalogue, name: str, role: Role, password: str | Non
     if password is not None and len(password) < MINIMUM_PASSWORD_LENGTH:
         raise UsageError(f"the password is too short. Use at least {MINIMUM_PASSWORD_LENGTH} characters")
     hashed = None if password is None else _hasher.hash(password)
-    with catalogue.session() as session:
-        if session.scalar(select(User.id).where(User.name == name)) is not None:
-            raise UsageError(f"the account {name!r} exists. To replace it, run `archive user remove` first")
-        session.add(User(name=name, role=role, password_hash=hashed, created_at=catalogue.now(session)))
+    try:
+        with catalogue.session() as session:
+            session.add(User(name=name, role=role, password_hash=hashed, created_at=catalogue.now(session)))
+    except IntegrityError as error:  # names are unique
+        raise UsageError(f"the account {name!r} exists. To replace it, run `archive user remove` first") from error
 
 
 def remove_account(catalogue: Catalogue, name: str) -> None:

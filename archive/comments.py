@@ -17,14 +17,15 @@ def add_comment(
     """Adds a note on a rectangle, in pixels of the upright picture.
 
     Raises:
-        NotFoundError: the derivative does not exist.
+        NotFoundError: the derivative does not exist, or was removed meanwhile.
         UsageError: the text is empty or too long, or the rectangle is not inside the picture.
     """
     text = text.strip()
     if not text or len(text) > MAXIMUM_LENGTH:
         raise UsageError(f"a comment needs a text of 1 to {MAXIMUM_LENGTH} characters")
     with catalogue.session() as session:
-        derivative = session.get(Derivative, derivative_id)
+        # The lock that the comment's foreign key takes: now, so that a removal at the same moment is seen here.
+        derivative = session.get(Derivative, derivative_id, with_for_update={"read": True, "key_share": True})
         if derivative is None:
             raise NotFoundError(f"No derivative {derivative_id}.")
         master = session.get_one(Master, derivative.master_id)

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Select, exists, false, func, literal, or_, select, union_all
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import lock_masters, update_current_derivatives
 from archive.catalogue.events import record_event
 from archive.catalogue.query.file_predicates import HAS_FILE, IS_COPY
 from archive.catalogue.query.lucene_parser import parse_condition
+from archive.catalogue.query.status_predicates import FIRST_OF_FILE
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
 from archive.progress_reporting import NoProgress, Progress
@@ -136,12 +137,9 @@ def verify_files(
 
 def _due(wanted: _Wanted) -> list[Select[*tuple[Any, ...]]]:
     """Selects, for one kind, the number, id, stored path, digest and last check of the files that are due."""
-    page = aliased(Master)
-    # The first picture of a file represents the file.
-    first_page = select(func.min(page.page)).where(page.path == Master.path).scalar_subquery()
     masters: Select[*tuple[Any, ...]] = select(
         literal(0).label("kind"), Master.id, Master.path, Master.sha256, Master.verified_at.label("checked")
-    ).where(Master.page == first_page)
+    ).where(FIRST_OF_FILE)
     derivatives: Select[*tuple[Any, ...]] = select(
         literal(1).label("kind"),
         Derivative.id,

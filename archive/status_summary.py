@@ -15,7 +15,7 @@ from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import get_batch
 from archive.catalogue.query.file_predicates import HAS_FILE
-from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
+from archive.catalogue.query.status_predicates import FIRST_OF_FILE, REVIEW, STATUS, STATUSES
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master, Review
 from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.catalogue.sessions import Catalogue
@@ -95,7 +95,7 @@ def _count_rejected(session: Session) -> int:
 
 def _master_bytes(session: Session) -> int:
     """The size of all files of masters; a file with several pictures counts once."""
-    return int(session.scalar(select(func.sum(Master.size)).where(Master.page == 1)) or 0)
+    return int(session.scalar(select(func.sum(Master.size)).where(or_(Master.page == 1, FIRST_OF_FILE))) or 0)
 
 
 def _last_verify(session: Session) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from archive.accounts import add_account, check_password, find_account, list_accounts, remove_account
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Access, Role
+from archive.catalogue.schema.web_review_tables import User
 from archive.comments import add_comment
 from archive.errors import NotFoundError, UsageError
-from tests.catalogue_rows import add_derivative, add_item, add_version
+from tests.catalogue_rows import AT, add_derivative, add_item, add_version
 
 
 def test_a_password_opens_its_account_only(catalogue: Catalogue) -> None:
@@ -31,9 +34,32 @@ def test_what_can_be_no_account_is_refused(catalogue: Catalogue) -> None:
     for name, password in (("anna", None), (" ", None), ("a\nb", None), ("x" * 201, None), ("bo", "short")):
         with pytest.raises(UsageError):
             add_account(catalogue, name, Role.VIEWER, password)
+    with pytest.raises(UsageError, match="the account 'anna' exists"):
+        add_account(catalogue, "anna", Role.VIEWER, None)
     remove_account(catalogue, "anna")
     with pytest.raises(NotFoundError):
         remove_account(catalogue, "anna")
+
+
+def test_of_two_accounts_of_one_name_that_are_added_at_the_same_time_the_second_is_refused(
+    catalogue: Catalogue,
+) -> None:
+    refusals = []
+
+    def add() -> None:
+        try:
+            add_account(catalogue, "anna", Role.VIEWER, None)
+        except UsageError as error:
+            refusals.append(str(error))
+
+    second = threading.Thread(target=add)
+    with catalogue.session() as session:
+        session.add(User(name="anna", role=Role.MANAGER, created_at=AT))
+        session.flush()
+        second.start()
+        second.join(0.2)  # it waits for the end of this transaction
+    second.join()
+    assert refusals == ["the account 'anna' exists. To replace it, run `archive user remove` first"]
 
 
 def test_a_comment_is_kept_with_its_place(catalogue: Catalogue) -> None:

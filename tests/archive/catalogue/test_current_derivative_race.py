@@ -14,7 +14,8 @@ from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.current_derivative import count_from_now, lock_masters, update_current_derivatives
 from archive.catalogue.schema.tables import Derivative, Event, Master, ModelAlias
 from archive.catalogue.schema.vocabularies import EventType
-from archive.errors import UsageError
+from archive.comments import add_comment
+from archive.errors import NotFoundError, UsageError
 from archive.model_aliases import remove_alias, set_alias
 from archive.progress_reporting import NoProgress
 from archive.withdrawal import complete_withdrawals, withdraw_derivative
@@ -189,6 +190,28 @@ def test_an_alias_that_was_just_moved_is_not_removed(catalogue: Catalogue) -> No
     removal.join()
 
     assert [str(error) for error in refusals] == ["mend@trial is not removed, because it is mend@2.0, not 1.0"]
+
+
+def test_a_comment_on_a_derivative_that_is_being_removed_finds_no_derivative(catalogue: Catalogue) -> None:
+    with catalogue.session() as session:
+        derivative = add_derivative(session, add_item(session, "A").masters[0], add_version(session))
+    answers = []
+
+    def comment() -> None:
+        try:
+            add_comment(catalogue, derivative.id, x=0, y=0, width=5, height=5, text="a scratch", author="anna")
+        except NotFoundError as error:
+            answers.append(str(error))
+
+    waiting = threading.Thread(target=comment)
+    with catalogue.session() as session:
+        removed = session.get_one(Derivative, derivative.id, with_for_update=True)  # as archive remove locks it
+        session.get_one(Master, removed.master_id).current_restored_id = None
+        waiting.start()
+        _wait_until_blocked(catalogue, waiting)
+        session.delete(removed)
+    waiting.join()
+    assert answers == [f"No derivative {derivative.id}."]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
