@@ -20,9 +20,8 @@ from sqlalchemy.orm import Session
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import lock_masters, update_current_derivatives
 from archive.catalogue.events import record_event
-from archive.catalogue.query.file_predicates import HAS_FILE, IS_COPY
+from archive.catalogue.query.file_predicates import FIRST_OF_FILE, HAS_FILE, IS_COPY
 from archive.catalogue.query.lucene_parser import parse_condition
-from archive.catalogue.query.status_predicates import FIRST_OF_FILE
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
 from archive.progress_reporting import NoProgress, Progress

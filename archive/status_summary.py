@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from archive.batches.running.last_run import list_interrupted_batches
 from archive.catalogue.approved_versions import unapplied_versions
 from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import get_batch
-from archive.catalogue.query.file_predicates import HAS_FILE
-from archive.catalogue.query.status_predicates import FIRST_OF_FILE, REVIEW, STATUS, STATUSES
+from archive.catalogue.query.file_predicates import FIRST_OF_FILE, HAS_FILE
+from archive.catalogue.query.status_predicates import REVIEW, STATUS, STATUSES
 from archive.catalogue.schema.tables import Batch, Derivative, Event, Item, Master, Review
 from archive.catalogue.schema.vocabularies import Decision, EventType
 from archive.catalogue.sessions import Catalogue

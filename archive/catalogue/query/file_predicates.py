@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import aliased
 
 from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.vocabularies import FileFault
@@ -14,3 +15,9 @@ HAS_FILE: ColumnElement[bool] = and_(
 
 IS_COPY: ColumnElement[bool] = ~Master.path.startswith("/")
 """True for a master whose file is a copy in the home; of a single master, see :attr:`Master.is_copy`."""
+
+_of_file = aliased(Master)
+FIRST_OF_FILE: ColumnElement[bool] = Master.page == (
+    select(func.min(_of_file.page)).where(_of_file.path == Master.path).scalar_subquery()
+)
+"""True for one master of each file: that of its first picture, or of the next one whose master was not removed."""

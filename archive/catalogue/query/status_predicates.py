@@ -5,7 +5,7 @@ A predicate is true or false for every row of ``masters``, never NULL, so that i
 
 from __future__ import annotations
 
-from sqlalchemy import Case, ColumnElement, and_, case, func, or_, select, true
+from sqlalchemy import Case, ColumnElement, and_, case, or_, select, true
 from sqlalchemy.orm import aliased
 
 from archive.catalogue.current_derivative import newest_decision
@@ -21,13 +21,6 @@ from archive.catalogue.schema.vocabularies import (
 _MISSING = (FileFault.MISSING, FileFault.CHANGED)
 LOST_MASTER: ColumnElement[bool] = and_(Master.file_fault.is_not(None), Master.file_fault.in_(_MISSING))
 """True if the last check did not find the master's own file with its recorded bytes."""
-
-
-_of_file = aliased(Master)
-FIRST_OF_FILE: ColumnElement[bool] = Master.page == (
-    select(func.min(_of_file.page)).where(_of_file.path == Master.path).scalar_subquery()
-)
-"""True for one master of each file: that of its first picture, or of the next one whose master was not removed."""
 
 
 def _lost() -> ColumnElement[bool]:
