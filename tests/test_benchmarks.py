@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-WITHOUT_COMMAND = ("postgresql_server", "scans")
+WITHOUT_COMMAND = ("large_catalogue", "postgresql_server", "scans")
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in WITHOUT_COMMAND)
 
 
