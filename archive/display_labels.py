@@ -98,8 +98,12 @@ def format_score_value(score: Record) -> str:
 
 def format_number(name: str, value: float) -> str:
     """A metric's value: counts without decimals, shares with four, larger numbers with two."""
-    decimals = 0 if name in _COUNTS else 4 if abs(value) <= 1 else 2
-    return f"{value:.{decimals}f}"
+    return f"{value:.{metric_decimals(name, value)}f}"
+
+
+def metric_decimals(name: str, value: float) -> int:
+    """The decimals that the value of a metric is shown with."""
+    return 0 if name in _COUNTS else 4 if abs(value) <= 1 else 2
 
 
 def score_unit(score: Record) -> str:

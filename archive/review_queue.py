@@ -28,6 +28,8 @@ from archive.errors import NotFoundError, UsageError
 CLAIM_SECONDS = 120
 BY_ACCESSION_NUMBER = "accession_number"
 NOISE_REMOVED = "noise_removed"
+DECIDED_IN_GRID = "decided in the grid"
+"""The reason that is recorded with a decision about many pictures at once, seen as small pictures."""
 _WORST_IS_LOW = frozenset({"contrast", "colourfulness"})
 
 
@@ -40,7 +42,11 @@ class QueueEntry:
     derivative_id: int
     master_id: int
     accession_number: str
+    title: str | None
+    access: str
     sequence: int
+    smoothed_share: float | None
+    """Of the area, 0 to 1; None if it was not measured."""
     decision: str | None
     """The newest, unless it was undone."""
     claimed_by: str | None
@@ -61,6 +67,11 @@ class QueueState:
 def sort_orders() -> tuple[str, ...]:
     """The possible orders of a queue: the accession number, or a measure with its worst values first."""
     return (BY_ACCESSION_NUMBER, *CHANGE_METRICS, NOISE_REMOVED, *IMAGE_METRICS)
+
+
+def begins_with_lowest(sort_by: str) -> bool:
+    """Whether low values are the worst ones of a measure, so that a queue in its order begins with them."""
+    return sort_by in _WORST_IS_LOW
 
 
 def open_queue(catalogue: Catalogue, query: str, sort_by: str) -> int:
@@ -206,7 +217,7 @@ def _ordered_derivatives(query: str, sort_by: str) -> Select[Any]:
         score: ColumnElement[float] = _noise(ScoredImage.SOURCE) - _noise(ScoredImage.DERIVATIVE)
     else:
         score = image_score(Derivative.id, sort_by)
-    worst_first = score.asc() if sort_by in _WORST_IS_LOW else score.desc()
+    worst_first = score.asc() if begins_with_lowest(sort_by) else score.desc()
     return wanted.order_by(None).order_by(
         worst_first.nulls_last(), Item.accession_number, Master.sequence, Derivative.id
     )
@@ -267,7 +278,10 @@ def _entry_columns(wanted: Select[Any]) -> Select[Any]:
         ReviewQueueEntry.derivative_id,
         Derivative.master_id,
         Item.accession_number,
+        Item.title,
+        Item.access,
         Master.sequence,
+        image_score(ReviewQueueEntry.derivative_id, "smoothed_share").label("smoothed_share"),
         newest_decision(ReviewQueueEntry.derivative_id).label("decision"),
         ReviewQueueEntry.claimed_by,
         ReviewQueueEntry.claim_expires_at,
@@ -283,6 +297,9 @@ def _entry(row: Any, now: Any) -> QueueEntry:
         derivative_id=row.derivative_id,
         master_id=row.master_id,
         accession_number=row.accession_number,
+        title=row.title,
+        access=row.access.value,
+        smoothed_share=row.smoothed_share,
         sequence=row.sequence,
         decision=row.decision,
         claimed_by=row.claimed_by if is_claimed else None,

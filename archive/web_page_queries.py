@@ -15,7 +15,7 @@ from archive.catalogue.current_derivative import newest_decision
 from archive.catalogue.listings import get_batch, get_item_details, list_batches, list_items
 from archive.catalogue.schema.tables import Batch, Derivative, Item, Master, Review, Task
 from archive.catalogue.schema.vocabularies import Access, DerivativeKind, TaskStatus
-from archive.display_labels import Record, describe_recipe, format_score_value
+from archive.display_labels import Record, describe_recipe
 from archive.errors import NotFoundError
 
 PAGE_SIZE = 48
@@ -48,24 +48,21 @@ class DerivativePage:
         return describe_recipe(self.derivative["recipe"])
 
     @property
-    def scores(self) -> dict[str, list[tuple[str, bool, str]]]:
-        """Scores of the whole picture: metric, whether it is against the clean reference, and value.
+    def scores(self) -> dict[str, list[tuple[str, bool, list[Record | None]]]]:
+        """Scores of the whole picture: metric, whether it is against the clean reference, and score.
 
-        ``changed`` are those against the scan; ``before_after`` has the values of scan and derivative.
+        ``changed`` are those against the scan; ``before_after`` has two scores each, of scan and derivative.
         """
         whole = [score for score in self.derivative["quality"] if score["stage"] is None]
-        changed = [
-            (score["metric"], False, format_score_value(score)) for score in whole if score["compared_with"] == "source"
+        changed: list[tuple[str, bool, list[Record | None]]] = [
+            (score["metric"], False, [score]) for score in whole if score["compared_with"] == "source"
         ]
-        before_after: dict[tuple[str, bool], dict[str, str]] = {}
+        before_after: dict[tuple[str, bool], dict[str, Record]] = {}
         for score in whole:
             if score["compared_with"] in (None, "reference"):
                 key = score["metric"], score["compared_with"] is not None
-                before_after.setdefault(key, {})[score["image"]] = format_score_value(score)
-        both = [
-            (*key, f"{found.get('source', '–')} → {found.get('derivative', '–')}")
-            for key, found in before_after.items()
-        ]
+                before_after.setdefault(key, {})[score["image"]] = score
+        both = [(*key, [found.get("source"), found.get("derivative")]) for key, found in before_after.items()]
         return {"changed": changed, "before_after": both}
 
 
@@ -78,7 +75,7 @@ def browse_items(
         QueryError: the query has a mistake.
     """
     with catalogue.reading() as session:
-        found = list_items(session, query, limit, access=account.access, after=after, further=["date_text"])
+        found = list_items(session, query, limit, access=account.access, after=after, further=["access", "date_text"])
         records = list(found)
         masters: dict[int, tuple[int, int | None]] = {}
         rows = session.execute(

@@ -23,11 +23,12 @@ from starlette.routing import Route
 from archive.accounts import Account, find_account
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.vocabularies import Role
-from archive.errors import ArchiveError, NotFoundError, UsageError
+from archive.errors import ArchiveError, NotFoundError, QueryError, UsageError
 from archive.views.iiif_request import RequestError
 from archive.views.view_store import ViewPendingError
 from archive.web.page_templates import render_page
 from archive.web.server_state import ServerState
+from archive.web.stored_values import query_mistake
 from archive.web.translations import Texts, choose_language
 
 MAXIMUM_FORM_BYTES = 64 * 1024
@@ -170,7 +171,7 @@ async def _answer(endpoint: Endpoint, state: ServerState, request: Request) -> R
     if endpoint.role is not None and account is None:
         return login_required(call)
     if endpoint.role is not None and account is not None and not account.may(endpoint.role):
-        return error_page(call, 403, call.texts("error.role", role=endpoint.role.value))
+        return error_page(call, 403, call.texts("error.role", role=call.texts(f"role.{endpoint.role.value}")))
     if endpoint.method == "POST":
         if state.options.read_only and endpoint.role is not None:
             return error_page(call, 403, call.texts("error.read_only"))
@@ -200,6 +201,8 @@ async def _run(page: Page, call: Call) -> Response:
             return error_page(call, error.status, str(error))
         except NotFoundError as error:
             return error_page(call, 404, str(error))
+        except QueryError as error:
+            return error_page(call, 400, query_mistake(call.texts, error))
         except UsageError as error:
             return error_page(call, 400, str(error))
         except ArchiveError as error:

@@ -4,6 +4,7 @@
  * OpenSeadragon shows the tiles of the server's IIIF services.
  */
 import { fill, pageData, request } from "./server.js";
+import { synchronisePanes } from "./synchronised_panes.js";
 import { enableControls } from "./viewer_controls.js";
 
 /** @type {any} */
@@ -41,6 +42,7 @@ export class PictureViewer {
     /** @type {PictureData | null} */
     this.picture = null;
     this.mode = "slider";
+    this.previousMode = "slider";
     this.showsScan = false;
     this.showsChanges = false;
     /** @type {Record<string, number>} the number of the last visited place of each kind */
@@ -51,7 +53,7 @@ export class PictureViewer {
     /** @type {any} the derivative's image, once it is shown */
     this.after = null;
     this.label();
-    this.synchronise();
+    synchronisePanes(this);
     enableControls(this);
   }
 
@@ -206,7 +208,7 @@ export class PictureViewer {
       button.setAttribute("aria-pressed", String(button.dataset.mode === this.mode));
     }
     this.root.querySelector("[data-action=changes]")?.setAttribute("aria-pressed", String(this.showsChanges));
-    /** @type {HTMLElement} */ (this.root.querySelector(".legend")).hidden = !this.showsChanges;
+    this.showLegends();
     const [before, after, left] = await this.baseImages(picture);
     if (update !== this.updates) {
       return;
@@ -285,12 +287,22 @@ export class PictureViewer {
     return this.changes.state;
   }
 
+  showLegends() {
+    const isDifference = this.mode === "difference" && Boolean(this.picture?.difference);
+    /** @type {HTMLElement} */ (this.root.querySelector(".legend.changes")).hidden = !this.showsChanges;
+    /** @type {HTMLElement} */ (this.root.querySelector(".legend.difference")).hidden = !isDifference;
+  }
+
   /** @param {string} mode */
   setMode(mode) {
     const { viewport } = this.main;
     const isWhole = Math.abs(viewport.getZoom() / viewport.getHomeZoom() - 1) < 0.01;
+    if (mode !== this.mode) {
+      this.previousMode = this.mode;
+    }
     this.mode = mode;
     this.root.dataset.mode = mode;
+    this.showLegends();
     this.main.forceResize();
     this.second.forceResize();
     if (isWhole && this.picture !== null) {
@@ -319,16 +331,21 @@ export class PictureViewer {
     this.main.viewport.fitBounds(new OpenSeadragon.Rect(0, 0, 1, picture.height / picture.width), immediately);
   }
 
+  /** The zoom at which one pixel of the picture is one pixel of the screen. */
+  actualZoom() {
+    return /** @type {PictureData} */ (this.picture).width / (this.main.container.clientWidth * devicePixelRatio);
+  }
+
   actualSize() {
-    const picture = /** @type {PictureData} */ (this.picture);
-    this.main.viewport.zoomTo(picture.width / (this.main.container.clientWidth * devicePixelRatio));
+    this.main.viewport.zoomTo(this.actualZoom());
   }
 
   /**
    * Zooms to a place and marks it.
    * @param {Place} place
+   * @param {number} [leastZoom] of a large place, only its middle is shown, at this zoom
    */
-  goTo(place) {
+  goTo(place, leastZoom = 0) {
     const margin = 0.5 * Math.max(place.width, place.height);
     const scale = 1 / /** @type {PictureData} */ (this.picture).width;
     const location = new OpenSeadragon.Rect(place.x * scale, place.y * scale, place.width * scale, place.height * scale);
@@ -336,6 +353,9 @@ export class PictureViewer {
       location.x - margin * scale, location.y - margin * scale,
       location.width + 2 * margin * scale, location.height + 2 * margin * scale,
     ));
+    if (this.main.viewport.getZoom() < leastZoom) {
+      this.main.viewport.zoomTo(leastZoom);
+    }
     this.clearPlaces();
     const element = document.createElement("div");
     element.className = "place";
@@ -364,34 +384,15 @@ export class PictureViewer {
     }
     const number = ((this.visited[kind] ?? -1) + 1) % places.length;
     this.visited[kind] = number;
-    this.goTo(places[number]);
+    if (kind === "smoothed" && this.mode === "difference") {
+      this.setMode(this.previousMode); // a difference does not show texture
+    }
+    this.goTo(places[number], this.actualZoom());
     this.say(fill(this.texts.place_of, { number: number + 1, total: places.length }));
   }
 
   /** @param {string} text */
   say(text) {
     /** @type {HTMLElement} */ (this.root.querySelector(".announce")).textContent = text;
-  }
-
-  /** Lets both viewers show the same part. */
-  synchronise() {
-    let follows = false;
-    /** @param {any} leader @param {any} follower */
-    const follow = (leader, follower) => {
-      leader.addHandler("viewport-change", () => {
-        if (follows || follower.world.getItemCount() === 0 || this.mode !== "side_by_side") {
-          return;
-        }
-        follows = true;
-        follower.viewport.zoomTo(leader.viewport.getZoom(true), null, true);
-        follower.viewport.panTo(leader.viewport.getCenter(true), true);
-        follows = false;
-      });
-    };
-    follow(this.main, this.second);
-    follow(this.second, this.main);
-    for (const name of ["viewport-change", "resize", "animation"]) {
-      this.main.addHandler(name, () => this.clip());
-    }
   }
 }

@@ -52,6 +52,15 @@ function describe(picture) {
   title.replaceChildren(link);
   /** @type {HTMLElement} */ (document.getElementById("entry-subtitle")).textContent =
     [picture.title, picture.sequence > 1 ? `${scanWord} ${picture.sequence}` : ""].filter(Boolean).join(" · ");
+  const access = /** @type {HTMLElement} */ (document.getElementById("entry-access"));
+  access.hidden = picture.access === null;
+  access.textContent = `⚠ ${picture.access}`;
+  const facts = picture.facts.flatMap((/** @type {[string, string]} */ fact) => fact.map((text, place) => {
+    const element = document.createElement(place === 0 ? "dt" : "dd");
+    element.textContent = text;
+    return element;
+  }));
+  /** @type {HTMLElement} */ (document.getElementById("entry-facts")).replaceChildren(...facts);
   for (const [group, scores] of Object.entries(picture.scores)) {
     const body = /** @type {HTMLElement} */ (document.getElementById(`scores_${group}`));
     body.replaceChildren(...scores.map(describeScore));

@@ -44,7 +44,7 @@ export function enableControls(viewer) {
     if (key === "b") {
       viewer.showScan(true);
     } else if (key in MODES && !event.repeat) {
-      viewer.setMode(key === "d" && viewer.mode === "difference" ? "slider" : MODES[key]);
+      viewer.setMode(key === "d" && viewer.mode === "difference" ? viewer.previousMode : MODES[key]);
     } else if (key in KEYS) {
       actions[KEYS[key]]();
     } else {

@@ -22,6 +22,20 @@ class Texts:
         text = languages[self.language].get(key) or languages[DEFAULT_LANGUAGE][key]
         return text.format(**values) if values else text
 
+    def value(self, section: str, value: str) -> str:
+        """The text of a stored value such as ``open`` of the section ``access``; the value itself if it has none."""
+        key = f"{section}.{value}"
+        return self(key) if key in _languages()[DEFAULT_LANGUAGE] else value
+
+    def number(self, value: float, decimals: int = 0) -> str:
+        """A number with the separators of the language, such as ``1,234.5``."""
+        signs = {",": self("language.thousands"), ".": self("language.decimal")}
+        return "".join(signs.get(sign, sign) for sign in f"{value:,.{decimals}f}")
+
+    def percent(self, share: float) -> str:
+        """A share from 0 to 1 as percent, with two decimals below 1 %."""
+        return self("language.percent", value=self.number(100 * share, 2 if 0 < share < 0.01 else 1))
+
     def section(self, name: str) -> dict[str, str]:
         """All texts of a section, by their keys without it: what scripts of a page need."""
         prefix = f"{name}."

@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 
 import archive.web
-from archive.catalogue.schema.vocabularies import Decision, DerivativeKind, Role, TaskStatus
-from archive.review_queue import sort_orders
+from archive.catalogue.query.status_predicates import FILE_MISSING
+from archive.catalogue.schema.vocabularies import Access, Decision, DerivativeKind, EventType, Role, TaskStatus, View
+from archive.review_queue import DECIDED_IN_GRID, sort_orders
+from archive.settings import Settings
 from archive.web.static_files import asset_url, static_files
-from archive.web.translations import choose_language, known_languages, texts_of
+from archive.web.translations import Texts, choose_language, known_languages, texts_of
 
 WEB = Path(archive.web.__file__).parent
 SECTIONS_OF_SCRIPTS = {"batch_page.js": "batch", "picture_viewer.js": "picture", "queue_page.js": "queue"}
@@ -47,15 +49,25 @@ def test_every_text_that_a_page_names_exists() -> None:
 def test_every_value_of_the_catalogue_that_a_page_shows_has_a_text() -> None:
     values = {
         "batch": {*TaskStatus, "interrupted"},
+        "access": set(Access),
+        "event": set(EventType) - {EventType.MODEL_REGISTRATION, EventType.ALIAS_CHANGE, EventType.DEACCESSION},
         "kind": set(DerivativeKind),
         "metric": {*sort_orders(), "psnr", "ssim", "content_ssim"} - {"accession_number"},
         "review": set(Decision),
+        "reason": {*Settings.rejection_reasons, DECIDED_IN_GRID},
         "role": set(Role),
-        "status": {"failed", "stale", "unrestored", "refused"},
+        "status": {"failed", "stale", "restored", "withdrawn", FILE_MISSING, "refused", "unrestored"},
+        "view": set(View),
     }
     english = texts_of("en")
     for section, expected in values.items():
         assert {f"{section}.{value}" for value in expected} <= english.keys()
+
+
+def test_numbers_have_the_separators_of_the_language() -> None:
+    assert (Texts("en").number(1234.567, 2), Texts("de").number(1234.567, 2)) == ("1,234.57", "1.234,57")
+    assert (Texts("en").percent(0.104), Texts("de").percent(0.104)) == ("10.4%", "10,4 %")
+    assert Texts("de").percent(0.0003) == "0,03 %"
 
 
 def test_the_language_is_the_chosen_one_else_the_first_known() -> None:
