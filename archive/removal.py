@@ -18,7 +18,6 @@ from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, se
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from archive.batches.running.interruption import Interruption, Termination
 from archive.catalogue import Catalogue
 from archive.catalogue.current_derivative import lock_masters
 from archive.catalogue.events import operator_agent
@@ -31,6 +30,7 @@ from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.catalogue.schema.web_review_tables import Comment, ReviewQueueEntry
 from archive.errors import ArchiveError, UsageError
 from archive.failpoints import failpoint
+from archive.interruption import Interruption
 from archive.progress_reporting import NoProgress, Progress
 from archive.removal_plan import RemovalPlan, find_refusal
 from archive.views.view_store import remove_views
@@ -83,7 +83,7 @@ def remove_masters(
         raise plan.refusal
     done, progress = Removal(), progress or NoProgress()
     progress.start(len(plan.master_ids), "masters")
-    with Termination(), Interruption(progress.interrupted) as stop:
+    with Interruption(progress.interrupted) as stop, stop.deferred():
         try:
             for start in range(0, len(plan.master_ids), _PORTION):
                 if stop.requested:

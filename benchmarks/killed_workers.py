@@ -27,6 +27,7 @@ from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.running.worker_process import no_setup
 from archive.catalogue import Catalogue
 from archive.catalogue.schema import migration
+from archive.interruption import StopRequest
 from archive.progress_reporting import NoProgress
 from archive.settings import create_home
 from benchmarks.postgresql_server import temporary_postgresql
@@ -116,6 +117,7 @@ def _run(workshop: Workshop, batch_id: int, workers: int, loader: FakeModelLoade
         workshop.catalogue,
         batch_id,
         placed,
+        stop=StopRequest(),
         progress=NoProgress(),
         make_models=loader,
         set_up_worker=no_setup,

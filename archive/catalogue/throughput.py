@@ -64,21 +64,21 @@ def tasks_of_models(names: Iterable[str]) -> ColumnElement[bool]:
 
 
 class OpenWork(NamedTuple):
-    """The total pixels of the batch's pending and running tasks."""
+    """The pending and running tasks of a batch: their number, and the pixels of their masters."""
 
     tasks: int
     pixels: int
 
 
 def measure_open_work(session: Session, batch_id: int) -> OpenWork:
-    """The network time of each stage in the batch: stage, seconds, and masters."""
+    """The open work of a batch; zeros if no task is open."""
     counted = select(func.count(Task.id), func.sum(PIXELS)).join(Master, Task.master_id == Master.id)
     tasks, pixels = session.execute(counted.where(*open_tasks(batch_id))).one()
     return OpenWork(tasks=tasks, pixels=int(pixels or 0))
 
 
 def stage_seconds(session: Session, batch_id: int) -> list[dict[str, Any]]:
-    """The total time covered by at least one of the spans."""
+    """The network time of each stage in the batch: stage, seconds, and masters."""
     seconds: Counter[str] = Counter()
     masters: Counter[str] = Counter()
     records = session.scalars(
@@ -94,7 +94,7 @@ def stage_seconds(session: Session, batch_id: int) -> list[dict[str, Any]]:
 
 
 def covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
-    """How long at least one of the spans was going on."""
+    """The total time (s) covered by at least one of the spans."""
     covered, until = 0.0, None
     for began, ended in sorted(spans):
         if until is None or began > until:

@@ -1,8 +1,7 @@
-"""The state of an unfinished package: its request, and the process that works on it."""
+"""The state of an unfinished package: its request. One process at a time works on a package."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from archive.errors import StorageError
+from archive.file_locks import hold_path
 from archive.storage import make_folder, require_parent
 
 STATE_NAME = "unfinished-package.json"
@@ -37,11 +37,13 @@ def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
             on it.
     """
     require_parent(folder)
-    state = folder / STATE_NAME
+    _check(folder)
     wanted = json.loads(json.dumps(asdict(request)))
-    if _is_free(folder):
-        _begin(folder, state, json.dumps(wanted, ensure_ascii=False))
-    with _locked(folder, state) as text:
+    with hold_path(folder):
+        state = _check(folder)
+        if _is_free(folder):
+            _begin(state, json.dumps(wanted, ensure_ascii=False))
+        text = state.read_text(encoding="utf-8")
         if json.loads(text) != wanted:
             raise StorageError(
                 f"{folder} is an unfinished package of another request: {text}. "
@@ -51,29 +53,21 @@ def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
         state.unlink()
 
 
+def _check(folder: Path) -> Path:
+    """Checks that a package can be begun or continued in a folder; returns the path of its state."""
+    state = folder / STATE_NAME
+    if not _is_free(folder) and not state.is_file():
+        raise StorageError(f"{folder} exists and is not an unfinished package. Name a folder that isn't there")
+    return state
+
+
 def _is_free(folder: Path) -> bool:
     """Whether a folder is absent or empty, or contains only what an interruption at the very start leaves."""
     return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= {_BEGINNING})
 
 
-def _begin(folder: Path, state: Path, text: str) -> None:
-    make_folder(folder)
-    beginning = folder / _BEGINNING
+def _begin(state: Path, text: str) -> None:
+    make_folder(state.parent)
+    beginning = state.with_name(_BEGINNING)
     beginning.write_text(text, encoding="utf-8")
     beginning.rename(state)  # the state appears whole
-
-
-@contextmanager
-def _locked(folder: Path, state: Path) -> Iterator[str]:
-    try:
-        file = state.open(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise StorageError(
-            f"{folder} exists and is not an unfinished package. Name a folder that isn't there"
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(f"another process is making the package {folder}. Wait until it ends") from None
-        yield file.read()

@@ -233,11 +233,19 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def _decode(value: str) -> str:
+    """The value of a header, which Starlette has decoded as Latin-1, as UTF-8 if its bytes are UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return value
+
+
 def _identify(state: ServerState, request: Request) -> tuple[Account | None, str]:
     """The account of a request, and what its CSRF token is bound to."""
     options = state.options
     if options.trusted_header and options.is_trusted_proxy(_address(request)):
-        name = request.headers.get(options.trusted_header, "").strip()
+        name = _decode(request.headers.get(options.trusted_header, "")).strip()
         if name:
             found = find_account(state.catalogue, name) or Account(name=name, role=Role.VIEWER)
             return found, f"header:{name}"

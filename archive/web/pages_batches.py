@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +21,7 @@ from archive.web.guarded_endpoint import Call, Endpoint
 from archive.web_page_queries import browse_batches, get_batch_page, get_batch_progress
 
 _MODEL = "denoise-deblur"
+_PART_BYTES = 64 * 1024
 _EVERY_SECONDS = 2.0
 _LONGEST_SECONDS = 600.0  # then the browser connects again
 _MOST_STREAMS = 16
@@ -52,10 +54,16 @@ def report(call: Call) -> Response:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
         write_report(call.state.catalogue, query or None, path)
-        content = path.read_bytes()
-    return Response(
-        content, media_type="text/html", headers={"content-disposition": 'attachment; filename="report.html"'}
-    )
+        size = path.stat().st_size
+        file = path.open("rb")  # it can still be read after the folder was removed
+    headers = {"content-disposition": 'attachment; filename="report.html"', "content-length": str(size)}
+    return StreamingResponse(_parts(file), media_type="text/html", headers=headers)
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while part := file.read(_PART_BYTES):
+            yield part
 
 
 def batch_page(call: Call) -> Response:

@@ -12,7 +12,6 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
-from archive.batches.running.interruption import Termination
 from archive.batches.running.leases import LeaseHolder
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import IS_OPEN, was_begun
@@ -21,6 +20,7 @@ from archive.catalogue.schema.column_types import DatabaseClock
 from archive.catalogue.schema.tables import Batch, Task
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import ArchiveError
+from archive.interruption import Interruption
 
 TIME_IS_UP: Final = "the time of --until was reached"
 
@@ -68,21 +68,19 @@ def record_end(catalogue: Catalogue, batch_id: int, begun_at: datetime, reason: 
 
 
 @contextmanager
-def recording_error(
-    catalogue: Catalogue, batch_id: int, begun_at: datetime, termination: Termination
-) -> Iterator[None]:
+def recording_error(catalogue: Catalogue, batch_id: int, begun_at: datetime, stop: Interruption) -> Iterator[None]:
     """Records an error or interruption that ends the run; while the database is unavailable, nothing is recorded."""
     try:
         yield
     except BaseException as error:
         with suppress(*DATABASE_UNAVAILABLE):
-            record_end(catalogue, batch_id, begun_at, _describe(error, termination))
+            record_end(catalogue, batch_id, begun_at, _describe(error, stop))
         raise
 
 
-def _describe(error: BaseException, termination: Termination) -> str:
+def _describe(error: BaseException, stop: Interruption) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return termination.reason
+        return stop.reason
     return str(error) if isinstance(error, ArchiveError) else f"unexpected {type(error).__name__}: {error}"
 
 

@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 from uuid import uuid4
 
-from archive.batches.running.interruption import Interruption, StopRequest, keeping_sigterm_handler
 from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.log_context import batch_context
 from archive.batches.running.model_preflight import ModelLoader
@@ -29,6 +28,7 @@ from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.running.worker_process import Report, WorkerJob
 from archive.catalogue import Catalogue
 from archive.errors import BatchError, UsageError
+from archive.interruption import StopRequest, keeping_sigterm_handler
 from archive.progress_reporting import Progress
 
 _log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ def supervise_on_ray(
     *,
     address: str,
     workers: WorkerCount,
+    stop: StopRequest,
     progress: Progress,
     make_models: ModelLoader,
     set_up_worker: Callable[[], None],
@@ -69,7 +70,7 @@ def supervise_on_ray(
         # Ray prints messages about lost nodes there, which belongs to answers.
         redirect_stdout(LineStream(lambda line: _log.info("ray: %s", line))),
         _connection(address) as ray,
-        _RaySupervision(ray, catalogue, job, workers, progress) as supervision,
+        _RaySupervision(ray, catalogue, job, workers, stop, progress) as supervision,
     ):
         return supervision.run()
 
@@ -148,20 +149,25 @@ class _RaySupervision:
     """The run of one batch on a cluster. No worker outlives the context."""
 
     def __init__(
-        self, ray: Any, catalogue: Catalogue, job: WorkerJob, requested: WorkerCount, progress: Progress
+        self,
+        ray: Any,
+        catalogue: Catalogue,
+        job: WorkerJob,
+        requested: WorkerCount,
+        stop: StopRequest,
+        progress: Progress,
     ) -> None:
         self._ray = ray
         self._home = catalogue.settings.home
         self._job = job
         self._requested = requested
-        self._progress = progress
+        self._stop = stop
         self._batch = SupervisedBatch(catalogue, job.batch_id, progress, job.options.stop_at)
         self._software = software_versions()
         self._nodes: dict[str, _Node] = {}  # that were found so far
         self._marks: dict[str, Path] = {}  # of nodes that are being checked
         self._workers: list[_Worker] = []
         self._waiting: dict[Any, Callable[[Any], None]] = {}  # what to do when a result of Ray arrives
-        self._stop = StopRequest()
         self._next_search = 0.0
 
     def __enter__(self) -> Self:
@@ -186,7 +192,7 @@ class _RaySupervision:
         self._start_on_all_nodes()
         _log.info("workers started", extra={"workers": len(self._workers)})
         try:
-            with Interruption(self._progress.interrupted) as self._stop:
+            with self._stop.deferred():
                 while self._workers:
                     if self._stop.requested or self._batch.error is not None:
                         self._ask_to_stop(1)
@@ -313,6 +319,8 @@ class _RaySupervision:
 
     def _end(self, worker: _Worker, reference: Any) -> None:
         """After the end of a worker: an end of its own, or a crash."""
+        if worker not in self._workers:  # it was killed, because it held no tasks
+            return
         try:
             report, value = self._ray.get(reference)
             self._act_on(worker, self._ray.get(worker.actor.reports.remote(), timeout=GRACE_SECONDS))

@@ -18,7 +18,6 @@ from structlog.contextvars import bind_contextvars
 
 import archive
 import restoration
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import LeaseHolder
 from archive.batches.running.model_preflight import check_batch_models
 from archive.batches.running.source_folders import require_source_folders
@@ -26,6 +25,7 @@ from archive.batches.running.worker_loop import work_on_batch
 from archive.batches.running.worker_process import Report, ReportingProgress, WorkerJob, stopping_batch_on_os_errors
 from archive.catalogue import Catalogue
 from archive.errors import ArchiveError
+from archive.interruption import StopRequest
 from archive.settings import Settings, load_settings
 
 _LONGEST_POLL_SECONDS: Final = 1.0

@@ -8,7 +8,6 @@ from datetime import datetime, time, timedelta
 
 from archive.batches.running.batch_result import BatchResult, load_batch_result
 from archive.batches.running.database_retry import retry_while_unavailable
-from archive.batches.running.interruption import Interruption, Termination
 from archive.batches.running.last_run import TIME_IS_UP, record_begin, record_end, recording_error
 from archive.batches.running.model_preflight import ModelLoader, make_execution
 from archive.batches.running.ray_supervisor import check_ray_usage, supervise_on_ray
@@ -19,6 +18,7 @@ from archive.batches.running.worker_process import no_setup, stopping_batch_on_o
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_batch
 from archive.errors import BatchError
+from archive.interruption import Interruption
 from archive.progress_reporting import NoProgress, Progress
 from restoration.errors import DeviceError
 from restoration.pipeline.loaded_models import LoadedModels
@@ -72,9 +72,9 @@ def run_batch(
         result = retry_while_unavailable(catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=False))
         return replace(result, was_over=True)
     begun_at = retry_while_unavailable(catalogue, lambda: record_begin(catalogue, batch_id))
-    with Termination() as termination, recording_error(catalogue, batch_id, begun_at, termination):
+    listener = progress or NoProgress()
+    with Interruption(listener.interrupted) as stop, recording_error(catalogue, batch_id, begun_at, stop):
         options = WorkerOptions(device=device, precision=precision, stop_at=stop_at)
-        listener = progress or NoProgress()
         if ray is not None:
             interrupted = supervise_on_ray(
                 catalogue,
@@ -82,24 +82,30 @@ def run_batch(
                 options,
                 address=ray,
                 workers=workers,
+                stop=stop,
                 progress=listener,
                 make_models=make_models,
                 set_up_worker=set_up_worker,
             )
         elif len(placed := place_workers(workers, options, open_count)) == 1:
-            stop = Interruption(listener.interrupted)
             with stopping_batch_on_os_errors(batch_id):
                 interrupted = work_on_batch(
                     catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models
                 )
         else:
             interrupted = supervise(
-                catalogue, batch_id, placed, progress=listener, make_models=make_models, set_up_worker=set_up_worker
+                catalogue,
+                batch_id,
+                placed,
+                stop=stop,
+                progress=listener,
+                make_models=make_models,
+                set_up_worker=set_up_worker,
             )
         result = retry_while_unavailable(
             catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted)
         )
-        reason = (termination.reason if result.interrupted else TIME_IS_UP) if result.pending else None
+        reason = (stop.reason if result.interrupted else TIME_IS_UP) if result.pending else None
         retry_while_unavailable(catalogue, lambda: record_end(catalogue, batch_id, begun_at, reason))
     return result
 

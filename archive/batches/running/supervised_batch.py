@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 
 from archive.batches.running.claims import reclaim_lost_tasks
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.worker_loop import count_open_tasks
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import open_tasks
 from archive.catalogue.schema.tables import Item, Master, Task
 from archive.catalogue.throughput import OpenWork, measure_open_work
 from archive.errors import ArchiveError, BatchError
+from archive.interruption import StopRequest
 from archive.progress_reporting import Progress
 
 POLL_SECONDS: Final = 0.5

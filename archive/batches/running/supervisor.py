@@ -17,13 +17,13 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from archive.batches.running.interruption import Interruption
 from archive.batches.running.log_context import batch_context
 from archive.batches.running.model_preflight import ModelLoader
 from archive.batches.running.supervised_batch import GRACE_SECONDS, POLL_SECONDS, SupervisedBatch
 from archive.batches.running.worker_loop import WorkerOptions
 from archive.batches.running.worker_process import IGNORED_SIGNALS, Report, WorkerJob, run_worker
 from archive.catalogue import Catalogue
+from archive.interruption import StopRequest
 from archive.progress_reporting import Progress
 
 _log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def supervise(
     batch_id: int,
     workers: Sequence[WorkerOptions],
     *,
+    stop: StopRequest,
     progress: Progress,
     make_models: ModelLoader,
     set_up_worker: Callable[[], None],
@@ -58,7 +59,7 @@ def supervise(
         )
         for options in workers
     ]
-    with batch_context(batch_id), _Supervision(catalogue, jobs, progress) as supervision:
+    with batch_context(batch_id), _Supervision(catalogue, jobs, stop, progress) as supervision:
         return supervision.run()
 
 
@@ -107,9 +108,9 @@ class _Worker:
 class _Supervision:
     """Runs one batch with several worker processes. None of them outlives the context."""
 
-    def __init__(self, catalogue: Catalogue, jobs: Sequence[WorkerJob], progress: Progress) -> None:
+    def __init__(self, catalogue: Catalogue, jobs: Sequence[WorkerJob], stop: StopRequest, progress: Progress) -> None:
         self._jobs = jobs
-        self._progress = progress
+        self._stop = stop
         self._workers: list[_Worker] = []
         self._batch = SupervisedBatch(catalogue, jobs[0].batch_id, progress, jobs[0].options.stop_at)
 
@@ -135,20 +136,20 @@ class _Supervision:
         """Starts the workers and supervises them until the last one has ended; returns whether Ctrl-C ended the run."""
         _log.info("workers started", extra={"workers": len(self._jobs)})
         try:
-            with Interruption(self._progress.interrupted) as stop:
+            with self._stop.deferred():
                 for job in self._jobs:
-                    if not stop.requested:
+                    if not self._stop.requested:
                         self._workers.append(_Worker(job))
                 while self._workers:
-                    self._monitor(stop)
+                    self._monitor()
         except KeyboardInterrupt:
             return True
-        return self._batch.conclude(stop)
+        return self._batch.conclude(self._stop)
 
-    def _monitor(self, stop: Interruption) -> None:
+    def _monitor(self) -> None:
         """Waits for a report, the end of a worker or a timeout, and handles it."""
         for worker in self._workers:
-            if stop.requested or self._batch.error is not None:
+            if self._stop.requested or self._batch.error is not None:
                 worker.ask_to_stop(1)
         watched = [each for worker in self._workers for each in (worker.connection, worker.process.sentinel)]
         ready = wait(watched, timeout=POLL_SECONDS)
@@ -160,7 +161,7 @@ class _Supervision:
                 worker.end(monotonic() + GRACE_SECONDS)
                 self._workers.remove(worker)
                 if not worker.ended:
-                    self._after_crash(worker, stop)
+                    self._after_crash(worker)
         self._batch.show_progress()
 
     def _read_reports(self, worker: _Worker) -> None:
@@ -177,12 +178,12 @@ class _Supervision:
                     if report is Report.FAILED:
                         self._batch.record_error(value)
 
-    def _after_crash(self, worker: _Worker, stop: Interruption) -> None:
+    def _after_crash(self, worker: _Worker) -> None:
         """Restarts a crashed worker, unless the run ends or workers crashed too often."""
         how = _exit_reason(worker.process.exitcode)
         _log.warning("worker %s %s", worker.job.options.name, how)
         self._batch.record_crash(how)
-        if self._batch.may_restart(len(self._jobs), stop):
+        if self._batch.may_restart(len(self._jobs), self._stop):
             self._workers.append(_Worker(worker.job))
 
 

@@ -21,7 +21,6 @@ from archive.batches.running.claims import Claim, LeaseLostError, release_claims
 from archive.batches.running.commit import TaskResult
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
 from archive.batches.running.inference_queue import InferenceScheduler
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import set_task_context
 from archive.batches.running.task_processing import process_task
@@ -29,6 +28,7 @@ from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_PIXELS, MAX_IN_FL
 from archive.catalogue import Catalogue
 from archive.errors import BatchError
 from archive.image_limits import image_limits
+from archive.interruption import StopRequest
 from archive.storage import temporary_path
 from restoration.pipeline.loaded_models import LoadedModels
 

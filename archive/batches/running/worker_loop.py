@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, sleep
@@ -16,7 +15,6 @@ from archive.batches.priority import find_more_urgent_batch
 from archive.batches.running.abandoned_files import remove_abandoned_batch_files, remove_abandoned_files
 from archive.batches.running.claims import Claim, claim_next, reclaim_lost_tasks
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE, retry_while_unavailable
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.leases import Heartbeat
 from archive.batches.running.log_context import batch_context
 from archive.batches.running.model_preflight import ModelLoader, load_batch_models, make_execution
@@ -29,6 +27,7 @@ from archive.catalogue.schema.tables import Task
 from archive.catalogue.throughput import measure_open_work
 from archive.errors import ArchiveError, BatchError
 from archive.failpoints import failpoint
+from archive.interruption import StopRequest
 from archive.progress_reporting import NoProgress, Progress
 from restoration.pipeline.loaded_models import LoadedModels
 
@@ -165,9 +164,10 @@ class _WorkerLoop:
             tasks, pixels = measure_open_work(session, self.batch_id)
         _log.info("batch begun", extra={"tasks": tasks})
         self.progress.start(tasks, "masters", work=pixels)
+        stop = self.stop
         try:
             with (
-                nullcontext(self.stop) if self.is_help else self.stop as stop,
+                stop.deferred(),
                 Heartbeat(self.catalogue) as heartbeat,
                 WorkerPool(self.catalogue, self.models, heartbeat, stop=stop, threads=self.threads) as pool,
             ):

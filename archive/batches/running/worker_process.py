@@ -12,11 +12,11 @@ from multiprocessing.connection import Connection
 from typing import Final, Protocol
 
 from archive.batches.running.database_retry import DATABASE_UNAVAILABLE
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.model_preflight import ModelLoader
 from archive.batches.running.worker_loop import WorkerOptions, work_on_batch
 from archive.catalogue import Catalogue
 from archive.errors import ArchiveError, BatchError
+from archive.interruption import StopRequest
 from archive.settings import Settings
 
 IGNORED_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})  # by workers

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from archive.batches.running.interruption import Termination
 from archive.batches.running.runner import run_batch
 from archive.batches.running.task_thread_pool import InFlightTask
 from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.vocabularies import TaskStatus
+from archive.interruption import Interruption
 from archive.progress_reporting import NoProgress
 from tests.fake_models import FakeModels, FakeStage, once, wait_until
 
@@ -117,15 +117,15 @@ def test_a_sigterm_while_models_are_loaded_is_recorded(workshop: Any, on_ctrl_c:
 
 _STOPS_WITH_ITS_TERMINAL = """
 import fcntl, pathlib, sys, termios, time
-from archive.batches.running.interruption import Interruption, Termination
+from archive.interruption import Interruption
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # its controlling terminal, as a shell's
-with Termination() as termination, Interruption() as stop:
+with Interruption() as stop, stop.deferred():
     print("ready", flush=True)
     while not stop.requested:
         time.sleep(0.01)
     print("the terminal is gone", flush=True)
     print("the terminal is gone", file=sys.stderr, flush=True)
-    pathlib.Path(sys.argv[1]).write_text(termination.reason)
+    pathlib.Path(sys.argv[1]).write_text(stop.reason)
 """
 
 
@@ -148,39 +148,41 @@ def test_a_run_whose_terminal_is_closed_stops_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
+    ("first", "others"),
     [
-        (signal.SIGHUP, signal.SIGHUP),  # a closed terminal sends one, and its shell another
-        (signal.SIGHUP, signal.SIGTERM),  # the end of a session sends both
-        (signal.SIGTERM, signal.SIGHUP),
-        (signal.SIGINT, signal.SIGHUP),
+        (signal.SIGHUP, [signal.SIGHUP]),  # a closed terminal sends one, and its shell another
+        (signal.SIGHUP, [signal.SIGTERM]),  # the end of a session sends both
+        (signal.SIGTERM, [signal.SIGHUP]),
+        (signal.SIGINT, [signal.SIGHUP, signal.SIGTERM]),
     ],
 )
 def test_a_sighup_and_another_signal_do_not_stop_at_once(
-    workshop: Any, monkeypatch: pytest.MonkeyPatch, first: signal.Signals, second: signal.Signals
+    workshop: Any, monkeypatch: pytest.MonkeyPatch, first: signal.Signals, others: list[signal.Signals]
 ) -> None:
     batch_id = workshop.prepared("A", "B", "C", "D")
     told = Told()
-    handle, handled = Termination._handle, list[int]()
+    handle, handled = Interruption._handle, list[int]()
 
-    def handle_and_note(termination: Termination, number: int, frame: FrameType | None) -> None:
+    def handle_and_note(stop: Interruption, number: int, frame: FrameType | None) -> None:
         try:
-            handle(termination, number, frame)
+            handle(stop, number, frame)
         finally:
             handled.append(number)
 
-    monkeypatch.setattr(Termination, "_handle", handle_and_note)
+    monkeypatch.setattr(Interruption, "_handle", handle_and_note)
 
-    def twice() -> None:
+    def interrupt() -> None:
         wait_until(all_are_in_flight)
         told.interrupt(first)
-        wait_until(lambda: first in handled or first == signal.SIGINT)
-        before = len(handled)
-        os.kill(os.getpid(), second)
-        wait_until(lambda: len(handled) > before)
+        wait_until(lambda: first in handled)
+        for other in others:
+            before = len(handled)
+            os.kill(os.getpid(), other)
+            wait_until(lambda: len(handled) > before)  # noqa: B023
 
-    result = workshop.run(batch_id, FakeStage(once(twice)), progress=told)
+    result = workshop.run(batch_id, FakeStage(once(interrupt)), progress=told)
     assert (result.interrupted, result.done, result.pending) == (True, 1, 3)
+    workshop.assert_interrupted(batch_id, re.escape(told.by))  # the first signal is the reason
 
 
 def test_a_stop_after_which_nothing_is_left_needs_no_resuming(workshop: Any) -> None:
@@ -193,7 +195,7 @@ def test_a_stop_after_which_nothing_is_left_needs_no_resuming(workshop: Any) -> 
 def test_a_sighup_stays_ignored_under_nohup() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Termination():
+        with Interruption():
             os.kill(os.getpid(), signal.SIGHUP)
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:

@@ -16,7 +16,6 @@ import pytest
 
 from archive.batches.running import supervised_batch, supervisor, worker_count
 from archive.batches.running.claims import reclaim_lost_tasks
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.runner import BatchResult, run_batch
 from archive.batches.running.supervised_batch import SupervisedBatch
 from archive.batches.running.worker_count import place_workers
@@ -25,6 +24,7 @@ from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS, WORKER_MEM
 from archive.catalogue.listings import get_batch
 from archive.catalogue.schema.vocabularies import TaskStatus
 from archive.errors import BatchError, UsageError
+from archive.interruption import StopRequest
 from archive.progress_reporting import NoProgress
 from restoration.pipeline.loaded_models import LoadedModels
 from tests.fake_models import FakeModelLoader, StopMarks, wait_until

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from starlette.types import Message, Receive, Scope, Send
 
 from archive.batches.running.last_run import record_begin, record_end
 from archive.catalogue import Catalogue
@@ -71,6 +74,28 @@ def test_the_report_of_a_query_holds_open_items_only(server: Server) -> None:
     assert answer.headers["content-disposition"] == 'attachment; filename="report.html"'
     assert "1906.1" in answer.text
     assert "1906.2" not in answer.text
+
+
+def test_the_report_is_sent_in_parts_and_leaves_no_file(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    application, parts = server.application, list[int]()
+
+    async def measured(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_measured(message: Message) -> None:
+            parts.append(len(message.get("body", b"")))
+            await send(message)
+
+        await application(scope, receive, send_measured)
+
+    monkeypatch.setattr(server, "application", measured)
+    answer = server.logged_in().get("/report")
+    assert int(answer.headers["content-length"]) == len(answer.content) == sum(parts)
+    assert max(parts) <= 64 * 1024 < sum(parts)
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -188,6 +188,14 @@ def test_the_header_counts_only_from_the_proxy(make_server: MakeServer, catalogu
     assert sent.status_code == 303
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_name_in_the_header_may_have_an_umlaut(make_server: MakeServer, catalogue: Catalogue, encoding: str) -> None:
+    add_account(catalogue, "Jörg Müller", Role.REVIEWER, None)
+    server = make_server(trusted_header="X-Remote-User", trusted_proxy=ip_network("10.0.0.5"))
+    header = {b"x-remote-user": "Jörg Müller".encode(encoding)}
+    assert "Jörg Müller, reviewer" in server.browser(address="10.0.0.5").get("/", headers=header).text
+
+
 def test_a_trusted_proxy_says_how_and_from_where_it_was_reached(make_server: MakeServer, catalogue: Catalogue) -> None:
     add_account(catalogue, "anna", Role.REVIEWER, "correct horse battery")
     server = make_server(trusted_proxy=ip_network("10.0.0.5"))
