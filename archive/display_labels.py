@@ -148,3 +148,14 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "+".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def format_bytes(number_of_bytes: float) -> str:
+    """``1.5 GB``."""
+    power = 0
+    while number_of_bytes >= 1000 and power < len(_BYTE_UNITS) - 1:
+        number_of_bytes, power = number_of_bytes / 1000, power + 1
+    return f"{number_of_bytes:.1f} {_BYTE_UNITS[power]}" if power else f"{number_of_bytes:.0f} {_BYTE_UNITS[0]}"

@@ -24,6 +24,7 @@ from archive.catalogue.query.file_predicates import FIRST_OF_FILE, HAS_FILE, IS_
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Event, Item, Master, Model, ModelVersion, RecipeStage, Root
 from archive.catalogue.schema.vocabularies import EventType, FileFault, Outcome
+from archive.chunks import chunks
 from archive.progress_reporting import NoProgress, Progress
 from archive.storage import DERIVATIVES, MASTERS, FileProblem, check_file, check_root, weights_path
 
@@ -127,8 +128,8 @@ def verify_files(
     progress.start(total, "files")
     try:
         while page := _next_page(catalogue, wanted, _PAGE if limit is None else min(_PAGE, limit - report.checked)):
-            for start in range(0, len(page), _CHUNK):
-                _check(catalogue, page[start : start + _CHUNK], started, report, progress, find_damage)
+            for chunk in chunks(page, _CHUNK):
+                _check(catalogue, chunk, started, report, progress, find_damage)
     finally:
         progress.finish()
     return report

@@ -28,6 +28,7 @@ from archive.catalogue.schema.tables import Agent, Derivative, Event, Item, Mast
 from archive.catalogue.schema.text_index_tables import ItemWord
 from archive.catalogue.schema.vocabularies import EventType, Outcome
 from archive.catalogue.schema.web_review_tables import Comment, ReviewQueueEntry
+from archive.chunks import chunks
 from archive.errors import ArchiveError, UsageError
 from archive.failpoints import failpoint
 from archive.interruption import Interruption
@@ -85,11 +86,10 @@ def remove_masters(
     progress.start(len(plan.master_ids), "masters")
     with Interruption(progress.interrupted) as stop, stop.deferred():
         try:
-            for start in range(0, len(plan.master_ids), _PORTION):
+            for ids in chunks(plan.master_ids, _PORTION):
                 if stop.requested:
                     done.is_interrupted = True
                     break
-                ids = list(plan.master_ids[start : start + _PORTION])
                 _remove_portion(catalogue, ids, done, reason=reason.strip(), with_derivatives=plan.with_derivatives)
                 progress.advance(len(ids))
         except (ArchiveError, OSError, DBAPIError) as error:

@@ -18,6 +18,7 @@ from archive.catalogue.current_derivative import update_current_where
 from archive.catalogue.schema.tables import Derivative, Master, Model, ModelAlias, ModelVersion, RecipeStage
 from archive.catalogue.schema.vocabularies import APPROVED
 from archive.catalogue.sessions import Catalogue
+from archive.chunks import chunks
 from archive.progress_reporting import Progress
 
 _CHUNK_MASTERS = 2_000  # in a transaction
@@ -108,8 +109,11 @@ def _update_masters(catalogue: Catalogue, model_id: int, progress: Progress) -> 
 
     def update_pending() -> bool:
         nonlocal pending
-        chunks = [pending[start : start + _CHUNK_MASTERS] for start in range(0, len(pending), _CHUNK_MASTERS)]
-        pending = [skipped for chunk in chunks for skipped in _update_unlocked(catalogue, chunk, progress)]
+        pending = [
+            skipped
+            for chunk in chunks(pending, _CHUNK_MASTERS)
+            for skipped in _update_unlocked(catalogue, chunk, progress)
+        ]
         return not pending
 
     progress.start(len(pending), "masters")

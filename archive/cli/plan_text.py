@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from archive.cli.confirmation import show_lines
 from archive.cli.logging_setup import emit
 from archive.cli.output_formats import (
     command_for_query,
@@ -27,11 +26,7 @@ def print_plan(plan: Plan, query: str | None = None, *, err: bool) -> None:
 
     A hint on standard error names unfinished batches that restore some of the masters in the same way.
     """
-    for line in _plan_lines(plan, query):
-        if err:
-            emit(line)
-        else:
-            click.echo(line)
+    show_lines(_plan_lines(plan, query), err=err)
     for batch_id, tasks in plan.overlapping_batches.items():
         emit(
             f"batch {batch_id} with the same settings has {pluralise(tasks, 'open master')}. Unless it is still "

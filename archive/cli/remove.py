@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archive.cli.confirmation import confirm, is_interactive, show_lines
 from archive.cli.logging_setup import answer_writer, emit
 from archive.cli.options import Context, answer_format_option, command, pass_context, query_argument
 from archive.cli.output_formats import (
@@ -19,6 +20,7 @@ from archive.cli.output_formats import (
 )
 from archive.cli.progress_bar import make_progress
 from archive.cli.traces_text import print_traces, traces_object
+from archive.display_labels import format_bytes
 from archive.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFoundError
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def remove(
         if not dry_run:
             tidy(catalogue)  # the same command may have been killed at its very end
         raise NotFoundError(f"nothing was removed: {_describe_no_match(plan, query, source)}")
-    _show(plan, err=not dry_run or form == "json")
+    show_lines(_plan_lines(plan), err=not dry_run or form == "json")
     if plan.refusal is not None:
         raise plan.refusal
     done = None
@@ -161,17 +163,7 @@ def _describe_no_match(plan: RemovalPlan, query: str | None, source: Path | None
     )
 
 
-def _show(plan: RemovalPlan, *, err: bool) -> None:
-    for line in _plan_lines(plan):
-        if err:
-            emit(line)
-        else:
-            click.echo(line)
-
-
 def _plan_lines(plan: RemovalPlan) -> Iterator[str]:
-    from archive.batches.planning.disk_space import format_bytes
-
     more = len(plan.master_ids) - len(plan.names)
     names = ", ".join(plan.names) + (f" and {more:,} more" if more else "")
     yield f"To remove: {pluralise(len(plan.master_ids), 'master')}: {escape_control_characters(names)}"
@@ -193,11 +185,9 @@ def _describe_relocated(plan: RemovalPlan) -> str:
 
 
 def _confirm() -> bool:
-    from archive.cli.restore_rerun import is_interactive
-
     if not is_interactive():
         raise click.UsageError("nothing was removed, as nobody can be asked: add --yes, or see the plan with --dry-run")
-    is_confirmed = click.confirm("Remove them? This can't be undone.", default=False, err=True)
+    is_confirmed = confirm("Remove them? This can't be undone.", default=False)
     if not is_confirmed:
         emit("nothing was removed")
     return is_confirmed

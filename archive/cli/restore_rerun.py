@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archive.cli.batch_result_text import print_batch_result, result_object
+from archive.cli.confirmation import confirm, is_interactive
 from archive.cli.logging_setup import answer_writer, emit, log_setup
 from archive.cli.options import (
     ChoiceList,
@@ -287,16 +287,11 @@ def _content(plan: Plan) -> tuple[object, ...]:
 def _confirm(plan: Plan, query: str | None) -> bool:
     """Shows the plan and, if there are tasks, asks for confirmation."""
     print_plan(plan, query, err=True)
-    return not (plan.tasks or plan.adopted) or click.confirm("Continue?", default=True, err=True)
+    return not (plan.tasks or plan.adopted) or confirm()
 
 
 def _print_planned(batch_id: int, form: str) -> None:
     answer_writer(form)(f"batch {batch_id} is planned. Run it with `archive batch resume {batch_id}`")
-
-
-def is_interactive() -> bool:
-    """Whether standard input and output are both terminals."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def check_run_options(*, workers: WorkerCount, ray: str | None, notify: str | None, metrics: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from archive.cli.confirmation import confirm, is_interactive, show_lines
 from archive.cli.logging_setup import answer_writer, emit, warn
 from archive.cli.options import Context, RowId, answer_format_option, command, pass_context
 from archive.cli.output_formats import (
@@ -188,18 +189,13 @@ def _decide(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool,
 def _show_and_record(catalogue: Catalogue, plan: ReviewPlan, *, dry_run: bool, yes: bool, form: str) -> ReviewOutcome:
     """Shows the plan, asks on a terminal, and records the decisions; nothing is recorded in a dry run."""
     from archive.bulk_review import ReviewOutcome, record_plan
-    from archive.cli.restore_rerun import is_interactive
 
     for note in plan.notes:
         emit(escape_control_characters(note))
-    for line in _plan_lines(plan):
-        if dry_run:
-            answer_writer(form)(line)
-        else:
-            emit(line)
+    show_lines(_plan_lines(plan), err=not dry_run or form == "json")
     if dry_run or not plan.decisions:
         return ReviewOutcome()
-    if not yes and is_interactive() and not click.confirm("Continue?", default=True, err=True):
+    if not yes and is_interactive() and not confirm():
         emit("nothing was decided")
         return ReviewOutcome()
     outcome = record_plan(catalogue, plan, make_progress())

@@ -15,6 +15,7 @@ from archive.cli.output_formats import (
     format_duration,
     pluralise,
 )
+from archive.display_labels import format_bytes
 
 _INTERRUPTED_NAMED = 3  # batches; `archive batch list` names the others
 
@@ -41,8 +42,6 @@ def status(context: Context, form: str) -> None:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    from archive.batches.planning.disk_space import format_bytes
-
     masters = {name: count for name, count in found["masters"].items() if name != "total"}
     yield f"home:         {found['home']}"
     total = pluralise(found["masters"]["total"], "master")

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from archive import SOFTWARE_NAME, __version__
 from archive.catalogue.schema.tables import Derivative, Master, Root
+from archive.display_labels import format_bytes
 from archive.export.csv_file import write_csv
 from archive.export.item_records import ItemRecord, is_current
 from archive.export.premis import ScanFile, Scope, recorded_path, write_premis
@@ -134,7 +135,7 @@ def _bag_info(metadata: PackageMetadata) -> Iterator[str]:
         "Bag-Software-Agent": f"{SOFTWARE_NAME} {__version__}",
         "Bagging-Date": metadata.at.date().isoformat(),
         "Payload-Oxum": f"{counts.payload_bytes}.{counts.files}",
-        "Bag-Size": _size(counts.payload_bytes),
+        "Bag-Size": format_bytes(counts.payload_bytes),
         **({"Contact-Name": metadata.catalogue.settings.operator} if names_persons else {}),
         "External-Description": f"Scanned photographs and digitally restored derivatives: {about}, "
         f"{counts.items:,} in number. Who made what from what is in metadata/premis.xml and metadata/prov.json.",
@@ -152,11 +153,3 @@ def _wrapped(line: str) -> str:
         else:
             lines[-1] += (" " if lines[-1] else "") + word
     return "\n".join(lines) + "\n"
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.4g} {unit}"
-        size /= 1000
-    return f"{size:.4g} TB"

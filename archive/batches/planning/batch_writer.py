@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -13,6 +12,7 @@ from archive.catalogue import Catalogue
 from archive.catalogue.events import operator_agent, software_agent
 from archive.catalogue.schema.tables import Batch, Master, Task
 from archive.catalogue.schema.vocabularies import BatchKind, TaskStatus
+from archive.chunks import chunks
 
 _TASKS_PER_INSERT = 5_000  # bounds memory and the number of round trips
 
@@ -40,7 +40,7 @@ def write_batch(
     )
     session.add(batch)
     session.flush()
-    for chunk in _chunks(tasks):
+    for chunk in chunks(tasks, _TASKS_PER_INSERT):
         of_chunk = select(Master.id).where(Master.id.in_({master_id for master_id, _ in chunk})).order_by(Master.id)
         present = set(session.scalars(of_chunk.with_for_update(read=True, key_share=True)))
         rows = [
@@ -51,9 +51,3 @@ def write_batch(
         if rows:
             session.execute(insert(Task), rows)
     return batch.id
-
-
-def _chunks(tasks: Iterable[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
-    remaining = iter(tasks)
-    while chunk := list(islice(remaining, _TASKS_PER_INSERT)):
-        yield chunk

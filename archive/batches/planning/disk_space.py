@@ -14,6 +14,7 @@ from archive.batches.worker_memory_limits import MAX_IN_FLIGHT_TASKS
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Master, Task
 from archive.catalogue.throughput import PIXELS
+from archive.display_labels import format_bytes
 from archive.errors import BatchError
 from archive.settings import Settings
 from archive.storage import DERIVATIVES
@@ -21,7 +22,6 @@ from archive.storage import DERIVATIVES
 _FILE_OVERHEAD_BYTES = 64 << 10  # header, profile and the rest of the last block
 _CATALOGUE_BYTES_PER_DERIVATIVE = 16 << 10  # rows with scores and indexes
 _RGB_SAMPLES = 3
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +122,6 @@ def check_disk_space(found: tuple[Volume, ...], remedy: str) -> None:
     """
     if too_small := [volume for volume in found if not volume.fits]:
         raise BatchError(f"Not enough disk space: the derivatives need {' and '.join(map(str, too_small))}. {remedy}")
-
-
-def format_bytes(number_of_bytes: float) -> str:
-    """``1.5 GB``."""
-    power = 0
-    while number_of_bytes >= 1000 and power < len(_UNITS) - 1:
-        number_of_bytes, power = number_of_bytes / 1000, power + 1
-    return f"{number_of_bytes:.1f} {_UNITS[power]}" if power else f"{number_of_bytes:.0f} {_UNITS[0]}"
 
 
 def _existing(folder: Path) -> Path:

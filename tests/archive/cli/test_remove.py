@@ -104,7 +104,7 @@ def test_wrong_usage_removes_nothing(mistaken: SmallArchive, arguments: list[str
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_terminal_asks(mistaken: SmallArchive, monkeypatch: pytest.MonkeyPatch, answered: bool) -> None:
-    monkeypatch.setattr("archive.cli.restore_rerun.is_interactive", lambda: True)
+    monkeypatch.setattr("archive.cli.remove.is_interactive", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_arguments, **_options: answered)
     assert ("nothing was removed" in mistaken.done(*wrong(mistaken)).errors) is not answered
     assert len(numbers(mistaken)) == (2 if answered else 5)
