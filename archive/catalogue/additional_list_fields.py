@@ -16,7 +16,7 @@ from archive.catalogue.current_derivative import image_score
 from archive.catalogue.query.fields import OTHER_METRICS
 from archive.catalogue.query.text_index import fold_words
 from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
-from archive.catalogue.schema.tables import Agent, Derivative, Item, Master, Recipe, Review
+from archive.catalogue.schema.tables import Agent, Item, Master, Recipe, Review
 from archive.catalogue.schema.vocabularies import Decision
 from archive.display_labels import EXTRA_PREFIX
 
@@ -94,7 +94,3 @@ def _newest_review(shown: Any) -> dict[str, Any]:
         "reviewer": last.join(Agent, Agent.id == Review.agent_id).with_only_columns(Agent.name).scalar_subquery(),
         "reviewed_at": last.with_only_columns(Review.at).scalar_subquery(),
     }
-
-
-FURTHER_FIELDS = tuple(_known_columns(Derivative))
-"""The names of the additional fields, in the order of the help; ``extra.COLUMN`` is one of the museum's own columns."""

@@ -43,15 +43,12 @@ def list_model_versions(session: Session) -> list[dict[str, Any]]:
     ]
 
 
-def find_version(
-    session: Session, reference: str, *, default_alias: str = APPROVED, task: StageTask | None = None
-) -> ModelVersion:
-    """Finds the version for ``name``, ``name@version`` or ``name@alias``; a bare name means ``default_alias``.
+def find_version(session: Session, reference: str, *, task: StageTask | None = None) -> ModelVersion:
+    """Finds the version for ``name``, ``name@version`` or ``name@alias``; a bare name means the approved version.
 
     Args:
         session: a session of the catalogue.
         reference: the model and its version or alias.
-        default_alias: the alias that a bare name means.
         task: the task that is wanted, which an error lists the models of; a model of another task is found, too.
 
     Raises:
@@ -65,7 +62,7 @@ def find_version(
         raise NotFoundError(_describe_unknown_model(session, name, task))
     versions = {version.version: version for version in model.versions}
     aliases = {alias.alias: alias.version for alias in model.aliases}
-    wanted = wanted or default_alias
+    wanted = wanted or APPROVED
     # A version starts with a digit, an alias doesn't.
     found = (versions if wanted[0].isdecimal() else aliases).get(wanted)
     if found is None:

@@ -51,7 +51,6 @@ _ARGUMENTS = {
     ),
     "specializationOf": ("prov:specificEntity", "prov:generalEntity"),
 }
-_ELEMENTS = ("entity", "activity", "agent")
 
 
 @dataclass(frozen=True)

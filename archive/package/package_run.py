@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -60,7 +61,6 @@ def make_package(
         FixityError: files are missing or not what the catalogue holds; the package stays unfinished.
     """
     folder = folder.absolute()
-    progress = progress or NoProgress()
     request = PackageRequest(
         query=query,
         layout=layout,
@@ -70,22 +70,16 @@ def make_package(
     )
     with catalogue.publishing() as session:
         structure = _layout(session, layout, frozenset(contents))
-
-        def records() -> Iterator[ItemRecord]:
-            return stream_items(session, query, include_restricted=include_restricted)
-
+        records = partial(stream_items, session, query, include_restricted=include_restricted)
         if not any(structure.locate(file) for record in records() for file in files_of(record)):
             can_restore = not all(map(has_withdrawn, records()))
             raise UsageError(_nothing(session, query, include_restricted=include_restricted, can_restore=can_restore))
         counts = PackageCounts(restricted=0 if include_restricted else count_restricted(session, query))
+        filler = _Filler(catalogue, folder, structure, copy_derivative, counts)
         with unfinished_package(folder, request):
             structure.begin(folder)
-            progress.start(count_items(session, query, include_restricted=include_restricted), "items")
-            try:
-                filler = _Filler(catalogue, folder, structure, copy_derivative, counts)
-                filler.fill(records(), progress)
-            finally:
-                progress.finish()
+            items = count_items(session, query, include_restricted=include_restricted)
+            filler.fill(records(), items, progress or NoProgress())
             metadata = PackageMetadata(
                 catalogue=catalogue,
                 records=lambda: _with_signatures(catalogue, records(), filler.signed),
@@ -139,24 +133,31 @@ class _Filler:
         self._placed: set[str] = set()
         self._problems: list[str] = []
 
-    def fill(self, records: Iterator[ItemRecord], progress: Progress) -> None:
-        """Copies all files and writes the manifest; reports all broken files together."""
+    def fill(self, records: Iterator[ItemRecord], items: int, progress: Progress) -> None:
+        """Copies all files of so many items and writes the manifest; reports all broken files together."""
         (self._folder / self._layout.payload).mkdir(exist_ok=True)
         manifest_path = self._layout.manifest(self._folder)
         manifest_path.parent.mkdir(exist_ok=True)
-        with manifest_path.open("w", encoding="utf-8", newline="") as manifest:
-            for record in records:
-                files = list(files_of(record))
-                for file in files:
-                    self._place(file, manifest)
-                self._counts.items += 1
-                if not any(isinstance(file, Derivative) for file in files):
-                    self._counts.without_derivative += 1
-                    self._counts.withdrawn += has_withdrawn(record)
-                progress.advance(1, record.item.accession_number)
+        progress.start(items, "items")
+        try:
+            with manifest_path.open("w", encoding="utf-8", newline="") as manifest:
+                for record in records:
+                    self._place_item(record, manifest)
+                    progress.advance(1, record.item.accession_number)
+        finally:
+            progress.finish()
         if self._problems:
             raise FixityError(describe_problems(f"the package {self._folder} is not finished", self._problems))
         self._remove_others()
+
+    def _place_item(self, record: ItemRecord, manifest: TextIO) -> None:
+        files = list(files_of(record))
+        for file in files:
+            self._place(file, manifest)
+        self._counts.items += 1
+        if not any(isinstance(file, Derivative) for file in files):
+            self._counts.without_derivative += 1
+            self._counts.withdrawn += has_withdrawn(record)
 
     def _place(self, file: ScanFile, manifest: TextIO) -> None:
         path = self._layout.locate(file)

@@ -137,8 +137,6 @@ class Master(Table):
     derivatives: Mapped[list[Derivative]] = relationship(
         back_populates="master", foreign_keys="Derivative.master_id", order_by="Derivative.id"
     )
-    current_restored: Mapped[Derivative | None] = relationship(foreign_keys=[current_restored_id], post_update=True)
-    current_styled: Mapped[Derivative | None] = relationship(foreign_keys=[current_styled_id], post_update=True)
 
     @property
     def is_copy(self) -> bool:

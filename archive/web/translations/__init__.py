@@ -60,11 +60,6 @@ def choose_language(chosen: str | None, accepted: str | None) -> str:
     return DEFAULT_LANGUAGE
 
 
-def texts_of(language: str) -> dict[str, str]:
-    """All texts of a language by key."""
-    return dict(_languages()[language])
-
-
 @cache
 def _languages() -> dict[str, dict[str, str]]:
     found = {}

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from archive.catalogue import Catalogue
-from archive.catalogue.additional_list_fields import FURTHER_FIELDS
+from archive.catalogue.additional_list_fields import _known_columns
 from archive.catalogue.events import person_agent, record_event, software_agent
 from archive.catalogue.listings import (
     LIST_FIELDS,
@@ -23,7 +23,7 @@ from archive.catalogue.listings import (
     list_model_versions,
 )
 from archive.catalogue.schema.identifier_and_mapping_tables import ItemIdentifier
-from archive.catalogue.schema.tables import ModelAlias
+from archive.catalogue.schema.tables import Derivative, ModelAlias
 from archive.catalogue.schema.vocabularies import (
     Decision,
     EventType,
@@ -233,7 +233,6 @@ def test_references_name_versions_by_alias_number_or_the_approved_one(catalogue:
         add_version(session, "art@1.0", task=StageTask.STYLE)
     with catalogue.reading() as session:
         assert find_version(session, "denoise-deblur").id == old.id
-        assert find_version(session, "denoise-deblur", default_alias="trial").id == new.id
         assert find_version(session, "denoise-deblur@1.10").id == new.id
         assert find_version(session, "denoise-deblur@trial").id == new.id
         for unknown, task, told in (
@@ -277,7 +276,7 @@ def test_agents_are_recorded_once(catalogue: Catalogue) -> None:
 
 
 def test_every_further_field_can_be_listed(catalogue: Catalogue) -> None:
-    assert FURTHER_FIELDS == FURTHER_LIST_FIELDS
+    assert tuple(_known_columns(Derivative)) == FURTHER_LIST_FIELDS
     with catalogue.session() as session:
         item = add_item(session, "A", date="1906~", date_text="um 1906", extra={"Box No.": "7"})
         session.flush()

@@ -13,24 +13,24 @@ from archive.catalogue.schema.vocabularies import Access, Decision, DerivativeKi
 from archive.review_queue import DECIDED_IN_GRID, sort_orders
 from archive.settings import Settings
 from archive.web.static_files import asset_url, static_files
-from archive.web.translations import Texts, choose_language, known_languages, texts_of
+from archive.web.translations import Texts, _languages, choose_language, known_languages
 
 WEB = Path(archive.web.__file__).parent
 SECTIONS_OF_SCRIPTS = {"batch_page.js": "batch", "picture_viewer.js": "picture", "queue_page.js": "queue"}
 
 
 def test_every_language_has_every_text_with_the_same_places() -> None:
-    english = texts_of("en")
+    english = _languages()["en"]
     assert known_languages() == {"de": "Deutsch", "en": "English"}
     for language in known_languages():
-        texts = texts_of(language)
+        texts = _languages()[language]
         assert texts.keys() == english.keys()
         for key, text in texts.items():
             assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", english[key])), key
 
 
 def test_every_text_that_a_page_names_exists() -> None:
-    english = texts_of("en")
+    english = _languages()["en"]
     pages = [*WEB.glob("templates/*.html"), *WEB.glob("*.py")]
     named = {
         key
@@ -59,7 +59,7 @@ def test_every_value_of_the_catalogue_that_a_page_shows_has_a_text() -> None:
         "status": {"failed", "stale", "restored", "withdrawn", FILE_MISSING, "refused", "unrestored"},
         "view": set(View),
     }
-    english = texts_of("en")
+    english = _languages()["en"]
     for section, expected in values.items():
         assert {f"{section}.{value}" for value in expected} <= english.keys()
 
