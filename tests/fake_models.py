@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archive import failpoints
-from archive.batches.running.interruption import StopRequest
 from archive.batches.running.runner import run_batch
 from archive.batches.running.task_thread_pool import InFlightTask, WorkerPool
 from archive.batches.running.worker_process import no_setup
 from archive.catalogue import Catalogue
+from archive.interruption import StopRequest
 from archive.settings import load_settings
 from restoration.model_folders import ModelFolder
 from restoration.pipeline.loaded_models import LoadedModels
