@@ -265,7 +265,9 @@ export class PictureViewer {
     this.divider.style.left = `${x}px`;
     const point = this.main.viewport.pointFromPixel(new OpenSeadragon.Point(x, 0), true);
     const column = Math.min(Math.max(point.x * width, 0), width);
-    this.after.setClip(new OpenSeadragon.Rect(column, 0, width - column, height));
+    if (this.after.getClip()?.x !== column) {  // each new clip is drawn, and what is drawn leads here again
+      this.after.setClip(new OpenSeadragon.Rect(column, 0, width - column, height));
+    }
     this.after.setOpacity(column >= width ? 0 : 1);
   }
 

@@ -167,6 +167,24 @@ def _screenshot(page: Page, *, images: int) -> bytes:
     return page.locator(".pane.after").screenshot()
 
 
+_DRAWS_NOTHING_FOR_TEN_FRAMES = """
+() => {
+  const { world } = OpenSeadragon.getViewer(document.querySelector(".after .canvas"));
+  window.stillFrames = world.needsDraw() ? 0 : (window.stillFrames ?? 0) + 1;
+  return window.stillFrames >= 10;
+}
+"""
+
+
+def test_the_slider_draws_nothing_while_nothing_changes(page: Page, running: RunningServer) -> None:
+    page.goto(f"{running.base}/derivatives/1")
+    page.wait_for_selector("#viewer[data-shown='1']")
+    for key, mode in (("d", "difference"), ("x", "slider")):
+        page.keyboard.press(key)
+        page.wait_for_selector(f"#viewer[data-mode={mode}]")
+    page.wait_for_function(_DRAWS_NOTHING_FOR_TEN_FRAMES, polling="raf")
+
+
 def test_a_late_answer_does_not_replace_what_is_shown(page: Page, running: RunningServer) -> None:
     held: list[Route] = []
     page.route("**/views/difference-1", lambda route: held.append(route), times=1)
