@@ -18,7 +18,7 @@ from archive.batches.running.worker_process import no_setup, stopping_batch_on_o
 from archive.catalogue import Catalogue
 from archive.catalogue.batch_queries import find_batch
 from archive.errors import BatchError
-from archive.interruption import Interruption
+from archive.interruption import Interruption, StopRequest
 from archive.progress_reporting import NoProgress, Progress
 from restoration.errors import DeviceError
 from restoration.pipeline.loaded_models import LoadedModels
@@ -68,46 +68,70 @@ def run_batch(
         batch = find_batch(session, batch_id)
         device = device or batch.options["device"]
         precision = precision or batch.options["precision"]
-    if not (open_count := count_open_tasks(catalogue, batch_id)):
-        result = retry_while_unavailable(catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=False))
-        return replace(result, was_over=True)
+    if not count_open_tasks(catalogue, batch_id):
+        return replace(_load_result(catalogue, batch_id, interrupted=False), was_over=True)
     begun_at = retry_while_unavailable(catalogue, lambda: record_begin(catalogue, batch_id))
     listener = progress or NoProgress()
     with Interruption(listener.interrupted) as stop, recording_error(catalogue, batch_id, begun_at, stop):
-        options = WorkerOptions(device=device, precision=precision, stop_at=stop_at)
-        if ray is not None:
-            interrupted = supervise_on_ray(
-                catalogue,
-                batch_id,
-                options,
-                address=ray,
-                workers=workers,
-                stop=stop,
-                progress=listener,
-                make_models=make_models,
-                set_up_worker=set_up_worker,
-            )
-        elif len(placed := place_workers(workers, options, open_count)) == 1:
-            with stopping_batch_on_os_errors(batch_id):
-                interrupted = work_on_batch(
-                    catalogue, batch_id, placed[0], stop=stop, progress=listener, make_models=make_models
-                )
-        else:
-            interrupted = supervise(
-                catalogue,
-                batch_id,
-                placed,
-                stop=stop,
-                progress=listener,
-                make_models=make_models,
-                set_up_worker=set_up_worker,
-            )
-        result = retry_while_unavailable(
-            catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted)
+        interrupted = _run_workers(
+            catalogue,
+            batch_id,
+            WorkerOptions(device=device, precision=precision, stop_at=stop_at),
+            workers=workers,
+            ray=ray,
+            stop=stop,
+            progress=listener,
+            set_up_worker=set_up_worker,
+            make_models=make_models,
         )
+        result = _load_result(catalogue, batch_id, interrupted=interrupted)
         reason = (stop.reason if result.interrupted else TIME_IS_UP) if result.pending else None
         retry_while_unavailable(catalogue, lambda: record_end(catalogue, batch_id, begun_at, reason))
     return result
+
+
+def _run_workers(
+    catalogue: Catalogue,
+    batch_id: int,
+    options: WorkerOptions,
+    *,
+    workers: WorkerCount,
+    ray: str | None,
+    stop: StopRequest,
+    progress: Progress,
+    set_up_worker: Callable[[], None],
+    make_models: ModelLoader,
+) -> bool:
+    """Runs the workers, on a Ray cluster, in this process or in several; returns whether they were interrupted."""
+    if ray is not None:
+        return supervise_on_ray(
+            catalogue,
+            batch_id,
+            options,
+            address=ray,
+            workers=workers,
+            stop=stop,
+            progress=progress,
+            make_models=make_models,
+            set_up_worker=set_up_worker,
+        )
+    placed = place_workers(workers, options, count_open_tasks(catalogue, batch_id))
+    if len(placed) == 1:
+        with stopping_batch_on_os_errors(batch_id):
+            return work_on_batch(catalogue, batch_id, placed[0], stop=stop, progress=progress, make_models=make_models)
+    return supervise(
+        catalogue,
+        batch_id,
+        placed,
+        stop=stop,
+        progress=progress,
+        make_models=make_models,
+        set_up_worker=set_up_worker,
+    )
+
+
+def _load_result(catalogue: Catalogue, batch_id: int, *, interrupted: bool) -> BatchResult:
+    return retry_while_unavailable(catalogue, lambda: load_batch_result(catalogue, batch_id, interrupted=interrupted))
 
 
 def check_device(catalogue: Catalogue, device: str, precision: str, *, ray: bool = False) -> None:
