@@ -46,6 +46,8 @@ class Scan:
     size: int  # bytes
     pictures: tuple[ImageInfo, ...] | None
     """The pictures in the file, without profiles and metadata blocks; None if the catalogue has these bytes already."""
+    checked: Depth = "structure"
+    """How thoroughly the pictures were checked for damage."""
     sums: Sequence[Checksum] = ()
     """The checksums delivered with the file; its bytes match them."""
 
@@ -124,7 +126,7 @@ def examine_file(
         )
     if Identity.of(path.stat()) != before:
         raise IngestError("it changed while it was read: wait until nothing writes to it, then ingest again")
-    return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures, sums=sums)
+    return Scan(path=path, root=root, sha256=sha256, size=size, pictures=pictures, checked=check.depth, sums=sums)
 
 
 def inspect_image(path: Path, *, limits: Limits) -> tuple[ImageInfo, ...]:

@@ -276,7 +276,8 @@ class Recorder:
             notices += [*info.problems, *source]
             source = []  # it is that of the first picture
             told = f"{entry.row.where}{self._told_by}" if entry.row is not None else ""
-            detail = "; ".join(filter(None, [f"from {scan.path}{which}, SHA-256 {scan.sha256}", told, *notices]))
+            found = f"from {scan.path}{which}, SHA-256 {scan.sha256}"
+            detail = "; ".join(filter(None, [found, told, f"checked: {scan.checked}", *notices]))
             record_event(session, EventType.INGESTION, detail=detail, item=item, master=master, at=at)
             notes += [(f"{scan.path}{which}", notice) for notice in notices]
             sequences.append(str(master.sequence))

@@ -225,6 +225,16 @@ def test_pixels_that_cannot_be_decoded_are_found_where_asked(scans: Path, take: 
     assert not take(dry_run=True).failures
 
 
+def test_the_history_tells_how_thoroughly_a_scan_was_checked(catalogue: Catalogue, scans: Path, take: Take) -> None:
+    (scans / "a.tif").write_bytes(CARRIED["TIFF Deflate"]())
+    take()
+    (scans / "b.tif").write_bytes(CARRIED["TIFF striped"]())
+    take(check=Check(depth="pixels"))
+    with catalogue.reading() as session:
+        told = session.scalars(select(Event.detail).where(Event.type == EventType.INGESTION).order_by(Event.id)).all()
+    assert ["checked: structure" in str(told[0]), "checked: pixels" in str(told[1])] == [True, True]
+
+
 def test_verify_decodes_pixels_where_asked(catalogue: Catalogue, scans: Path, take: Take) -> None:
     content = bytearray(CARRIED["TIFF Deflate"]())
     content[len(content) * 2 // 3 : len(content) * 2 // 3 + 40] = bytes(40)
