@@ -215,6 +215,7 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
             f"{pluralise(wanted.not_open, 'derivative')} left out: access not open. "
             "Add --include-restricted to include them."
         )
+    _name_others(output, {name for _, name in wanted.derivatives})
     if not wanted.derivatives and not wanted.not_open:
         if query is None:
             emit("no restored derivative is current. See `archive status`")
@@ -223,6 +224,17 @@ def sign(context: Context, query: str | None, output: Path, *, include_restricte
     if form == "json":
         print_json_object({"signed": signed, "failed": failed, "not_open": wanted.not_open})
     return EXIT_PARTLY if failed else EXIT_DONE
+
+
+def _name_others(output: Path, chosen: set[str]) -> None:
+    """Warns of files in the folder that aren't copies of the chosen derivatives; one of them may be withdrawn."""
+    others = sorted(path.name for path in output.glob("*.tif") if path.name not in chosen)
+    if others:
+        warn(
+            f"{output} also holds {pluralise(len(others), 'other file')}, such as "
+            f"{escape_control_characters(others[0])}. If they are copies of withdrawn or removed derivatives, or of "
+            "items that are no longer open, delete them"
+        )
 
 
 def _sign_all(

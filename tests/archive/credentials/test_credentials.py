@@ -188,6 +188,12 @@ def test_restricted_items_are_left_out_and_nothing_is_written_over(signed: Signe
     assert verify_file(copy, signed.credentials.chain[-1:]).passed
 
 
+def test_copies_that_were_not_chosen_are_named(signed: Signed, tmp_path: Path) -> None:
+    (tmp_path / "withdrawn.tif").write_bytes(b"an earlier copy")
+    answer = signed.archive.done("credentials", "sign", "accession_number:A", "--output", tmp_path)
+    assert f"{tmp_path} also holds 1 other file, such as withdrawn.tif" in answer.errors
+
+
 def test_what_changed_is_not_signed_for(signed: Signed, tmp_path: Path) -> None:
     path = signed.archive.scans / "B.tif"
     before = path.read_bytes()
