@@ -14,6 +14,7 @@ from archive.catalogue.events import person_agent, record_derivative_events
 from archive.catalogue.query.lucene_parser import parse_condition
 from archive.catalogue.schema.tables import Derivative, Item, Master
 from archive.catalogue.schema.vocabularies import EventType
+from archive.chunks import chunks
 from archive.errors import UsageError
 
 _PORTION = 500  # derivatives in a transaction: it takes a moment, in which others who write on SQLite wait
@@ -57,8 +58,8 @@ def promote_batch(catalogue: Catalogue, query: str | None, batch_id: int, *, rev
         find_batch(session, batch_id)
         ids = session.scalars(wanted).all()
     promoted = current_before = not_current = 0
-    for start in range(0, len(ids), _PORTION):
-        portion = Derivative.id.in_(ids[start : start + _PORTION])
+    for chunk in chunks(ids, _PORTION):
+        portion = Derivative.id.in_(chunk)
         with catalogue.session() as session:
             # Before anything is read: what is current may change until the masters are locked.
             lock_masters(session, Master.id.in_(select(Derivative.master_id).where(portion)))

@@ -94,6 +94,9 @@ def remove_masters(
                 progress.advance(len(ids))
         except (ArchiveError, OSError, DBAPIError) as error:
             done.error = error
+        except KeyboardInterrupt:
+            remove_views(catalogue.settings)  # also of masters that are gone already
+            raise
         finally:
             progress.finish()
     try:

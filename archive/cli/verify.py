@@ -71,7 +71,8 @@ def verify(
     interrupted are completed first.
 
     Where a whole folder of files is absent or holds none of them, its disk or share may not be mounted: these files are
-    counted, but neither checked nor marked, with exit code 3. If they are lost, --mark-missing marks them.
+    counted, but neither checked nor marked, with exit code 3. If they are lost, --mark-missing marks them: mount all
+    other disks and shares first, because the files of those are marked too.
 
     --repair lists each derivative that it recreated: `repaired` has the recorded bytes, `replaced` has other ones and
     is a new derivative.

@@ -15,6 +15,7 @@ from archive.storage import make_folder, require_parent
 STATE_NAME = "unfinished-package.json"
 """A folder that holds this file is not a complete package."""
 _BEGINNING = f".{STATE_NAME}.partial"
+_LOCK = f".{STATE_NAME}.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,8 @@ def unfinished_package(folder: Path, request: PackageRequest) -> Iterator[None]:
             on it.
     """
     require_parent(folder)
-    _check(folder)
     wanted = json.loads(json.dumps(asdict(request)))
-    with hold_path(folder):
+    with hold_path(_check(folder)):  # in the folder, because its parent may be somebody else's
         state = _check(folder)
         if _is_free(folder):
             _begin(state, json.dumps(wanted, ensure_ascii=False))
@@ -62,8 +62,8 @@ def _check(folder: Path) -> Path:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a folder is absent or empty, or contains only what an interruption at the very start leaves."""
-    return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= {_BEGINNING})
+    """Whether a folder is absent or empty, but for the lock and what an interruption at the very start leaves."""
+    return not folder.exists() or (folder.is_dir() and {path.name for path in folder.iterdir()} <= {_BEGINNING, _LOCK})
 
 
 def _begin(state: Path, text: str) -> None:

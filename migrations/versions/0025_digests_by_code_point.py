@@ -39,3 +39,5 @@ def _set_collation(collation: str) -> None:
     if op.get_bind().dialect.name == "postgresql":
         for table, column in COLUMNS:
             op.alter_column(table, column, type_=sa.String(64, collation=collation), existing_nullable=False)
+        for table in sorted({table for table, _ in COLUMNS}):
+            op.execute(f"ANALYZE {table}")  # the change dropped the columns' statistics

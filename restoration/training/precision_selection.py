@@ -22,10 +22,14 @@ _STEPS = 3
 
 
 def keep_precision(execution: Execution, loop_state: Mapping[str, Any]) -> Execution:
-    """Replaces precision ``auto`` by that of the training so far, which a resumed one continues."""
-    if execution.precision != "auto" or "precision" not in loop_state:
+    """Replaces precision ``auto`` by that of the training so far, which a resumed one continues.
+
+    A training in bfloat16 keeps ``auto`` on a device without instructions for it.
+    """
+    kept = loop_state.get("precision")
+    if execution.precision != "auto" or kept is None or (kept == "bf16" and execution.resolved().precision != "bf16"):
         return execution
-    return replace(execution, precision=loop_state["precision"])
+    return replace(execution, precision=kept)
 
 
 def resolve_for_training(execution: Execution, settings: TrainingSettings) -> ResolvedExecution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from archive.catalogue.schema.text_index_tables import DistinctWord
 from archive.catalogue.schema.vocabularies import BatchKind, Decision, EventType, Role, TaskStatus
 from archive.catalogue.schema.web_review_tables import Comment, ReviewQueue, ReviewQueueEntry
 from archive.errors import BatchError, NotFoundError, UsageError
+from archive.progress_reporting import NoProgress
 from archive.removal import list_removals, remove_masters
 from archive.removal_plan import RemovalPlan, plan_removal
 from archive.review_queue import list_entries, queue_state
@@ -52,6 +54,33 @@ def remove(catalogue: Catalogue, query: str | None = None, **options: Any) -> No
     assert (done.masters, done.items, done.derivatives) == (len(plan.master_ids), plan.items, plan.derivatives)
     assert done.error is None
     assert not done.is_interrupted
+
+
+class StoppingTwice(NoProgress):
+    """Presses Ctrl-C twice after the first portion."""
+
+    def advance(self, *_: object, **__: object) -> None:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_ctrl_c_leaves_no_view_of_what_is_removed(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in ("1906.1", "1906.2"):
+        with catalogue.session() as session:
+            add_item(session, number)
+    view = catalogue.settings.home / "views" / "ab" / "x.tiles"
+    view.parent.mkdir(parents=True)
+    view.write_bytes(b"a view")
+    monkeypatch.setattr("archive.removal._PORTION", 1)
+    with pytest.raises(KeyboardInterrupt):
+        remove_masters(
+            catalogue, plan_removal(catalogue, "accession_number:*"), reason=REASON, progress=StoppingTwice()
+        )
+    with catalogue.reading() as session:
+        assert session.scalars(select(Item.accession_number)).all() == ["1906.2"]
+    assert not view.exists()
 
 
 def fill(catalogue: Catalogue, accession_number: str, queue_id: int | None = None) -> int:

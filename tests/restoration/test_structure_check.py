@@ -96,6 +96,15 @@ def test_damage_that_decoders_fill_in_is_found_in_a_jpeg(
     assert found.startswith("the JPEG's pixel data is damaged: ")
 
 
+@pytest.mark.parametrize("padding", [1, 16, 5000])
+def test_zeros_before_the_end_marker_are_no_damage(tmp_path: Path, padding: int) -> None:
+    path = tmp_path / "scan.jpg"
+    path.write_bytes(noise_jpeg()[:-2] + bytes(padding) + b"\xff\xd9")
+    assert find_damage(path, depth="pixels", limits=Limits()) is None
+    path.write_bytes(noise_jpeg()[: -2 - padding] + bytes(padding) + b"\xff\xd9")
+    assert (find_damage(path, depth="pixels", limits=Limits()) is None) is (padding == 1)
+
+
 @pytest.mark.parametrize("photometric", ["ycbcr", "rgb"])
 def test_damage_that_decoders_fill_in_is_found_in_a_jpeg_tile(tmp_path: Path, photometric: str) -> None:
     path = tmp_path / "scan.tif"

@@ -349,6 +349,15 @@ def test_the_faster_precision_is_selected(monkeypatch: pytest.MonkeyPatch) -> No
     assert precision_selection.seconds_per_step(CPU.resolved(), TINY) > 0
 
 
+@pytest.mark.parametrize(("flags", "kept"), [(["amx_bf16"], "bf16"), ([], "auto")])
+def test_bfloat16_is_kept_only_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], kept: str
+) -> None:
+    monkeypatch.setattr("restoration.execution._bfloat16_flags", lambda: flags)
+    how = precision_selection.keep_precision(Execution(device="cpu"), {"precision": "bf16"})
+    assert how.precision == kept
+
+
 def test_a_resumed_training_keeps_its_precision(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import ceil
@@ -33,6 +33,7 @@ from archive.catalogue.schema.tables import Derivative, Master
 from archive.catalogue.schema.tables import Recipe as RecipeRow
 from archive.catalogue.schema.vocabularies import BatchKind, DerivativeKind, View
 from archive.catalogue.throughput import measure_throughput, tasks_of_models
+from archive.chunks import chunks
 from archive.display_labels import describe_recipe
 from archive.settings import Settings
 from restoration.recipe import Recipe
@@ -259,13 +260,13 @@ class PlanBuilder:
             check_disk_space(find_volumes(catalogue.settings, self.space_needed), remedy)
         self._copy_masks(catalogue.settings)
         for refusal, ids in self.refusals.items():
-            for chunk in _chunks(ids, _IDS_PER_TRANSACTION):
+            for chunk in chunks(ids, _IDS_PER_TRANSACTION):
                 with catalogue.session() as session:
                     session.execute(
                         update(Master).where(Master.id.in_(chunk)).values(refusal=refusal),
                         execution_options={"synchronize_session": False},
                     )
-        for chunk in _chunks(self.adopted, _IDS_PER_TRANSACTION):
+        for chunk in chunks(self.adopted, _IDS_PER_TRANSACTION):
             with catalogue.session() as session:
                 adopt_trial_results(catalogue, session, chunk)
         batch_id = self._write_batch(catalogue, kind, query, options) if self.master_ids else None
@@ -319,8 +320,3 @@ def _styled_derivatives(session: Session, wanted: ColumnElement[bool]) -> dict[t
         .with_only_columns(Master.id, RecipeRow.sha256, Derivative.id, Derivative.is_trial)
     )
     return {(master_id, sha256): (derivative_id, is_trial) for master_id, sha256, derivative_id, is_trial in rows}
-
-
-def _chunks(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]

@@ -14,6 +14,7 @@ import pytest
 from archive.export import export_run
 from archive.export.item_records import stream_items
 from archive.package import package_state
+from archive.package.package_state import STATE_NAME
 from tests.small_archive import Answer, SmallArchive
 
 
@@ -76,6 +77,7 @@ def test_a_second_package_in_the_same_folder_is_refused_and_spoils_nothing(
     def package_meanwhile(state: Path, text: str) -> None:  # another command finds the folder free, too
         monkeypatch.setattr(package_state, "_begin", begin)
         seconds.append(museum.run(*arguments))
+        assert [path.name for path in tmp_path.iterdir() if "bag" in path.name] == ["bag"], "nothing beside the folder"
         begin(state, text)
 
     monkeypatch.setattr(package_state, "_begin", package_meanwhile)
@@ -83,7 +85,7 @@ def test_a_second_package_in_the_same_folder_is_refused_and_spoils_nothing(
 
     (second,) = seconds
     assert second.code == 1
-    assert f"another process is writing {tmp_path / 'bag'}. Wait until it ends" in second.errors
+    assert f"another process is writing {tmp_path / 'bag' / STATE_NAME}. Wait until it ends" in second.errors
     bagit.Bag(str(tmp_path / "bag")).validate(processes=1)
     assert [path.name for path in tmp_path.iterdir() if "bag" in path.name] == ["bag"]
 
