@@ -14,8 +14,12 @@ _PRINT = re.compile(
     r"\w*afdruk\w*|epreuves?|provas?|impres\w+"
 )
 _FROM_NEGATIVE = re.compile(
-    r"\b(?:von|vom|nach|ab|aus|from|after|d apres|de|du|da|dal|desde|van|naar|zum|zu|for|without|ohne|kein\w*|no|not|"
-    r"nicht|oder|or|ou|of|o)(?: \w+)? \w*negati"
+    r"\b(?:(?:von|vom|nach|from|after|d apres|dal|desde|naar|without|ohne)(?: \w+){0,3}|"
+    r"(?:ab|aus|de|du|da|van|zum|zu|for|kein\w*|no|not|nicht|oder|or|ou|of|o)(?: \w+)?) \w*negati"
+)
+_LOST_NEGATIVE = re.compile(
+    r"negati\w*(?: \w+)? (?:lost|missing|destroyed|verloren|verschollen|vernichtet|zerstort|perdu|perdido|perdida|"
+    r"perduto|perduta|smarrito|detruit|destruido|kwijt|vernietigd)\b"
 )
 
 
@@ -23,11 +27,11 @@ _FROM_NEGATIVE = re.compile(
 def names_negative(process: str) -> bool | None:
     """Whether a process is that of a negative; None where it names one and may mean a print or something else.
 
-    ``Glasnegativ`` and ``Negativ, Nitrozellulose`` are negatives; ``Abzug vom Glasnegativ`` and ``Negativ?`` are not
-    certain; ``Silbergelatineabzug`` is none.
+    ``Glasnegativ`` and ``Negativ, Nitrozellulose`` are negatives; ``Abzug vom Glasnegativ``, ``Negativ?`` and
+    ``negative lost`` are not certain; ``Silbergelatineabzug`` is none.
     """
     folded = " ".join(fold_words(process))
     if _NEGATIVE.search(folded) is None:
         return False
-    is_doubtful = "?" in process or _FROM_NEGATIVE.search(folded) is not None
+    is_doubtful = "?" in process or any(words.search(folded) for words in (_FROM_NEGATIVE, _LOST_NEGATIVE))
     return None if is_doubtful or any(_PRINT.fullmatch(word) for word in folded.split()) else True

@@ -17,25 +17,50 @@ ACCESS_WORDS: Mapping[str, str] = {
 }
 """The museum's values of a column of access, by the catalogue's value."""
 
+_CLAUSE_END = re.compile(r"[.;,\n–—]|\s-\s")
+_NEGATIONS = (
+    "not",
+    "no",
+    "nicht",
+    "non",
+    "pas",
+    "niet",
+    "no longer",
+    "nicht mehr",
+    "nicht länger",
+    "niet langer",
+    "plus",
+)
+_PERMITTING = re.compile(
+    r"\b(?:"
+    r"public domain|gemeinfrei\w*|domaine public|dominio publico|dominio pubblico|publiek domein|"
+    r"no(?: \w+){0,2} (?:restrictions?|fees?)|kein\w*(?: \w+){0,2} \w*(?:einschrankung|beschrankung|gebuhr)\w*|"
+    r"no(?: \w+){1,3} (?:required|needed|necessary)|kein\w*(?: \w+){1,3} (?:notig|erforderlich)"
+    r")\b"
+)
+"""What says that a photograph may be shown, although the clause also has words that restrict, folded."""
 _RESTRICTING = re.compile(
-    r"(?<!\bnot )(?<!\bno )(?<!\bnicht )(?<!\bnon )(?<!\bpas )(?<!\bniet )\b(?:"
-    r"restricted|confidential|sensitive|embargo\w*|internal(?: use)?|unpublished|"
-    r"(?:not?|never) (?:for |to be |yet )?(?:publi\w+|reproduc\w+)|do not (?:publish|show|reproduce)|"
+    "".join(rf"(?<!\b{fold_header(words)} )" for words in _NEGATIONS) + r"\b(?:"
+    r"restricted|closed|confidential|sensitive|embargo\w*|internal(?: use)?|unpublished|"
+    r"(?:not|never) (?:for |to be |yet )?(?:publi\w+|reproduc\w+(?! without)|open to)|"
+    r"no (?:public access|publication|publishing|reproduc\w+(?! without))|do not (?:publish|show|reproduce)|"
     r"gesperrt\w*|sperrfrist\w*|sperrvermerk\w*|intern|internen?|eingeschrankt\w*|vertraulich\w*|sensibel|"
     r"(?:keine?|nicht)(?: \w+){0,2} (?:\w*veroffentlich\w*|publi\w+|offentlich\w*|freigegeben|freigabe)|"
-    r"\w*veroffentlichung(?: \w+){0,2} (?:nicht|untersagt|verboten|gesperrt)|geen publicatie|"
-    r"restreinte?s?|confidentiel\w*|(?:pas|non) (?:publi\w+|communicable\w*|diffus\w+)|usage interne|"
+    r"nicht frei(?! von)|\w*veroffentlichung(?: \w+){0,2} (?:nicht|untersagt|verboten|gesperrt)|geen publicatie|"
+    r"restreinte?s?|confidentiel\w*|(?:pas|non)(?: de)? (?:publi\w+|communicable\w*|diffus\w+)|usage interne|"
     r"restringid[oa]s?|confidencial\w*|uso interno|no (?:publicar|difundir)|"
     r"beperkt|vertrouwelijk|gevoelig|niet (?:openbaar|publiceren|voor publicatie)|intern gebruik"
     r")\b"
 )
-"""What keeps a photograph closed in a statement of rights, folded; not where a negation stands before it."""
+"""What keeps a photograph closed in a clause of a statement of rights, folded, unless a negation stands before it."""
 
 
 def suggests_restriction(rights: str) -> bool:
     """Whether a statement of rights says that the photograph may not be shown to everybody.
 
-    Known are words such as ``gesperrt bis 2030``, ``keine Veröffentlichung`` and ``internal use only``. The text may
+    Known are words such as ``gesperrt bis 2030``, ``keine Veröffentlichung`` and ``internal use only``. Each clause
+    counts on its own, so that ``nicht kommerziell, öffentlich`` isn't taken for ``nicht öffentlich``. The text may
     mean something else, so a person should decide.
     """
-    return _RESTRICTING.search(fold_header(rights)) is not None
+    clauses = map(fold_header, _CLAUSE_END.split(rights))
+    return any(_RESTRICTING.search(clause) and not _PERMITTING.search(clause) for clause in clauses)

@@ -61,6 +61,12 @@ class ColumnMapping:
         return list(dict.fromkeys([*self.columns.values(), *in_templates, *self.identifiers.values()]))
 
     @property
+    def is_polarity_of_process(self) -> bool:
+        """Whether one column holds the process and, where it names a negative, the polarity."""
+        polarity, process = (self.columns.get(name) for name in ("polarity", "process"))
+        return polarity is not None and process is not None and fold_header(polarity) == fold_header(process)
+
+    @property
     def mapped(self) -> set[str]:
         """The catalogue's columns that the mapping sets."""
         return {*self.columns, *self.templates, *self.constants}
@@ -175,7 +181,7 @@ def _value_tables(content: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
             raise ValueError(f'[values.{name}] must be a table of texts, such as "Vorderseite" = "recto"')
         for value in entries.values():
-            if name in CHOICES and value:  # an empty one leaves the museum's value out
+            if name in CHOICES and (value or name != "polarity"):  # an empty one leaves the museum's polarity out
                 _check(name, value, f"values.{name}")
         tables[name] = {fold_value(theirs): ours for theirs, ours in entries.items()}
     return tables

@@ -142,14 +142,17 @@ def _polarity_by_process(
         return
     found = {value: names_negative(value) for value in values[process.header]}
     if any(is_negative is not False for is_negative in found.values()):
-        words: Mapping[bool | None, str | None] = {True: "negative", False: "", None: None}
         yield ColumnSuggestion(
             header=process.header,
             target="polarity",
             certainty=0.8,
             reason="no column holds the polarity, and its values name negatives",
             samples=[value[:60] for value, is_negative in found.items() if is_negative][:3],
-            values={value: words[is_negative] for value, is_negative in found.items()},
+            values={
+                value: "negative" if is_negative else None
+                for value, is_negative in found.items()
+                if is_negative is not False
+            },
         )
 
 
@@ -286,8 +289,9 @@ def _value_table(column: ColumnSuggestion) -> Iterator[str]:
     else:
         yield f"[values.{column.target}]  # theirs = ours: {', '.join(CHOICES[column.target])}"
         advice = "not known: state which of ours it is"
-        if "" in column.values.values():
+        if column.target == "polarity":
             yield '# "" leaves the value out: restoration takes such a scan for a positive.'
+            yield "# If the same column is the process, values that are not listed are left out too."
     for value, ours in column.values.items():
         line = f"{_quoted(value)} = {_quoted('?' if ours is None else ours)}"
         yield line if ours is not None else f"# {line}  # {advice}"

@@ -257,7 +257,8 @@ class _Columns:
         if self._mapping is not None:
             for name, table in self._mapping.values.items():
                 if name in values:
-                    values[name] = table.get(fold_value(values[name]), values[name])
+                    unlisted = "" if name == "polarity" and self._mapping.is_polarity_of_process else values[name]
+                    values[name] = table.get(fold_value(values[name]), unlisted)
         return {**self._constants, **{name: value for name, value in values.items() if value}}
 
     def _check(self, name: str, value: str, line: int, wrong: list[TableProblem]) -> dict[str, Any]:

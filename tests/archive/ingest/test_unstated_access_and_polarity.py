@@ -11,6 +11,7 @@ from sqlalchemy import select
 from archive.catalogue import Catalogue
 from archive.catalogue.polarity_words import names_negative
 from archive.catalogue.schema.tables import Item
+from archive.errors import IngestError
 from archive.ingest import IngestReport
 from archive.ingest.access_words import suggests_restriction
 from archive.ingest.mapping_suggestion import suggest_mapping, write_suggestion
@@ -26,7 +27,10 @@ WriteRows = Callable[[str], Path]
     [
         *("gesperrt", "gesperrt bis 2030", "keine Veröffentlichung", "intern", "Veröffentlichung nicht gestattet"),
         *("Sperrfrist bis 2040", "not for publication", "internal use only", "Usage interne", "uso interno"),
-        *("niet openbaar", "restricted until 2030", "vertraulich"),
+        *("niet openbaar", "restricted until 2030", "vertraulich", "nicht frei", "not open to the public"),
+        *("access closed until 2040", "pas de diffusion", "gemeinfrei, aber gesperrt", "not for publication"),
+        *("no publication", "Fotograf unbekannt; nicht öffentlich", "No restrictions. Not to be published"),
+        *("nicht mehr öffentlich", "Not for publication, no fee"),
     ],
 )
 def test_words_that_restrict_access_are_found_in_rights(rights: str) -> None:
@@ -38,6 +42,13 @@ def test_words_that_restrict_access_are_found_in_rights(rights: str) -> None:
     [
         *("CC BY 4.0", "public domain", "nicht gesperrt", "no restrictions", "not restricted", "öffentlich"),
         *("Private collection", "International Press", "uneingeschränkt", "All rights reserved"),
+        *("frei, nicht gesperrt", "public domain, no restrictions", "Keine Rechte; Public Domain"),
+        *("Kein Urheberrechtsschutz – Public Domain Mark", "Kein Urheberrechtsschutz - Public Domain Mark"),
+        *("No publication restrictions", "no publication fee", "nicht mehr gesperrt", "no longer restricted"),
+        *("no publicado, dominio público", "gemeinfrei. Keine Genehmigung zur Veröffentlichung nötig"),
+        *("nicht kommerziell, öffentlich", "No reproduction without permission", "Keine Rechte Public Domain"),
+        *("© A. Lange. Not to be reproduced without permission", "niet langer beperkt", "nicht länger gesperrt"),
+        *("Keine Einschränkung der Veröffentlichung", "Keine Veröffentlichungsgebühr", "nicht frei von Rechten"),
     ],
 )
 def test_other_rights_suggest_no_restriction(rights: str) -> None:
@@ -53,6 +64,12 @@ def test_other_rights_suggest_no_restriction(rights: str) -> None:
             (each, None)
             for each in ("Abzug vom Glasnegativ", "Negativ?", "print from a negative", "Negativ und Positiv")
         ),
+        *(
+            (each, None)
+            for each in ("Silver gelatin from a glass plate negative", "Silbergelatine, Negativ verschollen")
+        ),
+        *((each, None) for each in ("Modern silver gelatin, negative lost", "plata en gelatina, negativo perdido")),
+        ("Gelatin on sheet of nitrate film, negative", True),
         *((each, False) for each in ("Silbergelatineabzug", "Albumen print", "Lichtdruck", "Negativverfahren")),
     ],
 )
@@ -134,20 +151,42 @@ def test_a_suggested_mapping_proposes_the_polarity_by_the_process_and_is_taken_a
     catalogue: Catalogue, take: Take, make_scan: MakeScan, tmp_path: Path
 ) -> None:
     table, mapping = tmp_path / "export.csv", tmp_path / "mapping.toml"
-    rows = {"a.tif": "Glasnegativ", "b.tif": "Lichtdruck", "c.tif": "Abzug vom Negativ"}
+    rows = {"a.tif": "Glasnegativ", "b.tif": "Lichtdruck", "c.tif": "Abzug vom Negativ", "d.tif": "Cyanotypie"}
     table.write_text("".join(["Datei;Technik\n", *(f"{name};{text}\n" for name, text in rows.items())]))
     for number, name in enumerate(rows):
         make_scan(name, number)
     mapping.write_text(write_suggestion(suggest_mapping(table)))
     report = take(metadata=table, mapping=mapping)
-    assert [(each.column, each.value) for each in report.problems] == [("Technik", "Abzug vom Negativ")]
+    assert list(report.problems) == []
     with catalogue.reading() as session:
         found = session.execute(select(Item.polarity, Item.process).order_by(Item.accession_number)).all()
     assert [tuple(row) for row in found] == [
         ("negative", "Glasnegativ"),
         (None, "collotype"),
         (None, "Abzug vom Negativ"),
+        (None, "Cyanotypie"),
     ]
+    table.write_text("Datei;Technik\na.tif;Papiernegativ\nb.tif;Albumin\n")  # the next delivery, with new words
+    assert [(each.kind, each.value) for each in take(metadata=table, mapping=mapping).problems] == [
+        (ProblemKind.POLARITY, "Papiernegativ")
+    ]
+
+
+def test_a_mapping_can_leave_out_a_polarity_but_no_access_which_would_open_the_item(
+    catalogue: Catalogue, take: Take, make_scan: MakeScan, tmp_path: Path
+) -> None:
+    make_scan("a.tif")
+    table, mapping = tmp_path / "export.csv", tmp_path / "mapping.toml"
+    table.write_text("filename,access,polarity\na.tif,unbekannt,unbekannt\n")
+    mapping.write_text('[values.polarity]\n"unbekannt" = ""\n[values.access]\n"unbekannt" = ""\n')
+    with pytest.raises(IngestError, match=r"\[values.access\].*open, restricted, sensitive"):
+        take(metadata=table, mapping=mapping)
+    mapping.write_text('[values.view]\n"unbekannt" = ""\n')
+    with pytest.raises(IngestError, match=r"\[values.view\].*recto"):
+        take(metadata=table, mapping=mapping)
+    mapping.write_text('[values.polarity]\n"unbekannt" = ""\n[values.access]\n"unbekannt" = "restricted"\n')
+    assert list(take(metadata=table, mapping=mapping).problems) == []
+    assert access(catalogue) == "restricted"
 
 
 def test_a_table_with_a_polarity_needs_none_by_its_process(tmp_path: Path) -> None:
