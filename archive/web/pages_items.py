@@ -190,7 +190,7 @@ def withdraw(call: Call) -> Response:
         )
     except OSError as error:
         raise StorageError(
-            f"{error.filename} can't be removed: {error.strerror}. Make it removable, then run `archive verify`"
+            call.texts("error.withdrawal_failed", path=str(error.filename), reason=str(error.strerror))
         ) from error
     return _derivative_page(call, to_check=[*made.traces.signed_copies, *map(str, made.traces.contact_sheets)])
 

@@ -68,6 +68,18 @@ def test_a_manager_withdraws_with_a_reason_and_a_reviewer_cannot(server: Server,
     assert not archive.home.joinpath(file).exists()
 
 
+def test_a_withdrawal_whose_file_cannot_be_deleted_says_so_in_the_language_of_the_page(
+    server: Server, archive: SmallArchive
+) -> None:
+    path = archive.home / archive.show("1906.1")["derivatives"][0]["path"]
+    path.unlink()
+    path.mkdir()  # a folder can't be deleted as a file, not even by root
+    status, page = _german(server).submit("/derivatives/1/withdraw", reason="a wish")
+    assert status >= 400
+    assert f"{path} kann nicht gelöscht werden (englische Meldung): " in page
+    assert "archive verify" in page
+
+
 def test_restricted_and_sensitive_pictures_are_marked_everywhere(server: Server, catalogue: Catalogue) -> None:
     queue = open_queue(catalogue, "access:sensitive", "accession_number")
     browser = _german(server)
