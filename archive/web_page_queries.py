@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import joinedload
 
 from archive.accounts import Account
@@ -215,11 +215,14 @@ def has_unreviewed_trials(catalogue: Catalogue, batch_id: int | None) -> bool:
     A full run doesn't make a trial's results again, but lets them count: a queue of its own batch misses them.
     """
     with catalogue.reading() as session:
-        trials = [batch.id for batch in session.scalars(select(Batch)) if batch.is_trial and batch.id != batch_id]
+        # As Batch.is_trial:
+        trial, sample = Batch.options["trial"].as_boolean(), Batch.options["sample"].as_string()
         found = (
             select(Derivative.id)
+            .join(Batch, Batch.id == Derivative.batch_id)
             .join(Master, Master.current_restored_id == Derivative.id)
-            .where(Derivative.batch_id.in_(trials), newest_decision(Derivative.id).is_(None))
+            .where(or_(trial.is_(True), sample.is_not(None)), Batch.id.is_distinct_from(batch_id))
+            .where(newest_decision(Derivative.id).is_(None))
         )
         return session.scalar(found.limit(1)) is not None
 

@@ -71,9 +71,9 @@ def is_current(derivative: Derivative) -> bool:
     return derivative.id in (derivative.master.current_restored_id, derivative.master.current_styled_id)
 
 
-def has_withdrawn(record: ItemRecord) -> bool:
-    """Whether a derivative of the item was withdrawn."""
-    return any(derivative.withdrawn_at is not None for derivative in record.derivatives)
+def has_withdrawn(masters: Iterable[Master]) -> bool:
+    """Whether a derivative of these masters was withdrawn."""
+    return any(derivative.withdrawn_at is not None for master in masters for derivative in master.derivatives)
 
 
 def current_derivative(master: Master, kind: DerivativeKind) -> Derivative | None:

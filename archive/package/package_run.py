@@ -72,7 +72,7 @@ def make_package(
         structure = _layout(session, layout, frozenset(contents))
         records = partial(stream_items, session, query, include_restricted=include_restricted)
         if not any(structure.locate(file) for record in records() for file in files_of(record)):
-            can_restore = not all(map(has_withdrawn, records()))
+            can_restore = not all(has_withdrawn([master]) for record in records() for master in record.masters)
             raise UsageError(_nothing(session, query, include_restricted=include_restricted, can_restore=can_restore))
         counts = PackageCounts(restricted=0 if include_restricted else count_restricted(session, query))
         filler = _Filler(catalogue, folder, structure, copy_derivative, counts)
@@ -157,7 +157,7 @@ class _Filler:
         self._counts.items += 1
         if not any(isinstance(file, Derivative) for file in files):
             self._counts.without_derivative += 1
-            self._counts.withdrawn += has_withdrawn(record)
+            self._counts.withdrawn += has_withdrawn(record.masters)
 
     def _place(self, file: ScanFile, manifest: TextIO) -> None:
         path = self._layout.locate(file)

@@ -183,10 +183,13 @@ def test_many_at_once_never_get_the_same(catalogue: Catalogue, derivatives: dict
     assert sorted(_names(entries) for entries in claims) == list("ABCDEF")
 
 
-def test_results_of_a_trial_that_count_without_a_decision_are_known(catalogue: Catalogue) -> None:
+@pytest.mark.parametrize("options", [{"sample": 2}, {"trial": True}])
+def test_results_of_a_trial_that_count_without_a_decision_are_known(
+    catalogue: Catalogue, options: dict[str, Any]
+) -> None:
     with catalogue.session() as session:
         trial, full = add_batch(session), add_batch(session)
-        trial.options = {"sample": {"size": 2}}
+        trial.options = options
         version = add_version(session, approved=True)
         tried = add_derivative(session, add_item(session, "A").masters[0], version, batch=trial, is_trial=True).id
         add_derivative(session, add_item(session, "B").masters[0], version, batch=full)
@@ -195,6 +198,7 @@ def test_results_of_a_trial_that_count_without_a_decision_are_known(catalogue: C
     with catalogue.session() as session:
         count_from_now(session, Derivative.id == tried, catalogue.now(session))
     assert has_unreviewed_trials(catalogue, of_full)
+    assert has_unreviewed_trials(catalogue, None)
     assert not has_unreviewed_trials(catalogue, of_trial)  # the queue of its own batch holds it
     _decide(catalogue, tried, Decision.ACCEPTED)
     assert not has_unreviewed_trials(catalogue, of_full)

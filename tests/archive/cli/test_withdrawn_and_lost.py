@@ -150,6 +150,28 @@ def test_an_item_with_a_withdrawn_and_a_restored_master_is_withdrawn_as_a_whole(
     assert row["status"] == "withdrawn"
 
 
+def test_a_package_advises_to_restore_a_master_that_is_not_withdrawn(museum: SmallArchive, tmp_path: Path) -> None:
+    withdraw(museum)
+    write_scan(museum.scans / "A2.tif", seed=9)
+    (museum.scans / "items.csv").write_text("filename,accession_number,sequence\nA2.tif,A,2\n")
+    museum.done("ingest", museum.scans)
+    refused = museum.run(
+        *(
+            "package",
+            "accession_number:A",
+            "--layout",
+            "bagit",
+            "--contents",
+            "derivatives",
+            "--output",
+            tmp_path / "bag",
+        )
+    )
+    assert refused.code == 2
+    assert "archive restore accession_number:A" in refused.errors
+    assert "because it was withdrawn" not in refused.errors
+
+
 def test_a_full_run_that_makes_a_lost_trial_again_lets_it_count(museum: SmallArchive) -> None:
     museum.done("restore", "accession_number:A", "--strength", "0.5", "--trial")
     lose(museum, "A", 1)
