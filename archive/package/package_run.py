@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from archive.catalogue import Catalogue
 from archive.catalogue.schema.tables import Derivative, Event
-from archive.catalogue.schema.vocabularies import EventType
+from archive.catalogue.schema.vocabularies import RESTORABLE_VIEWS, EventType
 from archive.errors import FixityError, UsageError
 from archive.export.file_copy import DerivativeCopier, FileCopy, copy_file, describe_problems
 from archive.export.item_records import ItemRecord, count_items, count_restricted, has_withdrawn, stream_items
@@ -72,7 +72,7 @@ def make_package(
         structure = _layout(session, layout, frozenset(contents))
         records = partial(stream_items, session, query, include_restricted=include_restricted)
         if not any(structure.locate(file) for record in records() for file in files_of(record)):
-            can_restore = not all(has_withdrawn([master]) for record in records() for master in record.masters)
+            can_restore = not _all_withdrawn(records())
             raise UsageError(_nothing(session, query, include_restricted=include_restricted, can_restore=can_restore))
         counts = PackageCounts(restricted=0 if include_restricted else count_restricted(session, query))
         filler = _Filler(catalogue, folder, structure, copy_derivative, counts)
@@ -204,6 +204,13 @@ class _Filler:
 
 def _layout(session: Session, name: LayoutName, contents: frozenset[str]) -> Layout:
     return BagLayout(session, contents) if name == "bagit" else ArchivematicaLayout(contents)
+
+
+def _all_withdrawn(records: Iterator[ItemRecord]) -> bool:
+    """Whether each master that restoration takes has a withdrawn derivative."""
+    restorable = (master for record in records for master in record.masters if master.view in RESTORABLE_VIEWS)
+    withdrawn = (has_withdrawn([master]) for master in restorable)
+    return next(withdrawn, False) and all(withdrawn)
 
 
 def _nothing(session: Session, query: str | None, *, include_restricted: bool, can_restore: bool) -> str:

@@ -60,7 +60,7 @@ class StoppingTwice(NoProgress):
     """Presses Ctrl-C twice after the first portion."""
 
     def advance(self, *_: object, **__: object) -> None:
-        for _ in range(2):
+        for _time in range(2):
             signal.raise_signal(signal.SIGINT)
 
 

@@ -150,10 +150,13 @@ def test_an_item_with_a_withdrawn_and_a_restored_master_is_withdrawn_as_a_whole(
     assert row["status"] == "withdrawn"
 
 
-def test_a_package_advises_to_restore_a_master_that_is_not_withdrawn(museum: SmallArchive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("view", ["recto", "verso"])
+def test_a_package_advises_to_restore_a_master_that_is_not_withdrawn(
+    museum: SmallArchive, tmp_path: Path, view: str
+) -> None:
     withdraw(museum)
     write_scan(museum.scans / "A2.tif", seed=9)
-    (museum.scans / "items.csv").write_text("filename,accession_number,sequence\nA2.tif,A,2\n")
+    (museum.scans / "items.csv").write_text(f"filename,accession_number,sequence,view\nA2.tif,A,2,{view}\n")
     museum.done("ingest", museum.scans)
     refused = museum.run(
         *(
@@ -168,8 +171,8 @@ def test_a_package_advises_to_restore_a_master_that_is_not_withdrawn(museum: Sma
         )
     )
     assert refused.code == 2
-    assert "archive restore accession_number:A" in refused.errors
-    assert "because it was withdrawn" not in refused.errors
+    assert ("archive restore accession_number:A" in refused.errors) is (view == "recto")
+    assert ("because it was withdrawn" in refused.errors) is (view == "verso")  # no batch restores a verso
 
 
 def test_a_full_run_that_makes_a_lost_trial_again_lets_it_count(museum: SmallArchive) -> None:
