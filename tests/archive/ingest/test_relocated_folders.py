@@ -60,7 +60,7 @@ def test_sequences_can_be_swapped(here: Catalogue, scans: Path, make_scan: MakeS
         (scans / "items.csv").write_text(f"filename,accession_number,sequence\n{rows}")
         assert list(ingest(here, [scans]).problems) == []
     with here.reading() as session:
-        sequences = dict(session.execute(select(Master.path, Master.sequence)).tuples().all())
+        sequences = {master.path: master.sequence for master in session.scalars(select(Master))}
     assert sequences == {f"{RECORDED}/a.tif": 2, f"{RECORDED}/b.tif": 1}
 
 
