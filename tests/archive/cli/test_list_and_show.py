@@ -100,7 +100,7 @@ def test_a_name_with_a_line_break_stays_on_one_line_of_the_table(small: SmallArc
 
 def test_a_table_fits_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 20)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda **_: os.terminal_size((40, 20)))
     print_table(
         [{"number": "1906.1", "title": "A very long title that no narrow terminal has room for", "status": "restored"}],
         ("number", "title", "status"),
