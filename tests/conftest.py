@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,6 +89,15 @@ def _make_linguistic_locale(folder: Path) -> bool:
     return True
 
 
+@contextmanager
+def _beside(folder: str) -> Iterator[Path]:
+    """The folder of a server's locales, which a test that starts the server again finds by its name."""
+    locales = Path(f"{folder}-locales")
+    locales.mkdir()
+    yield locales
+    shutil.rmtree(locales)
+
+
 @pytest.fixture(scope="session")
 def _postgresql() -> Iterator[str]:
     """A PostgreSQL server; the value is what follows ``/<database>`` in its URLs.
@@ -98,11 +108,11 @@ def _postgresql() -> Iterator[str]:
     # The socket's path may not be longer than about 100 characters, which pytest's own folders can exceed.
     with (
         tempfile.TemporaryDirectory(prefix="pg-") as folder,
-        tempfile.TemporaryDirectory(prefix="pg-locale-") as locales,
+        _beside(folder) as locales,
         pytest.MonkeyPatch.context() as environment,
     ):
-        if _make_linguistic_locale(Path(locales)):
-            environment.setenv("LOCPATH", locales)
+        if _make_linguistic_locale(locales):
+            environment.setenv("LOCPATH", str(locales))
             environment.setenv("LC_ALL", "en_US.UTF-8")
         with running_postgresql(Path(folder)) as server:
             environment.undo()

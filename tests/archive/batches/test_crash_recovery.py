@@ -260,6 +260,7 @@ def test_a_database_that_is_restarted_in_mid_batch_is_waited_for(
     batch_id = _prepare(workshop, 3)
     workshop.set(database_wait_seconds=1000)
     (server,) = (each for folder, each in PostgresServer._instances.items() if str(folder) in database_url)
+    monkeypatch.setenv("LOCPATH", f"{server.pgdata}-locales")
     noticed: list[str] = []
 
     def stop() -> None:
