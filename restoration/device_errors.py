@@ -13,7 +13,7 @@ from restoration.errors import DeviceError, DeviceMemoryError
 _OUT_OF_MEMORY_TEXTS = (
     "out of memory",  # CUDA and its allocator
     "STATUS_ALLOC_FAILED",  # CUDA libraries
-    # cuBLAS and cuDNN report these when there is no memory left for their own workspace.
+    # cuBLAS and cuDNN report these when they can't allocate their workspace.
     "STATUS_NOT_INITIALIZED",
     "unable to find an engine",
     "nable to find a valid cuDNN algorithm",

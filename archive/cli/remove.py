@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--reason", metavar="TEXT", help="Why; required to remove something.")
 @click.option("--with-derivatives", is_flag=True, help="Delete the derivatives of these masters too.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("--yes", is_flag=True, help="Remove without asking; required where there is no terminal.")
+@click.option("--yes", is_flag=True, help="Remove without asking for confirmation. Required without a terminal.")
 @click.option("--list", "is_list", is_flag=True, help="List the masters that were removed: when, by whom, why.")
 @answer_format_option
 @pass_context

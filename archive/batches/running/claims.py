@@ -258,13 +258,16 @@ def _is_of_task(task: Task) -> ColumnElement[bool]:
 
 
 def _find_area(task: Row[Any], lost: Row[Any] | None) -> Area | None:
-    """The master's picture area; that of a lost derivative where one is made again, as it may have been corrected."""
+    """The picture area to restore in.
+
+    A lost derivative is recreated with the area that was recorded with it, because the master's may have been corrected
+    since.
+    """
     if lost is not None and (provenance := lost.environment.get("provenance")):
         recorded = provenance["picture_area"]
-    else:
-        area = PictureArea.of_columns(task.area_x, task.area_y, task.area_width, task.area_height)
-        recorded = None if area is None else area._asdict()
-    return None if recorded is None else Area(**recorded)
+        return None if recorded is None else Area(**recorded)
+    area = PictureArea.of_columns(task.area_x, task.area_y, task.area_width, task.area_height)
+    return None if area is None else Area(**area._asdict())
 
 
 def _describe_item(item: Row[Any]) -> ItemDescription:

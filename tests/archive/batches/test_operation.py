@@ -204,7 +204,7 @@ def test_metrics_are_written_into_a_file(workshop: Any, tmp_path: Path) -> None:
 
 @pytest.fixture
 def reserved_port() -> Iterator[int]:
-    """A port that no other process gets by chance, but a server with SO_REUSEADDR can open."""
+    """A free port, kept from other programs until the end of the test. The metrics server can still open it."""
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
